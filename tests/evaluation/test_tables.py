@@ -1,0 +1,127 @@
+"""What the tables print."""
+
+import pytest
+from rich.console import Console
+
+from toolmaster.errors import InputError
+from toolmaster.evaluation import by_label, compare_table, family_table, main_table
+from toolmaster.evaluation.tables import behaviour_grid, families
+from toolmaster.types import ActionKind, Phase, Score, Step, ToolCall, Trajectory
+
+
+def lines(table):
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(table)
+    return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip()]
+
+
+def row(table, name):
+    return next(line for line in lines(table) if line.startswith(name))
+
+
+def rollout(task_id, success, split="unseen", family="plain", trials=0):
+    trial = Step(
+        text="...",
+        phase=Phase.TRIAL,
+        action=ActionKind.CALL,
+        call=ToolCall(name="a", arguments={}),
+        observation="ok",
+    )
+    return Trajectory(
+        task_id=task_id,
+        protocol="trial",
+        policy="p",
+        prompt=[],
+        tools=[],
+        steps=[trial] * trials,
+        score=Score(success=success, answer_correct=success, state_correct=success),
+        labels={"split": split, "family": family},
+        completion_tokens=120,
+    )
+
+
+def test_main_table_shows_success_with_interval_and_effort_on_unseen():
+    group = [rollout("1", True, "seen", trials=5)]
+    group += [rollout("2", True, trials=1), rollout("3", False, trials=2)]
+    table = main_table({"after SFT": by_label(group, "split")})
+    assert row(table, "after SFT") == (
+        "after SFT 100.0 [100.0, 100.0] 50.0 [0.0, 100.0] 1.5 1.5 120"
+    )
+    assert any("(1 seen, 2 unseen)" in line for line in lines(table))
+
+
+def test_main_table_marks_a_missing_split():
+    table = main_table({"base": by_label([rollout("1", True, "seen")], "split")})
+    assert row(table, "base") == "base 100.0 [100.0, 100.0] - - - -"
+
+
+def test_model_names_are_not_markup():
+    table = main_table({"[red]qwen[/red]": by_label([rollout("1", True)], "split")})
+    assert row(table, "[red]qwen[/red]")
+
+
+def test_family_table_keeps_the_family_order():
+    group = [rollout("1", True, family="silent"), rollout("2", False, family="loud")]
+    table = family_table({"base": by_label(group, "family")})
+    header = next(line for line in lines(table) if line.startswith("model"))
+    assert header == "model loud, % silent, %"
+    assert row(table, "base") == "base 0.0 [0, 0] 100.0 [100, 100]"
+
+
+def test_family_table_fits_a_hundred_columns_for_four_families():
+    group = [
+        rollout(f"{family}{i}", i > 0, family=family)
+        for family in ("plain", "loud", "silent", "irreversible")
+        for i in range(5)
+    ]
+    table = family_table({"after SFT and GRPO": by_label(group, "family")})
+    assert len(row(table, "after SFT and GRPO").split()) == 4 + 4 * 3
+
+
+def test_families_come_in_their_order_then_others_by_name():
+    assert families(["zeta", "irreversible", "plain", "alpha", "plain"]) == [
+        "plain",
+        "irreversible",
+        "alpha",
+        "zeta",
+    ]
+
+
+def test_compare_table_pairs_tasks_overall_and_per_family():
+    a = [rollout(f"p{i}", i < 1) for i in range(4)] + [rollout("s", True, family="silent")]
+    b = [rollout(f"p{i}", True) for i in range(4)] + [rollout("x", False, family="silent")]
+    table = compare_table("base", a, "SFT", b)
+    # The plain tasks are all they share: 1 of 4 against 4 of 4.
+    assert row(table, "all tasks").split()[2:6] == ["4", "25.0", "100.0", "+75.0"]
+    assert row(table, "plain").split()[1:5] == ["4", "25.0", "100.0", "+75.0"]
+    assert not any(line.startswith("silent") for line in lines(table))
+
+
+def test_compare_table_highlights_only_a_clear_difference():
+    a = [rollout(f"p{i}", False) for i in range(4)]
+    clear = compare_table("a", a, "b", [rollout(f"p{i}", True) for i in range(4)])
+    unclear = compare_table("a", a, "b", [rollout(f"p{i}", i == 0) for i in range(4)])
+
+    def bold(table):
+        console = Console(width=100, force_terminal=True, color_system="standard")
+        with console.capture() as capture:
+            console.print(table)
+        return "\x1b[1m+" in capture.get()
+
+    assert bold(clear)
+    assert not bold(unclear)
+
+
+def test_compare_table_refuses_disjoint_tasks():
+    with pytest.raises(InputError, match="no task in common"):
+        compare_table("a", [rollout("1", True)], "b", [rollout("2", True)])
+
+
+def test_behaviour_grid_shows_a_dash_without_errors():
+    summary = by_label([rollout("1", True, trials=2)], "split")["unseen"]
+    grid = behaviour_grid({"base": summary})
+    cells = dict(zip(grid.header, (cell.value for cell in grid.rows[0]), strict=True))
+    assert cells["useful trials"] == "1.0"
+    assert cells["unproductive trials"] == "1.0"
+    assert cells["recovered %"] == "-"

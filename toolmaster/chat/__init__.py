@@ -1,0 +1,6 @@
+"""Chat format: from conversations to token ids, completion masks and phases, the same everywhere."""
+
+from toolmaster.chat.render import ChatFormat, Rendered
+from toolmaster.chat.template import CHATML_TOOLS, prepare_tokenizer
+
+__all__ = ["CHATML_TOOLS", "ChatFormat", "Rendered", "prepare_tokenizer"]

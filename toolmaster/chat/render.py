@@ -1,0 +1,130 @@
+"""The one place where conversations become tokens.
+
+Rollouts append tokens turn by turn; SFT renders finished trajectories. Both go through `ChatFormat`,
+piece by piece, so the tokens are the same by construction: a prompt, then for each step the turn
+(completion mask 1) and the observation with everything up to the next generation prompt (mask 0).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from toolmaster.errors import InputError
+from toolmaster.types import Message, Phase, Step
+
+_TURN = "turnmarker9turnmarker"
+_OBSERVATION = "obsmarker9obsmarker"
+
+
+class Rendered(NamedTuple):
+    """Token view of a conversation; all lists have the same length T."""
+
+    token_ids: list[int]
+    completion_mask: list[int]
+    """1 where the policy wrote the token (or would have), 0 elsewhere."""
+    phases: list[Phase | None]
+    """Phase of the turn that wrote the token; None where the mask is 0."""
+
+
+@dataclass(slots=True)
+class ChatFormat:
+    """Renders with the chat template of one tokenizer.
+
+    Args:
+        tokenizer: a Transformers tokenizer whose template supports tools; see `prepare_tokenizer`.
+
+    Raises:
+        InputError: the template changes earlier turns when later ones are added.
+    """
+
+    tokenizer: Any
+    _before: str = field(init=False)
+    _after: str = field(init=False)
+    _special: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        opening = [{"role": "user", "content": "q"}, {"role": "assistant", "content": _TURN}]
+        text = self._text([*opening, {"role": "tool", "content": _OBSERVATION}], None, prompt=True)
+        start = self._text(opening, None, prompt=False)
+        head = start[: start.index(_TURN) + len(_TURN)]
+        end = head + self.tokenizer.eos_token
+        if not text.startswith(end) or text.count(_OBSERVATION) != 1:
+            raise InputError(
+                f"the chat template of {self.tokenizer.name_or_path!r} rewrites earlier turns or does"
+                f" not end an assistant turn with {self.tokenizer.eos_token!r}; multi-turn training"
+                " needs a template that only appends"
+            )
+        self._before, self._after = text[len(end) :].split(_OBSERVATION)
+        tokens = sorted({str(t) for t in self.tokenizer.all_special_tokens} | {"<|im_start|>"})
+        self._special = re.compile("|".join(re.escape(token) for token in tokens))
+
+    @property
+    def end_of_turn_id(self) -> int:
+        """The token that ends an assistant turn."""
+        return int(self.tokenizer.eos_token_id)
+
+    def prompt_ids(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
+        """Tokens before the first assistant turn, generation prompt included."""
+        messages = [{"role": m.role, "content": self._plain(m.content)} for m in prompt]
+        return self._encode(self._text(messages, [self._plain_json(t) for t in tools], prompt=True))
+
+    def turn_ids(self, text: str) -> list[int]:
+        """Tokens of an assistant turn with its end-of-turn token."""
+        return [*self._encode(self._plain(text)), self.end_of_turn_id]
+
+    def observation_ids(self, observation: str) -> list[int]:
+        """Tokens from after an end-of-turn token to the next generation prompt."""
+        return self._encode(self._before + self._plain(observation) + self._after)
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The text of a sampled turn, without its end-of-turn token."""
+        ids = list(token_ids)
+        if ids and ids[-1] == self.end_of_turn_id:
+            ids.pop()
+        return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+    def render(
+        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]], steps: Sequence[Step]
+    ) -> Rendered:
+        """A whole trajectory; steps that carry sampled tokens keep them, others are encoded."""
+        token_ids = self.prompt_ids(prompt, tools)
+        mask = [0] * len(token_ids)
+        phases: list[Phase | None] = [None] * len(token_ids)
+        for index, step in enumerate(steps):
+            turn = step.token_ids or self.turn_ids(step.text)
+            token_ids += turn
+            mask += [1] * len(turn)
+            phases += [step.phase] * len(turn)
+            if step.observation is not None and index + 1 < len(steps):
+                seen = step.observation_ids or self.observation_ids(step.observation)
+                token_ids += seen
+                mask += [0] * len(seen)
+                phases += [None] * len(seen)
+        return Rendered(token_ids, mask, phases)
+
+    def _text(
+        self, messages: list[dict[str, str]], tools: list[Any] | None, *, prompt: bool
+    ) -> str:
+        text = self.tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=prompt
+        )
+        return str(text)
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _plain(self, text: str) -> str:
+        """Text in which no special token can be smuggled."""
+        return self._special.sub(lambda match: match.group().replace("|", " "), text)
+
+    def _plain_json(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._plain(value)
+        if isinstance(value, dict):
+            return {self._plain(key): self._plain_json(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._plain_json(item) for item in value]
+        return value

@@ -1,0 +1,88 @@
+"""Recipes: TOML files and `key=value` overrides, merged first and validated once by pydantic.
+
+This is the only module that knows how settings are written down. A file and the command line share
+one spelling (`sft.learning_rate=1e-4`); the resolved settings are saved as JSON in the run folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from toolmaster.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of every settings section: immutable, unknown keys refused, docstrings under fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()) -> S:
+    """Read a recipe and apply overrides.
+
+    Args:
+        cls: the settings model to build.
+        recipe: a TOML file; None for the defaults alone.
+        overrides: items `a.b=value`; the value is TOML (`3`, `true`, `[1, 2]`) or else plain text.
+
+    Raises:
+        ConfigError: a file that cannot be read, a malformed override, an unknown key, a bad value.
+    """
+    data: dict[str, Any] = {}
+    if recipe is not None:
+        try:
+            data = tomllib.loads(recipe.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read the recipe {str(recipe)!r}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{recipe}: not valid TOML: {error}") from None
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"override {item!r}: write it as key=value, for example seed=1")
+        _set(data, key.strip(), _parse(value.strip()), item)
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        where = f"{recipe}: " if recipe else ""
+        raise ConfigError("\n".join(where + _explain(cls, e) for e in error.errors())) from None
+
+
+def _set(data: dict[str, Any], key: str, value: object, item: str) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"override {item!r}: {parent!r} is a value, not a section")
+    data[last] = value
+
+
+def _parse(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(cls: type[BaseModel], error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg']}, got {error['input']!r}"
+    section: Any = cls
+    for part in path[:-1]:
+        field = getattr(section, "model_fields", {}).get(part)
+        section = field.annotation if field else None
+    allowed = sorted(getattr(section, "model_fields", {}))
+    close = difflib.get_close_matches(path[-1], allowed, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unknown key {key!r}{hint}; allowed here: {', '.join(allowed)}"

@@ -1,0 +1,1 @@
+"""An apiary: colonies with nectar, mites, a painted queen and a mother, and the round."""

@@ -1,0 +1,1 @@
+"""A foundry: castings with a tonnage, flaws and a furnace, in numbered moulds."""

@@ -1,0 +1,1 @@
+"""A harbor: vessels with a draught, sailors, a mooring and one alongside, and the convoy."""

@@ -1,0 +1,36 @@
+"""Every error toolmaster raises on purpose.
+
+    ToolmasterError            one clear message: what happened, what was received, how to mend it
+    |-- ConfigError            a recipe, an override or a command line is wrong          (exit code 2)
+    |-- InputError             a file, a record or a checkpoint cannot be used           (exit code 1)
+    |-- DomainError            a domain folder breaks the rules of `toolmaster.world`    (exit code 1)
+    `-- PolicyError            a policy could not answer (model, endpoint)               (exit code 1)
+
+What a *model* does wrong is never an exception: the session answers it with an observation that
+carries an `ErrorKind` (see `types`). What a *rollout* meets (a broken policy, a broken session) is
+recorded in `Trajectory.error`; only `rollouts` catches it.
+"""
+
+
+class ToolmasterError(Exception):
+    """Base of all errors raised on purpose; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(ToolmasterError):
+    """A recipe, an override or an argument that cannot be accepted."""
+
+    exit_code = 2
+
+
+class InputError(ToolmasterError):
+    """A file, record, checkpoint or model that is missing or unusable."""
+
+
+class DomainError(ToolmasterError):
+    """A domain that breaks the rules every domain keeps."""
+
+
+class PolicyError(ToolmasterError):
+    """A policy that cannot produce a completion."""

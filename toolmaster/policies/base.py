@@ -1,0 +1,60 @@
+"""The policy interface: something that writes the next assistant turn.
+
+A policy opens one `Conversation` per rollout. Policies that deal in tokens report the tokens they
+sampled and those appended for an observation; others leave the lists empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from toolmaster.types import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One assistant turn as written."""
+
+    text: str
+    token_ids: list[int] = field(default_factory=list)
+    """Tokens the policy sampled; empty for policies without tokens."""
+    tokens: int = 0
+    """How many tokens the turn cost, as far as known."""
+
+
+class ContextFullError(Exception):
+    """The next turn would not fit; `rollouts` ends the trajectory with MAX_TOKENS."""
+
+
+class Conversation(Protocol):
+    """The policy's side of one rollout."""
+
+    prompt_ids: list[int]
+    prompt_tokens: int
+
+    async def complete(self) -> Completion:
+        """Write the next turn.
+
+        Raises:
+            ContextFullError: no room is left.
+            PolicyError: the policy cannot answer.
+        """
+        ...
+
+    def observe(self, observation: str) -> list[int]:
+        """Take the session's observation; return the token ids appended for it (may be empty)."""
+        ...
+
+
+class Policy(Protocol):
+    """Opens conversations."""
+
+    name: str
+
+    def conversation(
+        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
+    ) -> Conversation:
+        """Begin a rollout with these messages and tool schemas."""
+        ...

@@ -1,0 +1,52 @@
+"""A policy that plays back turns: tests, examples and re-execution need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolmaster.errors import PolicyError
+from toolmaster.policies.base import Completion
+from toolmaster.types import Message
+
+Script = Callable[[Sequence[Message]], Iterable[str]]
+"""From the prompt to the turns to write."""
+
+
+@dataclass(slots=True)
+class _Playback:
+    turns: Iterator[str]
+    prompt_ids: list[int] = field(default_factory=list)
+    prompt_tokens: int = 0
+
+    async def complete(self) -> Completion:
+        try:
+            return Completion(next(self.turns))
+        except StopIteration:
+            raise PolicyError("the script has no more turns, and the task is not over") from None
+
+    def observe(self, observation: str) -> list[int]:  # noqa: ARG002 - a script does not listen
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedPolicy:
+    """Writes given turns whatever is observed.
+
+    Args:
+        script: the turns for every task, or a function from the prompt to the turns.
+        name: shown in trajectories.
+    """
+
+    script: Sequence[str] | Script
+    name: str = "scripted"
+
+    def conversation(
+        self,
+        prompt: Sequence[Message],
+        tools: Sequence[dict[str, Any]],  # noqa: ARG002 - a script knows its tools
+    ) -> _Playback:
+        """Begin playing."""
+        turns = self.script(prompt) if callable(self.script) else self.script
+        return _Playback(iter(turns))

@@ -1,0 +1,283 @@
+"""Batched generation with a key-value cache that outlives a turn.
+
+Transformers' model, our cache. The cache is a fixed number of slots; a slot remembers the tokens it
+holds. A request takes the slot, or a copy of the slot, that shares its longest prefix, so one rule
+covers what a multi-turn rollout needs: the next turn continues in its own slot, the members of a
+group share their prompt, and all tasks share the system message. Finished rows leave and new ones
+enter at every step; a step carries decoding rows and prompts together as one ragged row of tokens,
+without padding, through an attention function registered with Transformers' attention interface.
+
+Shapes: N tokens of a step, S slots, K key-value heads, R query heads per key-value head, L tokens of
+context, D head size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, PreTrainedModel
+
+ATTENTION = "toolmaster_slots"
+
+
+@dataclass(slots=True)
+class Segment:
+    """Consecutive tokens of one slot inside a step's row of tokens."""
+
+    slot: int
+    row: int
+    """Index of its first token in the row."""
+    start: int
+    """Position of its first token in the sequence."""
+    count: int
+    mask: torch.Tensor | None = None
+    """(R * count, start + count) additive, built once and used by every layer."""
+
+
+@dataclass(slots=True)
+class StepPlan:
+    """What the attention function needs to know about one step."""
+
+    keys: list[torch.Tensor]
+    """One (S, K, L, D) tensor a layer."""
+    values: list[torch.Tensor]
+    slots: torch.Tensor
+    """(N,) slot of each token."""
+    positions: torch.Tensor
+    """(N,) position of each token."""
+    decoding: int
+    """How many tokens at the front of the row are single decoding tokens."""
+    used_slots: int
+    used_length: int
+    decode_mask: torch.Tensor | None
+    """(used_slots, 1, 1, used_length) additive."""
+    segments: list[Segment] = field(default_factory=list)
+
+
+def _slot_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - the plan holds the masks
+    scaling: float | None = None,
+    dropout: float = 0.0,  # noqa: ARG001 - generation only
+    *,
+    step_plan: StepPlan,
+    **_kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention over the slots; query (1, K * R, N, D), key and value (1, K, N, D)."""
+    plan = step_plan
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    keys, values = plan.keys[layer], plan.values[layer]
+    keys[plan.slots, :, plan.positions] = key[0].transpose(0, 1)
+    values[plan.slots, :, plan.positions] = value[0].transpose(0, 1)
+    kv_heads, head_dim = key.shape[1], query.shape[3]
+    repeats = query.shape[1] // kv_heads
+    grouped = query[0].view(kv_heads, repeats, -1, head_dim)  # (K, R, N, D)
+    out = torch.empty_like(grouped)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    if plan.decoding:
+        slots = plan.slots[: plan.decoding]
+        rows = query.new_zeros(plan.used_slots, kv_heads, repeats, head_dim)
+        rows[slots] = grouped[:, :, : plan.decoding].permute(2, 0, 1, 3)
+        seen_keys = keys[: plan.used_slots, :, : plan.used_length]
+        seen_values = values[: plan.used_slots, :, : plan.used_length]
+        found = attend(rows, seen_keys, seen_values, attn_mask=plan.decode_mask, scale=scaling)
+        out[:, :, : plan.decoding] = found[slots].permute(1, 2, 0, 3)
+    for segment in plan.segments:
+        end = segment.start + segment.count
+        rows = grouped[:, :, segment.row : segment.row + segment.count]
+        found = attend(
+            rows.reshape(1, kv_heads, repeats * segment.count, head_dim),
+            keys[segment.slot : segment.slot + 1, :, :end],
+            values[segment.slot : segment.slot + 1, :, :end],
+            attn_mask=segment.mask,
+            scale=scaling,
+        )
+        shaped = found[0].view(kv_heads, repeats, segment.count, head_dim)
+        out[:, :, segment.row : segment.row + segment.count] = shaped
+    return out.view(1, kv_heads * repeats, -1, head_dim).transpose(1, 2), None
+
+
+AttentionInterface.register(ATTENTION, _slot_attention)
+
+
+@dataclass(slots=True)
+class Row:
+    """One generation request in the batch."""
+
+    token_ids: list[int]
+    """Prompt and everything sampled so far."""
+    computed: int = 0
+    """How many of `token_ids` are in the cache."""
+    slot: int = -1
+
+
+class SlotCache:
+    """The slots and one model's forward pass over them.
+
+    Args:
+        model: a causal language model of Transformers that takes the attention interface; its
+            attention implementation is switched to ours.
+        slots: rows that can be in flight.
+        max_length: tokens a slot can hold.
+        step_tokens: prompt tokens put into one step at most, besides decoding rows.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, slots: int, max_length: int, step_tokens: int = 1024
+    ) -> None:
+        self.model = model
+        self.max_length = max_length
+        self.step_tokens = step_tokens
+        model.set_attn_implementation(ATTENTION)
+        config = model.config.get_text_config()
+        heads = config.num_attention_heads
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        self._repeats = heads // kv_heads
+        shape = (slots, kv_heads, max_length, head_dim)
+        layers = range(config.num_hidden_layers)
+        place = {"dtype": model.dtype, "device": model.device}
+        self._keys = [torch.zeros(shape, **place) for _ in layers]
+        self._values = [torch.zeros(shape, **place) for _ in layers]
+        self._held: list[list[int]] = [[] for _ in range(slots)]
+        self._busy: list[Row | None] = [None] * slots
+        self._last_used = [0] * slots
+        self._clock = 0
+
+    def clear(self) -> None:
+        """Forget all cached tokens; the weights have changed."""
+        self._held = [[] for _ in self._held]
+
+    def admit(self, row: Row) -> bool:
+        """Give a row a slot with as much of its prefix as is cached.
+
+        Returns:
+            False when no slot is free, or when waiting one step lets it share a prompt that another
+            row is just computing.
+        """
+        free = [slot for slot, busy in enumerate(self._busy) if busy is None]
+        if not free:
+            return False
+        shared = [_common(held, row.token_ids) for held in self._held]
+        coming = [
+            _common(busy.token_ids, row.token_ids) if busy is not None else 0 for busy in self._busy
+        ]
+        best = max(range(len(shared)), key=lambda slot: (shared[slot], self._busy[slot] is None))
+        if max(coming) > shared[best] + 16:
+            return False
+        common = min(shared[best], len(row.token_ids) - 1)
+        if self._busy[best] is None and len(self._held[best]) - shared[best] <= 16:
+            slot = best  # what it holds beyond the shared prefix is not worth keeping
+        else:
+            slot = min(free, key=lambda s: self._last_used[s])
+            if slot != best and common:
+                for cached in (*self._keys, *self._values):
+                    cached[slot, :, :common] = cached[best, :, :common]
+        row.slot, row.computed = slot, common
+        self._held[slot] = row.token_ids[:common]
+        self._busy[slot] = row
+        return True
+
+    def release(self, row: Row) -> None:
+        """Free the row's slot; its tokens stay until the slot is needed."""
+        self._clock += 1
+        self._last_used[row.slot] = self._clock
+        self._busy[row.slot] = None
+
+    @torch.inference_mode()
+    def step(self) -> tuple[list[Row], torch.Tensor]:
+        """Run one forward pass over all rows in flight.
+
+        Returns:
+            The rows whose prompts are complete, and their next-token logits, (rows, V) float32.
+        """
+        rows = [row for row in self._busy if row is not None]
+        decoding = [row for row in rows if len(row.token_ids) - row.computed == 1]
+        room, prefilling = self.step_tokens, []
+        for row in rows:
+            missing = len(row.token_ids) - row.computed
+            if missing > 1 and room > 0:
+                prefilling.append((row, min(missing, room)))
+                room -= missing
+        plan, input_ids = self._plan(decoding, prefilling)
+        ends = list(range(len(decoding)))
+        ends += [segment.row + segment.count - 1 for segment in plan.segments]
+        logits = self.model(
+            input_ids=input_ids,
+            position_ids=plan.positions.unsqueeze(0),
+            use_cache=False,
+            logits_to_keep=torch.tensor(ends),
+            step_plan=plan,
+        ).logits[0]
+        for row, count in [*((row, 1) for row in decoding), *prefilling]:
+            row.computed += count
+            self._held[row.slot] = row.token_ids[: row.computed]
+        stepped = [*decoding, *(row for row, _ in prefilling)]
+        ready = [i for i, row in enumerate(stepped) if row.computed == len(row.token_ids)]
+        return [stepped[i] for i in ready], logits[ready].float()
+
+    def _plan(
+        self, decoding: list[Row], prefilling: list[tuple[Row, int]]
+    ) -> tuple[StepPlan, torch.Tensor]:
+        tokens = [row.token_ids[-1] for row in decoding]
+        slots = [row.slot for row in decoding]
+        positions = [row.computed for row in decoding]
+        segments = []
+        for row, count in prefilling:
+            segment = Segment(row.slot, len(tokens), row.computed, count)
+            segment.mask = self._causal(segment)
+            segments.append(segment)
+            tokens += row.token_ids[row.computed : row.computed + count]
+            slots += [row.slot] * count
+            positions += range(row.computed, row.computed + count)
+        used_slots = max((row.slot for row in decoding), default=-1) + 1
+        used_length = max((row.computed for row in decoding), default=0) + 1
+        plan = StepPlan(
+            self._keys,
+            self._values,
+            torch.tensor(slots),
+            torch.tensor(positions),
+            len(decoding),
+            used_slots,
+            used_length,
+            self._decode_mask(decoding, used_slots, used_length),
+            segments,
+        )
+        return plan, torch.tensor([tokens])
+
+    def _decode_mask(
+        self, decoding: list[Row], used_slots: int, used_length: int
+    ) -> torch.Tensor | None:
+        if not decoding:
+            return None
+        lengths = torch.ones(used_slots, dtype=torch.long)
+        lengths[[row.slot for row in decoding]] = torch.tensor([r.computed + 1 for r in decoding])
+        hidden = torch.arange(used_length) >= lengths[:, None]
+        mask = torch.zeros(used_slots, used_length, dtype=self.model.dtype)
+        return mask.masked_fill_(hidden, float("-inf"))[:, None, None, :]
+
+    def _causal(self, segment: Segment) -> torch.Tensor:
+        end = segment.start + segment.count
+        hidden = torch.arange(end) > torch.arange(segment.start, end)[:, None]
+        mask = torch.zeros(segment.count, end, dtype=self.model.dtype)
+        return mask.masked_fill_(hidden, float("-inf")).repeat(self._repeats, 1)
+
+
+def _common(one: list[int], two: list[int]) -> int:
+    """Length of the common prefix."""
+    length = min(len(one), len(two))
+    if one[:length] == two[:length]:
+        return length
+    low, high = 0, length
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[:middle] == two[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

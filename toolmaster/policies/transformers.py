@@ -1,0 +1,189 @@
+"""The in-process policy: a Transformers checkpoint, generating for many rollouts in one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import Field
+from transformers import PreTrainedModel
+
+from toolmaster.chat import ChatFormat
+from toolmaster.config import Settings
+from toolmaster.policies.base import Completion, ContextFullError
+from toolmaster.policies.slots import Row, SlotCache
+from toolmaster.protocols import CLOSING_TAGS
+from toolmaster.types import Message
+
+
+class Sampling(Settings):
+    """How the in-process policy generates."""
+
+    temperature: float = Field(0.0, ge=0.0)
+    """0 takes the most likely token."""
+    turn_tokens: int = Field(96, ge=8)
+    """Tokens of one turn at most."""
+    context_tokens: int = Field(1024, ge=128)
+    """Tokens of a whole trajectory at most."""
+    slots: int = Field(48, ge=1)
+    """Rollouts in flight; each holds a key-value cache of `context_tokens`."""
+
+
+@dataclass(slots=True)
+class _Job:
+    row: Row
+    budget: int
+    done: asyncio.Future[list[int]]
+    start: int
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class _Dialogue:
+    """One rollout's tokens; see `policies.base.Conversation`."""
+
+    policy: TransformersPolicy
+    prompt_ids: list[int]
+    prompt_tokens: int = 0
+    token_ids: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.token_ids = list(self.prompt_ids)
+        self.prompt_tokens = len(self.prompt_ids)
+
+    async def complete(self) -> Completion:
+        sampling = self.policy.sampling
+        room = sampling.context_tokens - len(self.token_ids) - 1
+        if room < 1:
+            raise ContextFullError
+        sampled = await self.policy.generate(self.token_ids, min(sampling.turn_tokens, room))
+        self.token_ids += sampled
+        return Completion(self.policy.chat.text(sampled), sampled, len(sampled))
+
+    def observe(self, observation: str) -> list[int]:
+        end = self.policy.chat.end_of_turn_id
+        appended = [] if self.token_ids[-1] == end else [end]
+        appended += self.policy.chat.observation_ids(observation)
+        self.token_ids += appended
+        return appended
+
+
+class TransformersPolicy:
+    """Generates with a model in this process.
+
+    Rollouts call it concurrently; a pump task, alive only while there is work, steps all of them
+    together. Turns end at the end-of-turn token or once a closing tag of the protocol is written.
+
+    Args:
+        model: a causal language model in evaluation mode; bfloat16 is fastest on recent CPUs.
+        chat: the chat format of its tokenizer.
+        sampling: how to generate.
+        name: shown in trajectories.
+        seed: of the sampling; results repeat when rollouts are submitted in the same order.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        chat: ChatFormat,
+        sampling: Sampling,
+        name: str = "transformers",
+        seed: int = 0,
+    ) -> None:
+        self.model = model.eval()
+        self.chat = chat
+        self.sampling = sampling
+        self.name = name
+        self._cache = SlotCache(model, sampling.slots, sampling.context_tokens)
+        self._generator = torch.Generator(device=model.device).manual_seed(seed)
+        self._waiting: list[_Job] = []
+        self._running: dict[int, _Job] = {}
+        self._pump: asyncio.Task[None] | None = None
+        self._closers = _closing_ids(chat)
+
+    def conversation(
+        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
+    ) -> _Dialogue:
+        """Begin a rollout."""
+        return _Dialogue(self, self.chat.prompt_ids(prompt, tools))
+
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take over the weights of another model of the same shape (GRPO's trained one).
+
+        Args:
+            weights: a state dict; values are cast to this model's dtype.
+
+        Raises:
+            RuntimeError: names or shapes differ, or rollouts are in flight.
+        """
+        if self._running or self._waiting:
+            raise RuntimeError("weights cannot change while rollouts are in flight")
+        self.model.load_state_dict(weights)
+        self._cache.clear()
+
+    async def generate(self, token_ids: list[int], max_new_tokens: int) -> list[int]:
+        """Sample one turn after `token_ids`; at most `max_new_tokens` tokens, at least one."""
+        loop = asyncio.get_running_loop()
+        job = _Job(Row(list(token_ids)), max_new_tokens, loop.create_future(), len(token_ids))
+        self._waiting.append(job)
+        if self._pump is None or self._pump.done():
+            self._pump = loop.create_task(self._run())
+        return await job.done
+
+    async def _run(self) -> None:
+        """Step while there is work; sessions answer between steps."""
+        try:
+            while self._waiting or self._running:
+                self._admit()
+                rows, logits = self._cache.step()
+                for row, token in zip(rows, self._sample(logits), strict=True):
+                    self._take(self._running[row.slot], token)
+                await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001 - handed to every rollout that waits
+            for job in [*self._waiting, *self._running.values()]:
+                if not job.done.done():
+                    job.done.set_exception(error)
+            self._waiting, self._running = [], {}
+
+    def _admit(self) -> None:
+        waiting = []
+        for job in self._waiting:
+            if self._cache.admit(job.row):
+                self._running[job.row.slot] = job
+            else:
+                waiting.append(job)
+        self._waiting = waiting
+
+    def _sample(self, logits: torch.Tensor) -> list[int]:
+        if self.sampling.temperature == 0.0:
+            return logits.argmax(-1).tolist()  # type: ignore[no-any-return]
+        probabilities = torch.softmax(logits / self.sampling.temperature, -1)
+        drawn = torch.multinomial(probabilities, 1, generator=self._generator)
+        return drawn[:, 0].tolist()  # type: ignore[no-any-return]
+
+    def _take(self, job: _Job, token: int) -> None:
+        """Append a sampled token and end the turn when it is over.
+
+        A closing tag is followed by the end-of-turn token; a model that goes on instead is stopped
+        there, and the token it went on with is dropped.
+        """
+        end = token == self.chat.end_of_turn_id
+        if not job.closed or end:
+            job.row.token_ids.append(token)
+        sampled = job.row.token_ids[job.start :]
+        if end or job.closed or len(sampled) >= job.budget:
+            del self._running[job.row.slot]
+            self._cache.release(job.row)
+            if not job.done.done():
+                job.done.set_result(sampled)
+        elif token in self._closers:
+            job.closed = self.chat.text(sampled[-12:]).rstrip().endswith(CLOSING_TAGS)
+
+
+def _closing_ids(chat: ChatFormat) -> frozenset[int]:
+    """Tokens whose text ends with ">", after which a closing tag may be complete."""
+    vocabulary = chat.tokenizer.get_vocab()
+    return frozenset(index for token, index in vocabulary.items() if str(token).endswith(">"))

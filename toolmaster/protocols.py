@@ -1,0 +1,135 @@
+"""The three protocols and the parser of assistant turns.
+
+* `trial`: the trajectory opens in the trial phase; `<experience>` ends it; then execution.
+* `direct`: execution from the first turn; no trial, no experience. The baseline.
+* `paper`: one unbounded loop of calls, as in arXiv 2601.12762; trialing shows only in the thoughts.
+
+All share one form: `<think>...</think>` and then exactly one block. The parser never raises: what
+cannot be understood comes back as an `Action` of kind INVALID with an error kind and a message that
+says how to mend it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
+
+
+class Protocol(StrEnum):
+    """How a trajectory is laid out."""
+
+    TRIAL = "trial"
+    DIRECT = "direct"
+    PAPER = "paper"
+
+    @property
+    def first_phase(self) -> Phase:
+        """The phase in which a trajectory opens."""
+        return Phase.TRIAL if self is Protocol.TRIAL else Phase.EXECUTION
+
+
+_FORM = {
+    Protocol.TRIAL: (
+        'Each turn: <think>...</think>, then one of <tool_call>{{"name": ..., "arguments": {{...}}}}'
+        "</tool_call>, <experience>...</experience> or <answer>...</answer>. Calls are trials on a copy"
+        " (at most {budget}) until you write your experience; later calls are real."
+    ),
+    Protocol.DIRECT: (
+        'Each turn: <think>...</think>, then one of <tool_call>{{"name": ..., "arguments": {{...}}}}'
+        "</tool_call> or <answer>...</answer>."
+    ),
+}
+_FORM[Protocol.PAPER] = _FORM[Protocol.DIRECT]
+
+
+def instructions(protocol: Protocol, trial_calls: int) -> str:
+    """The protocol's part of the system message.
+
+    Args:
+        protocol: which protocol.
+        trial_calls: the trial budget in calls, told to the model where there is a trial.
+    """
+    return _FORM[protocol].format(budget=trial_calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A parsed assistant turn; `text` holds the experience, the answer or the error message."""
+
+    kind: ActionKind
+    text: str = ""
+    call: ToolCall | None = None
+    error: ErrorKind | None = None
+
+
+_BLOCK = re.compile(r"<(tool_call|experience|answer)>(.*?)</\1>", re.DOTALL)
+_OPEN = re.compile(r"<(tool_call|experience|answer)>")
+CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
+"""A turn is over once one of these is written."""
+
+
+def parse(text: str, protocol: Protocol) -> Action:
+    """Understand one assistant turn.
+
+    Args:
+        text: the raw text the policy wrote, without the chat template's end-of-turn token.
+        protocol: which blocks are allowed.
+
+    Returns:
+        The action; INVALID with a message for anything else. Never raises.
+    """
+    thought, found, rest = text.partition("</think>")
+    body = rest if found else thought
+    if not found and "<think>" in text:
+        return _invalid(
+            ErrorKind.UNCLOSED_TAG, "<think> is never closed; close it, then write one block"
+        )
+    blocks = _BLOCK.findall(body)
+    opened = _OPEN.findall(body)
+    allowed = "<tool_call>, <experience> or <answer>"
+    if protocol is not Protocol.TRIAL:
+        allowed = "<tool_call> or <answer>"
+        if "experience" in opened:
+            return _invalid(
+                ErrorKind.WRONG_PHASE, f"there is no <experience> here; write {allowed}"
+            )
+    if not opened:
+        return _invalid(ErrorKind.NO_ACTION, f"write exactly one {allowed} after your thought")
+    if len(opened) > len(blocks) == 0:
+        return _invalid(
+            ErrorKind.UNCLOSED_TAG, f"<{opened[0]}> is never closed with </{opened[0]}>"
+        )
+    if len(opened) > 1:
+        return _invalid(
+            ErrorKind.SEVERAL_ACTIONS, f"write one block a turn, got {len(opened)}; none was run"
+        )
+    tag, content = blocks[0]
+    content = content.strip()
+    if tag == "answer":
+        return Action(ActionKind.ANSWER, content)
+    if tag == "experience":
+        return Action(ActionKind.EXPERIENCE, content)
+    return _parse_call(content)
+
+
+def _parse_call(content: str) -> Action:
+    try:
+        data = json.loads(content)
+    except (json.JSONDecodeError, RecursionError) as error:
+        return _invalid(ErrorKind.MALFORMED_JSON, f"the call is not valid JSON: {error}")
+    if (
+        not isinstance(data, dict)
+        or not isinstance(data.get("name"), str)
+        or not isinstance(data.get("arguments"), dict)
+        or len(data) != 2
+    ):
+        return _invalid(ErrorKind.MALFORMED_CALL, 'a call is {"name": text, "arguments": object}')
+    return Action(ActionKind.CALL, call=ToolCall(name=data["name"], arguments=data["arguments"]))
+
+
+def _invalid(kind: ErrorKind, message: str) -> Action:
+    return Action(ActionKind.INVALID, message, error=kind)

@@ -1,0 +1,125 @@
+"""The one rollout engine: runs sessions against a policy, many at a time.
+
+Synthesis, GRPO, evaluation and everything else call `run_rollouts`. It is asynchronous over
+sessions, and the only place that catches what breaks a rollout: such a failure is recorded in the
+trajectory, the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from toolmaster.errors import PolicyError
+from toolmaster.policies.base import ContextFullError, Conversation, Policy
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits, Session, Task
+from toolmaster.types import StopReason, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """One rollout to run; `rollout` numbers those of the same task."""
+
+    task: Task
+    rollout: int = 0
+
+
+async def run_rollout(
+    request: RolloutRequest, policy: Policy, protocol: Protocol, limits: Limits
+) -> Trajectory:
+    """Run one session to its end.
+
+    Returns:
+        The trajectory. Failures of policy or session are recorded in it, never raised.
+    """
+    started = time.perf_counter()
+    task = request.task
+    trajectory = Trajectory(
+        task_id=task.id,
+        protocol=protocol,
+        policy=policy.name,
+        prompt=[],
+        tools=[],
+        labels=dict(task.labels),
+        rollout=request.rollout,
+    )
+    try:
+        session = Session(task, protocol, limits)
+        trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
+        conversation = policy.conversation(trajectory.prompt, trajectory.tools)
+        trajectory.prompt_ids = conversation.prompt_ids
+        trajectory.stop_reason = await _converse(session, conversation, trajectory)
+        trajectory.prompt_tokens = conversation.prompt_tokens
+        trajectory.answer = session.answer
+        trajectory.score = session.score()
+    except PolicyError as error:
+        trajectory.stop_reason, trajectory.error = StopReason.POLICY_ERROR, str(error)
+    except Exception as error:  # noqa: BLE001 - a broken rollout is data, not a crash
+        trajectory.stop_reason = StopReason.SESSION_ERROR
+        trajectory.error = f"{type(error).__name__}: {error}"
+    trajectory.seconds = time.perf_counter() - started
+    return trajectory
+
+
+async def _converse(
+    session: Session, conversation: Conversation, trajectory: Trajectory
+) -> StopReason | None:
+    """Let policy and session take turns until one of them ends it."""
+    trajectory.steps = session.steps
+    while session.stop_reason is None:
+        try:
+            completion = await conversation.complete()
+        except ContextFullError:
+            return StopReason.MAX_TOKENS
+        trajectory.completion_tokens += completion.tokens
+        step = await session.step(completion.text)
+        step.token_ids = completion.token_ids
+        if step.observation is not None and session.stop_reason is None:
+            step.observation_ids = conversation.observe(step.observation)
+    return session.stop_reason
+
+
+async def run_rollouts(
+    requests: Iterable[RolloutRequest],
+    policy: Policy,
+    protocol: Protocol,
+    limits: Limits,
+    *,
+    concurrency: int = 64,
+    on_finish: Callable[[Trajectory], None] | None = None,
+) -> list[Trajectory]:
+    """Run many rollouts, at most `concurrency` at a time.
+
+    Args:
+        requests: what to run; consumed lazily.
+        policy: who acts.
+        protocol: how trajectories are laid out.
+        limits: what each session allows.
+        concurrency: sessions in flight.
+        on_finish: called with each trajectory as it ends (progress, writing to disk).
+
+    Returns:
+        The trajectories in the order of the requests.
+    """
+    queue = iter(enumerate(requests))
+    finished: dict[int, Trajectory] = {}
+
+    async def worker() -> None:
+        for index, request in queue:
+            trajectory = await run_rollout(request, policy, protocol, limits)
+            finished[index] = trajectory
+            if on_finish is not None:
+                on_finish(trajectory)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(worker())
+    return [finished[index] for index in sorted(finished)]
+
+
+def groups(tasks: Sequence[Task], group_size: int) -> list[RolloutRequest]:
+    """`group_size` requests for each task, side by side."""
+    return [RolloutRequest(task, rollout) for task in tasks for rollout in range(group_size)]

@@ -1,0 +1,214 @@
+"""`Task` and `Session`: the environment a policy acts in.
+
+A session is single-use and a pure function of its task. It takes the policy's raw text and answers
+everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation with
+an error kind, never as an exception and never as a silent end. Trial calls run on a fork of the
+state; where there is none, only tools that read are run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import Field
+
+from toolmaster.config import Settings
+from toolmaster.protocols import Action, Protocol, instructions, parse
+from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.types import (
+    ActionKind,
+    Effect,
+    ErrorKind,
+    Message,
+    Phase,
+    Score,
+    Step,
+    StopReason,
+    ToolCall,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to be done with tools.
+
+    Args:
+        id: unique and sufficient to make the task again.
+        query: what the user asks.
+        make_tools: builds a fresh tool set with its own state, one for each session.
+        check: `check(answer, tools) -> Score`, called once at the end with the real tool set;
+            None for tasks without a rule to score them.
+        labels: what the task says about itself, for breakdowns.
+    """
+
+    id: str
+    query: str
+    make_tools: Callable[[], ToolSet]
+    check: Callable[[str | None, ToolSet], Score] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Limits(Settings):
+    """What a session allows."""
+
+    max_turns: int = Field(12, ge=1)
+    """Assistant turns, of any kind."""
+    trial_calls: int = Field(6, ge=0)
+    """Calls allowed in the trial phase."""
+    result_chars: int = Field(2000, ge=20)
+    """Characters of one observation; the rest is cut, visibly."""
+
+
+EXECUTION_BEGINS = "execution"
+"""The observation that answers an accepted experience."""
+
+
+class Session:
+    """One run of one task. Feed it raw turns with `step` until `stop_reason` is set."""
+
+    def __init__(self, task: Task, protocol: Protocol, limits: Limits) -> None:
+        self.task = task
+        self.protocol = protocol
+        self.limits = limits
+        self.tools = task.make_tools()
+        self.phase = protocol.first_phase
+        self.steps: list[Step] = []
+        self.answer: str | None = None
+        self.experience: str | None = None
+        self.stop_reason: StopReason | None = None
+        self._fork: ToolSet | None = None
+        self._trial_calls = 0
+
+    def prompt(self) -> list[Message]:
+        """The messages before the first assistant turn. The tools are rendered by the template."""
+        system = instructions(self.protocol, self.limits.trial_calls)
+        return [
+            Message(role="system", content=system),
+            Message(role="user", content=self.task.query),
+        ]
+
+    async def step(self, text: str) -> Step:
+        """Answer one assistant turn.
+
+        Args:
+            text: the raw text the policy wrote, without the end-of-turn token.
+
+        Returns:
+            The step, also appended to `steps`. Its observation is None when the turn ended the
+            session; `stop_reason` says why.
+
+        Raises:
+            RuntimeError: the session has already ended.
+        """
+        if self.stop_reason is not None:
+            raise RuntimeError(
+                f"the session of task {self.task.id!r} has ended: {self.stop_reason}"
+            )
+        action = parse(text, self.protocol)
+        phase = self.phase
+        observation: str | None
+        observation, error = action.text, action.error
+        if action.kind is ActionKind.CALL and action.call is not None:
+            observation, error = await self._call(action.call)
+        elif action.kind is not ActionKind.INVALID:
+            observation, error = self._declare(action)
+        if error is not None:
+            observation = f"error: {observation}"
+        if self.stop_reason is not None:
+            observation = None
+        elif len(self.steps) + 1 >= self.limits.max_turns:
+            self.stop_reason = StopReason.MAX_TURNS
+        step = Step(
+            text=text,
+            phase=phase,
+            action=ActionKind.INVALID if error is ErrorKind.WRONG_PHASE else action.kind,
+            call=action.call,
+            observation=observation,
+            error=error,
+        )
+        self.steps.append(step)
+        return step
+
+    def score(self) -> Score | None:
+        """The task's verdict on the answer and the real state; None without a checker."""
+        return self.task.check(self.answer, self.tools) if self.task.check else None
+
+    def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
+        """Take an experience or an answer."""
+        if action.kind is ActionKind.EXPERIENCE:
+            if self.phase is not Phase.TRIAL:
+                return "the trial is over; call a tool or answer", ErrorKind.WRONG_PHASE
+            self.experience = action.text
+            self.phase = Phase.EXECUTION
+            return EXECUTION_BEGINS, None
+        if self.phase is Phase.TRIAL:
+            return "still in the trial; write <experience> first", ErrorKind.WRONG_PHASE
+        self.answer = action.text
+        self.stop_reason = StopReason.ANSWERED
+        return "", None
+
+    async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:
+        trial = self.phase is Phase.TRIAL
+        if trial and self._trial_calls >= self.limits.trial_calls:
+            used = f"the trial budget of {self.limits.trial_calls} calls is used up"
+            return f"{used}; write <experience>", ErrorKind.BUDGET_EXHAUSTED
+        self._trial_calls += trial
+        if call.name not in self.tools:
+            return self._unknown(call.name), ErrorKind.UNKNOWN_TOOL
+        tool = self.tools[call.name]
+        violation = tool.violation(call.arguments)
+        if violation is not None:
+            return violation, ErrorKind.INVALID_ARGUMENTS
+        if not trial:
+            return await self._execute(self.tools, call)
+        if self.tools.copy_state is not None:
+            if self._fork is None:
+                self._fork = self.tools.fork()
+            return await self._execute(self._fork, call)
+        if tool.effect is Effect.READ:
+            return await self._execute(self.tools, call)
+        return "the call is valid; not executed during the trial", ErrorKind.NOT_EXECUTED
+
+    async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
+        tool = tools[call.name]
+        try:
+            if tool.timeout_s is None:
+                result = tool.execute(tools.state, call.arguments)
+                if inspect.isawaitable(result):
+                    result = await result
+            elif inspect.iscoroutinefunction(tool.execute):
+                running = tool.execute(tools.state, call.arguments)
+                result = await asyncio.wait_for(running, tool.timeout_s)
+            else:
+                running = asyncio.to_thread(tool.execute, tools.state, call.arguments)
+                result = await asyncio.wait_for(running, tool.timeout_s)
+            text = result if isinstance(result, str) else _to_json(result)
+        except ToolRefusal as refusal:
+            return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
+        except TimeoutError:
+            return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises is an observation
+            return self._cut(f"{type(error).__name__}: {error}"), ErrorKind.TOOL_ERROR
+        return self._cut(text), None
+
+    def _unknown(self, name: str) -> str:
+        names = list(self.tools.names())
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return self._cut(f"no tool {name!r}{hint} The tools are: {', '.join(names)}")
+
+    def _cut(self, text: str) -> str:
+        limit = self.limits.result_chars
+        if len(text) <= limit:
+            return text
+        return f"{text[:limit]} [cut: {limit} of {len(text)} characters shown]"
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,302 @@
+"""The oracle teacher: knows each task's hidden behaviours, yet acts like a careful newcomer.
+
+It is a policy. It calls through the same session and reads real observations: the plausible call
+first, then what the observation teaches, a correction where one is needed, the experience, and a
+clean execution. What it knows decides only which lesson it draws, never what it claims to have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolmaster.config import Settings
+from toolmaster.errors import PolicyError
+from toolmaster.policies.base import Completion
+from toolmaster.protocols import Protocol
+from toolmaster.teacher.phrases import say
+from toolmaster.types import Effect, Message
+from toolmaster.world.domain import PlannedCall
+from toolmaster.world.quirks import TwoBased, ZeroBased, number
+from toolmaster.world.surface import Surface
+from toolmaster.world.tasks import WorldTask, show
+
+Turns = Generator[str, str, None]
+"""Yields the text of turns, receives observations."""
+
+
+class Behaviours(Settings):
+    """What the teacher shows; the paper's ablations switch parts off."""
+
+    trial: bool = True
+    """Try tools before the experience."""
+    self_correction: bool = True
+    """Make plausible mistakes and mend them; without it every call is right at once."""
+
+
+@dataclass(slots=True)
+class _Acting:
+    turns: Turns
+    prompt_ids: list[int] = field(default_factory=list)
+    prompt_tokens: int = 0
+    observation: str | None = None
+
+    async def complete(self) -> Completion:
+        try:
+            if self.observation is None:
+                return Completion(next(self.turns))
+            return Completion(self.turns.send(self.observation))
+        except StopIteration:
+            raise PolicyError("the oracle has nothing left to do, yet the task goes on") from None
+
+    def observe(self, observation: str) -> list[int]:
+        self.observation = observation
+        return []
+
+
+class OraclePolicy:
+    """Shows one task.
+
+    Args:
+        drawn: the task with its secrets.
+        protocol: the form of the demonstration.
+        behaviours: what to show.
+        seed: varies words and probes; the same seed gives the same demonstration.
+    """
+
+    name = "oracle"
+
+    def __init__(
+        self, drawn: WorldTask, protocol: Protocol, behaviours: Behaviours, seed: int = 0
+    ) -> None:
+        self.drawn = drawn
+        self.protocol = protocol
+        self.behaviours = behaviours
+        self.rng = random.Random(f"{drawn.task.id}/{protocol}/{seed}")
+        self.lessons: dict[str, str] = {}
+
+    def conversation(
+        self,
+        prompt: Sequence[Message],  # noqa: ARG002 - the oracle knows the task
+        tools: Sequence[dict[str, Any]],  # noqa: ARG002
+    ) -> _Acting:
+        """Begin the demonstration."""
+        return _Acting(self._turns())
+
+    def _turns(self) -> Turns:
+        tried = self.behaviours.trial and self.protocol is not Protocol.DIRECT
+        note = ""
+        if tried:
+            note = yield from self._trial()
+        if self.protocol is Protocol.TRIAL:
+            thought = note or self._say("nothing")
+            lessons = "\n".join(self.lessons.values()) or "none"
+            yield f"<think>{thought}</think><experience>{lessons}</experience>"
+            note = ""
+        yield from self._execute(note, informed=tried)
+
+    def _say(self, key: str, **parts: object) -> str:
+        return say(self.rng, key, **parts)
+
+    # --- trial ----------------------------------------------------------------------------------
+
+    def _trial(self) -> Generator[str, str, str]:
+        """Try each tool the plan needs, reads before writes; returns the last thought."""
+        note = ""
+        keys = dict.fromkeys(call.tool for call in self.drawn.plan.calls)
+        tools = self.drawn.plan.domain.tools
+        for key in sorted(keys, key=lambda key: tools[key].effect is not Effect.READ):
+            first = next(call for call in self.drawn.plan.calls if call.tool == key)
+            if tools[key].effect is Effect.READ:
+                note = yield from self._try_read(self.drawn.chosen[key], first, note)
+            elif self.protocol is Protocol.TRIAL:  # elsewhere a trial write would be real
+                note = yield from self._try_write(self.drawn.chosen[key], first, note)
+        return note
+
+    def _try_read(
+        self, pair: tuple[Surface, ...], planned: PlannedCall, note: str
+    ) -> Generator[str, str, str]:
+        surface = pair[0]
+        quirk, example = surface.quirk, surface.example
+        arguments = example.arguments if example else planned.arguments
+        given = ", ".join(show(value) for value in arguments.values())
+        if example:
+            thought = self._say(
+                "expect", tool=surface.name, given=given, expected=show(example.result)
+            )
+        else:
+            thought = self._say("probe", tool=surface.name, given=given)
+        got, hint = yield from self._call(surface, arguments, _join(note, thought))
+        self.lessons[surface.name] = quirk.lesson(surface.name, "")
+        if hint:
+            if quirk.family == "loud":
+                self.lessons[surface.name] = f"{surface.name}: {hint}"
+            return self._say("works", got=got)
+        expected = show(example.result) if example else got
+        if got == expected:
+            self.lessons[surface.name] = f"{surface.name}: as documented"
+            return self._say("fine", got=got)
+        parts = {"got": got, "expected": expected, "tool": surface.name}
+        if quirk.twin:
+            other = pair[1]
+            self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
+            thought = self._say("twin", twin=other.name, **parts)
+            got, _ = yield from self._call(other, arguments, thought)
+            return self._say("fine", got=got)
+        if isinstance(quirk, ZeroBased):
+            where = {"origin": 1 + quirk.shift, "direction": quirk.direction}
+            thought = self._say("shifted", **where, **parts)
+            got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
+            return self._say("fine", got=got)
+        return self._say("scaled", factor=getattr(quirk, "factor", 1), **parts)
+
+    def _try_write(
+        self, pair: tuple[Surface, ...], planned: PlannedCall, note: str
+    ) -> Generator[str, str, str]:
+        surface = pair[0]
+        quirk, value_key = surface.quirk, str(surface.definition.value)
+        arguments = dict(planned.arguments)
+        if show(arguments[value_key]) not in self.drawn.plan.query and value_key in arguments:
+            arguments[value_key] = self._other_value(arguments[value_key])
+        value = arguments[value_key]
+        thought = self._say("try_write", tool=surface.name, value=show(value))
+        _, hint = yield from self._call(surface, arguments, _join(note, thought))
+        self.lessons[surface.name] = quirk.lesson(surface.name, "")
+        if hint:
+            self.lessons[surface.name] = f"{surface.name}: {hint}"
+        got = yield from self._read_back(surface, arguments, show(value))
+        if got == show(value):
+            if quirk.family != "loud":
+                self.lessons[surface.name] = f"{surface.name}: as documented"
+            return self._say("fine", got=got)
+        if quirk.twin:
+            other = pair[1]
+            self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
+            thought = self._say(
+                "twin", got=got, expected=show(value), tool=surface.name, twin=other.name
+            )
+            yield from self._call(other, arguments, thought)
+            got = yield from self._read_back(other, arguments, show(value))
+            return self._say("fine", got=got)
+        sent = show(quirk.send(arguments)[value_key])
+        factor = getattr(quirk, "factor", 1)
+        thought = self._say("too_small", got=got, value=show(value), factor=factor, sent=sent)
+        yield from self._call(surface, quirk.send(arguments), thought, naive=True)
+        got = yield from self._read_back(surface, arguments, show(value))
+        return self._say("fine", got=got)
+
+    def _other_value(self, value: Any) -> Any:
+        """A value to try with when the real one is not known yet."""
+        if isinstance(value, str):
+            return value
+        return number(self.rng.randint(11, 89) + (0.5 if isinstance(value, float) else 0))
+
+    def _read_back(
+        self, surface: Surface, arguments: dict[str, Any], value: str
+    ) -> Generator[str, str, str]:
+        """Read what a write did; returns it as shown, converted to what is true."""
+        key = str(surface.definition.shown_by)
+        reader = self._best(key)
+        needed = {name: arguments[name] for name in reader.definition.params}
+        thought = self._say("read_back", value=value)
+        got = yield _turn(thought, reader, reader.quirk.send(needed))
+        return _true(reader, got)
+
+    # --- execution ------------------------------------------------------------------------------
+
+    def _execute(self, note: str, *, informed: bool) -> Turns:
+        plan = self.drawn.plan
+        observation, surface = "", None
+        believed: dict[str, Any] = {}
+        for call in plan.calls:
+            known = informed and (
+                self.protocol is Protocol.TRIAL
+                or plan.domain.tools[call.tool].effect is Effect.READ
+            )
+            thought = _join(note, self._converted(surface, observation))
+            surface = self._best(call.tool) if known else self.drawn.chosen[call.tool][0]
+            thought = _join(thought, self._say("act", tool=surface.name))
+            if known:
+                observation = yield _turn(thought, surface, surface.quirk.send(call.arguments))
+            else:
+                arguments = {k: believed.get(show(v), v) for k, v in call.arguments.items()}
+                observation, _ = yield from self._call(surface, arguments, thought)
+                believed[show(call.result)] = _value(observation)
+            note = ""
+        thought = self._converted(surface, observation) if informed else ""
+        thought = _join(thought, f"{plan.because}." if plan.because else "")
+        answer = plan.answer if plan.because else believed.get(show(plan.answer), plan.answer)
+        yield f"<think>{thought or self._say('answer')}</think><answer>{show(answer)}</answer>"
+
+    def _converted(self, surface: Surface | None, observation: str) -> str:
+        """The thought that turns a scaled result into the true one; "" when there is none."""
+        if surface is None:
+            return ""
+        true = _true(surface, observation)
+        if true == observation:
+            return ""
+        factor = getattr(surface.quirk, "factor", 1)
+        return self._say("convert", raw=observation, factor=factor, true=true)
+
+    # --- calls ----------------------------------------------------------------------------------
+
+    def _best(self, key: str) -> Surface:
+        """The surface that does what it should."""
+        return next(s for s in self.drawn.chosen[key] if not s.quirk.twin)
+
+    def _call(
+        self, surface: Surface, arguments: dict[str, Any], thought: str, *, naive: bool = False
+    ) -> Generator[str, str, tuple[str, str]]:
+        """Call as the documentation says; on an error do what it says.
+
+        Args:
+            surface: the tool.
+            arguments: canonical arguments.
+            thought: said before the call.
+            naive: the arguments are already as wanted; send them as they are.
+
+        Returns:
+            The observation, and what an error on the way said to do ("" without one).
+        """
+        loud = surface.quirk.family == "loud" or isinstance(surface.quirk, TwoBased | ZeroBased)
+        if not self.behaviours.self_correction and surface.quirk.family == "loud":
+            observation = yield _turn(thought, surface, surface.quirk.send(arguments))
+            return observation, ""
+        observation = yield _turn(thought, surface, arguments)
+        if naive or not loud or not observation.startswith("error: "):
+            return observation, ""
+        hint = observation.removeprefix("error: ").split("; ")[-1]
+        if isinstance(surface.quirk, ZeroBased):
+            hint = f"try one {surface.quirk.direction}"
+        thought = self._say("hint", hint=hint)
+        observation = yield _turn(thought, surface, surface.quirk.send(arguments))
+        return observation, hint
+
+
+def _turn(thought: str, surface: Surface, arguments: dict[str, Any]) -> str:
+    call = {"name": surface.name, "arguments": surface.dress(arguments)}
+    text = json.dumps(call, ensure_ascii=False)
+    return f"<think>{thought}</think><tool_call>{text}</tool_call>"
+
+
+def _value(observation: str) -> Any:
+    """What an observation shows: a number where it is one, else the text."""
+    try:
+        return json.loads(observation)
+    except json.JSONDecodeError:
+        return observation
+
+
+def _true(surface: Surface, observation: str) -> str:
+    """An observed number as it is in truth; anything else as it is."""
+    try:
+        return show(surface.quirk.accept(json.loads(observation)))
+    except (json.JSONDecodeError, TypeError):
+        return observation
+
+
+def _join(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

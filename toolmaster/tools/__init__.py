@@ -1,0 +1,6 @@
+"""Tools: what a policy can call, as a JSON schema plus a function over a state."""
+
+from toolmaster.tools.functions import from_function
+from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
+
+__all__ = ["Tool", "ToolRefusal", "ToolSet", "from_function"]

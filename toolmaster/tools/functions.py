@@ -1,0 +1,78 @@
+"""Python functions as tools: the schema comes from the signature and the docstring."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ConfigDict, create_model
+
+from toolmaster.errors import InputError
+from toolmaster.tools.tool import Tool
+from toolmaster.types import Effect
+
+
+def from_function(
+    function: Callable[..., Any],
+    *,
+    effect: Effect = Effect.UNKNOWN,
+    timeout_s: float | None = 30.0,
+) -> Tool:
+    """Turn a Python function, plain or async, into a tool.
+
+    Args:
+        function: every parameter needs a type hint; its docstring's first paragraph becomes the
+            description, and lines of a Google-style `Args:` section the parameters' descriptions.
+        effect: what a call may do to the world.
+        timeout_s: seconds one call may take. A plain function runs in a thread, which cannot be
+            killed: after the limit its result is ignored.
+
+    Raises:
+        InputError: a parameter without a type hint, or of a kind that JSON cannot pass by name.
+    """
+    name = function.__name__
+    hints = typing.get_type_hints(function, include_extras=True)
+    summary, notes = _docstring(inspect.getdoc(function) or "")
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InputError(
+                f"tool {name!r}: parameter {parameter.name!r} cannot be passed by name"
+            )
+        if parameter.name not in hints:
+            raise InputError(f"tool {name!r}: parameter {parameter.name!r} needs a type hint")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    schema = model.model_json_schema()
+    schema.pop("title", None)
+    schema.setdefault("properties", {})
+    for key, prop in schema["properties"].items():
+        prop.pop("title", None)
+        if key in notes:
+            prop["description"] = notes[key]
+
+    def execute(_state: Any, arguments: dict[str, Any]) -> Any:
+        validated = model.model_validate(arguments)
+        return function(**{key: getattr(validated, key) for key in fields})
+
+    async def execute_async(_state: Any, arguments: dict[str, Any]) -> Any:
+        return await execute(_state, arguments)
+
+    run = execute_async if inspect.iscoroutinefunction(function) else execute
+    return Tool(name, summary, schema, run, effect, timeout_s)
+
+
+def _docstring(text: str) -> tuple[str, dict[str, str]]:
+    """Split a Google-style docstring into its first paragraph and its argument notes."""
+    summary = " ".join(text.split("\n\n")[0].split())
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)
+    notes: dict[str, str] = {}
+    if section:
+        lines = section.group(1)
+        for match in re.finditer(r"^ {4}(\w+)[^:\n]*:((?:.*)(?:\n {6,}.*)*)", lines, re.MULTILINE):
+            notes[match.group(1)] = " ".join(match.group(2).split())
+    return summary, notes

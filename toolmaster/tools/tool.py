@@ -1,0 +1,144 @@
+"""`Tool` and `ToolSet`: the one shape every tool source is turned into.
+
+A tool is a JSON schema and `execute(state, arguments)`. A tool set binds tools to one state and can
+be forked, which is how trials stay harmless. Neither knows about models, prompts or phases.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+
+from toolmaster.errors import InputError
+from toolmaster.types import Effect
+
+
+class ToolRefusal(Exception):  # noqa: N818 - a normal answer of a tool, not a fault of the program
+    """Raised by a tool to refuse a call; its text becomes the observation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One callable tool.
+
+    Args:
+        name: what the policy calls it.
+        description: documentation shown to the policy.
+        parameters: JSON schema of the arguments (an object schema).
+        execute: `execute(state, arguments) -> result`, plain or async. Whatever it raises becomes
+            an observation; its result is shown as text (strings as they are, the rest as JSON).
+        effect: what a call may do to the world.
+        timeout_s: seconds one call may take; None runs it inline without a limit, which is for
+            trusted in-memory tools only.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    execute: Callable[[Any, dict[str, Any]], Any]
+    effect: Effect = Effect.UNKNOWN
+    timeout_s: float | None = None
+
+    def schema(self) -> dict[str, Any]:
+        """The tool in OpenAI's function form."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": self.parameters,
+            },
+        }
+
+    def violation(self, arguments: dict[str, Any]) -> str | None:
+        """What is wrong with `arguments` against the schema, in one line; None when they fit."""
+        known = self.parameters.get("properties", {})
+        unknown = [key for key in arguments if key not in known]
+        if unknown and self.parameters.get("additionalProperties") is False:
+            return f"unknown parameter {unknown[0]!r}; allowed: {', '.join(known) or 'none'}"
+        missing = [key for key in self.parameters.get("required", ()) if key not in arguments]
+        if missing:
+            return f"missing required parameter {missing[0]!r}"
+        error = next(_validator(_frozen(self.parameters)).iter_errors(arguments), None)
+        if error is None:
+            return None
+        where = ".".join(str(part) for part in error.instance_path)
+        return f"{where}: {error.message}" if where else error.message
+
+
+@dataclass(slots=True)
+class ToolSet:
+    """Tools bound to one state.
+
+    Args:
+        tools: the tools, names unique.
+        state: passed to every `execute`; None for tools that keep none.
+        copy_state: how to fork the state. None says that it cannot be forked (live services):
+            trials may then only read.
+
+    Raises:
+        InputError: two tools share a name.
+    """
+
+    tools: tuple[Tool, ...]
+    state: Any = None
+    copy_state: Callable[[Any], Any] | None = copy.deepcopy
+    _by_name: dict[str, Tool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._by_name = {tool.name: tool for tool in self.tools}
+        if len(self._by_name) != len(self.tools):
+            names = [tool.name for tool in self.tools]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise InputError(f"two tools are called {twice[0]!r}; rename one of them")
+
+    def __getitem__(self, name: str) -> Tool:
+        return self._by_name[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def names(self) -> Iterable[str]:
+        """The tools' names in order."""
+        return self._by_name
+
+    def schemas(self) -> list[dict[str, Any]]:
+        """All tools in OpenAI's function form."""
+        return [tool.schema() for tool in self.tools]
+
+    def fork(self) -> ToolSet:
+        """The same tools over a copy of the state.
+
+        Raises:
+            InputError: the state cannot be copied.
+        """
+        if self.copy_state is None:
+            raise InputError("these tools have no state that can be copied")
+        return ToolSet(self.tools, self.copy_state(self.state), self.copy_state)
+
+
+def _frozen(value: Any) -> Any:
+    """A hashable image of a JSON value, to look validators up by content."""
+    if isinstance(value, dict):
+        return ("{}", *((key, _frozen(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return ("[]", *(_frozen(item) for item in value))
+    return value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, tuple) and value and value[0] == "{}":
+        return {key: _thawed(item) for key, item in value[1:]}
+    if isinstance(value, tuple) and value and value[0] == "[]":
+        return [_thawed(item) for item in value[1:]]
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _validator(frozen_schema: Any) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(_thawed(frozen_schema))

@@ -1,0 +1,1 @@
+"""Training through TRL. Every contact with TRL is in this package."""

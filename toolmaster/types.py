@@ -1,0 +1,210 @@
+"""The nouns everything else shares: phases, error kinds, stop reasons, steps and the trajectory.
+
+One trajectory record serves synthesis, SFT, GRPO, evaluation and the viewer. Token data is born with
+the step that made it: `Step.token_ids` were sampled by the policy (completion mask 1) and
+`Step.observation_ids` were appended by the session (completion mask 0); nothing is ever recovered
+from text.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Phase(StrEnum):
+    """Where in a trajectory an assistant turn stands."""
+
+    TRIAL = "trial"
+    """Calls run on a fork (or are refused): nothing they do reaches the real state."""
+    EXECUTION = "execution"
+    """Calls run for real and count."""
+
+
+class Effect(StrEnum):
+    """What a tool may do to the world."""
+
+    READ = "read"
+    WRITE = "write"
+    DESTRUCTIVE = "destructive"
+    UNKNOWN = "unknown"
+
+
+class ErrorKind(StrEnum):
+    """Why an assistant turn was answered with an error. The first group are format errors."""
+
+    NO_ACTION = "no_action"
+    """The turn holds none of the allowed blocks."""
+    UNCLOSED_TAG = "unclosed_tag"
+    SEVERAL_ACTIONS = "several_actions"
+    MALFORMED_JSON = "malformed_json"
+    MALFORMED_CALL = "malformed_call"
+    """Valid JSON that is not {"name": text, "arguments": object}."""
+    WRONG_PHASE = "wrong_phase"
+    """An experience outside the trial phase, or an answer inside it."""
+
+    UNKNOWN_TOOL = "unknown_tool"
+    INVALID_ARGUMENTS = "invalid_arguments"
+    """The arguments break the tool's JSON schema."""
+    TOOL_ERROR = "tool_error"
+    """The tool ran and refused or raised."""
+    TIMEOUT = "timeout"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    """A trial call after the trial budget was used up."""
+    NOT_EXECUTED = "not_executed"
+    """A valid call with side effects in a trial that may only read."""
+
+
+FORMAT_ERRORS = frozenset(
+    {
+        ErrorKind.NO_ACTION,
+        ErrorKind.UNCLOSED_TAG,
+        ErrorKind.SEVERAL_ACTIONS,
+        ErrorKind.MALFORMED_JSON,
+        ErrorKind.MALFORMED_CALL,
+        ErrorKind.WRONG_PHASE,
+    }
+)
+
+
+class StopReason(StrEnum):
+    """Why a trajectory ended."""
+
+    ANSWERED = "answered"
+    MAX_TURNS = "max_turns"
+    MAX_TOKENS = "max_tokens"
+    """The next turn would not fit the token budget or the model's context."""
+    POLICY_ERROR = "policy_error"
+    SESSION_ERROR = "session_error"
+
+
+class ActionKind(StrEnum):
+    """What an assistant turn turned out to be."""
+
+    CALL = "call"
+    EXPERIENCE = "experience"
+    ANSWER = "answer"
+    INVALID = "invalid"
+
+
+class Record(BaseModel):
+    """Base of everything written to disk: strict about unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Message(Record):
+    """One chat message. A tool message's content is the bare observation, without tags."""
+
+    role: Role
+    content: str
+
+
+class ToolCall(Record):
+    """A parsed call."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class Step(Record):
+    """One assistant turn and the observation that answered it."""
+
+    text: str
+    """The raw text the policy wrote."""
+    phase: Phase
+    """The phase in which the turn was written."""
+    action: ActionKind
+    call: ToolCall | None = None
+    observation: str | None = None
+    """None when the turn ended the trajectory."""
+    error: ErrorKind | None = None
+    token_ids: list[int] = Field(default_factory=list)
+    """Sampled tokens (completion mask 1); empty when the policy does not deal in tokens."""
+    observation_ids: list[int] = Field(default_factory=list)
+    """Tokens appended after the turn (completion mask 0), up to the next generation prompt."""
+
+
+class Score(Record):
+    """A rule-based verdict on a finished session."""
+
+    success: bool
+    """The task is done: answer and end state are both right."""
+    answer_correct: bool
+    state_correct: bool
+
+
+class Trajectory(Record):
+    """The record of one rollout."""
+
+    task_id: str
+    protocol: str
+    policy: str
+    """Name of the policy that acted, with its version after '@' where it has one."""
+    prompt: list[Message]
+    """The messages before the first assistant turn."""
+    tools: list[dict[str, Any]]
+    """JSON schemas of the tools, in OpenAI's function form."""
+    steps: list[Step] = Field(default_factory=list)
+    stop_reason: StopReason | None = None
+    answer: str | None = None
+    score: Score | None = None
+    """None when the task has no checker, or the rollout failed before it could be scored."""
+    error: str | None = None
+    """What broke the rollout itself (not the model's doing)."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What the task says about itself: split, domain, family, quirk kinds."""
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Tokens the policy wrote, over all turns."""
+    prompt_ids: list[int] = Field(default_factory=list)
+    rollout: int = 0
+    """Index of this trajectory among those of the same task (its place in the group)."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the task's checker accepted the outcome."""
+        return self.score is not None and self.score.success
+
+    @property
+    def format_ok(self) -> bool:
+        """Whether it ended with an answer and no turn broke the format."""
+        return self.stop_reason is StopReason.ANSWERED and not any(
+            step.error in FORMAT_ERRORS for step in self.steps
+        )
+
+    def messages(self) -> list[Message]:
+        """The whole conversation, prompt first."""
+        messages = list(self.prompt)
+        for step in self.steps:
+            messages.append(Message(role="assistant", content=step.text))
+            if step.observation is not None:
+                messages.append(Message(role="tool", content=step.observation))
+        return messages
+
+    def calls(self, phase: Phase | None = None) -> list[Step]:
+        """Steps that carried a well-formed call, of one phase or of both."""
+        return [s for s in self.steps if s.action is ActionKind.CALL and phase in (None, s.phase)]
+
+    def completion_ids(self) -> tuple[list[int], list[int]]:
+        """Tokens after the prompt and their completion mask.
+
+        Returns:
+            `(token_ids, completion_mask)`, two lists of equal length T; mask 1 where the policy
+            sampled the token, 0 where the session appended it. Trailing observation tokens (after
+            the last sampled one) are left out: no one will ever continue from them.
+        """
+        token_ids: list[int] = []
+        mask: list[int] = []
+        for index, step in enumerate(self.steps):
+            token_ids += step.token_ids
+            mask += [1] * len(step.token_ids)
+            if index + 1 < len(self.steps):
+                token_ids += step.observation_ids
+                mask += [0] * len(step.observation_ids)
+        return token_ids, mask

@@ -1,0 +1,424 @@
+"""Hidden behaviours of tools, each in one class, grouped in families.
+
+* `loud`: a wrong call is refused and the error tells what is expected.
+* `silent`: nothing tells; calling the documented example reveals it.
+* `irreversible`: a write that does something else than it seems to; reading back reveals it.
+
+A `Quirk` stands between a canonical tool and what the policy sees. It works both ways: `run` is what
+the tool really does with the arguments it receives, `send` and `accept` are how one who knows it
+calls the tool and reads its result. Kinds used for training (`seen`) and kinds kept for evaluation
+(`unseen`) are disjoint: `KINDS` is the one list.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from toolmaster.errors import DomainError
+from toolmaster.tools import ToolRefusal
+from toolmaster.types import Effect
+from toolmaster.world.domain import Amount, Name, Position, State, ToolDef
+
+Arguments = dict[str, Any]
+
+
+def number(value: float) -> int | float:
+    """A number without float noise: at most six decimals, an int where it is whole."""
+    rounded = round(value, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Quirk:
+    """No hidden behaviour at all, and the base of those that have one.
+
+    Args:
+        tool: the canonical tool.
+        param: the parameter concerned, "" when the quirk concerns the result.
+        word: the word a kind with choices was given, or an entity name as an example.
+        reader: for a write, the tool that reads the value back.
+    """
+
+    kind: ClassVar[str] = "plain"
+    family: ClassVar[str] = "plain"
+    split: ClassVar[str] = "both"
+    twin: ClassVar[bool] = False
+    """Whether an honest second tool with the same purpose stands beside this one."""
+    choices: ClassVar[Sequence[str]] = ()
+    """Words one of which is drawn into `word`."""
+
+    tool: ToolDef
+    param: str = ""
+    word: str = ""
+    reader: ToolDef | None = None
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        """The parameter this kind would concern ("" for the result); None if it does not fit."""
+        return ""
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        """What the tool really does with canonical-named arguments as received.
+
+        Raises:
+            ToolRefusal: a loud quirk refuses the call.
+        """
+        return self.tool.run(state, **arguments)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        """Canonical arguments, changed into what the tool really wants."""
+        return arguments
+
+    def accept(self, result: Any) -> Any:
+        """What the tool returned, changed into what is true."""
+        return result
+
+    def lesson(self, tool: str, twin: str) -> str:
+        """What one line of experience says; names are those on the surface."""
+        return f"{tool}: as documented"
+
+
+def _first(tool: ToolDef, kind: type) -> str | None:
+    return next((name for name, k in tool.params.items() if isinstance(k, kind)), None)
+
+
+# --- loud ---------------------------------------------------------------------------------------
+
+
+class _Format(Quirk):
+    """Names must be written in another form; the error shows it on the name received."""
+
+    __slots__ = ()
+    family = "loud"
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return _first(tool, Name)
+
+    @staticmethod
+    def form(name: str) -> str:
+        raise NotImplementedError
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        given = arguments[self.param]
+        table = {self.form(name): name for name in _known_names(state)}
+        if given not in table:
+            raise ToolRefusal(self.refusal(given))
+        return self.tool.run(state, **{**arguments, self.param: table[given]})
+
+    def refusal(self, given: str) -> str:
+        return f"unknown {given!r}; write it like {self.form(given)!r}"
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: self.form(arguments[self.param])}
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: write it like {self.form(self.word)!r}"
+
+
+def _known_names(state: State) -> list[str]:
+    return [name for table in state.values() if isinstance(table, dict) for name in table]
+
+
+class Capitals(_Format):
+    """RYE LOAF."""
+
+    __slots__ = ()
+    kind, split = "capitals", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return name.upper()
+
+
+class LowerCase(_Format):
+    """rye loaf."""
+
+    __slots__ = ()
+    kind, split = "lower_case", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return name.lower()
+
+
+class Underscores(_Format):
+    """Rye_Loaf."""
+
+    __slots__ = ()
+    kind, split = "underscores", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return name.replace(" ", "_")
+
+
+class Hyphens(_Format):
+    """rye-loaf."""
+
+    __slots__ = ()
+    kind, split = "hyphens", "unseen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return name.lower().replace(" ", "-")
+
+
+class HiddenParameter(Quirk):
+    """A parameter that the documentation does not mention is required; the error gives its value."""
+
+    __slots__ = ()
+    kind, family, split = "hidden_parameter", "loud", "seen"
+    values: ClassVar[Mapping[str, str]] = {
+        "mode": "full", "lang": "en", "version": "2", "zone": "main", "source": "live",
+        "format": "plain", "scope": "all", "channel": "web", "level": "basic", "branch": "north",
+    }  # fmt: skip
+    choices = tuple(values)
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        arguments = dict(arguments)
+        if arguments.pop(self.word, None) != self.values[self.word]:
+            raise ToolRefusal(
+                f"{self.word} is required; pass {self.word} {self.values[self.word]!r}"
+            )
+        return self.tool.run(state, **arguments)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.word: self.values[self.word]}
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: pass {self.word} {self.values[self.word]!r}"
+
+
+class RenamedParameter(Quirk):
+    """The documented parameter name is refused; the error gives the new one."""
+
+    __slots__ = ()
+    kind, family, split = "renamed_parameter", "loud", "unseen"
+    choices = ("subject", "entry", "key", "label", "object", "ref")
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return _first(tool, Name)
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        arguments = dict(arguments)
+        if self.param in arguments or self.word not in arguments:
+            raise ToolRefusal(f"this parameter has a new name; pass it as {self.word}")
+        arguments[self.param] = arguments.pop(self.word)
+        return self.tool.run(state, **arguments)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {self.word if key == self.param else key: v for key, v in arguments.items()}
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: pass it as {self.word}"
+
+
+# --- silent -------------------------------------------------------------------------------------
+
+
+class _ScaledResult(Quirk):
+    """The result comes in a smaller unit than documented."""
+
+    __slots__ = ()
+    family = "silent"
+    factor: ClassVar[int]
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        fits = tool.effect is Effect.READ and isinstance(tool.returns, Amount)
+        return "" if fits else None
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return number(self.tool.run(state, **arguments) * self.factor)
+
+    def accept(self, result: Any) -> Any:
+        return number(result / self.factor)
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: divide the result by {self.factor}"
+
+
+class TenthsResult(_ScaledResult):
+    """4.5 comes as 45."""
+
+    __slots__ = ()
+    kind, split, factor = "tenths_result", "seen", 10
+
+
+class HundredthsResult(_ScaledResult):
+    """4.5 comes as 450."""
+
+    __slots__ = ()
+    kind, split, factor = "hundredths_result", "seen", 100
+
+
+class ThousandthsResult(_ScaledResult):
+    """4.5 comes as 4500."""
+
+    __slots__ = ()
+    kind, split, factor = "thousandths_result", "unseen", 1000
+
+
+class ZeroBased(Quirk):
+    """Positions count from 0 where the documentation counts from 1."""
+
+    __slots__ = ()
+    kind, family, split = "zero_based", "silent", "seen"
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return _first(tool, Position) if tool.effect is Effect.READ else None
+
+    shift: ClassVar[int] = -1
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return self.tool.run(state, **{**arguments, self.param: arguments[self.param] - self.shift})
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: arguments[self.param] + self.shift}
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: counts from {1 + self.shift}, pass one {self.direction}"
+
+    @property
+    def direction(self) -> str:
+        """In words, how a correct call differs."""
+        return "less" if self.shift < 0 else "more"
+
+
+class TwoBased(ZeroBased):
+    """Positions count from 2: the list has a heading as its first row."""
+
+    __slots__ = ()
+    kind, split, shift = "two_based", "unseen", 1
+
+
+class _WrongTwin(Quirk):
+    """Of two tools with one purpose, this one misleads; the other is right."""
+
+    __slots__ = ()
+    twin = True
+    verb: ClassVar[str]
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool} {self.verb}; use {twin}"
+
+
+class Stale(_WrongTwin):
+    """Returns what was true some time ago."""
+
+    __slots__ = ()
+    kind, family, split, verb = "stale", "silent", "seen", "is out of date"
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        truth = self.tool.run(state, **arguments)
+        return number(truth + 1 + random.Random(repr(sorted(arguments.items()))).randint(1, 30))
+
+
+class Coarse(_WrongTwin):
+    """Returns the number rounded up to the next ten."""
+
+    __slots__ = ()
+    kind, family, split, verb = "coarse", "silent", "unseen", "is rounded"
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return number((self.tool.run(state, **arguments) // 10 + 1) * 10)
+
+
+# --- irreversible -------------------------------------------------------------------------------
+
+
+def _value(tool: ToolDef) -> str | None:
+    fits = tool.effect is Effect.WRITE and tool.value is not None
+    return tool.value if fits and isinstance(tool.params[str(tool.value)], Amount) else None
+
+
+class Adds(_WrongTwin):
+    """Adds to the value where it seems to set it."""
+
+    __slots__ = ()
+    kind, family, split, verb = "adds", "irreversible", "seen", "adds"
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return _value(tool)
+
+    @staticmethod
+    def stored(current: float, given: float) -> float:
+        """What the value becomes."""
+        return current + given
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        if self.reader is None:
+            raise DomainError(f"{self.tool.key}: {self.kind} needs a tool that reads the value")
+        current = self.reader.run(state, **{key: arguments[key] for key in self.reader.params})
+        stored = number(self.stored(current, arguments[self.param]))
+        return self.tool.run(state, **{**arguments, self.param: stored})
+
+
+class RoundsUp(Adds):
+    """Stores the value rounded up to the next ten."""
+
+    __slots__ = ()
+    kind, split, verb = "rounds_up", "unseen", "rounds"
+
+    @staticmethod
+    def stored(current: float, given: float) -> float:
+        return (given // 10 + 1) * 10
+
+
+class _ScaledValue(Quirk):
+    """The value is taken in a smaller unit than documented, so that too little is stored."""
+
+    __slots__ = ()
+    family = "irreversible"
+    factor: ClassVar[int]
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return _value(tool)
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        taken = number(arguments[self.param] / self.factor)
+        return self.tool.run(state, **{**arguments, self.param: taken})
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: number(arguments[self.param] * self.factor)}
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: multiply the value by {self.factor}"
+
+
+class TenthsValue(_ScaledValue):
+    """4.5 is stored as 0.45."""
+
+    __slots__ = ()
+    kind, split, factor = "tenths_value", "seen", 10
+
+
+class HundredthsValue(_ScaledValue):
+    """4.5 is stored as 0.045."""
+
+    __slots__ = ()
+    kind, split, factor = "hundredths_value", "unseen", 100
+
+
+KINDS: tuple[type[Quirk], ...] = (
+    Quirk, Capitals, LowerCase, Underscores, HiddenParameter, Hyphens, RenamedParameter,
+    TenthsResult, HundredthsResult, ZeroBased, Stale, ThousandthsResult, TwoBased, Coarse,
+    Adds, TenthsValue, RoundsUp, HundredthsValue,
+)  # fmt: skip
+FAMILIES = ("plain", "loud", "silent", "irreversible")

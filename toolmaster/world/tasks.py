@@ -1,0 +1,288 @@
+"""From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
+
+An id is `VERSION/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/42`. The same id
+gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import marshal
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolmaster.errors import DomainError, InputError
+from toolmaster.session import Task
+from toolmaster.tools import ToolSet
+from toolmaster.types import Effect, Score
+from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef
+from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
+from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
+
+VERSION = "v1"
+BUILTIN = Path(__file__).parent.parent / "domains"
+
+
+def show(value: Any) -> str:
+    """A value as tools and answers show it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def same(given: str | None, truth: Any) -> bool:
+    """Whether an answer is right: equal numbers, or equal text up to case, spaces and a full stop."""
+    if given is None:
+        return False
+    text = given.strip().rstrip(".").strip()
+    if not isinstance(truth, str):
+        try:
+            return abs(float(text.replace(",", "")) - truth) < 1e-9
+        except ValueError:
+            return False
+    return " ".join(text.lower().split()) == " ".join(truth.lower().split())
+
+
+@dataclass(frozen=True, slots=True)
+class WorldTask:
+    """A drawn task with everything that is hidden from the policy.
+
+    Args:
+        task: what a session runs.
+        plan: the canonical calls, the query, the answer and the expected end state.
+        surfaces: the tools shown, in order.
+        chosen: canonical tool key to the surfaces that serve it, the one a newcomer would take
+            first at the front; a quirk with a twin has two.
+    """
+
+    task: Task
+    plan: Plan
+    surfaces: tuple[Surface, ...]
+    chosen: dict[str, tuple[Surface, ...]]
+
+
+class World:
+    """A set of domains and the tasks that can be drawn from them.
+
+    Args:
+        paths: extra domain folders, each with a `domain.py` that defines `domain`.
+        builtin: whether the built-in domains are included.
+
+    Raises:
+        DomainError: a folder that is not a domain, a rule broken, or two domains of one name.
+    """
+
+    def __init__(self, paths: Sequence[Path] = (), *, builtin: bool = True) -> None:
+        folders = sorted(BUILTIN.glob("*/domain.py")) if builtin else []
+        folders += [Path(path) / "domain.py" for path in paths]
+        self.domains: dict[str, Domain] = {}
+        for file in folders:
+            domain = load_domain(file)
+            if domain.name in self.domains:
+                raise DomainError(f"{file}: a domain called {domain.name!r} is already loaded")
+            self.domains[domain.name] = domain
+
+    def ids(self, split: str, count: int, families: Sequence[str], start: int = 0) -> list[str]:
+        """The first `count` task ids of a split from number `start`, families and domains in turn.
+
+        Raises:
+            InputError: an unknown split or family, or a split without domains.
+        """
+        unknown = [family for family in families if family not in FAMILIES]
+        if unknown:
+            raise InputError(f"unknown family {unknown[0]!r}; allowed: {', '.join(FAMILIES)}")
+        domains = sorted(name for name, d in self.domains.items() if d.split == split)
+        if not domains:
+            raise InputError(f"no domain of split {split!r} is loaded")
+
+        def stream() -> Iterator[str]:
+            number = start
+            while True:
+                for family in families:
+                    domain = random.Random(f"{number}/{family}").choice(domains)
+                    yield f"{VERSION}/{split}/{domain}/{family}/{number}"
+                number += 1
+
+        ids = stream()
+        return [next(ids) for _ in range(count)]
+
+    def draw(self, task_id: str) -> WorldTask:
+        """Draw the task of an id.
+
+        Raises:
+            InputError: the id is malformed, of another version, or names an unknown domain.
+        """
+        parts = task_id.split("/")
+        if len(parts) != 5 or parts[0] != VERSION or not parts[4].isdigit():
+            raise InputError(f"task id {task_id!r}: expected {VERSION}/SPLIT/DOMAIN/FAMILY/NUMBER")
+        _, split, name, family, _ = parts
+        domain = self.domains.get(name)
+        if domain is None or domain.split != split or family not in FAMILIES:
+            raise InputError(f"task id {task_id!r}: no such domain, split or family is loaded")
+        rng = random.Random(task_id)
+        for _ in range(100):
+            drawn = _draw(task_id, domain, family, rng)
+            if drawn is not None:
+                return drawn
+        raise DomainError(f"domain {name!r}: no goal of it has a place for a {family} quirk")
+
+
+def load_domain(file: Path) -> Domain:
+    """Import one `domain.py` and check it.
+
+    Raises:
+        DomainError: no such file, no `domain` in it, or a rule broken.
+    """
+    if not file.is_file():
+        raise DomainError(f"{str(file.parent)!r} is no domain: it has no domain.py")
+    module_name = f"toolmaster_domain_{file.parent.name}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        raise DomainError(f"{file}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    domain = getattr(module, "domain", None)
+    if not isinstance(domain, Domain):
+        raise DomainError(f"{file}: it must define `domain = Domain(...)`")
+    domain.check()
+    return domain
+
+
+def _copy(state: State) -> State:
+    copied: State = marshal.loads(marshal.dumps(state))  # noqa: S302 - our own bytes, JSON-like
+    return copied
+
+
+def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> WorldTask | None:
+    """One attempt; None when the drawn goal has no tool that the drawn quirk fits."""
+    assert domain.make_state is not None  # noqa: S101 - held by Domain.check
+    start = domain.make_state(rng)
+    goal = rng.choice(sorted(domain.goals))
+    plan = Plan(domain, _copy(start), rng)
+    domain.goals[goal](plan)
+    used = list(dict.fromkeys(call.tool for call in plan.calls))
+    kinds = [
+        kind for kind in KINDS if kind.family == family and kind.split in ("both", domain.split)
+    ]
+    kind = rng.choice(kinds)
+    fitting = [key for key in used if kind.target(domain.tools[key]) is not None]
+    if not fitting:
+        return None
+    quirky = rng.choice(fitting)
+    surfaces, chosen = _dress(domain, start, used, kind, quirky, rng)
+    labels = {"split": domain.split, "domain": domain.name, "family": family, "quirk": kind.kind}
+    tools = tuple(surface.tool() for surface in surfaces)
+    expected, answer = plan.state, plan.answer
+    writes = any(domain.tools[key].effect is Effect.WRITE for key in used)
+
+    def check(given: str | None, final: ToolSet) -> Score:
+        state_correct = final.state == expected
+        answer_correct = given is not None if writes else same(given, answer)
+        return Score(
+            success=answer_correct and state_correct,
+            answer_correct=answer_correct,
+            state_correct=state_correct,
+        )
+
+    def make_tools() -> ToolSet:
+        return ToolSet(tools, _copy(start), _copy)
+
+    task = Task(task_id, plan.query, make_tools, check, {**labels, "goal": goal})
+    return WorldTask(task, plan, surfaces, chosen)
+
+
+def _dress(
+    domain: Domain,
+    start: State,
+    used: list[str],
+    kind: type[Quirk],
+    quirky: str,
+    rng: random.Random,
+) -> tuple[tuple[Surface, ...], dict[str, tuple[Surface, ...]]]:
+    """Put quirk, names and documentation on the tools the plan uses and on the one that checks it."""
+    taken: set[str] = set()
+    chosen: dict[str, tuple[Surface, ...]] = {}
+    readers = [domain.tools[key].shown_by for key in used if domain.tools[key].shown_by]
+    for key in dict.fromkeys([*used, *(r for r in readers if r)]):
+        definition = domain.tools[key]
+        quirk = Quirk(definition)
+        if key == quirky:
+            word = rng.choice(kind.choices) if kind.choices else _some_name(definition, start, rng)
+            reader = domain.tools[definition.shown_by] if definition.shown_by else None
+            quirk = kind(definition, kind.target(definition) or "", word, reader)
+        params = draw_params(rng, definition)
+        example = _example(definition, start, rng)
+        style = "complete" if rng.random() < 0.7 else "terse"
+        if quirk.family != "silent" and rng.random() < 0.15:
+            style, example = "missing", None
+        doc = describe(style, definition, example, show)
+        pair = [quirk, Quirk(definition)] if quirk.twin else [quirk]
+        surfaces = [
+            Surface(
+                definition, draw_name(rng, definition, domain.split, taken), params, doc, q, example
+            )
+            for q in pair
+        ]
+        rng.shuffle(surfaces)
+        chosen[key] = tuple(surfaces)
+    shown = [surface for pair in chosen.values() for surface in pair]
+    if rng.random() < 0.5:
+        spare = [key for key in domain.tools if key not in chosen]
+        if spare:
+            extra = domain.tools[rng.choice(spare)]
+            doc = describe("complete", extra, _example(extra, start, rng), show)
+            name = draw_name(rng, extra, domain.split, taken)
+            shown.append(Surface(extra, name, draw_params(rng, extra), doc, Quirk(extra)))
+    # Twins keep their order among themselves: the first is the one a newcomer takes first.
+    order = sorted(range(len(shown)), key=lambda _: rng.random())
+    shuffled = [shown[i] for i in order]
+    for key, pair in chosen.items():
+        chosen[key] = tuple(sorted(pair, key=shuffled.index))
+    return tuple(shuffled), chosen
+
+
+def _some_name(tool: ToolDef, state: State, rng: random.Random) -> str:
+    """A name that the tool would take; "" for a tool that takes none."""
+    if not any(isinstance(kind, Name) for kind in tool.params.values()):
+        return ""
+    return _arguments(tool, state, rng).get(_name_param(tool), "")
+
+
+def _name_param(tool: ToolDef) -> str:
+    return next(key for key, kind in tool.params.items() if isinstance(kind, Name))
+
+
+def _arguments(tool: ToolDef, state: State, rng: random.Random) -> dict[str, Any]:
+    """Arguments for a documented example of a read tool."""
+    arguments: dict[str, Any] = {}
+    for key, kind in tool.params.items():
+        if isinstance(kind, Name):
+            table = next(t for t in state.values() if isinstance(t, dict))
+            arguments[key] = rng.choice(sorted(table))
+        else:
+            arguments[key] = rng.randint(1, 4)
+    return arguments
+
+
+def _example(tool: ToolDef, state: State, rng: random.Random) -> Example | None:
+    """A documented example with its true result; None for a write."""
+    if tool.effect is not Effect.READ:
+        return None
+    arguments = _arguments(tool, state, rng)
+    return Example(arguments, tool.run(_copy(state), **arguments))
+
+
+__all__ = [
+    "BUILTIN",
+    "VERSION",
+    "HiddenParameter",
+    "World",
+    "WorldTask",
+    "load_domain",
+    "same",
+    "show",
+]

@@ -32,16 +32,13 @@ class Protocol(StrEnum):
         return Phase.TRIAL if self is Protocol.TRIAL else Phase.EXECUTION
 
 
+_CALL = '<tool_call>{{"name": ..., "arguments": {{...}}}}</tool_call>'
 _FORM = {
     Protocol.TRIAL: (
-        'Each turn: <think>...</think>, then one of <tool_call>{{"name": ..., "arguments": {{...}}}}'
-        "</tool_call>, <experience>...</experience> or <answer>...</answer>. Calls are trials on a copy"
-        " (at most {budget}) until you write your experience; later calls are real."
+        "Write <think>...</think> and one of " + _CALL + ", <experience>...</experience>,"
+        " <answer>...</answer>. Calls are trials (at most {budget}) until <experience>."
     ),
-    Protocol.DIRECT: (
-        'Each turn: <think>...</think>, then one of <tool_call>{{"name": ..., "arguments": {{...}}}}'
-        "</tool_call> or <answer>...</answer>."
-    ),
+    Protocol.DIRECT: "Write <think>...</think> and one of " + _CALL + ", <answer>...</answer>.",
 }
 _FORM[Protocol.PAPER] = _FORM[Protocol.DIRECT]
 
@@ -70,6 +67,8 @@ _BLOCK = re.compile(r"<(tool_call|experience|answer)>(.*?)</\1>", re.DOTALL)
 _OPEN = re.compile(r"<(tool_call|experience|answer)>")
 CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
 """A turn is over once one of these is written."""
+TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSING_TAGS)
+"""Everything a policy writes that is not its own words."""
 
 
 def parse(text: str, protocol: Protocol) -> Action:

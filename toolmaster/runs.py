@@ -1,0 +1,186 @@
+"""Run folders: what a run keeps on disk, written so that a kill loses nothing.
+
+`runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
+with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a time;
+a torn last line, which a kill can leave, is dropped on reading. A stage that is finished says so in
+`done.json`. A run refuses to go on under other settings than it began with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from toolmaster.config import Settings
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.types import Trajectory
+
+
+class Run:
+    """One run folder.
+
+    Args:
+        folder: created if missing.
+        settings: the resolved recipe.
+
+    Raises:
+        ConfigError: the folder was begun with other settings; the keys that differ are named.
+        InputError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+        config = folder / "config.json"
+        now = settings.model_dump(mode="json")
+        try:
+            if config.is_file():
+                _refuse_mixing(folder, json.loads(config.read_text(encoding="utf-8")), now)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(config, json.dumps(now, indent=2))
+        except json.JSONDecodeError:
+            raise InputError(f"{config} is damaged; move the folder away or repair it") from None
+        except OSError as error:
+            raise InputError(f"cannot write the run folder {folder}: {error.strerror}") from None
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage, created if missing."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a stage has finished."""
+        return (self.folder / stage / "done.json").is_file()
+
+    def finish(self, stage: str, **facts: Any) -> None:
+        """Mark a stage as finished, with facts worth keeping (seconds, counts)."""
+        write_atomically(self.stage(stage) / "done.json", json.dumps(facts, indent=2))
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What `finish` kept."""
+        facts: dict[str, Any] = json.loads((self.folder / stage / "done.json").read_text("utf-8"))
+        return facts
+
+    def log(self, stage: str, step: int, values: dict[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        append_line(self.folder / "metrics.jsonl", {"stage": stage, "step": step, **values})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All metric lines; of a step logged twice (before and after a resume) the later one."""
+        latest: dict[tuple[str, int, str], dict[str, Any]] = {}
+        for line in read_lines(self.folder / "metrics.jsonl"):
+            kind = ",".join(sorted(line))
+            latest[line["stage"], line["step"], kind] = line
+        return list(latest.values())
+
+
+def _refuse_mixing(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if keys:
+        changes = "; ".join(f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in keys[:5])
+        more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+        raise ConfigError(
+            f"{folder} was begun with other settings ({changes}{more}); give another run=FOLDER, or"
+            " remove this one"
+        )
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or none of it."""
+    scratch = path.with_suffix(path.suffix + ".part")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Append one JSON line, mending a torn last line first.
+
+    Raises:
+        InputError: the disk is full or the file cannot be written; nothing half-written counts.
+    """
+    data = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+    try:
+        with path.open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":
+                    data = b"\n" + data
+            file.write(data)
+    except OSError as error:
+        raise InputError(
+            f"cannot append to {path}: {error.strerror}; what was written before is intact: free some"
+            " space and start the same command again"
+        ) from None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All records of a JSON-lines file; an incomplete last line is dropped, a missing file is empty.
+
+    Raises:
+        InputError: a line that is not the last one is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            if not _torn(lines, number):
+                raise InputError(
+                    f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
+                ) from None
+            continue
+        records.append(record)
+    return records
+
+
+def _torn(lines: list[bytes], number: int) -> bool:
+    """Whether a kill can have left this line: it does not end like a record.
+
+    `append_line` starts a new line after a torn one, so a torn line may also stand inside the file.
+    """
+    return not lines[number - 1].rstrip().endswith(b"}") or number == len(lines)
+
+
+def append_trajectory(path: Path, trajectory: Trajectory) -> None:
+    """Append one trajectory to a `trajectories.jsonl`."""
+    append_line(path, trajectory.model_dump(mode="json", exclude_defaults=True))
+
+
+def read_trajectories(path: Path) -> list[Trajectory]:
+    """All trajectories of a file.
+
+    Raises:
+        InputError: the file is missing, or a record in it is no trajectory.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    trajectories = []
+    for index, record in enumerate(read_lines(path), 1):
+        try:
+            trajectories.append(Trajectory.model_validate(record))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{path}, record {index}: {where}: {first['msg']}") from None
+    return trajectories

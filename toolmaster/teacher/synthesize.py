@@ -1,0 +1,55 @@
+"""Demonstrations: the teacher's trajectories that solve their task, checked by re-execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import Field
+
+from toolmaster.config import Settings
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.session import Limits
+from toolmaster.teacher.filters import keep
+from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.types import Trajectory
+from toolmaster.world.tasks import World
+
+
+class SynthesizeSettings(Settings):
+    """How many demonstrations, and what they show."""
+
+    demonstrations: int = Field(400, ge=1)
+    """How many to keep."""
+    filter: bool = True
+    """Keep only those with planning, exploration and validation (the paper's filter)."""
+    behaviours: Behaviours = Behaviours()
+
+
+async def demonstrate(
+    world: World, task_id: str, protocol: Protocol, limits: Limits, settings: SynthesizeSettings
+) -> Trajectory | None:
+    """One demonstration of one task.
+
+    Returns:
+        The trajectory; None when it does not solve the task, does not pass the filter, or does not
+        reproduce the success when its turns are played again in a fresh session.
+    """
+    drawn = world.draw(task_id)
+    request = RolloutRequest(drawn.task)
+    oracle = OraclePolicy(drawn, protocol, settings.behaviours)
+    trajectory = await run_rollout(request, oracle, protocol, limits)
+    if not trajectory.success or (settings.filter and not keep(trajectory)):
+        return None
+    again = ScriptedPolicy([step.text for step in trajectory.steps])
+    replay = await run_rollout(request, again, protocol, limits)
+    return trajectory if replay.success else None
+
+
+def candidate_ids(world: World, families: Sequence[str], seed: int) -> Iterator[str]:
+    """Training task ids without end; different seeds share none within 100,000 numbers."""
+    start = seed * 100_000
+    while True:
+        yield from world.ids("seen", len(families) * 25, families, start)
+        start += 25

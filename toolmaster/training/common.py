@@ -1,0 +1,87 @@
+"""What both trainers share: quiet, offline Trainer arguments, metric lines, resuming, saving."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+Log = Callable[[int, dict[str, Any]], None]
+"""Receives an optimizer step and its metrics."""
+
+
+def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, Any]:
+    """Arguments that every training stage passes to its TRL configuration."""
+    on_cpu = not torch.cuda.is_available()
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "seed": seed,
+        "bf16": True,
+        "use_cpu": on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        "gradient_checkpointing": False,
+        "optim": "adamw_torch_fused",
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": save_steps,
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+    }
+
+
+def lora(rank: int) -> LoraConfig | None:
+    """Adapters on all linear layers; None for rank 0."""
+    if rank == 0:
+        return None
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def base_model(model: Any) -> Any:
+    """The model itself, without adapters around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+class MetricLines(TrainerCallback):  # type: ignore[misc]
+    """Hands the numbers of each step to `log`."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Called by the Trainer."""
+        if state.is_world_process_zero and logs and "train_runtime" not in logs:
+            numbers = {k: v for k, v in logs.items() if isinstance(v, int | float)}
+            self._log(state.global_step, numbers)
+
+
+def train(trainer: Any) -> None:
+    """Train from the last checkpoint if there is one, else from the start."""
+    folder = Path(trainer.args.output_dir)
+    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.train(resume_from_checkpoint=last)
+
+
+def save(trainer: Any, tokenizer: Any, folder: Path) -> None:
+    """Write an ordinary Transformers checkpoint, adapters merged."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.accelerator.is_main_process:
+        if hasattr(model, "merge_and_unload"):
+            model = model.merge_and_unload()
+        model.config.use_cache = True
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    trainer.accelerator.wait_for_everyone()

@@ -1,0 +1,73 @@
+"""A faster language-model head for TRL's trainers on CPU.
+
+TRL patches `model(..., labels=..., fused_lm_head=True)` to score labels without building all logits;
+its tiles are made for Triton kernels, and the plain fallback takes half of a training step on CPU.
+Where weights are on CPU, this answers the same call with PyTorch's own fused log-softmax over the
+trained positions only. Same contract, same numbers (held by a test against TRL's own).
+
+Shapes: B rows, T tokens, N trained positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any
+
+import torch
+from trl.trainer.utils import FusedCausalLMOutput
+
+
+def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False) -> None:
+    """Patch a model that TRL's trainer has already patched; does nothing off the CPU.
+
+    Args:
+        model: a causal language model (the base model, where there are adapters).
+        temperature: logits are divided by it.
+        entropy: whether to compute the entropy of each trained position, which costs another pass;
+            zeros otherwise.
+    """
+    if model.device.type != "cpu":
+        return
+    patched = model.forward
+
+    @functools.wraps(type(model).forward)
+    def forward(self: Any, *args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
+        if not fused_lm_head:
+            return patched(*args, **kwargs)
+        labels = kwargs.pop("labels")[:, 1:]
+        kwargs.pop("num_items_in_batch", None)
+        kwargs["use_cache"] = False
+        hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
+        trained = labels != -100
+        targets = labels[trained]
+        logits = self.get_output_embeddings()(hidden[trained])  # (N, V)
+        if temperature != 1.0:
+            logits = logits / temperature
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").float()
+        with torch.no_grad():
+            top1 = logits.argmax(-1) == targets
+            spread = _entropy(logits) if entropy else torch.zeros_like(losses)
+        return FusedCausalLMOutput(
+            loss=losses.sum() / max(len(targets), 1),
+            log_probs=_spread(-losses, trained),
+            entropy=_spread(spread, trained),
+            is_top1=_spread(top1, trained),
+            label_mask=trained,
+        )
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _spread(values: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+    """(N,) values at their positions in (B, T - 1), zero elsewhere."""
+    return values.new_zeros(trained.shape).masked_scatter(trained, values)
+
+
+def _entropy(logits: torch.Tensor) -> torch.Tensor:
+    """(N,) entropy in nats, a few rows at a time."""
+    parts = []
+    for rows in logits.split(128):
+        log_probs = torch.log_softmax(rows.float(), -1)
+        parts.append(-(log_probs.exp() * log_probs).sum(-1))
+    return torch.cat(parts) if parts else logits.new_zeros(0).float()

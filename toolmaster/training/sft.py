@@ -1,0 +1,93 @@
+"""Supervised fine-tuning on demonstrations, through TRL's `SFTTrainer`.
+
+Rows arrive tokenized with labels, rendered by the same `ChatFormat` as rollouts, so that no mask is
+ever recovered from text. bfloat16 autocast over float32 weights, sequences packed without padding or
+leakage, logits for trained tokens only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from toolmaster.chat import ChatFormat
+from toolmaster.errors import InputError
+from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
+from toolmaster.training.attention import ATTENTION, compile_blocks
+from toolmaster.training.cpu_head import use_cpu_head
+from toolmaster.training.common import Log, MetricLines, base_model, lora, save, train, trainer_arguments
+from toolmaster.training.settings import SftSettings
+from toolmaster.types import Trajectory
+
+
+def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> list[dict[str, Any]]:
+    """One row per demonstration: `input_ids` and `labels`, both of length T; -100 is not trained."""
+    rows = []
+    for demonstration in demonstrations:
+        ids, mask, _ = chat.render(demonstration.prompt, demonstration.tools, demonstration.steps)
+        labels = [token if trained else -100 for token, trained in zip(ids, mask, strict=True)]
+        rows.append({"input_ids": ids, "labels": labels})
+    return rows
+
+
+def train_sft(
+    model_folder: Path,
+    demonstrations: Sequence[Trajectory],
+    settings: SftSettings,
+    folder: Path,
+    *,
+    seed: int,
+    log: Log,
+    progress: Any = None,
+) -> Path:
+    """Fine-tune a model on demonstrations.
+
+    Args:
+        model_folder: the checkpoint to start from.
+        demonstrations: what to learn.
+        settings: how.
+        folder: where checkpoints and the result go; continues from the last checkpoint there.
+        seed: of the order of the data.
+        log: receives the metrics of each optimizer step.
+        progress: an optional `TrainerCallback` that shows progress.
+
+    Returns:
+        The folder of the trained model, an ordinary Transformers checkpoint.
+
+    Raises:
+        InputError: no demonstrations, or a model that cannot be loaded.
+    """
+    if not demonstrations:
+        raise InputError("no demonstrations to train on; run the synthesize stage first")
+    tokenizer = load_tokenizer(model_folder)
+    model = load_model(model_folder, "float32")
+    add_tag_tokens(model, tokenizer)
+    model.set_attn_implementation(ATTENTION)
+    arguments = SFTConfig(
+        **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_sequences,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_share,
+        max_length=None,
+        padding_free=True,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(training_rows(ChatFormat(tokenizer), demonstrations)),
+        processing_class=tokenizer,
+        peft_config=lora(settings.lora_rank),
+        callbacks=[MetricLines(log), *([progress] if progress else [])],
+    )
+    compile_blocks(trainer.model)
+    use_cpu_head(base_model(trainer.model))
+    train(trainer)
+    save(trainer, tokenizer, folder / "model")
+    return folder / "model"

@@ -1,10 +1,10 @@
 """Every error toolmaster raises on purpose.
 
     ToolmasterError            one clear message: what happened, what was received, how to mend it
-    |-- ConfigError            a recipe, an override or a command line is wrong          (exit code 2)
-    |-- InputError             a file, a record or a checkpoint cannot be used           (exit code 1)
-    |-- DomainError            a domain folder breaks the rules of `toolmaster.world`    (exit code 1)
-    `-- PolicyError            a policy could not answer (model, endpoint)               (exit code 1)
+    |-- ConfigError            a recipe, an override or a command line is wrong   (exit code 2)
+    |-- InputError             a file, a record or a checkpoint cannot be used    (exit code 1)
+    |-- DomainError            a domain folder breaks the rules of `toolmaster.world` (exit code 1)
+    `-- PolicyError            a policy could not answer (model, endpoint)        (exit code 1)
 
 What a *model* does wrong is never an exception: the session answers it with an observation that
 carries an `ErrorKind` (see `types`). What a *rollout* meets (a broken policy, a broken session) is

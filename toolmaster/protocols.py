@@ -16,6 +16,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic_core import to_json
+
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 
@@ -71,7 +73,7 @@ TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSI
 """Everything a policy writes that is not its own words."""
 
 
-def parse(text: str, protocol: Protocol) -> Action:
+def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return a finding
     """Understand one assistant turn.
 
     Args:
@@ -118,7 +120,10 @@ def parse(text: str, protocol: Protocol) -> Action:
 def _parse_call(content: str) -> Action:
     try:
         data = json.loads(content)
-    except (json.JSONDecodeError, RecursionError) as error:
+        # Python reads more than can be written down again: NaN, half surrogates, endless nesting.
+        json.dumps(data, allow_nan=False)
+        to_json(data)
+    except (ValueError, RecursionError) as error:
         return _invalid(ErrorKind.MALFORMED_JSON, f"the call is not valid JSON: {error}")
     if (
         not isinstance(data, dict)

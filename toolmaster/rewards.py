@@ -1,8 +1,8 @@
 """Rewards: small functions of a finished trajectory, weighted and summed by the recipe.
 
-`format` and `correctness` are the paper's (arXiv 2601.12762, section on GRPO), by rule instead of by
-judge. No reward rises by calling more or by calling nothing: cost is charged only to trajectories
-that solved their task, so failing cheaply never beats failing honestly.
+`format` and `correctness` are the paper's (arXiv 2601.12762, section on GRPO), by rule instead of
+by judge. No reward rises by calling more or by calling nothing: cost is charged only to
+trajectories that solved their task, so failing cheaply never beats failing honestly.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Run folders: what a run keeps on disk, written so that a kill loses nothing.
 
 `runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
-with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a time;
-a torn last line, which a kill can leave, is dropped on reading. A stage that is finished says so in
-`done.json`. A run refuses to go on under other settings than it began with.
+with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a
+time; a torn last line, which a kill can leave, is dropped on reading. A stage that is finished says
+so in `done.json`. A run refuses to go on under other settings than it began with.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
@@ -116,21 +116,33 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     data = (json.dumps(record, ensure_ascii=False) + "\n").encode()
     try:
         with path.open("ab+") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":
-                    data = b"\n" + data
+            _mend(file)
             file.write(data)
     except OSError as error:
         raise InputError(
-            f"cannot append to {path}: {error.strerror}; what was written before is intact: free some"
-            " space and start the same command again"
+            f"cannot append to {path}: {error.strerror}; what was written before is intact: free"
+            " some space and start the same command again"
         ) from None
 
 
+def _mend(file: BinaryIO) -> None:
+    """Make the file end with a whole line: a torn one is cut off."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - 1, 0))
+    if file.read(1) in (b"", b"\n"):
+        return
+    file.seek(0)
+    last = file.read().rpartition(b"\n")[2]
+    try:
+        json.loads(last)
+    except ValueError:
+        file.truncate(end - len(last))
+    else:
+        file.write(b"\n")
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All records of a JSON-lines file; an incomplete last line is dropped, a missing file is empty.
+    """All records of a JSON-lines file without a torn last line; a missing file is empty.
 
     Raises:
         InputError: a line that is not the last one is damaged.
@@ -144,22 +156,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            if not _torn(lines, number):
-                raise InputError(
-                    f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
-                ) from None
-            continue
+        except ValueError as error:
+            if number == len(lines):  # nothing ends it: a kill left it
+                continue
+            raise InputError(
+                f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
+            ) from None
         records.append(record)
     return records
-
-
-def _torn(lines: list[bytes], number: int) -> bool:
-    """Whether a kill can have left this line: it does not end like a record.
-
-    `append_line` starts a new line after a torn one, so a torn line may also stand inside the file.
-    """
-    return not lines[number - 1].rstrip().endswith(b"}") or number == len(lines)
 
 
 def append_trajectory(path: Path, trajectory: Trajectory) -> None:

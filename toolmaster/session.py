@@ -1,9 +1,9 @@
 """`Task` and `Session`: the environment a policy acts in.
 
 A session is single-use and a pure function of its task. It takes the policy's raw text and answers
-everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation with
-an error kind, never as an exception and never as a silent end. Trial calls run on a fork of the
-state; where there is none, only tools that read are run.
+everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation
+with an error kind, never as an exception and never as a silent end. Trial calls run on a fork of
+the state; where there is none, only tools that read are run.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pydantic import Field
 
 from toolmaster.config import Settings
 from toolmaster.protocols import Action, Protocol, instructions, parse
-from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import (
+    FORMAT_ERRORS,
     ActionKind,
     Effect,
     ErrorKind,
@@ -59,6 +60,8 @@ class Limits(Settings):
 
     max_turns: int = Field(12, ge=1)
     """Assistant turns, of any kind."""
+    invalid_turns: int = Field(3, ge=1)
+    """Turns in a row that break the format, after which the session ends."""
     trial_calls: int = Field(6, ge=0)
     """Calls allowed in the trial phase."""
     result_chars: int = Field(2000, ge=20)
@@ -124,6 +127,8 @@ class Session:
             observation = None
         elif len(self.steps) + 1 >= self.limits.max_turns:
             self.stop_reason = StopReason.MAX_TURNS
+        elif self._invalid_in_a_row(error):
+            self.stop_reason = StopReason.INVALID_TURNS
         step = Step(
             text=text,
             phase=phase,
@@ -134,6 +139,11 @@ class Session:
         )
         self.steps.append(step)
         return step
+
+    def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
+        """Whether this turn is one format error too many."""
+        recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
+        return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
 
     def score(self) -> Score | None:
         """The task's verdict on the answer and the real state; None without a checker."""
@@ -153,7 +163,7 @@ class Session:
         self.stop_reason = StopReason.ANSWERED
         return "", None
 
-    async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:
+    async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:  # noqa: PLR0911
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
             used = f"the trial budget of {self.limits.trial_calls} calls is used up"
@@ -178,36 +188,46 @@ class Session:
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
         tool = tools[call.name]
         try:
-            if tool.timeout_s is None:
-                result = tool.execute(tools.state, call.arguments)
-                if inspect.isawaitable(result):
-                    result = await result
-            elif inspect.iscoroutinefunction(tool.execute):
-                running = tool.execute(tools.state, call.arguments)
-                result = await asyncio.wait_for(running, tool.timeout_s)
-            else:
-                running = asyncio.to_thread(tool.execute, tools.state, call.arguments)
-                result = await asyncio.wait_for(running, tool.timeout_s)
+            running = _run(tool, tools.state, call.arguments)
+            result = await asyncio.wait_for(running, tool.timeout_s)
             text = result if isinstance(result, str) else _to_json(result)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
-        except TimeoutError:
-            return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is an observation
+            if isinstance(error, TimeoutError) and tool.timeout_s is not None:
+                return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
             return self._cut(f"{type(error).__name__}: {error}"), ErrorKind.TOOL_ERROR
         return self._cut(text), None
 
     def _unknown(self, name: str) -> str:
         names = list(self.tools.names())
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return self._cut(f"no tool {name!r}{hint} The tools are: {', '.join(names)}")
+        hint = f"did you mean {close[0]}? " if close else ""
+        return self._cut(f"no tool {name!r}; {hint}the tools are: {', '.join(names)}")
 
     def _cut(self, text: str) -> str:
         limit = self.limits.result_chars
+        text = text.encode("utf-8", "replace").decode()  # half surrogates could not be saved
         if len(text) <= limit:
             return text
         return f"{text[:limit]} [cut: {limit} of {len(text)} characters shown]"
+
+
+async def _run(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
+    """The tool's result: in a thread where a plain function has a time limit to keep."""
+    if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
+        result = tool.execute(state, arguments)
+    else:
+        result = await asyncio.to_thread(_outside_a_future, tool.execute, state, arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _outside_a_future(execute: Callable[..., Any], state: Any, arguments: dict[str, Any]) -> Any:
+    """Call it; a future could not carry a StopIteration."""
+    try:
+        return execute(state, arguments)
+    except StopIteration as error:
+        raise RuntimeError(f"StopIteration: {error}") from error
 
 
 def _to_json(value: Any) -> str:

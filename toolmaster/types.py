@@ -1,7 +1,7 @@
 """The nouns everything else shares: phases, error kinds, stop reasons, steps and the trajectory.
 
-One trajectory record serves synthesis, SFT, GRPO, evaluation and the viewer. Token data is born with
-the step that made it: `Step.token_ids` were sampled by the policy (completion mask 1) and
+One trajectory record serves synthesis, SFT, GRPO, evaluation and the viewer. Token data is born
+with the step that made it: `Step.token_ids` were sampled by the policy (completion mask 1) and
 `Step.observation_ids` were appended by the session (completion mask 0); nothing is ever recovered
 from text.
 """
@@ -76,6 +76,8 @@ class StopReason(StrEnum):
 
     ANSWERED = "answered"
     MAX_TURNS = "max_turns"
+    INVALID_TURNS = "invalid_turns"
+    """Too many turns in a row broke the format."""
     MAX_TOKENS = "max_tokens"
     """The next turn would not fit the token budget or the model's context."""
     POLICY_ERROR = "policy_error"

@@ -1,4 +1,4 @@
-"""Chat format: from conversations to token ids, completion masks and phases, the same everywhere."""
+"""Chat format: conversations become token ids, completion masks and phases in one place."""
 
 from toolmaster.chat.render import ChatFormat, Rendered
 from toolmaster.chat.template import CHATML_TOOLS, prepare_tokenizer

@@ -1,8 +1,9 @@
 """The one place where conversations become tokens.
 
-Rollouts append tokens turn by turn; SFT renders finished trajectories. Both go through `ChatFormat`,
-piece by piece, so the tokens are the same by construction: a prompt, then for each step the turn
-(completion mask 1) and the observation with everything up to the next generation prompt (mask 0).
+Rollouts append tokens turn by turn; SFT renders finished trajectories. Both go through
+`ChatFormat`, piece by piece, so the tokens are the same by construction: a prompt, then for each
+step the turn (completion mask 1) and the observation with everything up to the next generation
+prompt (mask 0).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from toolmaster.errors import InputError
-from toolmaster.types import Message, Phase, Step
+from toolmaster.types import Message, Phase, Step, Trajectory
 
 _TURN = "turnmarker9turnmarker"
 _OBSERVATION = "obsmarker9obsmarker"
@@ -53,13 +54,15 @@ class ChatFormat:
         end = head + self.tokenizer.eos_token
         if not text.startswith(end) or text.count(_OBSERVATION) != 1:
             raise InputError(
-                f"the chat template of {self.tokenizer.name_or_path!r} rewrites earlier turns or does"
-                f" not end an assistant turn with {self.tokenizer.eos_token!r}; multi-turn training"
-                " needs a template that only appends"
+                f"the chat template of {self.tokenizer.name_or_path!r} rewrites earlier turns or"
+                f" does not end an assistant turn with {self.tokenizer.eos_token!r}; multi-turn"
+                " training needs a template that only appends"
             )
         self._before, self._after = text[len(end) :].split(_OBSERVATION)
-        tokens = sorted({str(t) for t in self.tokenizer.all_special_tokens} | {"<|im_start|>"})
-        self._special = re.compile("|".join(re.escape(token) for token in tokens))
+        # A special token need not have a role: `prepare_tokenizer` takes <|endoftext|>'s away.
+        added = [str(t) for t in self.tokenizer.added_tokens_decoder.values() if t.special]
+        tokens = {"<|im_start|>", *map(str, self.tokenizer.all_special_tokens), *added}
+        self._special = re.compile("|".join(re.escape(token) for token in sorted(tokens)))
 
     @property
     def end_of_turn_id(self) -> int:
@@ -105,6 +108,25 @@ class ChatFormat:
                 phases += [None] * len(seen)
         return Rendered(token_ids, mask, phases)
 
+    def with_tokens(self, trajectory: Trajectory) -> Trajectory:
+        """A trajectory of a policy without tokens, as if this tokenizer had written it."""
+        steps = [
+            step.model_copy(
+                update={
+                    "token_ids": step.token_ids or self.turn_ids(step.text),
+                    "observation_ids": step.observation_ids
+                    or (
+                        self.observation_ids(step.observation)
+                        if step.observation is not None
+                        else []
+                    ),
+                }
+            )
+            for step in trajectory.steps
+        ]
+        prompt = trajectory.prompt_ids or self.prompt_ids(trajectory.prompt, trajectory.tools)
+        return trajectory.model_copy(update={"steps": steps, "prompt_ids": prompt})
+
     def _text(
         self, messages: list[dict[str, str]], tools: list[Any] | None, *, prompt: bool
     ) -> str:
@@ -118,7 +140,7 @@ class ChatFormat:
 
     def _plain(self, text: str) -> str:
         """Text in which no special token can be smuggled."""
-        return self._special.sub(lambda match: match.group().replace("|", " "), text)
+        return self._special.sub(lambda match: _broken(match.group()), text)
 
     def _plain_json(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -128,3 +150,8 @@ class ChatFormat:
         if isinstance(value, list):
             return [self._plain_json(item) for item in value]
         return value
+
+
+def _broken(token: str) -> str:
+    """The text of a special token, written so that it no longer is one."""
+    return token.replace("|", " ") if "|" in token else f"{token[0]} {token[1:]}"

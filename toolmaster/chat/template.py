@@ -1,9 +1,9 @@
 """Our ChatML template with tools, for models whose own template knows none (SmolLM2).
 
 Two choices matter. The newline between turns belongs to the *next* turn, so every message ends
-exactly at the end-of-turn token and engines that re-tokenise turn by turn see the same tokens. Tools
-are written as one signature line each; a parameter that is more than a plain type keeps its JSON
-schema.
+exactly at the end-of-turn token and engines that re-tokenise turn by turn see the same tokens.
+Tools are written as one signature line each; a parameter that is more than a plain type keeps its
+JSON schema.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHATML_TOOLS = """\
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt %}{{ '\n<|im_start|>assistant\n' }}{% endif -%}
-"""
+"""  # noqa: E501 - a template cannot break its lines
 
 _PROBE_TOOL = {
     "type": "function",
@@ -87,12 +87,12 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
     missing = [token for token in ("<|im_start|>", "<|im_end|>") if token not in vocabulary]
     if missing:
         raise InputError(
-            f"the chat template of {tokenizer.name_or_path!r} shows no tools and the vocabulary lacks"
-            f" {missing[0]!r}, which our ChatML template needs; use a checkpoint whose template"
-            " supports tools, or add ChatML's special tokens to its vocabulary"
+            f"the chat template of {tokenizer.name_or_path!r} shows no tools and the vocabulary"
+            f" lacks {missing[0]!r}, which our ChatML template needs; use a checkpoint whose"
+            " template supports tools, or add ChatML's special tokens to its vocabulary"
         )
     tokenizer.chat_template = CHATML_TOOLS
-    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.eos_token = "<|im_end|>"  # noqa: S105 - a token, not a secret
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

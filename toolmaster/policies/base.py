@@ -67,7 +67,10 @@ class Conversation(Protocol):
 class Policy(Protocol):
     """Opens conversations."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Shown in trajectories, with its version after '@' where it has one."""
+        ...
 
     def conversation(
         self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]

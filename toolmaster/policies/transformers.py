@@ -89,9 +89,7 @@ class TransformersPolicy:
         self._pump: asyncio.Task[None] | None = None
         self._closers = _closing_ids(chat)
 
-    def conversation(
-        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
-    ) -> _Dialogue:
+    def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
         return _Dialogue(self, self.chat.prompt_ids(prompt, tools))
 

@@ -2,7 +2,8 @@
 
 It is a policy. It calls through the same session and reads real observations: the plausible call
 first, then what the observation teaches, a correction where one is needed, the experience, and a
-clean execution. What it knows decides only which lesson it draws, never what it claims to have seen.
+clean execution. What it knows decides only which lesson it draws, never what it claims to have
+seen.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.phrases import say
 from toolmaster.types import Effect, Message
-from toolmaster.world.domain import PlannedCall
-from toolmaster.world.quirks import TwoBased, ZeroBased, number
+from toolmaster.world.domain import PlannedCall, number
+from toolmaster.world.quirks import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
 from toolmaster.world.tasks import WorldTask, show
 
@@ -122,13 +123,12 @@ class OraclePolicy:
         surface = pair[0]
         quirk, example = surface.quirk, surface.example
         arguments = example.arguments if example else planned.arguments
-        given = ", ".join(show(value) for value in arguments.values())
         if example:
             thought = self._say(
-                "expect", tool=surface.name, given=given, expected=show(example.result)
+                "expect", tool=surface.name, what=_what(surface), expected=show(example.result)
             )
         else:
-            thought = self._say("probe", tool=surface.name, given=given)
+            thought = self._say("probe", tool=surface.name, what=_what(surface))
         got, hint = yield from self._call(surface, arguments, _join(note, thought))
         self.lessons[surface.name] = quirk.lesson(surface.name, "")
         if hint:
@@ -162,7 +162,14 @@ class OraclePolicy:
         if show(arguments[value_key]) not in self.drawn.plan.query and value_key in arguments:
             arguments[value_key] = self._other_value(arguments[value_key])
         value = arguments[value_key]
-        thought = self._say("try_write", tool=surface.name, value=show(value))
+        reader = self._best(str(surface.definition.shown_by))
+        thought = self._say(
+            "try_write",
+            tool=surface.name,
+            what=_what(surface),
+            value=show(value),
+            reader=reader.name,
+        )
         _, hint = yield from self._call(surface, arguments, _join(note, thought))
         self.lessons[surface.name] = quirk.lesson(surface.name, "")
         if hint:
@@ -201,7 +208,7 @@ class OraclePolicy:
         key = str(surface.definition.shown_by)
         reader = self._best(key)
         needed = {name: arguments[name] for name in reader.definition.params}
-        thought = self._say("read_back", value=value)
+        thought = self._say("read_back", value=value, reader=reader.name)
         got = yield _turn(thought, reader, reader.quirk.send(needed))
         return _true(reader, got)
 
@@ -296,6 +303,12 @@ def _true(surface: Surface, observation: str) -> str:
         return show(surface.quirk.accept(json.loads(observation)))
     except (json.JSONDecodeError, TypeError):
         return observation
+
+
+def _what(surface: Surface) -> str:
+    """What the tool is for, as part of a sentence."""
+    doc = surface.definition.doc
+    return doc[0].lower() + doc[1:]
 
 
 def _join(*parts: str) -> str:

@@ -68,7 +68,7 @@ def from_function(
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:
     """Split a Google-style docstring into its first paragraph and its argument notes."""
-    summary = " ".join(text.split("\n\n")[0].split())
+    summary = " ".join(text.partition("\n\n")[0].split())
     section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)
     notes: dict[str, str] = {}
     if section:

@@ -7,6 +7,7 @@ be forked, which is how trials stay harmless. Neither knows about models, prompt
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -64,7 +65,7 @@ class Tool:
         missing = [key for key in self.parameters.get("required", ()) if key not in arguments]
         if missing:
             return f"missing required parameter {missing[0]!r}"
-        error = next(_validator(_frozen(self.parameters)).iter_errors(arguments), None)
+        error = next(_validator(json.dumps(self.parameters)).iter_errors(arguments), None)
         if error is None:
             return None
         where = ".".join(str(part) for part in error.instance_path)
@@ -122,23 +123,6 @@ class ToolSet:
         return ToolSet(self.tools, self.copy_state(self.state), self.copy_state)
 
 
-def _frozen(value: Any) -> Any:
-    """A hashable image of a JSON value, to look validators up by content."""
-    if isinstance(value, dict):
-        return ("{}", *((key, _frozen(item)) for key, item in value.items()))
-    if isinstance(value, list | tuple):
-        return ("[]", *(_frozen(item) for item in value))
-    return value
-
-
-def _thawed(value: Any) -> Any:
-    if isinstance(value, tuple) and value and value[0] == "{}":
-        return {key: _thawed(item) for key, item in value[1:]}
-    if isinstance(value, tuple) and value and value[0] == "[]":
-        return [_thawed(item) for item in value[1:]]
-    return value
-
-
 @lru_cache(maxsize=4096)
-def _validator(frozen_schema: Any) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(_thawed(frozen_schema))
+def _validator(schema: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(json.loads(schema))

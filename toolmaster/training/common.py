@@ -45,7 +45,9 @@ def lora(rank: int) -> LoraConfig | None:
     """Adapters on all linear layers; None for rank 0."""
     if rank == 0:
         return None
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
 
 
 def base_model(model: Any) -> Any:

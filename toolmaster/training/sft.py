@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
 from toolmaster.training.attention import ATTENTION, compile_blocks
+from toolmaster.training.common import (
+    Log,
+    MetricLines,
+    base_model,
+    lora,
+    save,
+    train,
+    trainer_arguments,
+)
 from toolmaster.training.cpu_head import use_cpu_head
-from toolmaster.training.common import Log, MetricLines, base_model, lora, save, train, trainer_arguments
 from toolmaster.training.settings import SftSettings
 from toolmaster.types import Trajectory
 
@@ -86,6 +95,7 @@ def train_sft(
         peft_config=lora(settings.lora_rank),
         callbacks=[MetricLines(log), *([progress] if progress else [])],
     )
+    trainer.remove_callback(PrinterCallback)
     compile_blocks(trainer.model)
     use_cpu_head(base_model(trainer.model))
     train(trainer)

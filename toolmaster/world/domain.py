@@ -23,7 +23,7 @@ State = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a value means. `names` are the words a parameter of this kind may go by on the surface."""
+    """What a value means. `names` are what a parameter of this kind may be called on a surface."""
 
     names: tuple[str, ...] = ()
     json_type: str = "string"
@@ -171,7 +171,7 @@ class Domain:
         """Decorator: a canonical tool that changes the state and answers "done"; see `ToolDef`."""
         return self._tool(Effect.WRITE, nouns, doc, Word(), params, shown_by, value)
 
-    def _tool(
+    def _tool(  # noqa: PLR0917 - private
         self,
         effect: Effect,
         nouns: tuple[str, ...],
@@ -232,3 +232,9 @@ def names(rng: random.Random, first: Sequence[str], second: Sequence[str], count
     """`count` different two-word entity names, such as "Rye Loaf"."""
     pairs = rng.sample(range(len(first) * len(second)), count)
     return [f"{first[p // len(second)]} {second[p % len(second)]}" for p in pairs]
+
+
+def number(value: float) -> int | float:
+    """A number without float noise: at most six decimals, an int where it is whole."""
+    rounded = round(value, 6)
+    return int(rounded) if rounded == int(rounded) else rounded

@@ -4,11 +4,13 @@
 * `silent`: nothing tells; calling the documented example reveals it.
 * `irreversible`: a write that does something else than it seems to; reading back reveals it.
 
-A `Quirk` stands between a canonical tool and what the policy sees. It works both ways: `run` is what
-the tool really does with the arguments it receives, `send` and `accept` are how one who knows it
-calls the tool and reads its result. Kinds used for training (`seen`) and kinds kept for evaluation
-(`unseen`) are disjoint: `KINDS` is the one list.
+A `Quirk` stands between a canonical tool and what the policy sees. It works both ways: `run` is
+what the tool really does with the arguments it receives, `send` and `accept` are how one who knows
+it calls the tool and reads its result. Kinds used for training (`seen`) and kinds kept for
+evaluation (`unseen`) are disjoint: `KINDS` is the one list.
 """
+
+# ruff: noqa: D102, ARG002, ARG003, ARG004 - the methods are documented, and used whole, in Quirk
 
 from __future__ import annotations
 
@@ -20,15 +22,9 @@ from typing import Any, ClassVar
 from toolmaster.errors import DomainError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
-from toolmaster.world.domain import Amount, Name, Position, State, ToolDef
+from toolmaster.world.domain import Amount, Name, Position, State, ToolDef, number
 
 Arguments = dict[str, Any]
-
-
-def number(value: float) -> int | float:
-    """A number without float noise: at most six decimals, an int where it is whole."""
-    rounded = round(value, 6)
-    return int(rounded) if rounded == int(rounded) else rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +164,7 @@ class Hyphens(_Format):
 
 
 class HiddenParameter(Quirk):
-    """A parameter that the documentation does not mention is required; the error gives its value."""
+    """A parameter that the documentation leaves out is required; the error gives its value."""
 
     __slots__ = ()
     kind, family, split = "hidden_parameter", "loud", "seen"

@@ -92,7 +92,7 @@ class Surface:
         def execute(state: State, arguments: dict[str, Any]) -> Any:
             named = {canonical.get(key, key): value for key, value in arguments.items()}
             try:
-                if any(quirk.send({p: 1})[p] > named[p] for p in positions if p in named):
+                if any(quirk.send({**named, p: 1})[p] > named[p] for p in positions if p in named):
                     raise IndexError
                 result = quirk.run(state, named)
             except KeyError as error:

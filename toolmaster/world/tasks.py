@@ -1,7 +1,9 @@
 """From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
 
-An id is `VERSION/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/42`. The same id
-gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
+An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/42`. The same id gives
+the same task in any process, for ever; a change in how tasks are drawn is a new version. There are
+two levels: `v1` has tasks of any length and documentation that may be missing; `v1s` (short) has
+tasks of one call whose tools are all documented.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef
 from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
 
-VERSION = "v1"
+LEVELS = {"full": "v1", "short": "v1s"}
+"""Level to what its task ids begin with."""
 BUILTIN = Path(__file__).parent.parent / "domains"
 
 
@@ -34,13 +37,13 @@ def show(value: Any) -> str:
 
 
 def same(given: str | None, truth: Any) -> bool:
-    """Whether an answer is right: equal numbers, or equal text up to case, spaces and a full stop."""
+    """Whether an answer is right: equal numbers, or equal text but for case, spaces and stop."""
     if given is None:
         return False
     text = given.strip().rstrip(".").strip()
     if not isinstance(truth, str):
         try:
-            return abs(float(text.replace(",", "")) - truth) < 1e-9
+            return bool(abs(float(text.replace(",", "")) - truth) < 1e-9)
         except ValueError:
             return False
     return " ".join(text.lower().split()) == " ".join(truth.lower().split())
@@ -70,12 +73,16 @@ class World:
     Args:
         paths: extra domain folders, each with a `domain.py` that defines `domain`.
         builtin: whether the built-in domains are included.
+        level: of the ids that `ids` makes, a key of `LEVELS`; `draw` takes ids of any level.
 
     Raises:
         DomainError: a folder that is not a domain, a rule broken, or two domains of one name.
     """
 
-    def __init__(self, paths: Sequence[Path] = (), *, builtin: bool = True) -> None:
+    def __init__(
+        self, paths: Sequence[Path] = (), *, builtin: bool = True, level: str = "full"
+    ) -> None:
+        self.level = level
         folders = sorted(BUILTIN.glob("*/domain.py")) if builtin else []
         folders += [Path(path) / "domain.py" for path in paths]
         self.domains: dict[str, Domain] = {}
@@ -89,9 +96,11 @@ class World:
         """The first `count` task ids of a split from number `start`, families and domains in turn.
 
         Raises:
-            InputError: an unknown split or family, or a split without domains.
+            InputError: no or an unknown family, an unknown split, or a split without domains.
         """
         unknown = [family for family in families if family not in FAMILIES]
+        if not families:
+            raise InputError(f"no family is named; allowed: {', '.join(FAMILIES)}")
         if unknown:
             raise InputError(f"unknown family {unknown[0]!r}; allowed: {', '.join(FAMILIES)}")
         domains = sorted(name for name, d in self.domains.items() if d.split == split)
@@ -103,7 +112,7 @@ class World:
             while True:
                 for family in families:
                     domain = random.Random(f"{number}/{family}").choice(domains)
-                    yield f"{VERSION}/{split}/{domain}/{family}/{number}"
+                    yield f"{LEVELS[self.level]}/{split}/{domain}/{family}/{number}"
                 number += 1
 
         ids = stream()
@@ -116,14 +125,14 @@ class World:
             InputError: the id is malformed, of another version, or names an unknown domain.
         """
         parts = task_id.split("/")
-        if len(parts) != 5 or parts[0] != VERSION or not parts[4].isdigit():
-            raise InputError(f"task id {task_id!r}: expected {VERSION}/SPLIT/DOMAIN/FAMILY/NUMBER")
+        if len(parts) != 5 or parts[0] not in LEVELS.values() or not parts[4].isdigit():
+            raise InputError(f"task id {task_id!r}: expected v1/SPLIT/DOMAIN/FAMILY/NUMBER")
         _, split, name, family, _ = parts
         domain = self.domains.get(name)
         if domain is None or domain.split != split or family not in FAMILIES:
             raise InputError(f"task id {task_id!r}: no such domain, split or family is loaded")
         rng = random.Random(task_id)
-        for _ in range(100):
+        for _ in range(300):
             drawn = _draw(task_id, domain, family, rng)
             if drawn is not None:
                 return drawn
@@ -134,7 +143,7 @@ def load_domain(file: Path) -> Domain:
     """Import one `domain.py` and check it.
 
     Raises:
-        DomainError: no such file, no `domain` in it, or a rule broken.
+        DomainError: no such file, it fails, no `domain` in it, or a rule broken.
     """
     if not file.is_file():
         raise DomainError(f"{str(file.parent)!r} is no domain: it has no domain.py")
@@ -144,7 +153,10 @@ def load_domain(file: Path) -> Domain:
         raise DomainError(f"{file}: cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DomainError(f"{file}: {type(error).__name__}: {error}") from error
     domain = getattr(module, "domain", None)
     if not isinstance(domain, Domain):
         raise DomainError(f"{file}: it must define `domain = Domain(...)`")
@@ -158,12 +170,15 @@ def _copy(state: State) -> State:
 
 
 def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> WorldTask | None:
-    """One attempt; None when the drawn goal has no tool that the drawn quirk fits."""
+    """One attempt; None when the drawn goal is too long or has no tool that the drawn quirk fits."""
     assert domain.make_state is not None  # noqa: S101 - held by Domain.check
     start = domain.make_state(rng)
     goal = rng.choice(sorted(domain.goals))
     plan = Plan(domain, _copy(start), rng)
     domain.goals[goal](plan)
+    short = task_id.startswith(LEVELS["short"] + "/")
+    if short and len(plan.calls) > 1:
+        return None
     used = list(dict.fromkeys(call.tool for call in plan.calls))
     kinds = [
         kind for kind in KINDS if kind.family == family and kind.split in ("both", domain.split)
@@ -173,7 +188,7 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
     if not fitting:
         return None
     quirky = rng.choice(fitting)
-    surfaces, chosen = _dress(domain, start, used, kind, quirky, rng)
+    surfaces, chosen = _dress(plan, start, kind, quirky, rng, documented=short)
     labels = {"split": domain.split, "domain": domain.name, "family": family, "quirk": kind.kind}
     tools = tuple(surface.tool() for surface in surfaces)
     expected, answer = plan.state, plan.answer
@@ -196,14 +211,18 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
 
 
 def _dress(
-    domain: Domain,
+    plan: Plan,
     start: State,
-    used: list[str],
     kind: type[Quirk],
     quirky: str,
     rng: random.Random,
+    *,
+    documented: bool,
 ) -> tuple[tuple[Surface, ...], dict[str, tuple[Surface, ...]]]:
-    """Put quirk, names and documentation on the tools the plan uses and on the one that checks it."""
+    """Put quirk, names and documentation on the tools the plan uses and on those that check it."""
+    domain = plan.domain
+    used = list(dict.fromkeys(call.tool for call in plan.calls))
+    asked = [value for call in plan.calls for value in call.arguments.values()]
     taken: set[str] = set()
     chosen: dict[str, tuple[Surface, ...]] = {}
     readers = [domain.tools[key].shown_by for key in used if domain.tools[key].shown_by]
@@ -215,9 +234,9 @@ def _dress(
             reader = domain.tools[definition.shown_by] if definition.shown_by else None
             quirk = kind(definition, kind.target(definition) or "", word, reader)
         params = draw_params(rng, definition)
-        example = _example(definition, start, rng)
+        example = _example(definition, start, rng, asked)
         style = "complete" if rng.random() < 0.7 else "terse"
-        if quirk.family != "silent" and rng.random() < 0.15:
+        if not documented and quirk.family != "silent" and rng.random() < 0.15:
             style, example = "missing", None
         doc = describe(style, definition, example, show)
         pair = [quirk, Quirk(definition)] if quirk.twin else [quirk]
@@ -234,14 +253,14 @@ def _dress(
         spare = [key for key in domain.tools if key not in chosen]
         if spare:
             extra = domain.tools[rng.choice(spare)]
-            doc = describe("complete", extra, _example(extra, start, rng), show)
+            doc = describe("complete", extra, _example(extra, start, rng, asked), show)
             name = draw_name(rng, extra, domain.split, taken)
             shown.append(Surface(extra, name, draw_params(rng, extra), doc, Quirk(extra)))
     # Twins keep their order among themselves: the first is the one a newcomer takes first.
     order = sorted(range(len(shown)), key=lambda _: rng.random())
     shuffled = [shown[i] for i in order]
-    for key, pair in chosen.items():
-        chosen[key] = tuple(sorted(pair, key=shuffled.index))
+    for key, twins in chosen.items():
+        chosen[key] = tuple(sorted(twins, key=shuffled.index))
     return tuple(shuffled), chosen
 
 
@@ -249,36 +268,39 @@ def _some_name(tool: ToolDef, state: State, rng: random.Random) -> str:
     """A name that the tool would take; "" for a tool that takes none."""
     if not any(isinstance(kind, Name) for kind in tool.params.values()):
         return ""
-    return _arguments(tool, state, rng).get(_name_param(tool), "")
+    return str(_arguments(tool, state, rng).get(_name_param(tool), ""))
 
 
 def _name_param(tool: ToolDef) -> str:
     return next(key for key, kind in tool.params.items() if isinstance(kind, Name))
 
 
-def _arguments(tool: ToolDef, state: State, rng: random.Random) -> dict[str, Any]:
-    """Arguments for a documented example of a read tool."""
+def _arguments(
+    tool: ToolDef, state: State, rng: random.Random, asked: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """Arguments for a documented example of a read tool, other than those that the task asks for."""
     arguments: dict[str, Any] = {}
     for key, kind in tool.params.items():
+        choices: list[Any] = [1, 2, 3, 4]
         if isinstance(kind, Name):
-            table = next(t for t in state.values() if isinstance(t, dict))
-            arguments[key] = rng.choice(sorted(table))
-        else:
-            arguments[key] = rng.randint(1, 4)
+            choices = sorted(next(table for table in state.values() if isinstance(table, dict)))
+        arguments[key] = rng.choice([value for value in choices if value not in asked])
     return arguments
 
 
-def _example(tool: ToolDef, state: State, rng: random.Random) -> Example | None:
+def _example(
+    tool: ToolDef, state: State, rng: random.Random, asked: Sequence[Any]
+) -> Example | None:
     """A documented example with its true result; None for a write."""
     if tool.effect is not Effect.READ:
         return None
-    arguments = _arguments(tool, state, rng)
+    arguments = _arguments(tool, state, rng, asked)
     return Example(arguments, tool.run(_copy(state), **arguments))
 
 
 __all__ = [
     "BUILTIN",
-    "VERSION",
+    "LEVELS",
     "HiddenParameter",
     "World",
     "WorldTask",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 BLOSSOMS = (
     "Clover", "Heather", "Lavender", "Thyme", "Linden", "Acacia", "Buckwheat", "Sage", "Thistle",
@@ -48,14 +48,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), colony=COLONY)  # fmt: skip
 def nectar(state: State, colony: str) -> float:
     """How much a colony gathered, in ounces."""
-    return float(state["colonies"][colony]["nectar"])
+    return number(state["colonies"][colony]["nectar"])
 
 
 @domain.read("mites", "parasites", "infestation", "varroa", doc="Mites found in a colony",
              returns=Amount(), colony=COLONY)  # fmt: skip
-def mites(state: State, colony: str) -> int:
+def mites(state: State, colony: str) -> float:
     """How many mites were found."""
-    return int(state["colonies"][colony]["mites"])
+    return number(state["colonies"][colony]["mites"])
 
 
 @domain.read("queen", "paint", "colour", "dab", doc="Colour of the paint on the queen of a colony",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 GRAINS = (
     "Rye", "Oat", "Spelt", "Barley", "Wheat", "Corn", "Plum", "Apple", "Cherry", "Almond",
@@ -44,14 +44,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), product=PRODUCT)  # fmt: skip
 def price(state: State, product: str) -> float:
     """What a product costs, in dollars."""
-    return float(state["products"][product]["price"])
+    return number(state["products"][product]["price"])
 
 
 @domain.read("stock", "supply", "inventory", "remaining", doc="Pieces of a product in stock",
              returns=Amount(), product=PRODUCT)  # fmt: skip
-def stock(state: State, product: str) -> int:
+def stock(state: State, product: str) -> float:
     """How many pieces are left."""
-    return int(state["products"][product]["stock"])
+    return number(state["products"][product]["stock"])
 
 
 @domain.read("counter", "place", "spot", "stand", doc="Counter where a product is sold",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 TONES = (
     "Cosmic", "Deadly", "Fearless", "Haunted", "Infinite", "Savage", "Stolen", "Sudden",
@@ -48,21 +48,21 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), film=FILM)  # fmt: skip
 def rating(state: State, film: str) -> float:
     """What viewers think of a film."""
-    return float(state["films"][film]["rating"])
+    return number(state["films"][film]["rating"])
 
 
 @domain.read("ticket", "fare", "entrance", "price", doc="Price of a ticket for a film in dollars",
              returns=Amount(), film=FILM)  # fmt: skip
 def ticket(state: State, film: str) -> float:
     """What a ticket costs, in dollars."""
-    return float(state["films"][film]["ticket"])
+    return number(state["films"][film]["ticket"])
 
 
 @domain.read("seats", "vacancy", "capacity", "availability", doc="Free seats for a film",
              returns=Amount(), film=FILM)  # fmt: skip
-def seats(state: State, film: str) -> int:
+def seats(state: State, film: str) -> float:
     """How many seats are free."""
-    return int(state["films"][film]["seats"])
+    return number(state["films"][film]["seats"])
 
 
 @domain.read("hall", "room", "screen", "auditorium", doc="Hall where a film is shown",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 FIRST = (
     "Alma", "Bruno", "Celia", "Diego", "Edith", "Felix", "Greta", "Hugo", "Irene", "Jonas",
@@ -49,21 +49,21 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), patient=PATIENT)  # fmt: skip
 def dose(state: State, patient: str) -> float:
     """How much a patient takes a day, in milligrams."""
-    return float(state["patients"][patient]["dose"])
+    return number(state["patients"][patient]["dose"])
 
 
 @domain.read("pulse", "heartbeat", "heart", "beats", doc="Pulse of a patient in beats per minute",
              returns=Amount(), patient=PATIENT)  # fmt: skip
-def pulse(state: State, patient: str) -> int:
+def pulse(state: State, patient: str) -> float:
     """The pulse last measured, in beats per minute."""
-    return int(state["patients"][patient]["pulse"])
+    return number(state["patients"][patient]["pulse"])
 
 
 @domain.read("temperature", "fever", "thermometer", "celsius", doc="Temperature of a patient in degrees Celsius",
              returns=Amount(), patient=PATIENT)  # fmt: skip
 def temperature(state: State, patient: str) -> float:
     """The temperature last measured, in degrees Celsius."""
-    return float(state["patients"][patient]["temperature"])
+    return number(state["patients"][patient]["temperature"])
 
 
 @domain.read("ward", "department", "unit", "station", doc="Ward where a patient is treated",

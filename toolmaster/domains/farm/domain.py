@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 SOILS = (
     "Upper", "Lower", "Eastern", "Western", "Sunny", "Rocky", "Sandy", "Windy", "Misty", "Marshy",
@@ -47,14 +47,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), field=FIELD)  # fmt: skip
 def area(state: State, field: str) -> float:
     """How large a field is, in hectares."""
-    return float(state["fields"][field]["area"])
+    return number(state["fields"][field]["area"])
 
 
 @domain.read("cows", "cattle", "herd", "livestock", doc="Number of cows on a field",
              returns=Amount(), field=FIELD)  # fmt: skip
-def cows(state: State, field: str) -> int:
+def cows(state: State, field: str) -> float:
     """How many cows graze on a field."""
-    return int(state["fields"][field]["cows"])
+    return number(state["fields"][field]["cows"])
 
 
 @domain.read("crop", "plant", "harvest", "vegetable", doc="Crop that grows on a field",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 METALS = (
     "Bronze", "Brass", "Nickel", "Cobalt", "Titanium", "Zinc", "Pewter", "Chromium", "Tungsten",
@@ -48,14 +48,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), casting=CASTING)  # fmt: skip
 def tonnage(state: State, casting: str) -> float:
     """How much metal a casting takes, in tonnes."""
-    return float(state["castings"][casting]["tonnage"])
+    return number(state["castings"][casting]["tonnage"])
 
 
 @domain.read("flaws", "defects", "cracks", "blemishes", doc="Flaws found in a casting",
              returns=Amount(), casting=CASTING)  # fmt: skip
-def flaws(state: State, casting: str) -> int:
+def flaws(state: State, casting: str) -> float:
     """How many flaws were found."""
-    return int(state["castings"][casting]["flaws"])
+    return number(state["castings"][casting]["flaws"])
 
 
 @domain.read("furnace", "smelter", "hearth", "kiln", doc="Furnace that melts the metal of a casting",

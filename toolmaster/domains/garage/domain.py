@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 LOOKS = (
     "Rusty", "Turbo", "Dusty", "Sporty", "Vintage", "Electric", "Diesel", "Chrome", "Mighty",
@@ -49,14 +49,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), car=CAR)  # fmt: skip
 def fuel(state: State, car: str) -> float:
     """How much fuel is left, in litres."""
-    return float(state["cars"][car]["fuel"])
+    return number(state["cars"][car]["fuel"])
 
 
 @domain.read("hours", "labor", "work", "workload", doc="Hours of work that a car needs",
              returns=Amount(), car=CAR)  # fmt: skip
-def hours(state: State, car: str) -> int:
+def hours(state: State, car: str) -> float:
     """How many hours of work are planned."""
-    return int(state["cars"][car]["hours"])
+    return number(state["cars"][car]["hours"])
 
 
 @domain.read("bay", "location", "whereabouts", "area", doc="Bay where a car stands",

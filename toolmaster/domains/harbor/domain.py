@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 SEAS = (
     "Gallant", "Stormy", "Tidal", "Briny", "Coral", "Marlin", "Albatross", "Kraken", "Trident",
@@ -50,14 +50,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), vessel=VESSEL)  # fmt: skip
 def draught(state: State, vessel: str) -> float:
     """How deep a vessel lies in the water, in metres."""
-    return float(state["vessels"][vessel]["draught"])
+    return number(state["vessels"][vessel]["draught"])
 
 
 @domain.read("sailors", "crew", "complement", "seamen", doc="Sailors aboard a vessel",
              returns=Amount(), vessel=VESSEL)  # fmt: skip
-def sailors(state: State, vessel: str) -> int:
+def sailors(state: State, vessel: str) -> float:
     """How many sailors are aboard."""
-    return int(state["vessels"][vessel]["sailors"])
+    return number(state["vessels"][vessel]["sailors"])
 
 
 @domain.read("mooring", "berth", "dock", "anchorage", doc="Mooring of a vessel",

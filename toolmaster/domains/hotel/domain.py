@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 VIEWS = (
     "Ocean", "Alpine", "Sunrise", "Mountain", "Forest", "Park", "Desert", "Lake", "Imperial",
@@ -49,14 +49,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), suite=SUITE)  # fmt: skip
 def rate(state: State, suite: str) -> float:
     """What a night costs, in dollars."""
-    return float(state["suites"][suite]["rate"])
+    return number(state["suites"][suite]["rate"])
 
 
 @domain.read("towels", "linen", "laundry", "bathroom", doc="Number of towels in a suite",
              returns=Amount(), suite=SUITE)  # fmt: skip
-def towels(state: State, suite: str) -> int:
+def towels(state: State, suite: str) -> float:
     """How many towels are in a suite."""
-    return int(state["suites"][suite]["towels"])
+    return number(state["suites"][suite]["towels"])
 
 
 @domain.read("status", "condition", "situation", "readiness", doc="Status of a suite",

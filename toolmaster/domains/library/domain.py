@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 MOODS = (
     "Silver", "Lost", "Hidden", "Midnight", "Golden", "Crooked", "Secret", "Paper", "Velvet",
@@ -46,16 +46,16 @@ def make_state(rng: random.Random) -> State:
 
 @domain.read("copies", "volumes", "holdings", "prints", doc="Copies of a book that we own",
              returns=Amount(), book=BOOK)  # fmt: skip
-def copies(state: State, book: str) -> int:
+def copies(state: State, book: str) -> float:
     """How many copies there are."""
-    return int(state["books"][book]["copies"])
+    return number(state["books"][book]["copies"])
 
 
 @domain.read("fee", "fine", "penalty", "dues", doc="Late fee of a book in dollars per day",
              returns=Amount(), book=BOOK)  # fmt: skip
 def fee(state: State, book: str) -> float:
     """What a day of delay costs, in dollars."""
-    return float(state["books"][book]["fee"])
+    return number(state["books"][book]["fee"])
 
 
 @domain.read("section", "genre", "aisle", "category", doc="Section where a book stands",

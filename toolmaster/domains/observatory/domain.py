@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 GLEAMS = (
     "Veiled", "Crimson", "Frozen", "Silent", "Twin", "Hollow", "Distant", "Radiant", "Ancient",
@@ -47,21 +47,21 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), body=BODY)  # fmt: skip
 def magnitude(state: State, body: str) -> float:
     """How bright a body appears."""
-    return float(state["bodies"][body]["magnitude"])
+    return number(state["bodies"][body]["magnitude"])
 
 
 @domain.read("captures", "photographs", "snapshots", "plates", doc="Photographs taken of a body so far",
              returns=Amount(), body=BODY)  # fmt: skip
-def captures(state: State, body: str) -> int:
+def captures(state: State, body: str) -> float:
     """How many photographs there are."""
-    return int(state["bodies"][body]["captures"])
+    return number(state["bodies"][body]["captures"])
 
 
 @domain.read("dwell", "shutter", "duration", "exposure", doc="Exposure of a body in seconds",
              returns=Amount(), body=BODY)  # fmt: skip
 def dwell(state: State, body: str) -> float:
     """How long a body is exposed, in seconds."""
-    return float(state["bodies"][body]["dwell"])
+    return number(state["bodies"][body]["dwell"])
 
 
 @domain.read("quadrant", "sky", "hemisphere", "bearing", doc="Part of the sky where a body is",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names
+from toolmaster.world.domain import Amount, Domain, Name, Plan, Position, State, Word, names, number
 
 TEMPERS = (
     "Spotted", "Striped", "Sleepy", "Grumpy", "Tiny", "Shaggy", "Clever", "Hungry", "Noisy",
@@ -47,14 +47,14 @@ def make_state(rng: random.Random) -> State:
              returns=Amount(), animal=ANIMAL)  # fmt: skip
 def weight(state: State, animal: str) -> float:
     """What an animal weighs, in kilograms."""
-    return float(state["animals"][animal]["weight"])
+    return number(state["animals"][animal]["weight"])
 
 
 @domain.read("meals", "ration", "food", "diet", doc="Meals that an animal gets per week",
              returns=Amount(), animal=ANIMAL)  # fmt: skip
-def meals(state: State, animal: str) -> int:
+def meals(state: State, animal: str) -> float:
     """How many meals an animal gets per week."""
-    return int(state["animals"][animal]["meals"])
+    return number(state["animals"][animal]["meals"])
 
 
 @domain.read("enclosure", "habitat", "home", "pen", doc="Enclosure where an animal lives",

@@ -1,0 +1,41 @@
+# Two commands do all the set-up: `make quickstart` (the main job) and `make test`.
+PYTHON ?= python3
+# On Linux, PyPI's torch may bring CUDA along; give another requirement here to choose the build.
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+
+.PHONY: quickstart test test-slow lint types check bench clean
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+quickstart: .venv/ready
+	$(BIN)/toolmaster run recipes/quickstart.toml
+
+test: .venv/ready
+	-$(BIN)/toolmaster model
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: .venv/ready
+	$(BIN)/toolmaster model
+	$(BIN)/python -m pytest -q -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy toolmaster
+
+check: lint types test
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/sessions.py
+	$(BIN)/python benchmarks/rollouts.py
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,107 @@
+"""The oracle solves every task it shows, by trying first, in many words."""
+
+import json
+import re
+
+import pytest
+
+from toolmaster.protocols import Protocol
+from toolmaster.teacher.oracle import Behaviours
+from toolmaster.types import FORMAT_ERRORS, ErrorKind, Phase
+from toolmaster.world.quirks import FAMILIES
+
+TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
+SPLITS = ("seen", "unseen")
+
+
+def thoughts(trajectory):
+    return [re.match("<think>(.*?)</think>", step.text)[1] for step in trajectory.steps]
+
+
+def of_quirk(world, kind, count, split="seen"):
+    family = "irreversible" if kind.endswith("value") else "silent"
+    ids = world.ids(split, 200, [family])
+    found = [i for i in ids if world.draw(i).task.labels["quirk"] == kind]
+    assert len(found) >= count
+    return found[:count]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_trial_oracle_always_succeeds(world, demonstrate, split, family):
+    said = set()
+    for task_id in world.ids(split, 200, [family]):
+        got = demonstrate(task_id)
+        assert got.success, task_id
+        assert got.format_ok, task_id
+        tried = {step.call.name for step in got.calls(Phase.TRIAL)}
+        used = {step.call.name for step in got.calls(Phase.EXECUTION)}
+        assert used, task_id
+        assert used <= tried, task_id
+        assert all(step.error is None for step in got.calls(Phase.EXECUTION)), task_id
+        said.update(thoughts(got))
+    assert len(said) > 250
+
+
+def test_an_error_in_a_trial_is_what_a_loud_tool_says(world, demonstrate):
+    for task_id in world.ids("seen", 30, ["loud"]):
+        got = demonstrate(task_id)
+        errors = [step.error for step in got.steps if step.error]
+        assert set(errors) == {ErrorKind.TOOL_ERROR}, task_id
+
+
+def test_direct_never_succeeds_where_only_a_trial_helps(world, demonstrate):
+    for task_id in of_quirk(world, "tenths_value", 40):
+        got = demonstrate(task_id, DIRECT)
+        assert not got.success, task_id
+        assert got.format_ok
+        assert demonstrate(task_id, TRIAL).success
+
+
+def test_direct_has_neither_trial_nor_experience(world, demonstrate):
+    solved = 0
+    for task_id in world.ids("seen", 40, ["plain", "loud"]):
+        got = demonstrate(task_id, DIRECT)
+        assert {step.phase for step in got.steps} == {Phase.EXECUTION}
+        assert not any("<experience>" in step.text for step in got.steps)
+        solved += got.success
+    assert solved == 40
+
+
+def test_paper_tries_reads_in_one_loop(world, demonstrate):
+    for task_id in of_quirk(world, "tenths_result", 20):
+        got = demonstrate(task_id, PAPER)
+        assert got.success, task_id
+        names = [step.call.name for step in got.calls()]
+        assert len(names) > len(set(names))  # tried, then called again
+
+
+def test_the_same_seed_says_the_same(world, demonstrate):
+    [task_id] = world.ids("seen", 1, ["silent"])
+    one, two = (demonstrate(task_id, seed=3).messages() for _ in range(2))
+    assert one == two
+    many = {json.dumps(thoughts(demonstrate(task_id, seed=seed))) for seed in range(10)}
+    assert len(many) > 5
+
+
+def test_the_experience_names_the_lesson(world, demonstrate):
+    for task_id in of_quirk(world, "tenths_result", 10):
+        experience = next(s.text for s in demonstrate(task_id).steps if "<experience>" in s.text)
+        assert "divide the result by 10" in experience, task_id
+
+
+def test_without_a_trial_the_experience_comes_at_once(world, demonstrate):
+    for task_id in world.ids("seen", 12, FAMILIES):
+        got = demonstrate(task_id, behaviours=Behaviours(trial=False))
+        assert got.calls(Phase.TRIAL) == []
+        assert "<experience>none</experience>" in got.steps[0].text
+        assert not any(step.error in FORMAT_ERRORS for step in got.steps)
+
+
+def test_without_self_correction_no_loud_call_is_wrong(world, demonstrate):
+    wrong = Behaviours(self_correction=False)
+    for task_id in world.ids("seen", 20, ["loud"]):
+        got = demonstrate(task_id, behaviours=wrong)
+        assert got.success, task_id
+        assert not any(step.error for step in got.steps), task_id
+        assert any(step.error for step in demonstrate(task_id).steps), task_id

@@ -1,0 +1,85 @@
+"""Demonstrations: solved, filtered, and checked by playing them again."""
+
+import asyncio
+from itertools import islice
+
+import pytest
+
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits
+from toolmaster.teacher import synthesize
+from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.synthesize import SynthesizeSettings, candidate_ids
+from toolmaster.types import Phase
+from toolmaster.world.quirks import FAMILIES
+
+TRIAL, DIRECT = Protocol.TRIAL, Protocol.DIRECT
+
+
+def run(world, task_id, protocol=TRIAL, limits=None, **settings):
+    return asyncio.run(
+        synthesize.demonstrate(
+            world, task_id, protocol, limits or Limits(), SynthesizeSettings(**settings)
+        )
+    )
+
+
+@pytest.fixture
+def ids(world):
+    return world.ids("seen", 12, FAMILIES)
+
+
+def test_every_task_gives_a_demonstration(world, ids):
+    for task_id in ids:
+        got = run(world, task_id)
+        assert got is not None, task_id
+        assert (got.task_id, got.policy, got.success) == (task_id, "oracle", True)
+
+
+def test_a_demonstration_is_played_again(world, ids, monkeypatch):
+    played = []
+
+    def other(turns):
+        played.append(turns)
+        return ScriptedPolicy([*turns[:-1], "<think>t</think><answer>wrong</answer>"])
+
+    [task_id] = [i for i in ids if world.draw(i).task.labels["goal"].startswith("ask")][:1]
+    kept = run(world, task_id)
+    monkeypatch.setattr(synthesize, "ScriptedPolicy", other)
+    assert run(world, task_id) is None
+    assert played == [[step.text for step in kept.steps]]
+
+
+def test_what_does_not_solve_its_task_is_dropped(world, ids):
+    assert run(world, ids[0], limits=Limits(max_turns=1), filter=False) is None
+
+
+def test_without_trial_only_an_open_filter_keeps_it(world):
+    behaviours = Behaviours(trial=False)
+    for task_id in world.ids("seen", 6, ["plain"]):
+        assert run(world, task_id, behaviours=behaviours) is None
+        got = run(world, task_id, behaviours=behaviours, filter=False)
+        assert got.calls(Phase.TRIAL) == []
+        assert got.success
+
+
+def test_without_self_correction_nothing_goes_wrong(world):
+    for task_id in world.ids("seen", 6, ["loud"]):
+        plain = run(world, task_id)
+        got = run(world, task_id, behaviours=Behaviours(self_correction=False))
+        assert any(step.error for step in plain.steps)
+        assert not any(step.error for step in got.steps)
+
+
+def test_direct_demonstrations_pass_the_filter(world):
+    got = [run(world, task_id, DIRECT) for task_id in world.ids("seen", 6, ["plain"])]
+    assert all(t is not None and t.protocol == "direct" for t in got)
+
+
+def test_candidates_of_different_seeds_share_none(world):
+    one, two = (list(islice(candidate_ids(world, FAMILIES, seed), 300)) for seed in (0, 1))
+    assert len(set(one)) == len(set(two)) == 300
+    assert not set(one) & set(two)
+    assert one == world.ids("seen", 300, FAMILIES)
+    assert two[0].endswith("/plain/100000")

@@ -1,0 +1,119 @@
+"""Recipes and overrides: what is accepted, and every way of saying no."""
+
+import pytest
+from pydantic import Field
+
+from toolmaster.config import Settings, load_config
+from toolmaster.errors import ConfigError
+
+
+class Sft(Settings):
+    learning_rate: float = Field(1e-4, gt=0)
+    epochs: int = 1
+
+
+class Recipe(Settings):
+    seed: int = 0
+    name: str = "run"
+    sizes: tuple[int, ...] = ()
+    sft: Sft = Sft()
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def refused(path=None, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        load_config(Recipe, path, overrides)
+    return str(caught.value)
+
+
+def test_defaults_alone():
+    assert load_config(Recipe, None) == Recipe()
+
+
+def test_file_then_overrides(recipe):
+    path = recipe("seed = 1\n[sft]\nepochs = 2\n")
+    got = load_config(Recipe, path, ["seed=5", "sft.learning_rate=3e-4"])
+    assert got == Recipe(seed=5, sft=Sft(learning_rate=3e-4, epochs=2))
+
+
+def test_an_override_is_toml_or_else_text():
+    got = load_config(Recipe, None, ["name = plain words", "sizes=[1, 2]"])
+    assert (got.name, got.sizes) == ("plain words", (1, 2))
+    assert load_config(Recipe, None, ['name="7=x"']).name == "7=x"
+
+
+def test_nested_override_without_a_file_makes_the_section():
+    assert load_config(Recipe, None, ["sft.epochs=3"]).sft == Sft(epochs=3)
+
+
+def test_settings_are_immutable():
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().seed = 2
+
+
+def test_missing_file(tmp_path):
+    path = tmp_path / "none.toml"
+    assert refused(path) == f"cannot read the recipe {str(path)!r}: No such file or directory"
+
+
+def test_directory_instead_of_a_file(tmp_path):
+    assert refused(tmp_path) == f"cannot read the recipe {str(tmp_path)!r}: Is a directory"
+
+
+def test_bad_toml(recipe):
+    path = recipe("seed = = 1")
+    assert refused(path).startswith(f"{path}: not valid TOML: ")
+
+
+def test_not_utf8(tmp_path):
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b'name = "caf\xe9"')
+    assert "not valid TOML" in refused(path)
+
+
+@pytest.mark.parametrize("item", ["seed", "=3", "  = 3", ""])
+def test_malformed_override(item):
+    message = refused(None, item)
+    assert message == f"override {item!r}: write it as key=value, for example seed=1"
+
+
+def test_override_into_a_value(recipe):
+    message = refused(recipe("sft = 3"), "sft.epochs=1")
+    assert message == "override 'sft.epochs=1': 'sft' is a value, not a section"
+
+
+def test_unknown_key_with_a_suggestion():
+    assert refused(None, "sed=1") == (
+        "unknown key 'sed' (did you mean 'seed'?); allowed here: name, seed, sft, sizes"
+    )
+
+
+def test_unknown_key_in_a_section():
+    assert refused(None, "sft.epoch=1") == (
+        "unknown key 'sft.epoch' (did you mean 'epochs'?); allowed here: epochs, learning_rate"
+    )
+
+
+def test_unknown_key_like_nothing():
+    assert refused(None, "zzz=1") == "unknown key 'zzz'; allowed here: name, seed, sft, sizes"
+
+
+def test_bad_values_are_all_named(recipe):
+    path = recipe('seed = "many"\n[sft]\nlearning_rate = -1\n')
+    first, second = refused(path).split("\n")
+    assert first.startswith(f"{path}: seed: Input should be a valid integer")
+    assert first.endswith("got 'many'")
+    assert second == f"{path}: sft.learning_rate: Input should be greater than 0, got -1"
+
+
+def test_exit_code_is_that_of_a_usage_error():
+    assert ConfigError.exit_code == 2

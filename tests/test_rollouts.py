@@ -1,0 +1,200 @@
+"""The rollout engine: order, concurrency, and failures that are recorded."""
+
+import asyncio
+
+import pytest
+
+from toolmaster.errors import PolicyError
+from toolmaster.policies.base import Completion, ContextFullError
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
+from toolmaster.session import Limits, Task
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.types import Score, StopReason
+
+DIRECT = Protocol.DIRECT
+CALL = '<think>t</think><tool_call>{"name": "get", "arguments": {}}</tool_call>'
+ANSWER = "<think>t</think><answer>4</answer>"
+
+
+def make_tools():
+    return ToolSet((Tool("get", "", {"type": "object"}, lambda s, a: "4"),))
+
+
+def check(answer, _tools):
+    return Score(success=answer == "4", answer_correct=answer == "4", state_correct=True)
+
+
+def task(name="t", **fields):
+    return Task(**({"id": name, "query": f"do {name}", "make_tools": make_tools} | fields))
+
+
+def run(requests, policy, **options):
+    return asyncio.run(run_rollouts(requests, policy, DIRECT, Limits(max_turns=3), **options))
+
+
+class Talking:
+    """A policy with tokens: turn i is one token, i; an observation is two."""
+
+    name = "talking@3"
+    prompt_ids = (7, 8)
+    prompt_tokens = 2
+
+    def __init__(self, turns, before_turn=lambda: asyncio.sleep(0)):
+        self.turns = list(turns)
+        self.before_turn = before_turn
+        self.seen = []
+        self.given = 0
+
+    def conversation(self, prompt, tools):
+        policy = type(self)(self.turns, self.before_turn)
+        policy.prompt_ids, policy.seen = [7, 8], self.seen
+        return policy
+
+    async def complete(self):
+        await self.before_turn()
+        if self.given == len(self.turns):
+            raise ContextFullError
+        self.given += 1
+        return Completion(self.turns[self.given - 1], [self.given], 1)
+
+    def observe(self, observation):
+        self.seen.append(observation)
+        return [90, 91]
+
+
+def test_one_rollout():
+    policy = Talking([CALL, ANSWER])
+    request = RolloutRequest(task(check=check, labels={"split": "seen"}), 5)
+    got = asyncio.run(run_rollout(request, policy, DIRECT, Limits()))
+    assert (got.task_id, got.protocol, got.policy, got.rollout) == ("t", "direct", "talking@3", 5)
+    assert [message.role for message in got.messages()] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert got.tools == make_tools().schemas()
+    assert (got.answer, got.stop_reason, got.success) == ("4", StopReason.ANSWERED, True)
+    assert got.labels == {"split": "seen"}
+    assert (got.prompt_ids, got.prompt_tokens, got.completion_tokens) == ([7, 8], 2, 2)
+    assert got.completion_ids() == ([1, 90, 91, 2], [1, 0, 0, 1])
+    assert policy.seen == ["4"]
+    assert got.format_ok
+    assert got.error is None
+
+
+def test_no_observation_is_given_once_it_is_over():
+    policy = Talking([CALL] * 3)
+    [got] = run([RolloutRequest(task())], policy)
+    assert got.stop_reason is StopReason.MAX_TURNS
+    assert policy.seen == ["4", "4"]
+    assert got.steps[-1].observation == "4"
+    assert got.completion_ids() == ([1, 90, 91, 2, 90, 91, 3], [1, 0, 0, 1, 0, 0, 1])
+
+
+def test_a_full_context_ends_the_trajectory():
+    [got] = run([RolloutRequest(task(check=check))], Talking([CALL]))
+    assert (got.stop_reason, got.error) == (StopReason.MAX_TOKENS, None)
+    assert not got.success
+    assert got.score is not None
+
+
+def test_results_keep_the_order_of_the_requests():
+    finished = []
+
+    def script(prompt):
+        return [CALL, ANSWER] if prompt[-1].content == "do t0" else [ANSWER]
+
+    requests = [RolloutRequest(task(f"t{i}"), i) for i in range(5)]
+    got = run(
+        iter(requests), ScriptedPolicy(script), on_finish=lambda t: finished.append(t.rollout)
+    )
+    assert [t.task_id for t in got] == ["t0", "t1", "t2", "t3", "t4"]
+    assert sorted(finished) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 9])
+def test_concurrency(concurrency):
+    now, most, taken = 0, 0, []
+
+    async def before_turn():
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        now -= 1
+
+    def requests():
+        for i in range(9):
+            taken.append(i)
+            yield RolloutRequest(task(), i)
+
+    got = run(requests(), Talking([ANSWER], before_turn), concurrency=concurrency)
+    assert [t.rollout for t in got] == list(range(9))
+    assert most == concurrency
+
+
+def test_requests_are_consumed_lazily():
+    taken, finished = [], []
+
+    def requests():
+        for i in range(4):
+            taken.append(i)
+            assert len(taken) - len(finished) == 1
+            yield RolloutRequest(task(), i)
+
+    run(requests(), ScriptedPolicy([ANSWER]), concurrency=1, on_finish=finished.append)
+    assert len(finished) == 4
+
+
+def test_no_requests():
+    assert run([], ScriptedPolicy([ANSWER])) == []
+
+
+def test_a_policy_error_is_recorded():
+    [got] = run([RolloutRequest(task(check=check))], ScriptedPolicy([CALL], name="short"))
+    assert (got.policy, got.stop_reason) == ("short", StopReason.POLICY_ERROR)
+    assert got.error == "the script has no more turns, and the task is not over"
+    assert len(got.steps) == 1
+    assert got.score is None
+    assert not got.success
+
+
+def test_a_policy_that_cannot_begin():
+    def script(prompt):
+        raise PolicyError("no such endpoint")
+
+    [got] = run([RolloutRequest(task())], ScriptedPolicy(script))
+    assert (got.stop_reason, got.error) == (StopReason.POLICY_ERROR, "no such endpoint")
+    assert got.prompt
+
+
+def test_a_broken_session_is_recorded_and_the_others_go_on():
+    def broken():
+        raise OSError("no server")
+
+    def bad_check(answer, tools):
+        raise ZeroDivisionError("oops")
+
+    tasks = [task("a"), task("b", make_tools=broken), task("c", check=bad_check), task("d")]
+    finished = []
+    requests = [RolloutRequest(t) for t in tasks]
+    got = run(requests, ScriptedPolicy([ANSWER]), concurrency=2, on_finish=finished.append)
+    assert [t.stop_reason for t in got] == [
+        StopReason.ANSWERED,
+        StopReason.SESSION_ERROR,
+        StopReason.SESSION_ERROR,
+        StopReason.ANSWERED,
+    ]
+    assert [t.error for t in got] == [None, "OSError: no server", "ZeroDivisionError: oops", None]
+    assert len(finished) == 4
+
+
+def test_groups():
+    one, two = task("a"), task("b")
+    got = [(r.task.id, r.rollout) for r in groups([one, two], 2)]
+    assert got == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]

@@ -1,0 +1,243 @@
+"""Run folders: nothing is lost to a kill, nothing is mixed."""
+
+import json
+
+import pytest
+from pydantic import Field
+
+from toolmaster.config import Settings
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.protocols import Protocol
+from toolmaster.runs import (
+    Run,
+    append_line,
+    append_trajectory,
+    read_lines,
+    read_trajectories,
+    write_atomically,
+)
+from toolmaster.types import (
+    ActionKind,
+    ErrorKind,
+    Message,
+    Phase,
+    Score,
+    Step,
+    StopReason,
+    ToolCall,
+    Trajectory,
+)
+
+
+class Part(Settings):
+    rate: float = 0.5
+    steps: int = 1
+
+
+class Recipe(Settings):
+    seed: int = 0
+    part: Part = Part()
+    weights: dict[str, float] = Field(default_factory=dict)
+
+
+def trajectory(**fields):
+    call = ToolCall(name="get", arguments={"x": [1, 2.5, None, "é\u2028"]})
+    steps = [
+        Step(
+            text="<think>\n</think>",
+            phase=Phase.TRIAL,
+            action=ActionKind.CALL,
+            call=call,
+            observation="",
+            error=ErrorKind.TIMEOUT,
+            token_ids=[1],
+            observation_ids=[2],
+        ),
+        Step(text="b", phase=Phase.EXECUTION, action=ActionKind.ANSWER),
+    ]
+    settings = {
+        "task_id": "v1/seen/a/plain/1",
+        "protocol": Protocol.TRIAL,
+        "policy": "p@1",
+        "prompt": [Message(role="user", content="q")],
+        "tools": [{"type": "function"}],
+        "steps": steps,
+        "stop_reason": StopReason.ANSWERED,
+        "answer": "4",
+        "score": Score(success=True, answer_correct=True, state_correct=True),
+        "labels": {"split": "seen"},
+        "seconds": 1.5,
+    }
+    return Trajectory(**(settings | fields))
+
+
+def bare():
+    return Trajectory(task_id="t", protocol="direct", policy="p", prompt=[], tools=[])
+
+
+@pytest.fixture
+def lines(tmp_path):
+    return tmp_path / "lines.jsonl"
+
+
+def test_lines_round_trip(lines):
+    records = [{"a": 1}, {"b": {"c": ["é\u2028", None]}}]
+    for record in records:
+        append_line(lines, record)
+    assert read_lines(lines) == records
+    assert lines.read_bytes().count(b"\n") == 2
+
+
+def test_a_missing_file_is_empty(lines):
+    assert read_lines(lines) == []
+
+
+def test_a_torn_last_line_is_dropped_and_mended_wherever_it_was_cut(lines):
+    whole, torn, later = {"a": 1}, {"s": "é", "b": {"c": [1, {"d": 2}]}, "e": True}, {"f": 3}
+    append_line(lines, whole)
+    start = lines.read_bytes()
+    data = json.dumps(torn, ensure_ascii=False).encode()
+    for cut in range(1, len(data)):
+        lines.write_bytes(start + data[:cut])
+        assert read_lines(lines) == [whole], cut
+        append_line(lines, later)
+        assert read_lines(lines) == [whole, later], cut
+
+
+def test_a_last_line_that_only_lacks_its_end_is_kept(lines):
+    lines.write_bytes(b'{"a": 1}\n{"b": 2}')
+    assert read_lines(lines) == [{"a": 1}, {"b": 2}]
+    append_line(lines, {"c": 3})
+    assert read_lines(lines) == [{"a": 1}, {"b": 2}, {"c": 3}]
+
+
+def test_a_torn_only_line(lines):
+    lines.write_bytes(b'{"a"')
+    append_line(lines, {"c": 3})
+    assert lines.read_bytes() == b'{"c": 3}\n'
+
+
+@pytest.mark.parametrize("damage", [b'{"a": }', b'{"a', b"\xff\xfe{}", b"hello"])
+@pytest.mark.parametrize("end", [b'{"b": 2}\n', b""])
+def test_a_damaged_whole_line_is_named(lines, damage, end):
+    lines.write_bytes(b'{"a": 1}\n\n' + damage + b"\n" + end)
+    with pytest.raises(InputError, match=r"lines\.jsonl, line 3: not valid JSON .*remove that"):
+        read_lines(lines)
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match=r"cannot append to .*: Is a directory; what was written"):
+        append_line(tmp_path, {})
+
+
+def test_trajectory_round_trip(tmp_path):
+    path = tmp_path / "trajectories.jsonl"
+    for one in (trajectory(), bare()):
+        append_trajectory(path, one)
+    assert read_trajectories(path) == [trajectory(), bare()]
+    first, second = read_lines(path)
+    assert first["steps"][0]["error"] == "timeout"
+    assert second == {
+        "task_id": "t",
+        "protocol": "direct",
+        "policy": "p",
+        "prompt": [],
+        "tools": [],
+    }
+
+
+def test_trajectories_of_a_missing_file(lines):
+    with pytest.raises(InputError, match="no such file"):
+        read_trajectories(lines)
+
+
+def test_a_record_that_is_no_trajectory(lines):
+    append_trajectory(lines, bare())
+    append_line(lines, {**bare().model_dump(mode="json"), "surprise": 1})
+    with pytest.raises(InputError, match="record 2: surprise: Extra inputs are not permitted"):
+        read_trajectories(lines)
+
+
+def test_write_atomically(tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toolmaster.runs.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "half")
+    assert path.read_text() == "new"
+
+
+def test_a_run_keeps_its_settings(tmp_path):
+    folder = tmp_path / "runs" / "a"
+    Run(folder, Recipe(seed=3))
+    assert json.loads((folder / "config.json").read_text()) == {
+        "seed": 3,
+        "part": {"rate": 0.5, "steps": 1},
+        "weights": {},
+    }
+    Run(folder, Recipe(seed=3))
+
+
+def test_a_run_refuses_other_settings(tmp_path):
+    Run(tmp_path, Recipe())
+    with pytest.raises(ConfigError) as caught:
+        Run(tmp_path, Recipe(seed=1, part=Part(steps=2), weights={"format": 1.0}))
+    assert str(caught.value) == (
+        f"{tmp_path} was begun with other settings (part.steps: 1 -> 2; seed: 0 -> 1;"
+        " weights.format: None -> 1.0); give another run=FOLDER, or remove this one"
+    )
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0
+
+
+def test_many_differences_are_counted(tmp_path):
+    Run(tmp_path, Recipe())
+    weights = dict.fromkeys("abcdefg", 1.0)
+    with pytest.raises(ConfigError, match=r"weights\.e: None -> 1\.0 and 2 more\)"):
+        Run(tmp_path, Recipe(weights=weights))
+
+
+def test_a_damaged_config(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json is damaged"):
+        Run(tmp_path, Recipe())
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write the run folder .*Not a directory"):
+        Run(tmp_path / "file" / "run", Recipe())
+
+
+def test_stages(tmp_path):
+    run = Run(tmp_path, Recipe())
+    assert not run.is_done("sft")
+    assert run.stage("sft").is_dir()
+    assert not run.is_done("sft")
+    run.finish("sft", seconds=2.5, count=3)
+    assert run.is_done("sft")
+    assert run.facts("sft") == {"seconds": 2.5, "count": 3}
+    run.finish("eval")
+    assert run.facts("eval") == {}
+
+
+def test_metrics_of_a_repeated_step_are_the_later_ones(tmp_path):
+    run = Run(tmp_path, Recipe())
+    assert run.metrics() == []
+    run.log("sft", 1, {"loss": 3.0})
+    run.log("sft", 2, {"loss": 2.0})
+    run.log("sft", 2, {"runtime": 9})  # another kind of line of the same step
+    run.log("grpo", 2, {"loss": 5.0})
+    run.log("sft", 2, {"loss": 1.5})
+    assert run.metrics() == [
+        {"stage": "sft", "step": 1, "loss": 3.0},
+        {"stage": "sft", "step": 2, "loss": 1.5},
+        {"stage": "sft", "step": 2, "runtime": 9},
+        {"stage": "grpo", "step": 2, "loss": 5.0},
+    ]

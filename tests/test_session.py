@@ -1,0 +1,441 @@
+"""Sessions: every error kind and stop reason, and that a trial never changes the real state."""
+
+import asyncio
+import json
+import random
+import threading
+
+import pytest
+
+from toolmaster.protocols import Protocol
+from toolmaster.session import EXECUTION_BEGINS, Limits, Session, Task
+from toolmaster.tools import Tool, ToolRefusal, ToolSet, from_function
+from toolmaster.types import (
+    FORMAT_ERRORS,
+    ActionKind,
+    Effect,
+    ErrorKind,
+    Phase,
+    Score,
+    StopReason,
+)
+from toolmaster.world import World
+from toolmaster.world.quirks import FAMILIES
+
+TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
+ANY = {"type": "object"}
+ITEM = {
+    "type": "object",
+    "properties": {"item": {"type": "string"}},
+    "required": ["item"],
+    "additionalProperties": False,
+}
+EXPERIENCE = "<think>t</think><experience>get_stock: as documented</experience>"
+
+
+def add(state, arguments):
+    state["log"].append(arguments)
+    return "done"
+
+
+def fail(_state, _arguments):
+    raise ValueError("boom")
+
+
+def refuse(_state, _arguments):
+    raise ToolRefusal("unknown 'rye'; write it like 'RYE'")
+
+
+def tool(execute, effect=Effect.READ, name="tool", timeout_s=None, parameters=ANY):
+    return Tool(name, "", parameters, execute, effect, timeout_s)
+
+
+def session(*tools, protocol=DIRECT, state=None, check=None, fork=True, **limits):
+    state = {"log": []} if state is None else state
+
+    def make():
+        return ToolSet(tools, state) if fork else ToolSet(tools, state, None)
+
+    return Session(Task("t/1", "how many?", make, check), protocol, Limits(**limits))
+
+
+def call(name="tool", /, **arguments):
+    text = json.dumps({"name": name, "arguments": arguments})
+    return f"<think>t</think><tool_call>{text}</tool_call>"
+
+
+def answer(text="4"):
+    return f"<think>t</think><answer>{text}</answer>"
+
+
+def play(a_session, *turns):
+    """All steps of these turns."""
+
+    async def run():
+        return [await a_session.step(turn) for turn in turns]
+
+    return asyncio.run(run())
+
+
+def only(a_session, turn):
+    [step] = play(a_session, turn)
+    return step
+
+
+@pytest.mark.parametrize(
+    ("turn", "error", "observation"),
+    [
+        ("hm", ErrorKind.NO_ACTION, "write exactly one <tool_call> or <answer> after your thought"),
+        ("<answer>4", ErrorKind.UNCLOSED_TAG, "<answer> is never closed with </answer>"),
+        (answer() * 2, ErrorKind.SEVERAL_ACTIONS, "write one block a turn, got 2; none was run"),
+        (
+            "<tool_call>[]</tool_call>",
+            ErrorKind.MALFORMED_CALL,
+            'a call is {"name": text, "arguments": object}',
+        ),
+        (
+            "<tool_call>{</tool_call>",
+            ErrorKind.MALFORMED_JSON,
+            "the call is not valid JSON: Expecting property name enclosed in double quotes:"
+            " line 1 column 2 (char 1)",
+        ),
+        (
+            EXPERIENCE,
+            ErrorKind.WRONG_PHASE,
+            "there is no <experience> here; write <tool_call> or <answer>",
+        ),
+    ],
+)
+def test_format_errors_are_answered(turn, error, observation):
+    a_session = session()
+    step = only(a_session, turn)
+    assert (step.action, step.error) == (ActionKind.INVALID, error)
+    assert step.observation == f"error: {observation}"
+    assert error in FORMAT_ERRORS
+    assert a_session.stop_reason is None
+    assert a_session.steps == [step]
+
+
+def test_several_actions_run_none():
+    state = {"log": []}
+    step = only(session(tool(add), state=state), call() + call())
+    assert step.error is ErrorKind.SEVERAL_ACTIONS
+    assert state == {"log": []}
+
+
+def test_unknown_tool_with_a_suggestion():
+    tools = [tool(add, name="get_stock"), tool(add, name="put_price")]
+    step = only(session(*tools), call("get_stok"))
+    assert step.error is ErrorKind.UNKNOWN_TOOL
+    assert step.observation == (
+        "error: no tool 'get_stok'; did you mean get_stock? the tools are: get_stock, put_price"
+    )
+
+
+def test_unknown_tool_like_no_other():
+    step = only(session(tool(add, name="get")), call("zzz"))
+    assert step.observation == "error: no tool 'zzz'; the tools are: get"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "missing required parameter 'item'"),
+        ({"item": "a", "x": 1}, "unknown parameter 'x'; allowed: item"),
+        ({"item": 3}, 'item: 3 is not of type "string"'),
+    ],
+)
+def test_arguments_that_break_the_schema(arguments, message):
+    state = {"log": []}
+    step = only(session(tool(add, parameters=ITEM), state=state), call(**arguments))
+    assert (step.action, step.error) == (ActionKind.CALL, ErrorKind.INVALID_ARGUMENTS)
+    assert step.observation == f"error: {message}"
+    assert state == {"log": []}
+
+
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+def test_tool_that_raises(timeout_s):
+    step = only(session(tool(fail, timeout_s=timeout_s)), call())
+    assert (step.error, step.observation) == (ErrorKind.TOOL_ERROR, "error: ValueError: boom")
+
+
+def test_tool_that_refuses():
+    step = only(session(tool(refuse)), call())
+    assert step.error is ErrorKind.TOOL_ERROR
+    assert step.observation == "error: unknown 'rye'; write it like 'RYE'"
+
+
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+def test_tool_that_raises_stop_iteration(timeout_s):
+    step = only(session(tool(lambda s, a: next(iter(())), timeout_s=timeout_s)), call())
+    assert step.error is ErrorKind.TOOL_ERROR
+    assert "StopIteration" in step.observation
+
+
+def test_tool_without_a_limit_that_raises_timeout_error():
+    def slow(_state, _arguments):
+        raise TimeoutError("upstream")
+
+    step = only(session(tool(slow)), call())
+    assert (step.error, step.observation) == (
+        ErrorKind.TOOL_ERROR,
+        "error: TimeoutError: upstream",
+    )
+
+
+def test_timeout_of_a_plain_tool():
+    release = threading.Event()
+
+    def wait(_state, _arguments):
+        release.wait(20)
+
+    async def run():
+        step = await session(tool(wait, timeout_s=0.01)).step(call())
+        release.set()
+        return step
+
+    step = asyncio.run(run())
+    assert (step.error, step.observation) == (ErrorKind.TIMEOUT, "error: no answer within 0.01 s")
+
+
+def test_timeout_of_an_async_tool():
+    cancelled = []
+
+    async def wait(_state, _arguments):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    step = only(session(tool(wait, timeout_s=0.01)), call())
+    assert (step.error, step.observation) == (ErrorKind.TIMEOUT, "error: no answer within 0.01 s")
+    assert cancelled == [True]
+
+
+def test_timeout_of_a_plain_function_that_returns_an_awaitable():
+    async def wait(_state):
+        await asyncio.Event().wait()
+
+    step = only(session(tool(lambda s, a: wait(s), timeout_s=0.01)), call())
+    assert step.error is ErrorKind.TIMEOUT
+
+
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+def test_async_results_are_awaited(timeout_s):
+    async def get(_state, arguments):
+        return arguments["x"] + 1
+
+    for execute in (get, lambda s, a: get(s, a)):  # noqa: PLW0108 - a plain function is the point
+        step = only(session(tool(execute, timeout_s=timeout_s)), call(x=1))
+        assert (step.error, step.observation) == (None, "2")
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ("text", "text"),
+        (4.5, "4.5"),
+        (None, "null"),
+        ({"a": ["é"]}, '{"a": ["é"]}'),
+        ({"a": Phase.TRIAL}, '{"a": "trial"}'),
+        ("half \ud800", "half ?"),
+    ],
+)
+def test_results_are_shown_as_text_or_json(result, shown):
+    step = only(session(tool(lambda s, a: result)), call())
+    assert (step.error, step.observation) == (None, shown)
+
+
+def test_result_that_cannot_be_shown():
+    loop = []
+    loop.append(loop)
+    step = only(session(tool(lambda s, a: loop)), call())
+    assert step.error is ErrorKind.TOOL_ERROR
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"),
+    [(20, "x" * 20), (21, "x" * 20 + " [cut: 20 of 21 characters shown]")],
+)
+def test_a_long_result_is_cut(length, shown):
+    step = only(session(tool(lambda s, a: "x" * length), result_chars=20), call())
+    assert step.observation == shown
+
+
+def test_trial_budget():
+    a_session = session(tool(add, Effect.WRITE), protocol=TRIAL, trial_calls=2)
+    steps = play(a_session, call(), call("zzz"), call(), EXPERIENCE, call())
+    assert [step.error for step in steps] == [
+        None,
+        ErrorKind.UNKNOWN_TOOL,  # costs a call too
+        ErrorKind.BUDGET_EXHAUSTED,
+        None,
+        None,
+    ]
+    assert steps[2].observation == (
+        "error: the trial budget of 2 calls is used up; write <experience>"
+    )
+
+
+def test_phases_of_a_trial_trajectory():
+    state = {"log": []}
+    a_session = session(tool(add, Effect.WRITE), protocol=TRIAL, state=state)
+    steps = play(a_session, call(x=1), call(x=2))
+    assert state == {"log": []}
+    steps += play(a_session, EXPERIENCE, call(x=3), answer("yes"))
+    assert state == {"log": [{"x": 3}]}
+    assert [step.phase for step in steps] == [Phase.TRIAL] * 3 + [Phase.EXECUTION] * 2
+    assert steps[2].observation == EXECUTION_BEGINS
+    assert steps[4].observation is None
+    assert a_session.experience == "get_stock: as documented"
+    assert (a_session.answer, a_session.stop_reason) == ("yes", StopReason.ANSWERED)
+
+
+def test_trial_calls_share_one_fork():
+    def count(state, _arguments):
+        state["log"].append(1)
+        return len(state["log"])
+
+    steps = play(session(tool(count), protocol=TRIAL), call(), call(), EXPERIENCE, call())
+    assert [step.observation for step in steps] == ["1", "2", EXECUTION_BEGINS, "1"]
+
+
+def test_wrong_phase():
+    a_session = session(protocol=TRIAL)
+    early, experience, late = play(a_session, answer(), EXPERIENCE, EXPERIENCE)
+    assert (early.action, early.error) == (ActionKind.INVALID, ErrorKind.WRONG_PHASE)
+    assert early.observation == "error: still in the trial; write <experience> first"
+    assert experience.error is None
+    assert (late.action, late.error) == (ActionKind.INVALID, ErrorKind.WRONG_PHASE)
+    assert late.observation == "error: the trial is over; call a tool or answer"
+    assert (a_session.answer, a_session.stop_reason) == (None, None)
+
+
+@pytest.mark.parametrize("effect", [Effect.WRITE, Effect.DESTRUCTIVE, Effect.UNKNOWN])
+def test_without_a_fork_only_reads_are_tried(effect):
+    state = {"log": []}
+    tools = [tool(add, effect), tool(lambda s, a: len(s["log"]), name="count")]
+    a_session = session(*tools, protocol=TRIAL, state=state, fork=False)
+    tried, read, _, real, counted = play(
+        a_session, call(), call("count"), EXPERIENCE, call(), call("count")
+    )
+    assert (tried.action, tried.error) == (ActionKind.CALL, ErrorKind.NOT_EXECUTED)
+    assert tried.observation == "error: the call is valid; not executed during the trial"
+    assert (read.error, read.observation) == (None, "0")
+    assert (real.error, counted.observation) == (None, "1")
+
+
+def test_without_a_fork_arguments_are_checked_all_the_same():
+    a_session = session(tool(add, Effect.WRITE, parameters=ITEM), protocol=TRIAL, fork=False)
+    assert only(a_session, call()).error is ErrorKind.INVALID_ARGUMENTS
+
+
+@pytest.mark.parametrize("protocol", [DIRECT, PAPER])
+def test_calls_are_real_from_the_start_without_a_trial(protocol):
+    state = {"log": []}
+    step = only(session(tool(add, Effect.WRITE), protocol=protocol, state=state), call(x=1))
+    assert (step.phase, state) == (Phase.EXECUTION, {"log": [{"x": 1}]})
+
+
+def test_max_turns():
+    a_session = session(tool(add), max_turns=2)
+    steps = play(a_session, call(), call())
+    assert a_session.stop_reason is StopReason.MAX_TURNS
+    assert [step.observation for step in steps] == ["done", "done"]
+
+
+def test_an_answer_in_the_last_turn_counts():
+    a_session = session(tool(add), max_turns=2)
+    play(a_session, call(), answer())
+    assert a_session.stop_reason is StopReason.ANSWERED
+
+
+def test_too_many_invalid_turns_in_a_row():
+    a_session = session(tool(add), invalid_turns=2)
+    play(a_session, "hm", call(), "hm")
+    assert a_session.stop_reason is None
+    play(a_session, "hm")
+    assert a_session.stop_reason is StopReason.INVALID_TURNS
+
+
+def test_tool_errors_are_no_invalid_turns():
+    a_session = session(tool(fail), invalid_turns=1)
+    play(a_session, call(), call("zzz"))
+    assert a_session.stop_reason is None
+
+
+def test_an_ended_session_takes_no_more_turns():
+    a_session = session()
+    play(a_session, answer())
+    with pytest.raises(RuntimeError, match="task 't/1' has ended: answered"):
+        play(a_session, answer())
+    assert len(a_session.steps) == 1
+
+
+def test_prompt_and_score():
+    seen = []
+
+    def check(given, tools):
+        seen.append((given, tools.state))
+        return Score(success=True, answer_correct=True, state_correct=True)
+
+    a_session = session(tool(add, Effect.WRITE), protocol=TRIAL, check=check, trial_calls=3)
+    system, user = a_session.prompt()
+    assert (system.role, user.role, user.content) == ("system", "user", "how many?")
+    assert "at most 3" in system.content
+    play(a_session, call(x=1), EXPERIENCE, call(x=2), answer("4"))
+    assert a_session.score().success
+    assert seen == [("4", {"log": [{"x": 2}]})]
+    assert session().score() is None
+
+
+def test_a_function_becomes_a_tool_of_a_session():
+    async def double(x: int) -> int:
+        """Double it."""
+        return 2 * x
+
+    assert only(session(from_function(double)), call("double", x=21)).observation == "42"
+
+
+def random_call(rng, tools, names):
+    chosen = rng.choice(tools.tools)
+    arguments = {}
+    for key, prop in chosen.parameters["properties"].items():
+        if prop["type"] == "string":
+            value = rng.choice(names)
+            arguments[key] = rng.choice(
+                [value, value.upper(), value.lower(), value.replace(" ", "_")]
+            )
+        else:
+            arguments[key] = rng.choice([0, 1, 2, 3, 55, -1])
+    return call(chosen.name, **arguments)
+
+
+def test_a_thousand_trial_calls_never_change_the_real_state():
+    rng, world = random.Random(7), World()
+    ran = 0
+    ids = world.ids("seen", 10, FAMILIES) + world.ids("unseen", 10, FAMILIES)
+    for task_id in ids:
+        task = world.draw(task_id).task
+        fresh = task.make_tools().state
+        a_session = Session(task, TRIAL, Limits(max_turns=1000, trial_calls=50))
+        names = list(next(iter(fresh.values())))
+        turns = [random_call(rng, a_session.tools, names) for _ in range(50)]
+        steps = play(a_session, *turns)
+        ran += sum(step.error is None for step in steps)
+        assert a_session.tools.state == fresh, task_id
+    assert ran > 150  # enough of them did something
+
+
+def test_trial_writes_change_the_fork():
+    world = World()
+    drawn = world.draw(world.ids("seen", 1, ["irreversible"])[0])
+    a_session = Session(drawn.task, TRIAL, Limits())
+    write = next(
+        c for c in drawn.plan.calls if drawn.chosen[c.tool][0].definition.effect is Effect.WRITE
+    )
+    surface = drawn.chosen[write.tool][0]
+    step = only(a_session, call(surface.name, **surface.dress(write.arguments)))
+    assert step.error is None
+    assert a_session._fork.state != a_session.tools.state

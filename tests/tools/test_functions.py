@@ -1,0 +1,151 @@
+"""Python functions as tools: schemas, defaults, types, and what cannot be a tool."""
+
+import asyncio
+import enum
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field, ValidationError
+
+from toolmaster.errors import InputError
+from toolmaster.tools import from_function
+from toolmaster.types import Effect
+
+
+class Size(enum.StrEnum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Point(BaseModel):
+    x: int
+    y: int = 0
+
+
+def weather(city: str, days: int = 3) -> str:
+    """Forecast the weather
+    of a city.
+
+    More that is not shown.
+
+    Args:
+        city: where, for
+            example Oslo
+        days (int): how far ahead: up to 9
+
+    Returns:
+        Nothing: really.
+    """
+    return f"{city}/{days}"
+
+
+def props(function):
+    return from_function(function).parameters["properties"]
+
+
+def test_schema_from_signature_and_docstring():
+    tool = from_function(weather)
+    assert (tool.name, tool.description) == ("weather", "Forecast the weather of a city.")
+    assert tool.parameters == {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "description": "where, for example Oslo"},
+            "days": {"type": "integer", "default": 3, "description": "how far ahead: up to 9"},
+        },
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    assert (tool.effect, tool.timeout_s) == (Effect.UNKNOWN, 30.0)
+
+
+def test_effect_and_timeout_are_passed_on():
+    tool = from_function(weather, effect=Effect.READ, timeout_s=None)
+    assert (tool.effect, tool.timeout_s) == (Effect.READ, None)
+
+
+def test_defaults_are_filled_in():
+    tool = from_function(weather)
+    assert tool.execute(None, {"city": "Oslo"}) == "Oslo/3"
+    assert tool.execute(None, {"city": "Oslo", "days": 1}) == "Oslo/1"
+
+
+def test_no_parameters_and_no_docstring():
+    def ping():
+        return "pong"
+
+    tool = from_function(ping)
+    assert tool.description == ""
+    assert tool.parameters["properties"] == {}
+    assert tool.violation({}) is None
+    assert tool.violation({"x": 1}) == "unknown parameter 'x'; allowed: none"
+    assert tool.execute(None, {}) == "pong"
+
+
+def test_literal():
+    def order(size: Literal["s", "l"]) -> str:
+        return size
+
+    assert props(order)["size"] == {"enum": ["s", "l"], "type": "string"}
+    assert from_function(order).violation({"size": "m"}).startswith("size: ")
+
+
+def test_enum_arrives_as_the_enum():
+    def order(size: Size) -> str:
+        return size.name
+
+    tool = from_function(order)
+    assert tool.violation({"size": "small"}) is None
+    assert tool.violation({"size": "tiny"}).startswith("size: ")
+    assert tool.execute(None, {"size": "large"}) == "LARGE"
+
+
+def test_lists_nested_models_and_options():
+    def walk(points: list[Point], label: str | None = None) -> int:
+        return sum(p.x + p.y for p in points) + len(label or "")
+
+    tool = from_function(walk)
+    assert tool.violation({"points": [{"x": 1}, {"x": 2, "y": 3}], "label": None}) is None
+    assert tool.violation({"points": [{"y": 1}]}).startswith("points.0: ")
+    assert tool.violation({"points": "no"}).startswith("points: ")
+    assert tool.execute(None, {"points": [{"x": 1}, {"x": 2, "y": 3}], "label": "ab"}) == 8
+
+
+def test_constraints_are_kept():
+    def pick(count: Annotated[int, Field(ge=1)], *, tag: str = "a") -> str:
+        return tag * count
+
+    assert props(pick)["count"]["minimum"] == 1
+    assert from_function(pick).violation({"count": 0}).startswith("count: ")
+    assert from_function(pick).execute(None, {"count": 2, "tag": "b"}) == "bb"
+
+
+def test_async_function():
+    async def double(x: int) -> int:
+        return 2 * x
+
+    execute = from_function(double).execute
+    assert asyncio.iscoroutinefunction(execute)
+    assert asyncio.run(execute(None, {"x": 4})) == 8
+
+
+def test_bad_values_raise_when_the_schema_was_not_asked():
+    with pytest.raises(ValidationError):
+        from_function(weather).execute(None, {"city": "Oslo", "days": "many"})
+
+
+def test_missing_type_hint():
+    def price(item):
+        return item
+
+    with pytest.raises(InputError, match="tool 'price': parameter 'item' needs a type hint"):
+        from_function(price)
+
+
+@pytest.mark.parametrize("kind", ["args", "kwargs", "positional"])
+def test_parameters_that_cannot_be_named(kind):
+    def args(*args: int): ...
+    def kwargs(**kwargs: int): ...
+    def positional(positional: int, /): ...
+
+    with pytest.raises(InputError, match=f"'{kind}' cannot be passed by name"):
+        from_function({"args": args, "kwargs": kwargs, "positional": positional}[kind])

@@ -1,0 +1,275 @@
+"""Tasks from ids: purity, checkers, answers, ids and external domain folders."""
+
+import json
+
+import pytest
+
+from toolmaster.errors import DomainError, InputError
+from toolmaster.types import Effect
+from toolmaster.world import World
+from toolmaster.world.quirks import FAMILIES
+from toolmaster.world.tasks import same, show
+
+WORLD = World()
+DOMAIN = """
+import random
+from toolmaster.world import Amount, Domain, Name
+
+domain = Domain("kiosk", "unseen", "papers")
+PAPER = Name(("paper",))
+
+@domain.state
+def make_state(rng):
+    return {"papers": {"Daily News": rng.randint(1, 9), "Evening Post": 3}}
+
+@domain.read("price", doc="Price of a paper", returns=Amount(), paper=PAPER)
+def price(state, paper):
+    return state["papers"][paper]
+
+@domain.goal
+def ask_price(plan):
+    [paper] = plan.pick("papers")
+    plan.ask(f"Price of {paper}?", answer=plan.do("price", paper=paper))
+"""
+
+
+def facts(drawn):
+    """Everything that can be seen or compared of a task."""
+    tools = drawn.task.make_tools()
+    return json.dumps(
+        [
+            drawn.task.query,
+            dict(drawn.task.labels),
+            tools.schemas(),
+            tools.state,
+            drawn.plan.state,
+            drawn.plan.answer,
+            drawn.plan.because,
+            [[c.tool, c.arguments, c.result] for c in drawn.plan.calls],
+            [[s.name, s.quirk.kind, s.quirk.word] for s in drawn.surfaces],
+            {key: [s.name for s in pair] for key, pair in drawn.chosen.items()},
+        ]
+    )
+
+
+def draw(split="seen", writes=False, family="plain"):
+    """The first drawn task that writes, or the first that does not."""
+    for task_id in WORLD.ids(split, 50, [family]):
+        drawn = WORLD.draw(task_id)
+        tools = drawn.plan.domain.tools
+        if writes == any(tools[c.tool].effect is Effect.WRITE for c in drawn.plan.calls):
+            return drawn
+    raise AssertionError("no such task")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def make(text, name="kiosk"):
+        path = tmp_path / name
+        path.mkdir()
+        (path / "domain.py").write_text(text)
+        return path
+
+    return make
+
+
+def test_a_task_is_a_pure_function_of_its_id():
+    fresh = World()
+    ids = WORLD.ids("seen", 20, FAMILIES) + WORLD.ids("unseen", 20, FAMILIES)
+    first = [facts(WORLD.draw(task_id)) for task_id in ids]
+    assert [facts(WORLD.draw(task_id)) for task_id in reversed(ids)] == first[::-1]
+    assert [facts(fresh.draw(task_id)) for task_id in ids] == first
+    assert len(set(first)) == 40
+
+
+def test_an_id_means_the_same_for_ever():
+    assert WORLD.draw("v1/seen/bakery/silent/42").task.id == "v1/seen/bakery/silent/42"
+    labels = WORLD.draw("v1/seen/bakery/silent/42").task.labels
+    assert {key: labels[key] for key in ("split", "domain", "family")} == {
+        "split": "seen",
+        "domain": "bakery",
+        "family": "silent",
+    }
+
+
+def test_sessions_do_not_share_state():
+    task = draw().task
+    one, two = task.make_tools(), task.make_tools()
+    one.state.clear()
+    assert two.state
+    assert task.make_tools().state == two.state
+
+
+def test_checker_of_a_reading_task():
+    drawn = draw()
+    tools = drawn.task.make_tools()
+    right = drawn.task.check(show(drawn.plan.answer), tools)
+    assert (right.success, right.answer_correct, right.state_correct) == (True, True, True)
+    for given in ("nonsense", "", None):
+        wrong = drawn.task.check(given, tools)
+        assert (wrong.success, wrong.answer_correct, wrong.state_correct) == (False, False, True)
+    tools.state["extra"] = 1
+    spoilt = drawn.task.check(show(drawn.plan.answer), tools)
+    assert (spoilt.success, spoilt.answer_correct, spoilt.state_correct) == (False, True, False)
+
+
+def test_checker_of_a_writing_task():
+    drawn = draw(writes=True)
+    tools = drawn.task.make_tools()
+    idle = drawn.task.check("done", tools)
+    assert (idle.success, idle.answer_correct, idle.state_correct) == (False, True, False)
+    for call in drawn.plan.calls:
+        drawn.plan.domain.tools[call.tool].run(tools.state, **call.arguments)
+    assert drawn.task.check("I did it", tools).success
+    assert not drawn.task.check(None, tools).success
+
+
+@pytest.mark.parametrize(
+    ("given", "truth"),
+    [
+        ("4.5", 4.5),
+        (" 4.50. ", 4.5),
+        ("4", 4.0),
+        ("4.0", 4),
+        ("1,234.5", 1234.5),
+        ("-3", -3),
+        ("Rye Loaf", "Rye Loaf"),
+        ("  rye   LOAF. ", "Rye Loaf"),
+        ("7", "7"),
+    ],
+)
+def test_same(given, truth):
+    assert same(given, truth)
+
+
+@pytest.mark.parametrize(
+    ("given", "truth"),
+    [
+        (None, 4),
+        (None, "None"),
+        ("", 0),
+        ("four", 4),
+        ("4.51", 4.5),
+        ("4 dollars", 4),
+        ("nan", 4),
+        ("inf", 4),
+        ("RyeLoaf", "Rye Loaf"),
+        ("the Rye Loaf", "Rye Loaf"),
+        ("", "Rye Loaf"),
+        ("7.0", "7"),
+    ],
+)
+def test_not_same(given, truth):
+    assert not same(given, truth)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("a b", "a b"), (4, "4"), (4.5, "4.5"), (["é"], '["é"]')]
+)
+def test_show(value, shown):
+    assert show(value) == shown
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["", "v1", "v0/seen/bakery/silent/1", "v1/seen/bakery/silent", "v1/seen/bakery/silent/x",
+     "v1/seen/bakery/silent/-1", "v1/seen/bakery/silent/1/2"],
+)  # fmt: skip
+def test_malformed_ids(task_id):
+    with pytest.raises(InputError, match="expected v1/SPLIT/DOMAIN/FAMILY/NUMBER"):
+        WORLD.draw(task_id)
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["v1/unseen/bakery/silent/1", "v1/seen/nowhere/silent/1", "v1/seen/bakery/noisy/1"],
+)
+def test_ids_of_nothing(task_id):
+    with pytest.raises(InputError, match="no such domain, split or family"):
+        WORLD.draw(task_id)
+
+
+def test_ids_alternate_families():
+    ids = WORLD.ids("seen", 10, ["loud", "plain"], start=3)
+    parts = [task_id.split("/") for task_id in ids]
+    assert [p[3] for p in parts] == ["loud", "plain"] * 5
+    assert [p[4] for p in parts] == ["3", "3", "4", "4", "5", "5", "6", "6", "7", "7"]
+    assert {(p[0], p[1]) for p in parts} == {("v1", "seen")}
+    assert WORLD.ids("seen", 4, ["loud", "plain"], start=3) == ids[:4]
+    assert WORLD.ids("seen", 6, ["loud", "plain"], start=5) == ids[4:]
+
+
+def test_ids_visit_every_domain():
+    for split in ("seen", "unseen"):
+        drawn = {task_id.split("/")[2] for task_id in WORLD.ids(split, 200, FAMILIES)}
+        assert drawn == {d.name for d in WORLD.domains.values() if d.split == split}
+
+
+@pytest.mark.parametrize(
+    ("split", "families", "message"),
+    [
+        ("seen", ["noisy"], "unknown family 'noisy'; allowed: plain, loud, silent, irreversible"),
+        ("seen", [], "no family is named"),
+        ("new", ["plain"], "no domain of split 'new' is loaded"),
+    ],
+)
+def test_ids_of_unknown_things(split, families, message):
+    with pytest.raises(InputError, match=message):
+        WORLD.ids(split, 1, families)
+
+
+def test_an_external_domain(folder):
+    world = World([folder(DOMAIN)], builtin=False)
+    assert list(world.domains) == ["kiosk"]
+    assert world.ids("unseen", 1, ["loud"]) == ["v1/unseen/kiosk/loud/0"]
+    drawn = world.draw("v1/unseen/kiosk/silent/0")
+    assert drawn.task.check(show(drawn.plan.answer), drawn.task.make_tools()).success
+    with pytest.raises(DomainError, match="no goal of it has a place for a irreversible quirk"):
+        world.draw("v1/unseen/kiosk/irreversible/0")
+
+
+def test_an_external_domain_stands_beside_the_builtin_ones(folder):
+    world = World([folder(DOMAIN)])
+    assert set(world.domains) == {*WORLD.domains, "kiosk"}
+
+
+def test_a_name_twice(folder):
+    paths = [folder(DOMAIN), folder(DOMAIN, "other")]
+    with pytest.raises(DomainError, match="a domain called 'kiosk' is already loaded"):
+        World(paths, builtin=False)
+
+
+def test_a_folder_without_a_domain(tmp_path):
+    with pytest.raises(DomainError, match=r"is no domain: it has no domain\.py"):
+        World([tmp_path], builtin=False)
+
+
+WRITE = '\n@domain.write("price", doc="Set", {})\ndef put(state, paper, sum): ...\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "it must define `domain = Domain"),
+        ("domain = 3", "it must define `domain = Domain"),
+        ("def (", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        (DOMAIN.replace('"unseen"', '"new"'), "split is 'new'; it must be 'seen' or 'unseen'"),
+        (DOMAIN.replace("@domain.state", ""), "no function is decorated with @domain.state"),
+        (DOMAIN.replace("@domain.goal", ""), "no function is decorated with @domain.goal"),
+        (DOMAIN.replace('"price", doc', "doc"), "tool 'price' names no noun"),
+        (DOMAIN.replace('Name(("paper",))', "Name()"), "price.paper has a kind without names"),
+        (DOMAIN + WRITE.format("paper=PAPER"), "needs shown_by= .* and value="),
+        (
+            DOMAIN + WRITE.format('shown_by="no", value="paper", paper=PAPER'),
+            "names something that does not exist",
+        ),
+        (
+            DOMAIN + WRITE.format('shown_by="price", value="sum", sum=Amount(("sum",))'),
+            "'price' needs .'paper'., which it lacks",
+        ),
+    ],
+)
+def test_broken_domains(folder, text, message):
+    with pytest.raises(DomainError, match=message):
+        World([folder(text)], builtin=False)

@@ -1,0 +1,30 @@
+"""glibc's allocator, tuned for training on CPU.
+
+PyTorch takes large tensors from the system and returns them at once; every step then pays for fresh
+pages. Keeping the memory, in huge pages, made training steps 1.4 times as fast on the machine in
+docs/results. The settings are read at process start only, so the command line starts itself again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+_TUNABLES = ":".join(
+    (
+        "glibc.malloc.hugetlb=1",
+        "glibc.malloc.mmap_max=0",
+        "glibc.malloc.trim_threshold=2147483647",
+        "glibc.malloc.top_pad=268435456",
+        "glibc.malloc.arena_max=1",
+    )
+)
+
+
+def restart_tuned() -> None:
+    """Start this process again with the tuned allocator, unless it is so already or not glibc."""
+    if "GLIBC_TUNABLES" in os.environ or platform.libc_ver()[0] != "glibc":
+        return
+    os.environ["GLIBC_TUNABLES"] = _TUNABLES
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606

@@ -1,0 +1,130 @@
+"""The command line. Heavy imports happen inside commands, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from toolmaster.errors import ToolmasterError
+
+app = typer.Typer(
+    help="Train, measure and run language models that try unfamiliar tools before using them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+RecipeFile = Annotated[
+    Path, typer.Argument(help="A TOML recipe, for example recipes/quickstart.toml")
+]
+Overrides = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads this annotation
+    typer.Argument(help="Settings to change: key=value, for example seed=1 sft.learning_rate=1e-4"),
+]
+
+
+def _recipe(recipe: Path, overrides: list[str] | None) -> object:
+    from toolmaster.config import load_config  # noqa: PLC0415
+    from toolmaster.recipe import Recipe  # noqa: PLC0415
+
+    return load_config(Recipe, recipe, overrides or [])
+
+
+def _stage(name: str, help_text: str) -> None:
+    def command(recipe: RecipeFile, overrides: Overrides = None) -> None:
+        settings = _recipe(recipe, overrides)
+        from toolmaster import pipeline  # noqa: PLC0415
+
+        getattr(pipeline, "run_all" if name == "run" else name)(settings)
+
+    command.__doc__ = help_text
+    app.command(name)(command)
+
+
+_stage("run", "All stages of a recipe, one after the other; continues where it was stopped.")
+_stage("synthesize", "Make demonstrations with the oracle teacher.")
+_stage("sft", "Fine-tune on the demonstrations.")
+_stage("grpo", "Reinforce the fine-tuned model.")
+_stage("evaluate", "Measure the models on held-out tasks.")
+_stage("report", "Print the tables and write report.html.")
+
+
+@app.command()
+def model(name: str = "smollm2-135m-instruct") -> None:
+    """Obtain a model (once) and print its folder."""
+    from toolmaster.models import find_model  # noqa: PLC0415
+
+    typer.echo(find_model(name))
+
+
+@app.command()
+def domains(
+    name: Annotated[str | None, typer.Argument(help="Show this domain's tools and a task")] = None,
+    path: Annotated[
+        list[Path] | None, typer.Option(help="A folder of a domain outside the package")
+    ] = None,
+) -> None:
+    """List the domains of the embedded world, or show one."""
+    from toolmaster.world.listing import list_domains, show_domain  # noqa: PLC0415
+    from toolmaster.world.tasks import World  # noqa: PLC0415
+
+    world = World(path or [])
+    if name is None:
+        list_domains(world)
+    else:
+        show_domain(world, name)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(help="A trajectories.jsonl")],
+    index: Annotated[int, typer.Argument(help="Which record, from 0; negative from the end")] = 0,
+    tokens: Annotated[
+        str | None, typer.Option(help="Show tokens, trained ones coloured, with this model")
+    ] = None,
+) -> None:
+    """Show a trajectory; with --tokens, what is trained is coloured."""
+    from toolmaster.errors import InputError  # noqa: PLC0415
+    from toolmaster.progress import console  # noqa: PLC0415
+    from toolmaster.report.viewer import show_trajectory  # noqa: PLC0415
+    from toolmaster.runs import read_trajectories  # noqa: PLC0415
+
+    trajectories = read_trajectories(file)
+    if not -len(trajectories) <= index < len(trajectories):
+        raise InputError(f"{file} holds {len(trajectories)} trajectories; there is no {index}")
+    trajectory = trajectories[index]
+    tokenizer = None
+    if tokens is not None:
+        from toolmaster.chat import ChatFormat  # noqa: PLC0415
+        from toolmaster.models import find_model, load_tokenizer  # noqa: PLC0415
+
+        tokenizer = load_tokenizer(find_model(tokens))
+        trajectory = ChatFormat(tokenizer).with_tokens(trajectory)
+    show_trajectory(trajectory, console, tokenizer=tokenizer)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The baseline's trajectories.jsonl")],
+    b: Annotated[Path, typer.Argument(help="The trajectories.jsonl compared with it")],
+) -> None:
+    """Compare two runs on the tasks they share, with an interval on the difference."""
+    from toolmaster.evaluation.tables import compare_table  # noqa: PLC0415
+    from toolmaster.progress import console  # noqa: PLC0415
+    from toolmaster.runs import read_trajectories  # noqa: PLC0415
+
+    console.print(compare_table(str(a), read_trajectories(a), str(b), read_trajectories(b)))
+
+
+def main() -> None:
+    """Entry point: errors raised on purpose become one message and an exit code."""
+    try:
+        app()
+    except ToolmasterError as error:
+        typer.echo(f"toolmaster: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("toolmaster: stopped; the same command continues from here", err=True)
+        sys.exit(130)

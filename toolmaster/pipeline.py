@@ -1,0 +1,211 @@
+"""The stages of a run, each resumable, each also a command: synthesize, sft, grpo, evaluate, report.
+
+from toolmaster.config import load_config
+from toolmaster.recipe import Recipe
+from toolmaster import pipeline
+
+recipe = load_config(Recipe, Path("recipes/quickstart.toml"))
+pipeline.run_all(recipe)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolmaster.errors import InputError
+from toolmaster.models import find_model
+from toolmaster.progress import bar, console, training_callback
+from toolmaster.recipe import Recipe
+from toolmaster.runs import Run, append_trajectory, read_trajectories
+from toolmaster.teacher.synthesize import candidate_ids, demonstrate
+from toolmaster.types import Trajectory
+
+if TYPE_CHECKING:
+    from toolmaster.policies.transformers import TransformersPolicy
+
+MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
+
+
+def run_all(recipe: Recipe) -> Path:
+    """Run every stage that is not finished; returns the path of the report."""
+    synthesize(recipe)
+    sft(recipe)
+    if "grpo" in recipe.evaluate.models:
+        grpo(recipe)
+    evaluate(recipe)
+    return report(recipe)
+
+
+def synthesize(recipe: Recipe) -> Path:
+    """Make the demonstrations; returns their file."""
+    run = Run(recipe.run, recipe)
+    file = run.stage("synthesize") / "trajectories.jsonl"
+    if run.is_done("synthesize"):
+        return file
+    started = time.perf_counter()
+    world, wanted = recipe.world.load(), recipe.synthesize.demonstrations
+    held = {t.task_id for t in read_trajectories(file)} if file.is_file() else set()
+
+    async def collect() -> None:
+        count = len(held)
+        with bar("synthesize", wanted, count) as running:
+            for task_id in candidate_ids(world, recipe.world.families, recipe.seed):
+                if count >= wanted:
+                    return
+                if task_id in held:
+                    continue
+                demonstration = await demonstrate(
+                    world, task_id, recipe.protocol, recipe.limits, recipe.synthesize
+                )
+                if demonstration is not None:
+                    append_trajectory(file, demonstration)
+                    count += 1
+                    running.advance()
+
+    asyncio.run(collect())
+    run.finish("synthesize", seconds=time.perf_counter() - started)
+    return file
+
+
+def sft(recipe: Recipe) -> Path:
+    """Fine-tune on the demonstrations; returns the checkpoint's folder."""
+    run = Run(recipe.run, recipe)
+    folder = run.stage("sft")
+    if run.is_done("sft"):
+        return folder / "model"
+    if not run.is_done("synthesize"):
+        raise InputError(f"{run.folder} has no finished demonstrations; run `synthesize` first")
+    demonstrations = read_trajectories(run.folder / "synthesize" / "trajectories.jsonl")
+    base = find_model(recipe.model)
+    from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
+
+    started = time.perf_counter()
+    with bar("sft", len(demonstrations)) as running:
+        model = train_sft(
+            base,
+            demonstrations,
+            recipe.sft,
+            folder,
+            seed=recipe.seed,
+            log=lambda step, values: run.log("sft", step, values),
+            progress=training_callback(running),
+        )
+    run.finish("sft", seconds=time.perf_counter() - started)
+    return model
+
+
+def grpo(recipe: Recipe) -> Path:
+    """Reinforce the fine-tuned model; returns the checkpoint's folder."""
+    run = Run(recipe.run, recipe)
+    folder = run.stage("grpo")
+    if run.is_done("grpo"):
+        return folder / "model"
+    if not run.is_done("sft"):
+        raise InputError(f"{run.folder} has no finished SFT model; run `sft` first")
+    from toolmaster.training.grpo import train_grpo  # noqa: PLC0415 - loads torch
+
+    def keep(group: list[Trajectory]) -> None:
+        for trajectory in group:
+            append_trajectory(folder / "trajectories.jsonl", trajectory)
+
+    started = time.perf_counter()
+    with bar("grpo", recipe.grpo.steps) as running:
+        model = train_grpo(
+            run.folder / "sft" / "model",
+            recipe.world.load(),
+            recipe.world.families,
+            recipe.protocol,
+            recipe.limits,
+            recipe.grpo,
+            folder,
+            seed=recipe.seed,
+            log=lambda step, values: run.log("grpo", step, values),
+            on_group=keep,
+            progress=training_callback(running),
+        )
+    run.finish("grpo", seconds=time.perf_counter() - started)
+    return model
+
+
+def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
+    """Measure the models on held-out tasks; returns the trajectories by model title."""
+    from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
+    from toolmaster.evaluation.evaluate import held_out_ids  # noqa: PLC0415
+
+    run = Run(recipe.run, recipe)
+    world, settings = recipe.world.load(), recipe.evaluate
+    results: dict[str, list[Trajectory]] = {}
+    for name in settings.models:
+        few = settings.base_tasks if name == "base" else 1_000_000
+        ids = held_out_ids(
+            world,
+            recipe.world.families,
+            unseen=min(settings.unseen_tasks, few),
+            seen=min(settings.seen_tasks, few),
+        )
+        stage, file = f"evaluate/{name}", run.stage("evaluate") / f"{name}.jsonl"
+        if run.is_done(stage):
+            held = {t.task_id: t for t in read_trajectories(file)}
+            results[MODEL_TITLES[name]] = [held[task_id] for task_id in ids]
+            continue
+        policy = _policy(recipe, run, name)
+        started, won = time.perf_counter(), 0
+        with bar(f"evaluate {name}", len(ids)) as running:
+
+            def show(trajectory: Trajectory) -> None:
+                nonlocal won
+                won += trajectory.success
+                running.advance(note=f"{won} solved")
+
+            results[MODEL_TITLES[name]] = measure(
+                ids,
+                world,
+                policy,
+                recipe.protocol,
+                recipe.limits,
+                file,
+                concurrency=settings.sampling.slots,
+                on_finish=show,
+            )
+        run.finish(stage, seconds=time.perf_counter() - started)
+    return results
+
+
+def _policy(recipe: Recipe, run: Run, name: str) -> TransformersPolicy:
+    """The in-process policy of a stage's model."""
+    if name != "base" and not run.is_done(name):
+        raise InputError(f"{run.folder} has no finished {name} model; run `{name}` first")
+    folder = find_model(recipe.model) if name == "base" else run.folder / name / "model"
+    from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
+    from toolmaster.models import load_model, load_tokenizer  # noqa: PLC0415
+    from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
+
+    chat = ChatFormat(load_tokenizer(folder))
+    model = load_model(folder, "bfloat16")
+    return TransformersPolicy(model, chat, recipe.evaluate.sampling, name=name, seed=recipe.seed)
+
+
+def report(recipe: Recipe) -> Path:
+    """Print the tables and write `report.html`; returns its path."""
+    from toolmaster.evaluation.metrics import by_label  # noqa: PLC0415 - loads numpy
+    from toolmaster.evaluation.tables import compare_table, family_table, main_table  # noqa: PLC0415
+    from toolmaster.report.page import write_report  # noqa: PLC0415
+
+    run = Run(recipe.run, recipe)
+    results = evaluate(recipe)
+    unseen = {
+        title: [t for t in trajectories if t.labels["split"] == "unseen"]
+        for title, trajectories in results.items()
+    }
+    console.print(main_table({title: by_label(ts, "split") for title, ts in results.items()}))
+    console.print(family_table({title: by_label(ts, "family") for title, ts in unseen.items()}))
+    before, after = MODEL_TITLES["sft"], MODEL_TITLES["grpo"]
+    if unseen.get(before) and unseen.get(after):
+        console.print(compare_table(before, unseen[before], after, unseen[after]))
+    path = run.folder / "report.html"
+    write_report(path, run.folder.name, recipe.model_dump(mode="json"), results, run.metrics())
+    console.print(f"report: {path}")
+    return path

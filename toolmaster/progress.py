@@ -1,0 +1,65 @@
+"""Progress on the terminal: one bar per stage, and what is known so far beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console()
+
+
+class Bar:
+    """A running bar; `advance` moves it and `note` shows a few words beside it."""
+
+    def __init__(self, progress: Progress, task: Any) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Move on by `count`."""
+        self._progress.update(self._task, advance=count)
+        if note is not None:
+            self._progress.update(self._task, note=note)
+
+    def at(self, done: int, total: int, note: str) -> None:
+        """Set position, length and note."""
+        self._progress.update(self._task, completed=done, total=total, note=note)
+
+
+@contextmanager
+def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """A bar for work of `total` items of which `done` are finished already."""
+    columns = (
+        TextColumn("[bold]{task.description:<22}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
+
+
+def training_callback(running: Bar) -> Any:
+    """A Transformers `TrainerCallback` that moves a bar."""
+    from transformers import TrainerCallback  # noqa: PLC0415 - heavy
+
+    class _Moves(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+            shown = ("loss", "mean_token_accuracy", "reward", "rollout_success")
+            numbers = [f"{k} {float(v):.3f}" for k, v in (logs or {}).items() if k in shown]
+            running.at(state.global_step, state.max_steps, "  ".join(numbers))
+
+    return _Moves()

@@ -1,0 +1,50 @@
+"""The recipe: every setting of a run, in one file that all stages read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from toolmaster.config import Settings
+from toolmaster.evaluation.settings import EvaluateSettings
+from toolmaster.models import SMOLLM2
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits
+from toolmaster.teacher.synthesize import SynthesizeSettings
+from toolmaster.training.settings import GrpoSettings, SftSettings
+from toolmaster.world.tasks import World
+
+
+class WorldSettings(Settings):
+    """Which tasks there are."""
+
+    builtin: bool = True
+    """Whether the built-in domains take part."""
+    domains: tuple[Path, ...] = ()
+    """Folders of further domains, each with a `domain.py`."""
+    level: Literal["full", "short"] = "full"
+    """Short tasks take one call, with documented tools; full ones are of any length."""
+    families: tuple[str, ...] = ("plain", "loud", "silent", "irreversible")
+
+    def load(self) -> World:
+        """Import the domains."""
+        return World(self.domains, builtin=self.builtin, level=self.level)
+
+
+class Recipe(Settings):
+    """A whole run."""
+
+    run: Path = Path("runs/quickstart")
+    """Where everything it makes goes."""
+    model: str = SMOLLM2
+    """A checkpoint folder, or the name of the quickstart's model."""
+    seed: int = Field(0, ge=0)
+    protocol: Protocol = Protocol.TRIAL
+    limits: Limits = Limits()
+    world: WorldSettings = WorldSettings()
+    synthesize: SynthesizeSettings = SynthesizeSettings()
+    sft: SftSettings = SftSettings()
+    grpo: GrpoSettings = GrpoSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()

@@ -1,0 +1,289 @@
+"""GRPO on our rollouts, through TRL's `GRPOTrainer` and its `rollout_func`.
+
+TRL keeps model, loss, advantages, optimizer, checkpoints and processes. Ours: each row of the data
+names the candidate tasks of one group; `rollout_func` runs them with the one rollout engine against
+a bfloat16 copy of the current weights, keeps the candidate whose rewards vary most, and returns its
+tokens with the mask born in the rollout. `PackedGRPOTrainer` scores them without padding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from toolmaster import rewards
+from toolmaster.chat import ChatFormat
+from toolmaster.models import load_model, load_tokenizer
+from toolmaster.policies.transformers import TransformersPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import groups, run_rollouts
+from toolmaster.session import Limits
+from toolmaster.training.attention import ATTENTION, compile_blocks
+from toolmaster.training.common import (
+    Log,
+    MetricLines,
+    base_model,
+    lora,
+    save,
+    train,
+    trainer_arguments,
+)
+from toolmaster.training.cpu_head import use_cpu_head
+from toolmaster.training.settings import GrpoSettings
+from toolmaster.types import Phase, Trajectory
+from toolmaster.world.tasks import World
+
+
+class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """`GRPOTrainer` whose forward pass holds a batch as one row without padding."""
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,  # noqa: ARG002 - TRL's signature
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,  # noqa: ARG002
+        **_kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Score completions.
+
+        Args:
+            model: the trained or the reference model.
+            input_ids: (B, T) prompts padded on the left, completions on the right.
+            attention_mask: (B, T), 1 on real tokens.
+            logits_to_keep: how many positions at the end are completion, C.
+            batch_size: ignored; the batch is one row.
+            compute_entropy: whether to return entropies.
+            compute_aux_loss: ignored; no mixture of experts.
+
+        Returns:
+            Log-probabilities and entropies, (B, C), zero on padding; no auxiliary loss.
+        """
+        real = attention_mask.bool()
+        positions = (attention_mask.cumsum(1) - 1)[real].unsqueeze(0)
+        completion = torch.zeros_like(real)
+        completion[:, -logits_to_keep:] = True
+        labels = input_ids.masked_fill(~completion, -100)[real].unsqueeze(0)
+        with self.accelerator.autocast():
+            scored = model(
+                input_ids=input_ids[real].unsqueeze(0),
+                position_ids=positions,
+                labels=labels,
+                fused_lm_head=True,
+            )
+
+        def unpack(values: torch.Tensor) -> torch.Tensor:
+            row = torch.cat([values.new_zeros(1), values[0].float()])  # of position t, not t - 1
+            padded = row.new_zeros(real.shape).masked_scatter(real, row)
+            return padded[:, -logits_to_keep:]
+
+        entropy = unpack(scored.entropy) if compute_entropy else None
+        return unpack(scored.log_probs), entropy, None
+
+
+@dataclass(slots=True)
+class Explorer:
+    """TRL's `rollout_func`: runs the groups of one step.
+
+    Args:
+        world: draws the tasks.
+        policy: generates; takes over the trained weights before each step.
+        protocol: how trajectories are laid out.
+        limits: of each session.
+        settings: rewards and sizes.
+        on_group: receives the trajectories of each group that is trained on.
+        log: receives numbers about all rollouts of a step, by TRL step.
+    """
+
+    world: World
+    policy: TransformersPolicy
+    protocol: Protocol
+    limits: Limits
+    settings: GrpoSettings
+    on_group: Callable[[list[Trajectory]], None]
+    log: Log
+
+    def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
+        """Roll out `prompts`, each a space-separated list of candidate task ids, G times a prompt.
+
+        Returns:
+            `prompt_ids`, `completion_ids`, `env_mask` and `reward`, one entry for each prompt;
+            `logprobs` is None (on-policy: TRL takes the trainer's own).
+        """
+        self.policy.load_weights(_plain_weights(trainer))
+        self.policy.name = f"grpo@{trainer.state.global_step}"
+        rows = prompts[:: self.settings.group_size]
+        candidates = [task_id for row in rows for task_id in row.split()]
+        tasks = [self.world.draw(task_id).task for task_id in candidates]
+        requests = groups(tasks, self.settings.group_size)
+        finished = asyncio.run(
+            run_rollouts(
+                requests,
+                self.policy,
+                self.protocol,
+                self.limits,
+                concurrency=self.policy.sampling.slots,
+            )
+        )
+        self._report(finished, trainer.state.global_step)
+        chosen = self._choose(finished, len(rows))
+        return self._fields(chosen)
+
+    def _choose(self, finished: list[Trajectory], rows: int) -> list[Trajectory]:
+        """For each row the candidate group with the largest spread of rewards."""
+        size = self.settings.group_size
+        split = [finished[start : start + size] for start in range(0, len(finished), size)]
+        per_row = len(split) // rows
+        chosen: list[Trajectory] = []
+        for start in range(0, len(split), per_row):
+            group = max(split[start : start + per_row], key=self._spread)
+            self.on_group(group)
+            chosen += group
+        return chosen
+
+    def _spread(self, group: list[Trajectory]) -> float:
+        return statistics.pstdev(rewards.total(t, self.settings.rewards) for t in group)
+
+    def _fields(self, chosen: list[Trajectory]) -> dict[str, list[Any]]:
+        tokens = [t.completion_ids() for t in chosen]
+        end = self.policy.chat.end_of_turn_id
+        # TRL cannot take an empty completion: a rollout that broke trains on one masked token.
+        return {
+            "prompt_ids": [t.prompt_ids or [end] for t in chosen],
+            "completion_ids": [ids or [end] for ids, _ in tokens],
+            "env_mask": [mask or [0] for _, mask in tokens],
+            "logprobs": None,  # type: ignore[dict-item]
+            "reward": [rewards.total(t, self.settings.rewards) for t in chosen],
+        }
+
+    def _report(self, finished: list[Trajectory], step: int) -> None:
+        mean = statistics.fmean
+        self.log(
+            step,
+            {
+                "rollout_success": mean(t.success for t in finished),
+                "rollout_reward": mean(rewards.total(t, self.settings.rewards) for t in finished),
+                "rollout_format": mean(t.format_ok for t in finished),
+                "rollout_calls": mean(len(t.calls()) for t in finished),
+                "rollout_trial_calls": mean(len(t.calls(Phase.TRIAL)) for t in finished),
+                "rollout_tokens": mean(t.completion_tokens for t in finished),
+            },
+        )
+
+
+def reward_of_rollout(prompts: list[str], reward: list[float], **_: Any) -> list[float]:  # noqa: ARG001
+    """TRL's reward function: the rollout has been scored already."""
+    return reward
+
+
+def task_rows(
+    world: World, families: tuple[str, ...], settings: GrpoSettings, *, seed: int
+) -> list[dict[str, str]]:
+    """One row per group: as many candidate task ids as the settings say, from all families."""
+    count = settings.steps * settings.tasks_per_step * settings.candidates
+    ids = world.ids("seen", count, families, 50_000_000 + seed * 100_000)
+    size = settings.candidates
+    return [{"prompt": " ".join(ids[i : i + size])} for i in range(0, count, size)]
+
+
+def train_grpo(
+    model_folder: Path,
+    world: World,
+    families: tuple[str, ...],
+    protocol: Protocol,
+    limits: Limits,
+    settings: GrpoSettings,
+    folder: Path,
+    *,
+    seed: int,
+    log: Log,
+    on_group: Callable[[list[Trajectory]], None],
+    progress: Any = None,
+) -> Path:
+    """Reinforce a model that SFT has trained.
+
+    Args:
+        model_folder: the checkpoint to start from.
+        world: draws the tasks; only its seen domains are used.
+        families: quirk families to train on.
+        protocol: how trajectories are laid out.
+        limits: of each session.
+        settings: sizes, rewards, optimizer.
+        folder: where checkpoints and the result go; continues from the last checkpoint there.
+        seed: of tasks and sampling.
+        log: receives the metrics of each step.
+        on_group: receives the trajectories of each group that is trained on.
+        progress: an optional `TrainerCallback` that shows progress.
+
+    Returns:
+        The folder of the trained model, an ordinary Transformers checkpoint.
+    """
+    tokenizer = load_tokenizer(model_folder)
+    chat = ChatFormat(tokenizer)
+    acting = load_model(model_folder, "bfloat16")
+    policy = TransformersPolicy(acting, chat, settings.sampling, seed=seed)
+    model = load_model(model_folder, "float32")
+    model.set_attn_implementation(ATTENTION)
+    rollouts = settings.tasks_per_step * settings.group_size
+    accumulation = rollouts // settings.row_sequences
+    arguments = GRPOConfig(
+        **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
+        max_steps=settings.steps * settings.iterations,
+        per_device_train_batch_size=settings.row_sequences,
+        gradient_accumulation_steps=accumulation,
+        steps_per_generation=accumulation,
+        num_generations=settings.group_size,
+        num_iterations=settings.iterations,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant",
+        temperature=settings.sampling.temperature,
+        max_completion_length=settings.sampling.context_tokens,
+        beta=settings.beta,
+        shuffle_dataset=False,
+    )
+    trainer = PackedGRPOTrainer(
+        model=model,
+        args=arguments,
+        reward_funcs=reward_of_rollout,
+        train_dataset=Dataset.from_list(task_rows(world, families, settings, seed=seed)),
+        processing_class=tokenizer,
+        peft_config=lora(settings.lora_rank),
+        rollout_func=Explorer(world, policy, protocol, limits, settings, on_group, log),
+        callbacks=[MetricLines(log), *([progress] if progress else [])],
+    )
+    trainer.remove_callback(PrinterCallback)
+    compile_blocks(trainer.model)
+    temperature = settings.sampling.temperature
+    use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=True)
+    if trainer.ref_model is not None:
+        use_cpu_head(trainer.accelerator.unwrap_model(trainer.ref_model), temperature=temperature)
+    train(trainer)
+    save(trainer, tokenizer, folder / "model")
+    return folder / "model"
+
+
+def _plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
+    """The trained weights under the base model's own names, adapters merged."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if not hasattr(model, "merge_adapter"):
+        return dict(model.state_dict())
+    model.merge_adapter()
+    weights = {
+        name.replace(".base_layer.", "."): tensor.clone()
+        for name, tensor in model.get_base_model().state_dict().items()
+        if ".lora_" not in name
+    }
+    model.unmerge_adapter()
+    return weights

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from toolmaster.errors import DomainError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
-from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word
-from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk, number
+from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word, number
+from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
 
 ITEM = Name(("item",))
 SHOP = {"items": {"Rye Loaf": 4.5, "Oat Bun": 20}, "row": ["Oat Bun", "Rye Loaf", "Fig Pie"]}

@@ -1,0 +1,177 @@
+"""Trajectories per second: our rollout engine against TRL's own tool loop, in one run.
+
+    python benchmarks/rollouts.py MODEL [--tasks 24] [--group 4] [--repeats 2]
+
+Both sides run the same tasks with the same checkpoint, bfloat16 weights, temperature and token
+budget, in groups as GRPO does. TRL's side is `GRPOTrainer` with an `environment_factory` whose only
+tool forwards the raw call to our session, so that both sides do the same work outside generation.
+The protocol is `direct` (calls until an answer), the only one TRL's loop can follow; MODEL should be
+a checkpoint trained for it (`recipes/direct.toml`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from toolmaster.chat import ChatFormat
+from toolmaster.models import load_model, load_tokenizer
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.transformers import TransformersPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import groups, run_rollouts
+from toolmaster.session import Limits, Session
+from toolmaster.world.tasks import World
+
+FAMILIES = ("plain", "loud", "silent", "irreversible")
+SAMPLING = Sampling(temperature=1.0, turn_tokens=96, context_tokens=768, slots=48)
+RESPONSE_TEMPLATE = {
+    "defaults": {"role": "assistant"},
+    "start_anchor": "<|im_start|>assistant\n",
+    "fields": {
+        "tool_calls": {
+            "open": "<tool_call>",
+            "close_pattern": r"</tool_call>\s*",
+            "repeats": True,
+            "content": "text",
+            "transform": {
+                "type": "function",
+                "function": {"name": "act", "arguments": {"raw": "{content}"}},
+            },
+        },
+        "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
+    },
+}
+
+
+def ours(model: Path, task_ids: list[str], group: int) -> Any:
+    """A function that runs all rollouts with our engine; returns how many and how many solved."""
+    world = World(level="short")
+    tasks = [world.draw(task_id).task for task_id in task_ids]
+    chat = ChatFormat(load_tokenizer(model))
+    policy = TransformersPolicy(load_model(model, "bfloat16"), chat, SAMPLING)
+
+    def run() -> tuple[int, int]:
+        requests = groups(tasks, group)
+        policy.load_weights(policy.model.state_dict())  # no help from the run before
+        rollouts = run_rollouts(requests, policy, Protocol.DIRECT, Limits(), concurrency=48)
+        finished = asyncio.run(rollouts)
+        return len(finished), sum(t.success for t in finished)
+
+    return run
+
+
+def trls(model: Path, task_ids: list[str], group: int) -> Any:
+    """The same with TRL's tool loop."""
+    world = World(level="short")
+    tokenizer = load_tokenizer(model)
+    tokenizer.response_template = RESPONSE_TEMPLATE
+    sessions: list[Session] = []
+
+    class Dispatch:
+        def reset(self, task_id: str, **_: Any) -> None:
+            self.session = Session(world.draw(task_id).task, Protocol.DIRECT, Limits())
+            sessions.append(self.session)
+
+        def act(self, raw: str) -> str:
+            """Run one call.
+
+            Args:
+                raw: the call as JSON.
+            """
+            text = f"<think></think><tool_call>{raw}</tool_call>"
+            return asyncio.run(self.session.step(text)).observation or ""
+
+    prompts = []
+    for task_id in task_ids:
+        session = Session(world.draw(task_id).task, Protocol.DIRECT, Limits())
+        chat = tokenizer.apply_chat_template(
+            [m.model_dump() for m in session.prompt()], tools=session.tools.schemas(), tokenize=False
+        )
+        system, user = chat.split("<|im_end|>")[:2]
+        prompts.append(
+            [
+                {"role": "system", "content": system.split("system\n", 1)[1]},
+                {"role": "user", "content": user.split("user\n", 1)[1]},
+            ]
+        )
+    rows = [{"prompt": p, "task_id": t} for p, t in zip(prompts, task_ids, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = GRPOTrainer(
+            model=load_model(model, "bfloat16"),
+            args=GRPOConfig(
+                output_dir=folder,
+                per_device_train_batch_size=len(rows) * group,
+                num_generations=group,
+                max_completion_length=SAMPLING.context_tokens,
+                generation_kwargs={"max_new_tokens": SAMPLING.turn_tokens},
+                max_tool_calling_iterations=Limits().max_turns,
+                temperature=SAMPLING.temperature,
+                top_k=0,
+                bf16=False,
+                gradient_checkpointing=False,
+                use_cpu=True,
+                dataloader_pin_memory=False,
+                report_to="none",
+            ),
+            reward_funcs=lambda completions, **_: [0.0] * len(completions),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            environment_factory=Dispatch,
+        )
+    trainer._env_tools = {None: []}  # the prompt shows the task's own tools already
+    inputs = [row for row in rows for _ in range(group)]
+
+    def run() -> tuple[int, int]:
+        sessions.clear()
+        trainer.model.eval()
+        with torch.no_grad():
+            trainer._generate_and_score_completions([dict(row) for row in inputs])
+        return len(inputs), 0
+
+    return run
+
+
+def main() -> None:
+    """Time both sides, alternating."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--tasks", type=int, default=24)
+    parser.add_argument("--group", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=2)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    ids = World(level="short").ids("seen", arguments.tasks, FAMILIES, 95_000_000)
+    sides = {
+        "TRL tool loop": trls(arguments.model, ids, arguments.group),
+        "toolmaster": ours(arguments.model, ids, arguments.group),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(arguments.repeats):
+        for name, run in sides.items():
+            started = time.perf_counter()
+            count, solved = run()
+            seconds = time.perf_counter() - started
+            rates[name].append(count / seconds)
+            print(f"{name:14} {count} trajectories in {seconds:6.1f} s: {count / seconds:.2f}/s", flush=True)
+            if solved:
+                print(f"{'':14} {solved} solved")
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"ratio {medians['toolmaster'] / medians['TRL tool loop']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A tokenizer made on the spot: no test needs the network."""
+"""A tokenizer and a tiny model made on the spot: no test needs the network."""
 
 import asyncio
 
@@ -12,6 +12,14 @@ from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tiny models are faster so, and tests do not disturb each other's timing."""
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +61,64 @@ def trained_bpe(world, demonstrate):
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(trained_bpe, tmp_path_factory):
+    """A checkpoint folder: a random two-layer Llama and its tokenizer, as a user would bring."""
+    import torch  # noqa: PLC0415
+    from transformers import (  # noqa: PLC0415
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+    )
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained_bpe,
+        eos_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+    )
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    folder = tmp_path_factory.mktemp("tiny")
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def load_tiny(tiny_folder):
+    """A function: the tiny model in float32, another copy at each call."""
+    from toolmaster.models import load_model  # noqa: PLC0415
+
+    return lambda: load_model(tiny_folder, "float32").eval()
+
+
+@pytest.fixture
+def tiny_model(load_tiny):
+    """The tiny model in float32, fresh for each test."""
+    return load_tiny()
+
+
+@pytest.fixture
+def tiny_chat(tiny_folder):
+    """The chat format of the tiny model."""
+    from toolmaster.chat import ChatFormat  # noqa: PLC0415
+    from toolmaster.models import load_tokenizer  # noqa: PLC0415
+
+    return ChatFormat(load_tokenizer(tiny_folder))
 
 
 @pytest.fixture

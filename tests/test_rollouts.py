@@ -1,14 +1,16 @@
 """The rollout engine: order, concurrency, and failures that are recorded."""
 
 import asyncio
+import errno
 
 import pytest
 
-from toolmaster.errors import PolicyError
+from toolmaster.errors import ConfigError, DomainError, InputError, PolicyError
 from toolmaster.policies.base import Completion, ContextFullError
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
+from toolmaster.runs import append_trajectory
 from toolmaster.session import Limits, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Score, StopReason
@@ -192,6 +194,39 @@ def test_a_broken_session_is_recorded_and_the_others_go_on():
     ]
     assert [t.error for t in got] == [None, "OSError: no server", "ZeroDivisionError: oops", None]
     assert len(finished) == 4
+
+
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_no_concurrency_is_refused(concurrency):
+    with pytest.raises(ConfigError, match=f"concurrency must be at least 1, got {concurrency}"):
+        run([RolloutRequest(task())], ScriptedPolicy([ANSWER]), concurrency=concurrency)
+
+
+def test_a_full_disk_is_one_clear_message(tmp_path, monkeypatch):
+    class Full:
+        def open(self, *args, **kwargs):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def __str__(self):
+            return "trajectories.jsonl"
+
+    requests = [RolloutRequest(task(f"t{i}")) for i in range(5)]
+    with pytest.raises(InputError, match=r"cannot append to trajectories.jsonl: No space left"):
+        run(
+            requests,
+            ScriptedPolicy([ANSWER]),
+            concurrency=3,
+            on_finish=lambda trajectory: append_trajectory(Full(), trajectory),
+        )
+
+
+def test_what_the_requests_raise_surfaces():
+    def requests():
+        yield RolloutRequest(task())
+        raise DomainError("no such domain")
+
+    with pytest.raises(DomainError, match="no such domain"):
+        run(requests(), ScriptedPolicy([ANSWER]), concurrency=2)
 
 
 def test_groups():

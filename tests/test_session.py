@@ -172,6 +172,22 @@ def test_tool_that_raises_stop_iteration(timeout_s):
     assert "StopIteration" in step.observation
 
 
+def exits(_state, _arguments):
+    raise SystemExit(3)
+
+
+async def exits_later(_state, _arguments):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize("execute", [exits, exits_later])
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+def test_tool_that_exits(execute, timeout_s):
+    step = only(session(tool(execute, timeout_s=timeout_s)), call())
+    assert step.error is ErrorKind.TOOL_ERROR
+    assert step.observation == "error: RuntimeError: SystemExit: 3"
+
+
 def test_tool_without_a_limit_that_raises_timeout_error():
     def slow(_state, _arguments):
         raise TimeoutError("upstream")

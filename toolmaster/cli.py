@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from toolmaster.allocator import restart_tuned
 from toolmaster.errors import ToolmasterError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ def _recipe(recipe: Path, overrides: list[str] | None) -> object:
 def _stage(name: str, help_text: str) -> None:
     def command(recipe: RecipeFile, overrides: Overrides = None) -> None:
         settings = _recipe(recipe, overrides)
+        restart_tuned()
         from toolmaster import pipeline  # noqa: PLC0415
 
         getattr(pipeline, "run_all" if name == "run" else name)(settings)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from toolmaster.errors import PolicyError
+from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.policies.base import ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits, Session, Task
@@ -103,7 +103,13 @@ async def run_rollouts(
 
     Returns:
         The trajectories in the order of the requests.
+
+    Raises:
+        ConfigError: `concurrency` is below 1.
+        Exception: whatever `requests` or `on_finish` raises (a full disk); the rest is cancelled.
     """
+    if concurrency < 1:
+        raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
     queue = iter(enumerate(requests))
     finished: dict[int, Trajectory] = {}
 
@@ -114,9 +120,12 @@ async def run_rollouts(
             if on_finish is not None:
                 on_finish(trajectory)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(worker())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     return [finished[index] for index in sorted(finished)]
 
 

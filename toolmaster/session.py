@@ -215,19 +215,22 @@ class Session:
 
 async def _run(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
     """The tool's result: in a thread where a plain function has a time limit to keep."""
-    if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
-        result = tool.execute(state, arguments)
-    else:
-        result = await asyncio.to_thread(_outside_a_future, tool.execute, state, arguments)
-    return await result if inspect.isawaitable(result) else result
+    try:
+        if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
+            result = tool.execute(state, arguments)
+        else:
+            result = await asyncio.to_thread(_outside_a_future, tool.execute, state, arguments)
+        return await result if inspect.isawaitable(result) else result
+    except SystemExit as error:  # would end this program, not the tool
+        raise RuntimeError(f"SystemExit: {error}") from error
 
 
 def _outside_a_future(execute: Callable[..., Any], state: Any, arguments: dict[str, Any]) -> Any:
-    """Call it; a future could not carry a StopIteration."""
+    """Call it; a future could not carry a StopIteration, nor pass on a SystemExit."""
     try:
         return execute(state, arguments)
-    except StopIteration as error:
-        raise RuntimeError(f"StopIteration: {error}") from error
+    except (StopIteration, SystemExit) as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _to_json(value: Any) -> str:

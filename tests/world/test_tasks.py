@@ -228,6 +228,15 @@ def test_an_external_domain(folder):
         world.draw("v1/unseen/kiosk/irreversible/0")
 
 
+def test_an_example_when_every_choice_is_asked_for(folder):
+    one_paper = DOMAIN.replace(', "Evening Post": 3', "")
+    world = World([folder(one_paper)], builtin=False)
+    drawn = [world.draw(task_id) for task_id in world.ids("unseen", 12, ["plain", "silent"])]
+    examples = [s.example.arguments for d in drawn for s in d.surfaces if s.example is not None]
+    assert examples
+    assert all(arguments == {"paper": "Daily News"} for arguments in examples)
+
+
 def test_an_external_domain_stands_beside_the_builtin_ones(folder):
     world = World([folder(DOMAIN)])
     assert set(world.domains) == {*WORLD.domains, "kiosk"}

@@ -8,6 +8,7 @@ client's own retries deal with rate limits and passing failures.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,19 +65,17 @@ class OpenAIPolicy:
     ) -> None:
         self.name = model
         self.sampling = sampling
-        key = "none" if base_url else None  # local servers ask for none; OPENAI_API_KEY wins
-        try:
-            self._client = openai.AsyncOpenAI(base_url=base_url, timeout=timeout_s, max_retries=retries)
-        except openai.OpenAIError as error:
-            if key is None:
-                raise PolicyError(f"{error} (model {model!r})") from None
-            self._client = openai.AsyncOpenAI(
-                base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries
+        key = os.environ.get("OPENAI_API_KEY")
+        if not key and not (base_url or os.environ.get("OPENAI_BASE_URL")):
+            raise PolicyError(
+                f"no key for model {model!r}: set OPENAI_API_KEY, or give the base_url of a server"
+                " that needs none"
             )
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url, api_key=key or "none", timeout=timeout_s, max_retries=retries
+        )
 
-    def conversation(
-        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
-    ) -> _Dialogue:
+    def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
         lines = [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
         listing = "<tools>\n" + "\n".join(lines) + "\n</tools>"
@@ -101,19 +100,24 @@ class OpenAIPolicy:
         except openai.BadRequestError as error:
             if "context" in str(error).lower():
                 raise ContextFullError from None
-            raise PolicyError(f"the endpoint refused the request: {error}") from None
-        except openai.OpenAIError as error:
-            raise PolicyError(f"{type(error).__name__}: {error}") from None
-        if not answer.choices:
+            reason = self._without_key(error)
+            raise PolicyError(f"the endpoint refused the request: {reason}") from None
+        except (openai.OpenAIError, ValueError) as error:
+            raise PolicyError(f"{type(error).__name__}: {self._without_key(error)}") from None
+        if not getattr(answer, "choices", None):  # text instead of JSON has none either
             raise PolicyError("the endpoint answered without a choice")
         text = answer.choices[0].message.content or ""
         usage = answer.usage
         counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
         return _until_closed(text), *counts
 
+    def _without_key(self, error: Exception) -> str:
+        """The error's text; some endpoints repeat the key that they refuse."""
+        return str(error).replace(self._client.api_key, "[key]")
+
 
 def _until_closed(text: str) -> str:
-    """The text up to the first closing tag of a block; what a model goes on to imagine is dropped."""
+    """The text up to the first closing tag of a block; what a model imagines next is dropped."""
     start = max(text.find("</think>"), 0)
     ends = [text.find(tag, start) + len(tag) for tag in CLOSING_TAGS if tag in text[start:]]
     return text[: min(ends)] if ends else text

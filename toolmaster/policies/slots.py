@@ -20,6 +20,8 @@ import torch
 from transformers import AttentionInterface, PreTrainedModel
 
 ATTENTION = "toolmaster_slots"
+_GROWTH = 128
+"""Tokens by which slots become longer when needed."""
 
 
 @dataclass(slots=True)
@@ -50,9 +52,8 @@ class StepPlan:
     decoding: int
     """How many tokens at the front of the row are single decoding tokens."""
     used_slots: int
-    used_length: int
     decode_mask: torch.Tensor | None
-    """(used_slots * K, 1, used_length) additive, float32."""
+    """(used_slots * K, 1, L) additive, float32."""
     segments: list[Segment] = field(default_factory=list)
 
 
@@ -109,8 +110,8 @@ def _decode(
     """
     slots, kv_heads, repeats, head_dim = rows.shape
     shape = (-1, keys.shape[2], head_dim)
-    seen_keys = keys.view(shape)[: slots * kv_heads, : plan.used_length]
-    seen_values = values.view(shape)[: slots * kv_heads, : plan.used_length]
+    seen_keys = keys.view(shape)[: slots * kv_heads]
+    seen_values = values.view(shape)[: slots * kv_heads]
     flat = rows.view(-1, repeats, head_dim)
     scores = torch.bmm(seen_keys, flat.transpose(1, 2)).transpose(1, 2).float() * scale
     weights = torch.softmax(scores + plan.decode_mask, -1).to(rows.dtype)
@@ -157,7 +158,7 @@ class SlotCache:
         self._kv_heads = kv_heads
         layers = range(config.num_hidden_layers)
         place = {"dtype": model.dtype, "device": model.device}
-        shape = (slots, kv_heads, max_length, head_dim)
+        shape = (slots, kv_heads, min(_GROWTH, max_length), head_dim)
         self._values = [torch.zeros(shape, **place) for _ in layers]
         self._keys = [torch.zeros(shape, **place) for _ in layers]
         self._held: list[list[int]] = [[] for _ in range(slots)]
@@ -169,6 +170,7 @@ class SlotCache:
         """Forget all cached tokens; the weights have changed."""
         self._held = [[] for _ in self._held]
 
+    @torch.inference_mode()  # slots that have grown are inference tensors
     def admit(self, row: Row) -> bool:
         """Give a row a slot with as much of its prefix as is cached.
 
@@ -241,6 +243,8 @@ class SlotCache:
     def _plan(
         self, decoding: list[Row], prefilling: list[tuple[Row, int]]
     ) -> tuple[StepPlan, torch.Tensor]:
+        ends = [row.computed + 1 for row in decoding] + [r.computed + n for r, n in prefilling]
+        self._grow(max(ends))
         tokens = [row.token_ids[-1] for row in decoding]
         slots = [row.slot for row in decoding]
         positions = [row.computed for row in decoding]
@@ -253,7 +257,6 @@ class SlotCache:
             slots += [row.slot] * count
             positions += range(row.computed, row.computed + count)
         used_slots = max((row.slot for row in decoding), default=-1) + 1
-        used_length = max((row.computed for row in decoding), default=0) + 1
         plan = StepPlan(
             self._keys,
             self._values,
@@ -261,22 +264,35 @@ class SlotCache:
             torch.tensor(positions),
             len(decoding),
             used_slots,
-            used_length,
-            self._decode_mask(decoding, used_slots, used_length),
+            self._decode_mask(decoding, used_slots),
             segments,
         )
         return plan, torch.tensor([tokens])
 
-    def _decode_mask(
-        self, decoding: list[Row], used_slots: int, used_length: int
-    ) -> torch.Tensor | None:
+    def _decode_mask(self, decoding: list[Row], used_slots: int) -> torch.Tensor | None:
         if not decoding:
             return None
         lengths = torch.ones(used_slots, dtype=torch.long)
         lengths[[row.slot for row in decoding]] = torch.tensor([r.computed + 1 for r in decoding])
-        hidden = torch.arange(used_length) >= lengths[:, None]
-        mask = torch.zeros(used_slots, used_length).masked_fill_(hidden, float("-inf"))
+        length = self._keys[0].shape[2]
+        hidden = torch.arange(length) >= lengths[:, None]
+        mask = torch.zeros(used_slots, length).masked_fill_(hidden, float("-inf"))
         return mask.repeat_interleave(self._kv_heads, 0)[:, None, :]
+
+    def _grow(self, length: int) -> None:
+        """Make room for sequences of `length` tokens.
+
+        The whole of a slot takes part in every decoding step, hidden by the mask where it is empty: a
+        slice of it would be copied by the batched product, which costs more. So slots are kept no
+        longer than needed.
+        """
+        missing = length - self._keys[0].shape[2]
+        if missing <= 0:
+            return
+        more = min(-(-missing // _GROWTH) * _GROWTH, self.max_length - self._keys[0].shape[2])
+        for cached in (self._keys, self._values):
+            for layer, tensor in enumerate(cached):
+                cached[layer] = torch.nn.functional.pad(tensor, (0, 0, 0, more))
 
     def _causal(self, segment: Segment) -> torch.Tensor:
         end = segment.start + segment.count

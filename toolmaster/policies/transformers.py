@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from toolmaster.chat import ChatFormat
+from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.policies.slots import Row, SlotCache
 from toolmaster.protocols import CLOSING_TAGS
@@ -108,7 +109,11 @@ class TransformersPolicy:
         self._cache.clear()
 
     async def generate(self, token_ids: list[int], max_new_tokens: int) -> list[int]:
-        """Sample one turn after `token_ids`; at most `max_new_tokens` tokens, at least one."""
+        """Sample one turn after `token_ids`; at most `max_new_tokens` tokens, at least one.
+
+        Raises:
+            PolicyError: the model failed; every rollout in flight receives the same.
+        """
         loop = asyncio.get_running_loop()
         job = _Job(Row(list(token_ids)), max_new_tokens, loop.create_future(), len(token_ids))
         self._waiting.append(job)
@@ -128,7 +133,10 @@ class TransformersPolicy:
         except Exception as error:  # noqa: BLE001 - handed to every rollout that waits
             for job in [*self._waiting, *self._running.values()]:
                 if not job.done.done():
-                    job.done.set_exception(error)
+                    job.done.set_exception(PolicyError(f"{type(error).__name__}: {error}"))
+        finally:
+            for job in self._running.values():
+                self._cache.release(job.row)
             self._waiting, self._running = [], {}
 
     def _admit(self) -> None:

@@ -61,7 +61,7 @@ def _fused(
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)  # a row's masks, for all of its layers; megabytes each
 def _causal(count: int, repeats: int, dtype: torch.dtype) -> torch.Tensor:
     """(R * N, N) additive causal mask."""
     hidden = torch.full((count, count), float("-inf"), dtype=dtype)

@@ -1,9 +1,9 @@
 """A faster language-model head for TRL's trainers on CPU.
 
-TRL patches `model(..., labels=..., fused_lm_head=True)` to score labels without building all logits;
-its tiles are made for Triton kernels, and the plain fallback takes half of a training step on CPU.
-Where weights are on CPU, this answers the same call with PyTorch's own fused log-softmax over the
-trained positions only. Same contract, same numbers (held by a test against TRL's own).
+TRL patches `model(..., labels=..., fused_lm_head=True)` to score labels without building all
+logits; its tiles are made for Triton kernels, and the plain fallback takes half of a training step
+on CPU. Where weights are on CPU, this answers the same call with PyTorch's own fused log-softmax
+over the trained positions only. Same contract, same numbers (held by a test against TRL's own).
 
 Shapes: B rows, T tokens, N trained positions, V vocabulary.
 """
@@ -18,8 +18,20 @@ import torch
 from trl.trainer.utils import FusedCausalLMOutput
 
 
+_LOGIT_CHANGES = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "output_multiplier",
+    "lm_head_multiplier",
+    "logits_scaling",
+)
+"""Settings by which some models change their logits after the head."""
+
+
 def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False) -> None:
-    """Patch a model that TRL's trainer has already patched; does nothing off the CPU.
+    """Patch a model that TRL's trainer has already patched.
+
+    Does nothing off the CPU, nor for models that scale or cap their logits: TRL's own head knows how.
 
     Args:
         model: a causal language model (the base model, where there are adapters).
@@ -27,7 +39,8 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
         entropy: whether to compute the entropy of each trained position, which costs another pass;
             zeros otherwise.
     """
-    if model.device.type != "cpu":
+    config = model.config.get_text_config()
+    if model.device.type != "cpu" or any(getattr(config, key, None) for key in _LOGIT_CHANGES):
         return
     patched = model.forward
 
@@ -36,7 +49,7 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
         if not fused_lm_head:
             return patched(*args, **kwargs)
         labels = kwargs.pop("labels")[:, 1:]
-        kwargs.pop("num_items_in_batch", None)
+        items = kwargs.pop("num_items_in_batch", None)
         kwargs["use_cache"] = False
         hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
         trained = labels != -100
@@ -49,7 +62,7 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
             top1 = logits.argmax(-1) == targets
             spread = _entropy(logits) if entropy else torch.zeros_like(losses)
         return FusedCausalLMOutput(
-            loss=losses.sum() / max(len(targets), 1),
+            loss=losses.sum() / (max(len(targets), 1) if items is None else items),
             log_probs=_spread(-losses, trained),
             entropy=_spread(spread, trained),
             is_top1=_spread(top1, trained),

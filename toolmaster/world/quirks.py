@@ -163,6 +163,18 @@ class Hyphens(_Format):
         return name.lower().replace(" ", "-")
 
 
+class Prefixed(_Format):
+    """#Rye Loaf."""
+
+    __slots__ = ()
+    kind, split = "prefixed", "unseen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        """The name behind a number sign."""
+        return f"#{name}"
+
+
 class HiddenParameter(Quirk):
     """A parameter that the documentation leaves out is required; the error gives its value."""
 
@@ -193,7 +205,7 @@ class RenamedParameter(Quirk):
     """The documented parameter name is refused; the error gives the new one."""
 
     __slots__ = ()
-    kind, family, split = "renamed_parameter", "loud", "unseen"
+    kind, family, split = "renamed_parameter", "loud", "seen"
     choices = ("subject", "entry", "key", "label", "object", "ref")
 
     @classmethod
@@ -260,6 +272,13 @@ class ThousandthsResult(_ScaledResult):
     kind, split, factor = "thousandths_result", "unseen", 1000
 
 
+class TenThousandthsResult(_ScaledResult):
+    """4.5 comes as 45000."""
+
+    __slots__ = ()
+    kind, split, factor = "ten_thousandths_result", "seen", 10_000
+
+
 class ZeroBased(Quirk):
     """Positions count from 0 where the documentation counts from 1."""
 
@@ -291,7 +310,7 @@ class TwoBased(ZeroBased):
     """Positions count from 2: the list has a heading as its first row."""
 
     __slots__ = ()
-    kind, split, shift = "two_based", "unseen", 1
+    kind, split, shift = "two_based", "seen", 1
 
 
 class _WrongTwin(Quirk):
@@ -413,8 +432,8 @@ class HundredthsValue(_ScaledValue):
 
 
 KINDS: tuple[type[Quirk], ...] = (
-    Quirk, Capitals, LowerCase, Underscores, HiddenParameter, Hyphens, RenamedParameter,
-    TenthsResult, HundredthsResult, ZeroBased, Stale, ThousandthsResult, TwoBased, Coarse,
-    Adds, TenthsValue, RoundsUp, HundredthsValue,
+    Quirk, Capitals, LowerCase, Underscores, HiddenParameter, Hyphens, Prefixed, RenamedParameter,
+    TenthsResult, HundredthsResult, TenThousandthsResult, ZeroBased, TwoBased, Stale,
+    ThousandthsResult, Coarse, Adds, TenthsValue, RoundsUp, HundredthsValue,
 )  # fmt: skip
 FAMILIES = ("plain", "loud", "silent", "irreversible")

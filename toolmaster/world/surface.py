@@ -14,6 +14,7 @@ from typing import Any
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.domain import Position, State, ToolDef
+from toolmaster.world.lexicon import invented
 from toolmaster.world.quirks import HiddenParameter, Quirk, RenamedParameter
 
 VERBS: Mapping[str, Mapping[Effect, tuple[str, ...]]] = {
@@ -109,6 +110,8 @@ def draw_name(rng: random.Random, tool: ToolDef, split: str, taken: set[str]) ->
     while True:
         verb = rng.choice(VERBS[split][tool.effect])
         noun = rng.choice(tool.nouns)
+        if split == "seen" and rng.random() < 0.5:
+            noun = invented(rng)
         style = rng.randrange(4)
         name = [
             f"{verb}_{noun}",
@@ -121,14 +124,16 @@ def draw_name(rng: random.Random, tool: ToolDef, split: str, taken: set[str]) ->
             return name
 
 
-def draw_params(rng: random.Random, tool: ToolDef) -> dict[str, str]:
+def draw_params(rng: random.Random, tool: ToolDef, split: str) -> dict[str, str]:
     """Surface names of the parameters, distinct, in a random order."""
     order = list(tool.params)
     rng.shuffle(order)
     drawn: dict[str, str] = {}
     for key in order:
-        free = [name for name in tool.params[key].names if name not in drawn.values()]
-        drawn[key] = rng.choice(free)
+        choices = tool.params[key].names
+        if split == "seen" and rng.random() < 0.5:
+            choices = tuple(invented(rng) for _ in range(5))
+        drawn[key] = rng.choice([name for name in choices if name not in drawn.values()])
     return drawn
 
 

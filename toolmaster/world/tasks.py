@@ -1,8 +1,8 @@
 """From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
 
-An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/42`. The same id gives
-the same task in any process, for ever; a change in how tasks are drawn is a new version. There are
-two levels: `v1` has tasks of any length and documentation that may be missing; `v1s` (short) has
+An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/42`. The same id
+gives the same task in any process, for ever; a change in how tasks are drawn is a new version. There
+are two levels: `v1` has tasks of any length and documentation that may be missing; `v1s` (short) has
 tasks of one call whose tools are all documented.
 """
 
@@ -23,6 +23,7 @@ from toolmaster.session import Task
 from toolmaster.tools import ToolSet
 from toolmaster.types import Effect, Score
 from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef
+from toolmaster.world.lexicon import new_names, renamed
 from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
 
@@ -170,9 +171,12 @@ def _copy(state: State) -> State:
 
 
 def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> WorldTask | None:
-    """One attempt; None when the drawn goal is too long or has no tool that the drawn quirk fits."""
+    """One attempt; None when the drawn goal is too long or has no tool that the quirk fits."""
     assert domain.make_state is not None  # noqa: S101 - held by Domain.check
     start = domain.make_state(rng)
+    if domain.split == "seen" and rng.random() < 0.5:
+        entities = next((list(t) for t in start.values() if isinstance(t, dict)), [])
+        start = renamed(start, new_names(entities, rng))
     goal = rng.choice(sorted(domain.goals))
     plan = Plan(domain, _copy(start), rng)
     domain.goals[goal](plan)
@@ -233,7 +237,7 @@ def _dress(
             word = rng.choice(kind.choices) if kind.choices else _some_name(definition, start, rng)
             reader = domain.tools[definition.shown_by] if definition.shown_by else None
             quirk = kind(definition, kind.target(definition) or "", word, reader)
-        params = draw_params(rng, definition)
+        params = draw_params(rng, definition, domain.split)
         example = _example(definition, start, rng, asked)
         style = "complete" if rng.random() < 0.7 else "terse"
         if not documented and quirk.family != "silent" and rng.random() < 0.15:
@@ -255,7 +259,7 @@ def _dress(
             extra = domain.tools[rng.choice(spare)]
             doc = describe("complete", extra, _example(extra, start, rng, asked), show)
             name = draw_name(rng, extra, domain.split, taken)
-            shown.append(Surface(extra, name, draw_params(rng, extra), doc, Quirk(extra)))
+            shown.append(Surface(extra, name, draw_params(rng, extra, domain.split), doc, Quirk(extra)))
     # Twins keep their order among themselves: the first is the one a newcomer takes first.
     order = sorted(range(len(shown)), key=lambda _: rng.random())
     shuffled = [shown[i] for i in order]
@@ -278,13 +282,14 @@ def _name_param(tool: ToolDef) -> str:
 def _arguments(
     tool: ToolDef, state: State, rng: random.Random, asked: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """Arguments for a documented example of a read tool, other than those that the task asks for."""
+    """Arguments for a documented example, other than those that the task asks for where it can."""
     arguments: dict[str, Any] = {}
     for key, kind in tool.params.items():
         choices: list[Any] = [1, 2, 3, 4]
         if isinstance(kind, Name):
             choices = sorted(next(table for table in state.values() if isinstance(table, dict)))
-        arguments[key] = rng.choice([value for value in choices if value not in asked])
+        others = [value for value in choices if value not in asked]
+        arguments[key] = rng.choice(others or choices)
     return arguments
 
 

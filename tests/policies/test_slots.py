@@ -1,0 +1,199 @@
+"""The slot cache: the same tokens as plain generation, and nothing computed twice."""
+
+import random
+
+import pytest
+import torch
+
+from toolmaster.policies.slots import Row, SlotCache, _common
+
+VOCABULARY = 600
+
+
+@pytest.fixture
+def cache(load_tiny):
+    return SlotCache(load_tiny(), slots=3, max_length=256)
+
+
+@pytest.fixture
+def greedy(load_tiny):
+    """Transformers' own greedy generation of some tokens after one prompt."""
+    model = load_tiny()
+
+    def generate(token_ids, count):
+        ids = torch.tensor([token_ids])
+        out = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=count,
+            min_new_tokens=count,
+            pad_token_id=0,
+        )
+        return out[0, len(token_ids) :].tolist()
+
+    return generate
+
+
+def tokens(count, seed):
+    rng = random.Random(seed)
+    return [rng.randrange(3, VOCABULARY) for _ in range(count)]
+
+
+def computed(cache):
+    """Make the cache note how many tokens each of its steps computes."""
+    noted, plan = [], cache._plan
+
+    def noting(decoding, prefilling):
+        noted.append(len(decoding) + sum(count for _, count in prefilling))
+        return plan(decoding, prefilling)
+
+    cache._plan = noting
+    return noted
+
+
+def finish(cache, rows, count):
+    """Greedily sample `count` tokens for each row, admitting rows as slots come free."""
+    waiting, starts = list(rows), {id(row): len(row.token_ids) for row in rows}
+    running = 0
+    while waiting or running:
+        admitted = [row for row in waiting if cache.admit(row)]
+        running += len(admitted)
+        waiting = [row for row in waiting if all(row is not other for other in admitted)]
+        ready, logits = cache.step()
+        for row, token in zip(ready, logits.argmax(-1).tolist(), strict=True):
+            row.token_ids.append(token)
+            if len(row.token_ids) - starts[id(row)] == count:
+                cache.release(row)
+                running -= 1
+    return [row.token_ids[starts[id(row)] :] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "length"),
+    [
+        ([], [1], 0),
+        ([1], [2], 0),
+        ([1, 2], [1, 2], 2),
+        ([1, 2, 3], [1, 2], 2),
+        ([1, 2, 3, 4], [1, 2, 9, 4], 2),
+        ([9, 2, 3], [1, 2, 3], 0),
+    ],
+)
+def test_common_prefix(one, two, length):
+    assert _common(one, two) == _common(two, one) == length
+
+
+def test_common_prefix_wherever_it_ends():
+    base = tokens(33, 1)
+    for length in range(33):
+        other = [*base[:length], 1, *base[length + 1 :]]
+        assert _common(base, other) == length
+
+
+def test_greedy_tokens_are_those_of_plain_generation(cache, greedy):
+    prompts = [tokens(length, length) for length in (5, 40, 1, 23, 90)]
+    got = finish(cache, [Row(list(p)) for p in prompts], 8)
+    assert got == [greedy(p, 8) for p in prompts]
+
+
+def test_long_prompts_are_computed_in_pieces(load_tiny, greedy):
+    cache = SlotCache(load_tiny(), slots=3, max_length=256, step_tokens=16)
+    noted = computed(cache)
+    prompts = [tokens(length, length) for length in (50, 17, 33)]
+    got = finish(cache, [Row(list(p)) for p in prompts], 4)
+    assert got == [greedy(p, 4) for p in prompts]
+    assert max(noted) <= 16 + 2
+
+
+def test_logits_are_those_of_a_plain_forward_pass(cache, load_tiny):
+    prompt = tokens(30, 4)
+    row = Row(list(prompt))
+    assert cache.admit(row)
+    ready, logits = cache.step()
+    plain = load_tiny()(torch.tensor([prompt])).logits[0, -1]
+    assert ready == [row]
+    assert logits.shape == (1, VOCABULARY)
+    torch.testing.assert_close(logits[0], plain, atol=1e-4, rtol=1e-4)
+
+
+def test_a_group_computes_its_prompt_once(cache):
+    noted = computed(cache)
+    prompt = tokens(60, 2)
+    rows = [Row(list(prompt)) for _ in range(3)]
+    got = finish(cache, rows, 5)
+    assert got[0] == got[1] == got[2]
+    # 60 once, then each member's own tokens: the first sampled token costs the others one
+    # token of the prompt again (its logits), and the last sampled token is never computed.
+    assert sum(noted) == 60 + 2 * 1 + 3 * 4
+    assert noted[:2] == [60, 3]
+
+
+def test_members_that_wait_for_a_shared_prompt_are_admitted_after_one_step(cache):
+    prompt = tokens(60, 2)
+    assert cache.admit(Row(list(prompt)))
+    second = Row(list(prompt))
+    assert not cache.admit(second)
+    cache.step()
+    assert cache.admit(second)
+    assert second.computed == 59
+
+
+def test_rows_that_share_little_do_not_wait(cache):
+    prompt = tokens(60, 2)
+    assert cache.admit(Row(list(prompt)))
+    assert cache.admit(Row([*prompt[:16], *tokens(30, 3)]))
+
+
+def test_the_next_turn_computes_only_what_is_new(cache, greedy):
+    row = Row(tokens(50, 7))
+    [first] = finish(cache, [row], 6)
+    noted = computed(cache)
+    longer = [*row.token_ids, *tokens(9, 8)]
+    [second] = finish(cache, [Row(list(longer))], 3)
+    assert second == greedy(longer, 3)
+    assert noted == [1 + 9, 1, 1]  # the last token of the turn was sampled, never computed
+    assert len(first) == 6
+
+
+def test_a_copied_prefix_is_independent_of_its_source(cache, greedy):
+    head = tokens(40, 5)
+    one, two = [*head, *tokens(7, 1)], [*head, *tokens(30, 2)]
+    first = Row(list(one))
+    assert cache.admit(first)
+    cache.step()
+    second = Row(list(two))
+    assert cache.admit(second)
+    assert (second.computed, second.slot != first.slot) == (40, True)
+    cache.release(first)
+    cache.release(second)
+    assert finish(cache, [Row(list(one)), Row(list(two))], 5) == [greedy(one, 5), greedy(two, 5)]
+
+
+def test_slots_grow_with_their_sequences(cache, greedy):
+    head = tokens(150, 5)
+    first, second = Row(list(head)), Row([*head, 9])
+    assert finish(cache, [first], 3) == [greedy(head, 3)]
+    assert finish(cache, [second, first], 3)[0] == greedy([*head, 9], 3)
+    longest = tokens(252, 6)
+    assert finish(cache, [Row(list(longest))], 4) == [greedy(longest, 4)]
+
+
+def test_a_busy_slot_is_not_overwritten(cache):
+    rows = [Row(tokens(10, seed)) for seed in range(3)]
+    assert all(cache.admit(row) for row in rows)
+    assert sorted(row.slot for row in rows) == [0, 1, 2]
+    assert not cache.admit(Row(tokens(10, 9)))
+    cache.release(rows[1])
+    late = Row(tokens(10, 9))
+    assert cache.admit(late)
+    assert late.slot == rows[1].slot
+
+
+def test_clearing_forgets_every_prefix(cache):
+    row = Row(tokens(30, 1))
+    finish(cache, [row], 2)
+    cache.clear()
+    again = Row(list(row.token_ids))
+    cache.admit(again)
+    assert again.computed == 0

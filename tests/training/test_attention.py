@@ -1,0 +1,113 @@
+"""Packed rows: every sequence as if it were alone, in outputs and in gradients."""
+
+import pytest
+import torch
+
+from toolmaster.training.attention import (
+    ATTENTION,
+    _fused,
+    _products,
+    _varlen_attention,
+    compile_blocks,
+    sequence_bounds,
+)
+
+LENGTHS = (7, 1, 40, 12)
+
+
+@pytest.fixture
+def packed(load_tiny):
+    model = load_tiny()
+    model.set_attn_implementation(ATTENTION)
+    return model
+
+
+def sequences(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(3, 600, (1, n), generator=generator) for n in LENGTHS]
+
+
+def positions(lengths=LENGTHS):
+    return torch.cat([torch.arange(n) for n in lengths])[None]
+
+
+def run(model, row):
+    return model(row, position_ids=positions(), use_cache=False).logits
+
+
+def test_sequence_bounds():
+    assert sequence_bounds(torch.tensor([[0, 1, 2, 0, 0, 1]])) == [(0, 3), (3, 4), (4, 6)]
+    assert sequence_bounds(torch.tensor([[0]])) == [(0, 1)]
+
+
+def test_two_tokens_by_hand():
+    # One head of size 1, no scaling. The second token's scores are 1 * (0, ln 3): weights 1/4, 3/4.
+    query = torch.ones(1, 1, 3, 1)
+    key = torch.tensor([0.0, 1.0986123, 5.0]).view(1, 1, 3, 1)
+    value = torch.tensor([4.0, 8.0, 100.0]).view(1, 1, 3, 1)
+    found, weights = _varlen_attention(
+        torch.nn.Module(), query, key, value, None, 1.0, position_ids=torch.tensor([[0, 1, 0]])
+    )
+    assert weights is None
+    assert found.shape == (1, 3, 1, 1)
+    assert found.flatten().tolist() == pytest.approx([4.0, 7.0, 100.0])
+
+
+def test_products_are_the_fused_kernel():
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(1, 6, 9, 8, generator=generator)
+    key, value = (torch.randn(1, 2, 9, 8, generator=generator) for _ in range(2))
+    torch.testing.assert_close(
+        _products(query, key, value, 0.3, 0.0), _fused(query, key, value, 0.3, 0.0)
+    )
+
+
+def test_a_packed_row_is_its_sequences_one_by_one(packed, load_tiny):
+    alone = load_tiny()
+    assert alone.config._attn_implementation == "sdpa"
+    parts = sequences()
+    expected = torch.cat([alone(part, use_cache=False).logits for part in parts], 1)
+    torch.testing.assert_close(run(packed, torch.cat(parts, 1)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_are_those_of_the_sequences(packed, load_tiny):
+    alone, parts = load_tiny(), sequences()
+    weight = torch.randn(sum(LENGTHS), 600, generator=torch.Generator().manual_seed(1))
+    (run(packed, torch.cat(parts, 1))[0] * weight).sum().backward()
+    logits = torch.cat([alone(part, use_cache=False).logits for part in parts], 1)
+    (logits[0] * weight).sum().backward()
+    for (name, one), two in zip(packed.named_parameters(), alone.parameters(), strict=True):
+        scale = two.grad.abs().max()
+        assert scale > 0, name
+        torch.testing.assert_close(one.grad / scale, two.grad / scale, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("changed", range(len(LENGTHS)))
+def test_nothing_leaks_between_sequences(packed, changed):
+    parts, others = sequences(), sequences(1)
+    before = run(packed, torch.cat(parts, 1)).split(LENGTHS, 1)
+    parts[changed] = others[changed]
+    after = run(packed, torch.cat(parts, 1)).split(LENGTHS, 1)
+    for index, (one, two) in enumerate(zip(before, after, strict=True)):
+        assert torch.equal(one, two) == (index != changed)
+
+
+def test_no_token_sees_a_later_one(packed):
+    row = torch.cat(sequences(), 1)
+    before = run(packed, row)
+    row[0, 7 + 1 + 20] += 1  # the 21st token of the third sequence
+    after = run(packed, row)
+    same = (before == after).all(-1)[0]
+    assert same[:28].all()
+    assert not same[28:48].any()
+    assert same[48:].all()
+
+
+@pytest.mark.slow
+def test_compiled_blocks_compute_the_same(packed, load_tiny):
+    row = torch.cat(sequences(), 1)
+    plain = run(packed, row)
+    compiled = load_tiny()
+    compiled.set_attn_implementation(ATTENTION)
+    compile_blocks(compiled)
+    torch.testing.assert_close(run(compiled, row), plain, atol=1e-5, rtol=1e-5)

@@ -1,6 +1,7 @@
 """Sessions: every error kind and stop reason, and that a trial never changes the real state."""
 
 import asyncio
+import copy
 import json
 import random
 import threading
@@ -54,7 +55,7 @@ def session(*tools, protocol=DIRECT, state=None, check=None, fork=True, **limits
     state = {"log": []} if state is None else state
 
     def make():
-        return ToolSet(tools, state) if fork else ToolSet(tools, state, None)
+        return ToolSet(tools, state, copy.deepcopy if fork else None)
 
     return Session(Task("t/1", "how many?", make, check), protocol, Limits(**limits))
 
@@ -455,3 +456,23 @@ def test_trial_writes_change_the_fork():
     step = only(a_session, call(surface.name, **surface.dress(write.arguments)))
     assert step.error is None
     assert a_session._fork.state != a_session.tools.state
+
+
+def test_functions_without_state_are_not_run_in_a_trial_unless_they_read():
+    ran = []
+    write = from_function(_writer(ran), effect=Effect.WRITE)
+    task = Task("t", "q", lambda: ToolSet((write,)))
+    session = Session(task, Protocol.TRIAL, Limits())
+    call = '<think>t</think><tool_call>{"name": "save", "arguments": {"text": "x"}}</tool_call>'
+    step = asyncio.run(session.step(call))
+    assert step.error is ErrorKind.NOT_EXECUTED
+    assert ran == []
+
+
+def _writer(ran: list[str]):
+    def save(text: str) -> str:
+        """Save a text."""
+        ran.append(text)
+        return "saved"
+
+    return save

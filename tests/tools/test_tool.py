@@ -1,5 +1,7 @@
 """Tools and tool sets: violations in one line, unique names, forks."""
 
+import copy
+
 import pytest
 
 from toolmaster.errors import InputError
@@ -74,7 +76,7 @@ def test_duplicate_names():
 
 
 def test_fork_copies_the_state_deeply():
-    tools = ToolSet((tool(),), {"stock": {"rye": 1}})
+    tools = ToolSet((tool(),), {"stock": {"rye": 1}}, copy.deepcopy)
     fork = tools.fork()
     fork.state["stock"]["rye"] = 2
     assert tools.state == {"stock": {"rye": 1}}

@@ -6,7 +6,6 @@ be forked, which is how trials stay harmless. Neither knows about models, prompt
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -79,8 +78,9 @@ class ToolSet:
     Args:
         tools: the tools, names unique.
         state: passed to every `execute`; None for tools that keep none.
-        copy_state: how to fork the state. None says that it cannot be forked (live services):
-            trials may then only read.
+        copy_state: how to fork the state (`copy.deepcopy` does for plain data). None, the default,
+            says that it cannot be forked, as with live services and functions that reach outside
+            their state: trials may then only call tools that read.
 
     Raises:
         InputError: two tools share a name.
@@ -88,7 +88,7 @@ class ToolSet:
 
     tools: tuple[Tool, ...]
     state: Any = None
-    copy_state: Callable[[Any], Any] | None = copy.deepcopy
+    copy_state: Callable[[Any], Any] | None = None
     _by_name: dict[str, Tool] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -67,7 +67,7 @@ def test_number(value, expected):
 
 def test_every_kind_belongs_to_a_family():
     assert {kind.family for kind in KINDS} == set(FAMILIES)
-    assert len(OF) == len(KINDS) == 18
+    assert len(OF) == len(KINDS) == 20
 
 
 def test_plain():
@@ -83,6 +83,7 @@ def test_plain():
         ("lower_case", "rye loaf"),
         ("underscores", "Rye_Loaf"),
         ("hyphens", "rye-loaf"),
+        ("prefixed", "#Rye Loaf"),
     ],
 )
 def test_formats(kind, form):
@@ -122,7 +123,12 @@ def test_renamed_parameter():
 
 @pytest.mark.parametrize(
     ("kind", "raw"),
-    [("tenths_result", 45), ("hundredths_result", 450), ("thousandths_result", 4500)],
+    [
+        ("tenths_result", 45),
+        ("hundredths_result", 450),
+        ("thousandths_result", 4500),
+        ("ten_thousandths_result", 45000),
+    ],
 )
 def test_scaled_results(kind, raw):
     a_quirk = quirk(kind)
@@ -188,10 +194,11 @@ def test_adds_needs_a_reader():
 @pytest.mark.parametrize(
     ("tool", "fits"),
     [
-        (PRICE, "plain capitals lower_case underscores hyphens hidden_parameter renamed_parameter"
-                " tenths_result hundredths_result thousandths_result stale coarse"),
+        (PRICE, "plain capitals lower_case underscores hyphens prefixed hidden_parameter renamed_parameter"
+                " tenths_result hundredths_result thousandths_result"
+                    " ten_thousandths_result stale coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
-        (SET, "plain capitals lower_case underscores hyphens hidden_parameter renamed_parameter"
+        (SET, "plain capitals lower_case underscores hyphens prefixed hidden_parameter renamed_parameter"
               " adds rounds_up tenths_value hundredths_value"),
     ],
 )  # fmt: skip

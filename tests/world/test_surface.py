@@ -110,16 +110,28 @@ def test_draw_name_is_new_each_time():
     assert len(taken) == len(set(drawn)) == len(drawn)
     assert any("-" in name for name in drawn)
     assert any("_" in name for name in drawn)
+    real = [name for name in drawn if "batch" in name.lower() or "tray" in name.lower()]
+    assert 30 < len(real) < 70  # the others are built on invented nouns
+
+
+def test_unseen_names_are_never_invented():
+    drawn = [draw_name(random.Random(seed), BATCH, "unseen", set()) for seed in range(50)]
     assert all("batch" in name.lower() or "tray" in name.lower() for name in drawn)
 
 
 def test_draw_params_are_distinct_and_vary_in_order():
-    drawn = [draw_params(random.Random(seed), BATCH) for seed in range(50)]
+    drawn = [draw_params(random.Random(seed), BATCH, "unseen") for seed in range(50)]
     for params in drawn:
         assert set(params) == {"item", "place"}
         assert len(set(params.values())) == 2
         assert all(shown in PARAMS[key].names for key, shown in params.items())
     assert {next(iter(params)) for params in drawn} == {"item", "place"}
+
+
+def test_half_of_the_seen_params_are_invented():
+    drawn = [draw_params(random.Random(seed), BATCH, "seen") for seed in range(200)]
+    shown = [name in PARAMS[key].names for params in drawn for key, name in params.items()]
+    assert 0.4 < sum(shown) / len(shown) < 0.6
 
 
 @pytest.mark.parametrize(

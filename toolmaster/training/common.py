@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -29,7 +30,7 @@ def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, 
         "bf16": True,
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "optim": "adamw_torch_fused",
         "logging_steps": 1,
         "save_strategy": "steps",
@@ -69,12 +70,20 @@ class MetricLines(TrainerCallback):  # type: ignore[misc]
 
 
 def train(trainer: Any) -> None:
-    """Train from the last checkpoint if there is one, else from the start."""
-    folder = Path(trainer.args.output_dir)
-    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    """Train from the last whole checkpoint if there is one, else from the start."""
+    last = last_checkpoint(Path(trainer.args.output_dir))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of the most steps that a kill has not left half-written."""
+    whole: dict[int, Path] = {}
+    for state in folder.glob("checkpoint-*/trainer_state.json"):  # what the Trainer writes last
+        with suppress(ValueError):
+            whole[int(json.loads(state.read_bytes())["global_step"])] = state.parent
+    return whole[max(whole)] if whole else None
 
 
 def save(trainer: Any, tokenizer: Any, folder: Path) -> None:

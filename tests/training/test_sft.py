@@ -1,0 +1,215 @@
+"""Supervised fine-tuning: what is trained, that it learns, that a kill costs little."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, TrainerCallback
+
+from toolmaster.chat import ChatFormat
+from toolmaster.errors import InputError
+from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
+from toolmaster.protocols import TAGS
+from toolmaster.training.common import last_checkpoint
+from toolmaster.training.settings import SftSettings
+from toolmaster.training.sft import train_sft, training_rows
+from toolmaster.types import ActionKind, Message, Phase, Step, Trajectory
+from toolmaster.world.quirks import FAMILIES
+
+
+@pytest.fixture(scope="module")
+def demonstrations(world, demonstrate):
+    return [demonstrate(task_id) for task_id in world.ids("seen", 12, FAMILIES)]
+
+
+@pytest.fixture
+def train(tiny_folder, demonstrations, tmp_path):
+    """A function: train the tiny model; returns the folder and the lines logged."""
+
+    def run(folder=tmp_path / "sft", progress=None, **settings):
+        lines = []
+        model = train_sft(
+            tiny_folder,
+            demonstrations,
+            SftSettings(**({"learning_rate": 1e-3, "save_steps": 100} | settings)),
+            folder,
+            seed=0,
+            log=lambda step, values: lines.append((step, values)),
+            progress=progress,
+        )
+        return model, lines
+
+    return run
+
+
+class Stop(TrainerCallback):
+    """Ctrl-C after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def step(text, observation=None, **fields):
+    return Step(
+        text=text,
+        phase=Phase.EXECUTION,
+        action=ActionKind.CALL,
+        observation=observation,
+        **fields,
+    )
+
+
+def test_labels_by_hand(tiny_chat):
+    prompt = [Message(role="system", content="rules"), Message(role="user", content="q")]
+    steps = [step("<think>a</think>", "4"), step("<answer>4</answer>")]
+    trajectory = Trajectory(
+        task_id="t", protocol="direct", policy="p", prompt=prompt, tools=[], steps=steps
+    )
+    [row] = training_rows(tiny_chat, [trajectory])
+
+    def encode(text):
+        return tiny_chat.tokenizer.encode(text, add_special_tokens=False)
+
+    pieces = [
+        (
+            "<|im_start|>system\nrules<|im_end|>\n<|im_start|>user\nq<|im_end|>"
+            "\n<|im_start|>assistant\n",
+            False,
+        ),
+        ("<think>a</think>", True),
+        ("<|im_end|>", True),
+        (
+            "\n<|im_start|>user\n<tool_response>4</tool_response><|im_end|>"
+            "\n<|im_start|>assistant\n",
+            False,
+        ),
+        ("<answer>4</answer>", True),
+        ("<|im_end|>", True),
+    ]
+    ids, labels = [], []
+    for text, trained in pieces:
+        tokens = encode(text)
+        ids += tokens
+        labels += tokens if trained else [-100] * len(tokens)
+    assert row == {"input_ids": ids, "labels": labels}
+
+
+def test_trained_tokens_are_the_turns(tiny_chat, demonstrations):
+    for demonstration, row in zip(
+        demonstrations, training_rows(tiny_chat, demonstrations), strict=True
+    ):
+        trained = [token for token in row["labels"] if token != -100]
+        expected = "".join(s.text + "<|im_end|>" for s in demonstration.steps)
+        assert tiny_chat.tokenizer.decode(trained) == expected
+
+
+def test_a_few_steps_lower_the_loss(train):
+    _, lines = train(batch_sequences=4, epochs=3, warmup_share=0)
+    losses = [values["loss"] for _, values in lines if "loss" in values]
+    assert [step for step, values in lines if "loss" in values] == list(range(1, 10))
+    assert losses[-1] < losses[0] - 0.5
+    assert all(isinstance(value, int | float) for _, values in lines for value in values.values())
+
+
+def test_accumulated_rows_give_the_loss_of_one_row(train, tmp_path):
+    one = train(tmp_path / "one", batch_sequences=6, warmup_share=0)[1]
+    three = train(tmp_path / "three", batch_sequences=2, accumulation=3, warmup_share=0)[1]
+    for (_, whole), (_, parts) in zip(one[:2], three[:2], strict=True):
+        assert parts["loss"] == pytest.approx(whole["loss"], rel=0.01)
+        assert parts["grad_norm"] == pytest.approx(whole["grad_norm"], rel=0.05)
+
+
+def test_the_result_is_an_ordinary_checkpoint(train, tiny_folder):
+    folder, _ = train(batch_sequences=6)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype is torch.bfloat16
+    config = json.loads((folder / "config.json").read_text())
+    assert config["use_cache"] is True
+    assert config["vocab_size"] == len(load_tokenizer(folder)) == model.vocab_size
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.eos_token == "<|im_end|>"
+    for tag in (*TAGS, "<tool_response>", "</tool_response>"):
+        assert len(tokenizer.encode(tag, add_special_tokens=False)) == 1, tag
+    assert ChatFormat(tokenizer).text(ChatFormat(tokenizer).turn_ids("<think>a</think>")) == (
+        "<think>a</think>"
+    )
+    ids = torch.tensor([[5, 6, 7]])
+    assert model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=2).shape[1] == 5
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path):
+    folder = tmp_path / "stopped"
+    settings = {"batch_sequences": 3, "epochs": 2, "save_steps": 3}
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, Stop(5), **settings)
+    assert [p.name for p in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
+    resumed, lines = train(folder, **settings)
+    assert [step for step, values in lines if "loss" in values] == [4, 5, 6, 7, 8]
+    whole, all_lines = train(tmp_path / "whole", **settings)
+    for (_, one), (_, two) in zip(lines, all_lines[3:], strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
+    one, two = (load_model(path, "float32").state_dict() for path in (resumed, whole))
+    for name, weight in one.items():
+        torch.testing.assert_close(weight, two[name], atol=2e-2, rtol=2e-2)
+
+
+def test_a_checkpoint_that_a_kill_left_half_written_is_passed_over(train, tmp_path):
+    folder = tmp_path / "sft"
+    train(folder, batch_sequences=3, save_steps=2)
+    checkpoints = folder / "checkpoints"
+    torn = checkpoints / "checkpoint-9"
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text('{"global_step": 9, "ep')
+    (checkpoints / "checkpoint-8").mkdir()
+    assert last_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
+    _, lines = train(folder, batch_sequences=3, save_steps=2)
+    assert [step for step, values in lines if "loss" in values] == []
+
+
+def test_no_checkpoint(tmp_path):
+    assert last_checkpoint(tmp_path / "none") is None
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's
+def test_adapters_are_merged_into_an_ordinary_checkpoint(train, tiny_folder):
+    folder, lines = train(batch_sequences=6, lora_rank=4, learning_rate=1e-2)
+    assert all(values["loss"] > 0 for _, values in lines if "loss" in values)
+    assert not (folder / "adapter_config.json").exists()
+    trained = load_model(folder, "float32").state_dict()
+    before = load_model(tiny_folder, "float32").state_dict()
+    assert set(trained) == set(before)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(trained[name], before[name].bfloat16().float())
+
+
+def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):
+    with pytest.raises(InputError, match="no demonstrations to train on; run the synthesize"):
+        train_sft(tiny_folder, [], SftSettings(), tmp_path, seed=0, log=lambda step, values: None)
+
+
+def test_tags_become_tokens_that_begin_as_the_mean_of_their_pieces(tiny_model, tiny_chat):
+    tokenizer = tiny_chat.tokenizer
+    tags = [*TAGS, "<tool_response>", "</tool_response>"]
+    pieces = {tag: tokenizer.encode(tag, add_special_tokens=False) for tag in tags}
+    new = [tag for tag in tags if len(pieces[tag]) > 1]
+    assert new
+    before = tiny_model.get_input_embeddings().weight.detach().clone()
+    add_tag_tokens(tiny_model, tokenizer)
+    rows = tiny_model.get_input_embeddings().weight
+    assert rows.shape[0] == len(tokenizer) == len(before) + len(new)
+    torch.testing.assert_close(rows[: len(before)], before)
+    for tag in new:
+        [index] = tokenizer.encode(tag, add_special_tokens=False)
+        torch.testing.assert_close(rows[index], before[pieces[tag]].sum(0) / len(pieces[tag]))
+    assert tiny_model.get_output_embeddings().weight is rows
+
+
+def test_tags_are_added_once(tiny_model, tiny_chat):
+    add_tag_tokens(tiny_model, tiny_chat.tokenizer)
+    before = tiny_model.get_input_embeddings().weight.detach().clone()
+    add_tag_tokens(tiny_model, tiny_chat.tokenizer)
+    assert torch.equal(tiny_model.get_input_embeddings().weight, before)

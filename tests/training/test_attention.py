@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from toolmaster.policies.compiled import compile_blocks
 from toolmaster.training.attention import (
     ATTENTION,
     _fused,
     _products,
     _varlen_attention,
-    compile_blocks,
     sequence_bounds,
 )
 

@@ -166,9 +166,12 @@ class SlotCache:
         self._last_used = [0] * slots
         self._clock = 0
 
+    @torch.inference_mode()
     def clear(self) -> None:
-        """Forget all cached tokens; the weights have changed."""
+        """Forget all cached tokens, because the weights have changed, and become short again."""
         self._held = [[] for _ in self._held]
+        for cached in (self._keys, self._values):
+            cached[:] = [tensor[:, :, :_GROWTH].contiguous() for tensor in cached]
 
     @torch.inference_mode()  # slots that have grown are inference tensors
     def admit(self, row: Row) -> bool:

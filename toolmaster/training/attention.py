@@ -10,7 +10,6 @@ Shapes: N tokens of the row, K key-value heads, R query heads per key-value head
 
 from __future__ import annotations
 
-import shutil
 from functools import lru_cache
 from typing import Any
 
@@ -72,19 +71,6 @@ def sequence_bounds(position_ids: torch.Tensor) -> list[tuple[int, int]]:
     """(start, end) of each sequence in a row of positions, (1, N)."""
     starts = (position_ids[0] == 0).nonzero()[:, 0].tolist()
     return list(zip(starts, [*starts[1:], position_ids.shape[1]], strict=True))
-
-
-def compile_blocks(model: torch.nn.Module) -> None:
-    """Compile the feed-forward and normalisation blocks, where fusing their small steps pays.
-
-    Whole layers do not compile well with rows that change length; these blocks do, once, in about
-    ten seconds. Needs a C++ compiler on CPU; without one nothing is compiled.
-    """
-    if not (torch.cuda.is_available() or shutil.which("g++") or shutil.which("clang++")):
-        return
-    for module in model.modules():
-        if type(module).__name__.endswith(("MLP", "RMSNorm")):
-            module.compile(dynamic=True)
 
 
 AttentionInterface.register(ATTENTION, _varlen_attention)

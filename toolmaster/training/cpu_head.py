@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from trl.trainer.utils import FusedCausalLMOutput
 
-
 _LOGIT_CHANGES = (
     "final_logit_softcapping",
     "logit_scale",

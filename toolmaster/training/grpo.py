@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from toolmaster import rewards
+from toolmaster import processes, rewards
 from toolmaster.chat import ChatFormat
+from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.models import load_model, load_tokenizer
+from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import groups, run_rollouts
 from toolmaster.session import Limits
-from toolmaster.training.attention import ATTENTION, compile_blocks
+from toolmaster.training.attention import ATTENTION
 from toolmaster.training.common import (
     Log,
     MetricLines,
@@ -52,9 +55,9 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         logits_to_keep: int,
-        batch_size: int | None = None,  # noqa: ARG002 - TRL's signature
+        batch_size: int | None = None,
         compute_entropy: bool = False,
-        compute_aux_loss: bool = False,  # noqa: ARG002
+        compute_aux_loss: bool = False,  # noqa: ARG002 - TRL's signature
         **_kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """Score completions.
@@ -64,13 +67,32 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             input_ids: (B, T) prompts padded on the left, completions on the right.
             attention_mask: (B, T), 1 on real tokens.
             logits_to_keep: how many positions at the end are completion, C.
-            batch_size: ignored; the batch is one row.
+            batch_size: sequences of one row at most; None puts the whole batch in one row.
             compute_entropy: whether to return entropies.
             compute_aux_loss: ignored; no mixture of experts.
 
         Returns:
             Log-probabilities and entropies, (B, C), zero on padding; no auxiliary loss.
         """
+        size = batch_size or len(input_ids)
+        parts = [
+            self._score_row(model, ids, mask, logits_to_keep, entropy=compute_entropy)
+            for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
+        ]
+        log_probs = torch.cat([part for part, _ in parts])
+        entropy = torch.cat([part for _, part in parts]) if compute_entropy else None
+        return log_probs, entropy, None
+
+    def _score_row(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        *,
+        entropy: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and, if wanted, entropies, (B, C), by one row without padding."""
         real = attention_mask.bool()
         positions = (attention_mask.cumsum(1) - 1)[real].unsqueeze(0)
         completion = torch.zeros_like(real)
@@ -89,13 +111,15 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             padded = row.new_zeros(real.shape).masked_scatter(real, row)
             return padded[:, -logits_to_keep:]
 
-        entropy = unpack(scored.entropy) if compute_entropy else None
-        return unpack(scored.log_probs), entropy, None
+        return unpack(scored.log_probs), unpack(scored.entropy if entropy else scored.log_probs)
 
 
 @dataclass(slots=True)
 class Explorer:
     """TRL's `rollout_func`: runs the groups of one step.
+
+    With several processes each rolls out its own prompts; `on_group` and `log` are called in the
+    main one only, with the trajectories of all.
 
     Args:
         world: draws the tasks.
@@ -121,6 +145,9 @@ class Explorer:
         Returns:
             `prompt_ids`, `completion_ids`, `env_mask` and `reward`, one entry for each prompt;
             `logprobs` is None (on-policy: TRL takes the trainer's own).
+
+        Raises:
+            PolicyError: every rollout broke, so that there is nothing to learn from.
         """
         self.policy.load_weights(_plain_weights(trainer))
         self.policy.name = f"grpo@{trainer.state.global_step}"
@@ -137,8 +164,15 @@ class Explorer:
                 concurrency=self.policy.sampling.slots,
             )
         )
-        self._report(finished, trainer.state.global_step)
+        if all(t.error is not None for t in finished):
+            raise PolicyError(f"every rollout of the step broke: {finished[0].error}")
         chosen = self._choose(finished, len(rows))
+        everyone, everyone_chosen = gather_object(finished), gather_object(chosen)
+        if trainer.accelerator.is_main_process:
+            self._report(everyone, trainer.state.global_step)
+            size = self.settings.group_size
+            for start in range(0, len(everyone_chosen), size):
+                self.on_group(everyone_chosen[start : start + size])
         return self._fields(chosen)
 
     def _choose(self, finished: list[Trajectory], rows: int) -> list[Trajectory]:
@@ -148,9 +182,7 @@ class Explorer:
         per_row = len(split) // rows
         chosen: list[Trajectory] = []
         for start in range(0, len(split), per_row):
-            group = max(split[start : start + per_row], key=self._spread)
-            self.on_group(group)
-            chosen += group
+            chosen += max(split[start : start + per_row], key=self._spread)
         return chosen
 
     def _spread(self, group: list[Trajectory]) -> float:
@@ -173,6 +205,7 @@ class Explorer:
         self.log(
             step,
             {
+                "rollout_broken": mean(t.error is not None for t in finished),
                 "rollout_success": mean(t.success for t in finished),
                 "rollout_reward": mean(rewards.total(t, self.settings.rewards) for t in finished),
                 "rollout_format": mean(t.format_ok for t in finished),
@@ -229,15 +262,29 @@ def train_grpo(
 
     Returns:
         The folder of the trained model, an ordinary Transformers checkpoint.
+
+    Raises:
+        ConfigError: the groups of a step cannot be shared out evenly among the processes.
+        InputError: a model that cannot be loaded.
+        PolicyError: every rollout of a step broke.
     """
+    sharing = processes.count()
+    rows = settings.tasks_per_step * settings.group_size // settings.row_sequences
+    if settings.tasks_per_step % sharing or rows % sharing:
+        raise ConfigError(
+            f"{sharing} processes cannot share {settings.tasks_per_step} tasks_per_step in {rows}"
+            " rows evenly; make tasks_per_step, and tasks_per_step * group_size / row_sequences,"
+            " multiples of the number of processes"
+        )
     tokenizer = load_tokenizer(model_folder)
     chat = ChatFormat(tokenizer)
     acting = load_model(model_folder, "bfloat16")
-    policy = TransformersPolicy(acting, chat, settings.sampling, seed=seed)
+    compile_blocks(acting)
+    draw = seed * 1000 + processes.rank()  # processes must not sample alike
+    policy = TransformersPolicy(acting, chat, settings.sampling, seed=draw)
     model = load_model(model_folder, "float32")
     model.set_attn_implementation(ATTENTION)
-    rollouts = settings.tasks_per_step * settings.group_size
-    accumulation = rollouts // settings.row_sequences
+    accumulation = rows // sharing
     arguments = GRPOConfig(
         **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
         max_steps=settings.steps * settings.iterations,

@@ -18,7 +18,8 @@ from trl import SFTConfig, SFTTrainer
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
-from toolmaster.training.attention import ATTENTION, compile_blocks
+from toolmaster.policies.compiled import compile_blocks
+from toolmaster.training.attention import ATTENTION
 from toolmaster.training.common import (
     Log,
     MetricLines,

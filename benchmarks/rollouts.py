@@ -5,8 +5,8 @@
 Both sides run the same tasks with the same checkpoint, bfloat16 weights, temperature and token
 budget, in groups as GRPO does. TRL's side is `GRPOTrainer` with an `environment_factory` whose only
 tool forwards the raw call to our session, so that both sides do the same work outside generation.
-The protocol is `direct` (calls until an answer), the only one TRL's loop can follow; MODEL should be
-a checkpoint trained for it (`recipes/direct.toml`).
+The protocol is `direct` (calls until an answer), the only one TRL's loop can follow; MODEL should
+be a checkpoint trained for it (`recipes/direct.toml`).
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def trls(model: Path, task_ids: list[str], group: int) -> Any:
     for task_id in task_ids:
         session = Session(world.draw(task_id).task, Protocol.DIRECT, Limits())
         chat = tokenizer.apply_chat_template(
-            [m.model_dump() for m in session.prompt()], tools=session.tools.schemas(), tokenize=False
+            [m.model_dump() for m in session.prompt()],
+            tools=session.tools.schemas(),
+            tokenize=False,
         )
         system, user = chat.split("<|im_end|>")[:2]
         prompts.append(
@@ -166,7 +168,10 @@ def main() -> None:
             count, solved = run()
             seconds = time.perf_counter() - started
             rates[name].append(count / seconds)
-            print(f"{name:14} {count} trajectories in {seconds:6.1f} s: {count / seconds:.2f}/s", flush=True)
+            print(
+                f"{name:14} {count} trajectories in {seconds:6.1f} s: {count / seconds:.2f}/s",
+                flush=True,
+            )
             if solved:
                 print(f"{'':14} {solved} solved")
     medians = {name: statistics.median(values) for name, values in rates.items()}

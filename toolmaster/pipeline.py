@@ -1,4 +1,4 @@
-"""The stages of a run, each resumable, each also a command: synthesize, sft, grpo, evaluate, report.
+"""The stages of a run, each resumable and a command: synthesize, sft, grpo, evaluate, report.
 
 from toolmaster.config import load_config
 from toolmaster.recipe import Recipe
@@ -73,7 +73,8 @@ def synthesize(recipe: Recipe) -> Path:
                 if in_vain >= _IN_VAIN:
                     raise InputError(
                         f"none of {in_vain} tasks in a row gave a demonstration; the limits, the"
-                        " protocol and the families of the recipe leave the teacher no way to succeed"
+                        " protocol and the families of the recipe leave the teacher no way to"
+                        " succeed"
                     )
 
     asyncio.run(collect())

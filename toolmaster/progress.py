@@ -58,7 +58,7 @@ def training_callback(running: Bar) -> Any:
     """A Transformers `TrainerCallback` that moves a bar."""
     from transformers import TrainerCallback  # noqa: PLC0415 - heavy
 
-    class _Moves(TrainerCallback):  # type: ignore[misc]
+    class _Moves(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
             shown = ("loss", "mean_token_accuracy", "reward", "rollout_success")
             numbers = [f"{k} {float(v):.3f}" for k, v in (logs or {}).items() if k in shown]

@@ -146,9 +146,7 @@ def turn(token_ids, observation_ids=()):
 def explorer(monkeypatch, tiny_chat):
     """An Explorer for rollouts that carry their reward as a label; groups of two."""
     monkeypatch.setitem(rewards.REWARDS, "label", lambda t: float(t.labels["reward"]))
-    settings = GrpoSettings(
-        tasks_per_step=2, group_size=2, row_sequences=4, rewards={"label": 2.0}
-    )
+    settings = GrpoSettings(tasks_per_step=2, group_size=2, row_sequences=4, rewards={"label": 2.0})
     return Explorer(None, SimpleNamespace(chat=tiny_chat), None, None, settings, None, None)
 
 
@@ -342,9 +340,7 @@ def test_weights_with_adapters_are_merged_under_the_model_s_own_names(load_tiny)
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415
 
     plain = load_tiny()
-    peft = get_peft_model(
-        load_tiny(), LoraConfig(r=2, lora_alpha=4, target_modules="all-linear")
-    )
+    peft = get_peft_model(load_tiny(), LoraConfig(r=2, lora_alpha=4, target_modules="all-linear"))
     layer = peft.get_base_model().model.layers[0].mlp.up_proj
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     with torch.no_grad():

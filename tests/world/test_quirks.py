@@ -194,11 +194,13 @@ def test_adds_needs_a_reader():
 @pytest.mark.parametrize(
     ("tool", "fits"),
     [
-        (PRICE, "plain capitals lower_case underscores hyphens prefixed hidden_parameter renamed_parameter"
+        (PRICE, "plain capitals lower_case underscores hyphens prefixed hidden_parameter"
+                " renamed_parameter"
                 " tenths_result hundredths_result thousandths_result"
                     " ten_thousandths_result stale coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
-        (SET, "plain capitals lower_case underscores hyphens prefixed hidden_parameter renamed_parameter"
+        (SET, "plain capitals lower_case underscores hyphens prefixed hidden_parameter"
+                " renamed_parameter"
               " adds rounds_up tenths_value hundredths_value"),
     ],
 )  # fmt: skip

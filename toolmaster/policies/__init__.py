@@ -1,1 +1,1 @@
-"""Policies: whoever writes the assistant turns. Import the module you need; torch loads only then."""
+"""Policies: whoever writes the assistant turns. Import the one you need; torch loads only then."""

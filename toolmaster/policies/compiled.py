@@ -1,4 +1,4 @@
-"""Compiling the blocks of a model whose small steps are worth fusing, for training and generation."""
+"""Compiling the blocks of a model whose small steps are worth fusing, to train or generate."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ group share their prompt, and all tasks share the system message. Finished rows 
 enter at every step; a step carries decoding rows and prompts together as one ragged row of tokens,
 without padding, through an attention function registered with Transformers' attention interface.
 
-Shapes: N tokens of a step, S slots, K key-value heads, R query heads per key-value head, L tokens of
-context, D head size, V vocabulary.
+Shapes: N tokens of a step, S slots, K key-value heads, R query heads per key-value head, L tokens
+of context, D head size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _decode(
 ) -> torch.Tensor:
     """One query token per slot, (S, K, R, D) in and out.
 
-    Two batched products whose cache operand is never copied; on CPU they take two thirds of the time
-    of `scaled_dot_product_attention`, whose kernel is made for long queries.
+    Two batched products whose cache operand is never copied; on CPU they take two thirds of the
+    time of `scaled_dot_product_attention`, whose kernel is made for long queries.
     """
     slots, kv_heads, repeats, head_dim = rows.shape
     shape = (-1, keys.shape[2], head_dim)
@@ -114,6 +114,7 @@ def _decode(
     seen_values = values.view(shape)[: slots * kv_heads]
     flat = rows.view(-1, repeats, head_dim)
     scores = torch.bmm(seen_keys, flat.transpose(1, 2)).transpose(1, 2).float() * scale
+    assert plan.decode_mask is not None  # noqa: S101 - there is one where rows decode
     weights = torch.softmax(scores + plan.decode_mask, -1).to(rows.dtype)
     return torch.bmm(weights, seen_values).view(slots, kv_heads, repeats, head_dim)
 
@@ -157,7 +158,7 @@ class SlotCache:
         self._repeats = heads // kv_heads
         self._kv_heads = kv_heads
         layers = range(config.num_hidden_layers)
-        place = {"dtype": model.dtype, "device": model.device}
+        place: dict[str, Any] = {"dtype": model.dtype, "device": model.device}
         shape = (slots, kv_heads, min(_GROWTH, max_length), head_dim)
         self._values = [torch.zeros(shape, **place) for _ in layers]
         self._keys = [torch.zeros(shape, **place) for _ in layers]
@@ -285,8 +286,8 @@ class SlotCache:
     def _grow(self, length: int) -> None:
         """Make room for sequences of `length` tokens.
 
-        The whole of a slot takes part in every decoding step, hidden by the mask where it is empty: a
-        slice of it would be copied by the batched product, which costs more. So slots are kept no
+        The whole of a slot takes part in every decoding step, hidden by the mask where it is empty:
+        a slice of it would be copied by the batched product, which costs more. So slots are kept no
         longer than needed.
         """
         missing = length - self._keys[0].shape[2]

@@ -150,10 +150,10 @@ class TransformersPolicy:
 
     def _sample(self, logits: torch.Tensor) -> list[int]:
         if self.sampling.temperature == 0.0:
-            return logits.argmax(-1).tolist()  # type: ignore[no-any-return]
+            return logits.argmax(-1).tolist()
         probabilities = torch.softmax(logits / self.sampling.temperature, -1)
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)
-        return drawn[:, 0].tolist()  # type: ignore[no-any-return]
+        return drawn[:, 0].tolist()
 
     def _take(self, job: _Job, token: int) -> None:
         """Append a sampled token and end the turn when it is over.

@@ -56,7 +56,7 @@ def base_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-class MetricLines(TrainerCallback):  # type: ignore[misc]
+class MetricLines(TrainerCallback):
     """Hands the numbers of each step to `log`."""
 
     def __init__(self, log: Log) -> None:

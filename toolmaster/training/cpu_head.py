@@ -30,7 +30,7 @@ _LOGIT_CHANGES = (
 def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False) -> None:
     """Patch a model that TRL's trainer has already patched.
 
-    Does nothing off the CPU, nor for models that scale or cap their logits: TRL's own head knows how.
+    Does nothing off the CPU, nor for models that scale or cap their logits: TRL's own head can.
 
     Args:
         model: a causal language model (the base model, where there are adapters).

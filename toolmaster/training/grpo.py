@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World
 
 
-class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class PackedGRPOTrainer(GRPOTrainer):
     """`GRPOTrainer` whose forward pass holds a batch as one row without padding."""
 
     def _get_per_token_logps_and_entropies(
@@ -185,7 +185,7 @@ class Explorer:
             chosen += max(split[start : start + per_row], key=self._spread)
         return chosen
 
-    def _spread(self, group: list[Trajectory]) -> float:
+    def _spread(self, group: Iterable[Trajectory]) -> float:
         return statistics.pstdev(rewards.total(t, self.settings.rewards) for t in group)
 
     def _fields(self, chosen: list[Trajectory]) -> dict[str, list[Any]]:
@@ -216,7 +216,11 @@ class Explorer:
         )
 
 
-def reward_of_rollout(prompts: list[str], reward: list[float], **_: Any) -> list[float]:  # noqa: ARG001
+def reward_of_rollout(
+    prompts: list[str],  # noqa: ARG001 - TRL's signature
+    reward: list[float | None],
+    **_: Any,
+) -> list[float | None]:
     """TRL's reward function: the rollout has been scored already."""
     return reward
 
@@ -300,7 +304,7 @@ def train_grpo(
         beta=settings.beta,
         shuffle_dataset=False,
     )
-    trainer = PackedGRPOTrainer(
+    trainer: Any = PackedGRPOTrainer(
         model=model,
         args=arguments,
         reward_funcs=reward_of_rollout,

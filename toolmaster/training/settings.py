@@ -35,8 +35,8 @@ class GrpoSettings(Settings):
     tasks_per_step: int = Field(6, ge=1)
     """Groups trained on in one step."""
     candidates: int = Field(2, ge=1)
-    """Tasks rolled out for each group trained on; the one with the most varied rewards is kept, for a
-    group whose members all fare alike teaches nothing."""
+    """Tasks rolled out for each group trained on; the one with the most varied rewards is kept, for
+    a group whose members all fare alike teaches nothing."""
     group_size: int = Field(6, ge=2)
     """Rollouts of one task."""
     row_sequences: int = Field(4, ge=1)
@@ -47,7 +47,7 @@ class GrpoSettings(Settings):
     iterations: int = Field(1, ge=1)
     """Optimizer passes over the rollouts of one step."""
     lora_rank: int = Field(0, ge=0)
-    rewards: dict[str, float] = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
+    rewards: dict[str, float] = Field({"format": 1.0, "correctness": 1.0, "call_cost": 0.02})
     """Reward name (see `rewards.REWARDS`) to weight; the reward is the weighted sum."""
     save_steps: int = Field(2, ge=1)
     sampling: Sampling = Sampling(temperature=1.0)

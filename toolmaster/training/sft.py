@@ -1,8 +1,8 @@
 """Supervised fine-tuning on demonstrations, through TRL's `SFTTrainer`.
 
 Rows arrive tokenized with labels, rendered by the same `ChatFormat` as rollouts, so that no mask is
-ever recovered from text. bfloat16 autocast over float32 weights, sequences packed without padding or
-leakage, logits for trained tokens only.
+ever recovered from text. bfloat16 autocast over float32 weights, sequences packed without padding
+or leakage, logits for trained tokens only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from toolmaster.types import Trajectory
 
 
 def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> list[dict[str, Any]]:
-    """One row per demonstration: `input_ids` and `labels`, both of length T; -100 is not trained."""
+    """One row per demonstration: `input_ids` and `labels`, both of length T; -100 is untrained."""
     rows = []
     for demonstration in demonstrations:
         ids, mask, _ = chat.render(demonstration.prompt, demonstration.tools, demonstration.steps)
@@ -88,7 +88,7 @@ def train_sft(
         max_length=None,
         padding_free=True,
     )
-    trainer = SFTTrainer(
+    trainer: Any = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list(training_rows(ChatFormat(tokenizer), demonstrations)),

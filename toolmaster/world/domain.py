@@ -171,7 +171,7 @@ class Domain:
         """Decorator: a canonical tool that changes the state and answers "done"; see `ToolDef`."""
         return self._tool(Effect.WRITE, nouns, doc, Word(), params, shown_by, value)
 
-    def _tool(  # noqa: PLR0917 - private
+    def _tool(
         self,
         effect: Effect,
         nouns: tuple[str, ...],

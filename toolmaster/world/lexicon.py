@@ -1,8 +1,9 @@
 """Invented words, an endless supply of them.
 
-A model that meets a few hundred names in training learns the names; one that meets a new name in every
-task learns to copy. Tasks of the seen split therefore put invented words in the place of entity names,
-tool nouns and parameter names, each with a chance of one half. Unseen tasks use their own real words.
+A model that meets a few hundred names in training learns the names; one that meets a new name in
+every task learns to copy. Tasks of the seen split therefore put invented words in the place of
+entity names, tool nouns and parameter names, each with a chance of one half. Unseen tasks use their
+own real words.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 _ONSETS = "b br c ch cl d dr f fl g gr h j k l m n p pl qu r s sh st t th tr v w y z".split()
 _VOWELS = "a e i o u ai ea ee ia io oa ou".split()
-_CODAS = ["", "", "", "b", "ck", "d", "l", "m", "n", "nd", "ng", "r", "rt", "s", "sk", "t", "th", "x"]
+_CODAS = ["", "", "", *"b ck d l m n nd ng r rt s sk t th x".split()]
 
 
 def invented(rng: random.Random) -> str:

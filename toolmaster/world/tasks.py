@@ -1,9 +1,9 @@
 """From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
 
 An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/42`. The same id
-gives the same task in any process, for ever; a change in how tasks are drawn is a new version. There
-are two levels: `v1` has tasks of any length and documentation that may be missing; `v1s` (short) has
-tasks of one call whose tools are all documented.
+gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
+There are two levels: `v1` has tasks of any length and documentation that may be missing; `v1s`
+(short) has tasks of one call whose tools are all documented.
 """
 
 from __future__ import annotations
@@ -259,7 +259,9 @@ def _dress(
             extra = domain.tools[rng.choice(spare)]
             doc = describe("complete", extra, _example(extra, start, rng, asked), show)
             name = draw_name(rng, extra, domain.split, taken)
-            shown.append(Surface(extra, name, draw_params(rng, extra, domain.split), doc, Quirk(extra)))
+            shown.append(
+                Surface(extra, name, draw_params(rng, extra, domain.split), doc, Quirk(extra))
+            )
     # Twins keep their order among themselves: the first is the one a newcomer takes first.
     order = sorted(range(len(shown)), key=lambda _: rng.random())
     shuffled = [shown[i] for i in order]

@@ -1,0 +1,203 @@
+"""The command line: one message and an exit code for whatever goes wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from toolmaster import cli
+from toolmaster.runs import append_trajectory
+
+
+@pytest.fixture
+def toolmaster(monkeypatch, capsys):
+    """A function: run a command here; returns exit code, output and error output."""
+    monkeypatch.setenv("GLIBC_TUNABLES", "")  # or it would start this process again
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["toolmaster", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        shown = capsys.readouterr()
+        return stop.value.code or 0, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(f'run = "{tmp_path / "run"}"\n')
+    return path
+
+
+@pytest.fixture
+def trajectories(tmp_path, world, demonstrate):
+    path = tmp_path / "trajectories.jsonl"
+    for task_id in world.ids("seen", 2, ["plain"]):
+        append_trajectory(path, demonstrate(task_id))
+    return path
+
+
+def one_message(error):
+    """The message of an error, which is one line without a traceback."""
+    assert error.startswith("toolmaster: ")
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error.removeprefix("toolmaster: ").strip()
+
+
+def test_a_wrong_key(toolmaster, recipe):
+    code, _, error = toolmaster("synthesize", recipe, "sft.learning_rat=1")
+    assert code == 2
+    assert "unknown key 'sft.learning_rat' (did you mean 'learning_rate'?)" in one_message(error)
+
+
+def test_a_bad_value(toolmaster, recipe):
+    code, _, error = toolmaster("synthesize", recipe, "seed=-1")
+    assert code == 2
+    assert "seed: " in one_message(error)
+
+
+def test_a_missing_recipe(toolmaster, tmp_path):
+    code, _, error = toolmaster("run", tmp_path / "none.toml")
+    assert code == 2
+    assert "cannot read the recipe" in one_message(error)
+
+
+def test_a_wrong_option(toolmaster):
+    code, _, error = toolmaster("synthesize", "--quick")
+    assert code == 2
+    assert "No such option: --quick" in error
+
+
+def test_a_stage_too_early(toolmaster, recipe):
+    code, _, error = toolmaster("sft", recipe)
+    assert code == 1
+    assert one_message(error).endswith("has no finished demonstrations; run `synthesize` first")
+
+
+def test_changed_settings(toolmaster, recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"seed": 5}))
+    code, _, error = toolmaster("synthesize", recipe)
+    assert code == 2
+    assert "was begun with other settings" in one_message(error)
+
+
+def test_a_missing_file(toolmaster, tmp_path):
+    for command in (["view", "none.jsonl"], ["compare", "none.jsonl", "none.jsonl"]):
+        code, _, error = toolmaster(*command)
+        assert (code, one_message(error)) == (1, "none.jsonl: no such file")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{oops}", "line 2: not valid JSON"),
+        ('{"task_id": 5}', "record 2: task_id: Input should be a valid string"),
+        ("[]", "record 2"),
+    ],
+)
+def test_damaged_trajectories(toolmaster, trajectories, line, message):
+    lines = trajectories.read_text().splitlines()
+    trajectories.write_text("\n".join([lines[0], line, lines[1], ""]))
+    code, _, error = toolmaster("view", trajectories)
+    assert code == 1
+    assert message in one_message(error)
+
+
+def test_no_such_record(toolmaster, trajectories):
+    code, _, error = toolmaster("view", trajectories, 2)
+    assert code == 1
+    assert one_message(error).endswith("holds 2 trajectories; there is no 2")
+
+
+def test_view(toolmaster, trajectories, tiny_folder):
+    code, out, _ = toolmaster("view", trajectories, "1")
+    assert code == 0
+    assert "<think>" in out
+    code, out, _ = toolmaster("view", trajectories, "--tokens", tiny_folder)
+    assert code == 0
+    assert "<|im_end|>" in out
+
+
+def test_compare(toolmaster, trajectories):
+    code, out, _ = toolmaster("compare", trajectories, trajectories)
+    assert code == 0
+    assert "trajectories" in out
+
+
+def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path):
+    from tokenizers import Tokenizer, models  # noqa: PLC0415
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+
+    folder = tmp_path / "plain"
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())).save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    code, _, error = toolmaster("view", trajectories, "--tokens", folder)
+    assert code == 1
+    assert "shows no tools and the vocabulary lacks '<|im_start|>'" in one_message(error)
+
+
+def test_no_such_model(toolmaster, tmp_path):
+    code, _, error = toolmaster("model", "--name", tmp_path / "none")
+    assert code == 1
+    assert "is no checkpoint folder" in one_message(error)
+
+
+def test_domains(toolmaster):
+    code, out, _ = toolmaster("domains")
+    assert code == 0
+    assert "bakery" in out
+    assert toolmaster("domains", "bakery")[0] == 0
+    code, _, error = toolmaster("domains", "moon")
+    assert code == 1
+    assert "moon" in one_message(error)
+
+
+def test_a_full_disk(toolmaster, recipe, monkeypatch):
+    from toolmaster import runs  # noqa: PLC0415
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "_mend", full)
+    code, _, error = toolmaster("synthesize", recipe)
+    assert code == 1
+    assert "No space left on device; what was written before is intact" in one_message(error)
+
+
+def test_ctrl_c(toolmaster, recipe, monkeypatch):
+    from toolmaster import pipeline  # noqa: PLC0415
+
+    def stopped(settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "synthesize", stopped)
+    code, _, error = toolmaster("synthesize", recipe)
+    assert code == 130
+    assert one_message(error) == "stopped; the same command continues from here"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["synthesize", "none.toml"]])
+def test_help_and_wrong_recipes_need_no_torch(arguments):
+    program = (
+        "import sys; from toolmaster.cli import main\n"
+        "try: main()\n"
+        "finally: print('heavy:', [m for m in ('torch', 'transformers', 'datasets') if m in"
+        " sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert "heavy: []" in done.stdout
+    assert done.returncode == (0 if "--help" in arguments else 2)
+
+
+def test_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "toolmaster", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "synthesize" in done.stdout

@@ -1,0 +1,197 @@
+"""The whole run with a tiny model: made once, continued after a kill, never mixed."""
+
+import json
+
+import pytest
+
+from toolmaster import pipeline
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.evaluation.settings import EvaluateSettings
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.transformers import TransformersPolicy
+from toolmaster.recipe import Recipe
+from toolmaster.runs import Run, append_line, read_lines, read_trajectories
+from toolmaster.session import Limits
+from toolmaster.teacher.synthesize import SynthesizeSettings
+from toolmaster.training.settings import GrpoSettings, SftSettings
+
+SHORT = {"turn_tokens": 8, "context_tokens": 768, "slots": 8}
+STAGES = ("synthesize", "sft", "grpo", "evaluate/base", "evaluate/sft", "evaluate/grpo")
+
+
+@pytest.fixture(autouse=True)
+def _no_compiling(monkeypatch):
+    from toolmaster.policies import compiled  # noqa: PLC0415
+    from toolmaster.training import grpo, sft  # noqa: PLC0415
+
+    for module in (compiled, grpo, sft):
+        monkeypatch.setattr(module, "compile_blocks", lambda model: None)
+
+
+@pytest.fixture
+def recipe(tiny_folder, tmp_path):
+    return Recipe(
+        run=tmp_path / "run",
+        model=str(tiny_folder),
+        limits=Limits(max_turns=8),
+        synthesize=SynthesizeSettings(demonstrations=6),
+        sft=SftSettings(batch_sequences=3),
+        grpo=GrpoSettings(
+            steps=1,
+            tasks_per_step=1,
+            group_size=2,
+            row_sequences=2,
+            candidates=1,
+            sampling=Sampling(temperature=1.0, **SHORT),
+        ),
+        evaluate=EvaluateSettings(
+            unseen_tasks=2, seen_tasks=2, base_tasks=1, sampling=Sampling(**SHORT)
+        ),
+    )
+
+
+def files(folder):
+    """Every file of a run and what is in it."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_whole_run_and_the_same_again(recipe, capsys):
+    report = pipeline.run_all(recipe)
+    run = Run(recipe.run, recipe)
+    assert report == recipe.run / "report.html"
+    assert report.stat().st_size > 2000
+    assert all(run.is_done(stage) and run.facts(stage)["seconds"] > 0 for stage in STAGES)
+    demonstrations = read_trajectories(recipe.run / "synthesize" / "trajectories.jsonl")
+    assert len({t.task_id for t in demonstrations}) == 6
+    assert all(t.success for t in demonstrations)
+    trained_on = read_trajectories(recipe.run / "grpo" / "trajectories.jsonl")
+    assert [(t.policy, t.rollout) for t in trained_on] == [("grpo@0", 0), ("grpo@0", 1)]
+    for name, count in (("base", 2), ("sft", 4), ("grpo", 4)):
+        measured = read_trajectories(recipe.run / "evaluate" / f"{name}.jsonl")
+        assert sorted(t.labels["split"] for t in measured) == (
+            ["seen"] * (count // 2) + ["unseen"] * (count // 2)
+        )
+        assert {t.policy for t in measured} == {name}
+    lines = read_lines(recipe.run / "metrics.jsonl")
+    assert {(line["stage"], line["step"]) for line in lines if "loss" in line} == {
+        ("sft", 1),
+        ("sft", 2),
+        ("grpo", 1),
+    }
+    shown = capsys.readouterr().out
+    assert "base model" in shown
+    assert "after GRPO" in shown
+
+    before = files(recipe.run)
+    assert pipeline.run_all(recipe) == report
+    after = files(recipe.run)
+    assert {p for p in after if before.get(p) != after[p]} <= {report.relative_to(recipe.run)}
+
+
+def test_a_torn_demonstration_is_made_again(recipe):
+    file = pipeline.synthesize(recipe)
+    whole = file.read_bytes()
+    done = recipe.run / "synthesize" / "done.json"
+    for keep in (0, 3):
+        lines = whole.splitlines(keepends=True)
+        file.write_bytes(b"".join(lines[:keep]) + lines[keep][:200])
+        done.unlink()
+        pipeline.synthesize(recipe)
+        again = read_trajectories(file)
+        assert [t.task_id for t in again] == [json.loads(line)["task_id"] for line in lines]
+        assert done.is_file()
+
+
+def test_demonstrations_that_are_done_are_left_alone(recipe):
+    file = pipeline.synthesize(recipe)
+    file.write_bytes(file.read_bytes()[:100])
+    assert pipeline.synthesize(recipe).stat().st_size == 100
+
+
+def test_limits_that_leave_no_way_to_succeed(recipe):
+    impossible = recipe.model_copy(update={"limits": Limits(max_turns=1)})
+    with pytest.raises(InputError, match="tasks in a row gave a demonstration; the limits"):
+        pipeline.synthesize(impossible)
+
+
+def test_changed_settings_are_refused(recipe):
+    pipeline.synthesize(recipe)
+    for update, change in (
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"sft": SftSettings(learning_rate=1e-5)}, "sft.learning_rate: 0.0003 -> 1e-05"),
+    ):
+        with pytest.raises(ConfigError, match=change):
+            pipeline.sft(recipe.model_copy(update=update))
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "message"),
+    [
+        ("sft", [], "no finished demonstrations; run `synthesize` first"),
+        ("grpo", ["synthesize"], "no finished SFT model; run `sft` first"),
+        ("evaluate", ["evaluate/base"], "no finished sft model; run `sft` first"),
+        ("report", ["evaluate/base"], "no finished sft model; run `sft` first"),
+    ],
+)
+def test_stages_out_of_order(recipe, stage, done, message):
+    run = Run(recipe.run, recipe)
+    for name in done:
+        run.finish(name)
+    (run.stage("evaluate") / "base.jsonl").touch()
+    few = recipe.evaluate.model_copy(update={"base_tasks": 0})
+    (recipe.run / "config.json").unlink()
+    with pytest.raises(InputError, match=message):
+        getattr(pipeline, stage)(recipe.model_copy(update={"evaluate": few}))
+
+
+def test_an_evaluation_goes_on_after_a_kill(recipe, monkeypatch):
+    only_base = EvaluateSettings(
+        models=("base",), unseen_tasks=3, seen_tasks=0, base_tasks=3, sampling=Sampling(**SHORT)
+    )
+    recipe = recipe.model_copy(update={"evaluate": only_base})
+    conversation, opened = TransformersPolicy.conversation, []
+
+    def counted(self, *arguments):
+        opened.append(1)
+        if len(opened) == 3:
+            raise KeyboardInterrupt
+        return conversation(self, *arguments)
+
+    one_slot = recipe.model_copy(
+        update={
+            "evaluate": only_base.model_copy(
+                update={"sampling": Sampling(**(SHORT | {"slots": 1}))}
+            )
+        }
+    )
+    monkeypatch.setattr(TransformersPolicy, "conversation", counted)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.evaluate(one_slot)
+    file = recipe.run / "evaluate" / "base.jsonl"
+    assert len(read_trajectories(file)) == 2
+    assert not (recipe.run / "evaluate" / "base" / "done.json").exists()
+    results = pipeline.evaluate(one_slot)
+    assert len(opened) == 4
+    assert len({t.task_id for t in results["base model"]}) == len(read_trajectories(file)) == 3
+
+
+def test_rollouts_that_broke_are_run_again(recipe):
+    only_base = EvaluateSettings(
+        models=("base",), unseen_tasks=2, seen_tasks=0, base_tasks=2, sampling=Sampling(**SHORT)
+    )
+    recipe = recipe.model_copy(update={"evaluate": only_base})
+    [first, second] = pipeline.evaluate(recipe)["base model"]
+    run = Run(recipe.run, recipe)
+    (run.stage("evaluate/base") / "done.json").unlink()
+    file = recipe.run / "evaluate" / "base.jsonl"
+    broken = first.model_copy(update={"error": "the device is gone"})
+    file.unlink()
+    for trajectory in (broken, second):
+        append_line(file, trajectory.model_dump(mode="json"))
+    results = pipeline.evaluate(recipe)["base model"]
+    assert [t.error for t in results] == [None, None]
+    assert [t.task_id for t in read_trajectories(file)] == [
+        first.task_id,
+        second.task_id,
+        first.task_id,
+    ]

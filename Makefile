@@ -35,7 +35,7 @@ check: lint types test
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/sessions.py
-	$(BIN)/python benchmarks/rollouts.py
+	$(BIN)/python benchmarks/training_step.py
 
 clean:
 	rm -rf .venv build dist

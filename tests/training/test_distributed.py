@@ -54,7 +54,7 @@ def recipe(tmp_path, tiny_folder):
 def launch(*arguments):
     """Run `toolmaster` in two processes; returns what they wrote on standard error."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-port", "0", "-m", "toolmaster", *map(str, arguments)]
+    command += ["--standalone", "-m", "toolmaster", *map(str, arguments)]
     tame = {"OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         command,

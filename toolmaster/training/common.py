@@ -39,6 +39,7 @@ def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, 
         "report_to": "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
+        "ddp_find_unused_parameters": False,
     }
 
 

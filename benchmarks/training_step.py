@@ -4,7 +4,7 @@
 
 Both sides compute the same loss on the same sequences with bfloat16 autocast over float32 weights.
 Plain: a padded batch, Transformers' sdpa attention, all logits. Ours: one row without padding, our
-attention, logits of trained tokens, compiled blocks. Both use the tuned allocator unless told not to.
+attention, logits of trained tokens, compiled blocks. Both use the tuned allocator by default.
 """
 
 from __future__ import annotations

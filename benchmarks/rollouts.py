@@ -27,7 +27,7 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from toolmaster.chat import ChatFormat
+from toolmaster.chat import CHATML_TOOLS, ChatFormat
 from toolmaster.models import load_model, load_tokenizer
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.transformers import TransformersPolicy
@@ -78,6 +78,7 @@ def trls(model: Path, task_ids: list[str], group: int) -> Any:
     """The same with TRL's tool loop."""
     world = World(level="short")
     tokenizer = load_tokenizer(model)
+    tokenizer.chat_template = CHATML_TOOLS
     tokenizer.response_template = RESPONSE_TEMPLATE
     sessions: list[Session] = []
 

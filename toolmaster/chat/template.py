@@ -33,7 +33,10 @@ CHATML_TOOLS = """\
 {%- elif message.role == 'tool' -%}
 {{- '<|im_start|>user\n<tool_response>' + message.content + '</tool_response><|im_end|>' }}
 {%- elif message.role == 'assistant' -%}
-{{- '<|im_start|>assistant\n' }}{% generation %}{{ message.content + '<|im_end|>' }}{% endgeneration %}
+{{- '<|im_start|>assistant\n' }}{% generation %}{{ message.content or '' }}
+{%- for call in message.tool_calls or [] -%}
+{{- '<tool_call>' + {'name': call.function.name, 'arguments': call.function.arguments} | tojson + '</tool_call>' }}
+{%- endfor %}{{ '<|im_end|>' }}{% endgeneration %}
 {%- else -%}
 {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' }}
 {%- endif -%}

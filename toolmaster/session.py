@@ -142,6 +142,8 @@ class Session:
 
     def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
         """Whether this turn is one format error too many."""
+        if error not in FORMAT_ERRORS:
+            return False
         recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
         return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
 

@@ -151,7 +151,7 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        return self._say("scaled", factor=getattr(quirk, "factor", 1), **parts)
+        return self._say("scaled", factor=quirk.factor, **parts)
 
     def _try_write(
         self, pair: tuple[Surface, ...], planned: PlannedCall, note: str
@@ -189,7 +189,7 @@ class OraclePolicy:
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
         sent = show(quirk.send(arguments)[value_key])
-        factor = getattr(quirk, "factor", 1)
+        factor = quirk.factor
         thought = self._say("too_small", got=got, value=show(value), factor=factor, sent=sent)
         yield from self._call(surface, quirk.send(arguments), thought, naive=True)
         got = yield from self._read_back(surface, arguments, show(value))
@@ -245,7 +245,7 @@ class OraclePolicy:
         true = _true(surface, observation)
         if true == observation:
             return ""
-        factor = getattr(surface.quirk, "factor", 1)
+        factor = surface.quirk.factor
         return self._say("convert", raw=observation, factor=factor, true=true)
 
     # --- calls ----------------------------------------------------------------------------------

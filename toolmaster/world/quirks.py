@@ -43,6 +43,8 @@ class Quirk:
     split: ClassVar[str] = "both"
     twin: ClassVar[bool] = False
     """Whether an honest second tool with the same purpose stands beside this one."""
+    factor: ClassVar[int] = 1
+    """What a unit differs by, in kinds that scale a value."""
     choices: ClassVar[Sequence[str]] = ()
     """Words one of which is drawn into `word`."""
 
@@ -234,7 +236,6 @@ class _ScaledResult(Quirk):
 
     __slots__ = ()
     family = "silent"
-    factor: ClassVar[int]
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:
@@ -400,7 +401,6 @@ class _ScaledValue(Quirk):
 
     __slots__ = ()
     family = "irreversible"
-    factor: ClassVar[int]
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:

@@ -24,7 +24,7 @@ from toolmaster.tools import ToolSet
 from toolmaster.types import Effect, Score
 from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef
 from toolmaster.world.lexicon import new_names, renamed
-from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
+from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
 
 LEVELS = {"full": "v1", "short": "v1s"}
@@ -308,7 +308,6 @@ def _example(
 __all__ = [
     "BUILTIN",
     "LEVELS",
-    "HiddenParameter",
     "World",
     "WorldTask",
     "load_domain",

@@ -115,14 +115,14 @@ def test_our_prompt(tokenizer):
     chat = ChatFormat(tokenizer)
     assert tokenizer.decode(chat.prompt_ids(PROMPT, [TOOL])) == (
         "<|im_start|>system\nrules\n<tools>\n"
-        'get_price(item: string, size?: {"type": "string", "enum": ["s"]}): Price of a product.\n'
+        'get_price(item:string,size?:{"type": "string", "enum": ["s"]}): Price of a product.\n'
         "</tools><|im_end|>\n<|im_start|>user\nhow much?<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
 def test_our_prompt_without_a_system_message_shows_the_tools_too(tokenizer):
     text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT[1:], [TOOL]))
-    assert text.startswith("<|im_start|>system\n<tools>\nget_price(item: string")
+    assert text.startswith("<|im_start|>system\n<tools>\nget_price(item:string")
     assert text.endswith("</tools><|im_end|>\n<|im_start|>user\nhow much?<|im_end|>\n"
                          "<|im_start|>assistant\n")  # fmt: skip
 

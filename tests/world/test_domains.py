@@ -251,3 +251,16 @@ def test_every_family_can_be_drawn(name, family):
         assert drawn.task.labels["family"] == family
         assert drawn.plan.domain.name == name
         assert drawn.plan.query == drawn.task.query
+
+
+def test_texts_that_calls_need_are_quoted_in_the_request():
+    plan = Plan(WORLD.domains["bakery"], {"t": {"Rye": 1, "Rye Loaf": 2, "Oat": 3}}, random.Random(0))
+    plan._picked = {"Rye", "Rye Loaf", "Oat"}
+    plan.ask("Is Rye Loaf in Ryeland more than Rye, or Oat?", answer=1)
+    assert plan.query == 'Is "Rye Loaf" in Ryeland more than "Rye", or "Oat"?'
+
+
+def test_a_request_without_texts_stays_as_it_is():
+    plan = Plan(WORLD.domains["bakery"], {}, random.Random(0))
+    plan.ask("Which product is first?", answer=1)
+    assert plan.query == "Which product is first?"

@@ -1,9 +1,10 @@
 """Our ChatML template with tools, for models whose own template knows none (SmolLM2).
 
-Two choices matter. The newline between turns belongs to the *next* turn, so every message ends
+Three choices matter. The newline between turns belongs to the *next* turn, so every message ends
 exactly at the end-of-turn token and engines that re-tokenise turn by turn see the same tokens.
 Tools are written as one signature line each; a parameter that is more than a plain type keeps its
-JSON schema.
+JSON schema. No name in it follows a space: after a space a word has other tokens than after the
+quotation mark of a call, and a small model copies tokens better than it spells.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ CHATML_TOOLS = """\
 {%- set params = f.parameters or {} -%}
 {{- f.name }}(
 {%- for key, schema in (params.properties or {}).items() -%}
-{{- key }}{{ '' if key in (params.required or []) else '?' }}: {{ schema.type if (schema.keys() | list) == ['type'] else schema | tojson }}
-{%- if not loop.last %}, {% endif -%}
+{{- key }}{{ '' if key in (params.required or []) else '?' }}:{{ schema.type if (schema.keys() | list) == ['type'] else schema | tojson }}
+{%- if not loop.last %},{% endif -%}
 {%- endfor -%})
 {%- if f.description %}: {{ f.description }}{% endif -%}
 {%- endmacro -%}

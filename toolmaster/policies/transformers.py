@@ -114,6 +114,7 @@ class TransformersPolicy:
             raise RuntimeError("weights cannot change while rollouts are in flight")
         self.model.load_state_dict(weights)
         self._cache.clear()
+        self._drafts = Drafts(_DRAFT)
 
     async def generate(self, token_ids: list[int], max_new_tokens: int) -> list[int]:
         """Sample one turn after `token_ids`; at most `max_new_tokens` tokens, at least one.

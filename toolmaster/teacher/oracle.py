@@ -25,13 +25,13 @@ from toolmaster.types import Effect, Message
 from toolmaster.world.domain import PlannedCall, number
 from toolmaster.world.quirks import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
-from toolmaster.world.tasks import WorldTask, show
+from toolmaster.world.tasks import WorldTask, quoted, show
 
 Turns = Generator[Completion, str, None]
 """Yields turns, receives observations."""
 Exchange = Generator[Completion, str, str]
 """The same, and returns what was learned in the end."""
-_SLIP_SHARE = 0.08
+_SLIP_SHARE = 0.06
 """Chance of a slip at each call, of which a demonstration has one at most."""
 _FORGET_SHARE = 0.4
 """Chance that the execution forgets what a loud tool demands, which then says so again."""
@@ -132,7 +132,7 @@ class OraclePolicy:
         arguments = example.arguments if example else planned.arguments
         if example:
             thought = self._say(
-                "expect", tool=surface.name, what=surface.purpose, expected=show(example.result)
+                "expect", tool=surface.name, what=surface.purpose, expected=quoted(example.result)
             )
         else:
             thought = self._say("probe", tool=surface.name, what=surface.purpose)
@@ -158,8 +158,7 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        tens = _tens(expected, quirk.factor)
-        return self._say("scaled", factor=quirk.factor, tens=tens, **parts)
+        return self._say("scaled", tens=_tens(expected, quirk.factor), **parts)
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -195,7 +194,7 @@ class OraclePolicy:
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
         tens = _tens(show(value), 1 / quirk.factor)
-        return self._say("too_small", got=got, value=show(value), factor=quirk.factor, tens=tens)
+        return self._say("too_small", got=got, value=show(value), tens=tens)
 
     def _other_value(self, value: Any) -> Any:
         """A value to try with when the real one is not known yet."""
@@ -326,11 +325,11 @@ def _call_text(thought: str, name: str, arguments: dict[str, Any]) -> str:
 
 
 def _tens(text: str, factor: float) -> str:
-    """A number on its way to `factor` times itself, a power of ten: "4.5 -> 45 -> 450"."""
+    """A number on its way to `factor` times itself, a power of ten: "45 by 10, 450 by 100"."""
     ten = 10 if factor > 1 else 0.1
     start = json.loads(text)
-    steps = range(round(abs(math.log10(factor))) + 1)
-    return " -> ".join(show(number(start * ten**step)) for step in steps)
+    steps = range(1, round(abs(math.log10(factor))) + 1)
+    return ", ".join(f"{show(number(start * ten**step))} by {10**step}" for step in steps)
 
 
 def _value(observation: str) -> Any:

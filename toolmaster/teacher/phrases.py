@@ -1,4 +1,8 @@
-"""The oracle's words: several ways to say each thing, so that thoughts are not one fixed phrase."""
+"""The oracle's words: several ways to say each thing, so that thoughts are not one fixed phrase.
+
+Names stand in quotation marks of one kind or the other, as they do in calls: see
+`chat.template` for why.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,25 @@ from collections.abc import Mapping
 
 PHRASES: Mapping[str, tuple[str, ...]] = {
     "expect": (
-        "I need the {what}: {tool}. Its example should give {expected}.",
-        "{tool} tells the {what}. Test it, expecting {expected}.",
-        "The {what} comes from {tool}. First check its example: {expected}?",
-        "For the {what}, {tool}. The example says {expected}.",
+        "I need the {what}: `{tool}`. Its example should give {expected}.",
+        "`{tool}` tells the {what}. Test it, expecting {expected}.",
+        "The {what} comes from `{tool}`. First check its example: {expected}?",
+        "For the {what}, `{tool}`. The example says {expected}.",
     ),
     "probe": (
-        "I need the {what}: {tool}. It has no example, so try it.",
-        "{tool} may tell the {what}; see what it does.",
-        "For the {what}, {tool} perhaps. Probe it first.",
+        "I need the {what}: `{tool}`. It has no example, so try it.",
+        "`{tool}` may tell the {what}; see what it does.",
+        "For the {what}, `{tool}` perhaps. Probe it first.",
     ),
     "try_write": (
-        "I have to {what}: {tool}. Try {value} on the copy, then look with {reader}.",
-        "{tool} should {what}. Test with {value} and check with {reader}.",
-        "To {what}, {tool}. Does it store {value}? {reader} will tell.",
+        "I have to {what}: `{tool}`. Try {value} on the copy, then look with `{reader}`.",
+        "`{tool}` should {what}. Test with {value} and check with `{reader}`.",
+        "To {what}, `{tool}`. Does it store {value}? `{reader}` will tell.",
     ),
     "read_back": (
-        "{reader} should give {value} now.",
-        "Read back with {reader}, expecting {value}.",
-        "Is it {value}? Ask {reader}.",
+        "`{reader}` should give {value} now.",
+        "Read back with `{reader}`, expecting {value}.",
+        "Is it {value}? Ask `{reader}`.",
     ),
     "hint": (
         "I must {hint}.",
@@ -40,31 +44,31 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, not {expected}: {tens}, {factor} times too large.",
-        "Expected {expected}, got {got}: {tens}, {factor} times as much.",
+        "{got}, not {expected}: {tens}.",
+        "Expected {expected}, got {got}: {tens}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
         "Expected {expected}, got {got}: try one {direction}.",
     ),
     "twin": (
-        "{got}, not {expected}; try {twin}.",
-        "Expected {expected}, got {got}. Is {twin} better?",
+        "{got}, not {expected}; try `{twin}`.",
+        "Expected {expected}, got {got}. Is `{twin}` better?",
     ),
     "too_small": (
-        "{got}, not {value}: {tens}, {factor} times too small.",
-        "{value} became {got}: {tens}, {factor} times too little.",
+        "{got}, not {value}: {tens}.",
+        "{value} became {got}: {tens}.",
     ),
     "act": (
-        "Now for real: {tool}.",
-        "Do it with {tool}.",
-        "Next, {tool}.",
+        "Now for real: `{tool}`.",
+        "Do it with `{tool}`.",
+        "Next, `{tool}`.",
     ),
     "convert": ("{raw} / {factor}: {tens}.", "{raw} divided by {factor}: {tens}."),
     "multiply": ("{value} * {factor}: {tens}.", "{value} times {factor}: {tens}."),
-    "misread_tool": ("The tool is called {right}.", "I misread the name: {right}."),
-    "misread_parameter": ("The parameter is {right}.", "It is called {right}."),
-    "misread_entity": ("I misspelt it: {right}.", "It must be {right}."),
+    "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
+    "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
+    "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),
     "answer": ("That answers it.", "I have it.", "Done."),
     "nothing": ("No trial is needed.", "I can act at once."),
 }

@@ -10,6 +10,7 @@ Parameter and result kinds (`Name`, `Amount`, ...) tell the transforms what a va
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +106,7 @@ class Plan:
     query: str = ""
     answer: Any = None
     because: str = ""
+    _picked: set[str] = field(default_factory=set)
 
     def do(self, tool: str, **arguments: Any) -> Any:
         """Do one canonical call, record it, and return its result."""
@@ -114,19 +116,29 @@ class Plan:
 
     def pick(self, table: str, count: int = 1) -> list[str]:
         """`count` different keys of a table of the state, in random order."""
-        return self.rng.sample(sorted(self.state[table]), count)
+        picked = self.rng.sample(sorted(self.state[table]), count)
+        self._picked.update(picked)
+        return picked
 
     def ask(self, *queries: str, answer: Any, because: str = "") -> None:
-        """End the goal.
+        """End the goal. Texts that calls need are put in quotation marks in the request.
 
         Args:
             queries: ways to ask for it, one of which is drawn.
             answer: the right answer: text or a number.
             because: how the answer follows from the results, when it is not simply the last one.
         """
-        self.query = self.rng.choice(queries)
+        needed = {v for call in self.calls for v in call.arguments.values() if isinstance(v, str)}
+        self.query = _quote(self.rng.choice(queries), needed | self._picked)
         self.answer = answer
         self.because = because
+
+
+def _quote(text: str, parts: set[str]) -> str:
+    """`text` with each of `parts` that it contains as whole words in quotation marks."""
+    longest_first = sorted(parts, key=lambda part: (-len(part), part))
+    either = "|".join(map(re.escape, longest_first)) or "(?!)"
+    return re.sub(rf"(?<!\w)(?:{either})(?!\w)", r'"\g<0>"', text)
 
 
 Goal = Callable[[Plan], None]

@@ -37,6 +37,11 @@ def show(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def quoted(value: Any) -> str:
+    """A value as documentation shows it: text in quotation marks, as in a call."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def same(given: str | None, truth: Any) -> bool:
     """Whether an answer is right: equal numbers, or equal text but for case, spaces and stop."""
     if given is None:
@@ -242,7 +247,7 @@ def _dress(
         style = "complete" if rng.random() < 0.7 else "terse"
         if not documented and quirk.family != "silent" and rng.random() < 0.15:
             style, example = "missing", None
-        doc = describe(style, definition, example, show)
+        doc = describe(style, definition, example, quoted)
         pair = [quirk, Quirk(definition)] if quirk.twin else [quirk]
         surfaces = [
             Surface(
@@ -263,7 +268,7 @@ def _dress(
         spare = [key for key in domain.tools if key not in chosen]
         if spare:
             extra = domain.tools[rng.choice(spare)]
-            doc = describe("complete", extra, _example(extra, start, rng, asked), show)
+            doc = describe("complete", extra, _example(extra, start, rng, asked), quoted)
             name = draw_name(rng, extra, domain.split, taken)
             shown.append(
                 Surface(extra, name, draw_params(rng, extra, domain.split), doc, Quirk(extra))
@@ -317,6 +322,7 @@ __all__ = [
     "World",
     "WorldTask",
     "load_domain",
+    "quoted",
     "same",
     "show",
 ]

@@ -1,8 +1,8 @@
 """Results as text: nothing twice, no base64, nothing lost."""
 
 import pytest
-from mcp_types import CallToolResult, EmbeddedResource, ImageContent, TextContent
 from mcp_types import BlobResourceContents as Blob
+from mcp_types import CallToolResult, EmbeddedResource, ImageContent, TextContent
 
 from toolmaster.tools.mcp.content import result_text
 

@@ -8,13 +8,15 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
-from conftest import TINY
 
 from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
+
+TINY = str(Path(__file__).with_name("tiny_server.py"))
 
 
 def run(server, use, **settings):
@@ -127,7 +129,7 @@ def test_nobody_there():
 def test_nobody_answers():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-        with pytest.raises(InputError, match="listed no tools within 0.5 s"):
+        with pytest.raises(InputError, match=r"listed no tools within 0\.5 s"):
             run(McpServer(url=address), nothing, start_timeout_s=0.5)
 
 

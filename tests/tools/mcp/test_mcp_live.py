@@ -327,6 +327,29 @@ def test_commands_that_cannot_be_run(server, text):
     assert start_error({"it": server}) == text
 
 
+def test_cancelled_while_starting(tmp_path):
+    runs = tmp_path / "runs"
+    code = f"import signal; open({str(runs)!r}, 'w').close(); signal.pause()"
+
+    async def main():
+        opening = asyncio.create_task(open_mcp({"slow": python(code)}).__aenter__())
+        while not runs.exists():
+            await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(main())  # the fixture sees that no process is left
+
+
+def test_an_error_of_the_user_passes_through(tiny):
+    async def use(_tools):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        run({"tiny": tiny()}, use)
+
+
 def test_every_bad_server_has_its_line():
     text = start_error({"a": McpServer(command="no-a"), "b": McpServer(command="no-b")})
     assert [line.partition(":")[0] for line in text.splitlines()] == [

@@ -36,7 +36,7 @@ def test_a_file_as_clients_write_it(write, monkeypatch):
                 },
                 "docs": {
                     "type": "http",
-                    "url": "https://docs.example/mcp",
+                    "url": "https://docs/mcp",
                     "headers": {"X-A": "b"},
                 },
                 "old": {"command": "gone", "env": {"X": "${NOT_SET_ANYWHERE}"}, "disabled": True},
@@ -49,7 +49,7 @@ def test_a_file_as_clients_write_it(write, monkeypatch):
     assert servers["github"].args == ("-y", "@modelcontextprotocol/server-github")
     assert servers["github"].env == {"TOKEN": "${GITHUB_TOKEN}"}
     assert servers["github"].resolve().env == {"TOKEN": "ghp_abc"}
-    assert servers["docs"].url == "https://docs.example/mcp"
+    assert servers["docs"].url == "https://docs/mcp"
     assert servers["docs"].headers == {"X-A": "b"}
 
 
@@ -137,7 +137,7 @@ def test_messages_do_not_quote_values(write):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match="cannot read .*none.json': No such file"):
+    with pytest.raises(InputError, match=r"cannot read .*none\.json': No such file"):
         read_mcp_servers(tmp_path / "none.json")
 
 

@@ -3,7 +3,6 @@
 Run as `python tiny_server.py stdio`, or with the number of an open socket to serve HTTP on.
 """
 
-import asyncio
 import base64
 import os
 import sys

@@ -21,10 +21,15 @@ NPM_PACKAGES = [
 
 
 @pytest.fixture(autouse=True)
-def _no_process_is_left():
+def no_process_is_left():
+    """A function that asserts it, called at the end of each test and earlier where that matters."""
     before = _children()
-    yield
-    assert _children() <= before
+
+    def check():
+        assert _children() <= before
+
+    yield check
+    check()
 
 
 def _children():

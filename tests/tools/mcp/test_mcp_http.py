@@ -49,9 +49,9 @@ class TinyOverHttp:
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/mcp"
         self._process = None
 
-    def start(self):
+    def start(self, *args):
         number = self._socket.fileno()
-        command = [sys.executable, TINY, str(number)]
+        command = [sys.executable, TINY, str(number), *args]
         self._process = subprocess.Popen(command, pass_fds=[number])
 
     def stop(self):
@@ -100,6 +100,22 @@ def test_a_crash_is_told_and_the_next_call_connects_again(tiny_http):
         f"MCP server 'web' ({tiny_http.address}): the connection was lost; the call may or may not"
         " have been done; the next call connects again"
     )
+    assert after == "3"
+
+
+def test_an_older_server_that_was_started_again_knows_no_session(tiny_http):
+    def restart():
+        tiny_http.stop()
+        tiny_http.start("old")
+
+    async def use(tools):
+        assert await call(tools, "add", a=1, b=2) == "3"
+        restart()
+        return await refused(tools, "add", a=1, b=2), await call(tools, "add", a=1, b=2)
+
+    restart()
+    lost, after = run(McpServer(url=tiny_http.address), use)
+    assert "the connection was lost" in lost
     assert after == "3"
 
 

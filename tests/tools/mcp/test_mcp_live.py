@@ -42,15 +42,16 @@ def python(code, **settings):
     return McpServer(command=sys.executable, args=("-c", code), **settings)
 
 
-def start_error(servers, **settings):
-    """What is said when these servers cannot all be started."""
+def start_error(servers, check=lambda: None, **settings):
+    """What is said when these servers cannot all be started; `check` is called at once."""
 
-    async def never(_tools):
-        raise AssertionError("opened")
+    async def start():
+        with pytest.raises(InputError) as caught:
+            await open_mcp(servers, **settings).__aenter__()
+        check()
+        return str(caught.value)
 
-    with pytest.raises(InputError) as caught:
-        run(servers, never, **settings)
-    return str(caught.value)
+    return asyncio.run(start())
 
 
 def test_tools_and_results(tiny):
@@ -99,12 +100,13 @@ def test_many_tasks_call_at_once(tiny):
     assert run({"tiny": tiny()}, use) == [str(2 * i) for i in range(50)]
 
 
-def test_opened_and_closed_in_different_tasks(tiny):
+def test_opened_and_closed_in_different_tasks(tiny, no_process_is_left):
     async def main():
         source = open_mcp({"tiny": tiny()})
         tools = await asyncio.create_task(source.__aenter__())
         result = await asyncio.create_task(call(tools, "add", a=1, b=2))
         await asyncio.create_task(source.__aexit__(None, None, None))
+        no_process_is_left()
         return result
 
     assert asyncio.run(main()) == "3"
@@ -279,10 +281,10 @@ def test_a_server_that_never_answers_what_it_does_not_know():
     assert run({"raw": raw("silent")}, use) == "grow"
 
 
-def test_one_bad_server_gives_one_line_and_closes_the_others(tiny):
+def test_one_bad_server_gives_one_line_and_closes_the_others(tiny, no_process_is_left):
     code = "import sys; sys.exit('no\\nError: cannot open hush-hush /data/x.db')"
     bad = python(code, env={"KEY": "hush-hush", "FILE": "/data/x.db"})
-    text = start_error({"good": tiny(), "bad": bad})
+    text = start_error({"good": tiny(), "bad": bad}, no_process_is_left)
     assert text.startswith("MCP server 'bad' (")
     assert text.endswith(
         "it ended before it was ready; last on stderr: Error: cannot open [KEY] [FILE]"
@@ -290,8 +292,9 @@ def test_one_bad_server_gives_one_line_and_closes_the_others(tiny):
     assert "\n" not in text
 
 
-def test_a_slow_start_has_a_limit():
-    text = start_error({"slow": python("import signal; signal.pause()")}, start_timeout_s=1.5)
+def test_a_slow_start_has_a_limit(no_process_is_left):
+    slow = {"slow": python("import signal; signal.pause()")}
+    text = start_error(slow, no_process_is_left, start_timeout_s=1.5)
     assert text.endswith("listed no tools within 1.5 s")
 
 

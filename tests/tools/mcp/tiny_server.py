@@ -1,6 +1,7 @@
 """A real MCP server made with the SDK for what other servers do not do: end, hang, change, stammer.
 
-Run as `python tiny_server.py stdio`, or with the number of an open socket to serve HTTP on.
+Run as `python tiny_server.py stdio`, or with the number of an open socket to serve HTTP on,
+and `old` to serve it as older servers do.
 """
 
 import base64
@@ -20,6 +21,7 @@ from mcp_types import (
     TextResourceContents,
     ToolAnnotations,
 )
+from starlette.responses import Response
 
 server = MCPServer("tiny", log_level="ERROR")
 READS = ToolAnnotations(read_only_hint=True)
@@ -129,8 +131,22 @@ def add_up_to_three(a: int, b: int, c: int = 0) -> int:
     return a + b + c
 
 
+def without_discovery(app):
+    """The app as an older server, which keeps a session for each client."""
+
+    async def older(scope, receive, send):
+        if (b"mcp-method", b"server/discover") in scope.get("headers", ()):
+            await Response(status_code=404)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return older
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "stdio":
         server.run("stdio")
     else:
-        uvicorn.run(server.streamable_http_app(), fd=int(sys.argv[1]), log_level="error")
+        app = server.streamable_http_app()
+        app = without_discovery(app) if "old" in sys.argv else app
+        uvicorn.run(app, fd=int(sys.argv[1]), log_level="error")

@@ -60,6 +60,14 @@ class Connection:
         """Whether it has ended or is about to."""
         return self._stop.is_set() or self._task.done()
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether the server answered that it does not know this client's session.
+
+        With 404, says the specification; many servers say 400. Newer ones keep no sessions.
+        """
+        return self.status in (400, 404) and self.client is not None and not _is_modern(self.client)
+
     async def ready(self) -> bool:
         """Wait until it can be used; False when it could not be made."""
         await self._ready.wait()
@@ -158,8 +166,11 @@ def _parameters(server: McpServer) -> StdioServerParameters:
 def _announces_changes(client: Client) -> bool:
     """Whether changes have to be listened for; older servers send them unasked."""
     tools = client.server_capabilities.tools
-    modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
-    return modern and tools is not None and bool(tools.list_changed)
+    return _is_modern(client) and tools is not None and bool(tools.list_changed)
+
+
+def _is_modern(client: Client) -> bool:
+    return client.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
 def _first_cause(error: Exception) -> Exception:

@@ -22,8 +22,8 @@ from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.tool import Tool, ToolRefusal
 from toolmaster.types import Effect
 
-_LOST = ("Connection closed", "Session terminated")
-"""The SDK's words for a connection that ended, and for a server that forgot this client."""
+_CLOSED = "Connection closed"
+"""The SDK's words for a connection that ended. Its code is not only the SDK's."""
 _HTTP_ERROR = "Server returned an error response"
 """The SDK's words for an HTTP error that carries no error of the protocol."""
 _NEEDS = {"npx": "Node.js", "npm": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv"}
@@ -102,12 +102,12 @@ class LiveServer:
         except ToolRefusal:
             raise
         except Exception as error:  # noqa: BLE001 - may quote what must not be shown
-            if connection.over or _is_lost(error, connection.status):
+            if connection.over or connection.forgotten or _is_closed(error):
                 await connection.close()
                 raise ToolRefusal(self._lost(connection)) from None
             connection.expect_changes()  # the tool may be gone, unannounced
             text = _one_line(error)
-            if text == _HTTP_ERROR:
+            if text == _HTTP_ERROR and connection.status:
                 text += f": HTTP status {connection.status}"
             raise ToolRefusal(self.redactor.observation(text)) from None
 
@@ -117,6 +117,7 @@ class LiveServer:
         client = connection.client
         if client is None:
             raise ConnectionError
+        connection.status = 0
         note = self._changes(tool, await connection.current(client, tool.name), arguments)
         result = await client.call_tool(tool.name, arguments)
         text = note + self.redactor.observation(result_text(result))
@@ -152,7 +153,7 @@ class LiveServer:
             what = f"the server answered with HTTP status {connection.status}"
             if connection.status in (401, 403):
                 what += "; give what it asks for in 'headers'"
-        elif _is_lost(error, connection.status):
+        elif _is_closed(error):
             what = "it ended before it was ready"
         else:
             what = _one_line(error)
@@ -170,11 +171,10 @@ class LiveServer:
         return f"MCP server {self.name!r} ({self.redactor.shown}): {text}"
 
 
-def _is_lost(error: Exception, status: int) -> bool:
-    if not isinstance(error, MCPError):
-        return isinstance(error, ConnectionError)
-    # Servers that forgot a session should answer 404, the specification says; many answer 400.
-    return error.message in _LOST or (error.message == _HTTP_ERROR and status == 400)
+def _is_closed(error: Exception) -> bool:
+    if isinstance(error, MCPError):
+        return error.message == _CLOSED
+    return isinstance(error, ConnectionError)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,148 @@
+"""The `mcpServers` file: read as clients write it, and refused with file, server and field."""
+
+import json
+
+import pytest
+
+from toolmaster.errors import InputError
+from toolmaster.tools.mcp import McpServer, read_mcp_servers
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function: a file with this content, text or JSON."""
+
+    def write_file(content):
+        path = tmp_path / "mcp.json"
+        text = content if isinstance(content, str) else json.dumps(content)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def test_a_file_as_clients_write_it(write, monkeypatch):
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_abc")
+    path = write(
+        {
+            "mcpServers": {
+                "github": {
+                    "type": "stdio",
+                    "command": "npx",
+                    "args": ["-y", "@modelcontextprotocol/server-github"],
+                    "env": {"TOKEN": "${GITHUB_TOKEN}"},
+                    "autoApprove": ["search"],
+                    "timeout": 60,
+                },
+                "docs": {
+                    "type": "http",
+                    "url": "https://docs/mcp",
+                    "headers": {"X-A": "b"},
+                },
+                "old": {"command": "gone", "env": {"X": "${NOT_SET_ANYWHERE}"}, "disabled": True},
+            },
+            "theme": "dark",
+        }
+    )
+    servers = read_mcp_servers(path)
+    assert list(servers) == ["github", "docs"]
+    assert servers["github"].args == ("-y", "@modelcontextprotocol/server-github")
+    assert servers["github"].env == {"TOKEN": "${GITHUB_TOKEN}"}
+    assert servers["github"].resolve().env == {"TOKEN": "ghp_abc"}
+    assert servers["docs"].url == "https://docs/mcp"
+    assert servers["docs"].headers == {"X-A": "b"}
+
+
+def test_variables_everywhere(monkeypatch):
+    monkeypatch.setenv("A", "one")
+    monkeypatch.setenv("EMPTY", "")
+    server = McpServer(
+        command="${A}",
+        args=("x-${A}-${env:A}", "${NOT_SET:-two}", "${EMPTY}", "$A {A}"),
+        env={"KEY": "${NOT_SET:-}"},
+        cwd="/tmp/${A}",
+    )
+    assert server.resolve() == McpServer(
+        command="one", args=("x-one-one", "two", "", "$A {A}"), env={"KEY": ""}, cwd="/tmp/one"
+    )
+    assert server.variables() == {"A", "NOT_SET", "EMPTY"}
+    remote = McpServer(url="https://${A}/mcp", headers={"Authorization": "Bearer ${A}"})
+    assert remote.resolve().url == "https://one/mcp"
+    assert remote.resolve().headers == {"Authorization": "Bearer one"}
+
+
+def test_settings_do_not_show_what_they_hold():
+    text = repr(McpServer(command="x", args=("--key=secret1",), env={"A": "secret2"}))
+    text += repr(McpServer(url="https://h/secret3", headers={"A": "secret4"}))
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON: Expecting property name"),
+        ('{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}', "key 'a' stands there"),
+        ("[" * 100_000, "not valid JSON"),
+        ([], 'should be {"mcpServers": {name: server, ...}}'),
+        ({"servers": {}}, 'should be {"mcpServers": {name: server, ...}}'),
+        ({"mcpServers": {}}, "'mcpServers' names no server"),
+        ({"mcpServers": {"a": {"command": "x", "disabled": True}}}, "every server in it is disab"),
+    ],
+)
+def test_malformed_files(write, content, message):
+    with pytest.raises(InputError) as caught:
+        read_mcp_servers(write(content))
+    assert str(caught.value).startswith(str(write(content)))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ("npx", "should be an object"),
+        ({}, "give either 'command' (stdio) or 'url' (streamable HTTP)"),
+        ({"command": "x", "url": "http://h"}, "give either 'command'"),
+        ({"command": ""}, "command: String should have at least 1 character, got text"),
+        ({"command": ["npx"]}, "command: should be a valid string, got an array"),
+        ({"command": "x", "args": "-y"}, "args: should be a valid tuple, got text"),
+        ({"command": "x", "args": ["-p", 8080]}, "args.1: should be a valid string, got a number"),
+        ({"command": "x", "env": {"KEY": True}}, "env.KEY: should be a valid string, got a bool"),
+        ({"command": "x", "arg": []}, "unknown field 'arg' (did you mean 'args'?)"),
+        ({"command": "x", "type": "http"}, "type 'http' is not supported here; use 'stdio'"),
+        ({"url": "http://h/sse", "type": "sse"}, "type 'sse' is not supported here; use 'http'"),
+        ({"url": "host:1/mcp"}, "url: should be an address like https://host/mcp"),
+        ({"url": "http://h:x/mcp"}, "url: should be an address like https://host/mcp"),
+        (
+            {"command": "x", "args": ["a", "${NOT_SET}"]},
+            "args.1: the environment variable NOT_SET is not set",
+        ),
+        (
+            {"command": "x", "env": {"KEY": "${NOT_SET}"}},
+            "env.KEY: the environment variable NOT_SET is not set",
+        ),
+    ],
+)
+def test_malformed_servers(write, server, message):
+    path = write({"mcpServers": {"fine": {"command": "x"}, "bad one": server}})
+    with pytest.raises(InputError) as caught:
+        read_mcp_servers(path)
+    assert str(caught.value).startswith(f"{path}: server 'bad one': {message}")
+
+
+def test_messages_do_not_quote_values(write):
+    path = write({"mcpServers": {"a": {"command": "x", "env": {"KEY": ["secret"]}}}})
+    with pytest.raises(InputError) as caught:
+        read_mcp_servers(path)
+    assert "secret" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read .*none\.json': No such file"):
+        read_mcp_servers(tmp_path / "none.json")
+
+
+def test_null_is_absent_and_a_byte_order_mark_is_no_harm(tmp_path):
+    path = tmp_path / "mcp.json"
+    text = '{"mcpServers": {"a": {"command": "x", "url": null, "env": null}}}'
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_mcp_servers(path) == {"a": McpServer(command="x")}

@@ -200,14 +200,14 @@ class Trajectory(Record):
 
         Returns:
             `(token_ids, completion_mask)`, two lists of equal length T; mask 1 where the policy
-            sampled the token, 0 where the session appended it. Trailing observation tokens (after
+            sampled the token, 0 where the session appended it and in slips. Trailing observation tokens (after
             the last sampled one) are left out: no one will ever continue from them.
         """
         token_ids: list[int] = []
         mask: list[int] = []
         for index, step in enumerate(self.steps):
             token_ids += step.token_ids
-            mask += [1] * len(step.token_ids)
+            mask += [int(not step.slip)] * len(step.token_ids)
             if index + 1 < len(self.steps):
                 token_ids += step.observation_ids
                 mask += [0] * len(step.observation_ids)

@@ -151,21 +151,21 @@ def test_sft_tokens_are_rollout_tokens(chat, world, demonstrate, protocol):
             turn = chat.turn_ids(step.text)
             seen = [] if step.observation is None else chat.observation_ids(step.observation)
             rolled += turn + seen
-            rolled_mask += [1] * len(turn) + [0] * len(seen)
-            rolled_phases += [step.phase] * len(turn) + [None] * len(seen)
+            rolled_mask += [int(not step.slip)] * len(turn) + [0] * len(seen)
+            rolled_phases += [None if step.slip else step.phase] * len(turn) + [None] * len(seen)
         assert (tokens, mask, phases) == (rolled, rolled_mask, rolled_phases)
 
         messages = [m.model_dump() for m in got.messages()]
         text = chat.tokenizer.apply_chat_template(messages, tools=got.tools, tokenize=False)
         assert chat.tokenizer.decode(tokens) == text.rstrip("\n")
-        written = "".join(step.text + "<|im_end|>" for step in got.steps)
+        written = "".join(step.text + "<|im_end|>" for step in got.steps if not step.slip)
         ones = [token for token, one in zip(tokens, mask, strict=True) if one]
         assert chat.tokenizer.decode(ones) == written
 
         told = chat.with_tokens(got)
         assert (told.prompt_ids, told.completion_ids()) == (
             prompt,
-            (tokens[len(prompt) :], mask[len(prompt) :]),
+            (tokens[len(prompt) :], rolled_mask[len(prompt) :]),
         )
 
 

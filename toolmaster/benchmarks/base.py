@@ -4,9 +4,8 @@
 
     @asynccontextmanager
     async def open_suite(source: Source) -> AsyncIterator[Suite]:
-        rows, left_out = read_rows(source.path, Row)          # the original file, row by row
-        async with Sandbox() as sandbox:                      # whatever the tools need, while open
-            yield Suite([make_case(row, sandbox) for row in rows], left_out)
+        async with Sandbox() as sandbox:  # whatever the tools need while the suite is open
+            yield read_cases(source.path, Row, lambda index, row: make_case(index, row, sandbox))
 
 A case is a task for the session plus how its trajectories are measured. Cases and their order are a
 pure function of the file and the options.

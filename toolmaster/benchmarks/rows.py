@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.benchmarks.base import LeftOut
+from toolmaster.benchmarks.base import Case, LeftOut, Suite
 from toolmaster.errors import ConfigError, InputError
 
 R = TypeVar("R", bound=BaseModel)
-T = TypeVar("T")
 
 
 class RowError(Exception):
@@ -30,15 +29,14 @@ class RowError(Exception):
         self.reason = reason
 
 
-def read_rows(path: Path | None, model: type[R]) -> tuple[list[tuple[int, R]], list[LeftOut]]:
-    """The rows of a `.json` list, a `.jsonl` or a `.parquet` file.
+def read_cases(path: Path | None, model: type[R], make: Callable[[int, R], Case]) -> Suite:
+    """The rows of a `.json` list, a `.jsonl` or a `.parquet` file, as cases.
 
     Args:
         path: the file; a user's original.
         model: what a row must look like.
-
-    Returns:
-        Index and row of those that fit, and what was left out.
+        make: a case from the index of a row, from 0, and the row. A RowError or InputError leaves
+            the row out, as do a row that does not fit the model and an id that was used before.
 
     Raises:
         ConfigError: no path was given.
@@ -46,37 +44,25 @@ def read_rows(path: Path | None, model: type[R]) -> tuple[list[tuple[int, R]], l
     """
     if path is None:
         raise ConfigError("this benchmark needs its original file; give --data FILE")
-
-    def parse(record: Any) -> R:
-        if isinstance(record, RowError):
-            raise record
-        return model.model_validate(record)
-
-    parsed, left_out = sift(path, enumerate(_records(path)), parse)
-    return parsed, left_out
-
-
-def sift(
-    path: Path, items: Iterable[tuple[int, Any]], make: Callable[[Any], T]
-) -> tuple[list[tuple[int, T]], list[LeftOut]]:
-    """Make something of each numbered row; those that fail are left out with field and reason.
-
-    Args:
-        path: the file they come from, for the record.
-        items: row index and row.
-        make: raises RowError or pydantic's ValidationError for a row that cannot be used.
-    """
-    made, left_out = [], []
-    for index, item in items:
+    cases: dict[str, Case] = {}
+    left_out = []
+    for index, record in enumerate(_records(path)):
         try:
-            made.append((index, make(item)))
+            if isinstance(record, RowError):
+                raise record
+            case = make(index, model.model_validate(record))
+            if case.task.id in cases:
+                raise RowError("id", f"an earlier row has the same ({case.task.id})")
+            cases[case.task.id] = case
         except RowError as error:
             left_out.append(LeftOut(path.name, index, error.field, error.reason))
+        except InputError as error:
+            left_out.append(LeftOut(path.name, index, "", str(error)))
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             left_out.append(LeftOut(path.name, index, field, first["msg"]))
-    return made, left_out
+    return Suite(tuple(cases.values()), tuple(left_out))
 
 
 def _records(path: Path) -> list[Any]:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from toolmaster.benchmarks.answers import contains, exact
 from toolmaster.benchmarks.base import Benchmark, Case, Source, Suite, Values
-from toolmaster.benchmarks.rows import RowError, read_rows, sift
+from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.session import Limits, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sandbox import Sandbox
@@ -62,20 +62,8 @@ class Row(BaseModel):
 @asynccontextmanager
 async def open_suite(source: Source) -> AsyncIterator[Suite]:
     """Open the file; its functions run in the sandbox."""
-    rows, left_out = read_rows(source.path, Row)
     async with Sandbox() as sandbox:
-        seen: set[str] = set()
-
-        def make(row: Row) -> Case:
-            if str(row.id) in seen:
-                raise RowError("id", f"{row.id!r} was already used by an earlier row")
-            case = make_case(row, sandbox)
-            seen.add(str(row.id))
-            return case
-
-        assert source.path is not None  # noqa: S101 - read_rows has looked
-        made, unusable = sift(source.path, rows, make)
-        yield Suite([case for _, case in made], [*left_out, *unusable])
+        yield read_cases(source.path, Row, lambda _, row: make_case(row, sandbox))
 
 
 def make_case(row: Row, sandbox: Sandbox) -> Case:
@@ -90,10 +78,11 @@ def make_case(row: Row, sandbox: Sandbox) -> Case:
     golds = {
         tool.name: row.sub_task[question] for tool, question in zip(tools, row.tools, strict=True)
     }
+    tool_set = ToolSet(tools)
     task = Task(
         id=f"toolhop/{row.id}",
         query=f"{row.question}\n{_FORM}",
-        make_tools=lambda: ToolSet(tools),
+        make_tools=lambda: tool_set,
         check=lambda answer, _: _score(answer, row.answer),
         labels={"split": "unseen", "family": f"{len(tools)} tools"},
     )

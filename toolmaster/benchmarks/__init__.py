@@ -12,7 +12,7 @@ from importlib import import_module
 from toolmaster.benchmarks.base import Benchmark
 from toolmaster.errors import ConfigError
 
-MODULES = {"toolhop": "toolhop", "ftrl": "ftrl"}
+MODULES = {"toolhop": "toolhop", "ftrl": "ftrl", "bfcl": "bfcl"}
 """Benchmark name to its module in this package, whose `benchmark` it is."""
 
 

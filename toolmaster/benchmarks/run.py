@@ -50,12 +50,12 @@ def evaluate_benchmark(settings: BenchmarkSettings) -> Path:
     run = Run(settings.run, settings)
     source = Source(settings.data, options, run.folder)
 
-    async def work() -> tuple[list[Measured], Sequence[LeftOut]]:
+    async def work() -> tuple[Suite, list[Measured]]:
         async with benchmark.open_suite(source) as suite:
-            return await _measure(suite, settings, run.folder), suite.left_out
+            return suite, await _measure(suite, settings, run.folder)
 
-    measured, left_out = asyncio.run(work())
-    return write_results(settings, run.folder, measured, left_out, training)
+    suite, measured = asyncio.run(work())
+    return write_results(settings, run.folder, suite, measured, training)
 
 
 async def _measure(suite: Suite, settings: BenchmarkSettings, folder: Path) -> list[Measured]:

@@ -53,7 +53,6 @@ def test_call():
         ("x = '\0'", {}, "null bytes"),
         ("x = '\ud800'", {}, "UnicodeEncodeError: "),
         ("def f(a): pass", {"a": "x" * (1 << 20)}, "source and arguments take 1048"),
-        ("import toolmaster", {}, "ModuleNotFoundError: No module named 'toolmaster'"),
     ],
 )
 def test_refusal(source, arguments, text):

@@ -12,7 +12,7 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits, Session, Task
-from toolmaster.tools import ToolSet, from_object
+from toolmaster.tools import from_object
 from toolmaster.types import Effect, ErrorKind, Phase
 
 

@@ -57,8 +57,8 @@ def enter(settings: dict[str, Any]) -> str:
     os.chdir(scratch)
     os.environ.update(HOME=scratch, TMPDIR=scratch)
     if level >= IsolationLevel.CONFINED:
-        seccomp.program()
         _drop_privileges()
+        _rehearse_seccomp()
         try:
             landlock.restrict(readable(), DEVICES, scratch)
         except OSError:
@@ -75,6 +75,24 @@ def _drop_privileges() -> None:
     kernel.drop_capabilities()
     kernel.call("prctl", kernel.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     kernel.call("prctl", kernel.PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _rehearse_seccomp() -> None:
+    """Find out now, in a process that ends at once, whether calls can be filtered.
+
+    Raises:
+        OSError: they cannot.
+    """
+    seccomp.program()
+    child = os.fork()
+    if child == 0:
+        try:
+            seccomp.install()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise OSError("seccomp: not offered by this kernel")
 
 
 def _limit(limits: dict[str, Any], *, tolerant: bool) -> None:

@@ -75,6 +75,7 @@ class Server:
         self._folder = folder
         self._level = level
         self._limits = limits
+        self._cpu_s = 0.9 * limits["cpu_s"]  # the kernel counts towards the limit in coarser steps
         self._result_bytes = limits["result_kib"] << 10
         self._on_disk = level < IsolationLevel.NAMESPACED
         self._buffer = memoryview(bytearray(max(MAX_CALL, self._result_bytes + 1)))
@@ -119,15 +120,11 @@ class Server:
             os.close(reading)
             isolation.kill(self._level, child)
             _, ended, usage = os.wait4(child, 0)
-        if status is Status.DONE and ended and usage.ru_utime + usage.ru_stime > self._almost():
+        if status is Status.DONE and ended and usage.ru_utime + usage.ru_stime > self._cpu_s:
             status = Status.CPU
         elif status is Status.DONE and (ended or size == 0):
             status = Status.DIED
         return status, size, _ending(ended)
-
-    def _almost(self) -> float:
-        """Seconds of processor time that count as all of it: the kernel counts in coarser steps."""
-        return 0.9 * self._limits["cpu_s"]
 
     def _collect(self, reading: int, deadline: float) -> tuple[Status, int]:
         """Read what the call writes until it closes its end or breaks a limit."""

@@ -21,7 +21,7 @@ from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.phrases import say
 from toolmaster.teacher.slips import draw_slip
-from toolmaster.types import Effect, Message
+from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
 from toolmaster.world.quirks import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
@@ -61,7 +61,7 @@ class _Acting:
         except StopIteration:
             raise PolicyError("the oracle has nothing left to do, yet the task goes on") from None
 
-    def observe(self, observation: str) -> list[int]:
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002
         self.observation = observation
         return []
 

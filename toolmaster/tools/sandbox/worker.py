@@ -1,0 +1,174 @@
+"""The worker process: warm, isolated, and forked anew for every call.
+
+It runs as a program of its own (`process.START`), with the standard library alone. It never reads
+what a call is about: it takes the bytes into one buffer, forks, wipes the buffer and supervises.
+Everything untrusted happens in the forked child, which ends with the call; so no call can see or
+change anything of another.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+from toolmaster.tools.sandbox import call, isolation, scratch
+from toolmaster.tools.sandbox.levels import IsolationLevel
+from toolmaster.tools.sandbox.wire import ANSWER, CALL, MAX_CALL, Status
+
+WARM = (
+    "calendar collections copy dataclasses datetime decimal fractions functools itertools json math"
+    " operator random re statistics string time typing unicodedata"
+)
+"""Modules imported before the first call: what tools mostly use."""
+
+REHEARSALS = 50
+"""Empty calls before the first real one: the interpreter has then specialised its own code."""
+
+WATCH_S = 0.05
+"""Seconds between two looks at a scratch folder on disk."""
+
+
+def main() -> None:
+    """Set up, say so, and serve until the owner closes the connection."""
+    settings = json.loads(sys.argv[2])
+    connection: int = settings["connection"]
+    try:
+        sys.path += settings["packages"]
+        for name in WARM.split():
+            importlib.import_module(name)
+        folder = isolation.enter(settings)
+    except (OSError, ImportError) as error:
+        _answer(connection, Status.FAILED, str(error).encode())
+        return
+    _answer(connection, Status.READY, b"")
+    os.dup2(0, 2)  # what is written to standard error from here on goes nowhere
+    for name in [name for name in sys.modules if name.startswith("toolmaster")]:
+        del sys.modules[name]  # stand-ins, which would hide the real package
+    sys.argv[1:] = []
+    for _ in range(REHEARSALS):
+        call.outcome(b"def f(): return {}", b'{"function": "f", "arguments": {}}', 0)
+    del sys.modules["tool"]
+    gc.collect()
+    gc.freeze()  # a collection in a call then leaves these pages shared
+    Server(connection, folder, settings["level"], settings["limits"]).serve()
+
+
+class Server:
+    """Answers calls one after the other.
+
+    Args:
+        connection: file descriptor of the connection to the owner.
+        folder: path of the scratch folder.
+        level: the isolation level this process is at.
+        limits: the fields of `SandboxLimits`.
+    """
+
+    def __init__(self, connection: int, folder: str, level: int, limits: dict[str, Any]) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._level = level
+        self._limits = limits
+        self._cpu_s = 0.9 * limits["cpu_s"]  # the kernel counts towards the limit in coarser steps
+        self._result_bytes = limits["result_kib"] << 10
+        self._on_disk = level < IsolationLevel.NAMESPACED
+        self._buffer = memoryview(bytearray(max(MAX_CALL, self._result_bytes + 1)))
+
+    def serve(self) -> None:
+        """Until the owner closes the connection, or a call leaves what cannot be cleared away."""
+        head = self._buffer[: CALL.size]
+        while _read(self._connection, head):
+            source_bytes, call_bytes = CALL.unpack(head)
+            if not _read(self._connection, self._buffer[: source_bytes + call_bytes]):
+                return
+            status, size, ending = self._run(source_bytes, call_bytes)
+            body = self._buffer[:size] if status is Status.DONE else ending.encode()
+            try:
+                scratch.empty(self._folder)
+            except OSError:
+                _answer(self._connection, status, body, last=True)
+                return
+            _answer(self._connection, status, body)
+            self._buffer[:size] = bytes(size)
+
+    def _run(self, source_bytes: int, call_bytes: int) -> tuple[Status, int, str]:
+        """Run the call in the buffer.
+
+        Returns:
+            The status, how many bytes of the buffer the call has filled, and how it ended.
+        """
+        deadline = time.monotonic() + self._limits["wall_s"]
+        reading, writing = os.pipe()
+        child = os.fork()
+        total = source_bytes + call_bytes
+        if child == 0:
+            os.close(self._connection)
+            os.close(reading)
+            source, request = self._buffer[:source_bytes], self._buffer[source_bytes:total]
+            call.run(bytes(source), bytes(request), writing, self._level, self._limits)
+        os.close(writing)
+        self._buffer[:total] = bytes(total)
+        try:
+            status, size = self._collect(reading, deadline)
+        finally:
+            os.close(reading)
+            isolation.kill(self._level, child)
+            _, ended, usage = os.wait4(child, 0)
+        if status is Status.DONE and ended and usage.ru_utime + usage.ru_stime > self._cpu_s:
+            status = Status.CPU
+        elif status is Status.DONE and (ended or size == 0):
+            status = Status.DIED
+        return status, size, _ending(ended)
+
+    def _collect(self, reading: int, deadline: float) -> tuple[Status, int]:
+        """Read what the call writes until it closes its end or breaks a limit."""
+        poller = select.poll()
+        poller.register(reading, select.POLLIN)
+        size, look = 0, time.monotonic() + WATCH_S if self._on_disk else deadline
+        while size <= self._result_bytes:
+            now = time.monotonic()
+            if now >= deadline:
+                return Status.WALL, size
+            if now >= look:
+                if scratch.overfull(self._folder, self._limits):
+                    return Status.SCRATCH, size
+                look = time.monotonic() + WATCH_S
+            if poller.poll(1000 * (min(look, deadline) - now)):
+                count = os.readv(reading, [self._buffer[size : self._result_bytes + 1]])
+                if count == 0:
+                    return Status.DONE, size
+                size += count
+        return Status.RESULT, size
+
+
+def _ending(ended: int) -> str:
+    code = os.waitstatus_to_exitcode(ended)
+    if code >= 0:
+        return f"exit status {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+
+
+def _read(connection: int, view: memoryview) -> bool:
+    """Fill the view; False when the owner has closed the connection."""
+    while view:
+        count = os.readv(connection, [view])
+        if count == 0:
+            return False
+        view = view[count:]
+    return True
+
+
+def _answer(
+    connection: int, status: Status, body: bytes | memoryview, *, last: bool = False
+) -> None:
+    head = ANSWER.pack(status, last, len(body))
+    sent = os.writev(connection, [head, body])
+    rest = memoryview(body)[max(0, sent - len(head)) :]
+    while rest:
+        rest = rest[os.write(connection, rest) :]

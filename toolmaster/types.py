@@ -205,8 +205,8 @@ class Trajectory(Record):
 
         Returns:
             `(token_ids, completion_mask)`, two lists of equal length T; mask 1 where the policy
-            sampled the token, 0 where the session appended it and in slips. Trailing observation tokens (after
-            the last sampled one) are left out: no one will ever continue from them.
+            sampled the token, 0 where the session appended it and in slips. Trailing observation
+            tokens (after the last sampled one) are left out: no one will continue from them.
         """
         token_ids: list[int] = []
         mask: list[int] = []

@@ -260,7 +260,10 @@ class SlotCache:
     ) -> tuple[StepPlan, torch.Tensor]:
         ends = [row.computed + 1 + len(row.draft) for row in decoding]
         self._grow(max([*ends, *(row.computed + count for row, count in prefilling)]))
-        tokens, slots, positions, offsets = [], [], [], []
+        tokens: list[int] = []
+        slots: list[int] = []
+        positions: list[int] = []
+        offsets: list[int] = []
         for row in decoding:
             width = 1 + len(row.draft)
             tokens += [row.token_ids[-1], *row.draft]

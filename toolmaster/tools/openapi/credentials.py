@@ -18,7 +18,7 @@ import httpx
 
 from toolmaster.errors import InputError
 from toolmaster.tools.openapi.servers import origin
-from toolmaster.tools.openapi.spec import Spec
+from toolmaster.tools.openapi.spec import Spec, as_object
 
 CONNECT_RETRIES = 2
 """New attempts to connect; no request was sent before them, so they are always safe."""
@@ -117,15 +117,11 @@ def security_schemes(spec: Spec) -> dict[str, tuple[str, str]]:
 
     OAuth 2 and OpenID Connect end in a bearer token, which is what the variable then holds.
     """
-    parent: Any = spec.content.get("components") if spec.version != "2.0" else spec.content
-    key = "securitySchemes" if spec.version != "2.0" else "securityDefinitions"
-    schemes = parent.get(key) if isinstance(parent, dict) else None
-    found = {}
-    for name, scheme in schemes.items() if isinstance(schemes, dict) else ():
-        place = _scheme_place(scheme) if isinstance(scheme, dict) else None
-        if place is not None:
-            found[name] = place
-    return found
+    schemes = spec.content.get("securityDefinitions")
+    if spec.version != "2.0":
+        schemes = as_object(spec.content.get("components")).get("securitySchemes")
+    places = {name: _scheme_place(as_object(raw)) for name, raw in as_object(schemes).items()}
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def _scheme_place(scheme: dict[str, Any]) -> tuple[str, str] | None:

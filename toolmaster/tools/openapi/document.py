@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -94,7 +94,7 @@ def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) 
         spec, address = Spec(_read_file(Path(source)), str(source)), None
     server = document_server(spec, address)
     if server and found:  # the service is where it was found, whatever name it gives itself
-        server = urljoin(found, httpx.URL(server).path).rstrip("/")
+        server = urljoin(found, urlsplit(server).path).rstrip("/")
     operations, left_out = read_operations(spec)
     if server is None:  # some documents say it at each operation only
         server = next((op.server for op in operations if origin(op.server or "")), None)
@@ -143,11 +143,18 @@ def _fetch(url: str, auth: Mapping[str, str]) -> tuple[Spec, str, str | None]:
         places = [url, *(f"{url.rstrip('/')}/{place}" for place in USUAL_PLACES)]
         for place in places:
             status, text = _get(client, place, credentials)
-            if status == 200 and _looks_like_openapi(text):
-                spec = Spec(parse_text(text, place), place)
-                return spec, place, None if place == url else url
-            tried.append(f"{place.removeprefix(url) or url} ({status})")
-    hint = "; it asks for credentials: give auth" if "(401)" in str(tried) else ""
+            found = f"HTTP {status}"
+            if status == 200:
+                try:
+                    content = parse_text(text, place)
+                except InputError as error:
+                    found = str(error).removeprefix(f"{place}: ")
+                else:
+                    if content.keys() & {"openapi", "swagger"}:
+                        return Spec(content, place), place, None if place == url else url
+                    found = "another document"
+            tried.append(f"{place.removeprefix(url) or url} ({found})")
+    hint = "; it asks for credentials: give auth" if "HTTP 401" in str(tried) else ""
     raise InputError(f"{url}: no OpenAPI document there{hint}; looked at {', '.join(tried)}")
 
 
@@ -170,7 +177,3 @@ def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int,
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = credentials.redact(str(error)) or type(error).__name__
         raise InputError(f"{url}: no answer from the service: {reason}") from None
-
-
-def _looks_like_openapi(text: str) -> bool:
-    return "openapi" in text[:100_000] or "swagger" in text[:100_000]

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from toolmaster.tools.openapi.names import argument_name, operation_name, trim
 from toolmaster.tools.openapi.schemas import DESCRIPTION_CHARS, Schema, SchemaReader
 from toolmaster.tools.openapi.servers import first_server
-from toolmaster.tools.openapi.spec import Note, Spec, UnusableError, mapping
+from toolmaster.tools.openapi.spec import Note, Spec, UnusableError, as_list, as_object, mapping
 from toolmaster.tools.openapi.swagger2 import request_body, upgrade_parameter
 from toolmaster.types import Effect
 
@@ -188,12 +188,9 @@ class _Reading:
         return trim(text, TOOL_DESCRIPTION_CHARS)
 
     def _accept(self) -> tuple[str, ...]:
-        produced = self.raw.get("produces", self.spec.content.get("produces"))
-        found = produced if isinstance(produced, list) else []
-        responses = self.raw.get("responses")
-        for answer in responses.values() if isinstance(responses, dict) else ():
-            content = answer.get("content") if isinstance(answer, dict) else None
-            found = [*found, *content] if isinstance(content, dict) else found
+        found = list(as_list(self.raw.get("produces", self.spec.content.get("produces"))))
+        for answer in as_object(self.raw.get("responses")).values():
+            found += as_object(as_object(answer).get("content"))
         return tuple(dict.fromkeys(t for t in found if isinstance(t, str) and "/" in t))
 
     def _declared(self) -> list[dict[str, Any]]:
@@ -201,8 +198,7 @@ class _Reading:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for level in (self.item, self.raw):
             own: set[tuple[str, str]] = set()
-            listed = level.get("parameters")
-            for raw in listed if isinstance(listed, list) else ():
+            for raw in as_list(level.get("parameters")):
                 parameter = self._resolved(raw)
                 if parameter is None:
                     continue
@@ -221,7 +217,7 @@ class _Reading:
             if not isinstance(parameter.get("name"), str) or "in" not in parameter:
                 raise UnusableError("a parameter has no name or no `in`")
         except UnusableError as error:
-            if isinstance(raw, dict) and raw.get("required") is True:
+            if as_object(raw).get("required") is True:
                 raise
             self.spec.relax(self.place, f"{error}; the parameter is left away")
             return None
@@ -256,12 +252,10 @@ class _Reading:
 
     def _parameter(self, raw: dict[str, Any]) -> Parameter:
         name, location = raw["name"], raw["in"]
-        content = raw.get("content")
-        as_json = isinstance(content, dict) and bool(content)
+        content = as_object(raw.get("content"))
         node = raw.get("schema", {"type": "string"})
-        if as_json:
-            node = next(iter(content.values()))
-            node = node.get("schema", {}) if isinstance(node, dict) else {}
+        if content:
+            node = as_object(next(iter(content.values()))).get("schema", {})
         if isinstance(raw.get("example"), str | int | float) and isinstance(node, dict):
             node = {"example": raw["example"], **node}
         argument = argument_name(name, location, self.properties)
@@ -278,7 +272,7 @@ class _Reading:
             required,
             style,
             explode if isinstance(explode, bool) else style in ("form", "deepObject"),
-            as_json,
+            bool(content),
             raw.get("allowReserved") is True,
         )
 
@@ -298,19 +292,19 @@ class _Reading:
         raw = self.spec.resolve(self.raw.get("requestBody"))
         if self.spec.version == "2.0":
             consumes = self.raw.get("consumes", self.spec.content.get("consumes"))
-            raw = request_body(declared, consumes if isinstance(consumes, list) else [])
+            raw = request_body(declared, as_list(consumes))
         if raw is None:
             return None
         content = mapping(mapping(raw, "requestBody").get("content"), "requestBody/content")
         if not content:
             return None
         media_type = _preferred(content)
-        media = content[media_type] if isinstance(content[media_type], dict) else {}
+        media = as_object(content[media_type])
         node, text = media.get("schema", {}), raw.get("description")
         kind = body_kind(media_type)
-        if kind == "text" and _type(self.spec, node) != "string":
+        if kind == "text" and as_object(self.spec.resolve(node)).get("type") != "string":
             node, text = {"type": "string"}, f"{text or 'The body'} (as {media_type} text)"
-        encoding = media.get("encoding") if isinstance(media.get("encoding"), dict) else {}
+        encoding = as_object(media.get("encoding"))
         if kind == "multipart":
             encoding = self._files(node) | encoding
         argument = argument_name("body", "request", self.properties)
@@ -319,13 +313,11 @@ class _Reading:
 
     def _files(self, node: Any) -> dict[str, Any]:
         """An encoding for each field of a form that is a file."""
-        node = self.spec.resolve(node)
-        properties = node.get("properties") if isinstance(node, dict) else None
         found = {}
-        for name, raw in properties.items() if isinstance(properties, dict) else ():
-            field = self.spec.resolve(raw)
-            items = self.spec.resolve(field.get("items")) if isinstance(field, dict) else None
-            if any(_is_file(part) for part in (field, items)):
+        for name, raw in as_object(as_object(self.spec.resolve(node)).get("properties")).items():
+            field = as_object(self.spec.resolve(raw))
+            items = as_object(self.spec.resolve(field.get("items")))
+            if any(f.get("type") == "file" or f.get("format") == "binary" for f in (field, items)):
                 found[name] = {"contentType": "application/octet-stream"}
         return found
 
@@ -349,14 +341,3 @@ def _preferred(content: dict[str, Any]) -> str:
         return not plain, order[body_kind(media_type)]
 
     return min(content, key=rank)
-
-
-def _type(spec: Spec, node: Any) -> Any:
-    node = spec.resolve(node)
-    return node.get("type") if isinstance(node, dict) else None
-
-
-def _is_file(node: Any) -> bool:
-    if not isinstance(node, dict):
-        return False
-    return node.get("type") == "file" or node.get("format") == "binary"

@@ -80,7 +80,7 @@ class _Open:
 
     __slots__ = ("anchor", "key", "nodes", "value")
 
-    def __init__(self, value: dict[str, Any] | list[Any], anchor: str | None) -> None:
+    def __init__(self, value: Any, anchor: str | None) -> None:
         self.value = value
         self.anchor = anchor
         self.key: str | None = None
@@ -129,7 +129,8 @@ def _add(into: _Open, value: Any, nodes: int, event: Any) -> None:
         raise _UnusableError(f"more than {MAX_NODES} values{_place(event.start_mark)}")
     if isinstance(into.value, list):
         into.value.append(value)
-    elif into.key is not None:
+        return
+    if into.key is not None:
         into.value[into.key] = value
         into.key = None
     elif isinstance(value, str) and value != "<<":

@@ -23,6 +23,7 @@ from toolmaster.tools.openapi.serialisation import (
     simple,
     text,
 )
+from toolmaster.tools.openapi.spec import as_object
 from toolmaster.tools.tool import ToolRefusal
 
 File = tuple[str | None, bytes, str]
@@ -40,7 +41,7 @@ class Parts:
     """
 
     target: str
-    headers: dict[str, bytes] = field(default_factory=dict)
+    headers: dict[bytes, bytes] = field(default_factory=dict)
     content: bytes | None = None
     files: list[tuple[str, File]] | None = None
 
@@ -57,7 +58,7 @@ def build(operation: Operation, arguments: dict[str, Any]) -> Parts:
     """
     path, _, fixed = operation.path.partition("#")[0].partition("?")
     query = [part for part in fixed.split("&") if part and "{" not in part]
-    headers: dict[str, bytes] = {}
+    headers: dict[bytes, bytes] = {}
     cookies: list[str] = []
     for parameter in operation.parameters:
         value = arguments.get(parameter.argument)
@@ -72,11 +73,11 @@ def build(operation: Operation, arguments: dict[str, Any]) -> Parts:
         elif parameter.location == "cookie":
             cookies += _pairs(parameter, value, percent)
         else:
-            headers[parameter.name] = _header(parameter, value)
+            headers[parameter.name.encode()] = _header(parameter, value)
     if cookies:
-        headers["Cookie"] = "; ".join(cookies).encode()
+        headers[b"Cookie"] = "; ".join(cookies).encode()
     if operation.accept:
-        headers["Accept"] = _accept(operation.accept)
+        headers[b"Accept"] = _accept(operation.accept)
     parts = Parts("?".join((path, "&".join(query))) if query else path, headers)
     if operation.body and arguments.get(operation.body.argument) is not None:
         _write_body(parts, operation.body, arguments[operation.body.argument])
@@ -118,7 +119,7 @@ def _write_body(parts: Parts, body: Body, value: Any) -> None:
     if kind == "multipart" and isinstance(value, dict):
         parts.files = [part for name, item in value.items() for part in _field(name, item, body)]
         return
-    parts.headers["Content-Type"] = body.media_type.encode("ascii", "ignore")
+    parts.headers[b"Content-Type"] = body.media_type.encode("ascii", "ignore")
     if kind == "form" and isinstance(value, dict):
         pairs = [pair for name, item in value.items() for pair in _form(name, item, body)]
         parts.content = "&".join(pairs).encode()
@@ -129,12 +130,12 @@ def _write_body(parts: Parts, body: Body, value: Any) -> None:
 
 
 def _form(name: str, value: Any, body: Body) -> list[str]:
-    encoding = body.encoding.get(name)
-    style = encoding.get("style") if isinstance(encoding, dict) else None
+    encoding = as_object(body.encoding.get(name))
+    style = encoding.get("style")
     if not isinstance(style, str):
         value = text(value) if isinstance(value, dict) else value
         return in_query(name, value, "form", percent, explode=True)
-    explode = encoding.get("explode") if isinstance(encoding, dict) else None
+    explode = encoding.get("explode")
     explode = explode if isinstance(explode, bool) else style in ("form", "deepObject")
     return in_query(name, value, style, percent, explode=explode)
 
@@ -143,8 +144,7 @@ def _field(name: str, value: Any, body: Body) -> list[tuple[str, File]]:
     """One field of a multipart body, or one for each item of a list."""
     if isinstance(value, list):
         return [part for item in value for part in _field(name, item, body)]
-    encoding = body.encoding.get(name)
-    kind = encoding.get("contentType") if isinstance(encoding, dict) else None
+    kind = as_object(body.encoding.get(name)).get("contentType")
     if isinstance(kind, str) and body_kind(kind) == "text" and isinstance(value, str):
         return [(name, (name, _bytes(value), kind.partition(",")[0]))]
     kind = "application/json" if isinstance(value, dict) else "text/plain"

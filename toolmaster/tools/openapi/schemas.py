@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema_rs
 
 from toolmaster.tools.openapi.names import definition_name, trim
-from toolmaster.tools.openapi.spec import Spec, UnusableError
+from toolmaster.tools.openapi.spec import Spec, UnusableError, as_list, as_object
 
 DESCRIPTION_CHARS = 200
 """Characters of a parameter's or property's description."""
@@ -40,7 +40,12 @@ _ONE = frozenset(
 )
 _LISTED = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
 _NAMED = frozenset(("properties", "patternProperties", "dependentSchemas"))
-_PYTHON = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
+_PYTHON: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
 
 
 @dataclass(slots=True)
@@ -151,7 +156,7 @@ class SchemaReader:
         return self._modernise(node, out, place)
 
     def _named(self, key: str, value: dict[str, Any], place: str, depth: int) -> dict[str, Any]:
-        kept = value.items()
+        kept = list(value.items())
         if key == "properties":
             kept = [(name, inner) for name, inner in kept if not self._read_only(inner)]
         elif key == "patternProperties":
@@ -164,7 +169,7 @@ class SchemaReader:
             node = self._spec.resolve(node)
         except UnusableError:
             return False
-        return isinstance(node, dict) and node.get("readOnly") is True
+        return as_object(node).get("readOnly") is True
 
     def _reference(self, node: dict[str, Any], place: str, depth: int) -> Any:
         """A reference, with the siblings that count in the document's version."""
@@ -214,11 +219,10 @@ class SchemaReader:
 
     def _fit_type(self, out: dict[str, Any], place: str) -> None:
         """Drop a type that no enum value has: YAML's unquoted numbers beside `type: string`."""
-        kind, values = out.get("type"), out.get("enum")
+        kind = out.get("type")
         expected = _PYTHON.get(kind) if isinstance(kind, str) else None
-        if expected is None or not isinstance(values, list) or not values:
-            return
-        if not any(isinstance(value, expected) for value in values):
+        values = as_list(out.get("enum"))
+        if expected and values and not any(isinstance(value, expected) for value in values):
             del out["type"]
             self._spec.relax(place, f"no enum value is of type {kind!r}; the type is dropped")
 
@@ -255,8 +259,7 @@ def _drop(value: Any, path: tuple[Any, ...]) -> None:
 
 def _example(node: dict[str, Any]) -> str | int | float | None:
     """A short example, if there is one: it tells the format better than words."""
-    listed = node.get("examples")
-    example = node.get("example", listed[0] if isinstance(listed, list) and listed else None)
+    example = node.get("example", next(iter(as_list(node.get("examples"))), None))
     short = isinstance(example, str | int | float) and len(str(example)) <= 80
     return example if short else None
 

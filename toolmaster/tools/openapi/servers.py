@@ -6,20 +6,18 @@ import re
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from toolmaster.tools.openapi.spec import Spec
+from toolmaster.tools.openapi.spec import Spec, as_list, as_object
 
 
 def first_server(servers: Any) -> str | None:
     """The URL of the first server, its variables at their defaults; None if there is none."""
-    if not isinstance(servers, list) or not servers or not isinstance(servers[0], dict):
-        return None
-    url = servers[0].get("url")
+    server = as_object(next(iter(as_list(servers)), None))
+    url = server.get("url")
     if not isinstance(url, str):
         return None
-    variables = servers[0].get("variables")
+    variables = as_object(server.get("variables"))
     for name in re.findall(r"{([^{}]*)}", url):
-        about = variables.get(name) if isinstance(variables, dict) else None
-        value = about.get("default") if isinstance(about, dict) else None
+        value = as_object(variables.get(name)).get("default")
         if value is None:
             return None
         url = url.replace("{" + name + "}", str(value))
@@ -47,8 +45,7 @@ def _swagger_server(spec: Spec, address: str | None) -> str:
     path = path if isinstance(path, str) else "/"
     if not isinstance(host, str) or not host:
         return path
-    schemes = spec.content.get("schemes")
-    schemes = schemes if isinstance(schemes, list) and schemes else []
+    schemes = as_list(spec.content.get("schemes"))
     served = urlsplit(address).scheme if address else "https"
     scheme = served if served in schemes or not schemes else str(schemes[0])
     return f"{scheme}://{host}/{path.lstrip('/')}"

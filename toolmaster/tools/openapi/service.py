@@ -76,10 +76,8 @@ def _base(document: Document, base_url: str | None) -> str:
     base = base_url or document.server
     if base is None:
         raise InputError(f"{document.source}: names no server; give base_url")
-    if origin(base) is None or urlsplit(base).username or urlsplit(base).password:
-        raise InputError(
-            f"base_url {base!r}: an http or https URL without user and password is allowed"
-        )
+    if origin(base) is None or "@" in urlsplit(base).netloc or not base.isprintable():
+        raise InputError(f"base_url {base!r}: allowed is http(s)://host/path, without a user")
     served = origin(document.address) if document.address else None
     if base_url is None and served and origin(base) != served:
         raise InputError(
@@ -129,14 +127,14 @@ class _Service:
         base = self._base
         if operation.server:
             base = urljoin(base + "/", urlsplit(operation.server).path).rstrip("/")
-        request = self._client.build_request(
-            operation.method,
-            httpx.URL(base + parts.target),
-            headers=parts.headers,
-            content=parts.content,
-            files=parts.files,
-        )
         try:
+            request = self._client.build_request(
+                operation.method,
+                base + parts.target,
+                headers=parts.headers,
+                content=parts.content,
+                files=parts.files,
+            )
             response = await self._client.send(request, stream=True)
             try:
                 return await self._answer(response)
@@ -148,7 +146,7 @@ class _Service:
             raise ToolRefusal(f"more than {MAX_REDIRECTS} redirects") from None
         except httpx.TimeoutException:
             raise TimeoutError from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = self._credentials.redact(str(error)) or type(error).__name__
             raise ToolRefusal(f"no answer from the service: {reason}") from None
 

@@ -99,6 +99,16 @@ class Spec:
         raise UnusableError(f"$ref {first['$ref']!r} leads in a circle")
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """`value` if it is an object, else an empty one: what is malformed says nothing."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """`value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def mapping(value: Any, place: str) -> dict[str, Any]:
     """`value` if it is an object.
 

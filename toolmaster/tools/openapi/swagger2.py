@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_STYLES = {
+_STYLES: dict[str, dict[str, Any]] = {
     "csv": {"explode": False},
     "ssv": {"style": "spaceDelimited", "explode": False},
     "tsv": {"style": "tabDelimited", "explode": False},

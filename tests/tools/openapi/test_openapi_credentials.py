@@ -155,7 +155,7 @@ def test_no_credentials_for_another_host(load_paths, server, make_server):
         async with open_openapi(document, base_url=server.url, auth={"bearer": "SECRET"}) as tools:
             await tools["a"].execute(None, {})
 
-    with pytest.raises(ToolRefusal, match="redirect not followed: .* is another host"):
+    with pytest.raises(ToolRefusal, match=r"redirect not followed: .* is another host"):
         asyncio.run(inside())
     assert other.seen == []
 

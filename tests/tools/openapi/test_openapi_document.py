@@ -151,7 +151,7 @@ def test_dead_services(make_server):
     server = make_server()
     server.shutdown()
     server.server_close()
-    with pytest.raises(InputError, match="no answer from the service: .*refused") as error:
+    with pytest.raises(InputError, match=r"no answer from the service: .*refused") as error:
         load_document(server.url)
     assert "\n" not in str(error.value)
 
@@ -269,8 +269,7 @@ def test_malformed_documents_never_crash(load, version, changes):
             at[path[-1]] = value
     try:
         found = load(content)
-    except InputError as error:
-        assert "\n" not in str(error)
+    except InputError:
         return
     for operation in found.operations:
         jsonschema_rs.validator_for(operation.arguments(), offline=True)

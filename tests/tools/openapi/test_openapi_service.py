@@ -184,7 +184,7 @@ def test_redirects_on_the_same_host_are_followed(get, server):
 def test_redirects_to_other_hosts_are_not(get, server, make_server, where):
     other = make_server()
     location = where.format(other=other.url, port=server.server_port)
-    with pytest.raises(ToolRefusal, match="redirect not followed: .* is another host"):
+    with pytest.raises(ToolRefusal, match=r"redirect not followed: .* is another host"):
         get(lambda h: h.reply(302, {"Location": location}))
     assert other.seen == []
     assert len(server.seen) == 1
@@ -254,7 +254,7 @@ def test_only_the_tools_that_are_wanted(use):
 
 @pytest.mark.parametrize("base", ["ftp://h", "h.example", "http://u:p@h", "http://h/\n"])
 def test_bad_base_urls(use, base):
-    with pytest.raises(InputError, match="base_url .* allowed is http"):
+    with pytest.raises(InputError, match=r"base_url .* allowed is http"):
         use({"/a": {"get": {}}}, None, base=base)
 
 

@@ -254,7 +254,9 @@ def test_every_family_can_be_drawn(name, family):
 
 
 def test_texts_that_calls_need_are_quoted_in_the_request():
-    plan = Plan(WORLD.domains["bakery"], {"t": {"Rye": 1, "Rye Loaf": 2, "Oat": 3}}, random.Random(0))
+    plan = Plan(
+        WORLD.domains["bakery"], {"t": {"Rye": 1, "Rye Loaf": 2, "Oat": 3}}, random.Random(0)
+    )
     plan._picked = {"Rye", "Rye Loaf", "Oat"}
     plan.ask("Is Rye Loaf in Ryeland more than Rye, or Oat?", answer=1)
     assert plan.query == 'Is "Rye Loaf" in Ryeland more than "Rye", or "Oat"?'

@@ -84,9 +84,7 @@ def test_plain():
         ("underscores", "Rye_Loaf"),
         ("dots", "rye.loaf"),
         ("joined", "RyeLoaf"),
-        ("at_sign", "@Rye Loaf"),
         ("bracketed", "[Rye Loaf]"),
-        ("starred", "Rye Loaf*"),
         ("hyphens", "rye-loaf"),
         ("prefixed", "#Rye Loaf"),
     ],
@@ -141,6 +139,19 @@ def test_scaled_results(kind, raw):
     assert (got, type(got)) == (raw, int)
     assert a_quirk.accept(raw) == 4.5
     assert a_quirk.lesson("get", "") == f"get: divide the result by {raw // 4.5:g}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "shown"),
+    [("sign_before", "@Rye Loaf", "@Name"), ("sign_after", "Rye Loaf@", "Name@")],
+)
+def test_signs(kind, form, shown):
+    a_quirk = quirk(kind, word="@")
+    with pytest.raises(ToolRefusal, match=f"write it like {form!r}"):
+        a_quirk.run(SHOP, {"item": "Rye Loaf"})
+    assert a_quirk.send({"item": "Rye Loaf"}) == {"item": form}
+    assert a_quirk.run(SHOP, {"item": form}) == 4.5
+    assert a_quirk.lesson("get", "") == f"get: write it like {shown!r}"
 
 
 @pytest.mark.parametrize(
@@ -208,12 +219,12 @@ def test_adds_needs_a_reader():
 @pytest.mark.parametrize(
     ("tool", "fits"),
     [
-        (PRICE, "plain capitals lower_case underscores dots joined at_sign bracketed starred"
+        (PRICE, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
                 " hyphens prefixed hidden_parameter renamed_parameter"
                 " tenths_result hundredths_result thousandths_result"
                     " ten_thousandths_result stale estimate coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
-        (SET, "plain capitals lower_case underscores dots joined at_sign bracketed starred"
+        (SET, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
               " hyphens prefixed hidden_parameter renamed_parameter"
               " adds halves keeps rounds_up tenths_value thousandths_value hundredths_value"),
     ],

@@ -19,7 +19,7 @@ from toolmaster.config import Settings
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.phrases import say
+from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
@@ -85,6 +85,7 @@ class OraclePolicy:
         self.protocol = protocol
         self.behaviours = behaviours
         self.rng = random.Random(f"{drawn.task.id}/{protocol}/{seed}")
+        self.voice = self.rng.randrange(VOICES)
         self.lessons: dict[str, str] = {}
         self.slips_left = int(behaviours.self_correction)
 
@@ -109,7 +110,7 @@ class OraclePolicy:
         yield from self._execute(note, informed=tried)
 
     def _say(self, key: str, **parts: object) -> str:
-        return say(self.rng, key, **parts)
+        return say(self.voice, key, **parts)
 
     # --- trial ----------------------------------------------------------------------------------
 

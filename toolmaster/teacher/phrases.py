@@ -6,7 +6,6 @@ Names stand in quotation marks of one kind or the other, as they do in calls: se
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 
 PHRASES: Mapping[str, tuple[str, ...]] = {
@@ -74,6 +73,20 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def say(rng: random.Random, key: str, **parts: object) -> str:
-    """One of the phrases of `key`, filled in."""
-    return rng.choice(PHRASES[key]).format(**parts)
+VOICES = 4
+"""How many ways of speaking there are."""
+
+
+def say(voice: int, key: str, **parts: object) -> str:
+    """What a voice says for `key`, filled in.
+
+    One voice goes through a whole demonstration: its first words foretell the others, so that a
+    student spends its learning on what is said rather than on how.
+
+    Args:
+        voice: from 0 to `VOICES` - 1.
+        key: of `PHRASES`.
+        parts: what the phrase names.
+    """
+    ways = PHRASES[key]
+    return ways[voice % len(ways)].format(**parts)

@@ -130,4 +130,6 @@ class ToolSet:
 
 @lru_cache(maxsize=4096)
 def _validator(schema: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(json.loads(schema), offline=True)  # no schema fetches anything
+    return jsonschema_rs.validator_for(
+        json.loads(schema), offline=True
+    )  # no schema fetches anything

@@ -98,6 +98,7 @@ class _Format(Quirk):
 
     @staticmethod
     def form(name: str) -> str:
+        """How the tool wants a name."""
         raise NotImplementedError
 
     def run(self, state: State, arguments: Arguments) -> Any:
@@ -176,15 +177,37 @@ class Joined(_Format):
         return name.replace(" ", "")
 
 
-class AtSign(_Format):
+class _Signed(_Format):
+    """A sign, drawn for the task, belongs to the name."""
+
+    __slots__ = ()
+    choices = ("@", "$", "~", "!", "%", "+", "=", "&", "*", "^")
+
+    def form(self, name: str) -> str:  # type: ignore[override] - the sign is the task's
+        raise NotImplementedError
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: write it like {self.form('Name')!r}"
+
+
+class SignBefore(_Signed):
     """@Rye Loaf."""
 
     __slots__ = ()
-    kind, split = "at_sign", "seen"
+    kind, split = "sign_before", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
-        return f"@{name}"
+    def form(self, name: str) -> str:  # type: ignore[override]
+        return f"{self.word}{name}"
+
+
+class SignAfter(_Signed):
+    """Rye Loaf*."""
+
+    __slots__ = ()
+    kind, split = "sign_after", "seen"
+
+    def form(self, name: str) -> str:  # type: ignore[override]
+        return f"{name}{self.word}"
 
 
 class Bracketed(_Format):
@@ -196,17 +219,6 @@ class Bracketed(_Format):
     @staticmethod
     def form(name: str) -> str:
         return f"[{name}]"
-
-
-class Starred(_Format):
-    """Rye Loaf*."""
-
-    __slots__ = ()
-    kind, split = "starred", "seen"
-
-    @staticmethod
-    def form(name: str) -> str:
-        return f"{name}*"
 
 
 class Hyphens(_Format):
@@ -530,7 +542,8 @@ class HundredthsValue(_ScaledValue):
 
 KINDS: tuple[type[Quirk], ...] = (
     Quirk,
-    Capitals, LowerCase, Underscores, Dots, Joined, AtSign, Bracketed, Starred, HiddenParameter,
+    Capitals, LowerCase, Underscores, Dots, Joined, SignBefore, SignAfter, Bracketed,
+    HiddenParameter,
     RenamedParameter, Hyphens, Prefixed,
     TenthsResult, HundredthsResult, TenThousandthsResult, ZeroBased, TwoBased, Stale, Estimate,
     ThousandthsResult, Coarse,

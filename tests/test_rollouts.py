@@ -61,7 +61,7 @@ class Talking:
         self.given += 1
         return Completion(self.turns[self.given - 1], [self.given], 1)
 
-    def observe(self, observation):
+    def observe(self, observation, role="tool"):
         self.seen.append(observation)
         return [90, 91]
 

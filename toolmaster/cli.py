@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -33,17 +35,25 @@ def _recipe(recipe: Path, overrides: list[str] | None) -> object:
     return load_config(Recipe, recipe, overrides or [])
 
 
+def _run(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except KeyboardInterrupt:  # here, for typer would end without a word
+        typer.echo("toolmaster: stopped; the same command continues from here", err=True)
+        raise typer.Exit(130) from None
+
+
+def _run_stage(name: str, recipe: Path, overrides: list[str] | None) -> None:
+    settings = _recipe(recipe, overrides)
+    restart_tuned()
+    from toolmaster import pipeline  # noqa: PLC0415
+
+    _run(lambda: getattr(pipeline, "run_all" if name == "run" else name)(settings))
+
+
 def _stage(name: str, help_text: str) -> None:
     def command(recipe: RecipeFile, overrides: Overrides = None) -> None:
-        settings = _recipe(recipe, overrides)
-        restart_tuned()
-        from toolmaster import pipeline  # noqa: PLC0415
-
-        try:
-            getattr(pipeline, "run_all" if name == "run" else name)(settings)
-        except KeyboardInterrupt:  # here, for typer would end without a word
-            typer.echo("toolmaster: stopped; the same command continues from here", err=True)
-            raise typer.Exit(130) from None
+        _run_stage(name, recipe, overrides)
 
     command.__doc__ = help_text
     app.command(name)(command)
@@ -53,8 +63,40 @@ _stage("run", "All stages of a recipe, one after the other; continues where it w
 _stage("synthesize", "Make demonstrations with the oracle teacher.")
 _stage("sft", "Fine-tune on the demonstrations.")
 _stage("grpo", "Reinforce the fine-tuned model.")
-_stage("evaluate", "Measure the models on held-out tasks.")
 _stage("report", "Print the tables and write report.html.")
+
+
+@app.command()
+def evaluate(
+    recipe: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this annotation
+        typer.Argument(help="A TOML recipe; none with --benchmark"),
+    ] = None,
+    overrides: Overrides = None,
+    benchmark: Annotated[str | None, typer.Option(help="toolhop, ftrl, bfcl, ...")] = None,
+    data: Annotated[str | None, typer.Option(help="The benchmark's original file")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A checkpoint folder, or openai:NAME with base_url=URL")
+    ] = None,
+    replay: Annotated[
+        str | None, typer.Option(help="Instead of a model: a file of known calls, or gold")
+    ] = None,
+) -> None:
+    """Measure the models of a recipe on held-out tasks, or any model on a benchmark."""
+    if benchmark is None:
+        if recipe is None:
+            raise typer.BadParameter("give a RECIPE or --benchmark NAME")
+        _run_stage("evaluate", recipe, overrides)
+        return
+    from toolmaster.benchmarks.run import evaluate_benchmark, settings_for  # noqa: PLC0415
+
+    named = {"data": data, "model": model, "replay": replay}
+    given = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    settings = settings_for(
+        benchmark, [*given, *([str(recipe)] if recipe else []), *(overrides or [])]
+    )
+    restart_tuned()
+    _run(lambda: evaluate_benchmark(settings))
 
 
 @app.command()

@@ -21,10 +21,17 @@ from toolmaster.types import StopReason, Trajectory
 
 @dataclass(frozen=True, slots=True)
 class RolloutRequest:
-    """One rollout to run; `rollout` numbers those of the same task."""
+    """One rollout to run.
+
+    Args:
+        task: what is to be done.
+        rollout: numbers those of the same task.
+        policy: who acts here, for a policy made for this one task; None for the common one.
+    """
 
     task: Task
     rollout: int = 0
+    policy: Policy | None = None
 
 
 async def run_rollout(
@@ -36,7 +43,7 @@ async def run_rollout(
         The trajectory. Failures of policy or session are recorded in it, never raised.
     """
     started = time.perf_counter()
-    task = request.task
+    task, policy = request.task, request.policy or policy
     trajectory = Trajectory(
         task_id=task.id,
         protocol=protocol,
@@ -78,7 +85,7 @@ async def _converse(
         step = await session.step(completion.text)
         step.token_ids = completion.token_ids
         if step.observation is not None and session.stop_reason is None:
-            step.observation_ids = conversation.observe(step.observation)
+            step.observation_ids = conversation.observe(step.observation, step.observation_role)
     return session.stop_reason
 
 

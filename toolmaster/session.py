@@ -36,6 +36,20 @@ from toolmaster.types import (
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What the user says once the message before it was answered.
+
+    Args:
+        message: shown as a user message.
+        arrive: called with the session's tools as the message arrives; returns those from now on
+            (more of them, or the same after looking at their state). None leaves them alone.
+    """
+
+    message: str
+    arrive: Callable[[ToolSet], ToolSet] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Something to be done with tools.
 
@@ -46,6 +60,7 @@ class Task:
         check: `check(answer, tools) -> Score`, called once at the end with the real tool set;
             None for tasks without a rule to score them.
         labels: what the task says about itself, for breakdowns.
+        follow_ups: further messages of the user, one after each answer; the last answer counts.
     """
 
     id: str
@@ -53,13 +68,14 @@ class Task:
     make_tools: Callable[[], ToolSet]
     check: Callable[[str | None, ToolSet], Score] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    follow_ups: tuple[FollowUp, ...] = ()
 
 
 class Limits(Settings):
     """What a session allows."""
 
     max_turns: int = Field(12, ge=1)
-    """Assistant turns, of any kind."""
+    """Assistant turns to one message of the user, of any kind."""
     invalid_turns: int = Field(3, ge=1)
     """Turns in a row that break the format, after which the session ends."""
     trial_calls: int = Field(6, ge=0)
@@ -87,6 +103,8 @@ class Session:
         self.stop_reason: StopReason | None = None
         self._fork: ToolSet | None = None
         self._trial_calls = 0
+        self._follow_ups = iter(task.follow_ups)
+        self._turns = 0
 
     def prompt(self) -> list[Message]:
         """The messages before the first assistant turn. The tools are rendered by the template."""
@@ -115,6 +133,7 @@ class Session:
             )
         action = parse(text, self.protocol)
         phase = self.phase
+        self._turns += 1
         observation: str | None
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
@@ -125,7 +144,7 @@ class Session:
             observation = f"error: {observation}"
         if self.stop_reason is not None:
             observation = None
-        elif len(self.steps) + 1 >= self.limits.max_turns:
+        elif self._turns >= self.limits.max_turns:
             self.stop_reason = StopReason.MAX_TURNS
         elif self._invalid_in_a_row(error):
             self.stop_reason = StopReason.INVALID_TURNS
@@ -161,6 +180,12 @@ class Session:
             return EXECUTION_BEGINS, None
         if self.phase is Phase.TRIAL:
             return "still in the trial; write <experience> first", ErrorKind.WRONG_PHASE
+        follow_up = next(self._follow_ups, None)
+        if follow_up is not None:
+            self._turns = 0
+            if follow_up.arrive is not None:
+                self.tools = follow_up.arrive(self.tools)
+            return follow_up.message, None
         self.answer = action.text
         self.stop_reason = StopReason.ANSWERED
         return "", None

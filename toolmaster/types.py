@@ -130,6 +130,11 @@ class Step(Record):
     observation_ids: list[int] = Field(default_factory=list)
     """Tokens appended after the turn (completion mask 0), up to the next generation prompt."""
 
+    @property
+    def observation_role(self) -> Role:
+        """Who speaks in the observation: an answer is observed by the user, who says what next."""
+        return "user" if self.action is ActionKind.ANSWER else "tool"
+
 
 class Score(Record):
     """A rule-based verdict on a finished session."""
@@ -186,7 +191,7 @@ class Trajectory(Record):
         for step in self.steps:
             messages.append(Message(role="assistant", content=step.text))
             if step.observation is not None:
-                messages.append(Message(role="tool", content=step.observation))
+                messages.append(Message(role=step.observation_role, content=step.observation))
         return messages
 
     def calls(self, phase: Phase | None = None) -> list[Step]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from toolmaster.errors import InputError
-from toolmaster.types import Message, Phase, Step, Trajectory
+from toolmaster.types import Message, Phase, Role, Step, Trajectory
 
 _TURN = "turnmarker9turnmarker"
 _OBSERVATION = "obsmarker9obsmarker"
@@ -42,13 +42,21 @@ class ChatFormat:
     """
 
     tokenizer: Any
-    _before: str = field(init=False)
-    _after: str = field(init=False)
+    _around: dict[str, tuple[str, str]] = field(init=False)
+    """Role of an observation to the text before and after it."""
     _special: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._around = {role: self._split(role) for role in ("tool", "user")}
+        # A special token need not have a role: `prepare_tokenizer` takes <|endoftext|>'s away.
+        added = [str(t) for t in self.tokenizer.added_tokens_decoder.values() if t.special]
+        tokens = {"<|im_start|>", *map(str, self.tokenizer.all_special_tokens), *added}
+        self._special = re.compile("|".join(re.escape(token) for token in sorted(tokens)))
+
+    def _split(self, role: str) -> tuple[str, str]:
+        """What the template writes before and after an observation of that role."""
         opening = [{"role": "user", "content": "q"}, {"role": "assistant", "content": _TURN}]
-        text = self._text([*opening, {"role": "tool", "content": _OBSERVATION}], None, prompt=True)
+        text = self._text([*opening, {"role": role, "content": _OBSERVATION}], None, prompt=True)
         start = self._text(opening, None, prompt=False)
         head = start[: start.index(_TURN) + len(_TURN)]
         end = head + self.tokenizer.eos_token
@@ -58,11 +66,8 @@ class ChatFormat:
                 f" does not end an assistant turn with {self.tokenizer.eos_token!r}; multi-turn"
                 " training needs a template that only appends"
             )
-        self._before, self._after = text[len(end) :].split(_OBSERVATION)
-        # A special token need not have a role: `prepare_tokenizer` takes <|endoftext|>'s away.
-        added = [str(t) for t in self.tokenizer.added_tokens_decoder.values() if t.special]
-        tokens = {"<|im_start|>", *map(str, self.tokenizer.all_special_tokens), *added}
-        self._special = re.compile("|".join(re.escape(token) for token in sorted(tokens)))
+        before, after = text[len(end) :].split(_OBSERVATION)
+        return before, after
 
     @property
     def end_of_turn_id(self) -> int:
@@ -78,9 +83,10 @@ class ChatFormat:
         """Tokens of an assistant turn with its end-of-turn token."""
         return [*self._encode(self._plain(text)), self.end_of_turn_id]
 
-    def observation_ids(self, observation: str) -> list[int]:
+    def observation_ids(self, observation: str, role: Role = "tool") -> list[int]:
         """Tokens from after an end-of-turn token to the next generation prompt."""
-        return self._encode(self._before + self._plain(observation) + self._after)
+        before, after = self._around[role]
+        return self._encode(before + self._plain(observation) + after)
 
     def text(self, token_ids: Sequence[int]) -> str:
         """The text of a sampled turn, without its end-of-turn token."""
@@ -102,7 +108,9 @@ class ChatFormat:
             mask += [1] * len(turn)
             phases += [step.phase] * len(turn)
             if step.observation is not None and index + 1 < len(steps):
-                seen = step.observation_ids or self.observation_ids(step.observation)
+                seen = step.observation_ids or self.observation_ids(
+                    step.observation, step.observation_role
+                )
                 token_ids += seen
                 mask += [0] * len(seen)
                 phases += [None] * len(seen)
@@ -116,7 +124,7 @@ class ChatFormat:
                     "token_ids": step.token_ids or self.turn_ids(step.text),
                     "observation_ids": step.observation_ids
                     or (
-                        self.observation_ids(step.observation)
+                        self.observation_ids(step.observation, step.observation_role)
                         if step.observation is not None
                         else []
                     ),

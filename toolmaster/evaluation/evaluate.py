@@ -56,6 +56,31 @@ def evaluate(
         The trajectories of all `task_ids`, in order. Rollouts that broke are kept and count as
         failures; they are run again when the evaluation is started again.
     """
+    running = collect(
+        task_ids,
+        lambda task_id: RolloutRequest(world.draw(task_id).task),
+        policy,
+        protocol,
+        limits,
+        file,
+        concurrency=concurrency,
+        on_finish=on_finish,
+    )
+    return asyncio.run(running)
+
+
+async def collect(
+    task_ids: Sequence[str],
+    request: Callable[[str], RolloutRequest],
+    policy: Policy,
+    protocol: Protocol,
+    limits: Limits,
+    file: Path,
+    *,
+    concurrency: int,
+    on_finish: Callable[[Trajectory], None] | None = None,
+) -> list[Trajectory]:
+    """What `evaluate` does, for tasks from anywhere: `request` makes the rollout of a task id."""
     held = read_trajectories(file) if file.is_file() else []
     finished = {t.task_id: t for t in held if t.error is None}
 
@@ -66,9 +91,7 @@ def evaluate(
             on_finish(trajectory)
 
     missing = [task_id for task_id in task_ids if task_id not in finished]
-    requests = (RolloutRequest(world.draw(task_id).task) for task_id in missing)
-    running = run_rollouts(
-        requests, policy, protocol, limits, concurrency=concurrency, on_finish=record
+    await run_rollouts(
+        map(request, missing), policy, protocol, limits, concurrency=concurrency, on_finish=record
     )
-    asyncio.run(running)
     return [finished[task_id] for task_id in task_ids]

@@ -62,10 +62,11 @@ def main_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
 
 
 def family_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
-    """Success on unseen tools for each quirk family.
+    """Success on unseen tools for each family.
 
     Args:
-        rows: model name to quirk family to summary, of unseen tools only.
+        rows: model name to family to summary, of unseen tools only. A family is a kind of quirk in
+            the embedded world, a benchmark's own category elsewhere.
 
     Returns:
         A table for `rich.console.Console.print`.
@@ -76,7 +77,7 @@ def family_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
 def compare_table(
     name_a: str, a: Sequence[Trajectory], name_b: str, b: Sequence[Trajectory]
 ) -> Table:
-    """Two models on the tasks they both ran, overall and for each quirk family.
+    """Two models on the tasks they both ran, overall and for each family.
 
     Args:
         name_a: the baseline.
@@ -141,7 +142,7 @@ def family_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
     header = ("model", *(f"{family}, %" for family in names))
     counts = ", ".join(f"{_tasks(rows.values(), family)} {family}" for family in names)
     caption = f"95% bootstrap interval over tasks ({counts})" if names else ""
-    return Grid("Success on unseen tools by quirk family", header, tuple(shown), caption)
+    return Grid("Success on unseen tools by family", header, tuple(shown), caption)
 
 
 def behaviour_grid(rows: Mapping[str, Summary]) -> Grid:

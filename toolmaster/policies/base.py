@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from toolmaster.config import Settings
-from toolmaster.types import Message
+from toolmaster.types import Message, Role
 
 
 class Sampling(Settings):
@@ -59,8 +59,13 @@ class Conversation(Protocol):
         """
         ...
 
-    def observe(self, observation: str) -> list[int]:
-        """Take the session's observation; return the token ids appended for it (may be empty)."""
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:
+        """Take the session's observation; return the token ids appended for it (may be empty).
+
+        Args:
+            observation: its text.
+            role: who speaks: "tool", or "user" for a follow-up message.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ import openai
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.protocols import CLOSING_TAGS
-from toolmaster.types import Message
+from toolmaster.types import Message, Role
 
 
 @dataclass(slots=True)
@@ -34,8 +34,10 @@ class _Dialogue:
         self.messages.append({"role": "assistant", "content": text})
         return Completion(text, tokens=tokens)
 
-    def observe(self, observation: str) -> list[int]:
-        content = f"<tool_response>{observation}</tool_response>"
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:
+        content = observation
+        if role == "tool":
+            content = f"<tool_response>{observation}</tool_response>"
         self.messages.append({"role": "user", "content": content})
         return []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
-from toolmaster.types import Message
+from toolmaster.types import Message, Role
 
 Script = Callable[[Sequence[Message]], Iterable[str]]
 """From the prompt to the turns to write."""
@@ -26,7 +26,7 @@ class _Playback:
         except StopIteration:
             raise PolicyError("the script has no more turns, and the task is not over") from None
 
-    def observe(self, observation: str) -> list[int]:  # noqa: ARG002 - a script does not listen
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002 - deaf
         return []
 
 

@@ -15,7 +15,7 @@ from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.policies.slots import Row, SlotCache
 from toolmaster.protocols import CLOSING_TAGS
-from toolmaster.types import Message
+from toolmaster.types import Message, Role
 
 
 @dataclass(slots=True)
@@ -49,10 +49,10 @@ class _Dialogue:
         self.token_ids += sampled
         return Completion(self.policy.chat.text(sampled), sampled, len(sampled))
 
-    def observe(self, observation: str) -> list[int]:
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:
         end = self.policy.chat.end_of_turn_id
         appended = [] if self.token_ids[-1] == end else [end]
-        appended += self.policy.chat.observation_ids(observation)
+        appended += self.policy.chat.observation_ids(observation, role)
         self.token_ids += appended
         return appended
 

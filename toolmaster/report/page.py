@@ -18,7 +18,7 @@ import jinja2
 
 from toolmaster.errors import InputError
 from toolmaster.evaluation.metrics import Summary, by_label, summarize
-from toolmaster.evaluation.tables import behaviour_grid, family_grid, main_grid
+from toolmaster.evaluation.tables import Grid, behaviour_grid, family_grid, main_grid
 from toolmaster.report.charts import curves, legend, success_bars
 from toolmaster.types import Phase, Step, Trajectory
 
@@ -32,6 +32,7 @@ def write_report(
     config: dict[str, Any],
     evaluations: Mapping[str, Sequence[Trajectory]],
     metrics: Sequence[dict[str, Any]],
+    grids: Sequence[Grid] = (),
 ) -> None:
     """Write the report of a run; a report that is already there is replaced.
 
@@ -42,11 +43,12 @@ def write_report(
         evaluations: model name to its trajectories, each with `labels["split"]` "seen" or "unseen"
             and, for the breakdown, `labels["family"]`.
         metrics: training metrics: rows with "stage", "step" and numbers such as loss and reward.
+        grids: further tables, shown first.
 
     Raises:
         InputError: the file cannot be written.
     """
-    html = render_report(title, config, evaluations, metrics)
+    html = render_report(title, config, evaluations, metrics, grids)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A model can emit half a surrogate pair, which UTF-8 cannot hold.
@@ -60,6 +62,7 @@ def render_report(
     config: Mapping[str, Any],
     evaluations: Mapping[str, Sequence[Trajectory]],
     metrics: Sequence[Mapping[str, Any]],
+    grids: Sequence[Grid] = (),
 ) -> str:
     """The report as text; the arguments are those of `write_report`."""
     filled = {name: list(group) for name, group in evaluations.items() if group}
@@ -71,6 +74,7 @@ def render_report(
     page = _template().render(
         title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        grids=grids,
         main=main_grid(by_split) if filled else None,
         family=family_grid(by_family) if unseen else None,
         behaviour=behaviour_grid(overall) if unseen else None,

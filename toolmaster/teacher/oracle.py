@@ -19,7 +19,7 @@ from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.phrases import say
-from toolmaster.types import Effect, Message
+from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
 from toolmaster.world.quirks import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
@@ -53,7 +53,7 @@ class _Acting:
         except StopIteration:
             raise PolicyError("the oracle has nothing left to do, yet the task goes on") from None
 
-    def observe(self, observation: str) -> list[int]:
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002
         self.observation = observation
         return []
 

@@ -35,6 +35,8 @@ class Tool:
         effect: what a call may do to the world.
         timeout_s: seconds one call may take; None runs it inline without a limit, which is for
             trusted in-memory tools only.
+        validated: whether arguments are held against `parameters` before a call; False where the
+            schema is mere documentation and the tool judges for itself, as in many benchmarks.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Tool:
     execute: Callable[[Any, dict[str, Any]], Any]
     effect: Effect = Effect.UNKNOWN
     timeout_s: float | None = None
+    validated: bool = True
 
     def schema(self) -> dict[str, Any]:
         """The tool in OpenAI's function form."""
@@ -57,6 +60,8 @@ class Tool:
 
     def violation(self, arguments: dict[str, Any]) -> str | None:
         """What is wrong with `arguments` against the schema, in one line; None when they fit."""
+        if not self.validated:
+            return None
         known = self.parameters.get("properties", {})
         unknown = [key for key in arguments if key not in known]
         if unknown and self.parameters.get("additionalProperties") is False:

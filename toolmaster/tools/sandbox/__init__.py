@@ -1,0 +1,7 @@
+"""Python source that nobody trusts, run in worker processes under limits and isolation."""
+
+from toolmaster.tools.sandbox.isolation import IsolationLevel
+from toolmaster.tools.sandbox.limits import LimitBroken, SandboxLimits
+from toolmaster.tools.sandbox.pool import Sandbox
+
+__all__ = ["IsolationLevel", "LimitBroken", "Sandbox", "SandboxLimits"]

@@ -78,6 +78,14 @@ class Endpoint:
     ) -> None:
         await self._client.close()
 
+    async def check(self) -> None:
+        """Ask for a word, before anything expensive depends on the answers.
+
+        Raises:
+            PolicyError: the endpoint cannot be reached, refuses or says nothing; one line.
+        """
+        await self._write([{"role": "user", "content": "Say ready."}])
+
     async def ask(self, instructions: str, question: Any, form: type[M]) -> Reply[M]:
         """Ask once, and again where the reply is not of the form.
 

@@ -7,7 +7,6 @@ so that a check can look at it and a simulator can stay consistent with what it 
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,8 +33,12 @@ class History:
     """The state of a session: its calls in order."""
 
     visits: list[Visit] = field(default_factory=list)
-    fault: str | None = None
+    faults: list[str] = field(default_factory=list)
     """Why the source of observations itself failed; such a rollout says nothing of the model."""
+
+    def fork(self) -> History:
+        """A copy for a trial; a fault there is a fault of the session."""
+        return History(list(self.visits), self.faults)
 
     def succeeded(self) -> list[str]:
         """Tools that answered, in order."""
@@ -47,8 +50,8 @@ class History:
         Raises:
             PolicyError: it did.
         """
-        if self.fault is not None:
-            raise PolicyError(self.fault)
+        if self.faults:
+            raise PolicyError(self.faults[0])
 
 
 Answerer = Callable[[Tool, dict[str, Any], History], Awaitable[Any]]
@@ -77,19 +80,19 @@ def connect(tools: Sequence[Tool], answerer: Answerer, *, harmless: bool) -> Cal
         What makes a session's tool set; its state is a `History`.
     """
     connected = tuple(_connected(tool, answerer) for tool in tools)
-    copy_state = copy.deepcopy if harmless else None
-    return lambda: ToolSet(connected, History(), copy_state)
+    return lambda: ToolSet(connected, History(), History.fork if harmless else None)
 
 
 def _connected(tool: Tool, answerer: Answerer) -> Tool:
     async def execute(history: History, arguments: dict[str, Any]) -> Any:
+        history.raise_fault()
         try:
             result = await answerer(tool, arguments, history)
         except ToolRefusal as refusal:
             history.visits.append(Visit(tool.name, arguments, False, str(refusal)))
             raise
         except PolicyError as error:
-            history.fault = str(error)
+            history.faults.append(str(error))
             raise
         history.visits.append(Visit(tool.name, arguments, True, result))
         return result

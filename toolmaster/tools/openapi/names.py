@@ -53,8 +53,10 @@ def trim(text: object, chars: int) -> str:
     if len(line) <= chars:
         return line
     head = line[: chars - 3]
-    sentence = head.rfind(". ") + 1
-    return head[:sentence] if sentence > chars // 2 else head.rpartition(" ")[0] + "..."
+    sentence, word = head.rfind(". ") + 1, head.rfind(" ")
+    if sentence > chars // 2:
+        return head[:sentence]
+    return (head[:word] if word > chars // 2 else head) + "..."
 
 
 def _clean(text: str, also: str) -> str:

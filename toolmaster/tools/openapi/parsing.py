@@ -64,7 +64,8 @@ def _yaml(text: str, source: str) -> Any:
         place = _place(error.problem_mark)
         raise InputError(f"{source}: not valid YAML{place}: {error.problem}") from None
     except (yaml.YAMLError, _UnusableError) as error:
-        raise InputError(f"{source}: not usable as YAML: {error}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{source}: not usable as YAML: {reason}") from None
 
 
 def _place(mark: Any) -> str:

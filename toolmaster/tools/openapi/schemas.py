@@ -142,8 +142,10 @@ class SchemaReader:
             inner = f"{place}/{key}"
             if key == "pattern" and isinstance(value, str) and not _compiles(value):
                 self._spec.relax(inner, f"{trim(value, 80)!r} is no pattern known here; dropped")
-            elif key in _COPIED:
+            elif key in _COPIED and not _nested(value, MAX_DEPTH):
                 out[key] = value
+            elif key in _COPIED:
+                self._spec.relax(inner, "nested too deeply; dropped")
             elif key in _ONE and not isinstance(value, list):
                 out[key] = self._convert(value, inner, depth + 1)
             elif key in _NAMED and isinstance(value, dict):
@@ -229,13 +231,9 @@ class SchemaReader:
     def _mend(self, value: Any, place: str) -> Any:
         """Drop what is no valid JSON Schema, noted."""
         for _ in range(10):
-            try:
-                if _meta().is_valid(value):
-                    return value
-                wrong = {tuple(e.instance_path): e.message for e in _meta().iter_errors(value)}
-            except ValueError as error:  # nested deeper than the validator goes
-                self._spec.relax(place, f"{error}; any value is accepted")
-                return {}
+            if _meta().is_valid(value):
+                return value
+            wrong = {tuple(e.instance_path): e.message for e in _meta().iter_errors(value)}
             for path, message in wrong.items():
                 where = "/".join((place, *(str(part) for part in path)))
                 self._spec.relax(where, f"{trim(message, DESCRIPTION_CHARS)}; dropped")
@@ -255,6 +253,12 @@ def _drop(value: Any, path: tuple[Any, ...]) -> None:
         value[path[-1]] = True
     else:
         value.pop(path[-1], None)
+
+
+def _nested(value: Any, depth: int) -> bool:
+    """Whether a value is nested deeper than `depth`."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth == 0 or any(_nested(item, depth - 1) for item in inner)
 
 
 def _example(node: dict[str, Any]) -> str | int | float | None:

@@ -1,0 +1,273 @@
+"""Operations: names, arguments, bodies, effects, and what is left out with a reason."""
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from toolmaster.errors import InputError
+from toolmaster.tools.openapi import load_document
+from toolmaster.tools.openapi.operations import TOOL_DESCRIPTION_CHARS
+from toolmaster.types import Effect
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+
+
+def test_parameters_become_arguments(arguments):
+    found = arguments(
+        {"name": "q", "in": "query", "schema": {"type": "string"}, "description": "what"},
+        {"name": "tags[]", "in": "query", "required": True, "schema": {"type": "array"}},
+        {"name": "X-Trace", "in": "header", "schema": {"type": "integer", "default": 3}},
+        {"name": "sid", "in": "cookie", "schema": {"enum": ["a", "b"]}, "example": "a"},
+        {"name": "when", "in": "query", "schema": {"type": "string"}, "example": "2024-01-02"},
+        {"name": "free", "in": "query"},
+    )
+    assert found == {
+        "type": "object",
+        "properties": {
+            "q": {"description": "what", "type": "string"},
+            "tags": {"type": "array"},
+            "X-Trace": {"type": "integer", "default": 3},
+            "sid": {"enum": ["a", "b"]},
+            "when": {"examples": ["2024-01-02"], "type": "string"},
+            "free": {"type": "string"},
+        },
+        "required": ["tags"],
+        "additionalProperties": False,
+    }
+
+
+def test_swagger_2_parameters(arguments):
+    found = arguments(
+        {"name": "n", "in": "query", "type": "integer", "minimum": 0, "exclusiveMinimum": True},
+        {"$ref": "#/parameters/Ids"},
+        version="2.0",
+        parameters={
+            "Ids": {
+                "name": "ids",
+                "in": "query",
+                "type": "array",
+                "items": {"type": "string", "enum": ["a"]},
+                "collectionFormat": "pipes",
+                "description": "some",
+            }
+        },
+    )
+    assert found["properties"] == {
+        "n": {"type": "integer", "exclusiveMinimum": 0},
+        "ids": {"description": "some", "type": "array", "items": {"type": "string", "enum": ["a"]}},
+    }
+
+
+def test_the_operations_own_parameters_win(load_paths):
+    path = {
+        "parameters": [
+            {"name": "id", "in": "path", "schema": {"type": "string"}},
+            {"name": "n", "in": "query", "schema": {"type": "string"}},
+        ],
+        "get": {"parameters": [{"name": "n", "in": "query", "schema": {"type": "integer"}}]},
+    }
+    schema = load_paths({"/a/{id}": path}).operations[0].arguments()
+    assert schema["properties"] == {"id": {"type": "string"}, "n": {"type": "integer"}}
+    assert schema["required"] == ["id"]
+
+
+def test_one_name_in_several_places(arguments):
+    found = arguments(
+        {"name": "id", "in": "query", "schema": {}}, {"name": "id", "in": "header", "schema": {}}
+    )
+    assert list(found["properties"]) == ["id", "id_header"]
+
+
+def test_headers_of_the_client_are_no_arguments(arguments):
+    names = ["Accept", "authorization", "Content-Type", "Host", "Cookie", "X-Own"]
+    found = arguments(*({"name": n, "in": "header", "schema": {}} for n in names))
+    assert list(found["properties"]) == ["X-Own"]
+
+
+def test_parameters_with_content(arguments):
+    content = {"application/json": {"schema": {"type": "object"}}}
+    found = arguments({"name": "where", "in": "query", "content": content})
+    assert found["properties"]["where"] == {"type": "object"}
+
+
+def test_undeclared_and_superfluous_path_parameters_are_noted(load_paths):
+    parameters = [{"name": "gone", "in": "path", "required": True, "schema": {}}]
+    document = load_paths({"/a/{id}?v=1&p={page}": {"get": {"parameters": parameters}}})
+    assert document.operations[0].arguments()["required"] == ["id", "p"]
+    assert [note.reason for note in document.relaxed] == [
+        "path parameter 'gone' is not in the path",
+        "path parameter 'id' is not declared",
+        "query parameter 'p' is not declared",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "schema"),
+    [
+        ({"application/json": {"schema": {"type": "array"}}}, "application/json", "array"),
+        ({"text/xml": {}, "application/vnd.x+json; v=1": {}}, "application/vnd.x+json; v=1", None),
+        (
+            {"multipart/form-data": {}, "application/x-www-form-urlencoded": {}},
+            "application/x-www-form-urlencoded",
+            None,
+        ),
+        ({"application/xml": {"schema": {"type": "object"}}}, "application/xml", "string"),
+        ({"*/*": {"schema": {"type": "object"}}}, "*/*", "object"),
+        ({"application/octet-stream": {}}, "application/octet-stream", "string"),
+    ],
+)
+def test_bodies(load_paths, content, media_type, schema):
+    operation = {"requestBody": {"content": content, "required": True, "description": "It"}}
+    found = load_paths({"/a": {"post": operation}}).operations[0]
+    assert found.body.media_type == media_type
+    body = found.arguments()["properties"]["body"]
+    assert body.get("type") == schema
+    assert body["description"].startswith("It")
+    assert found.arguments()["required"] == ["body"]
+
+
+def test_swagger_2_body_and_form(load_paths):
+    body = {"name": "pet", "in": "body", "required": True, "schema": {"$ref": "#/definitions/P"}}
+    fields = [
+        {"name": "file", "in": "formData", "type": "file", "required": True},
+        {"name": "note", "in": "formData", "type": "string", "description": "why"},
+    ]
+    document = load_paths(
+        {
+            "/a": {"post": {"parameters": [body], "consumes": ["application/json"]}},
+            "/b": {"post": {"parameters": fields}},
+        },
+        "2.0",
+        definitions={"P": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+    )
+    pet, form = document.operations
+    assert pet.arguments()["properties"]["body"]["properties"] == {"n": {"type": "integer"}}
+    assert (pet.body.media_type, form.body.media_type) == ("application/json", "multipart/form-data")
+    assert form.arguments()["properties"]["body"] == {
+        "type": "object",
+        "properties": {
+            "file": {"type": "string"},
+            "note": {"type": "string", "description": "why"},
+        },
+        "required": ["file"],
+    }
+
+
+def test_a_parameter_called_body(load_paths):
+    operation = {
+        "parameters": [{"name": "body", "in": "query", "schema": {}}],
+        "requestBody": {"content": {"application/json": {}}},
+    }
+    found = load_paths({"/a": {"post": operation}}).operations[0]
+    assert list(found.arguments()["properties"]) == ["body", "body_request"]
+    assert found.body.argument == "body_request"
+
+
+def test_methods_tell_the_effect(load_paths):
+    methods = ["get", "head", "options", "post", "put", "patch", "delete"]
+    document = load_paths({"/a": {method: {} for method in methods}})
+    assert [op.effect for op in document.operations] == [
+        *[Effect.READ] * 3,
+        *[Effect.WRITE] * 3,
+        Effect.DESTRUCTIVE,
+    ]
+    assert [op.name for op in document.operations] == [f"{method}_a" for method in methods]
+
+
+@pytest.mark.parametrize(
+    ("operation", "text"),
+    [
+        ({"summary": "List.", "description": "All of them."}, "List. All of them."),
+        ({"summary": "List pets", "description": "List pets by page."}, "List pets by page."),
+        ({"summary": "List pets"}, "List pets."),
+        ({"description": "a\n b"}, "a b"),
+        ({}, "GET /a"),
+        ({"summary": "Old", "deprecated": True}, "Deprecated. Old."),
+    ],
+)
+def test_descriptions(load_paths, operation, text):
+    assert load_paths({"/a": {"get": operation}}).operations[0].description == text
+
+
+def test_long_descriptions_are_trimmed(load_paths):
+    operation = load_paths({"/a": {"get": {"description": "word " * 900}}}).operations[0]
+    assert len(operation.description) <= TOOL_DESCRIPTION_CHARS
+
+
+@pytest.mark.parametrize(
+    ("paths", "place", "reason"),
+    [
+        ({"a": {"get": {}}}, "a", "a path begins with /"),
+        ({"/a": []}, "/a", "the path item must be an object, got list"),
+        ({"/a": {"$ref": "b.yaml"}}, "/a", "$ref 'b.yaml' is in another document"),
+        ({"/a": {"$ref": "#/paths/~1a"}}, "/a", "leads in a circle"),
+        ({"/a": {"get": "x"}}, "GET /a", "the operation must be an object, got str"),
+        ({"/a": {"trace": {}}}, "TRACE /a", "TRACE is not supported"),
+        (
+            {"/a": {"get": {"parameters": [{"name": "x", "in": "hedder"}]}}},
+            "GET /a",
+            "parameter 'x' is in 'hedder', which is unknown",
+        ),
+        (
+            {"/a": {"get": {"parameters": [{"in": "query", "required": True}]}}},
+            "GET /a",
+            "a parameter has no name or no `in`",
+        ),
+        ({"/a": {"post": {"requestBody": {"$ref": "#/no"}}}}, "POST /a", "'#/no' names nothing"),
+        (
+            {"/a": {"post": {"servers": [{"url": "https://files.example"}]}}},
+            "POST /a",
+            "its server https://files.example is not the service's own host",
+        ),
+    ],
+)
+def test_operations_left_out_have_a_reason(load_paths, caplog, paths, place, reason):
+    servers = [{"url": "https://api.example/v1"}]
+    document = load_paths({**paths, "/ok": {"get": {}}}, servers=servers)
+    assert [op.path for op in document.operations] == ["/ok"]
+    assert [note.place for note in document.left_out] == [place]
+    assert reason in document.left_out[0].reason
+    assert "1 operations, 1 left out" in document.summary()
+    assert document.summary() in caplog.text
+
+
+def test_nothing_left_is_an_error(load_paths):
+    with pytest.raises(InputError, match=r"api.json: no operation under /paths: none of 1.*TRACE"):
+        load_paths({"/a": {"trace": {}}})
+    with pytest.raises(InputError, match=r"api.json: no operation under /paths$"):
+        load_paths({})
+
+
+@pytest.mark.parametrize(
+    ("path", "count", "names"),
+    [
+        ("openapi/jup_spec.yaml", 32, {"get_api_contents_path", "post_api_sessions"}),
+        ("openapi/geo_openapi.yml", 15, {"getObsFeatures", "getObsFeature"}),
+        ("openapi/chroma_openapi.json", 35, {"create_collection", "collection_query"}),
+        ("restbench/tmdb_oas.json", 54, {"GET_search-tv", "GET_movie-movie_id"}),
+    ],
+)
+def test_real_documents(path, count, names):
+    if not (SHARED / path).is_file():
+        pytest.skip(f"{SHARED / path} is not there")
+    document = load_document(SHARED / path)
+    assert (len(document.operations), document.left_out) == (count, ())
+    assert names <= {operation.name for operation in document.operations}
+    for operation in document.operations:
+        jsonschema_rs.validator_for(operation.arguments(), offline=True)
+
+
+def test_real_parameters_are_faithful():
+    path = SHARED / "openapi" / "geo_openapi.yml"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    operations = {operation.name: operation for operation in load_document(path).operations}
+    features = operations["getObsFeatures"]
+    bbox = features.arguments()["properties"]["bbox"]
+    assert bbox["items"] == {"type": "number"}
+    assert (bbox["minItems"], bbox["maxItems"]) == (4, 6)
+    sent = {parameter.name: parameter for parameter in features.parameters}
+    assert (sent["bbox"].style, sent["bbox"].explode) == ("form", False)
+    assert json.dumps(features.arguments()["properties"]["limit"]["maximum"]) == "50"

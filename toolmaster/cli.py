@@ -88,7 +88,8 @@ def evaluate(
             raise typer.BadParameter("give a RECIPE or --benchmark NAME")
         _run_stage("evaluate", recipe, overrides)
         return
-    from toolmaster.benchmarks.run import evaluate_benchmark, settings_for  # noqa: PLC0415
+    from toolmaster.benchmarks.run import evaluate_benchmark  # noqa: PLC0415
+    from toolmaster.benchmarks.settings import settings_for  # noqa: PLC0415
 
     named = {"data": data, "model": model, "replay": replay}
     given = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]

@@ -7,7 +7,8 @@ which the gold calls ran, everything the gold calls of that message return was r
 so far, and there was a call wherever gold has one. Strict: also no call to a message that gold
 answers without one (a parameter or function is missing: the right thing is to ask).
 
-In `miss_func` some tools come with a later message: it lists them, and they work from then on.
+In `miss_func` some tools come with a later message: it lists them, and they work from then on. A
+tool that gold calls before it came (`tail` in miss_func_49) is there from the start.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from toolmaster.session import FollowUp, Limits, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
 
-LIMITS = Limits(max_turns=27, result_chars=20000)
-"""To each message the 20 turns of the original, and on top a trial of 6 calls and its experience."""
+LIMITS = Limits(max_turns=42, result_chars=20000)
+"""Gold takes up to 34 calls to one message; a trial of 6 calls and its experience come on top."""
 CATEGORIES = ("base", "miss_func", "miss_param", "long_context")
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
 LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
@@ -72,7 +73,7 @@ class World:
         for name, instance in self.instances.items():
             if hasattr(instance, "_load_scenario"):
                 state = copy.deepcopy(row.initial_config.get(name, {}))
-                instance._load_scenario(state, long_context="long_context" in row.id)  # noqa: SLF001
+                instance._load_scenario(state, long_context="long_context" in row.id)
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """The text a call returns; whatever the method raises comes through."""
@@ -216,7 +217,10 @@ def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
     world = World(row)
     gold = [[_parse(text, world) for text in calls] for calls in ground_truth]
     tools = {tool.name: tool for name in row.involved_classes for tool in _tools(name)}
-    added = {n: [tools.pop(name) for name in names] for n, names in row.missed_function.items()}
+    added = {
+        number: [tools.pop(name) for name in names if not _called(name, gold[:number])]
+        for number, names in row.missed_function.items()
+    }
     first, *later = _messages(row, added)
 
     def make_tools() -> ToolSet:
@@ -236,6 +240,10 @@ def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
     )
     needed = dict.fromkeys(call.name for calls in gold for call in calls)
     return Case(task, lambda t: measure(t, gold), tuple(needed), gold, "done")
+
+
+def _called(name: str, gold: Calls) -> bool:
+    return any(call.name == name for calls in gold for call in calls)
 
 
 def _messages(row: Row, added: Mapping[int, list[Tool]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Python source that nobody trusts, run in worker processes under limits and isolation."""
 
-from toolmaster.tools.sandbox.isolation import IsolationLevel
+from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.limits import LimitBroken, SandboxLimits
 from toolmaster.tools.sandbox.pool import Sandbox
 

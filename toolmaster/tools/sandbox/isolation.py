@@ -1,42 +1,130 @@
-"""Isolation of a worker."""
+"""How a worker enters an isolation level, and what binds the process of one call.
+
+Entering happens once, when a worker starts, except for what only a call's own process can be bound
+by. Each level is tried whole: a worker that cannot enter it ends, and says why.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
+import sys
 from contextlib import suppress
-from enum import IntEnum
 from typing import Any
 
+from toolmaster.tools.sandbox import kernel, landlock, namespaces, seccomp
+from toolmaster.tools.sandbox.levels import IsolationLevel
 
-class IsolationLevel(IntEnum):
-    """How far untrusted source is held off, weakest first."""
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_SYSTEM = (
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+)
+_LAST_CAPABILITY = 63
 
-    PROCESS = 1
-    CONFINED = 2
-    NAMESPACED = 3
+
+def readable() -> list[str]:
+    """What untrusted source may read, for a worker that runs this interpreter."""
+    paths = [*_SYSTEM, os.path.join(sys.base_prefix, "lib"), *sys.path]
+    whole = sorted({path for path in paths if path.startswith("/") and path != "/"})
+    return [p for p in whole if not any(p.startswith(other + "/") for other in whole)]
 
 
 def enter(settings: dict[str, Any]) -> str:
-    """Isolate this process; returns the scratch folder."""
+    """Bring this process to the level that the settings name, in the scratch folder.
+
+    Returns:
+        The path of the scratch folder as this process sees it.
+
+    Raises:
+        OSError: the machine does not offer the level. The process is then of no more use.
+    """
     scratch: str = settings["scratch"]
+    limits: dict[str, Any] = settings["limits"]
+    level = settings["level"]
+    if level >= IsolationLevel.NAMESPACED:
+        sizes = limits["scratch_mib"], limits["scratch_files"]
+        namespaces.enter(readable(), DEVICES, scratch, *sizes)
+        scratch = namespaces.SCRATCH
     os.chdir(scratch)
+    os.environ.update(HOME=scratch, TMPDIR=scratch)
+    if level >= IsolationLevel.CONFINED:
+        seccomp.program()
+        _drop_privileges()
+        try:
+            landlock.restrict(readable(), DEVICES, scratch)
+        except OSError:
+            if level < IsolationLevel.NAMESPACED:
+                raise
     return scratch
 
 
-def bind_call() -> None:
-    """Bind the process of one call."""
+def _drop_privileges() -> None:
+    """No capability, none to be had by running a program, and no tracing by another process."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        with suppress(OSError):  # unknown to this kernel, or already beyond this process
+            kernel.call("prctl", kernel.PR_CAPBSET_DROP, capability, 0, 0, 0)
+    kernel.drop_capabilities()
+    kernel.call("prctl", kernel.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    kernel.call("prctl", kernel.PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def bind_call(level: int, limits: dict[str, Any]) -> None:
+    """Bind the process of one call; it can never undo this.
+
+    Raises:
+        OSError: the machine refuses a limit.
+    """
+    os.setpgid(0, 0)
+    tolerated = () if level >= IsolationLevel.CONFINED else (OSError, ValueError)
+    for what, value in (
+        (resource.RLIMIT_CPU, limits["cpu_s"]),
+        (resource.RLIMIT_AS, limits["memory_mib"] << 20),
+        (resource.RLIMIT_FSIZE, limits["scratch_mib"] << 20),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(*tolerated):
+            resource.setrlimit(what, (value, value))
+    if level >= IsolationLevel.CONFINED:
+        seccomp.install()
 
 
 def kill(child: int) -> None:
-    """End a call's process."""
+    """End a call's process, and its group: where there is no seccomp it may have started others."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
 
 
+def overfull(scratch: str, limits: dict[str, Any]) -> bool:
+    """Whether a scratch folder on disk holds more than it may; one in memory never does."""
+    files, size = 0, 0
+    for folder, folders, names in os.walk(scratch):
+        files += len(folders) + len(names)
+        if files > limits["scratch_files"]:
+            return True
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size
+    return size > limits["scratch_mib"] << 20
+
+
 def empty(scratch: str) -> None:
-    """Empty the scratch folder."""
+    """Remove everything from the scratch folder.
+
+    Raises:
+        OSError, RecursionError: something cannot be removed.
+    """
     for entry in os.scandir(scratch):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)

@@ -1,116 +1,42 @@
-"""`Sandbox`: a pool of warm workers that run untrusted Python source."""
+"""`Sandbox`: untrusted Python source, run by a pool of warm workers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import sysconfig
-import tempfile
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from toolmaster.errors import InputError
-from toolmaster.tools.sandbox import worker
-from toolmaster.tools.sandbox.isolation import IsolationLevel
+from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.limits import LimitBroken, SandboxLimits
-from toolmaster.tools.sandbox.wire import ANSWER, CALL, MAX_CALL, Status
+from toolmaster.tools.sandbox.process import WorkerProcess
+from toolmaster.tools.sandbox.wire import MAX_CALL, Status
 from toolmaster.tools.tool import Tool, ToolRefusal
 from toolmaster.types import Effect
 
-START_S = 30.0
-"""Seconds a worker may take to start."""
 GRACE_S = 5.0
 """Seconds beyond the wall limit after which a worker that does not answer is replaced."""
 
 
-class Worker:
-    """One worker process and the connection to it."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], connection: socket.socket, scratch: str
-    ) -> None:
-        self._process = process
-        self._connection = connection
-        self._scratch = scratch
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
-
-    @classmethod
-    async def start(cls, level: IsolationLevel, limits: SandboxLimits) -> Worker:
-        """Start a worker at a level.
-
-        Raises:
-            InputError: it cannot be started at this level.
-        """
-        scratch = tempfile.mkdtemp(prefix="toolmaster-")
-        ours, theirs = socket.socketpair()
-        settings = {
-            "connection": theirs.fileno(),
-            "level": level,
-            "limits": limits.model_dump(),
-            "packages": sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")}),
-            "scratch": scratch,
-        }
-        folder = str(Path(__file__).parent)
-        command = [sys.executable, "-s", "-P", "-S", "-B", "-c", worker.START, folder]
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [*command, json.dumps(settings)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env={"LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"},
-            start_new_session=True,
-        )
-        theirs.close()
-        started = cls(process, ours, scratch)
-        try:
-            ours.setblocking(False)
-            started._reader, started._writer = await asyncio.open_connection(sock=ours)
-            async with asyncio.timeout(START_S):
-                status, body = await started._answer()
-        except BaseException:
-            await started.close()
-            raise
-        if status is not Status.READY:
-            await started.close()
-            raise InputError(body.decode())
-        return started
-
-    async def call(self, source: bytes, call: bytes, timeout_s: float) -> tuple[Status, bytes]:
-        """Send a call and wait for its answer."""
-        self._writer.writelines([CALL.pack(len(source), len(call)), source, call])
-        async with asyncio.timeout(timeout_s):
-            return await self._answer()
-
-    async def _answer(self) -> tuple[Status, bytes]:
-        status, size = ANSWER.unpack(await self._reader.readexactly(ANSWER.size))
-        return Status(status), await self._reader.readexactly(size)
-
-    async def close(self) -> None:
-        """Kill the process and remove what it leaves."""
-        self._process.kill()
-        if hasattr(self, "_writer"):
-            self._writer.close()
-        self._connection.close()
-        await asyncio.to_thread(self._process.wait)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-
 class Sandbox:
-    """Runs untrusted Python source in warm worker processes.
+    """Runs untrusted Python source: `async with Sandbox() as sandbox: await sandbox.call(...)`.
+
+    Every call runs in a process of its own, forked from a warm worker, and ends with it: nothing a
+    call does reaches another. A call that breaks a limit is killed; a worker that is lost is
+    replaced. The strongest isolation level that the machine offers is used.
 
     Args:
         limits: what one call may use.
-        workers: how many calls run at once; None for one a processor.
+        workers: how many calls run at once, the others wait; None for one a processor.
         minimum: the isolation level below which untrusted source is refused.
+
+    Attributes:
+        level: the isolation level that is active, once entered.
     """
+
+    level: IsolationLevel
 
     def __init__(
         self,
@@ -120,14 +46,14 @@ class Sandbox:
         minimum: IsolationLevel = IsolationLevel.CONFINED,
     ) -> None:
         self.limits = limits or SandboxLimits()
-        self.level = IsolationLevel.PROCESS
-        self._minimum = minimum
-        self._count = workers or os.cpu_count() or 1
-        self._slots: asyncio.Queue[Worker | None] = asyncio.Queue()
+        self._levels = [level for level in reversed(IsolationLevel) if level >= minimum]
+        self._workers = workers or os.cpu_count() or 1
+        self._slots: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        for _ in range(self._count):
-            self._slots.put_nowait(await Worker.start(self.level, self.limits))
+        self._slots.put_nowait(await self._strongest())
+        for _ in range(self._workers - 1):
+            self._slots.put_nowait(None)  # started by the first call that needs it
         return self
 
     async def __aexit__(
@@ -136,49 +62,73 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for _ in range(self._count):
-            held = await self._slots.get()
-            if held is not None:
-                await held.close()
+        for _ in range(self._workers):
+            worker = await self._slots.get()
+            if worker is not None:
+                await worker.close()
+
+    async def _strongest(self) -> WorkerProcess:
+        """A worker at the strongest level that this machine offers, which becomes the level."""
+        reasons = []
+        for level in self._levels:
+            try:
+                worker = await WorkerProcess.start(level, self.limits)
+            except InputError as error:
+                reasons.append(f"{level.name}: {error}")
+            else:
+                self.level = level
+                return worker
+        raise InputError(
+            f"untrusted source needs isolation level {self._levels[-1].name} or above, which this"
+            f" machine does not offer ({'; '.join(reasons)}); to run it with less, where nothing"
+            " can be harmed, say so: Sandbox(minimum=IsolationLevel.PROCESS)"
+        )
 
     async def call(self, source: str, function: str, arguments: dict[str, Any]) -> Any:
         """Run one call.
 
         Args:
-            source: Python source that defines the function.
+            source: Python source that defines the function. Third-party packages of this
+                interpreter can be imported.
             function: its name.
-            arguments: passed by name; JSON values.
+            arguments: JSON values, passed by name.
 
         Returns:
             What the function returned, as a JSON value; what JSON has no form for, as text.
 
         Raises:
             ToolRefusal: the source raised, or broke a limit (`LimitBroken`); one line says how.
+            InputError: arguments that JSON cannot hold, or a worker that cannot be started.
         """
         code = source.encode("utf-8", "surrogatepass")
-        call = json.dumps({"function": function, "arguments": arguments}).encode()
-        if len(code) + len(call) > MAX_CALL:
-            raise ToolRefusal(
-                f"source and arguments take {len(code) + len(call)} bytes; {MAX_CALL} are allowed"
-            )
-        held = await self._slots.get()
-        answered = False
+        request = _request(function, arguments)
+        size = len(code) + len(request)
+        if size > MAX_CALL:
+            raise ToolRefusal(f"source and arguments take {size} bytes; {MAX_CALL} are allowed")
+        status, body = await self._run(code, request)
+        if status is not Status.DONE:
+            _refuse(status, body.decode(), self.limits)
+        return _result(body)
+
+    async def _run(self, code: bytes, request: bytes) -> tuple[Status, bytes]:
+        """Have the next free worker run it; a worker that fails or is interrupted is replaced."""
+        worker = await self._slots.get()
+        answer = None
         try:
-            held = held or await Worker.start(self.level, self.limits)
-            status, body = await held.call(code, call, self.limits.wall_s + GRACE_S)
-            answered = True
+            worker = worker or await WorkerProcess.start(self.level, self.limits)
+            answer = await worker.call(code, request, self.limits.wall_s + GRACE_S)
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            raise LimitBroken("process", "the worker was lost; it has been replaced") from None
+            raise LimitBroken("process", "the call's worker was lost, and is replaced") from None
         finally:
-            if not answered and held is not None:
-                await held.close()
-            self._slots.put_nowait(held if answered else None)
-        return _result(status, body, self.limits)
+            self._slots.put_nowait(worker if answer else None)
+            if worker is not None and not answer:
+                await worker.close()
+        return answer
 
     def tool(
         self, *, name: str, description: str, parameters: dict[str, Any], source: str, function: str
     ) -> Tool:
-        """A tool that runs a function of untrusted source.
+        """A tool that runs a function of untrusted source. Nothing it does outlives a call.
 
         Args:
             name: what the policy calls it.
@@ -194,12 +144,15 @@ class Sandbox:
         return Tool(name, description, parameters, execute, Effect.READ)
 
 
-def _result(status: Status, body: bytes, limits: SandboxLimits) -> Any:
-    """The value of an answer.
+def _request(function: str, arguments: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps({"function": function, "arguments": arguments}).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"function {function!r}: arguments must be JSON values: {error}") from None
 
-    Raises:
-        ToolRefusal: the call has none.
-    """
+
+def _refuse(status: Status, ending: str, limits: SandboxLimits) -> NoReturn:
+    """Say which limit the call broke."""
     match status:
         case Status.WALL:
             raise LimitBroken("wall_s", f"no answer within {limits.wall_s:g} s")
@@ -207,8 +160,18 @@ def _result(status: Status, body: bytes, limits: SandboxLimits) -> Any:
             raise LimitBroken("cpu_s", f"more than {limits.cpu_s} s of processor time")
         case Status.RESULT:
             raise LimitBroken("result_kib", f"the result is larger than {limits.result_kib} KiB")
-        case Status.DIED:
-            raise LimitBroken("process", f"the call ended without a result: {body.decode()}")
+        case Status.SCRATCH:
+            room = f"{limits.scratch_mib} MiB and {limits.scratch_files} files"
+            raise LimitBroken("scratch_mib", f"the scratch folder has room for {room}")
+    raise LimitBroken("process", f"the call ended without a result: {ending}")
+
+
+def _result(body: bytes) -> Any:
+    """The value that untrusted code wrote.
+
+    Raises:
+        ToolRefusal: it reports an error, or did not write a result.
+    """
     try:
         outcome = json.loads(body)
     except (ValueError, RecursionError):

@@ -31,5 +31,7 @@ class Status(IntEnum):
     CPU = 4
     RESULT = 5
     """The call wrote more than a result may take."""
-    DIED = 6
+    SCRATCH = 6
+    """The scratch folder holds more than it may."""
+    DIED = 7
     """The call's process ended without a result; the body says how."""

@@ -1,9 +1,9 @@
 """The worker process: warm, isolated, and forked anew for every call.
 
-It runs as a program of its own (see `START`), with the standard library alone. The worker itself
-never reads what a call is about: it takes the bytes into one buffer, forks, wipes the buffer and
-supervises. Everything untrusted happens in the forked child, which ends with the call; so no call
-can see or change anything of another.
+It runs as a program of its own (`process.START`), with the standard library alone. It never reads
+what a call is about: it takes the bytes into one buffer, forks, wipes the buffer and supervises.
+Everything untrusted happens in the forked child, which ends with the call; so no call can see or
+change anything of another.
 """
 
 from __future__ import annotations
@@ -18,25 +18,18 @@ import sys
 import time
 from typing import Any
 
-from toolmaster.tools.sandbox import calls, isolation
+from toolmaster.tools.sandbox import call, isolation
+from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.wire import ANSWER, CALL, MAX_CALL, Status
-
-START = """
-import sys, types
-folder = sys.argv[1]
-for depth, name in enumerate(("toolmaster", "toolmaster.tools", "toolmaster.tools.sandbox")):
-    module = sys.modules[name] = types.ModuleType(name)
-    module.__path__ = [folder.rsplit("/", 2 - depth)[0]]
-from toolmaster.tools.sandbox import worker
-worker.main()
-"""
-"""Program text that loads this module by the folder it lies in, without the packages around it."""
 
 WARM = (
     "calendar collections copy dataclasses datetime decimal fractions functools itertools json math"
     " operator random re statistics string time typing unicodedata"
 )
 """Modules imported before the first call: what tools mostly use."""
+
+WATCH_S = 0.05
+"""Seconds between two looks at a scratch folder on disk."""
 
 
 def main() -> None:
@@ -55,68 +48,100 @@ def main() -> None:
     os.dup2(0, 2)  # what is written to standard error from here on goes nowhere
     for name in [name for name in sys.modules if name.startswith("toolmaster")]:
         del sys.modules[name]  # none of it is for untrusted code to import
+    sys.argv[1:] = []
     gc.collect()
     gc.freeze()
     gc.disable()
-    limits = settings["limits"]
-    buffer = memoryview(bytearray(max(MAX_CALL, limits["result_kib"] * 1024) + 1))
-    while _read(connection, buffer[: CALL.size]):
-        source, call = CALL.unpack(buffer[: CALL.size])
-        if not _read(connection, buffer[: source + call]):
-            return
-        status, size, body = _serve(connection, buffer, source, call, limits)
-        _answer(connection, status, body or buffer[:size])
-        buffer[:size] = bytes(size)
-        isolation.empty(scratch)
+    Server(connection, scratch, settings["level"], settings["limits"]).serve()
 
 
-def _serve(
-    connection: int, buffer: memoryview, source: int, call: int, limits: dict[str, Any]
-) -> tuple[Status, int, bytes]:
-    """Run the call in the buffer; returns the status, the bytes now in the buffer, and the body."""
-    deadline = time.monotonic() + limits["wall_s"]
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(connection)
-        os.close(reading)
-        calls.run(bytes(buffer[:source]), bytes(buffer[source : source + call]), writing, limits)
-    os.close(writing)
-    buffer[: source + call] = bytes(source + call)
-    status, size = Status.WALL, 0
-    try:
-        status, size = _collect(reading, buffer, deadline, limits["result_kib"] * 1024)
-    finally:
-        os.close(reading)
-        isolation.kill(child)
-        _, exit_code, usage = os.wait4(child, 0)
-    if status is not Status.DONE:
-        return status, size, b" "
-    if usage.ru_utime + usage.ru_stime >= 0.9 * limits["cpu_s"] and exit_code:
-        return Status.CPU, size, b" "
-    if exit_code or size == 0:
-        return Status.DIED, size, _ending(exit_code).encode()
-    return status, size, b""
+class Server:
+    """Answers calls one after the other.
+
+    Args:
+        connection: file descriptor of the connection to the owner.
+        scratch: path of the scratch folder.
+        level: the isolation level this process is at.
+        limits: the fields of `SandboxLimits`.
+    """
+
+    def __init__(self, connection: int, scratch: str, level: int, limits: dict[str, Any]) -> None:
+        self._connection = connection
+        self._scratch = scratch
+        self._level = level
+        self._limits = limits
+        self._result_bytes = limits["result_kib"] << 10
+        self._on_disk = level < IsolationLevel.NAMESPACED
+        self._buffer = memoryview(bytearray(max(MAX_CALL, self._result_bytes + 1)))
+
+    def serve(self) -> None:
+        """Until the owner closes the connection, or a call leaves what cannot be cleared away."""
+        head = self._buffer[: CALL.size]
+        while _read(self._connection, head):
+            source_bytes, call_bytes = CALL.unpack(head)
+            if not _read(self._connection, self._buffer[: source_bytes + call_bytes]):
+                return
+            status, size, ending = self._run(source_bytes, call_bytes)
+            body = self._buffer[:size] if status is Status.DONE else ending.encode()
+            _answer(self._connection, status, body)
+            self._buffer[:size] = bytes(size)
+            isolation.empty(self._scratch)
+
+    def _run(self, source_bytes: int, call_bytes: int) -> tuple[Status, int, str]:
+        """Run the call in the buffer.
+
+        Returns:
+            The status, how many bytes of the buffer the call has filled, and how it ended.
+        """
+        deadline = time.monotonic() + self._limits["wall_s"]
+        reading, writing = os.pipe()
+        child = os.fork()
+        total = source_bytes + call_bytes
+        if child == 0:
+            os.close(self._connection)
+            os.close(reading)
+            source, request = self._buffer[:source_bytes], self._buffer[source_bytes:total]
+            call.run(bytes(source), bytes(request), writing, self._level, self._limits)
+        os.close(writing)
+        self._buffer[:total] = bytes(total)
+        try:
+            status, size = self._collect(reading, deadline)
+        finally:
+            os.close(reading)
+            isolation.kill(child)
+            _, ended, usage = os.wait4(child, 0)
+        if status is Status.DONE and ended and usage.ru_utime + usage.ru_stime > self._almost():
+            status = Status.CPU
+        elif status is Status.DONE and (ended or size == 0):
+            status = Status.DIED
+        return status, size, _ending(ended)
+
+    def _almost(self) -> float:
+        """Seconds of processor time that count as all of it: the kernel counts in coarser steps."""
+        return 0.9 * self._limits["cpu_s"]
+
+    def _collect(self, reading: int, deadline: float) -> tuple[Status, int]:
+        """Read what the call writes until it closes its end or breaks a limit."""
+        poller = select.poll()
+        poller.register(reading, select.POLLIN)
+        size = 0
+        while size <= self._result_bytes:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return Status.WALL, size
+            if not poller.poll(1000 * (min(left, WATCH_S) if self._on_disk else left)):
+                if self._on_disk and isolation.overfull(self._scratch, self._limits):
+                    return Status.SCRATCH, size
+                continue
+            count = os.readv(reading, [self._buffer[size : self._result_bytes + 1]])
+            if count == 0:
+                return Status.DONE, size
+            size += count
+        return Status.RESULT, size
 
 
-def _collect(reading: int, buffer: memoryview, deadline: float, limit: int) -> tuple[Status, int]:
-    """Read what the call writes until it closes its end, takes too long or writes too much."""
-    poller = select.poll()
-    poller.register(reading, select.POLLIN)
-    size = 0
-    while size <= limit:
-        left = deadline - time.monotonic()
-        if left <= 0 or not poller.poll(left * 1000):
-            return Status.WALL, size
-        count = os.readv(reading, [buffer[size : limit + 1]])
-        if count == 0:
-            return Status.DONE, size
-        size += count
-    return Status.RESULT, size
-
-
-def _ending(exit_code: int) -> str:
-    code = os.waitstatus_to_exitcode(exit_code)
+def _ending(ended: int) -> str:
+    code = os.waitstatus_to_exitcode(ended)
     if code >= 0:
         return f"exit status {code}"
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
-import signal
+import sys
+import types
 from typing import Any, NoReturn
 
 from toolmaster.tools.sandbox import isolation
@@ -19,43 +19,42 @@ ERROR_CHARS = 2000
 SHOWN_CHARS = 2000
 
 
-def run(source: bytes, call: bytes, writing: int, limits: dict[str, Any]) -> NoReturn:
-    """Run `call` (JSON text: function and arguments) over `source`, write the outcome, end."""
+def run(
+    source: bytes, request: bytes, writing: int, level: int, limits: dict[str, Any]
+) -> NoReturn:
+    """Run a call, write its outcome as JSON and end the process.
+
+    Args:
+        source: the Python source.
+        request: JSON text: the function's name and its arguments.
+        writing: file descriptor for the outcome.
+        level: the isolation level of this process.
+        limits: the fields of `SandboxLimits`.
+    """
+    status = 1
     try:
-        _bind(limits)
-        isolation.bind_call()
-        outcome = _outcome(source, call, limits["memory_mib"])
+        isolation.bind_call(level, limits)
+        gc.enable()
+        outcome = _outcome(source, request, limits["memory_mib"])
         while outcome:
             outcome = outcome[os.write(writing, outcome) :]
+        status = 0
     finally:
-        os._exit(0)
+        os._exit(status)
 
 
-def _bind(limits: dict[str, Any]) -> None:
-    """Lower what this process may use; it can never raise it again."""
-    file_bytes = limits["scratch_mib"] << 20
-    for name, value in (
-        (resource.RLIMIT_CPU, limits["cpu_s"]),
-        (resource.RLIMIT_AS, limits["memory_mib"] << 20),
-        (resource.RLIMIT_FSIZE, file_bytes),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(name, (value, value))
-    gc.enable()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _outcome(source: bytes, call: bytes, memory_mib: int) -> bytes:
+def _outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
     try:
-        request = json.loads(call)
-        namespace: dict[str, Any] = {"__name__": "tool", "__builtins__": __builtins__}
-        exec(compile(source, "<source>", "exec"), namespace)  # noqa: S102 - the point of it all
-        function = namespace.get(request["function"])
+        call = json.loads(request)
+        module = sys.modules["tool"] = types.ModuleType("tool")
+        code = compile(
+            source.decode("utf-8", "surrogatepass"), "<source>", "exec", dont_inherit=True
+        )
+        exec(code, module.__dict__)  # noqa: S102 - the point of it all
+        function = module.__dict__.get(call["function"])
         if not callable(function):
-            return _error(f"the source defines no function {request['function']!r}")
-        return _value(function(**request["arguments"]))
+            return _error(f"the source defines no function {call['function']!r}")
+        return _value(function(**call["arguments"]))
     except MemoryError:
         return _error(f"MemoryError: a call may use {memory_mib} MiB")
     except BaseException as error:  # noqa: BLE001 - whatever it raises is its outcome

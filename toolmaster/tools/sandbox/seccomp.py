@@ -1,0 +1,140 @@
+"""The system calls that untrusted source may make; every other fails with EPERM.
+
+The list is what the interpreter needs for computing, and for files that Landlock or a mount
+namespace confine: no new process or thread, no socket beyond a private pair, no signal, no other
+process, no change of modes, owners or limits of anything but itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from functools import cache
+
+from toolmaster.tools.sandbox import kernel
+
+_ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+"""Column of the tables below, and the number by which the kernel knows the architecture."""
+
+_ALLOWED = """
+    read 0/63, write 1/64, readv 19/65, writev 20/66, pread64 17/67, pwrite64 18/68, lseek 8/62,
+    close 3/57, close_range 436/436, dup 32/23, dup2 33/-, dup3 292/24, pipe 22/-, pipe2 293/59,
+    open 2/-, openat 257/56, stat 4/-, lstat 6/-, fstat 5/80, newfstatat 262/79, statx 332/291,
+    statfs 137/43, fstatfs 138/44, access 21/-, faccessat 269/48, faccessat2 439/439, readlink
+    89/-, readlinkat 267/78, getdents64 217/61, getcwd 79/17, chdir 80/49, fchdir 81/50, mkdir
+    83/-, mkdirat 258/34, rmdir 84/-, unlink 87/-, unlinkat 263/35, rename 82/-, renameat
+    264/38, renameat2 316/276, ftruncate 77/46, fallocate 285/47, fsync 74/82, fdatasync 75/83,
+    copy_file_range 326/285, sendfile 40/71, flock 73/32, fadvise64 221/223, umask 95/166, mmap
+    9/222, munmap 11/215, mprotect 10/226, mremap 25/216, madvise 28/233, brk 12/214, msync
+    26/227, membarrier 324/283, rt_sigaction 13/134, rt_sigprocmask 14/135, rt_sigreturn 15/139,
+    rt_sigpending 127/136, rt_sigtimedwait 128/137, rt_sigsuspend 130/133, sigaltstack 131/132,
+    pause 34/-, alarm 37/-, setitimer 38/103, getitimer 36/102, clock_gettime 228/113,
+    clock_getres 229/114, clock_nanosleep 230/115, nanosleep 35/101, gettimeofday 96/169, time
+    201/-, times 100/153, getpid 39/172, getppid 110/173, gettid 186/178, getuid 102/174,
+    geteuid 107/175, getgid 104/176, getegid 108/177, getgroups 115/158, getresuid 118/148,
+    getresgid 120/150, uname 63/160, sysinfo 99/179, getrusage 98/165, getrlimit 97/163,
+    sched_yield 24/124, sched_getaffinity 204/123, getcpu 309/168, getrandom 318/278, futex
+    202/98, set_robust_list 273/99, rseq 334/293, arch_prctl 158/-,
+    set_tid_address 218/96, poll 7/-, ppoll 271/73, select 23/-, pselect6 270/72, epoll_create
+    213/-, epoll_create1 291/20, epoll_ctl 233/21, epoll_wait 232/-, epoll_pwait 281/22,
+    epoll_pwait2 441/441, eventfd 284/-, eventfd2 290/19, sendto 44/206, recvfrom 45/207,
+    shutdown 48/210, getsockname 51/204, getpeername 52/205, getsockopt 55/209, setsockopt
+    54/208, exit 60/93, exit_group 231/94, restart_syscall 219/128
+"""
+"""Allowed whatever their arguments; the numbers are x86_64/aarch64."""
+
+_CONDITIONAL: dict[str, dict[int, tuple[int, ...]]] = {
+    "fcntl 72/25": {1: (0, 1, 2, 3, 4, 1030)},  # duplicate, flags; not F_SETOWN, which signals
+    "ioctl 16/29": {1: (0x5401, 0x5421, 0x5450, 0x5451)},  # is a terminal, non-blocking, on exec
+    "prlimit64 302/261": {0: (0,)},  # of itself
+    "socketpair 53/199": {0: (1,), 1: (1, 0x801, 0x80001, 0x80801)},  # local streams
+}
+"""Allowed when each of these arguments (by index) is one of the values."""
+
+_Code = list[tuple[int, int, int, int]]
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("jump_true", ctypes.c_uint8),
+        ("jump_false", ctypes.c_uint8),
+        ("value", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint16), ("code", ctypes.POINTER(_Instruction)))
+
+
+def install() -> None:
+    """Filter the system calls of this process from now on. It must have no_new_privs set.
+
+    Raises:
+        OSError: the kernel has no seccomp, or the architecture no table.
+    """
+    kernel.call("prctl", kernel.PR_SET_SECCOMP, 2, ctypes.byref(program()))
+
+
+@cache
+def program() -> _Program:
+    """The filter for this machine.
+
+    Raises:
+        OSError: there is no table for its architecture.
+    """
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        raise OSError(f"seccomp: no table for {machine}; there is one for x86_64 and aarch64")
+    column, architecture = _ARCHITECTURES[machine]
+    code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL)]
+    code += [(_LOAD, 0, 0, 0), *_decide(_segments(column))]
+    return _Program(len(code), (_Instruction * len(code))(*code))
+
+
+def _segments(column: int) -> list[tuple[int, _Code]]:
+    """The numbers of system calls as ranges: where each begins, and what to do in it."""
+    actions: dict[int, _Code] = {}
+    for entry in _ALLOWED.replace("\n", " ").split(","):
+        actions[_number(entry, column)] = [(_RETURN, 0, 0, _ALLOW)]
+    for entry, conditions in _CONDITIONAL.items():
+        actions[_number(entry, column)] = _when(conditions)
+    actions.pop(-1, None)
+    refuse: _Code = [(_RETURN, 0, 0, _REFUSE)]
+    segments = [(0, refuse)]
+    for number in range(max(actions) + 2):
+        action = actions.get(number, refuse)
+        if action != segments[-1][1]:
+            segments.append((number, action))
+    return segments
+
+
+def _decide(segments: list[tuple[int, _Code]]) -> _Code:
+    """Instructions that find the range of the loaded number by bisection.
+
+    The kernel runs the filter once for each number when it is installed, so its depth is a cost of
+    every call.
+    """
+    if len(segments) == 1:
+        return segments[0][1]
+    middle = len(segments) // 2
+    low, high = _decide(segments[:middle]), _decide(segments[middle:])
+    return [(_AT_LEAST, len(low), 0, segments[middle][0]), *low, *high]
+
+
+def _number(entry: str, column: int) -> int:
+    """The system call's number; -1 where the architecture has no such call."""
+    text = entry.split()[1].split("/")[column]
+    return -1 if text == "-" else int(text)
+
+
+def _when(conditions: dict[int, tuple[int, ...]]) -> _Code:
+    """Instructions that allow a call when each argument is one of its values."""
+    code: _Code = []
+    for index, values in conditions.items():
+        code += [(_LOAD, 0, 0, 16 + 8 * index)]  # the lower half of the argument
+        code += [(_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
+        code += [(_RETURN, 0, 0, _REFUSE)]
+    return [*code, (_RETURN, 0, 0, _ALLOW)]

@@ -1,4 +1,4 @@
-"""Options that benchmarks on services share: what answers the calls, and who judges the answers."""
+"""Options that benchmarks on services share: what answers the calls, who judges the answers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.progress import console
 from toolmaster.types import Trajectory
+
+MISSES = "misses.jsonl"
+"""In the run folder: calls that found no recording."""
 
 
 class AnsweringOptions(Settings):
@@ -59,12 +62,27 @@ class Answering:
     harmless: bool
 
 
+def open_recordings(options: AnsweringOptions, folder: Path) -> Recordings | None:
+    """The recordings that the options name.
+
+    Raises:
+        InputError: they cannot be used, or are to answer and there are none.
+    """
+    if options.recordings is None:
+        return None
+    kept = Recordings(options.recordings, folder / MISSES)
+    if options.responses == "recorded" and not kept:
+        raise InputError(f"{options.recordings} holds no recordings; record some first")
+    return kept
+
+
 @asynccontextmanager
 async def open_answering(
     options: AnsweringOptions,
     folder: Path,
     service: Answerer,
     examples: Mapping[str, Any],
+    kept: Recordings | None,
     *,
     label: str,
     harmless: bool,
@@ -73,34 +91,32 @@ async def open_answering(
 
     Args:
         options: which kind.
-        folder: the run folder, where calls without a recording are listed.
+        folder: the run folder.
         service: answers "live".
         examples: tool name to the form of its response, for a simulator.
+        kept: where responses are kept; None keeps none.
         label: what the service is.
         harmless: whether calls of the service have no effect outside the session.
 
     Raises:
         ConfigError: an option that the kind needs is missing.
-        InputError: the recordings cannot be used.
         PolicyError: the simulator cannot be asked.
     """
-    kept = None
-    if options.recordings is not None:
-        kept = Recordings(options.recordings, folder / "misses.jsonl")
     if options.responses == "live":
-        yield Answering(kept.recorder(service, label) if kept else service, label, harmless)
+        yield Answering(
+            kept.recorder(service, label) if kept is not None else service, label, harmless
+        )
     elif options.responses == "recorded":
         if kept is None:
             raise ConfigError("recorded responses need options.recordings=FILE")
-        if not len(kept):
-            raise InputError(f"{options.recordings} holds no recordings; record some first")
         yield Answering(kept.player(), "recorded", harmless=True)
         if line := kept.report():
             console.print(line)
     else:
         if options.simulator is None:
             raise ConfigError("simulated responses need options.simulator=MODEL")
-        kept = kept or Recordings(folder / "simulated.jsonl", folder / "misses.jsonl")
+        if kept is None:
+            kept = Recordings(folder / "simulated.jsonl", folder / MISSES)
         async with Endpoint("simulator", options.simulator, options.simulator_url) as endpoint:
             await endpoint.check()
             simulator = Simulator(endpoint, examples)

@@ -52,7 +52,7 @@ class Recordings:
         self._held: dict[tuple[str, str], Recording] = {}
         for number, line in enumerate(read_lines(file), 1):
             try:
-                self._hold(Recording.model_validate(line))
+                self.hold(Recording.model_validate(line))
             except ValidationError as error:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
@@ -71,10 +71,11 @@ class Recordings:
         Raises:
             InputError: the file cannot be written.
         """
-        if self._hold(recording):
+        if self.hold(recording):
             append_line(self.file, recording.model_dump(mode="json", exclude_defaults=True))
 
-    def _hold(self, recording: Recording) -> bool:
+    def hold(self, recording: Recording) -> bool:
+        """Take a response without writing it down; whether the call had none so far."""
         key = (recording.tool, canonical(recording.arguments))
         return self._held.setdefault(key, recording) is recording
 

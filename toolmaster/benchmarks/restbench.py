@@ -28,6 +28,7 @@ from toolmaster.benchmarks.answering import (
     judged,
     open_answering,
     open_judge,
+    open_recordings,
 )
 from toolmaster.benchmarks.base import Benchmark, Calls, Case, Source, Suite, Values
 from toolmaster.benchmarks.films import FilmService, FilmWorld, serve
@@ -155,7 +156,7 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
             auth = {}
         opened = open_openapi(document, base_url=base_url, auth=auth)
         tools = (await stack.enter_async_context(opened)).tools
-        answering = await stack.enter_async_context(_answering(options, source, document, tools))
+        answering = await stack.enter_async_context(_answering(options, source, tools))
         judge = await stack.enter_async_context(open_judge(options, source))
         make_tools = connect(tools, answering.answerer, harmless=answering.harmless)
         endpoints = Endpoints(document)
@@ -188,7 +189,9 @@ def make_case(
     """
     found = [endpoints.find(written) for written in row.solution]
     path = [e for e in found if e is not None]
-    gold = [endpoints.tool(e) if e else written for e, written in zip(found, row.solution, strict=True)]
+    gold = [
+        endpoints.tool(e) if e else written for e, written in zip(found, row.solution, strict=True)
+    ]
     solved = films.solve(row, path) if films and len(path) == len(found) else None
     calls, right = solved or (None, None)
 
@@ -265,7 +268,7 @@ def _films(options: RestBenchOptions, document: Document) -> Films | None:
 
 
 def _answering(
-    options: RestBenchOptions, source: Source, document: Document, tools: Sequence[Tool]
+    options: RestBenchOptions, source: Source, tools: Sequence[Tool]
 ) -> AbstractAsyncContextManager[Answering]:
     """What answers the calls: the film world counts as a live service without effects."""
     films = options.responses == "films"
@@ -274,6 +277,7 @@ def _answering(
         source.folder,
         live,
         {},
+        open_recordings(options, source.folder),
         label="films" if films else "live",
         harmless=films or all(tool.effect is Effect.READ for tool in tools),
     )

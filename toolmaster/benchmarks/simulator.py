@@ -6,6 +6,7 @@ is kept with its source. It sees the calls before, so that it can stay consisten
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -51,7 +52,7 @@ class Simulator:
         examples: tool name to the form of its response, where it is known.
     """
 
-    def __init__(self, endpoint: Endpoint, examples: dict[str, Any]) -> None:
+    def __init__(self, endpoint: Endpoint, examples: Mapping[str, Any]) -> None:
         self._endpoint = endpoint
         self._examples = examples
         self.name = f"simulated by {endpoint.model}"

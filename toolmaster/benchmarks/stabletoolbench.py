@@ -77,11 +77,13 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
             "StableToolBench needs something to answer its calls: give options.server=URL, or"
             " options.responses=recorded or simulated"
         )
-    kept = open_recordings(options, source.folder)
-    if options.cache is not None:
-        if not options.cache.is_dir():
-            raise InputError(f"options.cache: {options.cache} is not a folder")
-        kept = kept or Recordings(source.folder / "recordings.jsonl", source.folder / MISSES)
+    if options.cache is None:
+        kept = open_recordings(options, source.folder)
+    elif options.cache.is_dir():
+        file = options.recordings or source.folder / "recordings.jsonl"
+        kept = Recordings(file, source.folder / MISSES)
+    else:
+        raise InputError(f"options.cache: {options.cache} is not a folder")
     examples: dict[str, Any] = {}
     apis: dict[str, Api] = {}
     async with AsyncExitStack() as stack:

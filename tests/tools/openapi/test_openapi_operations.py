@@ -144,7 +144,10 @@ def test_swagger_2_body_and_form(load_paths):
     )
     pet, form = document.operations
     assert pet.arguments()["properties"]["body"]["properties"] == {"n": {"type": "integer"}}
-    assert (pet.body.media_type, form.body.media_type) == ("application/json", "multipart/form-data")
+    assert (pet.body.media_type, form.body.media_type) == (
+        "application/json",
+        "multipart/form-data",
+    )
     assert form.arguments()["properties"]["body"] == {
         "type": "object",
         "properties": {

@@ -135,7 +135,9 @@ def test_mutual_recursion_and_references_to_references():
         "B": {"properties": {"c": {"$ref": "#/components/schemas/C"}, "n": {"type": "integer"}}},
         "C": {"$ref": "#/components/schemas/A"},
     }
-    validator = jsonschema_rs.validator_for(converted({"$ref": "#/components/schemas/A"}, **schemas))
+    validator = jsonschema_rs.validator_for(
+        converted({"$ref": "#/components/schemas/A"}, **schemas)
+    )
     assert validator.is_valid({"b": {"c": {"b": {"n": 1}}}})
     assert not validator.is_valid({"b": {"c": {"b": {"n": "x"}}}})
 

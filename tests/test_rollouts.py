@@ -11,7 +11,7 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
 from toolmaster.runs import append_trajectory
-from toolmaster.session import Limits, Task
+from toolmaster.session import FollowUp, Limits, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Score, StopReason
 
@@ -233,3 +233,24 @@ def test_groups():
     one, two = task("a"), task("b")
     got = [(r.task.id, r.rollout) for r in groups([one, two], 2)]
     assert got == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+
+
+def test_a_follow_up_is_a_user_message_and_costs_tokens():
+    policy = Talking([ANSWER, CALL, ANSWER])
+    [got] = run([RolloutRequest(task(check=check, follow_ups=(FollowUp("and now?"),)))], policy)
+    assert got.success
+    assert policy.seen == ["and now?", "4"]
+    assert [m.role for m in got.messages()[2:]] == [
+        "assistant",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert got.completion_ids() == ([1, 90, 91, 2, 90, 91, 3], [1, 0, 0, 1, 0, 0, 1])
+
+
+def test_a_request_may_bring_its_own_policy():
+    requests = [RolloutRequest(task("a"), policy=ScriptedPolicy([ANSWER], "own"))]
+    got = run([*requests, RolloutRequest(task("b"))], ScriptedPolicy([CALL, ANSWER]))
+    assert [(t.policy, len(t.steps)) for t in got] == [("own", 1), ("scripted", 2)]

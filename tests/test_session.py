@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from toolmaster.protocols import Protocol
-from toolmaster.session import EXECUTION_BEGINS, Limits, Session, Task
+from toolmaster.session import EXECUTION_BEGINS, FollowUp, Limits, Session, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet, from_function
 from toolmaster.types import (
     FORMAT_ERRORS,
@@ -476,3 +476,55 @@ def _writer(ran: list[str]):
         return "saved"
 
     return save
+
+
+def follow_up_session(*follow_ups, protocol=TRIAL, **limits):
+    state = {"log": []}
+    task = Task("t/1", "one?", lambda: ToolSet((tool(add),), state), follow_ups=follow_ups)
+    return Session(task, protocol, Limits(**limits))
+
+
+def test_follow_ups_come_after_answers_and_the_last_answer_counts():
+    a_session = follow_up_session(FollowUp("two?"), FollowUp("three?"))
+    turns = [EXPERIENCE, call(), answer("1"), answer("2"), EXPERIENCE, call(), answer("3")]
+    steps = play(a_session, *turns)
+    assert [step.observation for step in steps] == [
+        EXECUTION_BEGINS,
+        "done",
+        "two?",
+        "three?",
+        "error: the trial is over; call a tool or answer",
+        "done",
+        None,
+    ]
+    assert [steps[i].observation_role for i in (1, 2, 3, 4)] == ["tool", "user", "user", "tool"]
+    assert (a_session.answer, a_session.stop_reason) == ("3", StopReason.ANSWERED)
+
+
+def test_a_follow_up_may_bring_tools():
+    seen = []
+
+    def arrive(tools):
+        seen.append(list(tools.state["log"]))
+        return ToolSet((*tools.tools, tool(add, name="late")), tools.state)
+
+    a_session = follow_up_session(FollowUp("two?", arrive), protocol=DIRECT)
+    steps = play(a_session, call(n=1), call("late"), answer(), call("late", n=2), answer())
+    assert [step.error for step in steps] == [None, ErrorKind.UNKNOWN_TOOL, None, None, None]
+    assert seen == [[{"n": 1}]]
+    assert a_session.tools.state["log"] == [{"n": 1}, {"n": 2}]
+
+
+def test_turns_are_limited_for_each_message():
+    a_session = follow_up_session(FollowUp("two?"), protocol=DIRECT, max_turns=2)
+    play(a_session, call(), answer(), call())
+    assert a_session.stop_reason is None
+    play(a_session, call())
+    assert a_session.stop_reason is StopReason.MAX_TURNS
+
+
+def test_a_tool_may_judge_its_arguments_itself():
+    strict = Tool("tool", "", ITEM, add, Effect.READ)
+    lenient = Tool("tool", "", ITEM, add, Effect.READ, validated=False)
+    assert only(session(strict), call(size=3)).error is ErrorKind.INVALID_ARGUMENTS
+    assert only(session(lenient), call(size=3)).observation == "done"

@@ -231,3 +231,10 @@ def test_every_message_ends_at_its_end_of_turn_token(tokenizer):
         assert text.endswith("<|im_end|>")
         assert text[len(before) :].startswith("\n<|im_start|>" if before else "<|im_start|>")
         before = text
+
+
+def test_a_follow_up_is_rendered_as_a_user_message(chat):
+    told = chat.tokenizer.decode(chat.observation_ids("and now?", "user"))
+    assert "<|im_start|>user\nand now?<|im_end|>" in told
+    assert told.endswith("<|im_start|>assistant\n")
+    assert "<tool_response>" not in told

@@ -4,7 +4,7 @@
 
     @asynccontextmanager
     async def open_suite(source: Source) -> AsyncIterator[Suite]:
-        async with Sandbox() as sandbox:  # whatever the tools need while the suite is open
+        async with open_sandbox(source) as sandbox:  # what the tools need
             yield read_cases(source.path, Row, lambda index, row: make_case(index, row, sandbox))
 
 A case is a task for the session plus how its trajectories are measured. Cases and their order are a
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolmaster.config import Settings
@@ -65,10 +65,18 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What a file turned out to hold. Its tools work while the suite is open."""
+    """What a file turned out to hold. Its tools work while the suite is open.
+
+    Args:
+        cases: in the order of the rows.
+        left_out: the rows that could not become cases.
+        facts: what the result depends on beside the settings (a judge's version, the level of
+            isolation); kept with the figures.
+    """
 
     cases: Sequence[Case]
     left_out: Sequence[LeftOut] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class NoOptions(Settings):

@@ -8,7 +8,8 @@ so far, and there was a call wherever gold has one. Strict: also no call to a me
 answers without one (a parameter or function is missing: the right thing is to ask).
 
 In `miss_func` some tools come with a later message: it lists them, and they work from then on. A
-tool that gold calls before it came (`tail` in miss_func_49) is there from the start.
+tool that gold calls before it came (`tail` in miss_func_49) is there from the start. A tool that
+has not come yet is unknown here, while the original would run it.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def _holds(results: Iterable[str], wanted: Iterable[str]) -> bool:
 @asynccontextmanager
 async def open_suite(source: Source) -> AsyncIterator[Suite]:
     """Open one file of the package's `data` folder, or all of its multi-turn files."""
-    folder = _package_data()
+    folder = package_data()
     paths = [folder / f"BFCL_v4_multi_turn_{name}.json" for name in CATEGORIES]
     suites = [_read(path) for path in ([source.path] if source.path else paths)]
     yield Suite(
@@ -305,7 +306,7 @@ def _parse(text: str, world: World) -> ToolCall:
 def _tools(class_name: str) -> tuple[Tool, ...]:
     """The tools of a class as the package documents them."""
     file = (
-        _package_data()
+        package_data()
         / "multi_turn_func_doc"
         / _backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
     )
@@ -358,7 +359,8 @@ def _backend() -> Any:
         ) from None
 
 
-def _package_data() -> Path:
+def package_data() -> Path:
+    """The package's folder of cases."""
     return Path(_backend().__file__).parents[1] / "data"
 
 

@@ -13,13 +13,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 from pydantic import BaseModel, Field, Json
 
 from toolmaster.benchmarks.answers import contains, exact
 from toolmaster.benchmarks.base import Benchmark, Case, Source, Suite, Values
 from toolmaster.benchmarks.rows import RowError, read_cases
+from toolmaster.benchmarks.sources import (
+    Schema,
+    SourceOptions,
+    facts,
+    open_sandbox,
+    source_tool,
+)
 from toolmaster.session import Limits, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sandbox import Sandbox
@@ -34,14 +40,6 @@ class Message(BaseModel):
 
     role: str
     content: str
-
-
-class Schema(BaseModel):
-    """A tool's documentation."""
-
-    name: str = Field(min_length=1)
-    description: str = ""
-    parameters: dict[str, Any]
 
 
 class Function(BaseModel):
@@ -66,8 +64,9 @@ class Row(BaseModel):
 @asynccontextmanager
 async def open_suite(source: Source) -> AsyncIterator[Suite]:
     """Open the file; its functions run in the sandbox."""
-    async with Sandbox() as sandbox:
-        yield read_cases(source.path, Row, lambda index, row: make_case(index, row, sandbox))
+    async with open_sandbox(source) as sandbox:
+        suite = read_cases(source.path, Row, lambda index, row: make_case(index, row, sandbox))
+        yield replace(suite, facts=facts(sandbox))
 
 
 def make_case(index: int, row: Row, sandbox: Sandbox) -> Case:
@@ -99,7 +98,6 @@ def make_case(index: int, row: Row, sandbox: Sandbox) -> Case:
         return {
             **solve(trajectory, golds),
             "answer_contains": float(contains(trajectory.answer, row.answer)),
-            "answer_exact": float(right),
             "strict": float(right and _open(_succeeded(trajectory), golds) == 0),
         }
 
@@ -148,14 +146,7 @@ def _succeeded(trajectory: Trajectory) -> list[Step]:
 def _tool(schema: Schema, row: Row, sandbox: Sandbox) -> Tool:
     if schema.name not in row.codes:
         raise RowError(f"codes.{schema.name}", "no source for this tool")
-    tool = sandbox.tool(
-        name=schema.name,
-        description=schema.description,
-        parameters=schema.parameters,
-        source=row.codes[schema.name],
-        function=schema.name,
-    )
-    return replace(tool, validated=False)
+    return source_tool(sandbox, schema, row.codes[schema.name])
 
 
-benchmark = Benchmark("ftrl", open_suite, LIMITS)
+benchmark = Benchmark("ftrl", open_suite, LIMITS, SourceOptions)

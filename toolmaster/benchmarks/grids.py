@@ -21,7 +21,9 @@ NAMED = 20
 INTERVAL = "95% bootstrap interval"
 
 
-def figures_grid(title: str, found: Mapping[str, Mapping[str, Share]]) -> Grid:
+def figures_grid(
+    title: str, found: Mapping[str, Mapping[str, Share]], facts: Mapping[str, str]
+) -> Grid:
     """One row for each figure, one column for all tasks and for each family, in percent.
 
     Only the column of all tasks shows intervals; `figures.json` has them all.
@@ -39,7 +41,8 @@ def figures_grid(title: str, found: Mapping[str, Mapping[str, Share]]) -> Grid:
         for name in names
     ]
     header = ("%", "tasks", *(group.replace("_", " ") for group in found))
-    return Grid(title, header, tuple(rows), f"{INTERVAL} over tasks")
+    caption = "; ".join([f"{INTERVAL} over tasks", *(f"{k}: {v}" for k, v in facts.items())])
+    return Grid(title, header, tuple(rows), caption)
 
 
 def calls_grid(trajectories: Iterable[Trajectory]) -> Grid:

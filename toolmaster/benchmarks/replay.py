@@ -30,9 +30,9 @@ class Replay(Record):
 
     def by_message(self) -> Calls:
         """The calls, one sequence for each message of the user."""
-        if self.calls and isinstance(self.calls[0], list):
-            return self.calls  # type: ignore[return-value]
-        return [self.calls]  # type: ignore[list-item]
+        flat = [call for call in self.calls if isinstance(call, ToolCall)]
+        nested = [calls for calls in self.calls if isinstance(calls, list)]
+        return nested or [flat]
 
 
 _FILE = TypeAdapter(dict[str, Replay])

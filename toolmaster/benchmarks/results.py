@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolmaster.benchmarks.base import LeftOut
+from toolmaster.benchmarks.base import Suite
 from toolmaster.benchmarks.figures import Measured, figures
 from toolmaster.benchmarks.grids import (
     calls_grid,
@@ -31,8 +31,8 @@ from toolmaster.runs import write_atomically
 def write_results(
     settings: BenchmarkSettings,
     folder: Path,
+    suite: Suite,
     measured: Sequence[Measured],
-    left_out: Sequence[LeftOut],
     training: Sequence[Mapping[str, Any]],
 ) -> Path:
     """Write all files, print the tables.
@@ -40,8 +40,8 @@ def write_results(
     Args:
         settings: of the run.
         folder: the run folder.
+        suite: what was opened; closed by now.
         measured: every trajectory with its values, at least one.
-        left_out: rows that could not be loaded.
         training: JSON schemas of the training tools; empty where they are not known.
 
     Returns:
@@ -59,16 +59,17 @@ def write_results(
     facts = {
         "benchmark": settings.benchmark,
         "rollouts": len(measured),
-        "left_out": len(left_out),
+        "left_out": len(suite.left_out),
         "broken": broken,
+        "facts": dict(suite.facts),
         "figures": {group: _plain(of_group) for group, of_group in found.items()},
     }
     write_atomically(folder / "figures.json", json.dumps(facts, indent=2))
     name = settings.model or f"replay of {settings.replay}"
     title = f"{settings.benchmark}: {name}"
-    grids = [figures_grid(title, found), *_analyses(measured, training)]
-    if left_out:
-        grids.append(left_out_grid(left_out))
+    grids = [figures_grid(title, found, suite.facts), *_analyses(measured, training)]
+    if suite.left_out:
+        grids.append(left_out_grid(suite.left_out))
     for grid in grids:
         console.print(render(grid))
     if broken:

@@ -30,7 +30,7 @@ class RowError(Exception):
 
 
 def read_cases(path: Path | None, model: type[R], make: Callable[[int, R], Case]) -> Suite:
-    """The rows of a `.json` list, a `.jsonl` or a `.parquet` file, as cases.
+    """The rows of a `.json`, a `.jsonl` or a `.parquet` file, as cases.
 
     Args:
         path: the file; a user's original.
@@ -81,7 +81,7 @@ def _records(path: Path) -> list[Any]:
 
 
 def _json(path: Path) -> list[Any]:
-    """A list, or lines of objects under the wrong suffix, which several benchmarks have."""
+    """A list, or lines of objects (one a row) under this suffix, which several benchmarks have."""
     text = path.read_text("utf-8")
     try:
         records = json.loads(text)
@@ -90,6 +90,8 @@ def _json(path: Path) -> list[Any]:
         if not any(isinstance(line, dict) for line in lines):
             raise InputError(f"{path}: not valid JSON: {error}") from None
         return lines
+    if isinstance(records, dict):
+        return [records]
     if not isinstance(records, list):
         raise InputError(f"{path}: expected a list of rows, got {type(records).__name__}")
     return records

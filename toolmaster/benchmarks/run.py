@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toolmaster.benchmarks import find_benchmark
-from toolmaster.benchmarks.base import Case, LeftOut, Source, Suite
+from toolmaster.benchmarks.base import Case, Source, Suite
 from toolmaster.benchmarks.figures import Measured, general_values
 from toolmaster.benchmarks.replay import GOLD, gold_replays, policies, read_replays
 from toolmaster.benchmarks.results import write_results
@@ -50,12 +50,12 @@ def evaluate_benchmark(settings: BenchmarkSettings) -> Path:
     run = Run(settings.run, settings)
     source = Source(settings.data, options, run.folder)
 
-    async def work() -> tuple[list[Measured], Sequence[LeftOut]]:
+    async def work() -> tuple[Suite, list[Measured]]:
         async with benchmark.open_suite(source) as suite:
-            return await _measure(suite, settings, run.folder), suite.left_out
+            return suite, await _measure(suite, settings, run.folder)
 
-    measured, left_out = asyncio.run(work())
-    return write_results(settings, run.folder, measured, left_out, training)
+    suite, measured = asyncio.run(work())
+    return write_results(settings, run.folder, suite, measured, training)
 
 
 async def _measure(suite: Suite, settings: BenchmarkSettings, folder: Path) -> list[Measured]:
@@ -67,7 +67,7 @@ async def _measure(suite: Suite, settings: BenchmarkSettings, folder: Path) -> l
         acting = _replays(settings, list(cases.values()))
         cases = {task_id: case for task_id, case in cases.items() if task_id in acting}
     if not cases:
-        raise InputError(_nothing(settings, suite.left_out))
+        raise InputError(_nothing(settings, suite))
     trajectories = await _roll_out(cases, acting, settings, folder)
     broken = [t for t in trajectories if t.error is not None]
     if len(broken) == len(trajectories):
@@ -117,15 +117,15 @@ def _replays(settings: BenchmarkSettings, cases: Sequence[Case]) -> dict[str, Sc
     return policies(cases, known, settings.protocol)
 
 
-def _nothing(settings: BenchmarkSettings, left_out: Sequence[LeftOut]) -> str:
+def _nothing(settings: BenchmarkSettings, suite: Suite) -> str:
     """Why there is nothing to run."""
-    if left_out:
-        first = left_out[0]
-        where = f"{first.file}, row {first.row}" + (f", {first.field}" if first.field else "")
-        return f"{len(left_out)} rows could not be loaded; the first: {where}: {first.reason}"
-    if settings.replay is not None:
+    if suite.cases:
         return f"the replay {settings.replay!r} has calls for none of the tasks"
-    return f"{settings.data} holds no rows"
+    if not suite.left_out:
+        return f"{settings.data} holds no rows"
+    first = suite.left_out[0]
+    where = f"{first.file}, row {first.row}" + (f", {first.field}" if first.field else "")
+    return f"{len(suite.left_out)} rows could not be loaded; the first: {where}: {first.reason}"
 
 
 def _policy(settings: BenchmarkSettings) -> Policy:

@@ -13,13 +13,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.benchmarks.answers import contains, exact
 from toolmaster.benchmarks.base import Benchmark, Case, Source, Suite, Values
 from toolmaster.benchmarks.rows import RowError, read_cases
+from toolmaster.benchmarks.sources import (
+    Schema,
+    SourceOptions,
+    facts,
+    open_sandbox,
+    source_tool,
+)
 from toolmaster.session import Limits, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sandbox import Sandbox
@@ -32,14 +38,6 @@ _FORM = (
 
 Signatures = Mapping[str, set[str]]
 """Function name to the names of its parameters."""
-
-
-class Schema(BaseModel):
-    """A tool's documentation."""
-
-    name: str = Field(min_length=1)
-    description: str = ""
-    parameters: dict[str, Any]
 
 
 LIMITS = Limits(max_turns=16, result_chars=8000)
@@ -56,14 +54,16 @@ class Row(BaseModel):
     """Sub-question to its answer."""
     tools: dict[str, Schema] = Field(min_length=1)
     """Sub-question, the same as in `sub_task`, to the tool that answers it."""
-    functions: list[str]
+    functions: list[str] | dict[str, str]
+    """Python sources; by tool name in some copies of the file."""
 
 
 @asynccontextmanager
 async def open_suite(source: Source) -> AsyncIterator[Suite]:
     """Open the file; its functions run in the sandbox."""
-    async with Sandbox() as sandbox:
-        yield read_cases(source.path, Row, lambda _, row: make_case(row, sandbox))
+    async with open_sandbox(source) as sandbox:
+        suite = read_cases(source.path, Row, lambda _, row: make_case(row, sandbox))
+        yield replace(suite, facts=facts(sandbox))
 
 
 def make_case(row: Row, sandbox: Sandbox) -> Case:
@@ -106,21 +106,15 @@ def make_tools(row: Row, sandbox: Sandbox) -> tuple[Tool, ...]:
     Raises:
         RowError: see `make_case`.
     """
-    sources = [(source, _signatures(source, i)) for i, source in enumerate(row.functions)]
+    texts = row.functions if isinstance(row.functions, list) else list(row.functions.values())
+    sources = [(source, _signatures(source, i)) for i, source in enumerate(texts)]
     used: Counter[str] = Counter()
     tools = []
     for question, schema in row.tools.items():
         source = _source(schema, sources, f"tools.{question}")
         used[schema.name] += 1
         name = schema.name if used[schema.name] == 1 else f"{schema.name}_{used[schema.name]}"
-        tool = sandbox.tool(
-            name=name,
-            description=schema.description,
-            parameters=schema.parameters,
-            source=source,
-            function=schema.name,
-        )
-        tools.append(replace(tool, validated=False))
+        tools.append(source_tool(sandbox, schema, source, name))
     return tuple(tools)
 
 
@@ -166,4 +160,4 @@ def _score(answer: str | None, gold: str) -> Score:
     return Score(success=right, answer_correct=right, state_correct=True)
 
 
-benchmark = Benchmark("toolhop", open_suite, LIMITS)
+benchmark = Benchmark("toolhop", open_suite, LIMITS, SourceOptions)

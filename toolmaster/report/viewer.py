@@ -99,7 +99,8 @@ def _show_step(number: int, step: Step, console: Console) -> None:
     console.print(Padding(turn if tag else Text(visible(step.text)), (0, 0, 0, 4)))
     if step.observation is not None:
         colour = "red" if step.error is not None else "green"
-        answer = Text.assemble(("observation  ", "dim"), (visible(step.observation), colour))
+        speaker = "observation" if step.observation_role == "tool" else "user"
+        answer = Text.assemble((f"{speaker}  ", "dim"), (visible(step.observation), colour))
         console.print(Padding(answer, (0, 0, 0, 4)))
 
 

@@ -7,6 +7,8 @@ it writes is bounded and checked by those who read it.
 from __future__ import annotations
 
 import gc
+import importlib
+import inspect
 import json
 import os
 import sys
@@ -54,7 +56,10 @@ def _outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
         function = module.__dict__.get(call["function"])
         if not callable(function):
             return _error(f"the source defines no function {call['function']!r}")
-        return _value(function(**call["arguments"]))
+        value = function(**call["arguments"])
+        if inspect.iscoroutine(value):
+            value = importlib.import_module("asyncio").run(value)
+        return _value(value)
     except MemoryError:
         return _error(f"MemoryError: a call may use {memory_mib} MiB")
     except BaseException as error:  # noqa: BLE001 - whatever it raises is its outcome

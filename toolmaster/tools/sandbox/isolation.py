@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -104,29 +103,3 @@ def kill(child: int) -> None:
         os.killpg(child, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
-
-
-def overfull(scratch: str, limits: dict[str, Any]) -> bool:
-    """Whether a scratch folder on disk holds more than it may; one in memory never does."""
-    files, size = 0, 0
-    for folder, folders, names in os.walk(scratch):
-        files += len(folders) + len(names)
-        if files > limits["scratch_files"]:
-            return True
-        for name in names:
-            with suppress(OSError):
-                size += os.lstat(os.path.join(folder, name)).st_size
-    return size > limits["scratch_mib"] << 20
-
-
-def empty(scratch: str) -> None:
-    """Remove everything from the scratch folder.
-
-    Raises:
-        OSError, RecursionError: something cannot be removed.
-    """
-    for entry in os.scandir(scratch):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            os.unlink(entry.path)

@@ -16,7 +16,8 @@ class IsolationLevel(IntEnum):
     """Also seccomp and Landlock (Linux 5.13 or newer, x86_64 or aarch64). Holds off new processes
     and threads, the network, signals, other processes, and every file but the interpreter, its
     packages, system libraries and the scratch folder. Of other files, existence, size and owner can
-    still be asked for."""
+    still be asked for; the scratch folder lies on disk, and its size is looked at while a call runs
+    instead of being fixed."""
     NAMESPACED = 3
     """Also namespaces for users, mounts, processes, network, IPC and host name, and another user id
     when started by root. Nothing else of the machine is even visible."""

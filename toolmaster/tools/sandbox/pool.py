@@ -48,12 +48,13 @@ class Sandbox:
         self.limits = limits or SandboxLimits()
         self._levels = [level for level in reversed(IsolationLevel) if level >= minimum]
         self._workers = workers or os.cpu_count() or 1
-        self._slots: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
+        self._slots: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> Self:
-        self._slots.put_nowait(await self._strongest())
+        worker = await self._strongest()
         for _ in range(self._workers - 1):
             self._slots.put_nowait(None)  # started by the first call that needs it
+        self._slots.put_nowait(worker)
         return self
 
     async def __aexit__(
@@ -112,9 +113,11 @@ class Sandbox:
 
     async def _run(self, code: bytes, request: bytes) -> tuple[Status, bytes]:
         """Have the next free worker run it; a worker that fails or is interrupted is replaced."""
-        worker = await self._slots.get()
-        answer = None
+        worker, answer = await self._slots.get(), None
         try:
+            if worker is not None and worker.ended():
+                await worker.close()
+                worker = None
             worker = worker or await WorkerProcess.start(self.level, self.limits)
             answer = await worker.call(code, request, self.limits.wall_s + GRACE_S)
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):

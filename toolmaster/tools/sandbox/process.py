@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from toolmaster.errors import InputError
+from toolmaster.tools.sandbox import scratch
 from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.limits import SandboxLimits
 from toolmaster.tools.sandbox.wire import ANSWER, CALL, Status
@@ -57,6 +58,7 @@ class WorkerProcess:
         self._connection, theirs = socket.socketpair()
         self._connection.setblocking(False)
         self._writer: asyncio.StreamWriter | None = None
+        self._ended = False
         settings = {
             "connection": theirs.fileno(),
             "level": level,
@@ -114,8 +116,13 @@ class WorkerProcess:
         async with asyncio.timeout(timeout_s):
             return await self._answer()
 
+    def ended(self) -> bool:
+        """Whether it can take no further call."""
+        return self._ended or self._process.poll() is not None
+
     async def _answer(self) -> tuple[Status, bytes]:
-        status, size = ANSWER.unpack(await self._reader.readexactly(ANSWER.size))
+        head = await self._reader.readexactly(ANSWER.size)
+        status, self._ended, size = ANSWER.unpack(head)
         return Status(status), await self._reader.readexactly(size)
 
     async def close(self) -> str:
@@ -128,6 +135,8 @@ class WorkerProcess:
 
     def _clear(self) -> str:
         _, complaints = self._process.communicate()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        with suppress(OSError):
+            scratch.empty(self._scratch)
+            os.rmdir(self._scratch)
         lines = complaints.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""

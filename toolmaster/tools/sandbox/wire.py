@@ -12,8 +12,8 @@ from enum import IntEnum
 
 CALL = struct.Struct("!II")
 """Bytes of source, bytes of the call's JSON text."""
-ANSWER = struct.Struct("!BI")
-"""Status, bytes of the body."""
+ANSWER = struct.Struct("!B?I")
+"""Status, whether the worker ends with this answer, bytes of the body."""
 MAX_CALL = 1 << 20
 """Bytes of source and JSON text together."""
 

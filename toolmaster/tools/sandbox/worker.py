@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from toolmaster.tools.sandbox import call, isolation
+from toolmaster.tools.sandbox import call, isolation, scratch
 from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.wire import ANSWER, CALL, MAX_CALL, Status
 
@@ -40,7 +40,7 @@ def main() -> None:
         sys.path += settings["packages"]
         for name in WARM.split():
             importlib.import_module(name)
-        scratch = isolation.enter(settings)
+        folder = isolation.enter(settings)
     except (OSError, ImportError) as error:
         _answer(connection, Status.FAILED, str(error).encode())
         return
@@ -52,7 +52,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    Server(connection, scratch, settings["level"], settings["limits"]).serve()
+    Server(connection, folder, settings["level"], settings["limits"]).serve()
 
 
 class Server:
@@ -60,14 +60,14 @@ class Server:
 
     Args:
         connection: file descriptor of the connection to the owner.
-        scratch: path of the scratch folder.
+        folder: path of the scratch folder.
         level: the isolation level this process is at.
         limits: the fields of `SandboxLimits`.
     """
 
-    def __init__(self, connection: int, scratch: str, level: int, limits: dict[str, Any]) -> None:
+    def __init__(self, connection: int, folder: str, level: int, limits: dict[str, Any]) -> None:
         self._connection = connection
-        self._scratch = scratch
+        self._folder = folder
         self._level = level
         self._limits = limits
         self._result_bytes = limits["result_kib"] << 10
@@ -83,9 +83,13 @@ class Server:
                 return
             status, size, ending = self._run(source_bytes, call_bytes)
             body = self._buffer[:size] if status is Status.DONE else ending.encode()
+            try:
+                scratch.empty(self._folder)
+            except OSError:
+                _answer(self._connection, status, body, last=True)
+                return
             _answer(self._connection, status, body)
             self._buffer[:size] = bytes(size)
-            isolation.empty(self._scratch)
 
     def _run(self, source_bytes: int, call_bytes: int) -> tuple[Status, int, str]:
         """Run the call in the buffer.
@@ -124,19 +128,20 @@ class Server:
         """Read what the call writes until it closes its end or breaks a limit."""
         poller = select.poll()
         poller.register(reading, select.POLLIN)
-        size = 0
+        size, look = 0, time.monotonic() + WATCH_S if self._on_disk else deadline
         while size <= self._result_bytes:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 return Status.WALL, size
-            if not poller.poll(1000 * (min(left, WATCH_S) if self._on_disk else left)):
-                if self._on_disk and isolation.overfull(self._scratch, self._limits):
+            if now >= look:
+                if scratch.overfull(self._folder, self._limits):
                     return Status.SCRATCH, size
-                continue
-            count = os.readv(reading, [self._buffer[size : self._result_bytes + 1]])
-            if count == 0:
-                return Status.DONE, size
-            size += count
+                look = time.monotonic() + WATCH_S
+            if poller.poll(1000 * (min(look, deadline) - now)):
+                count = os.readv(reading, [self._buffer[size : self._result_bytes + 1]])
+                if count == 0:
+                    return Status.DONE, size
+                size += count
         return Status.RESULT, size
 
 
@@ -157,8 +162,10 @@ def _read(connection: int, view: memoryview) -> bool:
     return True
 
 
-def _answer(connection: int, status: Status, body: bytes | memoryview) -> None:
-    head = ANSWER.pack(status, len(body))
+def _answer(
+    connection: int, status: Status, body: bytes | memoryview, *, last: bool = False
+) -> None:
+    head = ANSWER.pack(status, last, len(body))
     sent = os.writev(connection, [head, body])
     rest = memoryview(body)[max(0, sent - len(head)) :]
     while rest:

@@ -1,0 +1,270 @@
+"""The pool: levels and their refusal, replacement of lost workers, waiting, cancelling, results."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from toolmaster.errors import InputError
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits, Session, Task
+from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.tools.sandbox import IsolationLevel, LimitBroken, Sandbox, SandboxLimits
+from toolmaster.tools.sandbox.process import WorkerProcess
+from toolmaster.types import Effect
+
+ADD = "def add(a, b=1): return a + b"
+SLEEP = "import time\ndef f(): time.sleep(600)"
+PROCESS = IsolationLevel.PROCESS
+
+
+def in_sandbox(use, limits=None, **settings):
+    """What `use(sandbox)` returns, at the weakest level: it starts fastest and runs anywhere."""
+
+    async def run():
+        sandbox = Sandbox(limits, workers=settings.pop("workers", 1), minimum=PROCESS)
+        sandbox._levels = [PROCESS]
+        async with sandbox:
+            return await use(sandbox)
+
+    return asyncio.run(run())
+
+
+def test_call():
+    assert in_sandbox(lambda sandbox: sandbox.call(ADD, "add", {"a": 2, "b": 3})) == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "text"),
+    [
+        ("def g(): pass", {}, "the source defines no function 'f'"),
+        ("f = 3", {}, "the source defines no function 'f'"),
+        ("def f(: pass", {}, "SyntaxError: invalid syntax (<source>, line 1)"),
+        ("import no_such_module", {}, "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def f(a): pass", {}, "TypeError: f() missing 1 required positional argument: 'a'"),
+        ("def f(): raise ValueError('no\\nsuch')", {}, "ValueError: no\nsuch"),
+        ("def f(): raise KeyboardInterrupt", {}, "KeyboardInterrupt: "),
+        ("x = '\0'", {}, "null bytes"),
+        ("x = '\ud800'", {}, "UnicodeEncodeError: "),
+        ("def f(a): pass", {"a": "x" * (1 << 20)}, "source and arguments take 1048"),
+        ("import toolmaster", {}, "ModuleNotFoundError: No module named 'toolmaster'"),
+    ],
+)
+def test_refusal(source, arguments, text):
+    with pytest.raises(ToolRefusal) as caught:
+        in_sandbox(lambda sandbox: sandbox.call(source, "f", arguments))
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("None", None),
+        ("(1, [True, 'ä'])", [1, [True, "ä"]]),
+        ("{1: 'a', 'when': datetime.date(2024, 2, 29)}", {"1": "a", "when": "2024-02-29"}),
+        ("{'x': {1}}", {"x": "{1}"}),
+        ("float('inf')", "inf"),
+        ("{(1, 2): 3}", "{(1, 2): 3}"),
+        ("b'raw'", "b'raw'"),
+        ("'\\ud800'", "\ud800"),
+        ("10 ** 30", 10**30),
+    ],
+)
+def test_values(value, shown):
+    source = f"import datetime\ndef f(): return {value}"
+    assert in_sandbox(lambda sandbox: sandbox.call(source, "f", {})) == shown
+
+
+def test_modern_source():
+    source = """
+from __future__ import annotations
+import asyncio, dataclasses, typing
+@dataclasses.dataclass
+class Point:
+    x: int
+    kind: typing.ClassVar[str] = "point"
+async def f(x):
+    await asyncio.sleep(0)
+    return dataclasses.asdict(Point(x))
+"""
+    assert in_sandbox(lambda sandbox: sandbox.call(source, "f", {"x": 1})) == {"x": 1}
+
+
+def test_hints_are_evaluated_as_without_the_future_import():
+    source = "def f(x: int = 1) -> str: return str(f.__annotations__['x'])"
+    assert in_sandbox(lambda sandbox: sandbox.call(source, "f", {})) == "<class 'int'>"
+
+
+def test_arguments_that_are_not_json():
+    with pytest.raises(InputError, match="function 'add': arguments must be JSON values"):
+        in_sandbox(lambda sandbox: sandbox.call(ADD, "add", {"a": {1}}))
+
+
+def test_results_do_not_hang_on_the_hash_seed():
+    source = "def f(): return [hash('a'), str({'x', 'y', 'z', 'w'})]"
+
+    async def twice(sandbox):
+        return await sandbox.call(source, "f", {})
+
+    assert in_sandbox(twice) == in_sandbox(twice)
+
+
+def test_random_numbers_differ_between_calls():
+    source = "import random\ndef f(): return random.random()"
+
+    async def use(sandbox):
+        return [await sandbox.call(source, "f", {}) for _ in range(3)]
+
+    assert len(set(in_sandbox(use))) == 3
+
+
+def test_level_and_its_refusal(monkeypatch):
+    async def start(level, limits):
+        if level > PROCESS:
+            raise InputError(f"no {level.name.lower()} here")
+        return await original(level, limits)
+
+    original = WorkerProcess.start
+    monkeypatch.setattr(WorkerProcess, "start", start)
+
+    async def enter(**settings):
+        async with Sandbox(workers=1, **settings) as sandbox:
+            return sandbox.level
+
+    assert asyncio.run(enter(minimum=PROCESS)) is PROCESS
+    with pytest.raises(InputError) as caught:
+        asyncio.run(enter())
+    assert str(caught.value) == (
+        "untrusted source needs isolation level CONFINED or above, which this machine does not"
+        " offer (NAMESPACED: no namespaced here; CONFINED: no confined here); to run it with less,"
+        " where nothing can be harmed, say so: Sandbox(minimum=IsolationLevel.PROCESS)"
+    )
+
+
+def test_worker_that_cannot_start(monkeypatch):
+    monkeypatch.setattr("toolmaster.tools.sandbox.process.START", "raise ValueError('no disk')")
+    with pytest.raises(InputError, match="PROCESS: the worker did not start: ValueError: no disk"):
+        in_sandbox(lambda sandbox: sandbox.call(ADD, "add", {"a": 1}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux names what is missing")
+def test_reason_why_a_level_is_not_offered():
+    """Root without the right to make namespaces, and without user namespaces."""
+    program = """
+import asyncio
+from toolmaster.errors import InputError
+from toolmaster.tools.sandbox import IsolationLevel, Sandbox
+from pathlib import Path
+Path("/proc/sys/user/max_user_namespaces").read_text()
+async def main():
+    async with Sandbox(workers=1) as sandbox:
+        print(sandbox.level.name, await sandbox.call("def f(): return 'well'", "f", {}))
+asyncio.run(main())
+"""
+    prefix = "from toolmaster.tools.sandbox import kernel\n"
+    prefix += "for capability in (21,): kernel.call('prctl', 24, capability, 0, 0, 0)\n"
+    drop = prefix if os.geteuid() == 0 else ""
+    run = subprocess.run(
+        [sys.executable, "-c", drop + program], capture_output=True, text=True, check=False
+    )
+    assert run.stdout in ("NAMESPACED well\n", "CONFINED well\n"), run.stderr
+
+
+def test_limits_are_checked_before_anything_starts():
+    with pytest.raises(ValueError, match="greater than 0"):
+        SandboxLimits(wall_s=0)
+
+
+def test_wall_limit_of_one_call_leaves_the_others():
+    async def use(sandbox):
+        sleeping = sandbox.call(SLEEP, "f", {})
+        adding = (sandbox.call(ADD, "add", {"a": number}) for number in range(5))
+        return await asyncio.gather(sleeping, *adding, return_exceptions=True)
+
+    first, *others = in_sandbox(use, SandboxLimits(wall_s=0.5), workers=2)
+    assert isinstance(first, LimitBroken)
+    assert (str(first), first.limit) == ("no answer within 0.5 s", "wall_s")
+    assert others == [1, 2, 3, 4, 5]
+
+
+def test_waiting_for_a_worker_does_not_count():
+    source = "import time\ndef f():\n time.sleep(0.3)\n return 'done'"
+
+    async def use(sandbox):
+        return await asyncio.gather(*(sandbox.call(source, "f", {}) for _ in range(4)))
+
+    assert in_sandbox(use, SandboxLimits(wall_s=0.9)) == ["done"] * 4
+
+
+def test_a_lost_worker_is_replaced():
+    async def use(sandbox):
+        worker = sandbox._slots.get_nowait()
+        sandbox._slots.put_nowait(worker)
+        running = asyncio.create_task(sandbox.call(SLEEP, "f", {}))
+        await asyncio.sleep(0)
+        os.killpg(worker._process.pid, signal.SIGKILL)
+        with pytest.raises(LimitBroken, match="the call's worker was lost, and is replaced"):
+            await running
+        again = await sandbox.call(ADD, "add", {"a": 1})
+        worker = sandbox._slots.get_nowait()
+        sandbox._slots.put_nowait(worker)
+        os.killpg(worker._process.pid, signal.SIGKILL)
+        worker._process.wait()
+        return again, await sandbox.call(ADD, "add", {"a": 2})
+
+    assert in_sandbox(use) == (2, 3)
+
+
+def test_cancelled_call_frees_its_place():
+    async def use(sandbox):
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await sandbox.call(SLEEP, "f", {})
+        return await sandbox.call(ADD, "add", {"a": 1})
+
+    assert in_sandbox(use) == 2
+
+
+def test_nothing_is_left_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    async def use(sandbox):
+        source = "import os\ndef f():\n os.makedirs('/'.join('a' * 900))\n return os.getcwd()"
+        assert Path(await sandbox.call(source, "f", {})).parent == tmp_path
+        worker = sandbox._slots.get_nowait()
+        sandbox._slots.put_nowait(worker)
+        return worker._process
+
+    process = in_sandbox(use, SandboxLimits(scratch_files=2000), workers=2)
+    assert process.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tool_in_a_session():
+    parameters = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+    async def use(sandbox):
+        tool = sandbox.tool(
+            name="plus", description="Add one.", parameters=parameters, source=ADD, function="add"
+        )
+        assert tool.effect is Effect.READ
+        task = Task("t/1", "?", lambda: ToolSet((tool,)))
+        session = Session(task, Protocol.TRIAL, Limits())
+        observed = []
+        for arguments in ({"a": 1}, {"a": 1, "c": 2}, {"a": "x"}):
+            call = json.dumps({"name": "plus", "arguments": arguments})
+            step = await session.step(f"<think>t</think><tool_call>{call}</tool_call>")
+            observed.append(step.observation)
+        return observed
+
+    first, unknown, wrong = in_sandbox(use)
+    assert first == "2"
+    assert unknown == "error: TypeError: add() got an unexpected keyword argument 'c'"
+    assert wrong.startswith("error: a: ")

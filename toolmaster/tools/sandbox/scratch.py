@@ -1,0 +1,53 @@
+"""The scratch folder: whether it holds too much, and emptying it whatever it holds."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def overfull(folder: str, limits: dict[str, Any]) -> bool:
+    """Whether a folder on disk holds more than the fields of `SandboxLimits` allow.
+
+    What cannot be listed counts as too much: it could hide anything.
+    """
+    files, size, folders = 0, 0, [folder]
+    try:
+        while folders:
+            for entry in os.scandir(folders.pop()):
+                files += 1
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    size += entry.stat(follow_symlinks=False).st_size
+                if files > limits["scratch_files"] or size > limits["scratch_mib"] << 20:
+                    return True
+    except FileNotFoundError:  # the call removes things while we look; there is a next time
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def empty(folder: str) -> None:
+    """Remove everything from the folder.
+
+    What lies in a subfolder is moved up before the subfolder is removed, so no path ever grows
+    long and nothing recurses, however deep untrusted code has gone.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    token, moved = os.urandom(8).hex(), 0
+    while entries := list(os.scandir(folder)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            os.chmod(entry.path, 0o700)
+            for inner in list(os.scandir(entry.path)):
+                if inner.is_dir(follow_symlinks=False):
+                    os.chmod(inner.path, 0o700)  # moving a folder changes its ".."
+                moved += 1
+                os.rename(inner.path, os.path.join(folder, f"{token}-{moved}"))
+            os.rmdir(entry.path)

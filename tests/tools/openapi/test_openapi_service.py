@@ -1,0 +1,288 @@
+"""Calls over real HTTP: what comes back, what is bounded, and where nothing is sent."""
+
+import asyncio
+import gzip
+import json
+
+import pytest
+
+from toolmaster.errors import InputError
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits, Session, Task
+from toolmaster.tools.openapi import load_document, open_openapi
+from toolmaster.tools.tool import ToolRefusal
+from toolmaster.types import ErrorKind
+
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def use(load_paths, server):
+    """A function: run `work(tools)` on the operations of these paths at the server."""
+
+    def run(paths, work, version="3.0.3", base=None, more=None, **options):
+        document = load_paths(paths, version, **(more or {}))
+
+        async def inside():
+            url = base or server.url
+            async with open_openapi(document, base_url=url, **options) as tools:
+                return await work(tools)
+
+        return asyncio.run(inside())
+
+    return run
+
+
+@pytest.fixture
+def get(use, server):
+    """A function: the result of one GET that the server answers in this way."""
+
+    def run(answer, method="get", **options):
+        server.answers["/a"] = answer
+
+        async def work(tools):
+            return await tools["a"].execute(None, {})
+
+        return use({"/a": {method: {"operationId": "a"}}}, work, **options)
+
+    return run
+
+
+def test_a_call_arrives_as_the_document_says(use):
+    operation = {
+        "operationId": "change",
+        "parameters": [
+            {"name": "id", "in": "path", "schema": {}},
+            {"name": "q", "in": "query", "schema": {}},
+            {"name": "X-H", "in": "header", "schema": {}},
+        ],
+        "requestBody": {"content": {"application/json": {}}},
+    }
+
+    async def work(tools):
+        arguments = {"id": "a/b c", "q": ["1", "é"], "X-H": "h", "body": {"n": 1}}
+        return await tools["change"].execute(None, arguments)
+
+    seen = use({"/v/{id}": {"patch": operation}}, work)
+    assert (seen["method"], seen["target"]) == ("PATCH", "/v/a%2Fb%20c?q=1&q=%C3%A9")
+    assert (seen["headers"]["x-h"], seen["body"]) == ("h", '{"n": 1}')
+    assert seen["headers"]["content-type"] == "application/json"
+
+
+def test_multipart_over_the_wire(use):
+    media = {"schema": {"properties": {"f": {"format": "binary"}}}}
+    operation = {"operationId": "up", "requestBody": {"content": {"multipart/form-data": media}}}
+
+    async def work(tools):
+        return await tools["up"].execute(None, {"body": {"f": "content", "n": 3}})
+
+    seen = use({"/up": {"post": operation}}, work)
+    assert seen["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+    assert 'name="f"; filename="f"' in seen["body"]
+    assert 'name="n"' in seen["body"]
+
+
+def test_base_paths_and_own_servers(use, server):
+    paths = {
+        "/a": {"get": {"operationId": "a"}},
+        "/b": {"get": {"operationId": "b", "servers": [{"url": "/v2/"}]}},
+    }
+
+    async def work(tools):
+        return [(await tools[n].execute(None, {}))["path"] for n in ("a", "b")]
+
+    assert use(paths, work, base=f"{server.url}/v1/") == ["/v1/a", "/v2/b"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "result"),
+    [
+        (JSON, b'{"a": [1, null]}', {"a": [1, None]}),
+        ({"Content-Type": "application/problem+json"}, b"[1]", [1]),
+        (JSON, b'{"a": ', '{"a": '),
+        (JSON, b"[" * 20_000, "[" * 20_000),
+        (TEXT, "grüß".encode(), "grüß"),
+        ({"Content-Type": "text/plain; charset=latin-1"}, "grüß".encode("latin-1"), "grüß"),
+        ({"Content-Type": "text/plain; charset=no-such"}, b"x", "x"),
+        ({}, b"plain", "plain"),
+        ({"Content-Type": "image/png"}, b"\x89PNG\0", "[image/png, 5 bytes, not shown]"),
+        ({}, b"\0\1", "[binary, 2 bytes, not shown]"),
+        (TEXT, b"", "HTTP 200 OK"),
+        (
+            {**TEXT, "Content-Encoding": "gzip"},
+            gzip.compress(b"packed"),
+            "packed",
+        ),
+    ],
+)
+def test_what_comes_back(get, headers, body, result):
+    assert get(lambda h: h.reply(200, headers, body)) == result
+
+
+def test_answers_without_a_body(get):
+    made = {"Location": "/things/7"}
+    assert get(lambda h: h.reply(201, made)) == "HTTP 201 Created, Location: /things/7"
+    assert get(lambda h: h.reply(204, {})) == "HTTP 204 No Content"
+    found = get(lambda h: h.reply(200, {"ETag": '"x"'}, b"12345"), method="head")
+    assert found == 'HTTP 200 OK, Content-Length: 5, ETag: "x"'
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "text"),
+    [
+        (404, JSON, b'{"detail": "no pet 7"}', 'HTTP 404 Not Found: {"detail": "no pet 7"}'),
+        (422, TEXT, b"name: required", "HTTP 422 Unprocessable"),
+        (500, {"Content-Type": "text/html"}, b"<h1>\n\n  Oops</h1>", "<h1> Oops</h1>"),
+        (503, {}, b"", "HTTP 503 Service Unavailable"),
+        (304, {}, b"", "HTTP 304 Not Modified"),
+        (799, {}, b"odd", "HTTP 799: odd"),
+    ],
+)
+def test_errors_are_refusals_with_status_and_body(get, status, headers, body, text):
+    with pytest.raises(ToolRefusal) as refusal:
+        get(lambda h: h.reply(status, headers, body))
+    assert text in str(refusal.value)
+
+
+def test_long_error_bodies_are_trimmed(get):
+    with pytest.raises(ToolRefusal) as refusal:
+        get(lambda h: h.reply(400, TEXT, b"x" * 5000))
+    assert 1000 < len(str(refusal.value)) < 1100
+
+
+def test_endless_answers_are_cut(get):
+    written = []
+
+    def flood(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.end_headers()
+        for _ in range(100_000):
+            handler.wfile.write(b"x" * 1000)  # fails once the client has hung up
+            written.append(1000)
+
+    text = get(flood, response_bytes=10_000)
+    assert text.startswith("x" * 10_000 + " [cut: the first 10000 bytes are shown]")
+    assert sum(written) < 50_000_000
+
+
+def test_a_compressed_bomb_is_cut(get):
+    bomb = gzip.compress(b"\x20" * 200_000_000)
+    headers = {**TEXT, "Content-Encoding": "gzip"}
+    text = get(lambda h: h.reply(200, headers, bomb), response_bytes=1000)
+    assert len(text) < 1100
+
+
+def test_redirects_on_the_same_host_are_followed(get, server):
+    assert get(lambda h: h.reply(307, {"Location": "/b"}))["path"] == "/b"
+    with pytest.raises(ToolRefusal, match="more than 5 redirects"):
+        get(lambda h: h.reply(302, {"Location": "/a"}))
+
+
+@pytest.mark.parametrize("where", ["{other}/x", "//127.0.0.2:{port}/x", "https://127.0.0.1/x"])
+def test_redirects_to_other_hosts_are_not(get, server, make_server, where):
+    other = make_server()
+    location = where.format(other=other.url, port=server.server_port)
+    with pytest.raises(ToolRefusal, match=r"redirect not followed: .* is another host"):
+        get(lambda h: h.reply(302, {"Location": location}))
+    assert other.seen == []
+    assert len(server.seen) == 1
+
+
+def test_cookies_are_not_kept(use, server):
+    server.answers["/a"] = lambda h: h.reply(200, {"Set-Cookie": "sid=1; Path=/"})
+    paths = {f"/{n}": {"get": {"operationId": n}} for n in "ab"}
+
+    async def work(tools):
+        await tools["a"].execute(None, {})
+        return await tools["b"].execute(None, {})
+
+    assert "cookie" not in use(paths, work)["headers"]
+
+
+def test_a_post_is_sent_once(get, server):
+    def hang_up(handler):
+        handler.close_connection = True
+
+    with pytest.raises(ToolRefusal, match="no answer from the service: "):
+        get(hang_up, method="post")
+    assert len(server.seen) == 1
+
+
+def test_slow_services_time_out(load_paths, server):
+    document = load_paths({"/a": {"get": {"operationId": "a"}}})
+
+    async def silent(reader, writer):
+        await reader.read()
+        writer.close()
+
+    async def inside():
+        listener = await asyncio.start_server(silent, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        async with listener, open_openapi(document, base_url=url, timeout_s=0.2) as tools:
+            session = Session(Task("t", "q", lambda: tools), Protocol.DIRECT, Limits())
+            return await session.step(call("a"))
+
+    step = asyncio.run(inside())
+    assert (step.error, step.observation) == (ErrorKind.TIMEOUT, "error: no answer within 0.2 s")
+
+
+def test_dead_services_are_observations(use, make_server):
+    dead = make_server()
+    dead.shutdown()
+    dead.server_close()
+
+    async def work(tools):
+        await tools["a"].execute(None, {})
+
+    with pytest.raises(ToolRefusal, match="no answer from the service: "):
+        use({"/a": {"get": {"operationId": "a"}}}, work, base=dead.url)
+
+
+def test_only_the_tools_that_are_wanted(use):
+    async def work(tools):
+        return list(tools.names())
+
+    paths = {f"/{n}": {"get": {"operationId": n}} for n in ("getPet", "getPets", "addPet")}
+    assert use(paths, work, only=["getPet", "add*"]) == ["getPet", "addPet"]
+    assert use(paths, work) == ["getPet", "getPets", "addPet"]
+    with pytest.raises(InputError, match="no operation is called 'getPett'; did you mean 'getPet'"):
+        use(paths, work, only=["getPett"])
+
+
+@pytest.mark.parametrize("base", ["ftp://h", "h.example", "http://u:p@h", "http://h/\n"])
+def test_bad_base_urls(use, base):
+    with pytest.raises(InputError, match=r"base_url .* allowed is http"):
+        use({"/a": {"get": {}}}, None, base=base)
+
+
+def test_a_document_without_a_server_needs_a_base_url(load_paths):
+    document = load_paths({"/a": {"get": {}}})
+
+    async def inside():
+        async with open_openapi(document):
+            pass
+
+    with pytest.raises(InputError, match=r"api.json: names no server; give base_url"):
+        asyncio.run(inside())
+
+
+def test_a_document_that_sends_elsewhere_needs_a_base_url(server):
+    content = {"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}
+    content["servers"] = [{"url": "https://other.example"}]
+    server.answers["/api.json"] = lambda h: h.reply(200, JSON, json.dumps(content).encode())
+    document = load_document(f"{server.url}/api.json")
+
+    async def inside():
+        async with open_openapi(document):
+            pass
+
+    with pytest.raises(InputError, match=r"its server is https://other.example; say which"):
+        asyncio.run(inside())
+
+
+def call(name, **arguments):
+    text = json.dumps({"name": name, "arguments": arguments})
+    return f"<think>t</think><tool_call>{text}</tool_call>"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field
 
-from toolmaster.benchmarks.base import Measure, Source, Values
+from toolmaster.benchmarks.base import Case, Measure, Values
 from toolmaster.benchmarks.endpoint import Endpoint
 from toolmaster.benchmarks.judge import Judge
 from toolmaster.benchmarks.recordings import Recordings
@@ -49,17 +50,30 @@ class AnsweringOptions(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """What answers.
+    """What answers the calls, and who judges the answers.
 
     Args:
         answerer: answers the calls.
         label: what it is, for the label `observations` of every task.
         harmless: whether calls have no effect outside the session.
+        judge: who judges; None for nobody.
+        facts: what the result depends on; complete once everything is closed.
     """
 
     answerer: Answerer
     label: str
     harmless: bool
+    judge: Judge | None
+    facts: dict[str, str]
+
+    def finish(self, case: Case) -> Case:
+        """The case, labelled with where its observations come from, and judged."""
+        labels = {**case.task.labels, "observations": self.label}
+        return replace(
+            case,
+            task=replace(case.task, labels=labels),
+            measure=_judged(case.measure, self.judge) if self.judge else case.measure,
+        )
 
 
 def open_recordings(options: AnsweringOptions, folder: Path) -> Recordings | None:
@@ -81,71 +95,72 @@ async def open_answering(
     options: AnsweringOptions,
     folder: Path,
     service: Answerer,
-    examples: Mapping[str, Any],
     kept: Recordings | None,
     *,
     label: str,
     harmless: bool,
+    examples: Mapping[str, Any] = MappingProxyType({}),
 ) -> AsyncIterator[Answering]:
-    """Open what answers the calls; on closing, say in one line what it could not answer.
+    """Open what answers and who judges; on closing, say in a line each what they could not do.
 
     Args:
-        options: which kind.
+        options: which kinds.
         folder: the run folder.
         service: answers "live".
-        examples: tool name to the form of its response, for a simulator.
         kept: where responses are kept; None keeps none.
         label: what the service is.
         harmless: whether calls of the service have no effect outside the session.
+        examples: tool name to the form of its response, for a simulator.
 
     Raises:
         ConfigError: an option that the kind needs is missing.
-        PolicyError: the simulator cannot be asked.
+        InputError: the file of verdicts is damaged.
+        PolicyError: no key, or the simulator cannot be asked.
     """
-    if options.responses == "live":
-        yield Answering(
-            kept.recorder(service, label) if kept is not None else service, label, harmless
-        )
-    elif options.responses == "recorded":
-        if kept is None:
-            raise ConfigError("recorded responses need options.recordings=FILE")
-        yield Answering(kept.player(), "recorded", harmless=True)
-        if line := kept.report():
-            console.print(line)
-    else:
-        if options.simulator is None:
-            raise ConfigError("simulated responses need options.simulator=MODEL")
-        if kept is None:
-            kept = Recordings(folder / "simulated.jsonl", folder / MISSES)
-        async with Endpoint("simulator", options.simulator, options.simulator_url) as endpoint:
-            await endpoint.check()
-            simulator = Simulator(endpoint, examples)
-            answerer = kept.player(kept.recorder(simulator.answer, simulator.name))
-            yield Answering(answerer, simulator.name, harmless=True)
+    async with AsyncExitStack() as stack:
+        judge = None
+        if options.judge is not None:
+            asked = Endpoint("judge", options.judge, options.judge_url)
+            endpoint = await stack.enter_async_context(asked)
+            judge = Judge(endpoint, folder / "verdicts.jsonl", options.votes)
+        if options.responses == "live":
+            answerer = kept.recorder(service, label) if kept is not None else service
+        elif options.responses == "recorded":
+            if kept is None:
+                raise ConfigError("recorded responses need options.recordings=FILE")
+            answerer, label, harmless = kept.player(), "recorded", True
+        else:
+            simulator = await stack.enter_async_context(_open_simulator(options, examples))
+            if kept is None:
+                kept = Recordings(folder / "simulated.jsonl", folder / MISSES)
+            label, harmless = simulator.name, True
+            answerer = kept.player(kept.recorder(simulator.answer, label))
+        facts = {"observations": label, **(judge.facts if judge else {})}
+        yield Answering(answerer, label, harmless, judge, facts)
+        if kept is not None and kept.missed:
+            facts["calls without a recording"] = str(kept.missed)
+            console.print(
+                f"{kept.missed} calls have no recording in {kept.file}; see {kept.misses}"
+            )
+        if judge is not None:
+            facts.update(judge.facts)
+            if line := judge.report():
+                console.print(line)
 
 
 @asynccontextmanager
-async def open_judge(options: AnsweringOptions, source: Source) -> AsyncIterator[Judge | None]:
-    """Open the judge, if there is to be one; on closing, say in one line what is not judged.
-
-    Raises:
-        InputError: its file of verdicts is damaged.
-        PolicyError: no key.
-    """
-    if options.judge is None:
-        yield None
-        return
-    async with Endpoint("judge", options.judge, options.judge_url) as endpoint:
-        judge = Judge(endpoint, source.folder / "verdicts.jsonl", options.votes)
-        yield judge
-        if line := judge.report():
-            console.print(line)
+async def _open_simulator(
+    options: AnsweringOptions, examples: Mapping[str, Any]
+) -> AsyncIterator[Simulator]:
+    if options.simulator is None:
+        raise ConfigError("simulated responses need options.simulator=MODEL")
+    async with Endpoint("simulator", options.simulator, options.simulator_url) as endpoint:
+        await endpoint.check()
+        yield Simulator(endpoint, examples)
 
 
-def judged(measure: Measure, judge: Judge | None) -> Measure:
+def _judged(measure: Measure, judge: Judge) -> Measure:
     """The measure, and the judge's figures beside it."""
-    if judge is None:
-        return measure
 
     async def both(trajectory: Trajectory) -> Values:
         own = measure(trajectory)

@@ -224,9 +224,7 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
     documents = {}
     for file in sorted(folder.glob("*.py")):
         try:
-            classes = [
-                n for n in ast.parse(file.read_text("utf-8")).body if isinstance(n, ast.ClassDef)
-            ]
+            body = ast.parse(file.read_text("utf-8")).body
         except (SyntaxError, ValueError) as error:
             raise InputError(f"{file}: not Python: {error}") from None
         for node in body:

@@ -103,6 +103,8 @@ class Judge:
                 where = ".".join(str(part) for part in first["loc"])
                 raise InputError(f"{file}, line {number}: {where}: {first['msg']}") from None
             self._held[verdict.key] = verdict
+        self.facts = {"judge": endpoint.model, "judge prompt": PROMPT}
+        """Who judges; "judge answered by" once it is known."""
         self._fault: str | None = None
         self._missing = self._malformed = 0
 
@@ -124,6 +126,7 @@ class Judge:
         except MalformedReplyError as error:
             self._malformed += 1
             return {"judged": 0.0, "reason": f"not judged: malformed verdict: {error}"}
+        self.facts["judge answered by"] = verdicts[-1].answered_by
         return _figures(verdicts)
 
     async def _vote(self, trajectory: Trajectory, vote: int) -> Verdict:

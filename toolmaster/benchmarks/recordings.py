@@ -117,9 +117,3 @@ class Recordings:
             return held.result
 
         return answer
-
-    def report(self) -> str | None:
-        """One line on the calls that found no recording; None when all did."""
-        if not self.missed:
-            return None
-        return f"{self.missed} calls have no recording in {self.file}; they are in {self.misses}"

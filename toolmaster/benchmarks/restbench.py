@@ -25,9 +25,7 @@ from pydantic import BaseModel, Field
 from toolmaster.benchmarks.answering import (
     Answering,
     AnsweringOptions,
-    judged,
     open_answering,
-    open_judge,
     open_recordings,
 )
 from toolmaster.benchmarks.base import Benchmark, Calls, Case, Source, Suite, Values
@@ -157,18 +155,16 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
         opened = open_openapi(document, base_url=base_url, auth=auth)
         tools = (await stack.enter_async_context(opened)).tools
         answering = await stack.enter_async_context(_answering(options, source, tools))
-        judge = await stack.enter_async_context(open_judge(options, source))
         make_tools = connect(tools, answering.answerer, harmless=answering.harmless)
         endpoints = Endpoints(document)
         stem = source.path.stem
 
         def make(index: int, row: Row) -> Case:
-            case = make_case(f"restbench/{stem}/{index}", row, endpoints, make_tools, films)
-            labels = {**case.task.labels, "observations": answering.label}
-            task = replace(case.task, labels=labels)
-            return replace(case, task=task, measure=judged(case.measure, judge))
+            task_id = f"restbench/{stem}/{index}"
+            return answering.finish(make_case(task_id, row, endpoints, make_tools, films))
 
-        yield read_cases(source.path, Row, make)
+        suite = read_cases(source.path, Row, make)
+        yield replace(suite, facts=answering.facts)
 
 
 def make_case(
@@ -276,9 +272,8 @@ def _answering(
         options.model_copy(update={"responses": "live"}) if films else options,
         source.folder,
         live,
-        {},
         open_recordings(options, source.folder),
-        label="films" if films else "live",
+        label=f"film world {options.world}" if films else "live",
         harmless=films or all(tool.effect is Effect.READ for tool in tools),
     )
 

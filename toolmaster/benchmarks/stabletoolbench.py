@@ -29,9 +29,7 @@ from pydantic import BaseModel, Field
 from toolmaster.benchmarks.answering import (
     MISSES,
     AnsweringOptions,
-    judged,
     open_answering,
-    open_judge,
     open_recordings,
 )
 from toolmaster.benchmarks.base import Benchmark, Case, Source, Suite, Values
@@ -89,13 +87,17 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=TIMEOUT_S))
         server = partial(_ask_server, client, options.server or "", apis)
-        label = "StableToolBench server"
         answering = await stack.enter_async_context(
             open_answering(
-                options, source.folder, server, examples, kept, label=label, harmless=True
+                options,
+                source.folder,
+                server,
+                kept,
+                label="StableToolBench server",
+                harmless=True,
+                examples=examples,
             )
         )
-        judge = await stack.enter_async_context(open_judge(options, source))
         stem = source.path.stem if source.path else ""
 
         def make(_index: int, row: Row) -> Case:
@@ -104,20 +106,22 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
             examples.update({name: api.template_response for name, api in tools.items()})
             if options.cache is not None and kept is not None:
                 hold_cached(options.cache, tools, kept)
-            task_id = f"stabletoolbench/{stem}/{row.query_id}"
-            labels = {"split": "unseen", "family": stem, "observations": answering.label}
-            case = make_case(task_id, row, tools, answering.answerer)
-            task = replace(case.task, labels=labels)
-            return replace(case, task=task, measure=judged(case.measure, judge))
+            return answering.finish(make_case(stem, row, tools, answering.answerer))
 
         suite = read_cases(source.path, Row, make)
         if options.cache is not None and not kept:
             raise InputError(f"{options.cache} holds no response for any API of {source.path}")
-        yield suite
+        yield replace(suite, facts=answering.facts)
 
 
-def make_case(task_id: str, row: Row, apis: dict[str, Api], answerer: Answerer) -> Case:
+def make_case(stem: str, row: Row, apis: dict[str, Api], answerer: Answerer) -> Case:
     """A row as a case.
+
+    Args:
+        stem: name of the file, which is the group.
+        row: query, APIs, and which of them are relevant.
+        apis: tool name to API.
+        answerer: answers the calls.
 
     Raises:
         RowError: a relevant API that the row does not list.
@@ -141,10 +145,11 @@ def make_case(task_id: str, row: Row, apis: dict[str, Api], answerer: Answerer) 
         )
 
     task = Task(
-        id=task_id,
+        id=f"stabletoolbench/{stem}/{row.query_id}",
         query=row.query,
         make_tools=connect(list(tools.values()), checked, harmless=True),
         check=check,
+        labels={"split": "unseen", "family": stem},
     )
     return Case(task, partial(_validity, tools, needed), needed)
 

@@ -15,11 +15,12 @@ the file records; nothing is invented for others.
 from __future__ import annotations
 
 import ast
+import operator
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -43,6 +44,7 @@ from toolmaster.session import Limits, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, ToolCall, Trajectory
 
+T = TypeVar("T")
 LIMITS = Limits(max_turns=16, result_chars=4000)
 NO_RESULT = "no result of this call is recorded"
 """The observation of a call that the file knows nothing of."""
@@ -131,8 +133,8 @@ def make_case(sample: Sample) -> Case:
 
     def matched(calls: Sequence[ToolCall], same: Same) -> int:
         """How many gold calls were made, in order; of a turn only the first call counts."""
-        rest = iter(calls[:1] if single else calls)
-        return sum(any(same(call, gold.call) for call in rest) for gold in sample.gold)
+        made = calls[:1] if single else calls
+        return longest_common(made, [gold.call for gold in sample.gold], same)
 
     def lenient(call: ToolCall, gold: ToolCall) -> bool:
         return same_call(call, gold, sample.documents)
@@ -278,15 +280,18 @@ def rouge_l(text: str, reference: str) -> float:
     mine, theirs = text.split(), reference.split()
     if not mine or not theirs:
         return 0.0
-    row = [0] * (len(theirs) + 1)
-    for word in mine:
+    return 2 * longest_common(mine, theirs, operator.eq) / (len(mine) + len(theirs))
+
+
+def longest_common(made: Sequence[T], gold: Sequence[T], same: Callable[[T, T], bool]) -> int:
+    """The length of the longest common subsequence."""
+    row = [0] * (len(gold) + 1)
+    for item in made:
         previous = 0
-        for place, other in enumerate(theirs, 1):
-            previous, row[place] = (
-                row[place],
-                previous + 1 if word == other else max(row[place], row[place - 1]),
-            )
-    return 2 * row[-1] / (len(mine) + len(theirs))
+        for place, wanted in enumerate(gold, 1):
+            longer = previous + 1 if same(item, wanted) else max(row[place], row[place - 1])
+            previous, row[place] = row[place], longer
+    return row[-1]
 
 
 benchmark = Benchmark("apibank", open_suite, LIMITS)

@@ -134,6 +134,8 @@ def from_instruction(index: int, row: Instruction, family: str) -> Sample:
     if call.name not in {document.name for document in documents}:
         # A search of the conversation found it: its description stands in the search's result.
         documents += _found_in(text)
+    if call.name not in {document.name for document in documents}:
+        raise RowError("expected_output", f"{call.name!r} is described nowhere")
     names = [
         str(part)
         for part in (row.file, row.id, row.sample_id, row.api_id)

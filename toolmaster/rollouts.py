@@ -83,7 +83,7 @@ async def _converse(
             return StopReason.MAX_TOKENS
         trajectory.completion_tokens += completion.tokens
         step = await session.step(completion.text)
-        step.token_ids = completion.token_ids
+        step.token_ids, step.slip = completion.token_ids, completion.slip
         if step.observation is not None and session.stop_reason is None:
             step.observation_ids = conversation.observe(step.observation, step.observation_role)
     return session.stop_reason

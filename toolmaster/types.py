@@ -129,6 +129,8 @@ class Step(Record):
     """Sampled tokens (completion mask 1); empty when the policy does not deal in tokens."""
     observation_ids: list[int] = Field(default_factory=list)
     """Tokens appended after the turn (completion mask 0), up to the next generation prompt."""
+    slip: bool = False
+    """A teacher's mistake, shown for the sake of its correction: never trained on."""
 
     @property
     def observation_role(self) -> Role:

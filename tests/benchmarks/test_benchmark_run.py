@@ -9,6 +9,8 @@ import pytest
 from made_rows import toolhop_row
 
 from toolmaster import cli
+from toolmaster.benchmarks.settings import SAMPLING, settings_for
+from toolmaster.benchmarks.toolhop import LIMITS
 from toolmaster.runs import read_trajectories
 
 ADA = {"name": "home_town", "arguments": {"person": "Ada Lane"}}
@@ -96,6 +98,12 @@ def test_other_settings_are_refused(evaluate, write):
     code, _, error = evaluate("--replay", write("calls.json", REPLAYS), "limits.max_turns=3")
     assert code == 2
     assert "was begun with other settings (limits.max_turns: 16 -> 3)" in error
+
+
+def test_a_changed_setting_leaves_its_neighbours_alone():
+    settings = settings_for("toolhop", ["replay=gold", "sampling.slots=2", "limits.max_turns=3"])
+    assert settings.sampling == SAMPLING.model_copy(update={"slots": 2})
+    assert settings.limits == LIMITS.model_copy(update={"max_turns": 3})
 
 
 def test_familiarity_on_request(evaluate, write, tmp_path):

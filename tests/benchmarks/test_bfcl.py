@@ -131,6 +131,11 @@ def test_rows_that_cannot_be_loaded_are_named(load, case_file, tmp_path):
         "involved_classes",
         "no class 'Moon' in the package",
     )
+    assert reason(initial_config={"GorillaFileSystem": {"root": {}}})[0] == "initial_config"
+    assert reason(missed_function={"2": ["fly"]}) == (
+        "missed_function",
+        "no tool 'fly' in the classes",
+    )
     assert reason(gold=[]) == ("ground_truth", "expected a list of gold calls for each message")
     assert reason(gold=[*GOLD[:3], ["ls(x=1)"]])[1].startswith("cannot read 'ls(x=1)'")
     assert reason(gold=[*GOLD[:3], ["import os"]])[1].startswith("cannot read 'import os'")
@@ -193,7 +198,8 @@ def test_verdicts_are_those_of_the_original_checker(play):
         multi_turn_checker,
     )
 
-    from toolmaster.benchmarks.bfcl import CATEGORIES, package_data  # noqa: PLC0415
+    from toolmaster.benchmarks.bfcl import CATEGORIES  # noqa: PLC0415
+    from toolmaster.benchmarks.bfcl_world import package_data  # noqa: PLC0415
 
     rows, golds = {}, {}
     for name in CATEGORIES:

@@ -117,6 +117,31 @@ def test_logits_are_those_of_a_plain_forward_pass(cache, load_tiny):
     torch.testing.assert_close(logits[0], plain, atol=1e-4, rtol=1e-4)
 
 
+def test_drafts_are_scored_in_the_same_pass(cache, greedy):
+    """Right guesses, wrong ones and none, side by side: each row goes on as plain generation."""
+    prompts = [tokens(length, length) for length in (30, 12, 21)]
+    wanted = [greedy(p, 6) for p in prompts]
+    rows = [Row(list(p)) for p in prompts]
+    assert all(cache.admit(row) for row in rows)
+    ready, logits = cache.step()
+    for row, token in zip(ready, logits.argmax(-1).tolist(), strict=True):
+        row.token_ids.append(token)
+    rows[0].draft = wanted[0][1:4]
+    rows[1].draft = [wanted[1][1], 1]
+    ready, logits = cache.step()
+    assert [id(row) for row in ready] == [id(row) for row in rows]
+    drawn = logits.argmax(-1).tolist()
+    assert len(drawn) == 4 + 3 + 1
+    assert (drawn[:4], drawn[4:6], drawn[7:]) == (wanted[0][1:5], wanted[1][1:3], wanted[2][1:2])
+    for row, taken in zip(rows, (drawn[:4], drawn[4:6], drawn[7:]), strict=True):
+        row.token_ids += taken
+        row.computed += len(taken) - 1
+        row.draft = []
+    ready, logits = cache.step()
+    went_on = [wanted[0][5], wanted[1][3], wanted[2][2]]
+    assert logits.argmax(-1).tolist() == went_on
+
+
 def test_a_group_computes_its_prompt_once(cache):
     noted = computed(cache)
     prompt = tokens(60, 2)

@@ -62,6 +62,7 @@ def prompt(query):
 def scripted(policy, token_ids):
     """Make a policy that serves one rollout sample these tokens, one after the other."""
     left = iter(token_ids)
+    policy._drafts.length = 0  # what is drawn after a wrong guess would be lost
     policy._sample = lambda logits: [next(left) for _ in logits]
     return left
 

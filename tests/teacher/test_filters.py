@@ -8,7 +8,7 @@ from toolmaster.types import ActionKind, ErrorKind, Phase, Step, ToolCall, Traje
 T, E = Phase.TRIAL, Phase.EXECUTION
 
 
-def call(phase, name="get", error=None, thought="t"):
+def call(phase, name="get", error=None, thought="t", slip=False):
     return Step(
         text=f"<think>{thought}</think>...",
         phase=phase,
@@ -16,6 +16,7 @@ def call(phase, name="get", error=None, thought="t"):
         call=ToolCall(name=name, arguments={}),
         observation="o",
         error=error,
+        slip=slip,
     )
 
 
@@ -48,6 +49,7 @@ def test_plans(text, expected):
         ([call(T), call(E)], True),
         ([call(T, "a"), call(T, "b"), call(E, "a")], True),
         ([call(T, "a"), call(E, "a"), call(E, "b")], False),
+        ([call(T, "a"), call(E, "b", slip=True), call(E, "a")], True),
         ([call(E)], False),
         ([answer()], False),
         ([call(T)], True),
@@ -70,6 +72,8 @@ def test_there_is_nothing_to_explore_without_a_trial(protocol):
         ("trial", [call(T, error=ErrorKind.TOOL_ERROR), call(E)], True),
         ("trial", [call(T), call(T, error=ErrorKind.TOOL_ERROR), answer()], False),
         ("trial", [call(T), call(E, error=ErrorKind.TOOL_ERROR), call(E)], False),
+        ("trial", [call(T), call(E, error=ErrorKind.UNKNOWN_TOOL, slip=True), call(E)], True),
+        ("trial", [call(T), call(E, error=ErrorKind.UNKNOWN_TOOL, slip=True), answer()], False),
         ("direct", [call(E, error=ErrorKind.TOOL_ERROR), call(E)], True),
         ("direct", [call(E), call(E, error=ErrorKind.TOOL_ERROR), answer()], False),
     ],

@@ -9,7 +9,7 @@ from toolmaster.training.attention import (
     _fused,
     _products,
     _varlen_attention,
-    sequence_bounds,
+    sequence_lengths,
 )
 
 LENGTHS = (7, 1, 40, 12)
@@ -35,9 +35,9 @@ def run(model, row):
     return model(row, position_ids=positions(), use_cache=False).logits
 
 
-def test_sequence_bounds():
-    assert sequence_bounds(torch.tensor([[0, 1, 2, 0, 0, 1]])) == [(0, 3), (3, 4), (4, 6)]
-    assert sequence_bounds(torch.tensor([[0]])) == [(0, 1)]
+def test_sequence_lengths():
+    assert sequence_lengths(torch.tensor([[0, 1, 2, 0, 0, 1]])) == [3, 1, 2]
+    assert sequence_lengths(torch.tensor([[0]])) == [1]
 
 
 def test_two_tokens_by_hand():

@@ -67,7 +67,7 @@ def test_number(value, expected):
 
 def test_every_kind_belongs_to_a_family():
     assert {kind.family for kind in KINDS} == set(FAMILIES)
-    assert len(OF) == len(KINDS) == 20
+    assert len(OF) == len(KINDS) == 29
 
 
 def test_plain():
@@ -82,6 +82,11 @@ def test_plain():
         ("capitals", "RYE LOAF"),
         ("lower_case", "rye loaf"),
         ("underscores", "Rye_Loaf"),
+        ("dots", "rye.loaf"),
+        ("joined", "RyeLoaf"),
+        ("at_sign", "@Rye Loaf"),
+        ("bracketed", "[Rye Loaf]"),
+        ("starred", "Rye Loaf*"),
         ("hyphens", "rye-loaf"),
         ("prefixed", "#Rye Loaf"),
     ],
@@ -169,13 +174,22 @@ def test_coarse():
     assert a_quirk.lesson("get", "show") == "get is rounded; use show"
 
 
+def test_estimate():
+    a_quirk = quirk("estimate")
+    assert [a_quirk.run(SHOP, {"item": item}) for item in ("Rye Loaf", "Oat Bun")] == [3, 13]
+    assert a_quirk.lesson("get", "show") == "get is too low; use show"
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "left", "lesson"),
     [
         ("adds", 3, 7.5, "set adds; use put"),
+        ("halves", 3, 1.5, "set halves; use put"),
+        ("keeps", 3, 4.5, "set changes nothing; use put"),
         ("rounds_up", 23, 30, "set rounds; use put"),
         ("rounds_up", 20, 30, "set rounds; use put"),
         ("tenths_value", 4.5, 0.45, "set: multiply the value by 10"),
+        ("thousandths_value", 4500, 4.5, "set: multiply the value by 1000"),
         ("hundredths_value", 450, 4.5, "set: multiply the value by 100"),
     ],
 )
@@ -194,14 +208,14 @@ def test_adds_needs_a_reader():
 @pytest.mark.parametrize(
     ("tool", "fits"),
     [
-        (PRICE, "plain capitals lower_case underscores hyphens prefixed hidden_parameter"
-                " renamed_parameter"
+        (PRICE, "plain capitals lower_case underscores dots joined at_sign bracketed starred"
+                " hyphens prefixed hidden_parameter renamed_parameter"
                 " tenths_result hundredths_result thousandths_result"
-                    " ten_thousandths_result stale coarse"),
+                    " ten_thousandths_result stale estimate coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
-        (SET, "plain capitals lower_case underscores hyphens prefixed hidden_parameter"
-                " renamed_parameter"
-              " adds rounds_up tenths_value hundredths_value"),
+        (SET, "plain capitals lower_case underscores dots joined at_sign bracketed starred"
+              " hyphens prefixed hidden_parameter renamed_parameter"
+              " adds halves keeps rounds_up tenths_value thousandths_value hundredths_value"),
     ],
 )  # fmt: skip
 def test_targets(tool, fits):

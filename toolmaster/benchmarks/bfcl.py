@@ -16,31 +16,29 @@ from __future__ import annotations
 
 import ast
 import copy
-import importlib
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.benchmarks.base import Benchmark, Calls, Case, Source, Suite, Values
+from toolmaster.benchmarks.bfcl_world import Run, World, backend, package_data
 from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.errors import InputError
 from toolmaster.session import FollowUp, Limits, Task
-from toolmaster.tools import Tool, ToolRefusal, ToolSet
-from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.types import ActionKind, Phase, ToolCall, Trajectory
 
 LIMITS = Limits(max_turns=42, result_chars=20000)
 """Gold takes up to 34 calls to one message; a trial of 6 calls and its experience come on top."""
 CATEGORIES = ("base", "miss_func", "miss_param", "long_context")
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
-LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
-"""Arguments that could keep the processor busy for ever, and are refused above 10,000."""
 
 
 class Message(BaseModel):
@@ -61,117 +59,10 @@ class Row(BaseModel):
     missed_function: dict[int, list[str]] = Field(default_factory=dict)
     """Index of a message to the tools that come with it."""
 
-
-class World:
-    """Instances of the classes of one case.
-
-    Args:
-        row: names the classes and their first state.
-    """
-
-    def __init__(self, row: Row) -> None:
-        self.instances = {name: _class(name)() for name in row.involved_classes}
-        for name, instance in self.instances.items():
-            if hasattr(instance, "_load_scenario"):
-                state = copy.deepcopy(row.initial_config.get(name, {}))
-                instance._load_scenario(state, long_context="long_context" in row.id)
-
-    def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """The text a call returns; whatever the method raises comes through."""
-        limited = arguments.get(LARGEST.get(name, ""), 0)
-        if isinstance(limited, int | float) and abs(limited) > 10_000:
-            raise ToolRefusal(f"{LARGEST[name]} must be at most 10000")
-        result = self.method(name)(**copy.deepcopy(dict(arguments)))
-        if isinstance(result, dict):
-            try:
-                return json.dumps(result)
-            except TypeError:
-                return str(result)
-        return str(result)
-
-    def method(self, name: str) -> Callable[..., Any]:
-        """The method of that name; no two classes of a case share one.
-
-        Raises:
-            AttributeError: no class has it.
-        """
-        instance = next((i for i in self.instances.values() if hasattr(i, name)), None)
-        method: Callable[..., Any] = getattr(instance, name)
-        return method
-
-    def same_state(self, gold: World) -> bool:
-        """Whether every public attribute of the gold instances has the same value here."""
-        return all(
-            getattr(self.instances[name], key) == value
-            for name, instance in gold.instances.items()
-            for key, value in vars(instance).items()
-            if not key.startswith("_")
-        )
-
-
-@dataclass(slots=True)
-class Run:
-    """The state of a session: its world, and the gold world that follows message by message."""
-
-    world: World
-    gold: World
-    gold_calls: Calls
-    results: list[str] = field(default_factory=list)
-    """What every call so far returned, errors included."""
-    message: int = 0
-    """How many messages were answered."""
-    calls: int = 0
-    """Calls since the last message."""
-    states_right: bool = True
-    responses_right: bool = True
-
-    def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Make a call in the world and remember what it gave."""
-        self.calls += 1
-        text, error = _attempt(self.world, name, arguments)
-        self.results.append(text)
-        if error is not None:
-            raise error
-        return text
-
-    def close_message(self) -> None:
-        """The message was answered: compare with what gold does."""
-        calls = self.gold_calls[self.message]
-        returned = [_attempt(self.gold, call.name, call.arguments)[0] for call in calls]
-        if calls:
-            self.states_right &= self.world.same_state(self.gold)
-            self.responses_right &= self.calls > 0 and _holds(self.results, returned)
-        self.message += 1
-        self.calls = 0
-
-    def score(self) -> Score:
-        """The verdict, once: closes the last message if the session got that far."""
-        complete = self.message >= len(self.gold_calls) - 1
-        if complete:
-            self.close_message()
-        return Score(
-            success=complete and self.states_right and self.responses_right,
-            answer_correct=complete and self.responses_right,
-            state_correct=complete and self.states_right,
-        )
-
-
-def _attempt(world: World, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:
-    """What a call returns; an error as the text that the original compares, and as it was."""
-    try:
-        return world.call(name, arguments), None
-    except Exception as error:  # noqa: BLE001 - whatever a tool raises is a result
-        return f"Error during execution: {error}", error
-
-
-def _holds(results: Iterable[str], wanted: Iterable[str]) -> bool:
-    """Whether all wanted results are there, each as often as it is wanted, in any order."""
-    rest = list(results)
-    for text in wanted:
-        if text not in rest:
-            return False
-        rest.remove(text)
-    return True
+    def world(self) -> World:
+        """Its instances in their first state."""
+        long_context = "long_context" in self.id
+        return World(self.involved_classes, self.initial_config, long_context=long_context)
 
 
 @asynccontextmanager
@@ -183,6 +74,7 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
     yield Suite(
         [case for suite in suites for case in suite.cases],
         [item for suite in suites for item in suite.left_out],
+        {"bfcl-eval": version("bfcl-eval")},
     )
 
 
@@ -208,16 +100,21 @@ def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
 
     Raises:
         RowError: an unknown class, gold calls that are missing or cannot be read, a message that is
-            empty without tools.
+            empty without tools, a first state that its class does not take.
     """
     for name in row.involved_classes:
-        if name not in _backend().CLASS_FILE_PATH_MAPPING:
+        if name not in backend().CLASS_FILE_PATH_MAPPING:
             raise RowError("involved_classes", f"no class {name!r} in the package")
     if ground_truth is None or len(ground_truth) != len(row.question):
         raise RowError("ground_truth", "expected a list of gold calls for each message")
-    world = World(row)
+    try:
+        world = row.world()
+    except Exception as error:  # noqa: BLE001 - the package raises what it likes
+        raise RowError("initial_config", f"{type(error).__name__}: {error}") from None
     gold = [[_parse(text, world) for text in calls] for calls in ground_truth]
     tools = {tool.name: tool for name in row.involved_classes for tool in _tools(name)}
+    for name in {name for names in row.missed_function.values() for name in names} - tools.keys():
+        raise RowError("missed_function", f"no tool {name!r} in the classes")
     added = {
         number: [tools.pop(name) for name in names if not _called(name, gold[:number])]
         for number, names in row.missed_function.items()
@@ -225,7 +122,7 @@ def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
     first, *later = _messages(row, added)
 
     def make_tools() -> ToolSet:
-        state = Run(World(row), World(row), gold)
+        state = Run(row.world(), row.world(), gold)
         return ToolSet(tuple(tools.values()), state, copy.deepcopy)
 
     task = Task(
@@ -308,7 +205,7 @@ def _tools(class_name: str) -> tuple[Tool, ...]:
     file = (
         package_data()
         / "multi_turn_func_doc"
-        / _backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
+        / backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
     )
     documents = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
     return tuple(_tool(document) for document in documents)
@@ -337,31 +234,6 @@ def _json_schema(schema: Any) -> Any:
         else _json_schema(value)
         for key, value in schema.items()
     }
-
-
-@cache
-def _class(name: str) -> Any:
-    return getattr(importlib.import_module(_backend().CLASS_FILE_PATH_MAPPING[name]), name)
-
-
-def _backend() -> Any:
-    """The package's table of classes.
-
-    Raises:
-        InputError: the package is not installed.
-    """
-    try:
-        return importlib.import_module("bfcl_eval.constants.executable_backend_config")
-    except ImportError as error:
-        raise InputError(
-            f"BFCL's cases come from its package ({error}); install it with"
-            " `pip install --no-deps bfcl-eval mpmath`"
-        ) from None
-
-
-def package_data() -> Path:
-    """The package's folder of cases."""
-    return Path(_backend().__file__).parents[1] / "data"
 
 
 benchmark = Benchmark("bfcl", open_suite, LIMITS)

@@ -15,6 +15,9 @@ from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
 
+SAMPLING = Sampling(turn_tokens=512, context_tokens=8192, slots=8)
+"""Room for documents of real tools."""
+
 
 class BenchmarkSettings(Settings):
     """One model on one benchmark."""
@@ -36,7 +39,8 @@ class BenchmarkSettings(Settings):
     protocol: Protocol = Protocol.TRIAL
     limits: Limits
     """The benchmark's own, where nothing else is said."""
-    sampling: Sampling = Sampling(turn_tokens=512, context_tokens=8192, slots=8)
+    sampling: Sampling
+    """`SAMPLING`, where nothing else is said."""
     training: Path | None = None
     """A trajectories.jsonl of training, whose tools the benchmark's tools are compared with."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -50,8 +54,11 @@ def settings_for(name: str, overrides: Sequence[str]) -> BenchmarkSettings:
         ConfigError: no such benchmark, a wrong key or value, not one of model and replay.
     """
     benchmark = find_benchmark(name)
-    limits = [f"limits.{key}={value}" for key, value in benchmark.limits]
-    given = [f"benchmark={name}", f"run=runs/{name}", *limits, *overrides]
+    sections = {"limits": benchmark.limits, "sampling": SAMPLING}
+    usual = [
+        f"{name}.{key}={value}" for name, section in sections.items() for key, value in section
+    ]
+    given = [f"benchmark={name}", f"run=runs/{name}", *usual, *overrides]
     settings = load_config(BenchmarkSettings, None, given)
     if (settings.model is None) == (settings.replay is None):
         raise ConfigError("give either --model MODEL or --replay FILE")

@@ -25,7 +25,7 @@ class Rendered(NamedTuple):
 
     token_ids: list[int]
     completion_mask: list[int]
-    """1 where the policy wrote the token (or would have), 0 elsewhere."""
+    """1 where the policy wrote the token (or would have), 0 elsewhere and in a teacher's slips."""
     phases: list[Phase | None]
     """Phase of the turn that wrote the token; None where the mask is 0."""
 
@@ -105,8 +105,8 @@ class ChatFormat:
         for index, step in enumerate(steps):
             turn = step.token_ids or self.turn_ids(step.text)
             token_ids += turn
-            mask += [1] * len(turn)
-            phases += [step.phase] * len(turn)
+            mask += [0 if step.slip else 1] * len(turn)
+            phases += [None if step.slip else step.phase] * len(turn)
             if step.observation is not None and index + 1 < len(steps):
                 seen = step.observation_ids or self.observation_ids(
                     step.observation, step.observation_role

@@ -38,6 +38,8 @@ class Completion:
     """Tokens the policy sampled; empty for policies without tokens."""
     tokens: int = 0
     """How many tokens the turn cost, as far as known."""
+    slip: bool = False
+    """See `Step.slip`."""
 
 
 class ContextFullError(Exception):

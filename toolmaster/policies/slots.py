@@ -7,8 +7,10 @@ group share their prompt, and all tasks share the system message. Finished rows 
 enter at every step; a step carries decoding rows and prompts together as one ragged row of tokens,
 without padding, through an attention function registered with Transformers' attention interface.
 
-Shapes: N tokens of a step, S slots, K key-value heads, R query heads per key-value head, L tokens
-of context, D head size, V vocabulary.
+A decoding row may bring a draft of its next tokens, which the same pass scores.
+
+Shapes: N tokens of a step, S slots, W the widest decoding row (1 + its draft), K key-value heads, R
+query heads per key-value head, L tokens of context, D head size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -50,10 +52,12 @@ class StepPlan:
     positions: torch.Tensor
     """(N,) position of each token."""
     decoding: int
-    """How many tokens at the front of the row are single decoding tokens."""
+    """How many tokens at the front of the row belong to decoding rows."""
+    offsets: torch.Tensor
+    """(decoding,) place of each of those in its row's draft, from 0."""
     used_slots: int
     decode_mask: torch.Tensor | None
-    """(used_slots * K, 1, L) additive, float32."""
+    """(used_slots, 1, W, 1, L) additive, float32."""
     segments: list[Segment] = field(default_factory=list)
 
 
@@ -79,12 +83,13 @@ def _slot_attention(
     repeats = query.shape[1] // kv_heads
     grouped = query[0].view(kv_heads, repeats, -1, head_dim)  # (K, R, N, D)
     out = torch.empty_like(grouped)
-    if plan.decoding:
-        slots = plan.slots[: plan.decoding]
-        rows = query.new_zeros(plan.used_slots, kv_heads, repeats, head_dim)
-        rows[slots] = grouped[:, :, : plan.decoding].permute(2, 0, 1, 3)
-        found = _decode(rows, keys, values, plan, scaling or head_dim**-0.5)
-        out[:, :, : plan.decoding] = found[slots].permute(1, 2, 0, 3)
+    if plan.decode_mask is not None:
+        places = (plan.slots[: plan.decoding], plan.offsets)
+        width = plan.decode_mask.shape[2]
+        rows = query.new_zeros(plan.used_slots, width, kv_heads, repeats, head_dim)
+        rows[places] = grouped[:, :, : plan.decoding].permute(2, 0, 1, 3)
+        found = _decode(rows, keys, values, plan.decode_mask, scaling or head_dim**-0.5)
+        out[:, :, : plan.decoding] = found[places].permute(1, 2, 0, 3)
     for segment in plan.segments:
         end = segment.start + segment.count
         rows = grouped[:, :, segment.row : segment.row + segment.count]
@@ -101,22 +106,23 @@ def _slot_attention(
 
 
 def _decode(
-    rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, plan: StepPlan, scale: float
+    rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """One query token per slot, (S, K, R, D) in and out.
+    """The W query tokens of each slot, (S, W, K, R, D) in and out.
 
     Two batched products whose cache operand is never copied; on CPU they take two thirds of the
     time of `scaled_dot_product_attention`, whose kernel is made for long queries.
     """
-    slots, kv_heads, repeats, head_dim = rows.shape
+    slots, width, kv_heads, repeats, head_dim = rows.shape
     shape = (-1, keys.shape[2], head_dim)
     seen_keys = keys.view(shape)[: slots * kv_heads]
     seen_values = values.view(shape)[: slots * kv_heads]
-    flat = rows.view(-1, repeats, head_dim)
+    flat = rows.transpose(1, 2).reshape(slots * kv_heads, width * repeats, head_dim)
     scores = torch.bmm(seen_keys, flat.transpose(1, 2)).transpose(1, 2).float() * scale
-    assert plan.decode_mask is not None  # noqa: S101 - there is one where rows decode
-    weights = torch.softmax(scores + plan.decode_mask, -1).to(rows.dtype)
-    return torch.bmm(weights, seen_values).view(slots, kv_heads, repeats, head_dim)
+    scores = scores.view(slots, kv_heads, width, repeats, -1) + mask
+    weights = torch.softmax(scores, -1).to(rows.dtype)
+    found = torch.bmm(weights.view(slots * kv_heads, width * repeats, -1), seen_values)
+    return found.view(slots, kv_heads, width, repeats, head_dim).transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, _slot_attention)
@@ -131,6 +137,8 @@ class Row:
     computed: int = 0
     """How many of `token_ids` are in the cache."""
     slot: int = -1
+    draft: list[int] = field(default_factory=list)
+    """What may come next; scored while the row decodes, never part of `token_ids` by itself."""
 
 
 class SlotCache:
@@ -210,6 +218,7 @@ class SlotCache:
         """Free the row's slot; its tokens stay until the slot is needed."""
         self._clock += 1
         self._last_used[row.slot] = self._clock
+        self._held[row.slot] = row.token_ids[: row.computed]
         self._busy[row.slot] = None
 
     @torch.inference_mode()
@@ -217,7 +226,9 @@ class SlotCache:
         """Run one forward pass over all rows in flight.
 
         Returns:
-            The rows whose prompts are complete, and their next-token logits, (rows, V) float32.
+            The rows whose prompts are complete, and next-token logits, (M, V): for each of these
+            rows one of its last token, then one of each token of its draft. Of a draft nothing
+            counts as computed yet; who takes a token of it over adds 1 to `computed`.
         """
         rows = [row for row in self._busy if row is not None]
         decoding = [row for row in rows if len(row.token_ids) - row.computed == 1]
@@ -228,7 +239,7 @@ class SlotCache:
                 prefilling.append((row, min(missing, room)))
                 room -= missing
         plan, input_ids = self._plan(decoding, prefilling)
-        ends = list(range(len(decoding)))
+        ends = list(range(plan.decoding))
         ends += [segment.row + segment.count - 1 for segment in plan.segments]
         logits = self.model(
             input_ids=input_ids,
@@ -240,18 +251,22 @@ class SlotCache:
         for row, count in [*((row, 1) for row in decoding), *prefilling]:
             row.computed += count
             self._held[row.slot] = row.token_ids[: row.computed]
-        stepped = [*decoding, *(row for row, _ in prefilling)]
-        ready = [i for i, row in enumerate(stepped) if row.computed == len(row.token_ids)]
-        return [stepped[i] for i in ready], logits[ready].float()
+        whole = [row.computed == len(row.token_ids) for row, _ in prefilling]
+        ready = [row for (row, _), done in zip(prefilling, whole, strict=True) if done]
+        return [*decoding, *ready], logits[[True] * plan.decoding + whole]
 
     def _plan(
         self, decoding: list[Row], prefilling: list[tuple[Row, int]]
     ) -> tuple[StepPlan, torch.Tensor]:
-        ends = [row.computed + 1 for row in decoding] + [r.computed + n for r, n in prefilling]
-        self._grow(max(ends))
-        tokens = [row.token_ids[-1] for row in decoding]
-        slots = [row.slot for row in decoding]
-        positions = [row.computed for row in decoding]
+        ends = [row.computed + 1 + len(row.draft) for row in decoding]
+        self._grow(max([*ends, *(row.computed + count for row, count in prefilling)]))
+        tokens, slots, positions, offsets = [], [], [], []
+        for row in decoding:
+            width = 1 + len(row.draft)
+            tokens += [row.token_ids[-1], *row.draft]
+            slots += [row.slot] * width
+            positions += range(row.computed, row.computed + width)
+            offsets += range(width)
         segments = []
         for row, count in prefilling:
             segment = Segment(row.slot, len(tokens), row.computed, count)
@@ -266,7 +281,8 @@ class SlotCache:
             self._values,
             torch.tensor(slots),
             torch.tensor(positions),
-            len(decoding),
+            len(offsets),
+            torch.tensor(offsets),
             used_slots,
             self._decode_mask(decoding, used_slots),
             segments,
@@ -278,10 +294,11 @@ class SlotCache:
             return None
         lengths = torch.ones(used_slots, dtype=torch.long)
         lengths[[row.slot for row in decoding]] = torch.tensor([r.computed + 1 for r in decoding])
-        length = self._keys[0].shape[2]
-        hidden = torch.arange(length) >= lengths[:, None]
-        mask = torch.zeros(used_slots, length).masked_fill_(hidden, float("-inf"))
-        return mask.repeat_interleave(self._kv_heads, 0)[:, None, :]
+        width = 1 + max(len(row.draft) for row in decoding)
+        seen = lengths[:, None] + torch.arange(width)  # (used_slots, W)
+        hidden = torch.arange(self._keys[0].shape[2]) >= seen[..., None]
+        mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
+        return mask[:, None, :, None]
 
     def _grow(self, length: int) -> None:
         """Make room for sequences of `length` tokens.

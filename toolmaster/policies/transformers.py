@@ -13,9 +13,13 @@ from transformers import PreTrainedModel
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
+from toolmaster.policies.drafts import Drafts, Followers
 from toolmaster.policies.slots import Row, SlotCache
 from toolmaster.protocols import CLOSING_TAGS
 from toolmaster.types import Message, Role
+
+_DRAFT = 3
+"""Tokens guessed at most; more are too often wrong to pay (benchmarks/rollouts.py)."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,8 @@ class _Job:
     budget: int
     done: asyncio.Future[list[int]]
     start: int
+    """Tokens of the row that were there before this turn."""
+    followers: Followers = field(default_factory=dict)
     closed: bool = False
 
 
@@ -89,6 +95,7 @@ class TransformersPolicy:
         self._running: dict[int, _Job] = {}
         self._pump: asyncio.Task[None] | None = None
         self._closers = _closing_ids(chat)
+        self._drafts = Drafts(_DRAFT)
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
@@ -116,6 +123,7 @@ class TransformersPolicy:
         """
         loop = asyncio.get_running_loop()
         job = _Job(Row(list(token_ids)), max_new_tokens, loop.create_future(), len(token_ids))
+        self._drafts.learn(job.row.token_ids, 0, job.followers)
         self._waiting.append(job)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._run())
@@ -127,8 +135,10 @@ class TransformersPolicy:
             while self._waiting or self._running:
                 self._admit()
                 rows, logits = self._cache.step()
-                for row, token in zip(rows, self._sample(logits), strict=True):
-                    self._take(self._running[row.slot], token)
+                tokens = iter(self._sample(logits))
+                for row in rows:
+                    drawn = [next(tokens) for _ in range(1 + len(row.draft))]
+                    self._take_all(self._running[row.slot], drawn)
                 await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - handed to every rollout that waits
             for job in [*self._waiting, *self._running.values()]:
@@ -151,12 +161,29 @@ class TransformersPolicy:
     def _sample(self, logits: torch.Tensor) -> list[int]:
         if self.sampling.temperature == 0.0:
             return logits.argmax(-1).tolist()
-        probabilities = torch.softmax(logits / self.sampling.temperature, -1)
+        probabilities = torch.softmax(logits.float() / self.sampling.temperature, -1)
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)
         return drawn[:, 0].tolist()
 
-    def _take(self, job: _Job, token: int) -> None:
-        """Append a sampled token and end the turn when it is over.
+    def _take_all(self, job: _Job, tokens: list[int]) -> None:
+        """Take what was drawn after the last token and after each token of the draft.
+
+        A token drawn after a draft holds only where the draft was drawn as well.
+        """
+        row, known = job.row, len(job.row.token_ids)
+        draft, row.draft = row.draft, []
+        for index, token in enumerate(tokens):
+            row.computed += index > 0
+            if self._take(job, token):
+                return
+            if draft[index : index + 1] != [token]:
+                break
+        self._drafts.learn(row.token_ids, known, job.followers)
+        room = job.budget - (len(row.token_ids) - job.start) - 1
+        row.draft = self._drafts.guess(row.token_ids, job.followers, room)
+
+    def _take(self, job: _Job, token: int) -> bool:
+        """Append a sampled token; end the turn and say so when it is over.
 
         A closing tag is followed by the end-of-turn token; a model that goes on instead is stopped
         there, and the token it went on with is dropped.
@@ -165,13 +192,15 @@ class TransformersPolicy:
         if not job.closed or end:
             job.row.token_ids.append(token)
         sampled = job.row.token_ids[job.start :]
-        if end or job.closed or len(sampled) >= job.budget:
+        over = end or job.closed or len(sampled) >= job.budget
+        if over:
             del self._running[job.row.slot]
             self._cache.release(job.row)
             if not job.done.done():
                 job.done.set_result(sampled)
         elif token in self._closers:
             job.closed = self.chat.text(sampled[-12:]).rstrip().endswith(CLOSING_TAGS)
+        return over
 
 
 def _closing_ids(chat: ChatFormat) -> frozenset[int]:

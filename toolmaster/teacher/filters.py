@@ -23,17 +23,19 @@ def explores(trajectory: Trajectory) -> bool:
     if trajectory.protocol != Protocol.TRIAL:
         return True
     tried = {step.call.name for step in trajectory.calls(Phase.TRIAL) if step.call}
-    used = {step.call.name for step in trajectory.calls(Phase.EXECUTION) if step.call}
+    execution = [step for step in trajectory.calls(Phase.EXECUTION) if not step.slip]
+    used = {step.call.name for step in execution if step.call}
     return bool(tried) and used <= tried
 
 
 def validates(trajectory: Trajectory) -> bool:
-    """Every error is answered with another attempt, and execution is clean where a trial was."""
+    """Every error is answered with another attempt; after a trial, execution has only slips."""
     steps = trajectory.steps
     for index, step in enumerate(steps):
         if step.error is None:
             continue
-        if trajectory.protocol == Protocol.TRIAL and step.phase is Phase.EXECUTION:
+        tried = trajectory.protocol == Protocol.TRIAL and step.phase is Phase.EXECUTION
+        if tried and not step.slip:
             return False
         rest = steps[index + 1 :]
         if not any(s.action is ActionKind.CALL and s.error is None for s in rest):

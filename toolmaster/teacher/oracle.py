@@ -9,6 +9,7 @@ seen.
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +20,21 @@ from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.phrases import say
+from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
 from toolmaster.world.quirks import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
 from toolmaster.world.tasks import WorldTask, show
 
-Turns = Generator[str, str, None]
-"""Yields the text of turns, receives observations."""
+Turns = Generator[Completion, str, None]
+"""Yields turns, receives observations."""
+Exchange = Generator[Completion, str, str]
+"""The same, and returns what was learned in the end."""
+_SLIP_SHARE = 0.08
+"""Chance of a slip at each call, of which a demonstration has one at most."""
+_FORGET_SHARE = 0.4
+"""Chance that the execution forgets what a loud tool demands, which then says so again."""
 
 
 class Behaviours(Settings):
@@ -35,7 +43,7 @@ class Behaviours(Settings):
     trial: bool = True
     """Try tools before the experience."""
     self_correction: bool = True
-    """Make plausible mistakes and mend them; without it every call is right at once."""
+    """Make plausible mistakes and slips and mend them; without it every call is right at once."""
 
 
 @dataclass(slots=True)
@@ -48,8 +56,8 @@ class _Acting:
     async def complete(self) -> Completion:
         try:
             if self.observation is None:
-                return Completion(next(self.turns))
-            return Completion(self.turns.send(self.observation))
+                return next(self.turns)
+            return self.turns.send(self.observation)
         except StopIteration:
             raise PolicyError("the oracle has nothing left to do, yet the task goes on") from None
 
@@ -78,6 +86,7 @@ class OraclePolicy:
         self.behaviours = behaviours
         self.rng = random.Random(f"{drawn.task.id}/{protocol}/{seed}")
         self.lessons: dict[str, str] = {}
+        self.slips_left = int(behaviours.self_correction)
 
     def conversation(
         self,
@@ -95,7 +104,7 @@ class OraclePolicy:
         if self.protocol is Protocol.TRIAL:
             thought = note or self._say("nothing")
             lessons = "\n".join(self.lessons.values()) or "none"
-            yield f"<think>{thought}</think><experience>{lessons}</experience>"
+            yield Completion(f"<think>{thought}</think><experience>{lessons}</experience>")
             note = ""
         yield from self._execute(note, informed=tried)
 
@@ -104,7 +113,7 @@ class OraclePolicy:
 
     # --- trial ----------------------------------------------------------------------------------
 
-    def _trial(self) -> Generator[str, str, str]:
+    def _trial(self) -> Exchange:
         """Try each tool the plan needs, reads before writes; returns the last thought."""
         note = ""
         keys = dict.fromkeys(call.tool for call in self.drawn.plan.calls)
@@ -117,18 +126,16 @@ class OraclePolicy:
                 note = yield from self._try_write(self.drawn.chosen[key], first, note)
         return note
 
-    def _try_read(
-        self, pair: tuple[Surface, ...], planned: PlannedCall, note: str
-    ) -> Generator[str, str, str]:
+    def _try_read(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
         quirk, example = surface.quirk, surface.example
         arguments = example.arguments if example else planned.arguments
         if example:
             thought = self._say(
-                "expect", tool=surface.name, what=_what(surface), expected=show(example.result)
+                "expect", tool=surface.name, what=surface.purpose, expected=show(example.result)
             )
         else:
-            thought = self._say("probe", tool=surface.name, what=_what(surface))
+            thought = self._say("probe", tool=surface.name, what=surface.purpose)
         got, hint = yield from self._call(surface, arguments, _join(note, thought))
         self.lessons[surface.name] = quirk.lesson(surface.name, "")
         if hint:
@@ -151,11 +158,10 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        return self._say("scaled", factor=quirk.factor, **parts)
+        tens = _tens(expected, quirk.factor)
+        return self._say("scaled", factor=quirk.factor, tens=tens, **parts)
 
-    def _try_write(
-        self, pair: tuple[Surface, ...], planned: PlannedCall, note: str
-    ) -> Generator[str, str, str]:
+    def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
         quirk, value_key = surface.quirk, str(surface.definition.value)
         arguments = dict(planned.arguments)
@@ -166,7 +172,7 @@ class OraclePolicy:
         thought = self._say(
             "try_write",
             tool=surface.name,
-            what=_what(surface),
+            what=surface.purpose,
             value=show(value),
             reader=reader.name,
         )
@@ -188,12 +194,8 @@ class OraclePolicy:
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
-        sent = show(quirk.send(arguments)[value_key])
-        factor = quirk.factor
-        thought = self._say("too_small", got=got, value=show(value), factor=factor, sent=sent)
-        yield from self._call(surface, quirk.send(arguments), thought, naive=True)
-        got = yield from self._read_back(surface, arguments, show(value))
-        return self._say("fine", got=got)
+        tens = _tens(show(value), 1 / quirk.factor)
+        return self._say("too_small", got=got, value=show(value), factor=quirk.factor, tens=tens)
 
     def _other_value(self, value: Any) -> Any:
         """A value to try with when the real one is not known yet."""
@@ -201,15 +203,13 @@ class OraclePolicy:
             return value
         return number(self.rng.randint(11, 89) + (0.5 if isinstance(value, float) else 0))
 
-    def _read_back(
-        self, surface: Surface, arguments: dict[str, Any], value: str
-    ) -> Generator[str, str, str]:
+    def _read_back(self, surface: Surface, arguments: dict[str, Any], value: str) -> Exchange:
         """Read what a write did; returns it as shown, converted to what is true."""
         key = str(surface.definition.shown_by)
         reader = self._best(key)
         needed = {name: arguments[name] for name in reader.definition.params}
         thought = self._say("read_back", value=value, reader=reader.name)
-        got = yield _turn(thought, reader, reader.quirk.send(needed))
+        got = yield from self._send(thought, reader, reader.quirk.send(needed))
         return _true(reader, got)
 
     # --- execution ------------------------------------------------------------------------------
@@ -227,7 +227,8 @@ class OraclePolicy:
             surface = self._best(call.tool) if known else self.drawn.chosen[call.tool][0]
             thought = _join(thought, self._say("act", tool=surface.name))
             if known:
-                observation = yield _turn(thought, surface, surface.quirk.send(call.arguments))
+                thought = _join(thought, self._scaled_up(surface, call.arguments))
+                observation = yield from self._act(thought, surface, call.arguments)
             else:
                 arguments = {k: believed.get(show(v), v) for k, v in call.arguments.items()}
                 observation, _ = yield from self._call(surface, arguments, thought)
@@ -236,7 +237,8 @@ class OraclePolicy:
         thought = self._converted(surface, observation) if informed else ""
         thought = _join(thought, f"{plan.because}." if plan.because else "")
         answer = plan.answer if plan.because else believed.get(show(plan.answer), plan.answer)
-        yield f"<think>{thought or self._say('answer')}</think><answer>{show(answer)}</answer>"
+        thought = thought or self._say("answer")
+        yield Completion(f"<think>{thought}</think><answer>{show(answer)}</answer>")
 
     def _converted(self, surface: Surface | None, observation: str) -> str:
         """The thought that turns a scaled result into the true one; "" when there is none."""
@@ -246,7 +248,16 @@ class OraclePolicy:
         if true == observation:
             return ""
         factor = surface.quirk.factor
-        return self._say("convert", raw=observation, factor=factor, true=true)
+        tens = _tens(observation, 1 / factor)
+        return self._say("convert", raw=observation, factor=factor, tens=tens)
+
+    def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
+        """The thought that turns a value to write into what the tool takes; "" when it is that."""
+        key = surface.quirk.param
+        if surface.definition.effect is Effect.READ or surface.quirk.factor == 1:
+            return ""
+        value, factor = show(arguments[key]), surface.quirk.factor
+        return self._say("multiply", value=value, factor=factor, tens=_tens(value, factor))
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -256,7 +267,7 @@ class OraclePolicy:
 
     def _call(
         self, surface: Surface, arguments: dict[str, Any], thought: str, *, naive: bool = False
-    ) -> Generator[str, str, tuple[str, str]]:
+    ) -> Generator[Completion, str, tuple[str, str]]:
         """Call as the documentation says; on an error do what it says.
 
         Args:
@@ -270,23 +281,56 @@ class OraclePolicy:
         """
         loud = surface.quirk.family == "loud" or isinstance(surface.quirk, TwoBased | ZeroBased)
         if not self.behaviours.self_correction and surface.quirk.family == "loud":
-            observation = yield _turn(thought, surface, surface.quirk.send(arguments))
+            observation = yield from self._send(thought, surface, surface.quirk.send(arguments))
             return observation, ""
-        observation = yield _turn(thought, surface, arguments)
+        observation = yield from self._send(thought, surface, arguments)
         if naive or not loud or not observation.startswith("error: "):
             return observation, ""
         hint = observation.removeprefix("error: ").split("; ")[-1]
         if isinstance(surface.quirk, ZeroBased):
             hint = f"try one {surface.quirk.direction}"
         thought = self._say("hint", hint=hint)
-        observation = yield _turn(thought, surface, surface.quirk.send(arguments))
+        observation = yield from self._send(thought, surface, surface.quirk.send(arguments))
         return observation, hint
 
+    def _act(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:
+        """Call a tool that was tried before, as the experience says."""
+        sent = surface.quirk.send(arguments)
+        forgets = surface.quirk.family == "loud" and self.rng.random() < _FORGET_SHARE
+        if forgets and self.slips_left:
+            self.slips_left -= 1
+            observation = yield Completion(_text(thought, surface, arguments), slip=True)
+            hint = observation.removeprefix("error: ").split("; ")[-1]
+            thought = self._say("hint", hint=hint)
+        return (yield from self._send(thought, surface, sent))
 
-def _turn(thought: str, surface: Surface, arguments: dict[str, Any]) -> str:
-    call = {"name": surface.name, "arguments": surface.dress(arguments)}
-    text = json.dumps(call, ensure_ascii=False)
-    return f"<think>{thought}</think><tool_call>{text}</tool_call>"
+    def _send(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:
+        """Make a call, now and then after a slip; returns its observation."""
+        if self.slips_left and self.rng.random() < _SLIP_SHARE:
+            self.slips_left -= 1
+            slip = draw_slip(self.rng, surface, surface.dress(arguments))
+            said = thought.replace(surface.name, slip.name)
+            yield Completion(_call_text(said, slip.name, slip.arguments), slip=True)
+            thought = self._say(slip.kind, right=slip.right)
+        return (yield Completion(_text(thought, surface, arguments)))
+
+
+def _text(thought: str, surface: Surface, arguments: dict[str, Any]) -> str:
+    """A turn that calls a tool; canonical arguments."""
+    return _call_text(thought, surface.name, surface.dress(arguments))
+
+
+def _call_text(thought: str, name: str, arguments: dict[str, Any]) -> str:
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<think>{thought}</think><tool_call>{call}</tool_call>"
+
+
+def _tens(text: str, factor: float) -> str:
+    """A number on its way to `factor` times itself, a power of ten: "4.5 -> 45 -> 450"."""
+    ten = 10 if factor > 1 else 0.1
+    start = json.loads(text)
+    steps = range(round(abs(math.log10(factor))) + 1)
+    return " -> ".join(show(number(start * ten**step)) for step in steps)
 
 
 def _value(observation: str) -> Any:
@@ -303,12 +347,6 @@ def _true(surface: Surface, observation: str) -> str:
         return show(surface.quirk.accept(json.loads(observation)))
     except (json.JSONDecodeError, TypeError):
         return observation
-
-
-def _what(surface: Surface) -> str:
-    """What the tool is for, as part of a sentence."""
-    doc = surface.definition.doc
-    return doc[0].lower() + doc[1:]
 
 
 def _join(*parts: str) -> str:

@@ -40,9 +40,8 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, not {expected}: {factor} times too large.",
-        "Expected {expected}, got {got}: {factor} times as much.",
-        "{got} is {expected} times {factor}.",
+        "{got}, not {expected}: {tens}, {factor} times too large.",
+        "Expected {expected}, got {got}: {tens}, {factor} times as much.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
@@ -53,15 +52,19 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Expected {expected}, got {got}. Is {twin} better?",
     ),
     "too_small": (
-        "{got}, not {value}: {factor} times too small, send {sent}.",
-        "{value} became {got}; {factor} times more is {sent}.",
+        "{got}, not {value}: {tens}, {factor} times too small.",
+        "{value} became {got}: {tens}, {factor} times too little.",
     ),
     "act": (
         "Now for real: {tool}.",
         "Do it with {tool}.",
         "Next, {tool}.",
     ),
-    "convert": ("{raw} / {factor} = {true}.", "{raw} divided by {factor} is {true}."),
+    "convert": ("{raw} / {factor}: {tens}.", "{raw} divided by {factor}: {tens}."),
+    "multiply": ("{value} * {factor}: {tens}.", "{value} times {factor}: {tens}."),
+    "misread_tool": ("The tool is called {right}.", "I misread the name: {right}."),
+    "misread_parameter": ("The parameter is {right}.", "It is called {right}."),
+    "misread_entity": ("I misspelt it: {right}.", "It must be {right}."),
     "answer": ("That answers it.", "I have it.", "Done."),
     "nothing": ("No trial is needed.", "I can act at once."),
 }

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from toolmaster.errors import InputError
 from toolmaster.tools.tool import Tool
@@ -34,6 +34,28 @@ def from_function(
         InputError: a parameter without a type hint, or of a kind that JSON cannot pass by name.
     """
     name = function.__name__
+    summary, model, schema = describe(function)
+
+    def execute(_state: Any, arguments: dict[str, Any]) -> Any:
+        return function(**convert(model, arguments))
+
+    async def execute_async(_state: Any, arguments: dict[str, Any]) -> Any:
+        return await execute(_state, arguments)
+
+    run = execute_async if inspect.iscoroutinefunction(function) else execute
+    return Tool(name, summary, schema, run, effect, timeout_s)
+
+
+def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:
+    """What a tool made of a function says of itself.
+
+    Returns:
+        The description, a model that converts its arguments, and their JSON schema.
+
+    Raises:
+        InputError: a parameter without a type hint, or of a kind that JSON cannot pass by name.
+    """
+    name = function.__name__
     hints = typing.get_type_hints(function, include_extras=True)
     summary, notes = _docstring(inspect.getdoc(function) or "")
     fields: dict[str, Any] = {}
@@ -46,7 +68,7 @@ def from_function(
             raise InputError(f"tool {name!r}: parameter {parameter.name!r} needs a type hint")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
-    model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
     schema.pop("title", None)
     schema.setdefault("properties", {})
@@ -54,16 +76,13 @@ def from_function(
         prop.pop("title", None)
         if key in notes:
             prop["description"] = notes[key]
+    return summary, model, schema
 
-    def execute(_state: Any, arguments: dict[str, Any]) -> Any:
-        validated = model.model_validate(arguments)
-        return function(**{key: getattr(validated, key) for key in fields})
 
-    async def execute_async(_state: Any, arguments: dict[str, Any]) -> Any:
-        return await execute(_state, arguments)
-
-    run = execute_async if inspect.iscoroutinefunction(function) else execute
-    return Tool(name, summary, schema, run, effect, timeout_s)
+def convert(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as their type hints want them, defaults included."""
+    validated = model.model_validate(arguments)
+    return {key: getattr(validated, key) for key in model.model_fields}
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:

@@ -11,6 +11,7 @@ Shapes: N tokens of the row, K key-value heads, R query heads per key-value head
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -34,10 +35,9 @@ def _varlen_attention(
     """Causal attention per sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
     scale = scaling if scaling is not None else query.shape[3] ** -0.5
     attend = _products if query.device.type == "cpu" and dropout == 0.0 else _fused
-    attended = [
-        attend(query[:, :, start:end], key[:, :, start:end], value[:, :, start:end], scale, dropout)
-        for start, end in sequence_bounds(position_ids)
-    ]
+    lengths = sequence_lengths(position_ids)
+    parts = zip(*(tensor.split(lengths, 2) for tensor in (query, key, value)), strict=True)
+    attended = [attend(q, k, v, scale, dropout) for q, k, v in parts]
     return torch.cat(attended, 2).transpose(1, 2), None
 
 
@@ -67,10 +67,10 @@ def _causal(count: int, repeats: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.triu(hidden, 1).repeat(repeats, 1)
 
 
-def sequence_bounds(position_ids: torch.Tensor) -> list[tuple[int, int]]:
-    """(start, end) of each sequence in a row of positions, (1, N)."""
+def sequence_lengths(position_ids: torch.Tensor) -> list[int]:
+    """How many tokens each sequence in a row of positions, (1, N), has."""
     starts = (position_ids[0] == 0).nonzero()[:, 0].tolist()
-    return list(zip(starts, [*starts[1:], position_ids.shape[1]], strict=True))
+    return [end - start for start, end in pairwise([*starts, position_ids.shape[1]])]
 
 
 AttentionInterface.register(ATTENTION, _varlen_attention)

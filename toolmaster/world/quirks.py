@@ -154,6 +154,61 @@ class Underscores(_Format):
         return name.replace(" ", "_")
 
 
+class Dots(_Format):
+    """rye.loaf."""
+
+    __slots__ = ()
+    kind, split = "dots", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return name.lower().replace(" ", ".")
+
+
+class Joined(_Format):
+    """RyeLoaf."""
+
+    __slots__ = ()
+    kind, split = "joined", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return name.replace(" ", "")
+
+
+class AtSign(_Format):
+    """@Rye Loaf."""
+
+    __slots__ = ()
+    kind, split = "at_sign", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return f"@{name}"
+
+
+class Bracketed(_Format):
+    """[Rye Loaf]."""
+
+    __slots__ = ()
+    kind, split = "bracketed", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return f"[{name}]"
+
+
+class Starred(_Format):
+    """Rye Loaf*."""
+
+    __slots__ = ()
+    kind, split = "starred", "seen"
+
+    @staticmethod
+    def form(name: str) -> str:
+        return f"{name}*"
+
+
 class Hyphens(_Format):
     """rye-loaf."""
 
@@ -173,7 +228,6 @@ class Prefixed(_Format):
 
     @staticmethod
     def form(name: str) -> str:
-        """The name behind a number sign."""
         return f"#{name}"
 
 
@@ -340,6 +394,20 @@ class Stale(_WrongTwin):
         return number(truth + 1 + random.Random(repr(sorted(arguments.items()))).randint(1, 30))
 
 
+class Estimate(_WrongTwin):
+    """Returns a number that is a third too low."""
+
+    __slots__ = ()
+    kind, family, split, verb = "estimate", "silent", "seen", "is too low"
+
+    @classmethod
+    def target(cls, tool: ToolDef) -> str | None:
+        return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return int(self.tool.run(state, **arguments) * 2 / 3)
+
+
 class Coarse(_WrongTwin):
     """Returns the number rounded up to the next ten."""
 
@@ -385,6 +453,28 @@ class Adds(_WrongTwin):
         return self.tool.run(state, **{**arguments, self.param: stored})
 
 
+class Halves(Adds):
+    """Stores half the value."""
+
+    __slots__ = ()
+    kind, split, verb = "halves", "seen", "halves"
+
+    @staticmethod
+    def stored(current: float, given: float) -> float:
+        return given / 2
+
+
+class Keeps(Adds):
+    """Keeps what was stored before."""
+
+    __slots__ = ()
+    kind, split, verb = "keeps", "seen", "changes nothing"
+
+    @staticmethod
+    def stored(current: float, given: float) -> float:
+        return current
+
+
 class RoundsUp(Adds):
     """Stores the value rounded up to the next ten."""
 
@@ -424,6 +514,13 @@ class TenthsValue(_ScaledValue):
     kind, split, factor = "tenths_value", "seen", 10
 
 
+class ThousandthsValue(_ScaledValue):
+    """4.5 is stored as 0.0045."""
+
+    __slots__ = ()
+    kind, split, factor = "thousandths_value", "seen", 1000
+
+
 class HundredthsValue(_ScaledValue):
     """4.5 is stored as 0.045."""
 
@@ -432,8 +529,11 @@ class HundredthsValue(_ScaledValue):
 
 
 KINDS: tuple[type[Quirk], ...] = (
-    Quirk, Capitals, LowerCase, Underscores, HiddenParameter, Hyphens, Prefixed, RenamedParameter,
-    TenthsResult, HundredthsResult, TenThousandthsResult, ZeroBased, TwoBased, Stale,
-    ThousandthsResult, Coarse, Adds, TenthsValue, RoundsUp, HundredthsValue,
+    Quirk,
+    Capitals, LowerCase, Underscores, Dots, Joined, AtSign, Bracketed, Starred, HiddenParameter,
+    RenamedParameter, Hyphens, Prefixed,
+    TenthsResult, HundredthsResult, TenThousandthsResult, ZeroBased, TwoBased, Stale, Estimate,
+    ThousandthsResult, Coarse,
+    Adds, Halves, Keeps, TenthsValue, ThousandthsValue, RoundsUp, HundredthsValue,
 )  # fmt: skip
 FAMILIES = ("plain", "loud", "silent", "irreversible")

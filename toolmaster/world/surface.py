@@ -14,7 +14,7 @@ from typing import Any
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.domain import Position, State, ToolDef
-from toolmaster.world.lexicon import invented
+from toolmaster.world.lexicon import outside
 from toolmaster.world.quirks import HiddenParameter, Quirk, RenamedParameter
 
 VERBS: Mapping[str, Mapping[Effect, tuple[str, ...]]] = {
@@ -62,6 +62,7 @@ class Surface:
         doc: the description shown.
         quirk: what it hides.
         example: the documented example; None when the documentation gives none.
+        terse: whether the description names the tool's noun only.
     """
 
     definition: ToolDef
@@ -70,10 +71,22 @@ class Surface:
     doc: str
     quirk: Quirk
     example: Example | None = None
+    terse: bool = False
+
+    @property
+    def purpose(self) -> str:
+        """What the documentation says it is for, as part of a sentence."""
+        doc = self.definition.doc
+        if not self.terse:
+            return doc[0].lower() + doc[1:]
+        noun = self.definition.nouns[0]
+        return noun if self.definition.effect is Effect.READ else f"set the {noun}"
 
     def dress(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Canonical-named arguments under their surface names."""
-        return {self.params.get(key, key): value for key, value in arguments.items()}
+        """Canonical-named arguments under their surface names, in the order shown."""
+        order = [*self.params, *arguments]
+        known = [key for key in dict.fromkeys(order) if key in arguments]
+        return {self.params.get(key, key): arguments[key] for key in known}
 
     def tool(self) -> Tool:
         """The callable tool."""
@@ -110,8 +123,9 @@ def draw_name(rng: random.Random, tool: ToolDef, split: str, taken: set[str]) ->
     while True:
         verb = rng.choice(VERBS[split][tool.effect])
         noun = rng.choice(tool.nouns)
-        if split == "seen" and rng.random() < 0.5:
-            noun = invented(rng)
+        if split == "seen":
+            verb = outside(rng) if rng.random() < 0.5 else verb
+            noun = outside(rng) if rng.random() < 0.5 else noun
         style = rng.randrange(4)
         name = [
             f"{verb}_{noun}",
@@ -132,7 +146,7 @@ def draw_params(rng: random.Random, tool: ToolDef, split: str) -> dict[str, str]
     for key in order:
         choices = tool.params[key].names
         if split == "seen" and rng.random() < 0.5:
-            choices = tuple(invented(rng) for _ in range(5))
+            choices = tuple(outside(rng) for _ in range(5))
         drawn[key] = rng.choice([name for name in choices if name not in drawn.values()])
     return drawn
 

@@ -246,7 +246,13 @@ def _dress(
         pair = [quirk, Quirk(definition)] if quirk.twin else [quirk]
         surfaces = [
             Surface(
-                definition, draw_name(rng, definition, domain.split, taken), params, doc, q, example
+                definition,
+                draw_name(rng, definition, domain.split, taken),
+                params,
+                doc,
+                q,
+                example,
+                terse=style == "terse",
             )
             for q in pair
         ]

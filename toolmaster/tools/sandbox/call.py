@@ -6,7 +6,6 @@ it writes is bounded and checked by those who read it.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import inspect
 import json
@@ -35,17 +34,17 @@ def run(
     """
     status = 1
     try:
-        isolation.bind_call(level, limits)
-        gc.enable()
-        outcome = _outcome(source, request, limits["memory_mib"])
-        while outcome:
-            outcome = outcome[os.write(writing, outcome) :]
+        isolation.bind_call(level, limits["cpu_s"])
+        text = outcome(source, request, limits["memory_mib"])
+        while text:
+            text = text[os.write(writing, text) :]
         status = 0
     finally:
         os._exit(status)
 
 
-def _outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
+def outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
+    """What comes of a call, as JSON text: `{"value": ...}` or `{"error": text}`."""
     try:
         call = json.loads(request)
         module = sys.modules["tool"] = types.ModuleType("tool")

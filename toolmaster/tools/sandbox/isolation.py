@@ -27,6 +27,7 @@ _SYSTEM = (
     "/etc/localtime",
 )
 _LAST_CAPABILITY = 63
+CONFINED = int(IsolationLevel.CONFINED)
 
 
 def readable() -> list[str]:
@@ -48,6 +49,7 @@ def enter(settings: dict[str, Any]) -> str:
     scratch: str = settings["scratch"]
     limits: dict[str, Any] = settings["limits"]
     level = settings["level"]
+    _limit(limits, tolerant=level < IsolationLevel.CONFINED)
     if level >= IsolationLevel.NAMESPACED:
         sizes = limits["scratch_mib"], limits["scratch_files"]
         namespaces.enter(readable(), DEVICES, scratch, *sizes)
@@ -55,8 +57,8 @@ def enter(settings: dict[str, Any]) -> str:
     os.chdir(scratch)
     os.environ.update(HOME=scratch, TMPDIR=scratch)
     if level >= IsolationLevel.CONFINED:
-        seccomp.program()
         _drop_privileges()
+        _rehearse_seccomp()
         try:
             landlock.restrict(readable(), DEVICES, scratch)
         except OSError:
@@ -75,31 +77,56 @@ def _drop_privileges() -> None:
     kernel.call("prctl", kernel.PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def bind_call(level: int, limits: dict[str, Any]) -> None:
-    """Bind the process of one call; it can never undo this.
+def _rehearse_seccomp() -> None:
+    """Find out now, in a process that ends at once, whether calls can be filtered.
 
     Raises:
-        OSError: the machine refuses a limit.
+        OSError: they cannot.
     """
-    os.setpgid(0, 0)
-    tolerated = () if level >= IsolationLevel.CONFINED else (OSError, ValueError)
+    seccomp.program()
+    child = os.fork()
+    if child == 0:
+        try:
+            seccomp.install()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise OSError("seccomp: not offered by this kernel")
+
+
+def _limit(limits: dict[str, Any], *, tolerant: bool) -> None:
+    """Limit this process and those it forks; a tolerant one takes what the system offers.
+
+    Raises:
+        OSError: the system refuses a limit.
+    """
     for what, value in (
-        (resource.RLIMIT_CPU, limits["cpu_s"]),
         (resource.RLIMIT_AS, limits["memory_mib"] << 20),
         (resource.RLIMIT_FSIZE, limits["scratch_mib"] << 20),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        with suppress(*tolerated):
+        try:
             resource.setrlimit(what, (value, value))
-    if level >= IsolationLevel.CONFINED:
+        except (OSError, ValueError) as error:
+            if not tolerant:
+                raise OSError(f"limit {what} of {value}: {error}") from error
+
+
+def bind_call(level: int, cpu_s: int) -> None:
+    """Bind the process of one call; it can never undo this."""
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    if level >= CONFINED:
         seccomp.install()
+    else:
+        os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
-def kill(child: int) -> None:
-    """End a call's process, and its group: where there is no seccomp it may have started others."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
+def kill(level: int, child: int) -> None:
+    """End a call's process, and where there is no seccomp those that it may have started."""
+    if level < CONFINED:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)

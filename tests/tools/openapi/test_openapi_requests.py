@@ -157,7 +157,7 @@ def test_path_arguments_stay_in_their_segment(parts, value, written):
 
 @given(value=st.text(st.characters(exclude_categories=["Cs"])))
 def test_no_text_leaves_its_segment_or_adds_a_parameter(value):
-    from toolmaster.tools.openapi.operations import Parameter  # noqa: PLC0415
+    from toolmaster.tools.openapi.operation import Parameter  # noqa: PLC0415
     from toolmaster.tools.openapi.requests import _segment  # noqa: PLC0415
     from toolmaster.tools.openapi.serialisation import in_query, percent  # noqa: PLC0415
 

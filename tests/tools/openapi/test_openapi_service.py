@@ -222,6 +222,8 @@ def test_slow_services_time_out(load_paths, server):
         port = listener.sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         async with listener, open_openapi(document, base_url=url, timeout_s=0.2) as tools:
+            with pytest.raises(TimeoutError):  # of itself, without a session's limit
+                await tools["a"].execute(None, {})
             session = Session(Task("t", "q", lambda: tools), Protocol.DIRECT, Limits())
             return await session.step(call("a"))
 

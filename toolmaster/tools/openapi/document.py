@@ -17,8 +17,9 @@ from toolmaster.tools.openapi.credentials import (
     OwnHost,
     security_schemes,
 )
-from toolmaster.tools.openapi.operations import Operation, read_operations
+from toolmaster.tools.openapi.operation import Operation
 from toolmaster.tools.openapi.parsing import MAX_BYTES, parse_text
+from toolmaster.tools.openapi.reading import read_operations
 from toolmaster.tools.openapi.servers import document_server, origin
 from toolmaster.tools.openapi.spec import Note, Spec
 
@@ -36,6 +37,7 @@ USUAL_PLACES = (
 )
 """Where frameworks serve their document, looked through below a service's address."""
 TIMEOUT_S = 30.0
+_KINDS = ("bearer", "basic", "header", "query", "cookie")
 
 _log = logging.getLogger(__name__)
 
@@ -156,9 +158,6 @@ def _fetch(url: str, auth: Mapping[str, str]) -> tuple[Spec, str, str | None]:
             tried.append(f"{place.removeprefix(url) or url} ({found})")
     hint = "; it asks for credentials: give auth" if "HTTP 401" in str(tried) else ""
     raise InputError(f"{url}: no OpenAPI document there{hint}; looked at {', '.join(tried)}")
-
-
-_KINDS = ("bearer", "basic", "header", "query", "cookie")
 
 
 def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from toolmaster.tools.openapi.operations import Body, Operation, Parameter, body_kind
+from toolmaster.tools.openapi.operation import Body, Operation, Parameter, body_kind
 from toolmaster.tools.openapi.serialisation import (
     in_path,
     in_query,

@@ -18,7 +18,7 @@ import httpx
 from toolmaster.errors import InputError
 from toolmaster.tools.openapi.credentials import Credentials, OtherHostError, OwnHost
 from toolmaster.tools.openapi.document import Document, load_document
-from toolmaster.tools.openapi.operations import Operation
+from toolmaster.tools.openapi.operation import Operation
 from toolmaster.tools.openapi.requests import build
 from toolmaster.tools.openapi.servers import origin
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
@@ -60,7 +60,7 @@ async def open_openapi(
         document = load_document(document, auth=auth)
     base = _base(document, base_url)
     credentials = Credentials(auth or {}, document.security_schemes)
-    operations = [op for op in document.operations if _wanted(op.name, only, document)]
+    operations = _wanted(document, only)
     async with httpx.AsyncClient(
         transport=OwnHost(base, credentials),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # sessions share nothing
@@ -87,14 +87,17 @@ def _base(document: Document, base_url: str | None) -> str:
     return base.rstrip("/")
 
 
-def _wanted(name: str, only: Sequence[str], document: Document) -> bool:
+def _wanted(document: Document, only: Sequence[str]) -> list[Operation]:
     names = [operation.name for operation in document.operations]
+    wanted: set[str] = set()
     for pattern in only:
-        if not any(fnmatchcase(known, pattern) for known in names):
+        matches = [name for name in names if fnmatchcase(name, pattern)]
+        wanted.update(matches)
+        if not matches:
             close = difflib.get_close_matches(pattern, names, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(f"{document.source}: no operation is called {pattern!r}{hint}")
-    return not only or any(fnmatchcase(name, pattern) for pattern in only)
+    return [op for op in document.operations if not only or op.name in wanted]
 
 
 class _Service:

@@ -8,7 +8,7 @@ import pytest
 
 from toolmaster.errors import InputError
 from toolmaster.tools.openapi import load_document
-from toolmaster.tools.openapi.operations import TOOL_DESCRIPTION_CHARS
+from toolmaster.tools.openapi.reading import TOOL_DESCRIPTION_CHARS
 from toolmaster.types import Effect
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -114,7 +114,9 @@ def test_undeclared_and_superfluous_path_parameters_are_noted(load_paths):
             None,
         ),
         ({"application/xml": {"schema": {"type": "object"}}}, "application/xml", "string"),
-        ({"*/*": {"schema": {"type": "object"}}}, "*/*", "object"),
+        ({"*/*": {"schema": {"type": "object"}}}, "application/json", "object"),
+        ({"text/*": {}}, "text/plain", "string"),
+        ({"image/*": {}}, "application/octet-stream", "string"),
         ({"application/octet-stream": {}}, "application/octet-stream", "string"),
     ],
 )
@@ -208,6 +210,7 @@ def test_long_descriptions_are_trimmed(load_paths):
         ({"/a": {"$ref": "#/paths/~1a"}}, "/a", "leads in a circle"),
         ({"/a": {"get": "x"}}, "GET /a", "the operation must be an object, got str"),
         ({"/a": {"trace": {}}}, "TRACE /a", "TRACE is not supported"),
+        ({"/a": {"Get": {}, "x-b": 1, "summary": "s"}}, "GET /a", "'Get' is no method"),
         (
             {"/a": {"get": {"parameters": [{"name": "x", "in": "hedder"}]}}},
             "GET /a",

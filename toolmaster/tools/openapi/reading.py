@@ -1,4 +1,4 @@
-"""A document's operations: what each is called, what it takes and how that is sent.
+"""Reads a document's operations: what each is called, what it takes and how that is sent.
 
 An operation that no tool can be made of is left out with a reason; nothing is left out silently.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from toolmaster.tools.openapi.names import argument_name, operation_name, trim
+from toolmaster.tools.openapi.operation import Body, Operation, Parameter, body_kind
 from toolmaster.tools.openapi.schemas import DESCRIPTION_CHARS, Schema, SchemaReader
 from toolmaster.tools.openapi.servers import first_server
 from toolmaster.tools.openapi.spec import Note, Spec, UnusableError, as_list, as_object, mapping
@@ -30,82 +30,16 @@ EFFECTS = {
     "patch": Effect.WRITE,
     "delete": Effect.DESTRUCTIVE,
 }
-"""What a method may do (RFC 9110, section 9.2). TRACE is left out: it echoes credentials."""
+"""What a method may do (RFC 9110, section 9.2)."""
 
+_ABOUT = ("$ref", "summary", "description", "servers", "parameters")
+"""What a path item says besides its operations."""
 _LOCATIONS = ("path", "query", "header", "cookie")
 _OWN_HEADERS = frozenset(
     "accept accept-encoding authorization connection content-length content-type"  # noqa: SIM905
     " cookie host proxy-authorization te trailer transfer-encoding upgrade".split()
 )
 """Headers that the client sets itself; OpenAPI says to ignore most of them as parameters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter as an argument of a tool and as a part of a request.
-
-    Args:
-        argument: the tool's name for it.
-        name: the service's name for it.
-        location: "path", "query", "header" or "cookie".
-        required: whether a call must give it.
-        style: OpenAPI's serialisation style.
-        explode: whether each item is written by itself.
-        as_json: the value is written as JSON, whatever its type.
-        allow_reserved: reserved characters are not encoded.
-    """
-
-    argument: str
-    name: str
-    location: str
-    required: bool
-    style: str
-    explode: bool
-    as_json: bool = False
-    allow_reserved: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The request body as an argument: its media type, and per field how a form writes it."""
-
-    argument: str
-    media_type: str
-    encoding: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of a service, ready to become a tool.
-
-    Args:
-        name: the tool's name.
-        description: the tool's description, within its budget.
-        method: HTTP method, upper case.
-        path: path template as the document has it.
-        effect: what a call may do.
-        parameters: everything but the body.
-        body: the request body, if it takes one.
-        server: the URL of an own server, absolute or relative; None for the document's.
-        accept: media types that it answers with.
-    """
-
-    name: str
-    description: str
-    method: str
-    path: str
-    effect: Effect
-    parameters: tuple[Parameter, ...]
-    body: Body | None
-    server: str | None
-    accept: tuple[str, ...]
-    _schema: dict[str, Any]
-    _uses: tuple[str, ...]
-    _reader: SchemaReader
-
-    def arguments(self) -> dict[str, Any]:
-        """The JSON Schema 2020-12 of the tool's arguments, self-contained."""
-        return self._reader.close(self._schema, list(self._uses))
 
 
 def read_operations(spec: Spec) -> tuple[list[Operation], list[Note]]:
@@ -124,7 +58,7 @@ def read_operations(spec: Spec) -> tuple[list[Operation], list[Note]]:
         except UnusableError as error:
             left_out.append(Note(path, str(error)))
             continue
-        for method in (key for key in item if key in EFFECTS or key == "trace"):
+        for method in (key for key in item if key not in _ABOUT and not key.startswith("x-")):
             try:
                 operation = _Reading(spec, reader, path, item, method).operation(names)
             except UnusableError as error:
@@ -142,8 +76,10 @@ class _Reading:
         self, spec: Spec, reader: SchemaReader, path: str, item: dict[str, Any], method: str
     ) -> None:
         self.spec, self.reader, self.path, self.item, self.method = spec, reader, path, item, method
+        if method == "trace":
+            raise UnusableError("TRACE is not supported: it echoes credentials")
         if method not in EFFECTS:
-            raise UnusableError(f"{method.upper()} is not supported")
+            raise UnusableError(f"{method!r} is no method; allowed: {', '.join(EFFECTS)}")
         self.raw = mapping(item[method], "the operation")
         self.place = f"{method.upper()} {path}"
         self.properties: dict[str, Any] = {}
@@ -309,7 +245,7 @@ class _Reading:
             encoding = self._files(node) | encoding
         argument = argument_name("body", "request", self.properties)
         self._argument(argument, node, text, raw.get("required") is True, "requestBody")
-        return Body(argument, "application/json" if "/" not in media_type else media_type, encoding)
+        return Body(argument, _concrete(media_type, kind), encoding)
 
     def _files(self, node: Any) -> dict[str, Any]:
         """An encoding for each field of a form that is a file."""
@@ -322,16 +258,6 @@ class _Reading:
         return found
 
 
-def body_kind(media_type: str) -> str:
-    """How a media type is written: "json", "form", "multipart" or "text"."""
-    kind = media_type.partition(";")[0].strip().lower()
-    if kind == "application/x-www-form-urlencoded":
-        return "form"
-    if kind.startswith("multipart/"):
-        return "multipart"
-    return "json" if "json" in kind or kind in ("*/*", "application/*", "") else "text"
-
-
 def _preferred(content: dict[str, Any]) -> str:
     """The media type that a model writes best."""
     order = {"json": 0, "form": 1, "multipart": 2, "text": 3}
@@ -341,3 +267,12 @@ def _preferred(content: dict[str, Any]) -> str:
         return not plain, order[body_kind(media_type)]
 
     return min(content, key=rank)
+
+
+def _concrete(media_type: str, kind: str) -> str:
+    """A media type that can be sent, for one that is a range."""
+    if "/" in media_type and "*" not in media_type:
+        return media_type
+    if kind == "json":
+        return "application/json"
+    return "text/plain" if media_type.startswith("text/") else "application/octet-stream"

@@ -170,6 +170,17 @@ def test_an_endpoint_that_is_not_there_counts_as_not_reached(tmdb, tmp_path):
     assert case.needed[1] == "GET /movie/{movie_id}/pets"
 
 
+@pytest.mark.parametrize(("count", "shown"), [(None, 54), (10, 10), (1, 2), (99, 54)])
+def test_how_many_tools_are_offered(play, count, shown):
+    case, trajectory, values, _ = play(**({"offered": count} if count else {}))
+    names = [tool["function"]["name"] for tool in trajectory.tools]
+    assert len(names) == shown
+    assert set(case.needed) <= set(names)
+    assert values["correct_path"] == 1.0
+    again = play(**({"offered": count} if count else {}))[1]
+    assert again.tools == trajectory.tools
+
+
 @pytest.mark.parametrize(
     ("calls", "gold", "contained"),
     [("axbyc", "abc", True), ("acb", "abc", False), ("ab", "aab", False), ("", "a", False)],

@@ -13,8 +13,9 @@ they mean; one that the document does not have can never be reached and counts a
 from __future__ import annotations
 
 import difflib
+import random
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +60,9 @@ class RestBenchOptions(AnsweringOptions):
     Spotify `bearer=SPOTIFY_TOKEN`. See `tools.openapi.credentials`."""
     world: int = Field(0, ge=0)
     """The seed of the film world."""
+    offered: int | None = Field(None, ge=1)
+    """Tools that a task offers, for models with a short context: those of its gold path and others
+    drawn by chance, up to so many. None offers all, as the original does."""
 
 
 class Row(BaseModel):
@@ -155,32 +159,42 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
         opened = open_openapi(document, base_url=base_url, auth=auth)
         tools = (await stack.enter_async_context(opened)).tools
         answering = await stack.enter_async_context(_answering(options, source, tools))
-        make_tools = connect(tools, answering.answerer, harmless=answering.harmless)
         endpoints = Endpoints(document)
         stem = source.path.stem
 
         def make(index: int, row: Row) -> Case:
-            task_id = f"restbench/{stem}/{index}"
-            return answering.finish(make_case(task_id, row, endpoints, make_tools, films))
+            case = make_case(f"restbench/{stem}/{index}", row, endpoints, films)
+            chosen = offered(tools, case, options.offered)
+            make_tools = connect(chosen, answering.answerer, harmless=answering.harmless)
+            return answering.finish(replace(case, task=replace(case.task, make_tools=make_tools)))
 
         suite = read_cases(source.path, Row, make)
         yield replace(suite, facts=answering.facts)
 
 
-def make_case(
-    task_id: str,
-    row: Row,
-    endpoints: Endpoints,
-    make_tools: Callable[[], ToolSet],
-    films: Films | None,
-) -> Case:
-    """A row as a case.
+def offered(tools: Sequence[Tool], case: Case, count: int | None) -> list[Tool]:
+    """The tools that a task offers: what solves it and others drawn by chance, `count` in all.
+
+    Args:
+        tools: all there are.
+        case: says what solves it, and seeds the draw.
+        count: None for all tools; never fewer than solve the task.
+    """
+    gold = {call.name for calls in case.gold or () for call in calls}
+    wanted = {tool.name for tool in tools} & {*case.needed, *gold}
+    others = [tool.name for tool in tools if tool.name not in wanted]
+    room = len(others) if count is None else min(max(count - len(wanted), 0), len(others))
+    wanted.update(random.Random(case.task.id).sample(others, room))
+    return [tool for tool in tools if tool.name in wanted]
+
+
+def make_case(task_id: str, row: Row, endpoints: Endpoints, films: Films | None) -> Case:
+    """A row as a case, still without tools.
 
     Args:
         task_id: its id.
         row: query and gold path.
         endpoints: those of the document.
-        make_tools: a session's tools; their state is a `History`.
         films: the film world, where it answers: then there are gold calls and an expected answer.
     """
     found = [endpoints.find(written) for written in row.solution]
@@ -210,7 +224,7 @@ def make_case(
     task = Task(
         id=task_id,
         query=row.query,
-        make_tools=make_tools,
+        make_tools=lambda: ToolSet(()),
         check=check,
         labels={"split": "unseen", "family": f"{len(gold)} calls"},
     )

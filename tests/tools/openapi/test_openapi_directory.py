@@ -61,22 +61,23 @@ def test_real_documents_become_valid_tools(documents, capsys):
     assert len(documents) >= 500
     seconds, wrong, refused, operations, left_out = [], [], [], 0, 0
     for path in documents:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             document = load_document(path)
         except InputError as error:
             refused.append(str(error))
             continue
         wrong += [f"{path}: {problem}" for problem in problems(document)]
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         operations += len(document.operations)
         left_out += len(document.left_out)
     with capsys.disabled():
         share = len(seconds) / len(documents)
         print(
             f"\n{len(documents)} documents: {share:.2%} imported, {operations} operations,"
-            f" {left_out} left out with a reason; {sum(seconds) / len(seconds):.4f} s a document,"
-            f" median {sorted(seconds)[len(seconds) // 2]:.4f}, longest {max(seconds):.1f}"
+            f" {left_out} left out with a reason; CPU seconds a document: mean"
+            f" {sum(seconds) / len(seconds):.4f}, median {sorted(seconds)[len(seconds) // 2]:.4f},"
+            f" longest {max(seconds):.1f}"
         )
     assert wrong == []
     assert share >= 0.99

@@ -10,10 +10,12 @@ from service_runs import FakeModel, http_server, in_turn, run_replays
 from toolmaster.benchmarks import find_benchmark
 from toolmaster.benchmarks.base import Source
 from toolmaster.benchmarks.films.operations import OPERATIONS
-from toolmaster.benchmarks.replay import Replay
+from toolmaster.benchmarks.replay import Replay, turns
 from toolmaster.benchmarks.restbench import Endpoints, contains_path, find_document
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.runs import read_lines
 from toolmaster.tools.openapi import load_document
 from toolmaster.types import Phase, ToolCall
@@ -131,13 +133,25 @@ def test_corrupted_replays(play, change, answer, expected):
     assert trajectory.success is bool(expected[0])
 
 
-def test_trial_calls_count_for_the_official_metric_alone(play):
-    def run(calls):
-        return calls[:1]
+def test_calls_of_the_trial_count_for_the_official_metric_alone(tmdb, row, gold, tmp_path):
+    known = Replay(calls=list(gold.calls), answer=gold.answer)
+    *calls, answer = turns(known, Protocol.DIRECT)
+    policy = ScriptedPolicy([*calls, "<experience>they work</experience>", answer])
 
-    _, trajectory, values, _ = play(run, protocol=Protocol.TRIAL)
-    assert values["correct_path"] == 0.0
-    assert all(step.phase is Phase.EXECUTION for step in trajectory.calls())
+    async def work():
+        benchmark = find_benchmark("restbench")
+        source = Source(tmdb(row), benchmark.options(), tmp_path)
+        async with benchmark.open_suite(source) as suite:
+            [case] = suite.cases
+            request = RolloutRequest(case.task)
+            trajectory = await run_rollout(request, policy, Protocol.TRIAL, benchmark.limits)
+            return trajectory, case.measure(trajectory)
+
+    trajectory, values = asyncio.run(work())
+    assert [step.phase for step in trajectory.calls()] == [Phase.TRIAL, Phase.TRIAL]
+    assert all(step.error is None for step in trajectory.calls())
+    assert values == {"correct_path": 1.0, "correct_path_strict": 0.0, "answer_correct": 1.0}
+    assert not trajectory.success  # what a trial did is not what the session did
 
 
 @pytest.mark.parametrize(

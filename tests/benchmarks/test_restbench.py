@@ -167,6 +167,7 @@ def test_calls_of_the_trial_count_for_the_official_metric_alone(tmdb, row, gold,
         ("GET /tv/{tv_id}/season/1", "GET /tv/{tv_id}/season/{season_number}"),
         ("GET /company/{company_id}/movies", None),
         ("POST /tv/{tv_id}", None),
+        ("PUT /genre/movie/list", None),
         ("nonsense", None),
     ],
 )

@@ -94,10 +94,10 @@ class Endpoints:
         if wanted in self._names:
             return wanted
         for form, endpoint in self._anonymous.items():
-            if re.fullmatch(form.replace("{}", r"[^/]+"), _anonymous(wanted)):
+            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(wanted)):
                 return endpoint
-        parts = wanted.split("/")
-        near = [form for form in self._anonymous if len(form.split("/")) == len(parts)]
+        shape = (method.upper(), wanted.count("/"))
+        near = [f for f in self._anonymous if (f.partition(" ")[0], f.count("/")) == shape]
         close = difflib.get_close_matches(_anonymous(wanted), near, n=1, cutoff=0.9)
         return self._anonymous[close[0]] if close else None
 

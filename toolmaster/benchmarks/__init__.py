@@ -12,7 +12,14 @@ from importlib import import_module
 from toolmaster.benchmarks.base import Benchmark
 from toolmaster.errors import ConfigError
 
-MODULES = {"toolhop": "toolhop", "ftrl": "ftrl", "bfcl": "bfcl"}
+MODULES = {
+    "toolhop": "toolhop",
+    "ftrl": "ftrl",
+    "bfcl": "bfcl",
+    "restbench": "restbench",
+    "stabletoolbench": "stabletoolbench",
+    "apibank": "apibank",
+}
 """Benchmark name to its module in this package, whose `benchmark` it is."""
 
 

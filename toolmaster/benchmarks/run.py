@@ -72,13 +72,13 @@ async def _measure(suite: Suite, settings: BenchmarkSettings, folder: Path) -> l
     broken = [t for t in trajectories if t.error is not None]
     if len(broken) == len(trajectories):
         raise PolicyError(f"all {len(broken)} rollouts broke; the first: {broken[0].error}")
-    measured = []
-    for trajectory in trajectories:
-        case = cases[trajectory.task_id]
-        own = case.measure(trajectory)
-        values = await own if inspect.isawaitable(own) else own
-        measured.append(Measured(case, trajectory, {**general_values(case, trajectory), **values}))
-    return measured
+    return await asyncio.gather(*(_measured(cases[t.task_id], t) for t in trajectories))
+
+
+async def _measured(case: Case, trajectory: Trajectory) -> Measured:
+    own = case.measure(trajectory)
+    values = await own if inspect.isawaitable(own) else own
+    return Measured(case, trajectory, {**general_values(case, trajectory), **values})
 
 
 async def _roll_out(

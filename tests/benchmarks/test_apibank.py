@@ -1,0 +1,343 @@
+"""API-Bank: its three kinds of file, made up here, and what counts as a right call."""
+
+import asyncio
+import json
+
+import pytest
+from service_runs import run_replays
+
+from toolmaster.benchmarks import find_benchmark
+from toolmaster.benchmarks.apibank import equal_call, find_document, rouge_l, same_call
+from toolmaster.benchmarks.apibank_files import ApiDocument, read_classes, read_request
+from toolmaster.benchmarks.base import Source
+from toolmaster.benchmarks.replay import Replay, gold_replays
+from toolmaster.benchmarks.rows import RowError
+from toolmaster.errors import InputError
+from toolmaster.protocols import Protocol
+from toolmaster.types import ToolCall
+
+CLASSES = """
+from apis.api import API
+raise SystemExit("this file is read, never run")
+
+class BookTable(API):
+    description = "Books a table."
+    input_parameters = {
+        "name": {"type": "str", "description": "For whom."},
+        "seats": {"type": "int", "description": "How many."},
+        "content": {"type": "str", "description": "Wishes."},
+    }
+    output_parameters = {"status": {"type": "str", "description": "success or failed"}}
+    database_name = "Tables"
+
+    def __init__(self):
+        self.x = 1
+
+class FindTable(API):
+    description = "Finds tables."
+    input_parameters = {"tags": {"type": "list(str)", "description": "Kinds."}}
+    output_parameters = {}
+"""
+BOOK = {"name": "Ada", "seats": "4", "content": "a table by the window please"}
+DIALOGUE = [
+    {"role": "User", "text": "A table with a view, and book it for Ada."},
+    {"role": "AI", "text": "Let me see."},
+    {
+        "role": "API",
+        "api_name": "FindTable",
+        "param_dict": {"tags": ["view"]},
+        "result": {"api_name": "FindTable", "input": {}, "output": [{"id": 3}], "exception": None},
+    },
+    {"role": "AI", "text": "Table 3 has a view."},
+    {
+        "role": "API",
+        "api_name": "BookTable",
+        "param_dict": BOOK,
+        "result": {"api_name": "BookTable", "input": BOOK, "output": None, "exception": "full"},
+    },
+    {"role": "AI", "text": "Sorry, it is full."},
+]
+
+
+def document(name, *parameters):
+    about = {p: {"type": "str", "description": p} for p in parameters}
+    return {"name": name, "description": f"{name}.", "input_parameters": about}
+
+
+def instruction(expected="API-Request: [BookTable(name='Ada', seats='4')]", **changes):
+    described = json.dumps(document("BookTable", "name", "seats"))
+    return {
+        "file": "Book-level-1-1.jsonl",
+        "id": 0,
+        "instruction": f"\nGenerate an API request.\n\nAPI descriptions:\n{described}",
+        "input": "User: A table for 4, I am Ada.\nAI: Yes.\nGenerate API Request:\n",
+        "expected_output": expected,
+    } | changes
+
+
+def planned(name, arguments, output, exception=None):
+    whole = {"api_name": name, "input": arguments, "output": output, "exception": exception}
+    return {"api_name": name, "input": arguments, "output": whole}
+
+
+PLAN = {
+    "requirement": " Find Ada's meeting and remind her.",
+    "response": "Ada meets Ben at ten. I have reminded her.",
+    "apis": [
+        planned(
+            "ToolSearcher", {"keywords": "QueryMeeting"}, document("QueryMeeting", "user_name")
+        ),
+        planned("QueryMeeting", {"user_name": "Ada"}, {"meetings": [{"at": "10:00"}]}),
+        planned(
+            "ToolSearcher", {"keywords": "email reminder"}, [document("EmailReminder", "content")]
+        ),
+        planned("EmailReminder", {"content": "You meet Ben at ten today"}, "success"),
+    ],
+}
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """API-Bank's folders with one dialogue; returns the folder of dialogues."""
+    root = tmp_path / "api-bank"
+    dialogues = root / "lv1-lv2-samples" / "level-1-given-desc"
+    dialogues.mkdir(parents=True)
+    (root / "apis").mkdir()
+    (root / "apis" / "tables.py").write_text(CLASSES)
+    lines = "\n".join(json.dumps(turn) for turn in DIALOGUE)
+    (dialogues / "Book-level-1-1.jsonl").write_text(lines)
+    return dialogues
+
+
+def replay(path, folder, change=None, answer=None):
+    """Gold calls, changed or not: (case, trajectory, values) of each task."""
+
+    def replays(cases):
+        known = gold_replays(cases)
+        for task_id, one in known.items():
+            calls = list(one.by_message()[0])
+            calls = change(calls) if change else calls
+            known[task_id] = Replay(calls=calls, answer=answer or one.answer)
+        return known
+
+    found, facts = run_replays("apibank", path, folder, replays, Protocol.DIRECT)
+    assert facts == {}
+    return found
+
+
+def test_a_dialogue_is_a_task_for_each_call(bank, tmp_path):
+    (first, one, values), (second, two, _) = replay(bank, tmp_path)
+    assert first.task.id == "apibank/level-1-given-desc/Book-level-1-1/2"
+    assert values == {"call_correct": 1.0, "call_correct_strict": 1.0, "rouge_l": 1.0}
+    assert one.success
+    assert two.success
+    assert one.steps[0].observation == '[{"id": 3}]'
+    assert two.steps[0].observation == "error: full"  # what the API answered there
+    assert one.labels["observations"] == "recorded"
+    assert second.task.query.endswith(
+        "User: A table with a view, and book it for Ada.\nAI: Let me see.\n"
+        "[FindTable(tags=['view'])] -> [{\"id\": 3}]\nAI: Table 3 has a view."
+    )
+    schema = one.tools[0]["function"]
+    assert schema["name"] == "FindTable"
+    assert schema["parameters"]["properties"]["tags"] == {"type": "array", "description": "Kinds."}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lenient", "strict"),
+    [
+        (BOOK, 1, 1),
+        (BOOK | {"seats": 4}, 1, 0),
+        (BOOK | {"name": " Ada "}, 1, 0),
+        (BOOK | {"content": "a table by the window"}, 1, 0),
+        (BOOK | {"content": "no wishes"}, 0, 0),
+        (BOOK | {"seats": "5"}, 0, 0),
+        (BOOK | {"name": "ada"}, 0, 0),
+        (BOOK | {"extra": "1"}, 0, 0),
+        ({"name": "Ada"}, 0, 0),
+    ],
+)
+def test_what_counts_as_a_right_call(arguments, lenient, strict):
+    gold, call = (ToolCall(name="BookTable", arguments=a) for a in (BOOK, arguments))
+    assert same_call(call, gold, []) is bool(lenient)
+    assert equal_call(call, gold) is bool(strict)
+
+
+def test_lists_numbers_and_names():
+    def call(value, name="F"):
+        return ToolCall(name=name, arguments={"v": value})
+
+    assert same_call(call("['a', 'b']"), call(["a", "b"]), [])
+    assert same_call(call("1.0"), call(1), [])
+    assert not same_call(call("007"), call("7"), [])
+    assert not same_call(call(["b", "a"]), call(["a", "b"]), [])
+    assert not same_call(call(1, "G"), call(1), [])
+
+
+def test_only_the_first_call_of_a_turn_counts(bank, tmp_path):
+    def wrong_first(calls):
+        return [ToolCall(name=calls[0].name, arguments={}), *calls]
+
+    for _, trajectory, values in replay(bank, tmp_path, wrong_first):
+        assert not trajectory.success
+        assert (values["call_correct"], values["call_correct_strict"]) == (0.0, 0.0)
+        assert trajectory.steps[0].observation == "error: no result of this call is recorded"
+
+
+def test_an_instruction_file(write, tmp_path):
+    path = write("level-1-api.json", [instruction()])
+    [(case, trajectory, values)] = replay(path, tmp_path)
+    assert case.task.id == "apibank/level-1-api/Book-level-1-1.jsonl/0"
+    assert case.task.query.endswith("User: A table for 4, I am Ada.\nAI: Yes.")
+    assert trajectory.success
+    assert values == {"call_correct": 1.0, "call_correct_strict": 1.0}
+    assert trajectory.steps[0].observation == "done (its result is not recorded)"
+    [(_, trajectory, values)] = replay(path, tmp_path, lambda calls: [])
+    assert not trajectory.success
+    assert values["call_correct"] == 0.0
+
+
+def test_a_batch_of_level_3_describes_apis_in_its_conversation(write, tmp_path):
+    searcher = {"apiCode": "ToolSearcher", "description": "s", "parameters": {"keywords": {}}}
+    output = document("QueryMeeting", "user_name")
+    found = {"api_name": "ToolSearcher", "output": output, "exception": None}
+    said = [
+        json.dumps(searcher),
+        "User: My meetings? I am Ada.",
+        f"API-Request: [ToolSearcher(keywords='QueryMeeting')]->{found}",
+        "Generate API Request: ",
+    ]
+    row = {
+        "instruction": "\nAPI descriptions:\n",
+        "input": "\n".join(said),
+        "output": "API-Request: [QueryMeeting(user_name='Ada')]",
+        "sample_id": 4,
+        "api_id": 1,
+    }
+    [(case, trajectory, _)] = replay(write("level-3-batch-inf.json", [row]), tmp_path)
+    assert case.task.id == "apibank/level-3-batch-inf/4/1"
+    assert [tool["function"]["name"] for tool in trajectory.tools] == [
+        "ToolSearcher",
+        "QueryMeeting",
+    ]
+    assert trajectory.success
+
+
+def test_a_plan(write, tmp_path):
+    path = write("level-3.json", [PLAN])
+    [(case, trajectory, values)] = replay(path, tmp_path)
+    assert case.task.query == "Find Ada's meeting and remind her."
+    assert values == {"call_correct": 1.0, "call_correct_strict": 1.0, "rouge_l": 1.0}
+    assert json.loads(trajectory.steps[0].observation)["name"] == "QueryMeeting"
+    assert trajectory.steps[3].observation == "success"
+
+
+@pytest.mark.parametrize(
+    ("change", "correct", "strict"),
+    [
+        (lambda calls: calls[:-1], 0.75, 0.75),
+        (lambda calls: [calls[1], calls[0], *calls[2:]], 0.75, 0.75),
+        (lambda calls: [calls[0], calls[0], *calls[1:]], 1.0, 1.0),
+        (
+            lambda calls: [
+                ToolCall(name="ToolSearcher", arguments={"keywords": "meeting of a user"}),
+                *calls[1:],
+            ],
+            1.0,
+            0.75,
+        ),
+        (lambda calls: [], 0.0, 0.0),
+    ],
+)
+def test_changed_plans(write, tmp_path, change, correct, strict):
+    [(_, trajectory, values)] = replay(write("level-3.json", [PLAN]), tmp_path, change)
+    assert (values["call_correct"], values["call_correct_strict"]) == (correct, strict)
+    assert trajectory.success is (correct == 1.0)
+
+
+def test_requests_as_text():
+    call = read_request("API-Request: [F(a='x, y=(1)', b=[1, {'k': 2}], c=3)] and more")
+    assert call == ToolCall(name="F", arguments={"a": "x, y=(1)", "b": [1, {"k": 2}], "c": 3})
+    for broken in ("F(a=1)", "[F(1)]", "[F(a=it's)]", "[F(a=open('x'))]", ""):
+        with pytest.raises(RowError, match="not a request"):
+            read_request(broken)
+
+
+def test_a_search_finds_by_shared_words():
+    documents = [
+        ApiDocument.model_validate(document(n, "x")) for n in ("QueryMeeting", "SendEmail")
+    ]
+    assert find_document("meeting query", documents).name == "QueryMeeting"
+    assert find_document("email", documents).name == "SendEmail"
+    assert find_document("weather", documents) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "score"),
+    [
+        ("a b c", "a b c", 1.0),
+        ("a x c", "a b c", 2 / 3),  # common "a c": 2*2/(3+3)
+        ("c b a", "a b c", 1 / 3),
+        ("a", "a b c", 0.5),
+        ("", "a", 0.0),
+        ("a", "", 0.0),
+    ],
+)
+def test_rouge_l(text, reference, score):
+    assert rouge_l(text, reference) == pytest.approx(score)
+
+
+def opened(path, folder):
+    async def work():
+        benchmark = find_benchmark("apibank")
+        async with benchmark.open_suite(Source(path, benchmark.options(), folder)) as suite:
+            return suite
+
+    return asyncio.run(work())
+
+
+def test_rows_that_cannot_be_used_are_named(write, tmp_path):
+    rows = [
+        instruction(),
+        instruction("no request"),
+        instruction(instruction="nothing described"),
+        instruction("API-Request: [Moon(x=1)]", id=3),
+        {"input": "x"},
+    ]
+    suite = opened(write("level-1-api.json", rows), tmp_path)
+    assert len(suite.cases) == 1
+    assert [(item.row, item.field) for item in suite.left_out] == [
+        (1, "expected_output"),
+        (2, "instruction"),
+        (3, "expected_output"),
+        (4, "instruction"),
+    ]
+    lost = PLAN | {"apis": PLAN["apis"][1:2]}
+    [item] = opened(write("level-3.json", [lost]), tmp_path).left_out
+    assert (item.field, item.reason) == ("apis", "no search finds 'QueryMeeting'")
+
+
+def test_dialogues_that_cannot_be_used_are_named(bank, tmp_path):
+    (bank / "a.jsonl").write_text('{"role": "User", "text": "Hi"}\n{"role"\n')
+    (bank / "b.jsonl").write_text('{"role": "API", "api_name": "Moon", "param_dict": {}}\n')
+    suite = opened(bank, tmp_path)
+    assert len(suite.cases) == 2
+    found = [(item.file, item.row, item.reason) for item in suite.left_out]
+    assert found[0][:2] == ("a.jsonl", 1)
+    assert found[1] == ("b.jsonl", 0, "'Moon' is described nowhere")
+
+
+def test_folders_that_cannot_be_used(bank, tmp_path):
+    with pytest.raises(InputError, match=r"holds no \.jsonl files"):
+        opened(bank.parent, tmp_path)
+    classes = bank.parents[1] / "apis"
+    (classes / "tables.py").write_text("x = 1")
+    with pytest.raises(InputError, match=r"no class in .* describes an API"):
+        read_classes(classes)
+    (classes / "tables.py").write_text("class (")
+    with pytest.raises(InputError, match="not Python"):
+        opened(bank, tmp_path)
+    (classes / "tables.py").unlink()
+    classes.rmdir()
+    with pytest.raises(InputError, match="no folder `apis` above"):
+        opened(bank, tmp_path)

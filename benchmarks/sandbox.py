@@ -19,21 +19,21 @@ from toolmaster.errors import InputError
 from toolmaster.tools.sandbox import IsolationLevel, Sandbox
 
 SOURCE = '''
-import datetime
-import json
-import re
+from datetime import datetime
 
-def days_between(start, end, unit="days"):
-    """Days or weeks between two ISO dates."""
-    pattern = re.compile(r"\\\\d{4}-\\\\d{2}-\\\\d{2}")
-    if not pattern.fullmatch(start) or not pattern.fullmatch(end):
-        return {"error": "dates are written YYYY-MM-DD"}
-    first, last = (datetime.date.fromisoformat(day) for day in (start, end))
-    days = (last - first).days
-    return json.loads(json.dumps({"value": days if unit == "days" else days / 7, "unit": unit}))
-'''.replace("\\\\", "\\")
+def days_between(start, end, unit="days", inclusive=False):
+    """Days or weeks between two dates."""
+    holidays = {"2024-12-25": "Christmas Day", "2025-01-01": "New Year's Day"}
+    try:
+        first, last = (datetime.strptime(day, "%Y-%m-%d") for day in (start, end))
+    except ValueError as error:
+        return {"error": str(error)}
+    days = (last - first).days + (1 if inclusive else 0)
+    found = [name for day, name in holidays.items() if start <= day <= end]
+    return {"value": days if unit == "days" else days / 7, "unit": unit, "holidays": found}
+'''
 ARGUMENTS = {"start": "2024-02-28", "end": "2025-03-01"}
-EXPECTED = {"value": 367, "unit": "days"}
+EXPECTED = {"value": 367, "unit": "days", "holidays": ["Christmas Day", "New Year's Day"]}
 
 
 async def warm(level: IsolationLevel, calls: int, repeats: int, workers: int) -> list[float]:
@@ -56,7 +56,7 @@ async def warm(level: IsolationLevel, calls: int, repeats: int, workers: int) ->
 async def cold(calls: int, workers: int) -> list[float]:
     """Calls a second with a new interpreter for each."""
     places = asyncio.Semaphore(workers)
-    program = f"{SOURCE}\nprint(json.dumps(days_between(**{ARGUMENTS!r})))"
+    program = f"{SOURCE}\nimport json\nprint(json.dumps(days_between(**{ARGUMENTS!r})))"
 
     async def one() -> None:
         async with places:

@@ -7,7 +7,6 @@ it writes is bounded and checked by those who read it.
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import os
 import sys
@@ -56,7 +55,7 @@ def outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
         if not callable(function):
             return _error(f"the source defines no function {call['function']!r}")
         value = function(**call["arguments"])
-        if inspect.iscoroutine(value):
+        if isinstance(value, types.CoroutineType):
             value = importlib.import_module("asyncio").run(value)
         return _value(value)
     except MemoryError:

@@ -11,6 +11,7 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps bfcl-eval==2026.3.23 mpmath  # its own pins would not fit
 	touch $@
 
 quickstart: .venv/ready

@@ -67,7 +67,7 @@ def test_number(value, expected):
 
 def test_every_kind_belongs_to_a_family():
     assert {kind.family for kind in KINDS} == set(FAMILIES)
-    assert len(OF) == len(KINDS) == 29
+    assert len(OF) == len(KINDS) == 31
 
 
 def test_plain():
@@ -201,6 +201,7 @@ def test_estimate():
         ("rounds_up", 20, 30, "set rounds; use put"),
         ("tenths_value", 4.5, 0.45, "set: multiply the value by 10"),
         ("thousandths_value", 4500, 4.5, "set: multiply the value by 1000"),
+        ("ten_thousandths_value", 45000, 4.5, "set: multiply the value by 10000"),
         ("hundredths_value", 450, 4.5, "set: multiply the value by 100"),
     ],
 )
@@ -222,11 +223,12 @@ def test_adds_needs_a_reader():
         (PRICE, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
                 " hyphens prefixed hidden_parameter renamed_parameter"
                 " tenths_result hundredths_result thousandths_result"
-                    " ten_thousandths_result stale estimate coarse"),
+                    " ten_thousandths_result hundred_thousandths_result stale estimate coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
         (SET, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
               " hyphens prefixed hidden_parameter renamed_parameter"
-              " adds halves keeps rounds_up tenths_value thousandths_value hundredths_value"),
+              " adds halves keeps rounds_up tenths_value thousandths_value"
+              " ten_thousandths_value hundredths_value"),
     ],
 )  # fmt: skip
 def test_targets(tool, fits):

@@ -159,7 +159,7 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        return self._say("scaled", tens=_tens(expected, quirk.factor), **parts)
+        return self._say("scaled", tens=_tens(expected, quirk.factor, seeking=True), **parts)
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -174,6 +174,7 @@ class OraclePolicy:
             tool=surface.name,
             what=surface.purpose,
             value=show(value),
+            shows=reader.purpose,
             reader=reader.name,
         )
         _, hint = yield from self._call(surface, arguments, _join(note, thought))
@@ -194,7 +195,7 @@ class OraclePolicy:
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
-        tens = _tens(show(value), 1 / quirk.factor)
+        tens = _tens(show(value), 1 / quirk.factor, seeking=True)
         return self._say("too_small", got=got, value=show(value), tens=tens)
 
     def _other_value(self, value: Any) -> Any:
@@ -325,12 +326,18 @@ def _call_text(thought: str, name: str, arguments: dict[str, Any]) -> str:
     return f"<think>{thought}</think><tool_call>{call}</tool_call>"
 
 
-def _tens(text: str, factor: float) -> str:
-    """A number on its way to `factor` times itself, a power of ten: "45 by 10, 450 by 100"."""
+def _tens(text: str, factor: float, *, seeking: bool = False) -> str:
+    """A number on its way to `factor` times itself, a power of ten: "45 by 10, 450 by 100".
+
+    Seeking, each step is compared with what was observed: "45 by 10 no, 450 by 100 yes".
+    """
     ten = 10 if factor > 1 else 0.1
     start = json.loads(text)
-    steps = range(1, round(abs(math.log10(factor))) + 1)
-    return ", ".join(f"{show(number(start * ten**step))} by {10**step}" for step in steps)
+    last = round(abs(math.log10(factor)))
+    steps = [f"{show(number(start * ten**step))} by {10**step}" for step in range(1, last + 1)]
+    if seeking:
+        steps = [f"{step} {'yes' if step is steps[-1] else 'no'}" for step in steps]
+    return ", ".join(steps)
 
 
 def _value(observation: str) -> Any:

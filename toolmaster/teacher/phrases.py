@@ -21,9 +21,9 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "For the {what}, `{tool}` perhaps. Probe it first.",
     ),
     "try_write": (
-        "I have to {what}: `{tool}`. Try {value} on the copy, then look with `{reader}`.",
-        "`{tool}` should {what}. Test with {value} and check with `{reader}`.",
-        "To {what}, `{tool}`. Does it store {value}? `{reader}` will tell.",
+        "I have to {what}: `{tool}`. Try {value} on the copy. The {shows}: `{reader}`.",
+        "`{tool}` should {what}. Test with {value}. For the {shows}, `{reader}`.",
+        "To {what}, `{tool}`. Does it store {value}? The {shows} comes from `{reader}`.",
     ),
     "read_back": (
         "`{reader}` should give {value} now.",

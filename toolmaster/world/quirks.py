@@ -346,6 +346,13 @@ class TenThousandthsResult(_ScaledResult):
     kind, split, factor = "ten_thousandths_result", "seen", 10_000
 
 
+class HundredThousandthsResult(_ScaledResult):
+    """4.5 comes as 450000."""
+
+    __slots__ = ()
+    kind, split, factor = "hundred_thousandths_result", "seen", 100_000
+
+
 class ZeroBased(Quirk):
     """Positions count from 0 where the documentation counts from 1."""
 
@@ -533,6 +540,13 @@ class ThousandthsValue(_ScaledValue):
     kind, split, factor = "thousandths_value", "seen", 1000
 
 
+class TenThousandthsValue(_ScaledValue):
+    """4.5 is stored as 0.00045."""
+
+    __slots__ = ()
+    kind, split, factor = "ten_thousandths_value", "seen", 10_000
+
+
 class HundredthsValue(_ScaledValue):
     """4.5 is stored as 0.045."""
 
@@ -543,10 +557,10 @@ class HundredthsValue(_ScaledValue):
 KINDS: tuple[type[Quirk], ...] = (
     Quirk,
     Capitals, LowerCase, Underscores, Dots, Joined, SignBefore, SignAfter, Bracketed,
-    HiddenParameter,
-    RenamedParameter, Hyphens, Prefixed,
-    TenthsResult, HundredthsResult, TenThousandthsResult, ZeroBased, TwoBased, Stale, Estimate,
-    ThousandthsResult, Coarse,
-    Adds, Halves, Keeps, TenthsValue, ThousandthsValue, RoundsUp, HundredthsValue,
+    HiddenParameter, RenamedParameter, Hyphens, Prefixed,
+    TenthsResult, HundredthsResult, TenThousandthsResult, HundredThousandthsResult,
+    ZeroBased, TwoBased, Stale, Estimate, ThousandthsResult, Coarse,
+    Adds, Halves, Keeps, TenthsValue, ThousandthsValue, TenThousandthsValue,
+    RoundsUp, HundredthsValue,
 )  # fmt: skip
 FAMILIES = ("plain", "loud", "silent", "irreversible")

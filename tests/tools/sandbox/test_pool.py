@@ -205,6 +205,22 @@ def test_workers_end_with_their_owner(as_user):
     assert ended.poll(60_000)
 
 
+def test_interpreter_that_is_gone(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(InputError, match=r"PROCESS: the worker did not start: .*No such file"):
+        in_sandbox(lambda sandbox: sandbox.call(ADD, "add", {"a": 1}))
+
+
+def test_no_workers():
+    with pytest.raises(InputError, match="workers: received 0; at least 1 is needed"):
+        Sandbox(workers=0)
+
+
+def test_least_memory():
+    limits = SandboxLimits(memory_mib=64)
+    assert in_sandbox(lambda sandbox: sandbox.call(ADD, "add", {"a": 1}), limits) == 2
+
+
 def test_limits_are_checked_before_anything_starts():
     with pytest.raises(ValueError, match="greater than 0"):
         SandboxLimits(wall_s=0)
@@ -272,7 +288,7 @@ def test_nothing_is_left_behind(monkeypatch, tmp_path):
         return worker._process
 
     process = in_sandbox(use, SandboxLimits(scratch_files=2000), workers=2)
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 

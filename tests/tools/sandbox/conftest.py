@@ -10,7 +10,7 @@ from toolmaster.errors import InputError
 from toolmaster.tools.sandbox import IsolationLevel, Sandbox, SandboxLimits
 
 LIMITS = SandboxLimits(
-    wall_s=20.0, cpu_s=1, memory_mib=256, scratch_mib=2, scratch_files=8, result_kib=64
+    wall_s=60.0, cpu_s=1, memory_mib=256, scratch_mib=2, scratch_files=8, result_kib=64
 )
 
 if sys.platform != "linux":

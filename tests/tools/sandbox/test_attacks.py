@@ -452,10 +452,12 @@ def f(pattern):
     return found
 """
     running = at_level(IsolationLevel.PROCESS, workers=1)
-    secret = {"text": "tracer-" + "bullet"}
-    assert running.call("def f(text): return text * 1000", **secret) == secret["text"] * 1000
-    assert running.call("x = 'bullet' + '-tracer'\ndef f(text): return text", **secret)
-    assert running.call(source, pattern="tracer[-]bullet") == 0
+    secret = "tracer-" + "bullet"
+    pattern = secret.replace("-", "[-]")
+    assert running.call("def f(text): return text * 1000", text=secret) == secret * 1000
+    assert running.call(source, pattern=pattern) == 0
+    assert running.call("#" * 50_000 + secret + "\ndef f(text): return 1", text=secret) == 1
+    assert running.call(source, pattern=pattern) == 0
     assert running.call(source, pattern="cal[e]ndar") > 0
 
 

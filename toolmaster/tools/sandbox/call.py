@@ -45,7 +45,7 @@ def run(
 def outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
     """What comes of a call, as JSON text: `{"value": ...}` or `{"error": text}`."""
     try:
-        call = json.loads(request)
+        call = json.loads(request.decode())
         module = sys.modules["tool"] = types.ModuleType("tool")
         code = compile(
             source.decode("utf-8", "surrogatepass"), "<source>", "exec", dont_inherit=True
@@ -67,7 +67,7 @@ def outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
 def _value(value: Any) -> bytes:
     """The value as JSON; what JSON has no form for is shown as bounded text."""
     try:
-        text = json.dumps({"value": value}, ensure_ascii=False, allow_nan=False, default=_shown)
+        text = _ENCODER.encode({"value": value})
     except (TypeError, ValueError, RecursionError):
         text = json.dumps({"value": _shown(value)})
     return text.encode("utf-8", "backslashreplace")
@@ -76,6 +76,9 @@ def _value(value: Any) -> bytes:
 def _shown(value: Any) -> str:
     text = str(value)
     return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_shown)
 
 
 def _error(text: str) -> bytes:

@@ -18,7 +18,7 @@ class SandboxLimits(Settings):
     cpu_s: int = Field(5, ge=1)
     """Whole seconds of processor time."""
     memory_mib: int = Field(512, ge=64)
-    """Address space, in MiB; the interpreter itself takes about 30 of them."""
+    """Address space, in MiB; the interpreter itself takes about 20 of them."""
     scratch_mib: int = Field(16, ge=1)
     """Size of the scratch folder, and of any one file, in MiB."""
     scratch_files: int = Field(64, ge=1)

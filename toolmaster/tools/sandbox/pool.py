@@ -33,6 +33,9 @@ class Sandbox:
         workers: how many calls run at once, the others wait; None for one a processor.
         minimum: the isolation level below which untrusted source is refused.
 
+    Raises:
+        InputError: fewer than one worker; on entering, a machine that offers no such level.
+
     Attributes:
         level: the isolation level that is active, once entered.
     """
@@ -46,6 +49,8 @@ class Sandbox:
         workers: int | None = None,
         minimum: IsolationLevel = IsolationLevel.CONFINED,
     ) -> None:
+        if workers is not None and workers < 1:
+            raise InputError(f"workers: received {workers}; at least 1 is needed")
         self.limits = limits or SandboxLimits()
         self._levels = [level for level in reversed(IsolationLevel) if level >= minimum]
         self._workers = workers or os.cpu_count() or 1
@@ -138,7 +143,10 @@ class Sandbox:
     def tool(
         self, *, name: str, description: str, parameters: dict[str, Any], source: str, function: str
     ) -> Tool:
-        """A tool that runs a function of untrusted source. Nothing it does outlives a call.
+        """A tool that runs a function of untrusted source.
+
+        Nothing that a call does outlives it, so the tool is one that reads. (Below the level
+        `CONFINED` that is the word of whoever allowed it.)
 
         Args:
             name: what the policy calls it.

@@ -43,6 +43,8 @@ ENVIRONMENT = {
 
 START_S = 60.0
 """Seconds a worker may take to start."""
+END_S = 10.0
+"""Seconds a worker may take to end before it is killed."""
 
 
 class WorkerProcess:
@@ -51,6 +53,9 @@ class WorkerProcess:
     Args:
         level: the isolation level it is to enter.
         limits: what one call may use.
+
+    Raises:
+        InputError: the interpreter cannot be started.
     """
 
     def __init__(self, level: IsolationLevel, limits: SandboxLimits) -> None:
@@ -68,7 +73,7 @@ class WorkerProcess:
             "scratch": self._scratch,
         }
         interpreter = [sys.executable, "-s", "-P", "-S", "-B", "-X", "utf8", "-c", START]
-        with theirs:
+        try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [*interpreter, str(Path(__file__).parent), json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
@@ -78,6 +83,12 @@ class WorkerProcess:
                 env=ENVIRONMENT,
                 start_new_session=True,
             )
+        except OSError as error:
+            self._connection.close()
+            os.rmdir(self._scratch)
+            raise InputError(f"the worker did not start: {error}") from error
+        finally:
+            theirs.close()
 
     @classmethod
     async def start(cls, level: IsolationLevel, limits: SandboxLimits) -> Self:
@@ -127,15 +138,19 @@ class WorkerProcess:
         return Status(status), await self._reader.readexactly(size)
 
     async def close(self) -> str:
-        """Kill the process and remove what it leaves; returns the last line of its complaints."""
-        self._process.kill()
+        """End the process and remove what it leaves; returns the last line of its complaints."""
+        self._process.terminate()
         if self._writer is not None:
             self._writer.close()
         self._connection.close()
         return await asyncio.to_thread(self._clear)
 
     def _clear(self) -> str:
-        _, complaints = self._process.communicate()
+        try:
+            _, complaints = self._process.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            _, complaints = self._process.communicate()
         with suppress(OSError):
             scratch.empty(self._scratch)
             os.rmdir(self._scratch)

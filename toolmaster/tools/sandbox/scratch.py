@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 
 def overfull(folder: str, limits: dict[str, Any]) -> bool:
     """Whether a folder on disk holds more than the fields of `SandboxLimits` allow.
 
-    What cannot be listed counts as too much: it could hide anything.
+    What cannot be listed, being too deep, counts as too much: it could hide anything.
     """
     files, size, folders = 0, 0, [folder]
     try:
         while folders:
-            for entry in os.scandir(folders.pop()):
+            for entry in _listed(folders.pop()):
                 files += 1
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
@@ -29,6 +30,14 @@ def overfull(folder: str, limits: dict[str, Any]) -> bool:
     return False
 
 
+def _listed(folder: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        return os.scandir(folder)
+    except PermissionError:  # the call took the right away, but the folder is ours too
+        os.chmod(folder, 0o700)
+        return os.scandir(folder)
+
+
 def empty(folder: str) -> None:
     """Remove everything from the folder.
 
@@ -38,8 +47,9 @@ def empty(folder: str) -> None:
     Raises:
         OSError: something cannot be removed.
     """
-    token, moved = os.urandom(8).hex(), 0
+    token, moved = "", 0
     while entries := list(os.scandir(folder)):
+        token = token or os.urandom(8).hex()
         for entry in entries:
             if not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.path)

@@ -52,7 +52,9 @@ _CONDITIONAL: dict[str, dict[int, tuple[int, ...]]] = {
 """Allowed when each of these arguments (by index) is one of the values."""
 
 _Code = list[tuple[int, int, int, int]]
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _LOAD_CONSTANT, _LOAD_MEMORY, _STORE = 0x20, 0x00, 0x60, 0x02
+_JUMP, _EQUAL, _RETURN, _COPY_TO_X = 0x05, 0x15, 0x06, 0x07
+_AND, _SHIFT_RIGHT, _SHIFT_RIGHT_BY_X = 0x54, 0x74, 0x7C
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000
 
 
@@ -80,7 +82,7 @@ def install() -> None:
 
 @cache
 def program() -> _Program:
-    """The filter for this machine.
+    """The filter for this machine. It is short because every call's process pays for its length.
 
     Raises:
         OSError: there is no table for its architecture.
@@ -89,39 +91,13 @@ def program() -> _Program:
     if machine not in _ARCHITECTURES:
         raise OSError(f"seccomp: no table for {machine}; there is one for x86_64 and aarch64")
     column, architecture = _ARCHITECTURES[machine]
-    code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL)]
-    code += [(_LOAD, 0, 0, 0), *_decide(_segments(column))]
-    return _Program(len(code), (_Instruction * len(code))(*(_Instruction(*step) for step in code)))
-
-
-def _segments(column: int) -> list[tuple[int, _Code]]:
-    """The numbers of system calls as ranges: where each begins, and what to do in it."""
-    actions: dict[int, _Code] = {}
-    for entry in _ALLOWED.replace("\n", " ").split(","):
-        actions[_number(entry, column)] = [(_RETURN, 0, 0, _ALLOW)]
+    code: _Code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL)]
+    code += [(_LOAD, 0, 0, 0)]
     for entry, conditions in _CONDITIONAL.items():
-        actions[_number(entry, column)] = _when(conditions)
-    actions.pop(-1, None)
-    refuse: _Code = [(_RETURN, 0, 0, _REFUSE)]
-    segments = [(0, refuse)]
-    for number in range(max(actions) + 2):
-        action = actions.get(number, refuse)
-        if action != segments[-1][1]:
-            segments.append((number, action))
-    return segments
-
-
-def _decide(segments: list[tuple[int, _Code]]) -> _Code:
-    """Instructions that find the range of the loaded number by bisection.
-
-    The kernel runs the filter once for each number when it is installed, so its depth is a cost of
-    every call.
-    """
-    if len(segments) == 1:
-        return segments[0][1]
-    middle = len(segments) // 2
-    low, high = _decide(segments[:middle]), _decide(segments[middle:])
-    return [(_AT_LEAST, len(low), 0, segments[middle][0]), *low, *high]
+        body = _when(conditions)
+        code += [(_EQUAL, 0, len(body), _number(entry, column)), *body]
+    code += _among({_number(entry, column) for entry in _ALLOWED.split(",")} - {-1})
+    return _Program(len(code), (_Instruction * len(code))(*(_Instruction(*step) for step in code)))
 
 
 def _number(entry: str, column: int) -> int:
@@ -138,3 +114,19 @@ def _when(conditions: dict[int, tuple[int, ...]]) -> _Code:
         code += [(_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
         code += [(_RETURN, 0, 0, _REFUSE)]
     return [*code, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _among(numbers: set[int]) -> _Code:
+    """Instructions that allow a call when the loaded number is one of these: a set of bits.
+
+    The bits lie in words of 32; the number's upper part chooses the word, its lower five the bit.
+    """
+    words = sorted({number >> 5 for number in numbers})
+    code = [(_STORE, 0, 0, 0), (_AND, 0, 0, 31), (_COPY_TO_X, 0, 0, 0)]
+    code += [(_LOAD_MEMORY, 0, 0, 0), (_SHIFT_RIGHT, 0, 0, 5)]
+    for left, word in zip(reversed(range(len(words))), words, strict=True):
+        bits = sum(1 << (number & 31) for number in numbers if number >> 5 == word)
+        code += [(_EQUAL, 0, 2, word), (_LOAD_CONSTANT, 0, 0, bits), (_JUMP, 0, 0, 3 * left + 1)]
+    code += [(_RETURN, 0, 0, _REFUSE)]
+    code += [(_SHIFT_RIGHT_BY_X, 0, 0, 0), (_AND, 0, 0, 1), (_EQUAL, 0, 1, 1)]
+    return [*code, (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]

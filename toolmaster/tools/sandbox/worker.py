@@ -23,8 +23,7 @@ from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.wire import ANSWER, CALL, MAX_CALL, Status
 
 WARM = (
-    "_strptime calendar collections copy datetime functools itertools json math operator random re"
-    " string time typing unicodedata"
+    "_strptime calendar collections datetime functools itertools json math operator re time typing"
 )
 """Modules imported before the first call: what tools mostly use. More would slow every fork."""
 

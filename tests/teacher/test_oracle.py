@@ -65,7 +65,7 @@ def test_an_error_in_a_trial_is_what_a_loud_tool_says(world, demonstrate):
 
 
 def test_direct_never_succeeds_where_only_a_trial_helps(world, demonstrate):
-    for task_id in of_quirk(world, "tenths_value", 30):
+    for task_id in of_quirk(world, "tenths_value", 20):
         got = demonstrate(task_id, DIRECT)
         assert not got.success, task_id
         assert got.format_ok
@@ -95,7 +95,7 @@ def test_the_same_seed_says_the_same(world, demonstrate):
     one, two = (demonstrate(task_id, seed=3).messages() for _ in range(2))
     assert one == two
     many = {json.dumps(thoughts(demonstrate(task_id, seed=seed))) for seed in range(10)}
-    assert len(many) > 5
+    assert len(many) >= 3  # of four voices
 
 
 def test_the_experience_names_the_lesson(world, demonstrate):

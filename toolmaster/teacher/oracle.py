@@ -9,7 +9,6 @@ seen.
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -159,7 +158,7 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        return self._say("scaled", tens=_tens(expected, quirk.factor, seeking=True), **parts)
+        return self._say("scaled", factor=quirk.factor, **parts)
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -195,8 +194,7 @@ class OraclePolicy:
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
-        tens = _tens(show(value), 1 / quirk.factor, seeking=True)
-        return self._say("too_small", got=got, value=show(value), tens=tens)
+        return self._say("too_small", got=got, value=show(value), factor=quirk.factor)
 
     def _other_value(self, value: Any) -> Any:
         """A value to try with when the real one is not known yet."""
@@ -249,16 +247,15 @@ class OraclePolicy:
         if true == observation:
             return ""
         factor = surface.quirk.factor
-        tens = _tens(observation, 1 / factor)
-        return self._say("convert", raw=observation, factor=factor, tens=tens)
+        return self._say("convert", raw=observation, factor=factor, true=true)
 
     def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
         """The thought that turns a value to write into what the tool takes; "" when it is that."""
         key = surface.quirk.param
         if surface.definition.effect is Effect.READ or surface.quirk.factor == 1:
             return ""
-        value, factor = show(arguments[key]), surface.quirk.factor
-        return self._say("multiply", value=value, factor=factor, tens=_tens(value, factor))
+        value, sent = show(arguments[key]), show(surface.quirk.send(arguments)[key])
+        return self._say("multiply", value=value, factor=surface.quirk.factor, sent=sent)
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -324,20 +321,6 @@ def _text(thought: str, surface: Surface, arguments: dict[str, Any]) -> str:
 def _call_text(thought: str, name: str, arguments: dict[str, Any]) -> str:
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<think>{thought}</think><tool_call>{call}</tool_call>"
-
-
-def _tens(text: str, factor: float, *, seeking: bool = False) -> str:
-    """A number on its way to `factor` times itself, a power of ten: "45 by 10, 450 by 100".
-
-    Seeking, each step is compared with what was observed: "45 by 10 no, 450 by 100 yes".
-    """
-    ten = 10 if factor > 1 else 0.1
-    start = json.loads(text)
-    last = round(abs(math.log10(factor)))
-    steps = [f"{show(number(start * ten**step))} by {10**step}" for step in range(1, last + 1)]
-    if seeking:
-        steps = [f"{step} {'yes' if step is steps[-1] else 'no'}" for step in steps]
-    return ", ".join(steps)
 
 
 def _value(observation: str) -> Any:

@@ -43,8 +43,8 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, not {expected}: {tens}.",
-        "Expected {expected}, got {got}: {tens}.",
+        "{got}, not {expected}: {got} / {expected} = {factor}.",
+        "Expected {expected}, got {got}: {got} / {expected} = {factor}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
@@ -55,16 +55,16 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Expected {expected}, got {got}. Is `{twin}` better?",
     ),
     "too_small": (
-        "{got}, not {value}: {tens}.",
-        "{value} became {got}: {tens}.",
+        "{got}, not {value}: {value} / {got} = {factor}.",
+        "{value} became {got}: {value} / {got} = {factor}.",
     ),
     "act": (
         "Now for real: `{tool}`.",
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
-    "convert": ("{raw} / {factor}: {tens}.", "{raw} divided by {factor}: {tens}."),
-    "multiply": ("{value} * {factor}: {tens}.", "{value} times {factor}: {tens}."),
+    "convert": ("{raw} / {factor} = {true}.", "So {raw} / {factor} = {true}."),
+    "multiply": ("{value} * {factor} = {sent}.", "So {value} * {factor} = {sent}."),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),

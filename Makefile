@@ -36,6 +36,7 @@ check: lint types test
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/sessions.py
+	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/training_step.py
 
 clean:

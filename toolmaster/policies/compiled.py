@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from functools import lru_cache, partial
 from typing import Any
 
@@ -14,11 +15,30 @@ def can_compile() -> bool:
     return bool(torch.cuda.is_available() or shutil.which("g++") or shutil.which("clang++"))
 
 
+_plain_losses = partial(torch.nn.functional.cross_entropy, reduction="none")
+
+
 @lru_cache(maxsize=1)
-def token_losses() -> Any:
-    """Cross-entropy of (N, V) logits and (N,) targets, one loss each, fused where it can be."""
-    losses = partial(torch.nn.functional.cross_entropy, reduction="none")
-    return torch.compile(losses, dynamic=True) if can_compile() else losses
+def _fused_losses() -> Any:
+    return torch.compile(_plain_losses, dynamic=True)
+
+
+def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each token, fused where that can be compiled.
+
+    Args:
+        logits: (N, V).
+        targets: (N,) token ids.
+
+    Returns:
+        (N,) losses of the dtype of `logits`.
+    """
+    if not can_compile() or len(targets) == 0:
+        return _plain_losses(logits, targets)
+    with warnings.catch_warnings():  # of the compiler about itself
+        warnings.simplefilter("ignore")
+        losses: torch.Tensor = _fused_losses()(logits, targets)
+    return losses
 
 
 def compile_blocks(model: torch.nn.Module) -> None:

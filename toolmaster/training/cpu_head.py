@@ -58,7 +58,7 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
         logits = self.get_output_embeddings()(hidden[trained])  # (N, V)
         if temperature != 1.0:
             logits = logits / temperature
-        losses = token_losses()(logits, targets).float()
+        losses = token_losses(logits, targets).float()
         with torch.no_grad():
             chosen = logits.gather(1, targets[:, None])[:, 0]
             top1 = chosen == logits.amax(-1)  # many times as fast as argmax

@@ -183,7 +183,7 @@ class _Signed(_Format):
     __slots__ = ()
     choices = ("@", "$", "~", "!", "%", "+", "=", "&", "*", "^")
 
-    def form(self, name: str) -> str:  # type: ignore[override] - the sign is the task's
+    def form(self, name: str) -> str:  # type: ignore[override]
         raise NotImplementedError
 
     def lesson(self, tool: str, twin: str) -> str:

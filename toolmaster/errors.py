@@ -11,6 +11,19 @@ carries an `ErrorKind` (see `types`). What a *rollout* meets (a broken policy, a
 recorded in `Trajectory.error`; only `rollouts` catches it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Where the first thing wrong is, with dots ("" for the whole), and what it is."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), str(first["msg"])
+
 
 class ToolmasterError(Exception):
     """Base of all errors raised on purpose; the command line prints it without a traceback."""

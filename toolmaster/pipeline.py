@@ -13,19 +13,17 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from toolmaster.errors import InputError
 from toolmaster.models import find_model
+from toolmaster.policies.base import Policy
+from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
-from toolmaster.progress import bar, console, training_callback
+from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
 from toolmaster.runs import Run, append_trajectory, read_trajectories
 from toolmaster.teacher.synthesize import candidate_ids, demonstrate
 from toolmaster.types import Trajectory
-
-if TYPE_CHECKING:
-    from toolmaster.policies.transformers import TransformersPolicy
 
 _IN_VAIN = 500
 """Tasks in a row without a demonstration after which synthesis gives up."""
@@ -165,14 +163,8 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
             results[MODEL_TITLES[name]] = [held[task_id] for task_id in ids]
             continue
         policy = _policy(recipe, run, name)
-        started, won = time.perf_counter(), 0
+        started = time.perf_counter()
         with bar(f"evaluate {name}", len(ids)) as running:
-
-            def show(trajectory: Trajectory) -> None:
-                nonlocal won
-                won += trajectory.success
-                running.advance(note=f"{won} solved")
-
             results[MODEL_TITLES[name]] = measure(
                 ids,
                 world,
@@ -181,26 +173,18 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
                 recipe.limits,
                 file,
                 concurrency=settings.sampling.slots,
-                on_finish=show,
+                on_finish=solved_counter(running),
             )
         run.finish(stage, seconds=time.perf_counter() - started)
     return results
 
 
-def _policy(recipe: Recipe, run: Run, name: str) -> TransformersPolicy:
+def _policy(recipe: Recipe, run: Run, name: str) -> Policy:
     """The in-process policy of a stage's model."""
     if name != "base" and not run.is_done(name):
         raise InputError(f"{run.folder} has no finished {name} model; run `{name}` first")
     folder = find_model(recipe.model) if name == "base" else run.folder / name / "model"
-    from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
-    from toolmaster.models import load_model, load_tokenizer  # noqa: PLC0415
-    from toolmaster.policies.compiled import compile_blocks  # noqa: PLC0415
-    from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
-
-    chat = ChatFormat(load_tokenizer(folder))
-    model = load_model(folder, "bfloat16")
-    compile_blocks(model)
-    return TransformersPolicy(model, chat, recipe.evaluate.sampling, name=name, seed=recipe.seed)
+    return load_checkpoint(folder, recipe.evaluate.sampling, name=name, seed=recipe.seed)
 
 
 def report(recipe: Recipe) -> Path:

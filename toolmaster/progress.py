@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from toolmaster.processes import is_main
+from toolmaster.types import Trajectory
 
 console = Console()
 
@@ -52,6 +53,18 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, disable=not is_main()) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
+
+
+def solved_counter(running: Bar) -> Callable[[Trajectory], None]:
+    """A function that moves a bar by one for each trajectory and notes how many succeeded."""
+    solved = 0
+
+    def count(trajectory: Trajectory) -> None:
+        nonlocal solved
+        solved += trajectory.success
+        running.advance(note=f"{solved} solved")
+
+    return count
 
 
 def training_callback(running: Bar) -> Any:

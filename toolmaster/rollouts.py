@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.policies.base import ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
-from toolmaster.types import StopReason, Trajectory
+from toolmaster.session import Budget, Guard, Limits, Session, Task
+from toolmaster.types import Step, StopReason, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,17 @@ class RolloutRequest:
         task: what is to be done.
         rollout: numbers those of the same task.
         policy: who acts here, for a policy made for this one task; None for the common one.
+        guard: asked before each call that would be real; None permits all.
+        budget: what may be spent, perhaps shared with other rollouts; None for no bounds.
+        on_step: called with each step as it happens, to show it.
     """
 
     task: Task
     rollout: int = 0
     policy: Policy | None = None
+    guard: Guard | None = None
+    budget: Budget | None = None
+    on_step: Callable[[Step], None] | None = None
 
 
 async def run_rollout(
@@ -54,11 +60,11 @@ async def run_rollout(
         rollout=request.rollout,
     )
     try:
-        session = Session(task, protocol, limits)
+        session = Session(task, protocol, limits, guard=request.guard, budget=request.budget)
         trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
         conversation = policy.conversation(trajectory.prompt, trajectory.tools)
         trajectory.prompt_ids = conversation.prompt_ids
-        trajectory.stop_reason = await _converse(session, conversation, trajectory)
+        trajectory.stop_reason = await _converse(session, conversation, trajectory, request.on_step)
         trajectory.prompt_tokens = conversation.prompt_tokens
         trajectory.answer = session.answer
         trajectory.score = session.score()
@@ -72,7 +78,10 @@ async def run_rollout(
 
 
 async def _converse(
-    session: Session, conversation: Conversation, trajectory: Trajectory
+    session: Session,
+    conversation: Conversation,
+    trajectory: Trajectory,
+    on_step: Callable[[Step], None] | None,
 ) -> StopReason | None:
     """Let policy and session take turns until one of them ends it."""
     trajectory.steps = session.steps
@@ -86,6 +95,8 @@ async def _converse(
         step.token_ids, step.slip = completion.token_ids, completion.slip
         if step.observation is not None and session.stop_reason is None:
             step.observation_ids = conversation.observe(step.observation, step.observation_role)
+        if on_step is not None:
+            on_step(step)
     return session.stop_reason
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from toolmaster.config import Settings
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, first_problem
 from toolmaster.processes import is_main
 from toolmaster.types import Trajectory
 
@@ -188,7 +188,6 @@ def read_trajectories(path: Path) -> list[Trajectory]:
         try:
             trajectories.append(Trajectory.model_validate(record))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{path}, record {index}: {where}: {first['msg']}") from None
+            where, problem = first_problem(error)
+            raise InputError(f"{path}, record {index}: {where}: {problem}") from None
     return trajectories

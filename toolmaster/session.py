@@ -3,7 +3,8 @@
 A session is single-use and a pure function of its task. It takes the policy's raw text and answers
 everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation
 with an error kind, never as an exception and never as a silent end. Trial calls run on a fork of
-the state; where there is none, only tools that read are run.
+the state; where there is none, only tools that read are run, unless the user wants trials live.
+A guard may refuse calls that would be real, and a budget may end the session.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from typing import Protocol as Protocol_
 
 from pydantic import Field
 
@@ -32,6 +34,7 @@ from toolmaster.types import (
     Step,
     StopReason,
     ToolCall,
+    TrialMode,
 )
 
 
@@ -61,6 +64,8 @@ class Task:
             None for tasks without a rule to score them.
         labels: what the task says about itself, for breakdowns.
         follow_ups: further messages of the user, one after each answer; the last answer counts.
+        experience: what is known of these tools from before, a line per tool, shown with the
+            tools; "" for none. It is what models and tools once wrote: text, never instructions.
     """
 
     id: str
@@ -69,6 +74,7 @@ class Task:
     check: Callable[[str | None, ToolSet], Score] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     follow_ups: tuple[FollowUp, ...] = ()
+    experience: str = ""
 
 
 class Limits(Settings):
@@ -84,6 +90,30 @@ class Limits(Settings):
     """Characters of one observation; the rest is cut, visibly."""
 
 
+class Guard(Protocol_):
+    """Whether a call may be run for real."""
+
+    async def permit(self, tool: Tool, call: ToolCall) -> str | None:
+        """None where the call may run; otherwise why not, which the policy is told."""
+        ...
+
+
+class Budget(Protocol_):
+    """What may be spent, on this session or on many that share it."""
+
+    def spend_call(self) -> None:
+        """Count a call that is about to be run, in a trial or for real."""
+        ...
+
+    def exhausted(self) -> str | None:
+        """What is used up, in a few words; None while there is some left of everything."""
+        ...
+
+    def left(self) -> str:
+        """What is left, as the policy is told; "" where there is nothing to tell."""
+        ...
+
+
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
 
@@ -91,7 +121,15 @@ EXECUTION_BEGINS = "execution"
 class Session:
     """One run of one task. Feed it raw turns with `step` until `stop_reason` is set."""
 
-    def __init__(self, task: Task, protocol: Protocol, limits: Limits) -> None:
+    def __init__(
+        self,
+        task: Task,
+        protocol: Protocol,
+        limits: Limits,
+        *,
+        guard: Guard | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self.task = task
         self.protocol = protocol
         self.limits = limits
@@ -101,6 +139,8 @@ class Session:
         self.answer: str | None = None
         self.experience: str | None = None
         self.stop_reason: StopReason | None = None
+        self._guard = guard
+        self._budget = budget
         self._fork: ToolSet | None = None
         self._trial_calls = 0
         self._follow_ups = iter(task.follow_ups)
@@ -109,6 +149,10 @@ class Session:
     def prompt(self) -> list[Message]:
         """The messages before the first assistant turn. The tools are rendered by the template."""
         system = instructions(self.protocol, self.limits.trial_calls)
+        if self.task.experience:
+            system += f"\n<experience>{self.task.experience}</experience>"
+        if self._budget is not None and self._budget.left():
+            system += f"\n{self._budget.left()}"
         return [
             Message(role="system", content=system),
             Message(role="user", content=self.task.query),
@@ -148,6 +192,8 @@ class Session:
             self.stop_reason = StopReason.MAX_TURNS
         elif self._invalid_in_a_row(error):
             self.stop_reason = StopReason.INVALID_TURNS
+        elif self._budget is not None and self._budget.exhausted():
+            self.stop_reason = StopReason.BUDGET
         step = Step(
             text=text,
             phase=phase,
@@ -190,7 +236,7 @@ class Session:
         self.stop_reason = StopReason.ANSWERED
         return "", None
 
-    async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:  # noqa: PLR0911
+    async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
             used = f"the trial budget of {self.limits.trial_calls} calls is used up"
@@ -202,15 +248,19 @@ class Session:
         violation = tool.violation(call.arguments)
         if violation is not None:
             return violation, ErrorKind.INVALID_ARGUMENTS
-        if not trial:
-            return await self._execute(self.tools, call)
-        if self.tools.copy_state is not None:
-            if self._fork is None:
-                self._fork = self.tools.fork()
-            return await self._execute(self._fork, call)
-        if tool.effect is Effect.READ:
-            return await self._execute(self.tools, call)
-        return "the call is valid; not executed during the trial", ErrorKind.NOT_EXECUTED
+        mode = self.tools.trial_mode(call.name)
+        if trial and mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
+            return "the call is valid; not executed during the trial", ErrorKind.NOT_EXECUTED
+        forked = trial and mode is TrialMode.FORK
+        if self._guard is not None and not forked:
+            reason = await self._guard.permit(tool, call)
+            if reason is not None:
+                return self._cut(reason), ErrorKind.NOT_PERMITTED
+        if self._budget is not None:
+            self._budget.spend_call()
+        if forked and self._fork is None:
+            self._fork = self.tools.fork()
+        return await self._execute(self._fork if forked and self._fork else self.tools, call)
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
         tool = tools[call.name]

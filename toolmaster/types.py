@@ -34,6 +34,17 @@ class Effect(StrEnum):
     UNKNOWN = "unknown"
 
 
+class TrialMode(StrEnum):
+    """How the calls of a trial are run."""
+
+    FORK = "fork"
+    """On a copy of the state."""
+    READ_ONLY = "read_only"
+    """Tools that read are run; others are checked against their schema and answered, not run."""
+    LIVE = "live"
+    """Like any other call, for real. Only where the user says so."""
+
+
 class ErrorKind(StrEnum):
     """Why an assistant turn was answered with an error. The first group are format errors."""
 
@@ -57,6 +68,8 @@ class ErrorKind(StrEnum):
     """A trial call after the trial budget was used up."""
     NOT_EXECUTED = "not_executed"
     """A valid call with side effects in a trial that may only read."""
+    NOT_PERMITTED = "not_permitted"
+    """A valid call that the user, or the user's rules, did not allow."""
 
 
 FORMAT_ERRORS = frozenset(
@@ -80,6 +93,8 @@ class StopReason(StrEnum):
     """Too many turns in a row broke the format."""
     MAX_TOKENS = "max_tokens"
     """The next turn would not fit the token budget or the model's context."""
+    BUDGET = "budget"
+    """The budget of calls, tokens, seconds or money is used up."""
     POLICY_ERROR = "policy_error"
     SESSION_ERROR = "session_error"
 

@@ -39,7 +39,7 @@ from toolmaster.benchmarks.apibank_files import (
 from toolmaster.benchmarks.base import Benchmark, Case, LeftOut, Source, Suite, Values
 from toolmaster.benchmarks.responses import Answerer, History, canonical, connect
 from toolmaster.benchmarks.rows import RowError, read_cases
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, first_problem
 from toolmaster.session import Limits, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, ToolCall, Trajectory
@@ -119,9 +119,8 @@ def _dialogue(
     except RowError as error:
         return LeftOut(file.name, 0, error.field, error.reason)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        return LeftOut(file.name, len(turns), field, first["msg"])
+        field, problem = first_problem(error)
+        return LeftOut(file.name, len(turns), field, problem)
     except UnicodeDecodeError as error:
         return LeftOut(file.name, 0, "", f"not UTF-8 text: {error}")
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import openai
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.errors import PolicyError
+from toolmaster.errors import PolicyError, first_problem
 
 M = TypeVar("M", bound=BaseModel)
 ATTEMPTS = 3
@@ -152,7 +152,6 @@ def _first_object(text: str) -> Any:
 
 def _problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
+        where, problem = first_problem(error)
+        return f"{where}: {problem}" if where else problem
     return str(error)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolmaster.benchmarks.base import Values
 from toolmaster.benchmarks.endpoint import Endpoint, MalformedReplyError, Reply
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import InputError, PolicyError, first_problem
 from toolmaster.runs import append_line, read_lines
 from toolmaster.types import Record, Trajectory
 
@@ -99,9 +99,8 @@ class Judge:
             try:
                 verdict = Verdict.model_validate(line)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"])
-                raise InputError(f"{file}, line {number}: {where}: {first['msg']}") from None
+                where, problem = first_problem(error)
+                raise InputError(f"{file}, line {number}: {where}: {problem}") from None
             self._held[verdict.key] = verdict
         self.facts = {"judge": endpoint.model, "judge prompt": PROMPT}
         """Who judges; "judge answered by" once it is known."""

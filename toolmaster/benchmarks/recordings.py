@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolmaster.benchmarks.responses import Answerer, History, canonical
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, first_problem
 from toolmaster.runs import append_line, read_lines
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Record
@@ -54,9 +54,8 @@ class Recordings:
             try:
                 self.hold(Recording.model_validate(line))
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"])
-                raise InputError(f"{file}, line {number}: {where}: {first['msg']}") from None
+                where, problem = first_problem(error)
+                raise InputError(f"{file}, line {number}: {where}: {problem}") from None
 
     def __len__(self) -> int:
         return len(self._held)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from toolmaster.benchmarks.base import Calls, Case
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, first_problem
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.types import Record, ToolCall
@@ -49,9 +49,8 @@ def read_replays(path: Path) -> dict[str, Replay]:
     except OSError as error:
         raise InputError(f"cannot read the replay {path}: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where or 'the file'}: {first['msg']}") from None
+        where, problem = first_problem(error)
+        raise InputError(f"{path}: {where or 'the file'}: {problem}") from None
 
 
 def gold_replays(cases: Iterable[Case]) -> dict[str, Replay]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.benchmarks.base import Case, LeftOut, Suite
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, first_problem
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -59,9 +59,8 @@ def read_cases(path: Path | None, model: type[R], make: Callable[[int, R], Case]
         except InputError as error:
             left_out.append(LeftOut(path.name, index, "", str(error)))
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            left_out.append(LeftOut(path.name, index, field, first["msg"]))
+            field, problem = first_problem(error)
+            left_out.append(LeftOut(path.name, index, field, problem))
     return Suite(tuple(cases.values()), tuple(left_out))
 
 

@@ -23,8 +23,9 @@ from toolmaster.config import load_config
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.evaluate import collect
 from toolmaster.policies.base import Policy
+from toolmaster.policies.loading import load_policy
 from toolmaster.policies.scripted import ScriptedPolicy
-from toolmaster.progress import bar
+from toolmaster.progress import bar, solved_counter
 from toolmaster.rollouts import RolloutRequest
 from toolmaster.runs import Run, read_trajectories, write_atomically
 from toolmaster.types import Trajectory
@@ -87,15 +88,8 @@ async def _roll_out(
     settings: BenchmarkSettings,
     folder: Path,
 ) -> list[Trajectory]:
-    won = 0
     policy = _policy(settings)
     with bar(settings.benchmark, len(cases)) as running:
-
-        def show(trajectory: Trajectory) -> None:
-            nonlocal won
-            won += trajectory.success
-            running.advance(note=f"{won} solved")
-
         return await collect(
             list(cases),
             lambda task_id: RolloutRequest(cases[task_id].task, policy=acting.get(task_id)),
@@ -104,7 +98,7 @@ async def _roll_out(
             settings.limits,
             folder / "trajectories.jsonl",
             concurrency=settings.sampling.slots,
-            on_finish=show,
+            on_finish=solved_counter(running),
         )
 
 
@@ -132,19 +126,6 @@ def _policy(settings: BenchmarkSettings) -> Policy:
     """Who acts."""
     if settings.model is None:
         return ScriptedPolicy((), "replay")
-    kind, _, name = settings.model.partition(":")
-    if kind == "openai":
-        from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
-
-        return OpenAIPolicy(name, settings.sampling, base_url=settings.base_url)
-    from toolmaster.models import find_model, load_model, load_tokenizer  # noqa: PLC0415
-
-    folder = find_model(settings.model.removeprefix("hf:"))
-    from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
-    from toolmaster.policies.compiled import compile_blocks  # noqa: PLC0415
-    from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
-
-    chat = ChatFormat(load_tokenizer(folder))
-    model = load_model(folder, "bfloat16")
-    compile_blocks(model)
-    return TransformersPolicy(model, chat, settings.sampling, name=str(folder), seed=settings.seed)
+    return load_policy(
+        settings.model, settings.sampling, base_url=settings.base_url, seed=settings.seed
+    )

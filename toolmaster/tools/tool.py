@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema_rs
 
 from toolmaster.errors import InputError
-from toolmaster.types import Effect
+from toolmaster.types import Effect, TrialMode
 
 
 class ToolRefusal(Exception):  # noqa: N818 - a normal answer of a tool, not a fault of the program
@@ -37,6 +37,10 @@ class Tool:
             trusted in-memory tools only.
         validated: whether arguments are held against `parameters` before a call; False where the
             schema is mere documentation and the tool judges for itself, as in many benchmarks.
+        trials: how its calls are run in a trial; None leaves it to the set: on a fork where there
+            is one, else `read_only`.
+        source: where it comes from (a server, a document, a module), for people and for
+            experience, which is kept by source and schema.
     """
 
     name: str
@@ -46,6 +50,8 @@ class Tool:
     effect: Effect = Effect.UNKNOWN
     timeout_s: float | None = None
     validated: bool = True
+    trials: TrialMode | None = None
+    source: str = ""
 
     def schema(self) -> dict[str, Any]:
         """The tool in OpenAI's function form."""
@@ -85,7 +91,7 @@ class ToolSet:
         state: passed to every `execute`; None for tools that keep none.
         copy_state: how to fork the state (`copy.deepcopy` does for plain data). None, the default,
             says that it cannot be forked, as with live services and functions that reach outside
-            their state: trials may then only call tools that read.
+            their state: trials may then only call tools that read, unless a tool says otherwise.
 
     Raises:
         InputError: two tools share a name.
@@ -116,6 +122,11 @@ class ToolSet:
     def schemas(self) -> list[dict[str, Any]]:
         """All tools in OpenAI's function form."""
         return [tool.schema() for tool in self.tools]
+
+    def trial_mode(self, name: str) -> TrialMode:
+        """How a trial runs the calls of this tool."""
+        usual = TrialMode.READ_ONLY if self.copy_state is None else TrialMode.FORK
+        return self._by_name[name].trials or usual
 
     def fork(self) -> ToolSet:
         """The same tools over a copy of the state.

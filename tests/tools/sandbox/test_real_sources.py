@@ -20,8 +20,9 @@ def toolhop():
 
 def ftrl():
     parquet = pytest.importorskip("pyarrow.parquet")
+    known = read("ftrl/derived_calls.json")
     rows = parquet.read_table(DATA / "ftrl" / "ftrl_test.parquet").to_pylist()
-    for derived in read("ftrl/derived_calls.json"):
+    for derived in known:
         codes = json.loads(rows[derived["row"]]["codes"])
         for name, calls in derived["trace"].items():
             for answer, arguments in calls.items():

@@ -1,0 +1,53 @@
+"""From the name of a model to the policy that acts with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolmaster.policies.base import Policy, Sampling
+
+
+def load_policy(
+    model: str,
+    sampling: Sampling,
+    *,
+    base_url: str | None = None,
+    name: str | None = None,
+    seed: int = 0,
+) -> Policy:
+    """The policy of a model.
+
+    Args:
+        model: `openai:NAME` for an OpenAI-compatible endpoint; otherwise `hf:FOLDER`, a checkpoint
+            folder, or the name of the quickstart's model, which runs in this process.
+        sampling: how to generate.
+        base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        name: shown in trajectories; None for the model's own.
+        seed: of the sampling of a model in this process.
+
+    Raises:
+        InputError: no such checkpoint, or one that cannot be used.
+        PolicyError: an endpoint without a key or an address.
+    """
+    kind, _, endpoint_model = model.partition(":")
+    if kind == "openai":
+        from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
+
+        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url)
+    from toolmaster.models import find_model  # noqa: PLC0415
+
+    folder = find_model(model.removeprefix("hf:"))
+    return load_checkpoint(folder, sampling, name=name or str(folder), seed=seed)
+
+
+def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:
+    """A checkpoint that generates in this process, in bfloat16 and compiled where that works."""
+    from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
+    from toolmaster.models import load_model, load_tokenizer  # noqa: PLC0415
+    from toolmaster.policies.compiled import compile_blocks  # noqa: PLC0415
+    from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
+
+    chat = ChatFormat(load_tokenizer(folder))
+    model = load_model(folder, "bfloat16")
+    compile_blocks(model)
+    return TransformersPolicy(model, chat, sampling, name=name, seed=seed)

@@ -56,6 +56,7 @@ async def run_rollout(
         policy=policy.name,
         prompt=[],
         tools=[],
+        known=task.experience,
         labels=dict(task.labels),
         rollout=request.rollout,
     )

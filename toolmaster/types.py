@@ -173,6 +173,8 @@ class Trajectory(Record):
     """The messages before the first assistant turn."""
     tools: list[dict[str, Any]]
     """JSON schemas of the tools, in OpenAI's function form."""
+    known: str = ""
+    """Experience that was handed with the task, see `session.Task`."""
     steps: list[Step] = Field(default_factory=list)
     stop_reason: StopReason | None = None
     answer: str | None = None
@@ -210,6 +212,13 @@ class Trajectory(Record):
             if step.observation is not None:
                 messages.append(Message(role=step.observation_role, content=step.observation))
         return messages
+
+    @property
+    def experience(self) -> str:
+        """What it wrote to end its trial; "" if it never did."""
+        blocks = (s.text for s in self.steps if s.action is ActionKind.EXPERIENCE)
+        text = next(blocks, "").rpartition("<experience>")[2]
+        return text.removesuffix("</experience>").strip()
 
     def calls(self, phase: Phase | None = None) -> list[Step]:
         """Steps that carried a well-formed call, of one phase or of both."""

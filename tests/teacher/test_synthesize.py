@@ -83,3 +83,13 @@ def test_candidates_of_different_seeds_share_none(world):
     assert not set(one) & set(two)
     assert one == world.ids("seen", 300, FAMILIES)
     assert two[0].endswith("/plain/100000")
+
+
+def test_a_demonstration_with_known_experience_tries_nothing(world):
+    for task_id in world.ids("seen", 24, FAMILIES):
+        tried, known = (run(world, task_id, known_share=share) for share in (0.0, 1.0))
+        assert tried.calls(Phase.TRIAL)
+        assert not known.calls(Phase.TRIAL)
+        assert known.known == known.experience == tried.experience
+        assert f"<experience>{known.known}</experience>" in known.prompt[0].content
+        assert known.success

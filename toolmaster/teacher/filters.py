@@ -19,8 +19,8 @@ def plans(trajectory: Trajectory) -> bool:
 
 
 def explores(trajectory: Trajectory) -> bool:
-    """Every tool of the execution was tried before, by itself or through its twin."""
-    if trajectory.protocol != Protocol.TRIAL:
+    """Every tool of the execution was tried before, by itself or through its twin, or is known."""
+    if trajectory.protocol != Protocol.TRIAL or trajectory.known:
         return True
     tried = {step.call.name for step in trajectory.calls(Phase.TRIAL) if step.call}
     execution = [step for step in trajectory.calls(Phase.EXECUTION) if not step.slip]

@@ -73,17 +73,24 @@ class OraclePolicy:
         protocol: the form of the demonstration.
         behaviours: what to show.
         seed: varies words and probes; the same seed gives the same demonstration.
+        known: experience that is handed with the task; "" for none. With it nothing is tried.
     """
 
     name = "oracle"
 
     def __init__(
-        self, drawn: WorldTask, protocol: Protocol, behaviours: Behaviours, seed: int = 0
+        self,
+        drawn: WorldTask,
+        protocol: Protocol,
+        behaviours: Behaviours,
+        seed: int = 0,
+        known: str = "",
     ) -> None:
         self.drawn = drawn
         self.protocol = protocol
         self.behaviours = behaviours
         self.rng = random.Random(f"{drawn.task.id}/{protocol}/{seed}")
+        self.known = known
         self.voice = self.rng.randrange(VOICES)
         self.lessons: dict[str, str] = {}
         self.slips_left = int(behaviours.self_correction)
@@ -99,11 +106,11 @@ class OraclePolicy:
     def _turns(self) -> Turns:
         tried = self.behaviours.trial and self.protocol is not Protocol.DIRECT
         note = ""
-        if tried:
+        if tried and not self.known:
             note = yield from self._trial()
         if self.protocol is Protocol.TRIAL:
-            thought = note or self._say("nothing")
-            lessons = "\n".join(self.lessons.values()) or "none"
+            thought = note or self._say("known" if self.known else "nothing")
+            lessons = self.known or "\n".join(self.lessons.values()) or "none"
             yield Completion(f"<think>{thought}</think><experience>{lessons}</experience>")
             note = ""
         yield from self._execute(note, informed=tried)

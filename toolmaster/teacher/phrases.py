@@ -69,6 +69,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),
     "answer": ("That answers it.", "I have it.", "Done."),
+    "known": ("I know these tools.", "Known from before.", "This was tried before."),
     "nothing": ("No trial is needed.", "I can act at once."),
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -10,11 +12,11 @@ from toolmaster.config import Settings
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits
+from toolmaster.session import Limits, Task
 from toolmaster.teacher.filters import keep
 from toolmaster.teacher.oracle import Behaviours, OraclePolicy
-from toolmaster.types import Trajectory
-from toolmaster.world.tasks import World
+from toolmaster.types import Phase, Trajectory
+from toolmaster.world.tasks import World, WorldTask
 
 
 class SynthesizeSettings(Settings):
@@ -25,6 +27,8 @@ class SynthesizeSettings(Settings):
     filter: bool = True
     """Keep only those with planning, exploration and validation (the paper's filter)."""
     behaviours: Behaviours = Behaviours()
+    known_share: float = Field(0.1, ge=0.0, le=1.0)
+    """Share of those whose trial was done before: its experience is handed with the task."""
 
 
 async def demonstrate(
@@ -37,8 +41,20 @@ async def demonstrate(
         reproduce the success when its turns are played again in a fresh session.
     """
     drawn = world.draw(task_id)
-    request = RolloutRequest(drawn.task)
-    oracle = OraclePolicy(drawn, protocol, settings.behaviours)
+    trajectory = await _shown(drawn, drawn.task, protocol, limits, settings)
+    tried_before = random.Random(f"{task_id}/known").random() < settings.known_share
+    if trajectory is not None and trajectory.calls(Phase.TRIAL) and tried_before:
+        task = replace(drawn.task, experience=trajectory.experience)
+        return await _shown(drawn, task, protocol, limits, settings)
+    return trajectory
+
+
+async def _shown(
+    drawn: WorldTask, task: Task, protocol: Protocol, limits: Limits, settings: SynthesizeSettings
+) -> Trajectory | None:
+    """The oracle's trajectory of `task`, where it is one to keep."""
+    request = RolloutRequest(task)
+    oracle = OraclePolicy(drawn, protocol, settings.behaviours, known=task.experience)
     trajectory = await run_rollout(request, oracle, protocol, limits)
     if not trajectory.success or (settings.filter and not keep(trajectory)):
         return None

@@ -120,6 +120,11 @@ class Plan:
         self._picked.update(picked)
         return picked
 
+    def whole_number(self) -> int:
+        """A number of one to four digits, each length as likely, so that no size is usual."""
+        digits = self.rng.randint(1, 4)
+        return self.rng.randint(10 ** (digits - 1), 10**digits - 1)
+
     def ask(self, *queries: str, answer: Any, because: str = "") -> None:
         """End the goal. Texts that calls need are put in quotation marks in the request.
 

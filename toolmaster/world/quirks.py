@@ -96,8 +96,7 @@ class _Format(Quirk):
     def target(cls, tool: ToolDef) -> str | None:
         return _first(tool, Name)
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         """How the tool wants a name."""
         raise NotImplementedError
 
@@ -128,8 +127,7 @@ class Capitals(_Format):
     __slots__ = ()
     kind, split = "capitals", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return name.upper()
 
 
@@ -139,8 +137,7 @@ class LowerCase(_Format):
     __slots__ = ()
     kind, split = "lower_case", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return name.lower()
 
 
@@ -150,8 +147,7 @@ class Underscores(_Format):
     __slots__ = ()
     kind, split = "underscores", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return name.replace(" ", "_")
 
 
@@ -161,8 +157,7 @@ class Dots(_Format):
     __slots__ = ()
     kind, split = "dots", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return name.lower().replace(" ", ".")
 
 
@@ -172,8 +167,7 @@ class Joined(_Format):
     __slots__ = ()
     kind, split = "joined", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return name.replace(" ", "")
 
 
@@ -182,9 +176,6 @@ class _Signed(_Format):
 
     __slots__ = ()
     choices = ("@", "$", "~", "!", "%", "+", "=", "&", "*", "^")
-
-    def form(self, name: str) -> str:  # type: ignore[override]
-        raise NotImplementedError
 
     def lesson(self, tool: str, twin: str) -> str:
         return f"{tool}: write it like {self.form('Name')!r}"
@@ -196,7 +187,7 @@ class SignBefore(_Signed):
     __slots__ = ()
     kind, split = "sign_before", "seen"
 
-    def form(self, name: str) -> str:  # type: ignore[override]
+    def form(self, name: str) -> str:
         return f"{self.word}{name}"
 
 
@@ -206,7 +197,7 @@ class SignAfter(_Signed):
     __slots__ = ()
     kind, split = "sign_after", "seen"
 
-    def form(self, name: str) -> str:  # type: ignore[override]
+    def form(self, name: str) -> str:
         return f"{name}{self.word}"
 
 
@@ -216,8 +207,7 @@ class Bracketed(_Format):
     __slots__ = ()
     kind, split = "bracketed", "seen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return f"[{name}]"
 
 
@@ -227,8 +217,7 @@ class Hyphens(_Format):
     __slots__ = ()
     kind, split = "hyphens", "unseen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return name.lower().replace(" ", "-")
 
 
@@ -238,8 +227,7 @@ class Prefixed(_Format):
     __slots__ = ()
     kind, split = "prefixed", "unseen"
 
-    @staticmethod
-    def form(name: str) -> str:
+    def form(self, name: str) -> str:
         return f"#{name}"
 
 
@@ -297,6 +285,11 @@ class RenamedParameter(Quirk):
 # --- silent -------------------------------------------------------------------------------------
 
 
+def _amount(tool: ToolDef) -> str | None:
+    """The result, where it is an amount that is read."""
+    return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+
+
 class _ScaledResult(Quirk):
     """The result comes in a smaller unit than documented."""
 
@@ -305,8 +298,7 @@ class _ScaledResult(Quirk):
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:
-        fits = tool.effect is Effect.READ and isinstance(tool.returns, Amount)
-        return "" if fits else None
+        return _amount(tool)
 
     def run(self, state: State, arguments: Arguments) -> Any:
         return number(self.tool.run(state, **arguments) * self.factor)
@@ -398,44 +390,43 @@ class _WrongTwin(Quirk):
         return f"{tool} {self.verb}; use {twin}"
 
 
-class Stale(_WrongTwin):
-    """Returns what was true some time ago."""
+class _WrongAmount(_WrongTwin):
+    """It misleads in what it returns."""
 
     __slots__ = ()
-    kind, family, split, verb = "stale", "silent", "seen", "is out of date"
+    family = "silent"
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:
-        return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+        return _amount(tool)
+
+
+class Stale(_WrongAmount):
+    """Returns what was true some time ago."""
+
+    __slots__ = ()
+    kind, split, verb = "stale", "seen", "is out of date"
 
     def run(self, state: State, arguments: Arguments) -> Any:
         truth = self.tool.run(state, **arguments)
         return number(truth + 1 + random.Random(repr(sorted(arguments.items()))).randint(1, 30))
 
 
-class Estimate(_WrongTwin):
+class Estimate(_WrongAmount):
     """Returns a number that is a third too low."""
 
     __slots__ = ()
-    kind, family, split, verb = "estimate", "silent", "seen", "is too low"
-
-    @classmethod
-    def target(cls, tool: ToolDef) -> str | None:
-        return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+    kind, split, verb = "estimate", "seen", "is too low"
 
     def run(self, state: State, arguments: Arguments) -> Any:
         return int(self.tool.run(state, **arguments) * 2 / 3)
 
 
-class Coarse(_WrongTwin):
+class Coarse(_WrongAmount):
     """Returns the number rounded up to the next ten."""
 
     __slots__ = ()
-    kind, family, split, verb = "coarse", "silent", "unseen", "is rounded"
-
-    @classmethod
-    def target(cls, tool: ToolDef) -> str | None:
-        return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
+    kind, split, verb = "coarse", "unseen", "is rounded"
 
     def run(self, state: State, arguments: Arguments) -> Any:
         return number((self.tool.run(state, **arguments) // 10 + 1) * 10)

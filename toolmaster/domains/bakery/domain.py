@@ -147,7 +147,7 @@ def on_display(plan: Plan) -> None:
 def restock(plan: Plan) -> None:
     """One write."""
     [item] = plan.pick("products")
-    pieces = plan.rng.randint(3, 98)
+    pieces = plan.whole_number()
     plan.do("set_stock", product=item, pieces=pieces)
     plan.ask(
         f"Set the stock of {item} to {pieces} pieces.",

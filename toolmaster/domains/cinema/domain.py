@@ -182,7 +182,7 @@ def on_programme(plan: Plan) -> None:
 def update_seats(plan: Plan) -> None:
     """One write."""
     [film] = plan.pick("films")
-    free = plan.rng.randint(3, 98)
+    free = plan.whole_number()
     plan.do("set_seats", film=film, free=free)
     plan.ask(
         f"There are now {free} free seats for {film}; update the system.",

@@ -167,7 +167,7 @@ def dose_of_waiting(plan: Plan) -> None:
 def note_pulse(plan: Plan) -> None:
     """One write."""
     [patient] = plan.pick("patients")
-    beats = plan.rng.randint(45, 98)
+    beats = plan.whole_number()
     plan.do("set_pulse", patient=patient, beats=beats)
     plan.ask(
         f"I measured a pulse of {beats} beats per minute for {patient}; please note it.",

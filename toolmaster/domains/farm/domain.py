@@ -157,7 +157,7 @@ def cows_before_ploughing(plan: Plan) -> None:
 def graze(plan: Plan) -> None:
     """One write."""
     [field] = plan.pick("fields")
-    head = plan.rng.randint(3, 98)
+    head = plan.whole_number()
     plan.do("set_cows", field=field, head=head)
     plan.ask(
         f"There are now {head} cows on the {field}; write it down.",

@@ -179,7 +179,7 @@ def same_mechanic(plan: Plan) -> None:
 def plan_work(plan: Plan) -> None:
     """One write."""
     [car] = plan.pick("cars")
-    planned = plan.rng.randint(3, 98)
+    planned = plan.whole_number()
     plan.do("set_hours", car=car, planned=planned)
     plan.ask(
         f"Plan {planned} hours of work in total for the {car}.",

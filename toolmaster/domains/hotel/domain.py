@@ -167,7 +167,7 @@ def compare_towels(plan: Plan) -> None:
 def bring_towels(plan: Plan) -> None:
     """One write."""
     [suite] = plan.pick("suites")
-    pieces = plan.rng.randint(3, 98)
+    pieces = plan.whole_number()
     plan.do("set_towels", suite=suite, pieces=pieces)
     plan.ask(
         f"There are now {pieces} towels in the {suite}; update the list.",

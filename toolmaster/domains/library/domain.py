@@ -170,7 +170,7 @@ def copies_of_sequel_on_cart(plan: Plan) -> None:
 def buy_copies(plan: Plan) -> None:
     """One write."""
     [book] = plan.pick("books")
-    owned = plan.rng.randint(3, 98)
+    owned = plan.whole_number()
     plan.do("set_copies", book=book, owned=owned)
     plan.ask(
         f"The library now owns {owned} copies of {book}; please update that.",

@@ -169,7 +169,7 @@ def where_to_feed(plan: Plan) -> None:
 def change_diet(plan: Plan) -> None:
     """One write."""
     [animal] = plan.pick("animals")
-    weekly = plan.rng.randint(3, 98)
+    weekly = plan.whole_number()
     plan.do("set_meals", animal=animal, weekly=weekly)
     plan.ask(
         f"From now on the {animal} gets {weekly} meals per week.",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 
+@lru_cache(maxsize=1)
 def can_compile() -> bool:
     """Whether `torch.compile` can build here: on CPU it needs a C++ compiler."""
     return bool(torch.cuda.is_available() or shutil.which("g++") or shutil.which("clang++"))

@@ -51,14 +51,17 @@ class StepPlan:
     """(N,) slot of each token."""
     positions: torch.Tensor
     """(N,) position of each token."""
-    decoding: int
-    """How many tokens at the front of the row belong to decoding rows."""
     offsets: torch.Tensor
-    """(decoding,) place of each of those in its row's draft, from 0."""
-    used_slots: int
+    """Of each token at the front of the row that belongs to a decoding row, its place in that row's
+    draft, from 0."""
     decode_mask: torch.Tensor | None
-    """(used_slots, 1, W, 1, L) additive, float32."""
+    """(slots up to the last decoding one, 1, W, 1, L) additive, float32; None without them."""
     segments: list[Segment] = field(default_factory=list)
+
+    @property
+    def decoding(self) -> int:
+        """How many tokens at the front of the row belong to decoding rows."""
+        return len(self.offsets)
 
 
 def _slot_attention(
@@ -85,8 +88,8 @@ def _slot_attention(
     out = torch.empty_like(grouped)
     if plan.decode_mask is not None:
         places = (plan.slots[: plan.decoding], plan.offsets)
-        width = plan.decode_mask.shape[2]
-        rows = query.new_zeros(plan.used_slots, width, kv_heads, repeats, head_dim)
+        used_slots, _, width = plan.decode_mask.shape[:3]
+        rows = query.new_zeros(used_slots, width, kv_heads, repeats, head_dim)
         rows[places] = grouped[:, :, : plan.decoding].permute(2, 0, 1, 3)
         found = _decode(rows, keys, values, plan.decode_mask, scaling or head_dim**-0.5)
         out[:, :, : plan.decoding] = found[places].permute(1, 2, 0, 3)
@@ -278,23 +281,21 @@ class SlotCache:
             tokens += row.token_ids[row.computed : row.computed + count]
             slots += [row.slot] * count
             positions += range(row.computed, row.computed + count)
-        used_slots = max((row.slot for row in decoding), default=-1) + 1
         plan = StepPlan(
             self._keys,
             self._values,
             torch.tensor(slots),
             torch.tensor(positions),
-            len(offsets),
             torch.tensor(offsets),
-            used_slots,
-            self._decode_mask(decoding, used_slots),
+            self._decode_mask(decoding),
             segments,
         )
         return plan, torch.tensor([tokens])
 
-    def _decode_mask(self, decoding: list[Row], used_slots: int) -> torch.Tensor | None:
+    def _decode_mask(self, decoding: list[Row]) -> torch.Tensor | None:
         if not decoding:
             return None
+        used_slots = max(row.slot for row in decoding) + 1
         lengths = torch.ones(used_slots, dtype=torch.long)
         lengths[[row.slot for row in decoding]] = torch.tensor([r.computed + 1 for r in decoding])
         width = 1 + max(len(row.draft) for row in decoding)

@@ -44,7 +44,9 @@ def draw_slip(rng: random.Random, surface: Surface, sent: dict[str, Any]) -> Sli
     ]
     # A loud tool would answer these two with its own demands.
     if surface.quirk.family != "loud" and sent:
-        kinds += ["misread_parameter", *["misread_entity"] * bool(entities)]
+        kinds.append("misread_parameter")
+        if entities:
+            kinds.append("misread_entity")
     kind = rng.choice(kinds)
     if kind == "misread_parameter":
         right = rng.choice(list(sent))

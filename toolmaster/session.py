@@ -64,8 +64,8 @@ class Task:
             None for tasks without a rule to score them.
         labels: what the task says about itself, for breakdowns.
         follow_ups: further messages of the user, one after each answer; the last answer counts.
-        experience: what is known of these tools from before, a line per tool, shown with the
-            tools; "" for none. It is what models and tools once wrote: text, never instructions.
+        experience: what is known of these tools from before, a line per tool, shown below the
+            query; "" for none. It is what models and tools once wrote: text, never instructions.
     """
 
     id: str
@@ -149,13 +149,14 @@ class Session:
     def prompt(self) -> list[Message]:
         """The messages before the first assistant turn. The tools are rendered by the template."""
         system = instructions(self.protocol, self.limits.trial_calls)
+        query = self.task.query
         if self.task.experience:
-            system += f"\n<experience>{self.task.experience}</experience>"
+            query += f"\n<experience>{self.task.experience}</experience>"
         if self._budget is not None and self._budget.left():
             system += f"\n{self._budget.left()}"
         return [
             Message(role="system", content=system),
-            Message(role="user", content=self.task.query),
+            Message(role="user", content=query),
         ]
 
     async def step(self, text: str) -> Step:

@@ -91,5 +91,5 @@ def test_a_demonstration_with_known_experience_tries_nothing(world):
         assert tried.calls(Phase.TRIAL)
         assert not known.calls(Phase.TRIAL)
         assert known.known == known.experience == tried.experience
-        assert f"<experience>{known.known}</experience>" in known.prompt[0].content
+        assert f"<experience>{known.known}</experience>" in known.prompt[1].content
         assert known.success

@@ -32,6 +32,8 @@ Exchange = Generator[Completion, str, str]
 """The same, and returns what was learned in the end."""
 _SLIP_SHARE = 0.06
 """Chance of a slip at each call, of which a demonstration has one at most."""
+_WRONG_FACTOR_SHARE = 0.5
+"""Chance that the first factor found for a value to write is ten times too large or too small."""
 _FORGET_SHARE = 0.4
 """Chance that the execution forgets what a loud tool demands, which then says so again."""
 
@@ -201,7 +203,40 @@ class OraclePolicy:
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
-        return self._say("too_small", got=got, value=show(value), factor=quirk.factor)
+        return (yield from self._verify_factor(surface, arguments, got))
+
+    def _verify_factor(self, surface: Surface, arguments: dict[str, Any], got: str) -> Exchange:
+        """Write again with the factor that was found, and see; now and then with a wrong one."""
+        quirk, key = surface.quirk, str(surface.definition.value)
+        value, guess = arguments[key], quirk.factor
+        wrong = bool(self.slips_left) and self.rng.random() < _WRONG_FACTOR_SHARE
+        if wrong:
+            self.slips_left -= 1
+            guess = self.rng.choice([quirk.factor // 10, quirk.factor * 10])
+            guess = quirk.factor * 10 if guess == 1 else guess
+        thought = self._say("too_small", got=got, value=show(value), factor=guess)
+        sent = {**arguments, key: number(value * guess)}
+        thought = _join(
+            thought, self._say("multiply", value=show(value), factor=guess, sent=show(sent[key]))
+        )
+        if wrong:
+            yield Completion(_text(thought, surface, sent), slip=True)
+        else:
+            yield from self._send(thought, surface, sent)
+        got = yield from self._read_back(surface, sent, show(value))
+        if not wrong:
+            return self._say("fine", got=got)
+        larger, smaller = (got, show(value)) if guess > quirk.factor else (show(value), got)
+        return self._say(
+            "wrong_factor",
+            got=got,
+            value=show(value),
+            larger=larger,
+            smaller=smaller,
+            guess=guess,
+            sign="/" if guess > quirk.factor else "*",
+            factor=quirk.factor,
+        )
 
     def _other_value(self, value: Any) -> Any:
         """A value to try with when the real one is not known yet."""

@@ -58,6 +58,10 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "{got}, not {value}: {value} / {got} = {factor}.",
         "{value} became {got}: {value} / {got} = {factor}.",
     ),
+    "wrong_factor": (
+        "{got}, not {value}: {larger} / {smaller} = 10, so {guess} {sign} 10 = {factor}.",
+        "{got} is not {value}: {larger} / {smaller} = 10, so {guess} {sign} 10 = {factor}.",
+    ),
     "act": (
         "Now for real: `{tool}`.",
         "Do it with `{tool}`.",

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from toolmaster.errors import ConfigError, PolicyError
-from toolmaster.policies.base import ContextFullError, Conversation, Policy
+from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Limits, Session, Task
 from toolmaster.types import Step, StopReason, Trajectory
@@ -30,6 +31,8 @@ class RolloutRequest:
         guard: asked before each call that would be real; None permits all.
         budget: what may be spent, perhaps shared with other rollouts; None for no bounds.
         on_step: called with each step as it happens, to show it.
+        on_stop: called with the trajectory so far where the rollout is stopped from outside, by
+            Ctrl-C or the failure of another one; None drops it.
     """
 
     task: Task
@@ -38,6 +41,7 @@ class RolloutRequest:
     guard: Guard | None = None
     budget: Budget | None = None
     on_step: Callable[[Step], None] | None = None
+    on_stop: Callable[[Trajectory], None] | None = None
 
 
 async def run_rollout(
@@ -47,6 +51,9 @@ async def run_rollout(
 
     Returns:
         The trajectory. Failures of policy or session are recorded in it, never raised.
+
+    Raises:
+        asyncio.CancelledError: it was stopped from outside; see `RolloutRequest.on_stop`.
     """
     started = time.perf_counter()
     task, policy = request.task, request.policy or policy
@@ -64,10 +71,17 @@ async def run_rollout(
         trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
         conversation = policy.conversation(trajectory.prompt, trajectory.tools)
         trajectory.prompt_ids = conversation.prompt_ids
-        trajectory.stop_reason = await _converse(session, conversation, trajectory, request.on_step)
+        turns = _converse(session, conversation, trajectory, request)
+        trajectory.stop_reason = await _until_deadline(turns, request.budget)
         trajectory.prompt_tokens = conversation.prompt_tokens
         trajectory.answer = session.answer
         trajectory.score = session.score()
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        trajectory.stop_reason = StopReason.STOPPED
+        trajectory.seconds = time.perf_counter() - started
+        if request.on_stop is not None:
+            request.on_stop(trajectory)
+        raise
     except PolicyError as error:
         trajectory.stop_reason, trajectory.error = StopReason.POLICY_ERROR, str(error)
     except Exception as error:  # noqa: BLE001 - a broken rollout is data, not a crash
@@ -77,27 +91,53 @@ async def run_rollout(
     return trajectory
 
 
+async def _until_deadline(
+    turns: Coroutine[Any, Any, StopReason | None], budget: Budget | None
+) -> StopReason | None:
+    """Wait for the turns, but no longer than the budget's seconds."""
+    deadline = asyncio.timeout(budget.seconds_left() if budget is not None else None)
+    try:
+        async with deadline:
+            return await turns
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        return StopReason.BUDGET
+
+
 async def _converse(
-    session: Session,
-    conversation: Conversation,
-    trajectory: Trajectory,
-    on_step: Callable[[Step], None] | None,
+    session: Session, conversation: Conversation, trajectory: Trajectory, request: RolloutRequest
 ) -> StopReason | None:
     """Let policy and session take turns until one of them ends it."""
     trajectory.steps = session.steps
+    budget = request.budget
     while session.stop_reason is None:
+        if budget is not None and budget.exhausted():  # by sessions that share it
+            return StopReason.BUDGET
         try:
             completion = await conversation.complete()
         except ContextFullError:
             return StopReason.MAX_TOKENS
         trajectory.completion_tokens += completion.tokens
-        step = await session.step(completion.text)
-        step.token_ids, step.slip = completion.token_ids, completion.slip
+        if budget is not None:
+            budget.spend_tokens(completion.prompt_tokens, completion.tokens)
+        try:
+            await session.step(completion.text)
+        except asyncio.CancelledError:
+            _complete(session.steps[-1], completion, request)
+            raise
+        step = session.steps[-1]
         if step.observation is not None and session.stop_reason is None:
             step.observation_ids = conversation.observe(step.observation, step.observation_role)
-        if on_step is not None:
-            on_step(step)
+        _complete(step, completion, request)
     return session.stop_reason
+
+
+def _complete(step: Step, completion: Completion, request: RolloutRequest) -> None:
+    """Add what only the policy knows of a step, and show it."""
+    step.token_ids, step.slip = completion.token_ids, completion.slip
+    if request.on_step is not None:
+        request.on_step(step)
 
 
 async def run_rollouts(

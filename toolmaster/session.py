@@ -15,6 +15,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from typing import Protocol as Protocol_
 
@@ -22,6 +23,7 @@ from pydantic import Field
 
 from toolmaster.config import Settings
 from toolmaster.protocols import Action, Protocol, instructions, parse
+from toolmaster.threads import in_thread
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import (
     FORMAT_ERRORS,
@@ -101,21 +103,39 @@ class Guard(Protocol_):
 class Budget(Protocol_):
     """What may be spent, on this session or on many that share it."""
 
-    def spend_call(self) -> None:
-        """Count a call that is about to be run, in a trial or for real."""
+    def start(self) -> None:
+        """A session begins; seconds count from the first one."""
+        ...
+
+    def spend_call(self) -> str | None:
+        """Count a call that is about to be run, trial or not; where none is left, say so."""
+        ...
+
+    def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count the tokens that one turn read and wrote."""
         ...
 
     def exhausted(self) -> str | None:
-        """What is used up, in a few words; None while there is some left of everything."""
+        """What is used up, so that no turn is left; None while the session may go on."""
+        ...
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline; None without one."""
         ...
 
     def left(self) -> str:
         """What is left, as the policy is told; "" where there is nothing to tell."""
         ...
 
+    def reminder(self) -> str:
+        """What is nearly used up, shown with observations; "" while there is enough."""
+        ...
+
 
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
+CUT_OFF = "error: cut off before the tool answered; it may have run"
+"""The observation of a call in flight when the session was stopped."""
 
 
 class Session:
@@ -141,8 +161,11 @@ class Session:
         self.stop_reason: StopReason | None = None
         self._guard = guard
         self._budget = budget
+        if budget is not None:
+            budget.start()
         self._fork: ToolSet | None = None
         self._trial_calls = 0
+        self._refused_calls = 0
         self._follow_ups = iter(task.follow_ups)
         self._turns = 0
 
@@ -181,7 +204,7 @@ class Session:
         observation: str | None
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
-            observation, error = await self._call(action.call)
+            observation, error = await self._call_recorded(text, action.call)
         elif action.kind is not ActionKind.INVALID:
             observation, error = self._declare(action)
         if error is not None:
@@ -194,6 +217,8 @@ class Session:
             self.stop_reason = StopReason.INVALID_TURNS
         elif self._budget is not None and self._budget.exhausted():
             self.stop_reason = StopReason.BUDGET
+        elif self._budget is not None and self._budget.reminder():
+            observation = f"{observation}\n[{self._budget.reminder()}]"
         step = Step(
             text=text,
             phase=phase,
@@ -236,6 +261,24 @@ class Session:
         self.stop_reason = StopReason.ANSWERED
         return "", None
 
+    async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
+        """Run a call. One that is cut off, by a deadline or by the user, stays in `steps`."""
+        phase = self.phase
+        try:
+            return await self._call(call)
+        except asyncio.CancelledError:
+            self.steps.append(
+                Step(
+                    text=text,
+                    phase=phase,
+                    action=ActionKind.CALL,
+                    call=call,
+                    observation=CUT_OFF,
+                    error=ErrorKind.TIMEOUT,
+                )
+            )
+            raise
+
     async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
@@ -252,15 +295,28 @@ class Session:
         if trial and mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
             return "the call is valid; not executed during the trial", ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK
+        refusal = await self._refusal(tool, call, forked)
+        if refusal is not None:
+            return refusal
+        if forked and self._fork is None:
+            self._fork = self.tools.fork()
+        return await self._execute(self._fork if forked and self._fork else self.tools, call)
+
+    async def _refusal(
+        self, tool: Tool, call: ToolCall, forked: bool
+    ) -> tuple[str, ErrorKind] | None:
+        """Why guard or budget refuse a call; None where it may run."""
         if self._guard is not None and not forked:
             reason = await self._guard.permit(tool, call)
             if reason is not None:
                 return self._cut(reason), ErrorKind.NOT_PERMITTED
-        if self._budget is not None:
-            self._budget.spend_call()
-        if forked and self._fork is None:
-            self._fork = self.tools.fork()
-        return await self._execute(self._fork if forked and self._fork else self.tools, call)
+        used_up = self._budget.spend_call() if self._budget is not None else None
+        if used_up is None:
+            return None
+        self._refused_calls += 1
+        if self._refused_calls > 1:  # told once, so that it can answer with what it knows
+            self.stop_reason = StopReason.BUDGET
+        return f"{used_up}; answer with what you know", ErrorKind.BUDGET_EXHAUSTED
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
         tool = tools[call.name]
@@ -296,18 +352,10 @@ async def _run(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
         if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
             result = tool.execute(state, arguments)
         else:
-            result = await asyncio.to_thread(_outside_a_future, tool.execute, state, arguments)
+            result = await in_thread(partial(tool.execute, state, arguments))
         return await result if inspect.isawaitable(result) else result
     except SystemExit as error:  # would end this program, not the tool
         raise RuntimeError(f"SystemExit: {error}") from error
-
-
-def _outside_a_future(execute: Callable[..., Any], state: Any, arguments: dict[str, Any]) -> Any:
-    """Call it; a future could not carry a StopIteration, nor pass on a SystemExit."""
-    try:
-        return execute(state, arguments)
-    except (StopIteration, SystemExit) as error:
-        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _to_json(value: Any) -> str:

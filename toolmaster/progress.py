@@ -41,7 +41,7 @@ class Bar:
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+def bar(title: str, total: int, done: int = 0, where: Console = console) -> Iterator[Bar]:
     """A bar for work of `total` items of which `done` are finished already."""
     columns = (
         TextColumn("[bold]{task.description:<22}"),
@@ -51,7 +51,7 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not is_main()) as progress:
+    with Progress(*columns, console=where, disable=not is_main()) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
 

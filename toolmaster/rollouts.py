@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Limits, Session, Task
 from toolmaster.types import Step, StopReason, Trajectory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +169,41 @@ async def run_rollouts(
         ConfigError: `concurrency` is below 1.
         Exception: whatever `requests` or `on_finish` raises (a full disk); the rest is cancelled.
     """
+
+    async def run(request: RolloutRequest) -> Trajectory:
+        trajectory = await run_rollout(request, policy, protocol, limits)
+        if on_finish is not None:
+            on_finish(trajectory)
+        return trajectory
+
+    return await side_by_side(run, requests, concurrency)
+
+
+async def side_by_side(
+    work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], concurrency: int
+) -> list[Result]:
+    """Do the work for each item, for at most `concurrency` of them at a time.
+
+    Args:
+        work: what to do with one item.
+        items: consumed lazily.
+        concurrency: how many at a time.
+
+    Returns:
+        The results in the order of the items.
+
+    Raises:
+        ConfigError: `concurrency` is below 1.
+        Exception: the first that `items` or `work` raises; the rest is cancelled.
+    """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
-    queue = iter(enumerate(requests))
-    finished: dict[int, Trajectory] = {}
+    queue = iter(enumerate(items))
+    finished: dict[int, Result] = {}
 
     async def worker() -> None:
-        for index, request in queue:
-            trajectory = await run_rollout(request, policy, protocol, limits)
-            finished[index] = trajectory
-            if on_finish is not None:
-                on_finish(trajectory)
+        for index, item in queue:
+            finished[index] = await work(item)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Protocol_
@@ -36,11 +37,11 @@ class AgentLimits(Limits):
 class Experience(Protocol_):
     """What lasts from task to task."""
 
-    async def hand(self, tools: ToolSet) -> Any:
+    async def hand(self, tools: ToolSet, *, guard: Guard | None, budget: Budget | None) -> Any:
         """What is known of these tools; its `text` is shown to the policy ("" for nothing)."""
         ...
 
-    async def learn(self, trajectory: Trajectory, tools: ToolSet, handed: Any) -> None:
+    def learn(self, trajectory: Trajectory, tools: ToolSet, handed: Any) -> object:
         """Take over what a trajectory taught; `handed` is what it was given."""
         ...
 
@@ -118,7 +119,10 @@ class Agent:
             InputError: the trajectory cannot be kept.
             asyncio.CancelledError: it was stopped; what there is of its trajectory is kept.
         """
-        handed = await self.experience.hand(self.tools) if self.experience is not None else None
+        query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
+        handed: Any = None
+        if self.experience is not None:
+            handed = await self.experience.hand(self.tools, guard=self.guard, budget=self.budget)
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
@@ -127,11 +131,9 @@ class Agent:
         )
         if self.watcher is not None:
             self.watcher.begin(task)
-        request = self._request(task)
+        request = self._request(task, handed)
         trajectory = await run_rollout(request, self.policy, self.protocol, self.limits)
-        self._record(trajectory)
-        if self.experience is not None:
-            await self.experience.learn(trajectory, self.tools, handed)
+        self._record(trajectory, handed)
         return trajectory
 
     async def solve_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
@@ -151,7 +153,7 @@ class Agent:
         """
         return await side_by_side(self.solve, queries, concurrency)
 
-    def _request(self, task: Task) -> RolloutRequest:
+    def _request(self, task: Task, handed: Any) -> RolloutRequest:
         """The rollout of a task; the same query again is another rollout of the same task."""
         watcher = self.watcher
         rollout = self._asked[task.id]
@@ -161,12 +163,15 @@ class Agent:
             rollout,
             guard=self.guard,
             budget=self.budget,
-            on_step=None if watcher is None else lambda step: watcher.step(task, step),
-            on_stop=self._record,
+            on_step=None if watcher is None else partial(watcher.step, task),
+            on_stop=partial(self._record, handed=handed),
         )
 
-    def _record(self, trajectory: Trajectory) -> None:
+    def _record(self, trajectory: Trajectory, handed: Any) -> None:
+        """Keep a trajectory, whole or stopped, and learn from it."""
         if self.keep is not None:
             append_trajectory(self.keep, trajectory)
         if self.watcher is not None:
             self.watcher.end(trajectory)
+        if self.experience is not None:
+            self.experience.learn(trajectory, self.tools, handed)

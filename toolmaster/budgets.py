@@ -66,7 +66,7 @@ class Bound:
     def text(self, amount: float) -> str:
         """An amount with its unit."""
         if self.unit == "cost":
-            return f"{amount:.4g} of money"
+            return f"cost {amount:.4g}"
         return f"{amount:.0f} {self.unit}"
 
 
@@ -132,8 +132,8 @@ class Budget:
     def reminder(self) -> str:
         """What is nearly used up, for the model; "" while there is enough."""
         low = [bound for bound in self.bounds() if bound.left <= LOW * bound.limit]
-        parts = [f"{bound.left:.4g} of {bound.text(bound.limit)}" for bound in low]
-        return f"left: {', '.join(parts)}" if parts else ""
+        parts = [bound.text(bound.left) for bound in low]
+        return f"only left: {', '.join(parts)}" if parts else ""
 
     def spent(self) -> Spent:
         """What was spent so far, by all sessions together."""

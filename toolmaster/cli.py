@@ -11,6 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from toolmaster.allocator import restart_tuned
+from toolmaster.commands.solve import solve
 from toolmaster.errors import ToolmasterError
 
 app = typer.Typer(
@@ -64,6 +65,7 @@ _stage("synthesize", "Make demonstrations with the oracle teacher.")
 _stage("sft", "Fine-tune on the demonstrations.")
 _stage("grpo", "Reinforce the fine-tuned model.")
 _stage("report", "Print the tables and write report.html.")
+app.command()(solve)
 
 
 @app.command()

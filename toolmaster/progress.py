@@ -35,6 +35,15 @@ class Bar:
         if note is not None:
             self._progress.update(self._task, note=note)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal alone, for a question to the user."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
     def at(self, done: int, total: int, note: str) -> None:
         """Set position, length and note."""
         self._progress.update(self._task, completed=done, total=total, note=note)

@@ -1,0 +1,286 @@
+"""What `toolmaster solve` does: check everything, show what will be used, run, report.
+
+With `--json` standard output holds one record a task and nothing else:
+
+    task               what was asked
+    answer             text; null where there is none
+    stop_reason        "answered", or why not: see `types.StopReason`
+    error              what broke, where something did; else null
+    experience         what the trial taught; null without one
+    trial_calls        calls in the trial
+    execution_calls    calls in the execution
+    completion_tokens  tokens the model wrote
+    seconds            how long it took
+    spent              calls, tokens, seconds and cost of all tasks so far: see `budgets.Spent`
+    trajectory         the file the trajectory was appended to
+    task_id, rollout   which of its records it is
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from rich.console import Console
+
+from toolmaster.agent import Agent, AgentLimits, Watcher
+from toolmaster.budgets import Budget, BudgetSettings
+from toolmaster.commands.asking import AskUser
+from toolmaster.config import Settings, load_config
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.loading import load_policy
+from toolmaster.progress import bar
+from toolmaster.protocols import Protocol, parse
+from toolmaster.report.live import (
+    ManyTasks,
+    OneTask,
+    outcomes_table,
+    query_of,
+    spent_text,
+    tools_table,
+)
+from toolmaster.session import Task
+from toolmaster.tools import ToolSet
+from toolmaster.tools.sources import open_sources
+from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory, TrialMode
+
+ANSWERED, NOT_ANSWERED, STOPPED = 0, 1, 130
+"""Exit codes."""
+
+
+class SolveSampling(Sampling):
+    """How the model generates: room for documents of real tools and for long thoughts."""
+
+    turn_tokens: int = Field(512, ge=8)
+    context_tokens: int = Field(8192, ge=128)
+    slots: int = Field(8, ge=1)
+
+
+class SolveSettings(Settings):
+    """One use of an agent."""
+
+    tools: tuple[str, ...] = ()
+    """Where tools come from; see `tools.sources`."""
+    model: str = ""
+    base_url: str | None = None
+    tasks: Path | None = None
+    """A file of tasks, instead of the one on the command line."""
+    protocol: Protocol = Protocol.TRIAL
+    trials: TrialMode | None = None
+    """How trials run; None for what is safe for each source."""
+    yes: bool = False
+    """Destructive calls run unasked."""
+    budget: BudgetSettings = BudgetSettings()
+    experience: str | None = None
+    """A file of what was learned, or "none"; None for the usual file."""
+    as_json: bool = False
+    out: Path = Path("runs/solve/trajectories.jsonl")
+    limits: AgentLimits = AgentLimits()
+    sampling: SolveSampling = SolveSampling()
+    concurrency: int = Field(8, ge=1)
+    """Tasks in flight."""
+    seed: int = Field(0, ge=0)
+    """Of the sampling of a model in this process."""
+
+
+def settings_from(options: Mapping[str, Any], words: Sequence[str]) -> SolveSettings:
+    """The settings of options (None for those not given) and of words `key=value`.
+
+    Raises:
+        ConfigError: a wrong key or value, no tools, or no model.
+    """
+    given = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in options.items()
+        if value is not None
+    ]
+    settings = load_config(SolveSettings, None, [*given, *words])
+    if not settings.tools:
+        raise ConfigError(
+            "no tools: give --tools module.py, an mcpServers file, or an OpenAPI file or address"
+        )
+    if not settings.model:
+        raise ConfigError("no model: give --model hf:FOLDER or --model openai:NAME")
+    return settings
+
+
+def run_solve(settings: SolveSettings, task: str | None) -> int:
+    """Do the task, or those of the file.
+
+    Returns:
+        The exit code: 0 where every task was answered, 1 where not, 130 after Ctrl-C.
+
+    Raises:
+        ConfigError: no task, or settings that cannot be accepted.
+        InputError: a file, the tools or the model cannot be used.
+        PolicyError: an endpoint without a key.
+    """
+    queries = read_tasks(settings.tasks) if settings.tasks is not None else [task or ""]
+    if not queries[0].strip():
+        raise ConfigError("no task: give it in quotes, or a file with --tasks")
+    _check_writable(settings.out)
+    solving = Solving(settings, queries)
+    try:
+        trajectories = asyncio.run(solving.run())
+    except KeyboardInterrupt:
+        solving.tell_stopped()
+        return STOPPED
+    answered = all(t.stop_reason is StopReason.ANSWERED for t in trajectories)
+    return ANSWERED if answered else NOT_ANSWERED
+
+
+def read_tasks(path: Path) -> list[str]:
+    """The tasks of a file: a line each, as text or as a JSON object with a field `query`.
+
+    Raises:
+        InputError: the file cannot be read, holds no task, or a line of it is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None
+    queries = [_query(path, n, line) for n, line in enumerate(lines, 1) if line.strip()]
+    if not queries:
+        raise InputError(f"{path} holds no task; write one a line")
+    return queries
+
+
+def _query(path: Path, number: int, line: str) -> str:
+    if not line.lstrip().startswith("{"):
+        return line.strip()
+    try:
+        query = json.loads(line).get("query")
+    except ValueError as error:
+        raise InputError(f"{path}, line {number}: not valid JSON: {error}") from None
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f'{path}, line {number}: a task is {{"query": text}}, got {line.strip()}')
+    return query
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise InputError(
+            f"cannot write trajectories to {str(path)!r}: {error.strerror}; give --out FILE"
+        ) from None
+
+
+class Solving:
+    """One run of `toolmaster solve`: its budget, its terminal, and what has ended so far.
+
+    Args:
+        settings: how.
+        queries: what is to be done.
+    """
+
+    def __init__(self, settings: SolveSettings, queries: list[str]) -> None:
+        self.settings = settings
+        self.queries = queries
+        self.budget = Budget(settings.budget)
+        self.console = Console(stderr=settings.as_json)
+        self.ended: list[Trajectory] = []
+        self._view: Watcher | None = None
+
+    async def run(self) -> list[Trajectory]:
+        """Open the tools, load the model, do the tasks and report."""
+        settings = self.settings
+        async with open_sources(settings.tools, trials=settings.trials) as tools:
+            self._show_plan(tools)
+            policy = load_policy(
+                settings.model, settings.sampling, base_url=settings.base_url, seed=settings.seed
+            )
+            with self._terminal() as view:
+                self._view = view
+                agent = Agent(
+                    policy,
+                    tools,
+                    protocol=settings.protocol,
+                    limits=settings.limits,
+                    guard=None if settings.yes else AskUser(view.paused),
+                    budget=self.budget,
+                    keep=settings.out,
+                    watcher=self,
+                )
+                trajectories = await agent.solve_all(self.queries, concurrency=settings.concurrency)
+        if len(trajectories) > 1:
+            self.console.print(outcomes_table(trajectories))
+        self._tell_where()
+        return trajectories
+
+    def begin(self, task: Task) -> None:
+        """A task begins."""
+        if self._view is not None:
+            self._view.begin(task)
+
+    def step(self, task: Task, step: Step) -> None:
+        """A turn was taken."""
+        if self._view is not None:
+            self._view.step(task, step)
+
+    def end(self, trajectory: Trajectory) -> None:
+        """A task is over, or was stopped."""
+        self.ended.append(trajectory)
+        if self._view is not None:
+            self._view.end(trajectory)
+        if self.settings.as_json:
+            print(json.dumps(self._record(trajectory), ensure_ascii=False), flush=True)
+
+    def tell_stopped(self) -> None:
+        """Say what is kept after Ctrl-C."""
+        whole = sum(t.stop_reason is not StopReason.STOPPED for t in self.ended)
+        kept = f"everything so far is in {self.settings.out}" if self.ended else "none had begun"
+        told = f"toolmaster: stopped; {whole} of {len(self.queries)} tasks were finished; {kept}"
+        print(told, file=sys.stderr)
+
+    def _show_plan(self, tools: ToolSet) -> None:
+        """What will be used, before anything is."""
+        self.console.print(tools_table(tools))
+        self.console.print(f"model {self.settings.model}", style="dim", markup=False)
+        bounds = self.budget.left() or "no bounds on calls, tokens, seconds or money"
+        self.console.print(bounds, style="dim", markup=False)
+
+    @contextmanager
+    def _terminal(self) -> Iterator[OneTask | ManyTasks]:
+        if len(self.queries) > 1:
+            with bar("solve", len(self.queries), where=self.console) as running:
+                yield ManyTasks(self.console, running, self.budget)
+            return
+        view = OneTask(self.console, self.budget)
+        try:
+            yield view
+        finally:
+            view.close()
+
+    def _tell_where(self) -> None:
+        out = self.settings.out
+        self.console.print(f"spent: {spent_text(self.budget)}", style="dim", markup=False)
+        self.console.print(f"kept: toolmaster view {out} -1", style="dim", markup=False)
+
+    def _record(self, trajectory: Trajectory) -> dict[str, Any]:
+        """The JSON record of a task; see the module's docstring."""
+        learned = [s for s in trajectory.steps if s.action is ActionKind.EXPERIENCE]
+        return {
+            "task": query_of(trajectory),
+            "answer": trajectory.answer,
+            "stop_reason": trajectory.stop_reason,
+            "error": trajectory.error,
+            "experience": parse(learned[-1].text, Protocol.TRIAL).text if learned else None,
+            "trial_calls": len(trajectory.calls(Phase.TRIAL)),
+            "execution_calls": len(trajectory.calls(Phase.EXECUTION)),
+            "completion_tokens": trajectory.completion_tokens,
+            "seconds": round(trajectory.seconds, 3),
+            "spent": self.budget.spent().model_dump(),
+            "trajectory": str(self.settings.out),
+            "task_id": trajectory.task_id,
+            "rollout": trajectory.rollout,
+        }

@@ -30,7 +30,7 @@ from toolmaster.types import Step, Trajectory
 class AgentLimits(Limits):
     """What the session of an agent allows."""
 
-    max_turns: int = Field(30, ge=1)
+    max_turns: int = Field(20, ge=1)
     """Assistant turns, of any kind."""
 
 

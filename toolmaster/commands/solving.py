@@ -213,7 +213,7 @@ class Solving:
                 )
                 trajectories = await agent.solve_all(self.queries, concurrency=settings.concurrency)
         if len(trajectories) > 1:
-            self.console.print(outcomes_table(trajectories))
+            self.console.print(outcomes_table(trajectories, self.console.width))
         self._tell_where()
         return trajectories
 

@@ -168,13 +168,18 @@ def tools_table(tools: ToolSet) -> Table:
     return table
 
 
-def outcomes_table(trajectories: list[Trajectory]) -> Table:
-    """How each of several tasks ended, with its calls by phase and what it took."""
+def outcomes_table(trajectories: list[Trajectory], width: int = 80) -> Table:
+    """How each of several tasks ended, with its calls by phase and what it took.
+
+    Args:
+        trajectories: of the tasks.
+        width: characters of a line.
+    """
     table = Table()
     for column in ("task", "outcome"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=40)
-    for column in ("trial", "execution", "tokens", "seconds"):
-        table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
+        table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=(width - 36) // 2)
+    for column in ("trial", "execution", "tokens"):
+        table.add_column(column, justify="right", no_wrap=True)
     for trajectory in trajectories:
         table.add_row(
             Text(visible(query_of(trajectory))),
@@ -182,7 +187,6 @@ def outcomes_table(trajectories: list[Trajectory]) -> Table:
             str(len(trajectory.calls(Phase.TRIAL))),
             str(len(trajectory.calls(Phase.EXECUTION))),
             f"{trajectory.completion_tokens:,}",
-            f"{trajectory.seconds:.1f}",
         )
     return table
 

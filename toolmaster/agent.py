@@ -20,7 +20,7 @@ from pydantic import Field
 from toolmaster.errors import InputError
 from toolmaster.policies.base import Policy
 from toolmaster.protocols import Protocol
-from toolmaster.rollouts import RolloutRequest, run_rollout, side_by_side
+from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.runs import append_trajectory
 from toolmaster.session import Budget, Guard, Limits, Task
 from toolmaster.tools import ToolSet
@@ -116,7 +116,8 @@ class Agent:
             Its trajectory, with the answer where there is one. What fails is recorded in it.
 
         Raises:
-            InputError: the trajectory cannot be kept.
+            InputError: the trajectory cannot be kept, or the experience not be used.
+            PermanentPolicyError: the policy will answer nothing at all; the trajectory is kept.
             asyncio.CancelledError: it was stopped; what there is of its trajectory is kept.
         """
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
@@ -131,9 +132,14 @@ class Agent:
         )
         if self.watcher is not None:
             self.watcher.begin(task)
-        request = self._request(task, handed)
-        trajectory = await run_rollout(request, self.policy, self.protocol, self.limits)
-        self._record(trajectory, handed)
+        [trajectory] = await run_rollouts(
+            [self._request(task, handed)],
+            self.policy,
+            self.protocol,
+            self.limits,
+            concurrency=1,
+            on_finish=partial(self._record, handed=handed),
+        )
         return trajectory
 
     async def solve_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
@@ -148,7 +154,8 @@ class Agent:
 
         Raises:
             ConfigError: `concurrency` is below 1.
-            InputError: a trajectory cannot be kept; the rest is stopped.
+            InputError: a trajectory cannot be kept, or the experience not be used.
+            PermanentPolicyError: the policy will answer nothing at all; the rest is stopped.
             asyncio.CancelledError: it was stopped; what there is of each trajectory is kept.
         """
         return await side_by_side(self.solve, queries, concurrency)

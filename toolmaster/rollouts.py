@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Limits, Session, Task
@@ -58,6 +58,14 @@ async def run_rollout(
     Raises:
         asyncio.CancelledError: it was stopped from outside; see `RolloutRequest.on_stop`.
     """
+    return (await _attempt(request, policy, protocol, limits))[0]
+
+
+async def _attempt(
+    request: RolloutRequest, policy: Policy, protocol: Protocol, limits: Limits
+) -> tuple[Trajectory, PermanentPolicyError | None]:
+    """Run one session; the trajectory, and why no other will do better."""
+    permanent = None
     started = time.perf_counter()
     task, policy = request.task, request.policy or policy
     trajectory = Trajectory(
@@ -87,11 +95,12 @@ async def run_rollout(
         raise
     except PolicyError as error:
         trajectory.stop_reason, trajectory.error = StopReason.POLICY_ERROR, str(error)
+        permanent = error if isinstance(error, PermanentPolicyError) else None
     except Exception as error:  # noqa: BLE001 - a broken rollout is data, not a crash
         trajectory.stop_reason = StopReason.SESSION_ERROR
         trajectory.error = f"{type(error).__name__}: {error}"
     trajectory.seconds = time.perf_counter() - started
-    return trajectory
+    return trajectory, permanent
 
 
 async def _until_deadline(
@@ -167,13 +176,17 @@ async def run_rollouts(
 
     Raises:
         ConfigError: `concurrency` is below 1.
+        PermanentPolicyError: the policy will answer nothing more; the rest is cancelled, what was
+            finished has gone to `on_finish`.
         Exception: whatever `requests` or `on_finish` raises (a full disk); the rest is cancelled.
     """
 
     async def run(request: RolloutRequest) -> Trajectory:
-        trajectory = await run_rollout(request, policy, protocol, limits)
+        trajectory, permanent = await _attempt(request, policy, protocol, limits)
         if on_finish is not None:
             on_finish(trajectory)
+        if permanent is not None:
+            raise permanent
         return trajectory
 
     return await side_by_side(run, requests, concurrency)

@@ -11,6 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from toolmaster.allocator import restart_tuned
+from toolmaster.commands import experience
 from toolmaster.errors import ToolmasterError
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(experience.app, name="experience")
 RecipeFile = Annotated[
     Path, typer.Argument(help="A TOML recipe, for example recipes/quickstart.toml")
 ]

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from toolmaster.errors import InputError
 from toolmaster.evaluation.evaluate import HELD_OUT
-from toolmaster.experience import ExperienceStore, Handing, hand, learn
+from toolmaster.experience import Experience, ExperienceStore, Handing
 from toolmaster.experience.checks import CHECK_EVERY
 from toolmaster.policies.base import Policy, Sampling
 from toolmaster.policies.loading import load_policy
@@ -85,7 +85,7 @@ def changes(world: World, task_id: str) -> bool:
 
 
 async def run_series(
-    setup: Setup, task_id: str, store: ExperienceStore | None, *, judged: bool, change_at: int
+    setup: Setup, task_id: str, experience: Experience | None, *, judged: bool, change_at: int
 ) -> list[Outcome]:
     """The tasks of one series, one after the other."""
     outcomes = []
@@ -93,16 +93,14 @@ async def run_series(
         changed = "c" if change_at and place >= change_at else ""
         task = setup.world.draw(f"{task_id}/{place}{changed}").task
         tools = task.make_tools()
-        handing = Handing()
-        if store is not None:
-            handing = await hand(store, tools, check_every=setup.check_every)
-        request = RolloutRequest(replace(task, experience=handing.text))
+        handed = await experience.hand(tools) if experience is not None else Handing()
+        request = RolloutRequest(replace(task, experience=handed.text))
         trajectory = await run_rollout(request, setup.policy, Protocol.TRIAL, setup.limits)
-        calls = len(trajectory.calls()) + handing.checks
-        outcomes.append(Outcome(calls, handing.checks, trajectory.success))
-        if store is not None:
-            verdict = trajectory.score if judged else None
-            learn(store, trajectory.model_copy(update={"score": verdict}), tools, handing)
+        calls = len(trajectory.calls()) + handed.checks
+        outcomes.append(Outcome(calls, handed.checks, trajectory.success))
+        if experience is not None:
+            seen = trajectory if judged else trajectory.model_copy(update={"score": None})
+            await experience.learn(seen, tools, handed)
     return outcomes
 
 
@@ -114,10 +112,12 @@ async def run_side(
 
     async def run(number: int, task_id: str) -> list[Outcome]:
         async with gate:
-            file = folder / f"{side}-{change_at}-{number}.db"
-            store = None if side == "none" else ExperienceStore(file)
+            experience = None
+            if side != "none":
+                store = ExperienceStore(folder / f"{side}-{change_at}-{number}.db")
+                experience = Experience(store, check_every=setup.check_every)
             judged = side != "unjudged"
-            return await run_series(setup, task_id, store, judged=judged, change_at=change_at)
+            return await run_series(setup, task_id, experience, judged=judged, change_at=change_at)
 
     return await asyncio.gather(*(run(number, task_id) for number, task_id in enumerate(ids)))
 

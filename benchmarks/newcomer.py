@@ -53,7 +53,8 @@ class Newcomer:
 
 
 def _turns(system: str, query: str, tools: Sequence[dict[str, Any]]) -> Turns:
-    tool = max(tools, key=lambda tool: _shared(query, tool))["function"]
+    fitting = [tool for tool in tools if _EXAMPLE.search(tool["function"]["description"])]
+    tool = max(fitting or tools, key=lambda tool: _shared(query, tool))["function"]
     factor = _known(system, tool["name"])
     experience = "none"
     if factor is None:

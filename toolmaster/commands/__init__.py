@@ -1,1 +1,1 @@
-"""Commands of the command line that have a module of their own."""
+"""Commands of the command line, a module each. Their heavy imports wait until they are called."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,86 +34,86 @@ class Handing:
     changed: tuple[Card, ...] = ()
 
 
-async def hand(
-    store: ExperienceStore,
-    tools: ToolSet,
-    *,
-    guard: Guard | None = None,
-    budget: Budget | None = None,
-    check_every: int = CHECK_EVERY,
-) -> Handing:
-    """Hand out what is known of a task's tools. Call it before each task.
-
-    Cards that were handed `check_every` times since they were last checked, or with which the last
-    task failed, are checked first (see `checks`); one that no longer holds is marked stale, so
-    that the agent tries its tool again.
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What an agent knows of its tools from before.
 
     Args:
         store: where the cards are.
-        tools: the task's tools, as its session will have them.
         guard: asked before a check that would be real; None permits it.
         budget: what checks spend; None for no bounds.
-        check_every: uses between two checks.
-
-    Returns:
-        What to put into `Task.experience`, and what `learn` needs afterwards.
-
-    Raises:
-        InputError: the store cannot be used.
+        check_every: uses of a card between two checks.
     """
-    cards = store.best(tools.tools)
-    waiting = [card for card in cards if due(card, tools, check_every)]
-    if budget is not None and budget.exhausted():
-        waiting = []
-    checked = await check(waiting, tools, guard=guard, budget=budget)
-    for card in checked.holding:
-        store.count_checked(card)
-    for card, seen in checked.changed:
-        store.mark_stale(card, f"its call now shows {seen!r}")
-    changed = {card.id for card, _ in checked.changed}
-    handed = fitting([card for card in cards if card.id not in changed])
-    store.count_handed(handed)
-    text = "\n".join(card.line() for card in handed)
-    return Handing(text, tuple(handed), checked.calls, tuple(c for c, _ in checked.changed))
+
+    store: ExperienceStore
+    guard: Guard | None = None
+    budget: Budget | None = None
+    check_every: int = CHECK_EVERY
+
+    async def hand(self, tools: ToolSet) -> Handing:
+        """Hand out what is known of a task's tools. Call it before each task.
+
+        Cards that were handed `check_every` times since they were last checked, or with which the
+        last task failed, are checked first (see `checks`); one that no longer holds is stale from
+        now on, so that the agent tries its tool again.
+
+        Args:
+            tools: the task's tools, as its session will have them.
+
+        Returns:
+            What to put into `Task.experience`, and what `learn` needs afterwards.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        cards = self.store.best(tools.tools)
+        waiting = [card for card in cards if due(card, tools, self.check_every)]
+        if self.budget is not None and self.budget.exhausted():
+            waiting = []
+        checked = await check(waiting, tools, guard=self.guard, budget=self.budget)
+        for card in checked.holding:
+            self.store.count_checked(card)
+        for card, seen in checked.changed:
+            self.store.mark_stale(card, f"its call now shows {seen!r}")
+        changed = tuple(card for card, _ in checked.changed)
+        handed = fitting([card for card in cards if card not in changed])
+        self.store.count_handed(handed)
+        text = "\n".join(card.line() for card in handed)
+        return Handing(text, tuple(handed), checked.calls, changed)
+
+    async def learn(self, trajectory: Trajectory, tools: ToolSet, handed: Handing) -> None:
+        """Learn from a finished task. Call it after each task.
+
+        Cards that were handed count as having helped or failed. Then each line of the trajectory's
+        experience about a tool that it tried becomes a card, unless a verdict says that the task
+        failed; see `ExperienceStore.put` for lessons that repeat or contradict.
+
+        Args:
+            trajectory: of the task.
+            tools: its tools.
+            handed: what `hand` gave before it; `Handing()` for nothing.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        if trajectory.error is None:
+            for card in handed.cards:
+                _judge(self.store, card, trajectory)
+        if trajectory.score is None or trajectory.success:
+            for card in taught(trajectory, tools):
+                self.store.put(card)
 
 
-def learn(
-    store: ExperienceStore,
-    trajectory: Trajectory,
-    tools: ToolSet,
-    handing: Handing | None = None,
-) -> list[Card]:
-    """Learn from a finished task. Call it after each task.
-
-    Cards that were handed count as having helped or failed. Then each line of the trajectory's
-    experience about a tool that it tried becomes a card, unless a verdict says that the task
-    failed; see `ExperienceStore.put` for lessons that repeat or contradict.
-
-    Args:
-        store: where the cards are.
-        trajectory: of the task.
-        tools: its tools.
-        handing: what `hand` gave before it; None where nothing was handed.
-
-    Returns:
-        The cards it taught.
-
-    Raises:
-        InputError: the store cannot be used.
-    """
-    if trajectory.error is None:
-        for card in handing.cards if handing is not None else ():
-            _judge(store, card, trajectory)
-    if trajectory.score is not None and not trajectory.success:
-        return []
+def taught(trajectory: Trajectory, tools: ToolSet) -> list[Card]:
+    """A card for each tool that a trajectory tried and tells a lesson about."""
     now = datetime.now(UTC).replace(microsecond=0).isoformat()
-    taught = []
+    cards = []
     for name, lesson in lessons(trajectory, tools).items():
         shown = evidence(trajectory, tools, name)
         if not shown:
             continue
         tool = tools[name]
-        try:
+        with suppress(ValidationError):  # a source or a name too long to keep
             card = Card(
                 tool=name,
                 source=tool.source,
@@ -122,10 +123,8 @@ def learn(
                 when=now,
                 policy=trajectory.policy,
             )
-        except ValidationError:  # a source or a name too long to keep
-            continue
-        taught.append(store.put(card))
-    return taught
+            cards.append(card)
+    return cards
 
 
 def _judge(store: ExperienceStore, card: Card, trajectory: Trajectory) -> None:

@@ -1,13 +1,13 @@
 """The agent: experience from task to task, one budget, every trajectory kept."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
 from toolmaster.agent import Agent
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.experience import Experience, ExperienceStore
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.runs import read_trajectories
 from toolmaster.tools import Tool, ToolSet
@@ -26,21 +26,6 @@ def add(state, arguments):
 @pytest.fixture
 def tools():
     return ToolSet((Tool("add", "", {"type": "object"}, add, Effect.WRITE),), [], list)
-
-
-class Notes:
-    """Experience in memory."""
-
-    def __init__(self):
-        self.lines = []
-        self.learned = []
-
-    async def hand(self, tools, *, guard, budget):
-        return SimpleNamespace(text="\n".join(self.lines))
-
-    def learn(self, trajectory, tools, handed):
-        self.learned.append((trajectory.stop_reason, handed.text))
-        self.lines.append(f"lesson {len(self.lines) + 1}")
 
 
 class Watching:
@@ -68,13 +53,12 @@ def test_trials_leave_the_tools_alone_and_execution_is_real(tools, tmp_path):
     assert read_trajectories(file) == [got]
 
 
-def test_experience_goes_from_task_to_task(tools):
-    notes = Notes()
-    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, experience=notes)
+def test_experience_goes_from_task_to_task(tools, tmp_path):
+    store = ExperienceStore(tmp_path / "experience.db")
+    agent = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), tools, experience=Experience(store))
     first, second = asyncio.run(agent.solve_all(["a", "b"], concurrency=1))
-    assert "<experience>" not in first.prompt[0].content.split("\n", 1)[-1]
-    assert second.prompt[0].content.endswith("<experience>lesson 1</experience>")
-    assert notes.learned == [(StopReason.ANSWERED, ""), (StopReason.ANSWERED, "lesson 1")]
+    assert "adds one" not in first.prompt[0].content
+    assert "add: adds one</experience>" in second.prompt[0].content
 
 
 def test_the_same_query_again_is_another_rollout_of_the_same_task(tools):
@@ -111,8 +95,8 @@ def test_a_failure_is_recorded_and_kept(tools, tmp_path):
     assert read_trajectories(file) == [got]
 
 
-def test_what_is_stopped_is_kept_and_learned_from(tmp_path):
-    file, notes = tmp_path / "kept.jsonl", Notes()
+def test_what_is_stopped_is_kept(tmp_path):
+    file = tmp_path / "kept.jsonl"
 
     async def work():
         begun = asyncio.Event()
@@ -122,8 +106,10 @@ def test_what_is_stopped_is_kept_and_learned_from(tmp_path):
             await asyncio.Event().wait()
 
         hanging = ToolSet((Tool("add", "", {"type": "object"}, hang, Effect.READ),))
-        policy = ScriptedPolicy(lambda p: [LEARNED, ANSWER if p[-1].content == "a" else CALL])
-        agent = Agent(policy, hanging, keep=file, experience=notes)
+        policy = ScriptedPolicy(
+            lambda p: [LEARNED, ANSWER] if p[-1].content == "a" else [LEARNED, CALL]
+        )
+        agent = Agent(policy, hanging, keep=file)
         running = asyncio.create_task(agent.solve_all(["a", "b", "c"], concurrency=2))
         await begun.wait()
         running.cancel()
@@ -135,7 +121,6 @@ def test_what_is_stopped_is_kept_and_learned_from(tmp_path):
     assert kept["a"].stop_reason is StopReason.ANSWERED
     assert kept["b"].stop_reason is StopReason.STOPPED
     assert [s.action for s in kept["b"].steps] == ["experience", "call"]
-    assert len(notes.learned) == len(kept)
 
 
 def test_text_that_is_no_text_is_mended(tools, tmp_path):

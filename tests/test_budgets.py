@@ -82,7 +82,7 @@ def test_without_bounds_there_is_nothing_to_tell():
     spending.spend_tokens(10**9, 10**9)
     assert [spending.spend_call() for _ in range(99)] == [None] * 99
     assert (spending.exhausted(), spending.seconds_left()) == (None, None)
-    assert (spending.left(), spending.reminder()) == ("", "")
+    assert spending.left() == ""
 
 
 def test_what_is_left():
@@ -90,11 +90,8 @@ def test_what_is_left():
     assert spending.left() == "Budget left: 10 calls, 1000 tokens, cost 1."
     spending.spend_tokens(790, 0)
     assert spending.left() == "Budget left: 10 calls, 210 tokens, cost 0.21."
-    assert spending.reminder() == ""
-    spending.spend_tokens(100, 0)
-    assert spending.reminder() == "only left: 110 tokens, cost 0.11"
     assert spending.exhausted() is None
-    spending.spend_tokens(500, 0)
+    spending.spend_tokens(600, 0)
     assert spending.exhausted() == "the budget of 1000 tokens is used up"
     assert spending.left() == "Budget left: 10 calls, 0 tokens, cost 0."
 
@@ -114,10 +111,10 @@ def test_bounds_are_positive(name):
         BudgetSettings(**{name: 0})
 
 
-def test_the_model_is_told_and_reminded():
+def test_the_model_is_told():
     [got] = run(ScriptedPolicy([CALL, CALL, ANSWER]), budget(max_calls=2))
     assert got.prompt[0].content.endswith("Budget left: 2 calls.")
-    assert [s.observation for s in got.steps] == ["4", "4\n[only left: 0 calls]", None]
+    assert [s.observation for s in got.steps] == ["4", "4", None]
     assert (got.answer, got.stop_reason) == ("4", StopReason.ANSWERED)
 
 

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 from typing import Protocol as Protocol_
 
 from pydantic import Field
 
 from toolmaster.errors import InputError
+from toolmaster.experience import Experience, Handing
 from toolmaster.policies.base import Policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
@@ -32,18 +32,6 @@ class AgentLimits(Limits):
 
     max_turns: int = Field(20, ge=1)
     """Assistant turns, of any kind."""
-
-
-class Experience(Protocol_):
-    """What lasts from task to task."""
-
-    async def hand(self, tools: ToolSet, *, guard: Guard | None, budget: Budget | None) -> Any:
-        """What is known of these tools; its `text` is shown to the policy ("" for nothing)."""
-        ...
-
-    def learn(self, trajectory: Trajectory, tools: ToolSet, handed: Any) -> object:
-        """Take over what a trajectory taught; `handed` is what it was given."""
-        ...
 
 
 class Watcher(Protocol_):
@@ -121,25 +109,27 @@ class Agent:
             asyncio.CancelledError: it was stopped; what there is of its trajectory is kept.
         """
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
-        handed: Any = None
+        handing = Handing()
         if self.experience is not None:
-            handed = await self.experience.hand(self.tools, guard=self.guard, budget=self.budget)
+            handing = await self.experience.hand(self.tools)
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
             make_tools=lambda: self.tools,
-            experience=handed.text if handed is not None else "",
+            experience=handing.text,
         )
         if self.watcher is not None:
             self.watcher.begin(task)
         [trajectory] = await run_rollouts(
-            [self._request(task, handed)],
+            [self._request(task)],
             self.policy,
             self.protocol,
             self.limits,
             concurrency=1,
-            on_finish=partial(self._record, handed=handed),
+            on_finish=self._record,
         )
+        if self.experience is not None:
+            await self.experience.learn(trajectory, self.tools, handing)
         return trajectory
 
     async def solve_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
@@ -160,7 +150,7 @@ class Agent:
         """
         return await side_by_side(self.solve, queries, concurrency)
 
-    def _request(self, task: Task, handed: Any) -> RolloutRequest:
+    def _request(self, task: Task) -> RolloutRequest:
         """The rollout of a task; the same query again is another rollout of the same task."""
         watcher = self.watcher
         rollout = self._asked[task.id]
@@ -171,14 +161,12 @@ class Agent:
             guard=self.guard,
             budget=self.budget,
             on_step=None if watcher is None else partial(watcher.step, task),
-            on_stop=partial(self._record, handed=handed),
+            on_stop=self._record,
         )
 
-    def _record(self, trajectory: Trajectory, handed: Any) -> None:
-        """Keep a trajectory, whole or stopped, and learn from it."""
+    def _record(self, trajectory: Trajectory) -> None:
+        """Keep a trajectory, whole or stopped."""
         if self.keep is not None:
             append_trajectory(self.keep, trajectory)
         if self.watcher is not None:
             self.watcher.end(trajectory)
-        if self.experience is not None:
-            self.experience.learn(trajectory, self.tools, handed)

@@ -1,9 +1,9 @@
 """What may be spent: calls, tokens, seconds and money, on one session or on many that share them.
 
-A budget is told to the model, counted as it is spent and enforced by the session: a call beyond the
-bound is not run, and whatever else is used up ends the session. What is in flight then is finished
-and recorded, so tokens and money may be exceeded by one turn of each session; a deadline cuts off
-whoever hangs.
+A budget is told to the model at the start, counted as it is spent and enforced by the session: a
+call beyond the bound is not run, and the model is told; whatever else is used up ends the session.
+What is in flight then is finished and recorded, so tokens and money may be exceeded by one turn of
+each session; a deadline cuts off whoever hangs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError
 from toolmaster.types import Record
-
-LOW = 0.2
-"""The part of a bound from which on the model is reminded of what is left."""
 
 
 class BudgetSettings(Settings):
@@ -128,12 +125,6 @@ class Budget:
         """What is left of each bound, for the model; "" without bounds."""
         parts = [bound.text(bound.left) for bound in self.bounds()]
         return f"Budget left: {', '.join(parts)}." if parts else ""
-
-    def reminder(self) -> str:
-        """What is nearly used up, for the model; "" while there is enough."""
-        low = [bound for bound in self.bounds() if bound.left <= LOW * bound.limit]
-        parts = [bound.text(bound.left) for bound in low]
-        return f"only left: {', '.join(parts)}" if parts else ""
 
     def spent(self) -> Spent:
         """What was spent so far, by all sessions together."""

@@ -11,6 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from toolmaster.allocator import restart_tuned
+from toolmaster.commands import experience
 from toolmaster.commands.solve import solve
 from toolmaster.errors import ToolmasterError
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(experience.app, name="experience")
 RecipeFile = Annotated[
     Path, typer.Argument(help="A TOML recipe, for example recipes/quickstart.toml")
 ]

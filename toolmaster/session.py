@@ -127,10 +127,6 @@ class Budget(Protocol_):
         """What is left, as the policy is told; "" where there is nothing to tell."""
         ...
 
-    def reminder(self) -> str:
-        """What is nearly used up, shown with observations; "" while there is enough."""
-        ...
-
 
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
@@ -217,8 +213,6 @@ class Session:
             self.stop_reason = StopReason.INVALID_TURNS
         elif self._budget is not None and self._budget.exhausted():
             self.stop_reason = StopReason.BUDGET
-        elif self._budget is not None and self._budget.reminder():
-            observation = f"{observation}\n[{self._budget.reminder()}]"
         step = Step(
             text=text,
             phase=phase,

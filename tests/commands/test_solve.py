@@ -71,16 +71,19 @@ def arguments(tmp_path, shop, endpoint):
 
 
 @pytest.fixture
-def solve(monkeypatch, capsys, arguments):
+def solve(monkeypatch, capsys, arguments, tmp_path):
     """A function: run the command here; returns exit code, output and error output."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setenv("TOOLMASTER_EXPERIENCE", str(tmp_path / "experience.db"))
 
     def run(*words, **changed):
         options = arguments | {f"--{key.replace('_', '-')}": v for key, v in changed.items()}
         pairs = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
-        sys.argv = ["toolmaster", "solve", *map(str, words), *pairs]
+        sys.argv = ["toolmaster", "solve", *map(str, words), "spelling=text", *pairs]
+        if not words and "--tasks" not in pairs:
+            sys.argv.remove("spelling=text")
         with pytest.raises(SystemExit) as stop:
             cli.main()
         shown = capsys.readouterr()
@@ -146,6 +149,15 @@ def test_tasks_as_json(solve, tmp_path):
     assert [json.loads(line)["answer"] for line in out.splitlines()] == ["4.50", "3"]
 
 
+def test_experience_is_handed_to_the_next_task(solve):
+    solve("cost?")
+    _, out, _ = solve("stock?")
+    assert "known from before" in out
+    assert "price: in cents" in out
+    _, out, _ = solve("stock?", experience="none")
+    assert "known from before" not in out
+
+
 def test_no_answer_is_exit_code_1(solve, arguments):
     code, out, _ = solve("never?", "limits.invalid_turns=2")
     assert code == 1
@@ -165,10 +177,12 @@ def test_a_hanging_endpoint_ends_at_the_deadline(solve, arguments):
 
 
 def test_a_wrong_model_name(solve):
-    code, out, _ = solve("cost?", model="openai:other")
+    code, out, error = solve("cost?", model="openai:other")
     assert code == 1
     assert "policy_error" in out
-    assert "no such model" in out
+    assert error.startswith("toolmaster: ")
+    assert error.count("\n") == 1
+    assert "no such model" in error
 
 
 @pytest.mark.parametrize(
@@ -222,11 +236,24 @@ def test_a_bad_file_of_tasks(solve, tmp_path, content, message):
 def test_ctrl_c_keeps_what_there_is(arguments, tmp_path):
     """Sent once the first step is seen, while the endpoint hangs."""
     pairs = [str(part) for pair in arguments.items() for part in pair]
-    command = [sys.executable, "-m", "toolmaster", "solve", "hang?", "--json", *pairs]
+    command = [
+        sys.executable,
+        "-m",
+        "toolmaster",
+        "solve",
+        "hang?",
+        "spelling=text",
+        "--json",
+        *pairs,
+    ]
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TOOLMASTER_EXPERIENCE": str(tmp_path / "e.db"),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -115,7 +115,7 @@ def test_text_of_models_and_tools_cannot_write_to_the_terminal(console):
 def test_long_texts_are_cut(console):
     got = view(console, call("a" * (SHOWN_CHARS + 5)), call("\n" * 50))
     assert got.count("a" * 40) < SHOWN_CHARS / 40
-    assert "5 more characters" in got
+    assert " 5 more" in got.replace("[", " ")
     assert "39 more characters" in got
 
 

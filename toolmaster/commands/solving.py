@@ -21,10 +21,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, runtime_checkable
+from typing import Protocol as Protocol_
 
 from pydantic import Field
 from rich.console import Console
@@ -34,7 +35,8 @@ from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.commands.asking import AskUser
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.policies.base import Sampling
+from toolmaster.experience import Experience, ExperienceStore, default_path
+from toolmaster.policies.base import Policy, Sampling, Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import bar
 from toolmaster.protocols import Protocol, parse
@@ -53,6 +55,14 @@ from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory, Tr
 
 ANSWERED, NOT_ANSWERED, STOPPED = 0, 1, 130
 """Exit codes."""
+
+
+@runtime_checkable
+class Closable(Protocol_):
+    """A policy that holds connections."""
+
+    async def close(self) -> None:
+        """Close them."""
 
 
 class SolveSampling(Sampling):
@@ -86,6 +96,8 @@ class SolveSettings(Settings):
     sampling: SolveSampling = SolveSampling()
     concurrency: int = Field(8, ge=1)
     """Tasks in flight."""
+    spelling: Spelling = Spelling.AUTO
+    """How the protocol is spoken with an endpoint."""
     seed: int = Field(0, ge=0)
     """Of the sampling of a model in this process."""
 
@@ -175,6 +187,29 @@ def _check_writable(path: Path) -> None:
         ) from None
 
 
+def _open_store(file: str | None) -> ExperienceStore | None:
+    if file == "none":
+        return None
+    return ExperienceStore(Path(file) if file is not None else default_path())
+
+
+@asynccontextmanager
+async def _open_policy(settings: SolveSettings) -> AsyncIterator[Policy]:
+    """The model; its connections are closed in the end."""
+    policy = load_policy(
+        settings.model,
+        settings.sampling,
+        base_url=settings.base_url,
+        spelling=settings.spelling,
+        seed=settings.seed,
+    )
+    try:
+        yield policy
+    finally:
+        if isinstance(policy, Closable):
+            await policy.close()
+
+
 class Solving:
     """One run of `toolmaster solve`: its budget, its terminal, and what has ended so far.
 
@@ -187,6 +222,7 @@ class Solving:
         self.settings = settings
         self.queries = queries
         self.budget = Budget(settings.budget)
+        self.store = _open_store(settings.experience)
         self.console = Console(stderr=settings.as_json)
         self.ended: list[Trajectory] = []
         self._view: Watcher | None = None
@@ -217,6 +253,27 @@ class Solving:
         self._tell_where()
         return trajectories
 
+    async def _solve(
+        self, policy: Policy, tools: ToolSet, view: OneTask | ManyTasks
+    ) -> list[Trajectory]:
+        self._view = view
+        guard = None if self.settings.yes else AskUser(view.paused)
+        experience = None
+        if self.store is not None:
+            experience = Experience(self.store, guard, self.budget)
+        agent = Agent(
+            policy,
+            tools,
+            protocol=self.settings.protocol,
+            limits=self.settings.limits,
+            guard=guard,
+            budget=self.budget,
+            experience=experience,
+            keep=self.settings.out,
+            watcher=self,
+        )
+        return await agent.solve_all(self.queries, concurrency=self.settings.concurrency)
+
     def begin(self, task: Task) -> None:
         """A task begins."""
         if self._view is not None:
@@ -245,7 +302,9 @@ class Solving:
     def _show_plan(self, tools: ToolSet) -> None:
         """What will be used, before anything is."""
         self.console.print(tools_table(tools))
-        self.console.print(f"model {self.settings.model}", style="dim", markup=False)
+        kept = self.store.path if self.store is not None else "none"
+        told = f"model {self.settings.model}, experience {kept}"
+        self.console.print(told, style="dim", markup=False, soft_wrap=True)
         bounds = self.budget.left() or "no bounds on calls, tokens, seconds or money"
         self.console.print(bounds, style="dim", markup=False)
 
@@ -264,7 +323,9 @@ class Solving:
     def _tell_where(self) -> None:
         out = self.settings.out
         self.console.print(f"spent: {spent_text(self.budget)}", style="dim", markup=False)
-        self.console.print(f"kept: toolmaster view {out} -1", style="dim", markup=False)
+        self.console.print(
+            f"kept: toolmaster view {out} -1", style="dim", markup=False, soft_wrap=True
+        )
 
     def _record(self, trajectory: Trajectory) -> dict[str, Any]:
         """The JSON record of a task; see the module's docstring."""

@@ -32,7 +32,7 @@ class BenchmarkSettings(Settings):
     base_url: str | None = None
     """The endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`."""
     spelling: Spelling = Spelling.AUTO
-    """How the protocol is spoken with an endpoint; "trained" for a model that toolmaster trained."""
+    """How the protocol is spoken with an endpoint; "trained" for a model trained here."""
     replay: str | None = None
     """Instead of a model: a replay file, or "gold"; see `benchmarks.replay`."""
     tasks: int | None = Field(None, ge=1)

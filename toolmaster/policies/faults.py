@@ -66,7 +66,10 @@ _NO_MODEL = re.compile(
     r"|model.{0,120}(not found|not exist|n't exist|not available|is not valid|not a valid)",
     re.IGNORECASE,
 )
-_UNKNOWN = r"(unsupported|not supported|does ?n[o']t support|un(known|recognized|expected|used)|extra|not permitted)"
+_UNKNOWN = (
+    r"(unsupported|not supported|does ?n[o']t support|un(known|recognized|expected)"
+    r"|extra|not permitted)"
+)
 _UNSUPPORTED = re.compile(_UNKNOWN, re.IGNORECASE)
 _NO_TOOLS = re.compile(
     rf"\btools?\b.{{0,60}}(requires|not enabled|{_UNKNOWN})|tool choice requires"
@@ -84,7 +87,9 @@ _ADVICE = {
 }
 
 
-def fault_of(error: Exception, *, with_tools: bool) -> Fault:
+def fault_of(  # noqa: PLR0911 - one return a finding
+    error: Exception, *, with_tools: bool
+) -> Fault:
     """What an exception of the client means.
 
     Args:
@@ -96,7 +101,7 @@ def fault_of(error: Exception, *, with_tools: bool) -> Fault:
     if isinstance(error, StreamFaultError):
         kind = FaultKind.CONTEXT_FULL if _CONTEXT.search(str(error)) else FaultKind.PASSING
         return Fault(kind, one_line(str(error)))
-    cause = error.__cause__ or error
+    cause = error.__cause__ if isinstance(error, openai.OpenAIError) else error
     if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
         return Fault(FaultKind.PERMANENT, f"{one_line(str(cause))}; check base_url")
     if isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout)):
@@ -105,10 +110,14 @@ def fault_of(error: Exception, *, with_tools: bool) -> Fault:
         return Fault(FaultKind.PASSING, "it fell silent")
     if isinstance(cause, (httpx2.HTTPError, httpx2.StreamError)):
         return Fault(FaultKind.PASSING, f"{type(cause).__name__}: {one_line(str(cause))}")
+    if isinstance(error, ValueError):
+        return Fault(FaultKind.PASSING, f"its answer is no JSON: {one_line(str(error))}")
     return Fault(FaultKind.REFUSED, f"{type(error).__name__}: {one_line(str(error))}")
 
 
-def _of_status(error: openai.APIStatusError, *, with_tools: bool) -> Fault:
+def _of_status(  # noqa: PLR0911 - one return a finding
+    error: openai.APIStatusError, *, with_tools: bool
+) -> Fault:
     status = error.status_code
     text = f"{_text_of(error.body)} {error.code or ''} {error.type or ''}"
     message = f"{status} {one_line(_text_of(error.body) or error.message)}"

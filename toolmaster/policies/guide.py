@@ -26,11 +26,11 @@ You work in two phases. The tools are unfamiliar: their documentation may be inc
 1. Trial. First find out how the tools really behave. You have at most {calls} trial calls. They\
  are safe: they change nothing that is real. Do not try to solve the task yet. Probe with small\
  calls whose result you can judge: the documented example, a value you know, the tool you would\
- call last. Look for what nobody told you: units and scales, formats, ids instead of names, required\
- parameters, ranges, what a writing tool does to what was there. If what you know already suffices,\
- end the trial at once.
-2. Execution. Now calls are real and count. Solve the task with what you learned. Check each result;\
- when a call fails, change the arguments or the tool, do not repeat it unchanged."""
+ call last. Look for what nobody told you: units and scales, formats, ids instead of names,\
+ required parameters, ranges, what a writing tool does to what was there. If what you know already\
+ suffices, end the trial at once.
+2. Execution. Now calls are real and count. Solve the task with what you learned. Check each\
+ result; when a call fails, change the arguments or the tool, do not repeat it unchanged."""
 _DIRECT = """\
 Solve the task with the tools. Calls are real and count. Check each result; when a call fails,\
  change the arguments or the tool, do not repeat it unchanged."""

@@ -120,7 +120,7 @@ class Native:
 
 
 def _final(reply: Reply, content: str) -> str:
-    """The turn of a message without a call: an answer, or blocks that a model wrote all the same."""
+    """The turn of a message without a call: an answer, or blocks that were written all the same."""
     thought = f"<think>{_untagged(reply.reasoning)}</think>" if reply.reasoning else ""
     if any(tag in content for tag in CLOSING_TAGS):
         return (

@@ -61,11 +61,14 @@ def shop(tmp_path):
 @pytest.fixture
 def arguments(tmp_path, shop, endpoint):
     """The options of a run that works."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text('tools.allow = ["*"]')
     return {
         "--tools": shop,
         "--model": "openai:scripted",
         "--base-url": endpoint.url,
         "--trials": "live",
+        "--permissions": rules,
         "--out": tmp_path / "kept" / "out.jsonl",
     }
 
@@ -158,6 +161,14 @@ def test_experience_is_handed_to_the_next_task(solve):
     assert "known from before" not in out
 
 
+def test_where_nobody_can_be_asked_nothing_is_run(solve):
+    code, out, _ = solve("cost?", "--json", permissions=None)
+    got = json.loads(out)
+    assert (code, got["spent"]["calls"]) == (0, 0)
+    code, out, _ = solve("cost?", "--json", "--yes", permissions=None)
+    assert json.loads(out)["spent"]["calls"] == 2
+
+
 def test_no_answer_is_exit_code_1(solve, arguments):
     code, out, _ = solve("never?", "limits.invalid_turns=2")
     assert code == 1
@@ -199,6 +210,8 @@ def test_a_wrong_model_name(solve):
         (("cost?",), {"max_cost": 1, "prices": "cheap"}, 2, "budget.prices"),
         (("cost?", "limits.trial_cals=1"), {}, 2, "did you mean 'trial_calls'?"),
         (("cost?", "stock?"), {}, 2, "write it as key=value"),
+        (("cost?", "--yes"), {}, 2, "either --yes or --permissions"),
+        (("cost?",), {"permissions": "/none.toml"}, 2, "/none.toml"),
         (("cost?",), {"model": "hf:/none"}, 1, "no checkpoint folder"),
         (("cost?",), {"base_url": None}, 1, "no key for model 'scripted': set OPENAI_API_KEY"),
         (("cost?",), {"tools": "/none/shop.py"}, 1, "/none/shop.py"),

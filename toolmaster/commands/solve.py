@@ -38,7 +38,8 @@ def solve(
     trials: Annotated[
         str | None, typer.Option(help="How trials run: fork, read_only, live; else as is safe")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Run destructive calls unasked")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Run calls that may destroy unasked")] = False,
+    permissions: Annotated[Path | None, typer.Option(help="A file of what may be called")] = None,
     max_calls: Annotated[int | None, typer.Option(help="Calls, of all tasks together")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens read and written")] = None,
     max_seconds: Annotated[
@@ -70,6 +71,7 @@ def solve(
         "protocol": protocol,
         "trials": trials,
         "yes": yes or None,
+        "permissions": permissions and str(permissions),
         "budget.max_calls": max_calls,
         "budget.max_tokens": max_tokens,
         "budget.max_seconds": max_seconds,

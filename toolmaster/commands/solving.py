@@ -32,10 +32,10 @@ from rich.console import Console
 
 from toolmaster.agent import Agent, AgentLimits, Watcher
 from toolmaster.budgets import Budget, BudgetSettings
-from toolmaster.commands.asking import AskUser
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import Experience, ExperienceStore, default_path
+from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
 from toolmaster.policies.base import Policy, Sampling, Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import bar
@@ -48,7 +48,7 @@ from toolmaster.report.live import (
     spent_text,
     tools_table,
 )
-from toolmaster.session import Task
+from toolmaster.session import Guard, Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory, TrialMode
@@ -86,7 +86,9 @@ class SolveSettings(Settings):
     trials: TrialMode | None = None
     """How trials run; None for what is safe for each source."""
     yes: bool = False
-    """Destructive calls run unasked."""
+    """Calls that may destroy run unasked."""
+    permissions: Path | None = None
+    """A policy file: what may be called, asked about or not called; see `permissions`."""
     budget: BudgetSettings = BudgetSettings()
     experience: str | None = None
     """A file of what was learned, or "none"; None for the usual file."""
@@ -117,6 +119,10 @@ def settings_from(options: Mapping[str, Any], words: Sequence[str]) -> SolveSett
     if not settings.tools:
         raise ConfigError(
             "no tools: give --tools module.py, an mcpServers file, or an OpenAPI file or address"
+        )
+    if settings.yes and settings.permissions is not None:
+        raise ConfigError(
+            "give either --yes or --permissions FILE; the file says what runs unasked"
         )
     if not settings.model:
         raise ConfigError("no model: give --model hf:FOLDER or --model openai:NAME")
@@ -232,22 +238,9 @@ class Solving:
         settings = self.settings
         async with open_sources(settings.tools, trials=settings.trials) as tools:
             self._show_plan(tools)
-            policy = load_policy(
-                settings.model, settings.sampling, base_url=settings.base_url, seed=settings.seed
-            )
-            with self._terminal() as view:
-                self._view = view
-                agent = Agent(
-                    policy,
-                    tools,
-                    protocol=settings.protocol,
-                    limits=settings.limits,
-                    guard=None if settings.yes else AskUser(view.paused),
-                    budget=self.budget,
-                    keep=settings.out,
-                    watcher=self,
-                )
-                trajectories = await agent.solve_all(self.queries, concurrency=settings.concurrency)
+            async with _open_policy(settings) as policy:
+                with self._terminal() as view:
+                    trajectories = await self._solve(policy, tools, view)
         if len(trajectories) > 1:
             self.console.print(outcomes_table(trajectories, self.console.width))
         self._tell_where()
@@ -257,7 +250,7 @@ class Solving:
         self, policy: Policy, tools: ToolSet, view: OneTask | ManyTasks
     ) -> list[Trajectory]:
         self._view = view
-        guard = None if self.settings.yes else AskUser(view.paused)
+        guard = self._guard(view)
         experience = None
         if self.store is not None:
             experience = Experience(self.store, guard, self.budget)
@@ -273,6 +266,13 @@ class Solving:
             watcher=self,
         )
         return await agent.solve_all(self.queries, concurrency=self.settings.concurrency)
+
+    def _guard(self, view: OneTask | ManyTasks) -> Guard:
+        """Who decides what may be run for real."""
+        ask = Ask(pause=view.paused)
+        if self.settings.permissions is not None:
+            return Rules(read_policy(self.settings.permissions), ask)
+        return AllowAll() if self.settings.yes else ask
 
     def begin(self, task: Task) -> None:
         """A task begins."""

@@ -229,6 +229,7 @@ class Solving:
         self.queries = queries
         self.budget = Budget(settings.budget)
         self.store = _open_store(settings.experience)
+        self.permissions = settings.permissions and read_policy(settings.permissions)
         self.console = Console(stderr=settings.as_json)
         self.ended: list[Trajectory] = []
         self._view: Watcher | None = None
@@ -270,8 +271,8 @@ class Solving:
     def _guard(self, view: OneTask | ManyTasks) -> Guard:
         """Who decides what may be run for real."""
         ask = Ask(pause=view.paused)
-        if self.settings.permissions is not None:
-            return Rules(read_policy(self.settings.permissions), ask)
+        if self.permissions is not None:
+            return Rules(self.permissions, ask)
         return AllowAll() if self.settings.yes else ask
 
     def begin(self, task: Task) -> None:

@@ -176,7 +176,7 @@ def test_tools(console):
     ]
     console.print(tools_table(ToolSet(tuple(tools))))
     lines = shown(console).splitlines()
-    assert "42 tools" in lines[0]
+    assert "tools: 42" in lines[0]
     assert next(line for line in lines if "price" in line).split("│")[1:5] == [
         " shop.py ",
         " price      ",

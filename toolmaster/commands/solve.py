@@ -82,7 +82,8 @@ def solve(
         "out": out and str(out),
     }
     try:
-        from toolmaster.commands.solving import run_solve, settings_from  # noqa: PLC0415 - heavy
+        from toolmaster.commands.solve_settings import settings_from  # noqa: PLC0415 - heavy
+        from toolmaster.commands.solving import run_solve  # noqa: PLC0415
 
         code = run_solve(settings_from(options, words), task)
     except KeyboardInterrupt:

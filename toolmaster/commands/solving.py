@@ -21,22 +21,21 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Protocol_
 
-from pydantic import Field
 from rich.console import Console
 
-from toolmaster.agent import Agent, AgentLimits, Watcher
-from toolmaster.budgets import Budget, BudgetSettings
-from toolmaster.config import Settings, load_config
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.agent import Agent, Watcher
+from toolmaster.budgets import Budget
+from toolmaster.commands.solve_settings import SolveSettings, check_writable, read_tasks
+from toolmaster.errors import ConfigError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
-from toolmaster.policies.base import Policy, Sampling, Spelling
+from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import bar
 from toolmaster.protocols import Protocol, parse
@@ -51,7 +50,7 @@ from toolmaster.report.live import (
 from toolmaster.session import Guard, Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.sources import open_sources
-from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory, TrialMode
+from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
 
 ANSWERED, NOT_ANSWERED, STOPPED = 0, 1, 130
 """Exit codes."""
@@ -63,70 +62,6 @@ class Closable(Protocol_):
 
     async def close(self) -> None:
         """Close them."""
-
-
-class SolveSampling(Sampling):
-    """How the model generates: room for documents of real tools and for long thoughts."""
-
-    turn_tokens: int = Field(512, ge=8)
-    context_tokens: int = Field(8192, ge=128)
-    slots: int = Field(8, ge=1)
-
-
-class SolveSettings(Settings):
-    """One use of an agent."""
-
-    tools: tuple[str, ...] = ()
-    """Where tools come from; see `tools.sources`."""
-    model: str = ""
-    base_url: str | None = None
-    tasks: Path | None = None
-    """A file of tasks, instead of the one on the command line."""
-    protocol: Protocol = Protocol.TRIAL
-    trials: TrialMode | None = None
-    """How trials run; None for what is safe for each source."""
-    yes: bool = False
-    """Calls that may destroy run unasked."""
-    permissions: Path | None = None
-    """A policy file: what may be called, asked about or not called; see `permissions`."""
-    budget: BudgetSettings = BudgetSettings()
-    experience: str | None = None
-    """A file of what was learned, or "none"; None for the usual file."""
-    as_json: bool = False
-    out: Path = Path("runs/solve/trajectories.jsonl")
-    limits: AgentLimits = AgentLimits()
-    sampling: SolveSampling = SolveSampling()
-    concurrency: int = Field(8, ge=1)
-    """Tasks in flight."""
-    spelling: Spelling = Spelling.AUTO
-    """How the protocol is spoken with an endpoint."""
-    seed: int = Field(0, ge=0)
-    """Of the sampling of a model in this process."""
-
-
-def settings_from(options: Mapping[str, Any], words: Sequence[str]) -> SolveSettings:
-    """The settings of options (None for those not given) and of words `key=value`.
-
-    Raises:
-        ConfigError: a wrong key or value, no tools, or no model.
-    """
-    given = [
-        f"{key}={json.dumps(value, ensure_ascii=False)}"
-        for key, value in options.items()
-        if value is not None
-    ]
-    settings = load_config(SolveSettings, None, [*given, *words])
-    if not settings.tools:
-        raise ConfigError(
-            "no tools: give --tools module.py, an mcpServers file, or an OpenAPI file or address"
-        )
-    if settings.yes and settings.permissions is not None:
-        raise ConfigError(
-            "give either --yes or --permissions FILE; the file says what runs unasked"
-        )
-    if not settings.model:
-        raise ConfigError("no model: give --model hf:FOLDER or --model openai:NAME")
-    return settings
 
 
 def run_solve(settings: SolveSettings, task: str | None) -> int:
@@ -143,7 +78,7 @@ def run_solve(settings: SolveSettings, task: str | None) -> int:
     queries = read_tasks(settings.tasks) if settings.tasks is not None else [task or ""]
     if not queries[0].strip():
         raise ConfigError("no task: give it in quotes, or a file with --tasks")
-    _check_writable(settings.out)
+    check_writable(settings.out)
     solving = Solving(settings, queries)
     try:
         trajectories = asyncio.run(solving.run())
@@ -152,45 +87,6 @@ def run_solve(settings: SolveSettings, task: str | None) -> int:
         return STOPPED
     answered = all(t.stop_reason is StopReason.ANSWERED for t in trajectories)
     return ANSWERED if answered else NOT_ANSWERED
-
-
-def read_tasks(path: Path) -> list[str]:
-    """The tasks of a file: a line each, as text or as a JSON object with a field `query`.
-
-    Raises:
-        InputError: the file cannot be read, holds no task, or a line of it is none.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None
-    queries = [_query(path, n, line) for n, line in enumerate(lines, 1) if line.strip()]
-    if not queries:
-        raise InputError(f"{path} holds no task; write one a line")
-    return queries
-
-
-def _query(path: Path, number: int, line: str) -> str:
-    if not line.lstrip().startswith("{"):
-        return line.strip()
-    try:
-        query = json.loads(line).get("query")
-    except ValueError as error:
-        raise InputError(f"{path}, line {number}: not valid JSON: {error}") from None
-    if not isinstance(query, str) or not query.strip():
-        raise InputError(f'{path}, line {number}: a task is {{"query": text}}, got {line.strip()}')
-    return query
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("ab").close()
-    except OSError as error:
-        raise InputError(
-            f"cannot write trajectories to {str(path)!r}: {error.strerror}; give --out FILE"
-        ) from None
 
 
 def _open_store(file: str | None) -> ExperienceStore | None:
@@ -229,7 +125,8 @@ class Solving:
         self.queries = queries
         self.budget = Budget(settings.budget)
         self.store = _open_store(settings.experience)
-        self.permissions = settings.permissions and read_policy(settings.permissions)
+        rules = settings.permissions
+        self.permissions = None if rules is None else read_policy(rules)
         self.console = Console(stderr=settings.as_json)
         self.ended: list[Trajectory] = []
         self._view: Watcher | None = None

@@ -156,7 +156,7 @@ def _of(name: str, used: float, bound: Bound | None) -> str:
 
 def tools_table(tools: ToolSet) -> Table:
     """The tools with where they come from, what they may do, and how their trials run."""
-    table = Table(title=f"{len(tools.tools)} tools", title_justify="left", title_style="bold")
+    table = Table(title=f"tools: {len(tools.tools)}", title_justify="left", title_style="bold")
     for column in ("source", "tool", "effect", "in a trial"):
         table.add_column(column, overflow="fold")
     for tool in tools.tools[:SHOWN_TOOLS]:

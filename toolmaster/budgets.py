@@ -3,7 +3,8 @@
 A budget is told to the model at the start, counted as it is spent and enforced by the session: a
 call beyond the bound is not run, and the model is told; whatever else is used up ends the session.
 What is in flight then is finished and recorded, so tokens and money may be exceeded by one turn of
-each session; a deadline cuts off whoever hangs.
+each session; a deadline cuts off whoever hangs, but not what blocks this process: one
+step of a model in it, which the first time is compiled.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from typing import Annotated, Optional
 import typer
 
 from toolmaster.allocator import restart_tuned
+from toolmaster.commands import experience
+from toolmaster.commands.solve import solve
 from toolmaster.errors import ToolmasterError
 
 app = typer.Typer(
@@ -19,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(experience.app, name="experience")
 RecipeFile = Annotated[
     Path, typer.Argument(help="A TOML recipe, for example recipes/quickstart.toml")
 ]
@@ -64,6 +67,7 @@ _stage("synthesize", "Make demonstrations with the oracle teacher.")
 _stage("sft", "Fine-tune on the demonstrations.")
 _stage("grpo", "Reinforce the fine-tuned model.")
 _stage("report", "Print the tables and write report.html.")
+app.command()(solve)
 
 
 @app.command()

@@ -35,13 +35,22 @@ class Bar:
         if note is not None:
             self._progress.update(self._task, note=note)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal alone, for a question to the user."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
     def at(self, done: int, total: int, note: str) -> None:
         """Set position, length and note."""
         self._progress.update(self._task, completed=done, total=total, note=note)
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+def bar(title: str, total: int, done: int = 0, where: Console = console) -> Iterator[Bar]:
     """A bar for work of `total` items of which `done` are finished already."""
     columns = (
         TextColumn("[bold]{task.description:<22}"),
@@ -51,7 +60,7 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not is_main()) as progress:
+    with Progress(*columns, console=where, disable=not is_main()) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
 

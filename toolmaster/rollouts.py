@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from toolmaster.errors import ConfigError, PolicyError
-from toolmaster.policies.base import ContextFullError, Conversation, Policy
+from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
+from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Limits, Session, Task
 from toolmaster.types import Step, StopReason, Trajectory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class RolloutRequest:
         guard: asked before each call that would be real; None permits all.
         budget: what may be spent, perhaps shared with other rollouts; None for no bounds.
         on_step: called with each step as it happens, to show it.
+        on_stop: called with the trajectory so far where the rollout is stopped from outside, by
+            Ctrl-C or the failure of another one; None drops it.
     """
 
     task: Task
@@ -38,6 +44,7 @@ class RolloutRequest:
     guard: Guard | None = None
     budget: Budget | None = None
     on_step: Callable[[Step], None] | None = None
+    on_stop: Callable[[Trajectory], None] | None = None
 
 
 async def run_rollout(
@@ -47,7 +54,18 @@ async def run_rollout(
 
     Returns:
         The trajectory. Failures of policy or session are recorded in it, never raised.
+
+    Raises:
+        asyncio.CancelledError: it was stopped from outside; see `RolloutRequest.on_stop`.
     """
+    return (await _attempt(request, policy, protocol, limits))[0]
+
+
+async def _attempt(
+    request: RolloutRequest, policy: Policy, protocol: Protocol, limits: Limits
+) -> tuple[Trajectory, PermanentPolicyError | None]:
+    """Run one session; the trajectory, and why no other will do better."""
+    permanent = None
     started = time.perf_counter()
     task, policy = request.task, request.policy or policy
     trajectory = Trajectory(
@@ -65,40 +83,74 @@ async def run_rollout(
         trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
         conversation = policy.conversation(trajectory.prompt, trajectory.tools)
         trajectory.prompt_ids = conversation.prompt_ids
-        trajectory.stop_reason = await _converse(session, conversation, trajectory, request.on_step)
+        turns = _converse(session, conversation, trajectory, request)
+        trajectory.stop_reason = await _until_deadline(turns, request.budget)
         trajectory.prompt_tokens = conversation.prompt_tokens
         trajectory.answer = session.answer
         trajectory.score = session.score()
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        trajectory.stop_reason = StopReason.STOPPED
+        trajectory.seconds = time.perf_counter() - started
+        if request.on_stop is not None:
+            request.on_stop(trajectory)
+        raise
     except PolicyError as error:
         trajectory.stop_reason, trajectory.error = StopReason.POLICY_ERROR, str(error)
+        permanent = error if isinstance(error, PermanentPolicyError) else None
     except Exception as error:  # noqa: BLE001 - a broken rollout is data, not a crash
         trajectory.stop_reason = StopReason.SESSION_ERROR
         trajectory.error = f"{type(error).__name__}: {error}"
     trajectory.seconds = time.perf_counter() - started
-    return trajectory
+    return trajectory, permanent
+
+
+async def _until_deadline(
+    turns: Coroutine[Any, Any, StopReason | None], budget: Budget | None
+) -> StopReason | None:
+    """Wait for the turns, but no longer than the budget's seconds."""
+    deadline = asyncio.timeout(budget.seconds_left() if budget is not None else None)
+    try:
+        async with deadline:
+            return await turns
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        return StopReason.BUDGET
 
 
 async def _converse(
-    session: Session,
-    conversation: Conversation,
-    trajectory: Trajectory,
-    on_step: Callable[[Step], None] | None,
+    session: Session, conversation: Conversation, trajectory: Trajectory, request: RolloutRequest
 ) -> StopReason | None:
     """Let policy and session take turns until one of them ends it."""
     trajectory.steps = session.steps
+    budget = request.budget
     while session.stop_reason is None:
+        if budget is not None and budget.exhausted():  # by sessions that share it
+            return StopReason.BUDGET
         try:
             completion = await conversation.complete()
         except ContextFullError:
             return StopReason.MAX_TOKENS
         trajectory.completion_tokens += completion.tokens
-        step = await session.step(completion.text)
-        step.token_ids, step.slip = completion.token_ids, completion.slip
+        if budget is not None:
+            budget.spend_tokens(completion.prompt_tokens, completion.tokens)
+        try:
+            await session.step(completion.text)
+        except asyncio.CancelledError:
+            _complete(session.steps[-1], completion, request)
+            raise
+        step = session.steps[-1]
         if step.observation is not None and session.stop_reason is None:
             step.observation_ids = conversation.observe(step.observation, step.observation_role)
-        if on_step is not None:
-            on_step(step)
+        _complete(step, completion, request)
     return session.stop_reason
+
+
+def _complete(step: Step, completion: Completion, request: RolloutRequest) -> None:
+    """Add what only the policy knows of a step, and show it."""
+    step.token_ids, step.slip = completion.token_ids, completion.slip
+    if request.on_step is not None:
+        request.on_step(step)
 
 
 async def run_rollouts(
@@ -125,19 +177,47 @@ async def run_rollouts(
 
     Raises:
         ConfigError: `concurrency` is below 1.
+        PermanentPolicyError: the policy will answer nothing more; the rest is cancelled, what was
+            finished has gone to `on_finish`.
         Exception: whatever `requests` or `on_finish` raises (a full disk); the rest is cancelled.
+    """
+
+    async def run(request: RolloutRequest) -> Trajectory:
+        trajectory, permanent = await _attempt(request, policy, protocol, limits)
+        if on_finish is not None:
+            on_finish(trajectory)
+        if permanent is not None:
+            raise permanent
+        return trajectory
+
+    return await side_by_side(run, requests, concurrency)
+
+
+async def side_by_side(
+    work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], concurrency: int
+) -> list[Result]:
+    """Do the work for each item, for at most `concurrency` of them at a time.
+
+    Args:
+        work: what to do with one item.
+        items: consumed lazily.
+        concurrency: how many at a time.
+
+    Returns:
+        The results in the order of the items.
+
+    Raises:
+        ConfigError: `concurrency` is below 1.
+        Exception: the first that `items` or `work` raises; the rest is cancelled.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
-    queue = iter(enumerate(requests))
-    finished: dict[int, Trajectory] = {}
+    queue = iter(enumerate(items))
+    finished: dict[int, Result] = {}
 
     async def worker() -> None:
-        for index, request in queue:
-            trajectory = await run_rollout(request, policy, protocol, limits)
-            finished[index] = trajectory
-            if on_finish is not None:
-                on_finish(trajectory)
+        for index, item in queue:
+            finished[index] = await work(item)
 
     try:
         async with asyncio.TaskGroup() as group:

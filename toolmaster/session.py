@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from typing import Protocol as Protocol_
 
 from pydantic import Field
@@ -23,6 +20,7 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.protocols import Action, Protocol, instructions, parse
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
+from toolmaster.tools.running import as_text, describe_error, run_tool
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -97,16 +95,35 @@ class Guard(Protocol_):
         """None where the call may run; otherwise why not, which the policy is told."""
         ...
 
+    def outlook(self, tool: Tool) -> str:
+        """What stands between calls of this tool and their being run, in a few words.
+
+        Told in a trial that cannot run them; "" where nothing does.
+        """
+        ...
+
 
 class Budget(Protocol_):
     """What may be spent, on this session or on many that share it."""
 
-    def spend_call(self) -> None:
-        """Count a call that is about to be run, in a trial or for real."""
+    def start(self) -> None:
+        """A session begins; seconds count from the first one."""
+        ...
+
+    def spend_call(self) -> str | None:
+        """Count a call that is about to be run, trial or not; where none is left, say so."""
+        ...
+
+    def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count the tokens that one turn read and wrote."""
         ...
 
     def exhausted(self) -> str | None:
-        """What is used up, in a few words; None while there is some left of everything."""
+        """What is used up, so that no turn is left; None while the session may go on."""
+        ...
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline; None without one."""
         ...
 
     def left(self) -> str:
@@ -116,6 +133,8 @@ class Budget(Protocol_):
 
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
+CUT_OFF = "error: cut off before the tool answered; it may have run"
+"""The observation of a call in flight when the session was stopped."""
 
 
 class Session:
@@ -141,8 +160,11 @@ class Session:
         self.stop_reason: StopReason | None = None
         self._guard = guard
         self._budget = budget
+        if budget is not None:
+            budget.start()
         self._fork: ToolSet | None = None
         self._trial_calls = 0
+        self._refused_calls = 0
         self._follow_ups = iter(task.follow_ups)
         self._turns = 0
 
@@ -182,7 +204,7 @@ class Session:
         observation: str | None
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
-            observation, error = await self._call(action.call)
+            observation, error = await self._call_recorded(text, action.call)
         elif action.kind is not ActionKind.INVALID:
             observation, error = self._declare(action)
         if error is not None:
@@ -237,6 +259,24 @@ class Session:
         self.stop_reason = StopReason.ANSWERED
         return "", None
 
+    async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
+        """Run a call. One that is cut off, by a deadline or by the user, stays in `steps`."""
+        phase = self.phase
+        try:
+            return await self._call(call)
+        except asyncio.CancelledError:
+            self.steps.append(
+                Step(
+                    text=text,
+                    phase=phase,
+                    action=ActionKind.CALL,
+                    call=call,
+                    observation=CUT_OFF,
+                    error=ErrorKind.TIMEOUT,
+                )
+            )
+            raise
+
     async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
@@ -248,34 +288,58 @@ class Session:
         tool = self.tools[call.name]
         violation = tool.violation(call.arguments)
         if violation is not None:
-            return violation, ErrorKind.INVALID_ARGUMENTS
+            return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
         mode = self.tools.trial_mode(call.name)
         if trial and mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
-            return "the call is valid; not executed during the trial", ErrorKind.NOT_EXECUTED
+            return self._not_executed(tool), ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK
-        if self._guard is not None and not forked:
-            reason = await self._guard.permit(tool, call)
-            if reason is not None:
-                return self._cut(reason), ErrorKind.NOT_PERMITTED
-        if self._budget is not None:
-            self._budget.spend_call()
+        refusal = await self._refusal(tool, call, forked)
+        if refusal is not None:
+            return refusal
         if forked and self._fork is None:
             self._fork = self.tools.fork()
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
 
+    async def _refusal(
+        self, tool: Tool, call: ToolCall, forked: bool
+    ) -> tuple[str, ErrorKind] | None:
+        """Why guard or budget refuse a call; None where it may run."""
+        if self._guard is not None and not forked:
+            reason = await self._guard.permit(tool, call)
+            if reason is not None:
+                return self._cut(reason), ErrorKind.NOT_PERMITTED
+        used_up = self._budget.spend_call() if self._budget is not None else None
+        if used_up is None:
+            return None
+        self._refused_calls += 1
+        if self._refused_calls > 1:  # told once, so that it can answer with what it knows
+            self.stop_reason = StopReason.BUDGET
+        return f"{used_up}; answer with what you know", ErrorKind.BUDGET_EXHAUSTED
+
+    def _not_executed(self, tool: Tool) -> str:
+        """What it takes to run a valid call that a trial may not run."""
+        outlook = "" if self._guard is None else self._guard.outlook(tool)
+        return self._cut(
+            f"the call is valid; not executed during the trial, for the effect of {tool.name} is"
+            f" {tool.effect}; in execution {outlook or 'it runs for real'}"
+        )
+
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
         tool = tools[call.name]
         try:
-            running = _run(tool, tools.state, call.arguments)
+            running = run_tool(tool, tools.state, call.arguments)
             result = await asyncio.wait_for(running, tool.timeout_s)
-            text = result if isinstance(result, str) else _to_json(result)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is an observation
             if isinstance(error, TimeoutError) and tool.timeout_s is not None:
                 return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
-            return self._cut(f"{type(error).__name__}: {error}"), ErrorKind.TOOL_ERROR
-        return self._cut(text), None
+            return self._cut(describe_error(error)), ErrorKind.TOOL_ERROR
+        try:
+            return self._cut(as_text(result)), None
+        except Exception as error:  # noqa: BLE001 - raised by a result that is no JSON
+            reason = f"the call was run; its result cannot be shown: {describe_error(error)}"
+            return self._cut(reason), ErrorKind.TOOL_ERROR
 
     def _unknown(self, name: str) -> str:
         names = list(self.tools.names())
@@ -285,31 +349,7 @@ class Session:
 
     def _cut(self, text: str) -> str:
         limit = self.limits.result_chars
-        text = text.encode("utf-8", "replace").decode()  # half surrogates could not be saved
+        shown = text[:limit].encode("utf-8", "replace").decode()  # half surrogates: not to be saved
         if len(text) <= limit:
-            return text
-        return f"{text[:limit]} [cut: {limit} of {len(text)} characters shown]"
-
-
-async def _run(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
-    """The tool's result: in a thread where a plain function has a time limit to keep."""
-    try:
-        if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
-            result = tool.execute(state, arguments)
-        else:
-            result = await asyncio.to_thread(_outside_a_future, tool.execute, state, arguments)
-        return await result if inspect.isawaitable(result) else result
-    except SystemExit as error:  # would end this program, not the tool
-        raise RuntimeError(f"SystemExit: {error}") from error
-
-
-def _outside_a_future(execute: Callable[..., Any], state: Any, arguments: dict[str, Any]) -> Any:
-    """Call it; a future could not carry a StopIteration, nor pass on a SystemExit."""
-    try:
-        return execute(state, arguments)
-    except (StopIteration, SystemExit) as error:
-        raise RuntimeError(f"{type(error).__name__}: {error}") from error
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+            return shown
+        return f"{shown} [cut: {limit} of {len(text)} characters shown]"

@@ -95,6 +95,8 @@ class StopReason(StrEnum):
     """The next turn would not fit the token budget or the model's context."""
     BUDGET = "budget"
     """The budget of calls, tokens, seconds or money is used up."""
+    STOPPED = "stopped"
+    """The user stopped it."""
     POLICY_ERROR = "policy_error"
     SESSION_ERROR = "session_error"
 

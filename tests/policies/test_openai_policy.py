@@ -1,17 +1,17 @@
-"""A policy behind an endpoint, against a real server on this machine."""
+"""A policy behind an endpoint that behaves, against a real server on this machine."""
 
 import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from endpoint_server import Status, Stream, completion, delta, refuse, streamed
 
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Sampling
+from toolmaster.policies.loading import load_policy
 from toolmaster.policies.openai import OpenAIPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
+from toolmaster.rollouts import RolloutRequest, groups, run_rollouts
 from toolmaster.session import Limits
 from toolmaster.types import StopReason
 
@@ -19,95 +19,20 @@ KEY = "sk-very-secret-0123456789"
 ANSWER = "<think>t</think><answer>4</answer>"
 
 
-class Endpoint(ThreadingHTTPServer):
-    """Answers requests from a list: text, or (status, body, headers)."""
-
-    daemon_threads = True
-
-    def __init__(self, replies):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.replies = list(replies)
-        self.requests = []
-        self.lock = threading.Lock()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        with self.server.lock:
-            self.server.requests.append((self.path, dict(self.headers), body))
-            reply = self.server.replies.pop(0)
-        if isinstance(reply, str):
-            reply = (200, completion(reply), {})
-        status, content, headers = reply
-        data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-        self.send_response(status)
-        kind = "text/plain" if isinstance(content, str) else "application/json"
-        for name, value in {"content-type": kind, **headers}.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
-
-
-def completion(*texts):
-    choices = [
-        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-        for text in texts
-    ]
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": choices,
-        "usage": {"prompt_tokens": 70, "completion_tokens": 9, "total_tokens": 79},
-    }
-
-
-@pytest.fixture
-def serve():
-    """A function: an endpoint that gives these replies; shut down after the test."""
-    servers = []
-
-    def start(*replies):
-        server = Endpoint(replies)
-        servers.append((server, threading.Thread(target=server.serve_forever, args=(0.01,))))
-        servers[-1][1].start()
-        return server
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-
 @pytest.fixture
 def task(world):
     return world.draw(world.ids("seen", 1, ["silent"])[0]).task
 
 
-def run(server, requests, *, retries=0, concurrency=1, protocol=Protocol.DIRECT):
+def run(server, requests, *, spelling="text", concurrency=1, protocol=Protocol.DIRECT):
     async def go():
-        policy = OpenAIPolicy("m", Sampling(turn_tokens=50), base_url=server.url, retries=retries)
+        policy = OpenAIPolicy(
+            "m", Sampling(turn_tokens=50), base_url=server.url, spelling=spelling, retries=0
+        )
         try:
             return await run_rollouts(requests, policy, protocol, Limits(), concurrency=concurrency)
         finally:
-            await policy._client.close()
+            await policy.close()
 
     return asyncio.run(go())
 
@@ -125,104 +50,110 @@ def test_a_rollout_is_solved_by_replies(serve, world, demonstrate):
 
     path, headers, first = server.requests[0]
     assert path == "/v1/chat/completions"
-    assert headers["authorization"] == f"Bearer {KEY}"
+    assert {k.lower(): v for k, v in headers.items()}["authorization"] == f"Bearer {KEY}"
     assert (first["model"], first["temperature"], first["max_tokens"]) == ("m", 0.0, 50)
+    assert "tools" not in first
     assert [m["role"] for m in first["messages"]] == ["system", "user"]
+    system = first["messages"][0]["content"]
+    assert "at most 6 trial calls" in system
+    assert "<experience>what you learned" in system
     for tool in got.tools:
-        assert json.dumps(tool["function"], ensure_ascii=False) in first["messages"][0]["content"]
-    last = server.requests[-1][2]["messages"]
+        assert json.dumps(tool["function"], ensure_ascii=False) in system
+    last = server.bodies()[-1]["messages"]
     assert last[2] == {"role": "assistant", "content": shown.steps[0].text}
     observation = f"<tool_response>{shown.steps[0].observation}</tool_response>"
     assert last[3] == {"role": "user", "content": observation}
     assert len(last) == 2 + 2 * (len(shown.steps) - 1)
 
 
-def test_a_rate_limit_is_waited_for(serve, task):
-    server = serve((429, {"error": {"message": "slow down"}}, {"retry-after-ms": "1"}), ANSWER)
-    [got] = run(server, [RolloutRequest(task)], retries=1)
-    assert (got.error, got.answer, len(server.requests)) == (None, "4", 2)
+def test_without_a_trial_none_is_explained(serve, task):
+    server = serve(ANSWER)
+    run(server, [RolloutRequest(task)])
+    system = server.bodies()[0]["messages"][0]["content"]
+    assert "trial" not in system
+    assert "<experience>" not in system
 
 
-def test_a_rate_limit_without_a_wait(serve, task):
-    server = serve((429, {"error": {"message": "slow down"}}, {"retry-after": "0"}), ANSWER)
-    [got] = run(server, [RolloutRequest(task)], retries=1)
-    assert (got.error, got.answer) == (None, "4")
+def test_a_trained_model_sees_what_it_saw_in_training(serve, world, demonstrate):
+    task_id = world.ids("seen", 1, ["silent"])[0]
+    shown = demonstrate(task_id)
+    server = serve(*(step.text for step in shown.steps))
+    request = RolloutRequest(world.draw(task_id).task)
+    [got] = run(server, [request], spelling="trained", protocol=Protocol.TRIAL)
+    assert got.success
+    body = server.bodies()[-1]
+    expected = [m.model_dump() for m in got.messages()[:-1]]
+    assert body["messages"] == expected
+    assert body["tools"] == got.tools
+    assert body["tool_choice"] == "none"
 
 
-def test_failures_are_recorded_and_the_others_go_on(serve, task):
-    broken = (500, {"error": {"message": "out of order"}}, {})
-    server = serve(broken, ANSWER, broken, ANSWER)
-    got = run(server, groups([task], 4))
-    assert [t.stop_reason for t in got] == [
-        StopReason.POLICY_ERROR,
-        StopReason.ANSWERED,
-        StopReason.POLICY_ERROR,
-        StopReason.ANSWERED,
-    ]
-    assert got[0].error.startswith("InternalServerError: ")
-    assert "out of order" in got[0].error
+@pytest.mark.parametrize("refusal", [
+    refuse(400, "registry.ollama.ai/library/x does not support tools"),
+    refuse(400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser'),
+    refuse(404, "No endpoints found that support tool use."),
+    refuse(500, "tools param requires --jinja flag"),
+    Status(422, {"detail": [{"loc": ["body", "tools"], "msg": "Extra inputs not permitted"}]}),
+])  # fmt: skip
+def test_where_tools_are_refused_auto_speaks_text(serve, task, refusal):
+    server = serve(refusal, ANSWER, ANSWER)
+    got = run(server, groups([task], 2), spelling="auto")
+    assert [t.answer for t in got] == ["4", "4"]
+    assert ["tools" in body for body in server.bodies()] == [True, False, False]
 
 
-def test_retries_are_counted(serve, task):
-    again = (503, {"error": {"message": "busy"}}, {"retry-after-ms": "1"})
-    server = serve(again, again, again, ANSWER)
-    [got] = run(server, [RolloutRequest(task)], retries=2)
+def test_native_alone_does_not_fall_back(serve, task):
+    server = serve(refuse(400, "m does not support tools"))
+    [got] = run(server, [RolloutRequest(task)], spelling="native")
     assert got.stop_reason is StopReason.POLICY_ERROR
-    assert len(server.requests) == 3
+    assert "m does not support tools" in got.error
 
 
-@pytest.mark.parametrize("reply", [(200, completion(), {}), (200, "<html>hello</html>", {})])
-def test_an_answer_without_a_choice(serve, task, reply):
-    [got] = run(serve(reply), [RolloutRequest(task)])
-    assert got.stop_reason is StopReason.POLICY_ERROR
-    assert got.error == "the endpoint answered without a choice"
+def test_fields_that_an_endpoint_does_not_know_are_left_out(serve, task):
+    server = serve(
+        refuse(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        refuse(400, "Unsupported value: 'temperature' does not support 0 with this model."),
+        Status(422, {"detail": "Unexpected fields in the request: {'stream_options'}"}),
+        ANSWER,
+        ANSWER,
+    )
+    got = run(server, groups([task], 2))
+    assert [t.answer for t in got] == ["4", "4"]
+    last = server.bodies()[-1]
+    assert last["max_completion_tokens"] == 50
+    assert {"max_tokens", "temperature", "stream_options"}.isdisjoint(last)
+    assert len(server.requests) == 5
 
 
-def test_an_answer_that_is_not_json(serve, task):
-    reply = (200, "{oops", {"content-type": "application/json"})
-    [got] = run(serve(reply), [RolloutRequest(task)])
-    assert got.stop_reason is StopReason.POLICY_ERROR
+def test_an_endpoint_that_does_not_stream(serve, task):
+    [got] = run(serve(Status(200, completion(ANSWER))), [RolloutRequest(task)])
+    assert (got.answer, got.completion_tokens) == ("4", 9)
+
+
+def test_tokens_that_are_not_counted_are_the_pieces(serve, task):
+    pieces = [delta(content="<answer>"), delta(content="4</answer>"), delta("stop")]
+    [got] = run(serve(Stream(pieces)), [RolloutRequest(task)])
+    assert (got.answer, got.completion_tokens) == ("4", 2)
+
+
+def test_reasoning_is_the_thought_and_goes_back(serve, task):
+    server = serve(streamed("no block", reasoning_content="hm <answer>5</answer>"), ANSWER)
+    [got] = run(server, [RolloutRequest(task)])
+    assert got.steps[0].text == "<think>hm [answer]5[/answer]</think>no block"
+    back = server.bodies()[1]["messages"][2]
+    assert back["reasoning_content"] == "hm <answer>5</answer>"
+    assert got.answer == "4"
 
 
 def test_no_content_is_an_empty_turn(serve, task):
-    server = serve((200, completion(None), {}), ANSWER)
-    [got] = run(server, [RolloutRequest(task)])
+    [got] = run(serve(Status(200, completion(None)), ANSWER), [RolloutRequest(task)])
     assert [step.text for step in got.steps] == ["", ANSWER]
     assert got.stop_reason is StopReason.ANSWERED
 
 
-def test_a_context_that_is_too_long(serve, task):
-    message = "This model's maximum context length is 4096 tokens."
-    reply = (400, {"error": {"message": message, "code": "context_length_exceeded"}}, {})
-    [got] = run(serve(reply), [RolloutRequest(task)])
-    assert (got.stop_reason, got.error) == (StopReason.MAX_TOKENS, None)
-
-
-def test_a_refused_request(serve, task):
-    [got] = run(serve((400, {"error": {"message": "no such model"}}, {})), [RolloutRequest(task)])
-    assert got.stop_reason is StopReason.POLICY_ERROR
-    assert got.error.startswith("the endpoint refused the request: ")
-    assert "no such model" in got.error
-
-
-@pytest.mark.parametrize("status", [400, 401])
-def test_the_key_is_never_kept(serve, task, status):
-    echo = (status, {"error": {"message": f"wrong key {KEY}"}}, {})
-    got = run(serve(ANSWER, echo), groups([task], 2))
-    assert "wrong key [key]" in got[1].error
-    assert all(KEY not in t.model_dump_json() for t in got)
-
-
-def test_a_server_that_is_not_there(serve, task):
-    server = serve()
-    server.server_close()
-    [got] = run(server, [RolloutRequest(task)])
-    assert got.stop_reason is StopReason.POLICY_ERROR
-    assert got.error.startswith("APIConnectionError: ")
-
-
 def test_no_key_and_no_server(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(PolicyError, match=r"no key for model 'm': set OPENAI_API_KEY, or give"):
         OpenAIPolicy("m", Sampling())
 
@@ -233,17 +164,31 @@ def test_a_server_that_needs_no_key(monkeypatch, serve, task, named):
     monkeypatch.delenv("OPENAI_API_KEY")
     if named == "environment":
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    policy = load_policy(
+        "openai:m",
+        Sampling(),
+        base_url=server.url if named == "argument" else None,
+        spelling="text",
+    )
 
     async def go():
-        policy = OpenAIPolicy(
-            "m", Sampling(), base_url=server.url if named == "argument" else None, retries=0
-        )
-        try:
-            return await run_rollout(RolloutRequest(task), policy, Protocol.DIRECT, Limits())
-        finally:
-            await policy._client.close()
+        got = await run_rollouts([RolloutRequest(task)], policy, Protocol.DIRECT, Limits())
+        await policy.close()
+        return got
 
-    assert asyncio.run(go()).answer == "4"
+    assert asyncio.run(go())[0].answer == "4"
+
+
+def test_a_policy_outlives_an_event_loop(serve, task):
+    server = serve(ANSWER, ANSWER)
+    policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling="text")
+
+    async def go():
+        [got] = await run_rollouts([RolloutRequest(task)], policy, Protocol.DIRECT, Limits())
+        await policy.close()
+        return got.answer
+
+    assert [asyncio.run(go()), asyncio.run(go())] == ["4", "4"]
 
 
 @pytest.mark.parametrize(

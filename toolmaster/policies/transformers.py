@@ -51,9 +51,11 @@ class _Dialogue:
         room = sampling.context_tokens - len(self.token_ids) - 1
         if room < 1:
             raise ContextFullError
+        read = len(self.token_ids)
         sampled = await self.policy.generate(self.token_ids, min(sampling.turn_tokens, room))
         self.token_ids += sampled
-        return Completion(self.policy.chat.text(sampled), sampled, len(sampled))
+        text = self.policy.chat.text(sampled)
+        return Completion(text, sampled, len(sampled), prompt_tokens=read)
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
         end = self.policy.chat.end_of_turn_id

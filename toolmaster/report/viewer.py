@@ -23,7 +23,9 @@ OTHER_STYLE = "bright_black"
 """Tokens the policy did not write."""
 
 _CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
-_CONTROLS |= dict.fromkeys(range(0x7F, 0xA0), "\N{REPLACEMENT CHARACTER}")
+_UNSEEN = (range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
+"""Further controls: of the terminal, and of the direction in which text is shown."""
+_CONTROLS |= {code: "\N{REPLACEMENT CHARACTER}" for codes in _UNSEEN for code in codes}
 
 
 class Decoder(Protocol):
@@ -57,7 +59,7 @@ def show_trajectory(
 
 
 def visible(text: str) -> str:
-    """Text with control characters (but newline and tab) replaced by signs for them."""
+    """Text with control characters (but newline and tab) replaced by signs."""
     return text.translate(_CONTROLS)
 
 

@@ -4,6 +4,10 @@ An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v1/seen/bakery/silent/
 gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
 There are two levels: `v1` has tasks of any length and documentation that may be missing; `v1s`
 (short) has tasks of one call whose tools are all documented.
+
+A sixth part makes a series of it: `v1/seen/bakery/silent/42/3` is the third task with the very same
+tools and start state, asking for other entities (the first is the task itself), and `.../42/3c` the
+same where the tool has silently changed its behaviour.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from toolmaster.types import Effect, Score
 from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef
 from toolmaster.world.lexicon import new_names, renamed
 from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
+from toolmaster.world.series import PLACE, change, plan_again
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
 
 LEVELS = {"full": "v1", "short": "v1s"}
@@ -128,11 +133,23 @@ class World:
         """Draw the task of an id.
 
         Raises:
-            InputError: the id is malformed, of another version, or names an unknown domain.
+            InputError: the id is malformed, of another version, or names an unknown domain; or
+                its tool cannot change silently.
         """
         parts = task_id.split("/")
-        if len(parts) != 5 or parts[0] not in LEVELS.values() or not parts[4].isdigit():
-            raise InputError(f"task id {task_id!r}: expected v1/SPLIT/DOMAIN/FAMILY/NUMBER")
+        place = PLACE.fullmatch(parts[5]) if len(parts) == 6 else None
+        if (
+            len(parts) != 5 + (place is not None)
+            or parts[0] not in LEVELS.values()
+            or not parts[4].isdigit()
+        ):
+            raise InputError(
+                f"task id {task_id!r}: expected v1/SPLIT/DOMAIN/FAMILY/NUMBER, then /PLACE or"
+                " /PLACEc for one of a series"
+            )
+        if place is not None:
+            base = self.draw("/".join(parts[:5]))
+            return _in_series(task_id, base, int(place[1]), changed=bool(place[2]))
         _, split, name, family, _ = parts
         domain = self.domains.get(name)
         if domain is None or domain.split != split or family not in FAMILIES:
@@ -199,9 +216,21 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
     quirky = rng.choice(fitting)
     surfaces, chosen = _dress(plan, start, kind, quirky, rng, documented=short)
     labels = {"split": domain.split, "domain": domain.name, "family": family, "quirk": kind.kind}
+    return _assemble(task_id, plan, start, surfaces, chosen, {**labels, "goal": goal})
+
+
+def _assemble(
+    task_id: str,
+    plan: Plan,
+    start: State,
+    surfaces: tuple[Surface, ...],
+    chosen: dict[str, tuple[Surface, ...]],
+    labels: dict[str, str],
+) -> WorldTask:
+    """The task of a plan with these tools, and its checker."""
     tools = tuple(surface.tool() for surface in surfaces)
     expected, answer = plan.state, plan.answer
-    writes = any(domain.tools[key].effect is Effect.WRITE for key in used)
+    writes = any(plan.domain.tools[call.tool].effect is Effect.WRITE for call in plan.calls)
 
     def check(given: str | None, final: ToolSet) -> Score:
         state_correct = final.state == expected
@@ -215,8 +244,32 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
     def make_tools() -> ToolSet:
         return ToolSet(tools, _copy(start), _copy)
 
-    task = Task(task_id, plan.query, make_tools, check, {**labels, "goal": goal})
+    task = Task(task_id, plan.query, make_tools, check, labels)
     return WorldTask(task, plan, surfaces, chosen)
+
+
+def _in_series(task_id: str, base: WorldTask, number: int, *, changed: bool) -> WorldTask:
+    """The task at a place of the series that `base` opens."""
+    plan, surfaces, chosen = base.plan, base.surfaces, base.chosen
+    labels = dict(base.task.labels)
+
+    def start() -> State:
+        state: State = base.task.make_tools().state
+        return state
+
+    if number > 1:
+        rng = random.Random(f"{base.task.id}/{number}")
+        plan = plan_again(plan, start, labels["goal"], surfaces, rng)
+    if changed:
+        try:
+            rng = random.Random(f"{base.task.id}/changed")
+            old, new = change(surfaces, plan.domain.split, rng)
+        except InputError as error:
+            raise InputError(f"task id {task_id!r}: {error}") from None
+        surfaces = tuple(new if s is old else s for s in surfaces)
+        chosen = {k: tuple(new if s is old else s for s in pair) for k, pair in chosen.items()}
+        labels["quirk"] = new.quirk.kind
+    return _assemble(task_id, plan, start(), surfaces, chosen, labels)
 
 
 def _dress(

@@ -1,11 +1,6 @@
-"""Servers to test against: our own tiny one, and npm's, installed once into the cache folder."""
+"""Our own tiny server to test against, and that no server outlasts its test."""
 
-import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,11 +8,6 @@ import pytest
 from toolmaster.tools.mcp import McpServer
 
 TINY = str(Path(__file__).with_name("tiny_server.py"))
-NPM_PACKAGES = [
-    "@modelcontextprotocol/server-filesystem@2026.8.31",
-    "@modelcontextprotocol/server-memory@2026.8.31",
-    "@modelcontextprotocol/server-everything@2026.8.31",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -45,36 +35,3 @@ def _children():
 def tiny():
     """A function: the tiny server over stdio, with more settings."""
     return lambda **settings: McpServer(command=sys.executable, args=(TINY, "stdio"), **settings)
-
-
-@pytest.fixture(scope="session")
-def npm():
-    """A function: a server from npm by its program's name."""
-    if not shutil.which("npm") or not shutil.which("node"):
-        pytest.skip("Node.js is not installed")
-    cache = Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
-    folder = cache / "test-mcp-npm"
-    wanted = json.dumps(NPM_PACKAGES)
-    marker = folder / "packages.json"
-    if not marker.exists() or marker.read_text() != wanted:
-        _npm_install(folder)
-        marker.write_text(wanted)
-
-    def server(program, *args, **settings):
-        return McpServer(
-            command=str(folder / "node_modules" / ".bin" / program), args=args, **settings
-        )
-
-    return server
-
-
-def _npm_install(folder):
-    """Install beside and move there, so that a half-done installation is never used."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as new:
-        command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", new, *NPM_PACKAGES]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"npm cannot install the servers: {done.stderr.strip()[-200:]}")
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(new, folder, symlinks=True)

@@ -1,0 +1,211 @@
+"""Does experience pay? Series of tasks with the same tools, with and without the store.
+
+    python benchmarks/experience.py                                   the scripted newcomer
+    python benchmarks/experience.py --model hf:runs/quickstart/sft/model --kinds all
+
+Three sides run the same series: `none` (no experience), `store` (the verdict on each task is known
+when it is learned from), and `unjudged` (it is not: errors and checks alone show what is wrong).
+Calls include the trial's and those that checks cost. A second round does the same where the tool
+silently changes its behaviour in the middle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from newcomer import Newcomer
+from rich.console import Console
+from rich.table import Table
+
+from toolmaster.errors import InputError
+from toolmaster.evaluation.evaluate import HELD_OUT
+from toolmaster.experience import Experience, ExperienceStore, Handing
+from toolmaster.experience.checks import CHECK_EVERY
+from toolmaster.policies.base import Policy, Sampling
+from toolmaster.policies.loading import load_policy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.session import Limits
+from toolmaster.world import World
+from toolmaster.world.quirks import FAMILIES
+
+LENGTH = 10
+SIDES = ("none", "store", "unjudged")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one task of a series came to."""
+
+    calls: int
+    checks: int
+    success: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How series are run."""
+
+    world: World
+    policy: Policy
+    limits: Limits
+    check_every: int
+    concurrency: int
+
+
+def find_series(world: World, count: int, kinds: str) -> list[str]:
+    """Task ids that open a series on unseen tools, of silent scales only or of all kinds."""
+    families = ["silent"] if kinds == "scale" else list(FAMILIES)
+    found: list[str] = []
+    for task_id in world.ids("unseen", 20 * count, families, HELD_OUT):
+        drawn = world.draw(task_id)
+        scaled = any(surface.quirk.factor != 1 for surface in drawn.surfaces)
+        if kinds == "scale" and not scaled:
+            continue
+        found.append(task_id)
+        if len(found) == count:
+            break
+    return found
+
+
+def changes(world: World, task_id: str) -> bool:
+    """Whether the tool of a series can change silently."""
+    try:
+        world.draw(f"{task_id}/1c")
+    except InputError:
+        return False
+    return True
+
+
+async def run_series(
+    setup: Setup, task_id: str, experience: Experience | None, *, judged: bool, change_at: int
+) -> list[Outcome]:
+    """The tasks of one series, one after the other."""
+    outcomes = []
+    for place in range(1, LENGTH + 1):
+        changed = "c" if change_at and place >= change_at else ""
+        task = setup.world.draw(f"{task_id}/{place}{changed}").task
+        tools = task.make_tools()
+        handed = await experience.hand(tools) if experience is not None else Handing()
+        request = RolloutRequest(replace(task, experience=handed.text))
+        trajectory = await run_rollout(request, setup.policy, Protocol.TRIAL, setup.limits)
+        calls = len(trajectory.calls()) + handed.checks
+        outcomes.append(Outcome(calls, handed.checks, trajectory.success))
+        if experience is not None:
+            seen = trajectory if judged else trajectory.model_copy(update={"score": None})
+            await experience.learn(seen, tools, handed)
+    return outcomes
+
+
+async def run_side(
+    setup: Setup, side: str, ids: Sequence[str], change_at: int, folder: Path
+) -> list[list[Outcome]]:
+    """All series of one side, several at a time, each with a store of its own."""
+    gate = asyncio.Semaphore(setup.concurrency)
+
+    async def run(number: int, task_id: str) -> list[Outcome]:
+        async with gate:
+            experience = None
+            if side != "none":
+                store = ExperienceStore(folder / f"{side}-{change_at}-{number}.db")
+                experience = Experience(store, check_every=setup.check_every)
+            judged = side != "unjudged"
+            return await run_series(setup, task_id, experience, judged=judged, change_at=change_at)
+
+    return await asyncio.gather(*(run(number, task_id) for number, task_id in enumerate(ids)))
+
+
+def figures(series: Sequence[Sequence[Outcome]], change_at: int) -> dict[str, Any]:
+    """Means per place, over places 2 to the last, and how soon success was back after a change."""
+    places = list(zip(*series, strict=True))
+    later = [outcome for place in places[1:] for outcome in place]
+    found: dict[str, Any] = {
+        "calls": [_mean([o.calls for o in place]) for place in places],
+        "success": [_mean([o.success for o in place]) for place in places],
+        "later_calls": _mean([o.calls for o in later]),
+        "later_checks": _mean([o.checks for o in later]),
+        "later_success": _mean([o.success for o in later]),
+    }
+    if change_at:
+        after = [[o.success for o in one[change_at - 1 :]] for one in series]
+        found["failed_before_recovery"] = [s.index(True) if True in s else len(s) for s in after]
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4)
+
+
+def show(console: Console, title: str, sides: dict[str, dict[str, Any]], change_at: int) -> None:
+    """One table: calls and success per place, and the totals."""
+    table = Table(title=title)
+    for column in ("", *map(str, range(1, LENGTH + 1)), f"2-{LENGTH}", "change"):
+        table.add_column(column, justify="right")
+    usual = sides["none"]["later_calls"]
+    for side, found in sides.items():
+        fall = f"{100 * (found['later_calls'] / usual - 1):+.0f}%" if usual else ""
+        calls = [f"{value:.1f}" for value in found["calls"]]
+        table.add_row(f"{side}: calls", *calls, f"{found['later_calls']:.2f}", fall)
+        success = [f"{100 * value:.0f}" for value in found["success"]]
+        gain = found["later_success"] - sides["none"]["later_success"]
+        total = f"{100 * found['later_success']:.1f}"
+        table.add_row(f"{side}: success, %", *success, total, f"{100 * gain:+.1f}")
+    console.print(table)
+    for side, found in sides.items() if change_at else ():
+        failed = found["failed_before_recovery"]
+        soon = sum(count <= 1 for count in failed)
+        console.print(
+            f"{side}: after the change {soon} of {len(failed)} series failed at most one task"
+            f" before success was back (longest: {max(failed)})"
+        )
+
+
+def _setup(arguments: argparse.Namespace) -> Setup:
+    policy: Policy = Newcomer()
+    if arguments.model != "newcomer":
+        sampling = Sampling(slots=arguments.concurrency)
+        policy = load_policy(arguments.model, sampling, base_url=arguments.base_url)
+    world = World(level="short")
+    return Setup(world, policy, Limits(), arguments.check_every, arguments.concurrency)
+
+
+def main() -> None:
+    """Run both rounds."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="newcomer", help="newcomer, hf:FOLDER or openai:NAME")
+    parser.add_argument("--base-url", help="of an openai: model")
+    parser.add_argument("--kinds", default="scale", choices=("scale", "all"), help="of quirks")
+    parser.add_argument("--series", type=int, default=24)
+    parser.add_argument("--change-at", type=int, default=6, help="place of the first changed task")
+    parser.add_argument("--check-every", type=int, default=CHECK_EVERY)
+    parser.add_argument("--concurrency", type=int, default=24, help="series in flight")
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    arguments = parser.parse_args()
+    setup = _setup(arguments)
+    ids = find_series(setup.world, arguments.series, arguments.kinds)
+    rounds = {"steady": (0, ids)}
+    changing = [task_id for task_id in ids if changes(setup.world, task_id)]
+    rounds[f"change at task {arguments.change_at}"] = (arguments.change_at, changing)
+    results: dict[str, Any] = {"arguments": {k: str(v) for k, v in vars(arguments).items()}}
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        for title, (change_at, chosen) in rounds.items():
+            sides = {}
+            for side in SIDES:
+                series = asyncio.run(run_side(setup, side, chosen, change_at, Path(folder)))
+                sides[side] = figures(series, change_at)
+            show(console, f"{title}: {len(chosen)} series, {setup.policy.name}", sides, change_at)
+            results[title] = {"series": chosen, **sides}
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

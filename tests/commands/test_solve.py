@@ -1,0 +1,289 @@
+"""`toolmaster solve` from the command line, against a real HTTP endpoint."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.endpoint import HANG, serving
+from toolmaster import cli
+from toolmaster.runs import read_trajectories
+from toolmaster.types import StopReason
+
+ROOT = Path(__file__).parents[2]
+SHOP = '''
+def price(product: str) -> int:
+    """Price of a product."""
+    return {"Rye Loaf": 450}[product]
+
+
+def stock(product: str) -> int:
+    """How many are left."""
+    return 3
+'''
+
+
+def call(name, **arguments):
+    return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+LEARNED = "<think>cents</think><experience>price: in cents</experience>"
+SCRIPTS = {
+    "cost?": [
+        call("price", product="Rye Loaf"),
+        LEARNED,
+        call("price", product="Rye Loaf"),
+        "<answer>4.50</answer>",
+    ],
+    "stock?": [LEARNED, call("stock", product="Rye Loaf"), "<answer>3</answer>"],
+    "hang?": [call("price", product="Rye Loaf"), HANG],
+    "never?": ["no block at all"] * 9,
+}
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with serving(SCRIPTS) as served:
+        yield served
+
+
+@pytest.fixture
+def shop(tmp_path):
+    path = tmp_path / "shop.py"
+    path.write_text(SHOP)
+    return path
+
+
+@pytest.fixture
+def arguments(tmp_path, shop, endpoint):
+    """The options of a run that works."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text('tools.allow = ["*"]')
+    return {
+        "--tools": shop,
+        "--model": "openai:scripted",
+        "--base-url": endpoint.url,
+        "--trials": "live",
+        "--permissions": rules,
+        "--out": tmp_path / "kept" / "out.jsonl",
+    }
+
+
+@pytest.fixture
+def solve(monkeypatch, capsys, arguments, tmp_path):
+    """A function: run the command here; returns exit code, output and error output."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setenv("TOOLMASTER_EXPERIENCE", str(tmp_path / "experience.db"))
+
+    def run(*words, **changed):
+        options = arguments | {f"--{key.replace('_', '-')}": v for key, v in changed.items()}
+        pairs = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
+        sys.argv = ["toolmaster", "solve", *map(str, words), "spelling=text", *pairs]
+        if not words and "--tasks" not in pairs:
+            sys.argv.remove("spelling=text")
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        shown = capsys.readouterr()
+        return stop.value.code or 0, shown.out, shown.err
+
+    return run
+
+
+def test_one_task(solve, arguments):
+    code, out, error = solve("cost?", max_calls=5, max_cost=1, prices="1,2")
+    assert (code, error) == (0, "")
+    for text in ("shop.py", "unknown", "live", "Budget left: 5 calls", "trial phase", "learned"):
+        assert text in out
+    assert "answer  4.50" in out
+    assert "2 of 5 calls" in out
+    [kept] = read_trajectories(arguments["--out"])
+    assert (kept.answer, kept.policy) == ("4.50", "scripted")
+
+
+def test_json_is_all_there_is_on_stdout(solve, arguments):
+    code, out, error = solve("cost?", "--json")
+    assert code == 0
+    got = json.loads(out)
+    assert {key: got[key] for key in ("task", "answer", "stop_reason", "error")} == {
+        "task": "cost?",
+        "answer": "4.50",
+        "stop_reason": "answered",
+        "error": None,
+    }
+    assert (got["experience"], got["trial_calls"], got["execution_calls"]) == (
+        "price: in cents",
+        1,
+        1,
+    )
+    assert got["spent"]["calls"] == 2
+    assert got["trajectory"] == str(arguments["--out"])
+    assert "trial phase" in error
+
+
+def test_every_field_of_a_record_is_documented(solve):
+    from toolmaster.commands import solving  # noqa: PLC0415 - heavy
+
+    _, out, _ = solve("cost?", "--json")
+    for field in json.loads(out):
+        assert f"    {field}" in solving.__doc__ or f", {field}" in solving.__doc__
+
+
+def test_many_tasks_share_a_budget(solve, arguments, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_text('cost?\n\n{"query": "stock?", "id": 7}\n')
+    code, out, _ = solve(tasks=tasks, max_calls=9)
+    assert code == 0
+    assert "2/2" in out
+    assert "3 of 9 calls" in out
+    assert len(read_trajectories(arguments["--out"])) == 2
+
+
+def test_tasks_as_json(solve, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_text("cost?\nstock?\n")
+    code, out, _ = solve("--json", "concurrency=1", tasks=tasks)
+    assert code == 0
+    assert [json.loads(line)["answer"] for line in out.splitlines()] == ["4.50", "3"]
+
+
+def test_experience_is_handed_to_the_next_task(solve):
+    solve("cost?")
+    _, out, _ = solve("stock?")
+    assert "known from before" in out
+    assert "price: in cents" in out
+    _, out, _ = solve("stock?", experience="none")
+    assert "known from before" not in out
+
+
+def test_where_nobody_can_be_asked_nothing_is_run(solve):
+    code, out, _ = solve("cost?", "--json", permissions=None)
+    got = json.loads(out)
+    assert (code, got["spent"]["calls"]) == (0, 0)
+    code, out, _ = solve("cost?", "--json", "--yes", permissions=None)
+    assert json.loads(out)["spent"]["calls"] == 2
+
+
+def test_no_answer_is_exit_code_1(solve, arguments):
+    code, out, _ = solve("never?", "limits.invalid_turns=2")
+    assert code == 1
+    assert "no answer: invalid_turns" in out
+    assert len(read_trajectories(arguments["--out"])[0].steps) == 2
+
+
+def test_a_budget_that_is_used_up(solve):
+    code, out, _ = solve("cost?", "--json", max_tokens=1)
+    assert (code, json.loads(out)["stop_reason"]) == (1, "budget")
+
+
+def test_a_hanging_endpoint_ends_at_the_deadline(solve, arguments):
+    code, out, _ = solve("hang?", "--json", max_seconds=1)
+    assert (code, json.loads(out)["stop_reason"]) == (1, "budget")
+    assert read_trajectories(arguments["--out"])[0].stop_reason is StopReason.BUDGET
+
+
+def test_a_wrong_model_name(solve):
+    code, out, error = solve("cost?", model="openai:other")
+    assert code == 1
+    assert "policy_error" in out
+    assert error.startswith("toolmaster: ")
+    assert error.count("\n") == 1
+    assert "no such model" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "changed", "code", "message"),
+    [
+        ((), {}, 2, "no task"),
+        (("  ",), {}, 2, "no task"),
+        (("cost?",), {"tools": None}, 2, "no tools"),
+        (("cost?",), {"model": None}, 2, "no model"),
+        (("cost?",), {"protocol": "twice"}, 2, "protocol: Input should be 'trial', 'direct'"),
+        (("cost?",), {"trials": "twice"}, 2, "trials: Input should be 'fork', 'read_only'"),
+        (("cost?",), {"max_calls": 0}, 2, "budget.max_calls: Input should be greater"),
+        (("cost?",), {"max_cost": 1}, 2, "without prices"),
+        (("cost?",), {"max_cost": 1, "prices": "cheap"}, 2, "budget.prices"),
+        (("cost?", "limits.trial_cals=1"), {}, 2, "did you mean 'trial_calls'?"),
+        (("cost?", "stock?"), {}, 2, "write it as key=value"),
+        (("cost?", "--yes"), {}, 2, "either --yes or --permissions"),
+        (("cost?",), {"permissions": "/none.toml"}, 2, "/none.toml"),
+        (("cost?",), {"model": "hf:/none"}, 1, "no checkpoint folder"),
+        (("cost?",), {"base_url": None}, 1, "no key for model 'scripted': set OPENAI_API_KEY"),
+        (("cost?",), {"tools": "/none/shop.py"}, 1, "/none/shop.py"),
+        ((), {"tasks": "/none/tasks.txt"}, 1, "cannot read the tasks '/none/tasks.txt'"),
+        (("cost?",), {"out": "/proc/none/out.jsonl"}, 1, "cannot write trajectories to"),
+    ],
+)
+def test_bad_input(solve, endpoint, words, changed, code, message):
+    before = len(endpoint.requests)
+    got, _, error = solve(*words, **changed)
+    assert got == code, error
+    assert error.startswith("toolmaster: ")
+    assert message in error
+    assert "Traceback" not in error
+    assert len(endpoint.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no task"),
+        (b"cost?\n{oops}\n", "line 2: not valid JSON"),
+        (b'{"task": "cost?"}\n', 'a task is {"query": text}'),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
+)
+def test_a_bad_file_of_tasks(solve, tmp_path, content, message):
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_bytes(content)
+    code, _, error = solve(tasks=tasks)
+    assert code == 1
+    assert message in error
+
+
+def test_ctrl_c_keeps_what_there_is(arguments, tmp_path):
+    """Sent once the first step is seen, while the endpoint hangs."""
+    pairs = [str(part) for pair in arguments.items() for part in pair]
+    command = [
+        sys.executable,
+        "-m",
+        "toolmaster",
+        "solve",
+        "hang?",
+        "spelling=text",
+        "--json",
+        *pairs,
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TOOLMASTER_EXPERIENCE": str(tmp_path / "e.db"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if "450" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        out, error = process.communicate()
+    assert process.returncode == 130, "".join(seen) + error
+    told = "toolmaster: stopped; 0 of 1 tasks were finished; everything so far is in"
+    assert told in error
+    assert "Traceback" not in error
+    [kept] = read_trajectories(arguments["--out"])
+    assert kept.stop_reason is StopReason.STOPPED
+    assert [s.observation for s in kept.steps] == ["450"]
+    assert json.loads(out)["stop_reason"] == "stopped"

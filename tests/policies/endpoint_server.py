@@ -1,0 +1,148 @@
+"""A real OpenAI-compatible server on this machine that does what it is told, request by request."""
+
+import json
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+USAGE = {"prompt_tokens": 70, "completion_tokens": 9, "total_tokens": 79}
+
+
+@dataclass
+class Status:
+    """An HTTP status with a body: an error, a page."""
+
+    status: int
+    body: Any
+    headers: dict = field(default_factory=dict)
+
+
+@dataclass
+class Stream:
+    """Pieces of a stream; `end` says what comes then: "done", "close" (early), "hang"."""
+
+    pieces: list
+    end: str = "done"
+
+
+class HangUp:
+    """Close the connection without a word."""
+
+
+class Hang:
+    """Never answer."""
+
+
+def refuse(status, message, code=None, **headers):
+    error = {"message": message, "type": "error", "code": code}
+    return Status(status, {"error": error}, {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def call(name, arguments, call_id="c1", index=0):
+    arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    function = {"name": name, "arguments": arguments}
+    return {"index": index, "id": call_id, "type": "function", "function": function}
+
+
+def completion(*texts, finish="stop", **message):
+    messages = [{"role": "assistant", "content": text, **message} for text in texts]
+    choices = [{"index": 0, "finish_reason": finish, "message": message} for message in messages]
+    return {"id": "1", "object": "chat.completion", "model": "m", "choices": choices,
+            "usage": USAGE}  # fmt: skip
+
+
+def delta(finish=None, **fields):
+    choice = {"index": 0, "delta": fields, "finish_reason": finish}
+    return {"id": "1", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}
+
+
+def streamed(text=None, finish="stop", **fields):
+    """A whole reply as a stream; its text in pieces of three characters."""
+    text = text or ""
+    pieces = [delta(content=text[i : i + 3]) for i in range(0, len(text), 3)]
+    pieces += [delta(**fields)] if fields else []
+    return Stream([*pieces, delta(finish), {"choices": [], "usage": USAGE}])
+
+
+class Endpoint(ThreadingHTTPServer):
+    """Answers from a list of replies, or from a function of the request's body."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, replies):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.replies = replies[0] if callable(replies[0] if replies else None) else list(replies)
+        self.requests = []
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def bodies(self):
+        return [body for _, _, body in self.requests]
+
+    def handle_error(self, request, client_address):
+        """A client that hangs up is no error here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        with self.server.lock:
+            self.server.requests.append((self.path, dict(self.headers), body))
+            replies = self.server.replies
+            reply = replies(body) if callable(replies) else replies.pop(0)
+        if isinstance(reply, str):
+            reply = streamed(reply)
+        with suppress(ConnectionError):
+            self.give(reply)
+
+    def give(self, reply):
+        if isinstance(reply, Hang):
+            self.server.over.wait()
+        if isinstance(reply, (Hang, HangUp)):
+            self.close_connection = True
+        elif isinstance(reply, Status):
+            self.give_status(reply)
+        else:
+            self.give_stream(reply)
+
+    def give_status(self, reply):
+        text = isinstance(reply.body, str)
+        data = reply.body.encode() if text else json.dumps(reply.body).encode()
+        self.send_response(reply.status)
+        kind = "text/plain" if text else "application/json"
+        for name, value in {"content-type": kind, **reply.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def give_stream(self, reply):
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for piece in reply.pieces:
+            self.chunk(f"data: {json.dumps(piece)}\n\n")
+        if reply.end == "hang":
+            self.server.over.wait()
+        if reply.end == "done":
+            self.chunk("data: [DONE]\n\n")
+            self.chunk("")
+        else:
+            self.close_connection = True
+
+    def chunk(self, text):
+        self.wfile.write(f"{len(text.encode()):x}\r\n{text}\r\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, *args):
+        pass

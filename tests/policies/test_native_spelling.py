@@ -1,0 +1,195 @@
+"""Native tool calling: the endpoint's own calls become turns, and answers find their calls."""
+
+import asyncio
+import json
+
+import pytest
+from endpoint_server import Stream, call, delta, streamed
+
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.openai import OpenAIPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.session import Limits, Task
+from toolmaster.tools import ToolSet
+from toolmaster.tools.tool import Tool
+from toolmaster.types import ErrorKind, Phase, StopReason
+
+PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def task(*names):
+    tools = [Tool(name, "adds one", PARAMETERS, lambda _, given: given["n"] + 1) for name in names]
+    make = lambda: ToolSet(tuple(tools), {}, dict)  # noqa: E731
+    return Task("t/1", "What is 4 plus 1?", make_tools=make)
+
+
+def converse(server, *, protocol=Protocol.DIRECT, names=("add",), spelling="native"):
+    async def go():
+        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling=spelling, retries=0)
+        try:
+            return await run_rollout(RolloutRequest(task(*names)), policy, protocol, Limits())
+        finally:
+            await policy.close()
+
+    return asyncio.run(go())
+
+
+def calls(*written, text=None, **fields):
+    return streamed(text, "tool_calls", tool_calls=list(written), **fields)
+
+
+@pytest.mark.parametrize("spelling", ["auto", "native"])
+def test_a_trial_and_its_execution(serve, spelling):
+    server = serve(
+        calls(call("add", {"n": 1}, "a"), text="Try one."),
+        calls(call("begin_execution", {"experience": "add: adds one"}, "b"), reasoning="clear"),
+        calls(call("add", {"n": 4}, "c")),
+        streamed("5"),
+    )
+    got = converse(server, protocol=Protocol.TRIAL, spelling=spelling)
+    assert (got.error, got.answer, got.stop_reason) == (None, "5", StopReason.ANSWERED)
+    assert got.format_ok
+    assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2 + [Phase.EXECUTION] * 2
+    assert [step.text for step in got.steps] == [
+        '<think>Try one.</think><tool_call>{"name": "add", "arguments": {"n": 1}}</tool_call>',
+        "<think>clear</think><experience>add: adds one</experience>",
+        '<think></think><tool_call>{"name": "add", "arguments": {"n": 4}}</tool_call>',
+        "<answer>5</answer>",
+    ]
+    first, last = server.bodies()[0], server.bodies()[-1]
+    offered = [tool["function"]["name"] for tool in first["tools"]]
+    assert offered == ["add", "begin_execution"]
+    assert "calling begin_execution" in first["messages"][0]["content"]
+    assert "<tool_call>" not in first["messages"][0]["content"]
+    assert [m["role"] for m in last["messages"]] == ["system", "user"] + ["assistant", "tool"] * 3
+    assert last["messages"][2] == {
+        "role": "assistant",
+        "content": "Try one.",
+        "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"n": 1}'}}
+        ],
+    }
+    answered = [(m["tool_call_id"], m["content"]) for m in last["messages"] if m["role"] == "tool"]
+    assert answered == [("a", "2"), ("b", "execution"), ("c", "5")]
+    assert last["messages"][4]["reasoning"] == "clear"
+
+
+def test_without_a_trial_nothing_is_reserved(serve):
+    server = serve(streamed("5"))
+    assert converse(server).answer == "5"
+    [body] = server.bodies()
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["add"]
+    assert "begin_execution" not in json.dumps(body)
+
+
+def test_a_users_tool_of_the_reserved_name(serve):
+    server = serve(
+        calls(call("begin_execution", {"n": 1})),
+        calls(call("begin_execution_", {"experience": "e"})),
+        streamed("2"),
+    )
+    got = converse(server, protocol=Protocol.TRIAL, names=("begin_execution",))
+    assert (got.steps[0].observation, got.answer) == ("2", "2")
+    assert "calling begin_execution_," in server.bodies()[0]["messages"][0]["content"]
+
+
+def test_arguments_in_pieces(serve):
+    pieces = [
+        delta(tool_calls=[call("add", "", "a")]),
+        delta(tool_calls=[{"index": 0, "function": {"arguments": '{"n"'}}]),
+        delta(tool_calls=[{"index": 0, "function": {"arguments": ": 4}"}}]),
+        delta("tool_calls"),
+    ]
+    got = converse(serve(Stream(pieces), streamed("5")))
+    assert (got.steps[0].call.arguments, got.answer) == ({"n": 4}, "5")
+
+
+def test_several_calls_are_refused_and_each_is_answered(serve):
+    several = calls(call("add", {"n": 1}, "a"), call("add", {"n": 2}, "b", index=1))
+    server = serve(several, streamed("5"))
+    got = converse(server)
+    assert got.steps[0].error is ErrorKind.SEVERAL_ACTIONS
+    told = [m for m in server.bodies()[1]["messages"] if m["role"] == "tool"]
+    assert [m["tool_call_id"] for m in told] == ["a", "b"]
+    assert {m["content"] for m in told} == {got.steps[0].observation}
+
+
+@pytest.mark.parametrize(("written", "error"), [
+    (call("add", '{"n": 4'), ErrorKind.MALFORMED_JSON),
+    (call("add", "n=4"), ErrorKind.MALFORMED_JSON),
+    (call("add", "[4]"), ErrorKind.MALFORMED_CALL),
+    (call("begin_execution", '{"experience": "e'), ErrorKind.MALFORMED_JSON),
+    (call("subtract", {"n": 4}), ErrorKind.UNKNOWN_TOOL),
+    (call("", {"n": 4}), ErrorKind.UNKNOWN_TOOL),
+    (call("add", {}), ErrorKind.INVALID_ARGUMENTS),
+    (call("add", ""), ErrorKind.INVALID_ARGUMENTS),
+    (call("add", {"n": "</tool_call><answer>4</answer>"}), ErrorKind.INVALID_ARGUMENTS),
+    (call("add", '{"n": 1}}</tool_call><answer>4</answer>'), ErrorKind.MALFORMED_JSON),
+])  # fmt: skip
+def test_what_is_wrong_with_a_call_is_observed(serve, written, error):
+    begin = calls(call("begin_execution", {"experience": ""}))
+    server = serve(calls(written), begin, streamed("5"))
+    got = converse(server, protocol=Protocol.TRIAL)
+    assert (got.steps[0].error, got.answer) == (error, "5")
+    last = server.bodies()[-1]["messages"]
+    assert last[3] == {"role": "tool", "tool_call_id": "c1", "content": got.steps[0].observation}
+    for message in last:
+        for sent in message.get("tool_calls", ()):
+            assert isinstance(json.loads(sent["function"]["arguments"]), dict)
+
+
+def test_calls_without_ids_get_some(serve):
+    nameless = {"index": 0, "function": {"name": "add", "arguments": {"n": 4}}}
+    server = serve(calls(nameless), streamed("5"))
+    got = converse(server)
+    assert got.steps[0].observation == "5"
+    assistant, tool = server.bodies()[1]["messages"][2:]
+    assert assistant["tool_calls"][0]["id"] == tool["tool_call_id"] != ""
+
+
+def test_an_experience_that_is_no_text_or_holds_tags(serve):
+    server = serve(
+        calls(call("begin_execution", {"experience": {"add": "</experience><answer>1</answer>"}})),
+        streamed("5"),
+    )
+    got = converse(server, protocol=Protocol.TRIAL)
+    assert got.answer == "5"
+    assert got.steps[0].text == (
+        '<think></think><experience>{"add": "[/experience][answer]1[/answer]"}</experience>'
+    )
+
+
+def test_a_final_message_in_the_trial_is_told_so(serve):
+    server = serve(streamed("5"), calls(call("begin_execution", {"experience": ""})), streamed("6"))
+    got = converse(server, protocol=Protocol.TRIAL)
+    assert [step.error for step in got.steps] == [ErrorKind.WRONG_PHASE, None, None]
+    assert server.bodies()[1]["messages"][-1]["role"] == "user"
+    assert got.answer == "6"
+
+
+@pytest.mark.parametrize(("written", "text"), [
+    ("<think>t</think><answer>5</answer>x", "<think>t</think><answer>5</answer>"),
+    ("<think>t</think>5", "<think>t</think><answer>5</answer>"),
+    ("<answer>5</answer>", "<answer>5</answer>"),
+    ("it is <experience> 5", "<answer>it is [experience] 5</answer>"),
+])  # fmt: skip
+def test_final_messages(serve, written, text):
+    assert converse(serve(streamed(written))).steps[0].text == text
+
+
+def test_text_calls_of_a_model_that_ignores_native_ones(serve):
+    written = '<tool_call>{"name": "add", "arguments": {"n": 4}}</tool_call>'
+    got = converse(serve(streamed(written, reasoning="so"), streamed("5")))
+    assert got.steps[0].text == f"<think>so</think>{written}"
+    assert (got.steps[0].observation, got.answer) == ("5", "5")
+
+
+def test_an_answer_cut_by_the_token_limit_is_none(serve):
+    got = converse(serve(streamed("the number is", "length"), streamed("5")))
+    assert (got.steps[0].error, got.answer) == (ErrorKind.UNCLOSED_TAG, "5")
+
+
+def test_an_empty_message_and_a_refusal(serve):
+    got = converse(serve(streamed(""), streamed(refusal="I will not.")))
+    assert (got.steps[0].error, got.answer) == (ErrorKind.NO_ACTION, "I will not.")

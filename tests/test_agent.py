@@ -1,0 +1,147 @@
+"""The agent: experience from task to task, one budget, every trajectory kept."""
+
+import asyncio
+
+import pytest
+
+from toolmaster.agent import Agent
+from toolmaster.budgets import Budget, BudgetSettings
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.experience import Experience, ExperienceStore
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.runs import read_trajectories
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.types import Effect, Phase, StopReason
+
+CALL = '<tool_call>{"name": "add", "arguments": {}}</tool_call>'
+LEARNED = "<experience>add: adds one</experience>"
+ANSWER = "<answer>done</answer>"
+
+
+def add(state, arguments):
+    state.append(1)
+    return len(state)
+
+
+@pytest.fixture
+def tools():
+    return ToolSet((Tool("add", "", {"type": "object"}, add, Effect.WRITE),), [], list)
+
+
+class Watching:
+    def __init__(self):
+        self.seen = []
+
+    def begin(self, task):
+        self.seen.append(("begin", task.query))
+
+    def step(self, task, step):
+        self.seen.append((task.query, step.action))
+
+    def end(self, trajectory):
+        self.seen.append(("end", trajectory.answer))
+
+
+def test_trials_leave_the_tools_alone_and_execution_is_real(tools, tmp_path):
+    file = tmp_path / "kept.jsonl"
+    agent = Agent(ScriptedPolicy([CALL, CALL, LEARNED, CALL, ANSWER]), tools, keep=file)
+    got = asyncio.run(agent.solve("Add one."))
+    assert (got.answer, got.stop_reason) == ("done", StopReason.ANSWERED)
+    assert [s.observation for s in got.calls(Phase.TRIAL)] == ["1", "2"]
+    assert [s.observation for s in got.calls(Phase.EXECUTION)] == ["1"]
+    assert tools.state == [1]
+    assert read_trajectories(file) == [got]
+
+
+def test_experience_goes_from_task_to_task(tools, tmp_path):
+    store = ExperienceStore(tmp_path / "experience.db")
+    agent = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), tools, experience=Experience(store))
+    first, second = asyncio.run(agent.solve_all(["a", "b"], concurrency=1))
+    assert "adds one" not in first.prompt[0].content
+    assert "add: adds one</experience>" in second.prompt[0].content
+
+
+def test_the_same_query_again_is_another_rollout_of_the_same_task(tools):
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools)
+    got = asyncio.run(agent.solve_all(["a", "b", "a"]))
+    assert [t.rollout for t in got] == [0, 0, 1]
+    assert got[0].task_id == got[2].task_id != got[1].task_id
+
+
+def test_tasks_share_one_budget(tools):
+    budget = Budget(BudgetSettings(max_calls=3))
+    agent = Agent(ScriptedPolicy([CALL] * 9), tools, budget=budget)
+    got = asyncio.run(agent.solve_all(["a", "b"]))
+    assert {t.stop_reason for t in got} == {StopReason.BUDGET}
+    assert budget.spent().calls == 3
+
+
+def test_a_watcher_sees_what_happens(tools):
+    watching = Watching()
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, watcher=watching)
+    asyncio.run(agent.solve("q"))
+    assert watching.seen == [
+        ("begin", "q"),
+        ("q", "experience"),
+        ("q", "answer"),
+        ("end", "done"),
+    ]
+
+
+def test_a_failure_is_recorded_and_kept(tools, tmp_path):
+    file = tmp_path / "kept.jsonl"
+    got = asyncio.run(Agent(ScriptedPolicy([CALL]), tools, keep=file).solve("q"))
+    assert got.stop_reason is StopReason.POLICY_ERROR
+    assert read_trajectories(file) == [got]
+
+
+def test_what_is_stopped_is_kept(tmp_path):
+    file = tmp_path / "kept.jsonl"
+
+    async def work():
+        begun = asyncio.Event()
+
+        async def hang(state, arguments):
+            begun.set()
+            await asyncio.Event().wait()
+
+        hanging = ToolSet((Tool("add", "", {"type": "object"}, hang, Effect.READ),))
+        policy = ScriptedPolicy(
+            lambda p: [LEARNED, ANSWER] if p[-1].content == "a" else [LEARNED, CALL]
+        )
+        agent = Agent(policy, hanging, keep=file)
+        running = asyncio.create_task(agent.solve_all(["a", "b", "c"], concurrency=2))
+        await begun.wait()
+        running.cancel()
+        await running
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(work())
+    kept = {t.prompt[-1].content: t for t in read_trajectories(file)}
+    assert kept["a"].stop_reason is StopReason.ANSWERED
+    assert kept["b"].stop_reason is StopReason.STOPPED
+    assert [s.action for s in kept["b"].steps] == ["experience", "call"]
+
+
+def test_text_that_is_no_text_is_mended(tools, tmp_path):
+    file = tmp_path / "kept.jsonl"
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=file)
+    asyncio.run(agent.solve("half \ud800 a pair"))
+    [kept] = read_trajectories(file)
+    assert kept.prompt[-1].content == "half ? a pair"
+
+
+def test_no_tools():
+    with pytest.raises(InputError, match="needs tools, got an empty set"):
+        Agent(ScriptedPolicy([]), ToolSet(()))
+
+
+def test_no_concurrency(tools):
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        asyncio.run(Agent(ScriptedPolicy([]), tools).solve_all(["q"], concurrency=0))
+
+
+def test_a_file_that_cannot_be_written(tools, tmp_path):
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path)
+    with pytest.raises(InputError, match="cannot append to"):
+        asyncio.run(agent.solve("q"))

@@ -1,0 +1,160 @@
+"""What may be spent: calls, tokens, seconds and money, on one session or on many that share them.
+
+A budget is told to the model at the start, counted as it is spent and enforced by the session: a
+call beyond the bound is not run, and the model is told; whatever else is used up ends the session.
+What is in flight then is finished and recorded, so tokens and money may be exceeded by one turn of
+each session; a deadline cuts off whoever hangs, but not what blocks this process: one
+step of a model in it, which the first time is compiled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from toolmaster.config import Settings
+from toolmaster.errors import ConfigError
+from toolmaster.types import Record
+
+
+class BudgetSettings(Settings):
+    """Bounds on what may be spent; None for no bound."""
+
+    max_calls: int | None = Field(None, ge=1)
+    """Calls of tools, in trials and for real."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Tokens that the model reads and writes; a conversation is read again at each turn."""
+    max_seconds: float | None = Field(None, gt=0)
+    """Seconds from the start of the first session."""
+    max_cost: float | None = Field(None, gt=0)
+    """Money, in the currency of the prices."""
+    prices: tuple[float, float] | None = None
+    """Money for a million tokens that the model reads, and for a million that it writes."""
+
+
+class Spent(Record):
+    """What was spent so far."""
+
+    calls: int
+    prompt_tokens: int
+    """Tokens the model read."""
+    completion_tokens: int
+    """Tokens the model wrote."""
+    seconds: float
+    cost: float | None
+    """Money, in the currency of the prices; None without prices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One bound and how much of it is used; `text` writes an amount of it."""
+
+    unit: str
+    used: float
+    limit: float
+
+    @property
+    def left(self) -> float:
+        """What is left; never below 0."""
+        return max(self.limit - self.used, 0)
+
+    def text(self, amount: float) -> str:
+        """An amount with its unit."""
+        if self.unit == "cost":
+            return f"cost {amount:.4g}"
+        return f"{amount:.0f} {self.unit}"
+
+
+class Budget:
+    """Counts what is spent against the bounds; shared by sessions that run at the same time.
+
+    Args:
+        settings: the bounds.
+
+    Raises:
+        ConfigError: a bound on money without prices, or a negative price.
+    """
+
+    def __init__(self, settings: BudgetSettings) -> None:
+        if settings.max_cost is not None and settings.prices is None:
+            raise ConfigError(
+                "max_cost is given without prices; give what a million tokens read and a million"
+                " tokens written cost, for example prices=[0.15,0.6]"
+            )
+        if settings.prices is not None and min(settings.prices) < 0:
+            raise ConfigError(f"prices are not negative, got {list(settings.prices)}")
+        self.settings = settings
+        self._calls = 0
+        self._prompt_tokens = 0
+        self._completion_tokens = 0
+        self._started: float | None = None
+
+    def start(self) -> None:
+        """Begin to count seconds; once begun it does nothing."""
+        if self._started is None:
+            self._started = time.monotonic()
+
+    def spend_call(self) -> str | None:
+        """Count a call that is about to be run; where none is left, say so and count nothing."""
+        limit = self.settings.max_calls
+        if limit is not None and self._calls >= limit:
+            return f"the budget of {limit} calls is used up"
+        self._calls += 1
+        return None
+
+    def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count the tokens that one turn read and wrote."""
+        self._prompt_tokens += prompt_tokens
+        self._completion_tokens += completion_tokens
+
+    def exhausted(self) -> str | None:
+        """The first bound that is used up, calls apart: without them one can still answer."""
+        for bound in self.bounds():
+            if bound.unit != "calls" and not bound.left:
+                return f"the budget of {bound.text(bound.limit)} is used up"
+        return None
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline, 0 past it; None without one."""
+        limit = self.settings.max_seconds
+        return None if limit is None else max(limit - self._seconds(), 0.0)
+
+    def left(self) -> str:
+        """What is left of each bound, for the model; "" without bounds."""
+        parts = [bound.text(bound.left) for bound in self.bounds()]
+        return f"Budget left: {', '.join(parts)}." if parts else ""
+
+    def spent(self) -> Spent:
+        """What was spent so far, by all sessions together."""
+        return Spent(
+            calls=self._calls,
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            seconds=round(self._seconds(), 3),
+            cost=self._cost(),
+        )
+
+    def bounds(self) -> Iterator[Bound]:
+        """The bounds that are set, with what is used of each."""
+        settings = self.settings
+        tokens = self._prompt_tokens + self._completion_tokens
+        for unit, used, limit in (
+            ("calls", self._calls, settings.max_calls),
+            ("tokens", tokens, settings.max_tokens),
+            ("seconds", self._seconds(), settings.max_seconds),
+            ("cost", self._cost(), settings.max_cost),
+        ):
+            if limit is not None and used is not None:
+                yield Bound(unit, used, limit)
+
+    def _seconds(self) -> float:
+        return 0.0 if self._started is None else time.monotonic() - self._started
+
+    def _cost(self) -> float | None:
+        if self.settings.prices is None:
+            return None
+        read, written = self.settings.prices
+        return (self._prompt_tokens * read + self._completion_tokens * written) / 1e6

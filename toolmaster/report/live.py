@@ -1,0 +1,229 @@
+"""What an agent does, in the terminal, while it does it.
+
+One task is shown turn by turn: phases, thoughts, calls, results, errors, what was learned, what is
+spent. Many tasks are a bar and a line for each that ends. Text of models and tools is data, as in
+`report.viewer`: never markup, no control characters, and no more of it than fits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from toolmaster.budgets import Bound, Budget
+from toolmaster.progress import Bar
+from toolmaster.protocols import Protocol, parse
+from toolmaster.report.viewer import PHASE_STYLE, visible
+from toolmaster.session import Task
+from toolmaster.tools import ToolSet
+from toolmaster.types import ActionKind, Effect, Phase, Step, StopReason, Trajectory
+
+SHOWN_CHARS = 600
+"""Characters of one thought or result that are shown; the trajectory keeps all of them."""
+SHOWN_LINES = 12
+SHOWN_TOOLS = 40
+_EFFECT_STYLE = {Effect.READ: "green", Effect.DESTRUCTIVE: "red"}
+
+
+class OneTask:
+    """Shows one task turn by turn.
+
+    Args:
+        console: where.
+        budget: what is spent, shown with each turn.
+    """
+
+    def __init__(self, console: Console, budget: Budget) -> None:
+        self._console = console
+        self._budget = budget
+        self._phase: Phase | None = None
+        self._turns = 0
+        self._status = Status("", console=console, spinner="dots")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal alone, for a question to the user."""
+        self._status.stop()
+        try:
+            yield
+        finally:
+            self._status.start()
+
+    def begin(self, task: Task) -> None:
+        """Show the task and what is known of its tools from before."""
+        self._console.print(Panel(_bounded(task.query), title="task", title_align="left"))
+        if task.experience:
+            self._console.print(_experience("known from before", task.experience))
+        self._wait()
+        self._status.start()
+
+    def step(self, task: Task, step: Step) -> None:  # noqa: ARG002 - there is only one
+        """Show a turn and its observation."""
+        self._turns += 1
+        if step.phase is not self._phase:
+            self._phase = step.phase
+            self._console.print(Rule(Text(f"{step.phase} phase"), style=PHASE_STYLE[step.phase]))
+        thought = step.text.partition("</think>")[0].partition("<think>")[2].strip()
+        if thought:
+            self._console.print(_indented(_bounded(thought, "italic dim")))
+        self._console.print(_headline(self._turns, step))
+        if step.action is ActionKind.EXPERIENCE:
+            learned = parse(step.text, Protocol.TRIAL).text
+            self._console.print(_experience("learned", learned))
+        elif step.observation is not None:
+            colour = "red" if step.error is not None else "green"
+            self._console.print(_indented(_bounded(step.observation, colour)))
+        self._wait()
+
+    def end(self, trajectory: Trajectory) -> None:
+        """Show the answer, or why there is none."""
+        self._status.stop()
+        self._console.print(Rule(style="dim"))
+        self._console.print(_outcome(trajectory))
+
+    def close(self) -> None:
+        """Give the terminal back, whatever happened."""
+        self._status.stop()
+
+    def _wait(self) -> None:
+        self._status.update(Text(f"the model writes; spent: {spent_text(self._budget)}", "dim"))
+
+
+class ManyTasks:
+    """Shows many tasks that run at the same time: a bar, and a line for each that ends.
+
+    Args:
+        console: where.
+        running: the bar.
+        budget: what is spent by all of them, shown beside the bar.
+    """
+
+    def __init__(self, console: Console, running: Bar, budget: Budget) -> None:
+        self._console = console
+        self._running = running
+        self._budget = budget
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave the terminal alone, for a question to the user."""
+        return self._running.paused()
+
+    def begin(self, task: Task) -> None:
+        """Nothing to show yet."""
+
+    def step(self, task: Task, step: Step) -> None:  # noqa: ARG002 - the bar is of all tasks
+        """Show what is spent."""
+        self._running.advance(0, note=spent_text(self._budget))
+
+    def end(self, trajectory: Trajectory) -> None:
+        """Show how a task ended."""
+        query = Text(visible(query_of(trajectory)), style="bold", no_wrap=True, overflow="ellipsis")
+        self._console.print(query)
+        self._console.print(_indented(_outcome(trajectory)))
+        self._running.advance(note=spent_text(self._budget))
+
+
+def query_of(trajectory: Trajectory) -> str:
+    """What was asked; "" where the session could not begin."""
+    return trajectory.prompt[-1].content if trajectory.prompt else ""
+
+
+def spent_text(budget: Budget) -> str:
+    """What is spent of which bounds, in one line."""
+    bounds = {bound.unit: bound for bound in budget.bounds()}
+    spent = budget.spent()
+    tokens = spent.prompt_tokens + spent.completion_tokens
+    used = {"calls": spent.calls, "tokens": tokens, "seconds": spent.seconds, "cost": spent.cost}
+    parts = [
+        _of(name, amount, bounds.get(name)) for name, amount in used.items() if amount is not None
+    ]
+    return ", ".join(parts)
+
+
+def _of(name: str, used: float, bound: Bound | None) -> str:
+    amount = f"{used:.4f}" if name == "cost" else f"{used:,.0f}"
+    of = f" of {bound.limit:,g}" if bound is not None else ""
+    return f"cost {amount}{of}" if name == "cost" else f"{amount}{of} {name}"
+
+
+def tools_table(tools: ToolSet) -> Table:
+    """The tools with where they come from, what they may do, and how their trials run."""
+    table = Table(title=f"tools: {len(tools.tools)}", title_justify="left", title_style="bold")
+    for column in ("source", "tool", "effect", "in a trial"):
+        table.add_column(column, overflow="fold")
+    for tool in tools.tools[:SHOWN_TOOLS]:
+        effect = Text(tool.effect.value, _EFFECT_STYLE.get(tool.effect, "yellow"))
+        mode = tools.trial_mode(tool.name).value
+        table.add_row(Text(visible(tool.source)), Text(visible(tool.name), "bold"), effect, mode)
+    if len(tools.tools) > SHOWN_TOOLS:
+        table.add_row("", Text(f"and {len(tools.tools) - SHOWN_TOOLS} more", "dim"), "", "")
+    return table
+
+
+def outcomes_table(trajectories: list[Trajectory], width: int = 80) -> Table:
+    """How each of several tasks ended, with its calls by phase and what it took.
+
+    Args:
+        trajectories: of the tasks.
+        width: characters of a line.
+    """
+    table = Table()
+    for column in ("task", "outcome"):
+        table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=(width - 36) // 2)
+    for column in ("trial", "execution", "tokens"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for trajectory in trajectories:
+        table.add_row(
+            Text(visible(query_of(trajectory))),
+            _outcome(trajectory),
+            str(len(trajectory.calls(Phase.TRIAL))),
+            str(len(trajectory.calls(Phase.EXECUTION))),
+            f"{trajectory.completion_tokens:,}",
+        )
+    return table
+
+
+def _headline(number: int, step: Step) -> Text:
+    style = PHASE_STYLE[step.phase]
+    line = Text.assemble((f"{number} ", "dim"), (step.action.value, f"bold {style}"))
+    if step.call is not None:
+        line.append(f"  {visible(step.call.name)} ", style)
+        arguments = json.dumps(step.call.arguments, ensure_ascii=False)
+        line.append_text(_bounded(arguments, style))
+    if step.error is not None:
+        line.append("  ").append(f" {step.error} ", "bold white on red")
+    return line
+
+
+def _outcome(trajectory: Trajectory) -> Text:
+    if trajectory.stop_reason is StopReason.ANSWERED:
+        return Text.assemble(("answer  ", "bold green"), visible(trajectory.answer or ""))
+    reason = f"no answer: {trajectory.stop_reason}"
+    if trajectory.error is not None:
+        reason += f": {trajectory.error}"
+    return Text(visible(reason), "bold red")
+
+
+def _experience(title: str, text: str) -> Panel:
+    return Panel(_bounded(text), title=title, title_align="left", style="yellow")
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 4))
+
+
+def _bounded(text: str, style: str = "") -> Text:
+    """Text for showing, cut where it is long."""
+    kept = "\n".join(text[:SHOWN_CHARS].split("\n")[:SHOWN_LINES])
+    shown = Text(visible(kept), style)
+    if len(text) > len(kept):
+        shown.append(f" [{len(text) - len(kept):,} more characters]", "dim")
+    return shown

@@ -1,0 +1,54 @@
+"""Plain functions off the event loop, in threads that nobody has to wait for.
+
+The event loop's own executor is joined when the loop closes and when the interpreter ends, so one
+tool that hangs would keep the program from ending, whatever its deadline said. These threads are
+daemons: past a deadline, or on Ctrl-C, what they still do is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+
+async def in_thread(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread of its own.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        RuntimeError: it raised StopIteration or SystemExit, which no future can pass on.
+        Exception: whatever else it raises.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        result: Any = None
+        failure: BaseException | None = None
+        try:
+            result = context.run(function)
+        except (StopIteration, SystemExit) as error:
+            failure = RuntimeError(f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, done, result, failure)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await done
+
+
+def _settle(done: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    if done.done():  # given up
+        return
+    if failure is not None:
+        done.set_exception(failure)
+    else:
+        done.set_result(result)

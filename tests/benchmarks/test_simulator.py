@@ -4,9 +4,9 @@ import asyncio
 import json
 
 import pytest
-from service_runs import FakeModel, in_turn
+from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.benchmarks.endpoint import Endpoint
+from toolmaster.endpoint import Endpoint
 from toolmaster.benchmarks.responses import History, Visit
 from toolmaster.benchmarks.simulator import Simulator
 from toolmaster.errors import PolicyError

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from toolmaster.benchmarks.base import Case, Measure, Values
-from toolmaster.benchmarks.endpoint import Endpoint
+from toolmaster.endpoint import Endpoint
 from toolmaster.benchmarks.judge import Judge
 from toolmaster.benchmarks.recordings import Recordings
 from toolmaster.benchmarks.responses import Answerer

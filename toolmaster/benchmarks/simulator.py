@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from toolmaster.benchmarks.endpoint import Endpoint, MalformedReplyError
+from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.benchmarks.responses import History
 from toolmaster.errors import PolicyError
 from toolmaster.tools import Tool, ToolRefusal

@@ -37,7 +37,9 @@ class Completion:
     token_ids: list[int] = field(default_factory=list)
     """Tokens the policy sampled; empty for policies without tokens."""
     tokens: int = 0
-    """How many tokens the turn cost, as far as known."""
+    """How many tokens were written, as far as known."""
+    prompt_tokens: int = 0
+    """How many tokens were read to write it, as far as known."""
     slip: bool = False
     """See `Step.slip`."""
 

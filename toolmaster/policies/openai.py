@@ -32,7 +32,7 @@ class _Dialogue:
         text, prompt_tokens, tokens = await self.policy.write(self.messages)
         self.prompt_tokens = self.prompt_tokens or prompt_tokens
         self.messages.append({"role": "assistant", "content": text})
-        return Completion(text, tokens=tokens)
+        return Completion(text, tokens=tokens, prompt_tokens=prompt_tokens)
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
         content = observation

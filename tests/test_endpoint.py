@@ -5,9 +5,9 @@ import json
 
 import pytest
 from pydantic import BaseModel
-from service_runs import FakeModel, in_turn
+from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.benchmarks.endpoint import Endpoint, MalformedReplyError
+from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError
 
 KEY = "sk-very-secret-0123456789"

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from pydantic import BaseModel
 from fake_endpoint import FakeModel, in_turn
+from pydantic import BaseModel
 
 from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError

@@ -6,8 +6,8 @@ import json
 import pytest
 from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.endpoint import Endpoint
 from toolmaster.benchmarks.judge import PROMPT, Judge
+from toolmaster.endpoint import Endpoint
 from toolmaster.errors import InputError
 from toolmaster.types import ActionKind, Message, Phase, Step, ToolCall, Trajectory
 

@@ -6,9 +6,9 @@ import json
 import pytest
 from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.endpoint import Endpoint
 from toolmaster.benchmarks.responses import History, Visit
 from toolmaster.benchmarks.simulator import Simulator
+from toolmaster.endpoint import Endpoint
 from toolmaster.errors import PolicyError
 from toolmaster.tools import Tool, ToolRefusal
 

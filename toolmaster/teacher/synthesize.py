@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pydantic import Field
 
@@ -25,6 +26,9 @@ class SynthesizeSettings(Settings):
     filter: bool = True
     """Keep only those with planning, exploration and validation (the paper's filter)."""
     behaviours: Behaviours = Behaviours()
+    file: Path | None = None
+    """Demonstrations made before, a `trajectories.jsonl` such as `toolmaster teach` leaves; all are
+    taken. None lets the oracle make them."""
 
 
 async def demonstrate(

@@ -31,7 +31,7 @@ from toolmaster.teacher.judge import Judge
 from toolmaster.teacher.paid import Answer, Paid, Tokens
 from toolmaster.teacher.prompt import teacher_instruction
 from toolmaster.teacher.propose import propose
-from toolmaster.teacher.settings import TeachSettings
+from toolmaster.teacher.settings import FREE, TeachSettings
 from toolmaster.teacher.synthesize import candidate_ids
 from toolmaster.teacher.tasks import ReadsOnly, Wanted, read_tasks, task_of
 from toolmaster.tools import ToolSet
@@ -69,7 +69,8 @@ async def teach(
         PolicyError: no key, or an endpoint that answers nothing.
     """
     settings.check(has_tools=tools is not None)
-    return await _Teaching(settings, tools, Run(settings.run, settings)).work(confirm)
+    run = Run(settings.run, settings, free=FREE)
+    return await _Teaching(settings, tools, run).work(confirm)
 
 
 @dataclass(slots=True)
@@ -248,9 +249,8 @@ class _Teaching:
 
     def _report(self, choice: Choice) -> None:
         """Print what was kept, why the rest was not, and the real cost."""
-        console.print(
-            f"{len(choice.kept)} demonstrations: {self.run.folder / 'trajectories.jsonl'}"
-        )
+        file = self.run.folder / "trajectories.jsonl"
+        console.print(f"{len(choice.kept)} demonstrations: {file}", soft_wrap=True)
         reasons = Counter(reason.partition(":")[0] for _, reason in choice.left_out)
         for reason, count in reasons.most_common():
             console.print(f"  {count} left out: {reason}", markup=False, soft_wrap=True)

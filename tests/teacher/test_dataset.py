@@ -36,24 +36,23 @@ def test_datasets_reads_the_folder(rows, demonstrations, tmp_path):
     assert [json.loads(line) for line in lines] == list(rows)
 
 
-def test_trl_tokenizes_the_rows_as_our_own_sft_does(rows, demonstrations, tiny_chat, tiny_folder):
+def test_trl_tokenizes_the_rows_as_our_own_sft_does(
+    rows, demonstrations, tiny_chat, load_tiny, tmp_path
+):
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
 
-    from toolmaster.models import load_model  # noqa: PLC0415
+    from toolmaster.training.common import trainer_arguments  # noqa: PLC0415
 
     clean = [index for index, row in enumerate(rows) if row["slips"] == 0]
     assert clean
     tokenizer = tiny_chat.tokenizer
     arguments = SFTConfig(
-        output_dir=str(tiny_folder / "trl"),
+        **trainer_arguments(tmp_path, seed=0, save_steps=1),
         max_length=None,
         assistant_only_loss=True,
-        use_cpu=True,
-        bf16=False,
-        report_to="none",
     )
     trainer = SFTTrainer(
-        model=load_model(tiny_folder, "float32"),
+        model=load_tiny(),
         args=arguments,
         train_dataset=rows.select(clean),
         processing_class=tokenizer,

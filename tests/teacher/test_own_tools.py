@@ -106,8 +106,8 @@ def test_a_file_of_tasks(run, tasks, tmp_path):
 
 
 def test_sessions_write_to_their_own_copy(run, tasks):
-    tools = shop()
-    kept = run(teacher(tool="sell"), tools, f"tasks={tasks({'query': 'Sell "Rye Loaf"'})}")
+    tools, file = shop(), tasks({"query": 'Sell "Rye Loaf"'})
+    kept = run(teacher(tool="sell"), tools, f"tasks={file}")
     assert [step.observation for step in kept[0].calls()] == ["sold", "sold"]
     assert tools.state["sold"] == []
 

@@ -17,6 +17,11 @@ from toolmaster.world.settings import WorldSettings
 
 SOLUTIONS = 3
 """Independent solutions that must agree on a proposed task, where nothing else is said."""
+FREE = (
+    *("base_url", "sampling.slots", "count", "propose", "rollouts"),
+    *("filter", "judge", "judge_url", "prices", "judge_prices"),
+)
+"""What may change from one start of a run to the next: nothing that a rollout depends on."""
 
 
 class TeachSettings(Settings):

@@ -5,10 +5,11 @@
     |-- InputError             a file, a record or a checkpoint cannot be used    (exit code 1)
     |-- DomainError            a domain folder breaks the rules of `toolmaster.world` (exit code 1)
     `-- PolicyError            a policy could not answer (model, endpoint)        (exit code 1)
+        `-- PermanentPolicyError   nor will it answer anything else: a wrong key, model, address
 
 What a *model* does wrong is never an exception: the session answers it with an observation that
 carries an `ErrorKind` (see `types`). What a *rollout* meets (a broken policy, a broken session) is
-recorded in `Trajectory.error`; only `rollouts` catches it.
+recorded in `Trajectory.error`; only `rollouts` catches it, and stops where it is permanent.
 """
 
 from __future__ import annotations
@@ -47,3 +48,7 @@ class DomainError(ToolmasterError):
 
 class PolicyError(ToolmasterError):
     """A policy that cannot produce a completion."""
+
+
+class PermanentPolicyError(PolicyError):
+    """A policy that will answer no request at all; `run_rollouts` stops with it."""

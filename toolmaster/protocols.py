@@ -55,6 +55,27 @@ def instructions(protocol: Protocol, trial_calls: int) -> str:
     return _FORM[protocol].format(budget=trial_calls)
 
 
+_FORMS = {
+    Protocol.TRIAL: re.compile(re.escape(instructions(Protocol.TRIAL, 0)).replace("0", r"(\d+)")),
+    Protocol.DIRECT: re.compile(re.escape(instructions(Protocol.DIRECT, 0))),
+}
+
+
+def find_form(system: str) -> tuple[int | None, str]:
+    """Take the protocol's part out of a system message, for one who words it differently.
+
+    Returns:
+        `(trial_calls, rest)`: the trial budget in calls, None without a trial, and what else the
+        message holds.
+    """
+    trial = _FORMS[Protocol.TRIAL].search(system)
+    found = trial or _FORMS[Protocol.DIRECT].search(system)
+    if found is None:
+        return None, system
+    rest = system[: found.start()] + system[found.end() :]
+    return int(trial.group(1)) if trial else None, rest.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """A parsed assistant turn; `text` holds the experience, the answer or the error message."""

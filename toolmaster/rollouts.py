@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
 from toolmaster.policies.base import ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Limits, Session, Task
@@ -48,6 +48,14 @@ async def run_rollout(
     Returns:
         The trajectory. Failures of policy or session are recorded in it, never raised.
     """
+    return (await _attempt(request, policy, protocol, limits))[0]
+
+
+async def _attempt(
+    request: RolloutRequest, policy: Policy, protocol: Protocol, limits: Limits
+) -> tuple[Trajectory, PermanentPolicyError | None]:
+    """Run one session; the trajectory, and why no other will do better."""
+    permanent = None
     started = time.perf_counter()
     task, policy = request.task, request.policy or policy
     trajectory = Trajectory(
@@ -70,11 +78,12 @@ async def run_rollout(
         trajectory.score = session.score()
     except PolicyError as error:
         trajectory.stop_reason, trajectory.error = StopReason.POLICY_ERROR, str(error)
+        permanent = error if isinstance(error, PermanentPolicyError) else None
     except Exception as error:  # noqa: BLE001 - a broken rollout is data, not a crash
         trajectory.stop_reason = StopReason.SESSION_ERROR
         trajectory.error = f"{type(error).__name__}: {error}"
     trajectory.seconds = time.perf_counter() - started
-    return trajectory
+    return trajectory, permanent
 
 
 async def _converse(
@@ -124,6 +133,8 @@ async def run_rollouts(
 
     Raises:
         ConfigError: `concurrency` is below 1.
+        PermanentPolicyError: the policy will answer nothing more; the rest is cancelled, what was
+            finished has gone to `on_finish`.
         Exception: whatever `requests` or `on_finish` raises (a full disk); the rest is cancelled.
     """
     if concurrency < 1:
@@ -133,10 +144,12 @@ async def run_rollouts(
 
     async def worker() -> None:
         for index, request in queue:
-            trajectory = await run_rollout(request, policy, protocol, limits)
+            trajectory, permanent = await _attempt(request, policy, protocol, limits)
             finished[index] = trajectory
             if on_finish is not None:
                 on_finish(trajectory)
+            if permanent is not None:
+                raise permanent
 
     try:
         async with asyncio.TaskGroup() as group:

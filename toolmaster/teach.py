@@ -18,6 +18,7 @@ from pathlib import Path
 
 from toolmaster.endpoint import Endpoint
 from toolmaster.errors import PolicyError
+from toolmaster.policies.base import Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import Bar, bar, console
 from toolmaster.rollouts import RolloutRequest, run_rollouts
@@ -169,7 +170,12 @@ class _Teaching:
         missing = [(t, rollout) for t, rollout in places if (t.id, rollout) not in self.finished]
         if not missing:
             return
-        policy = load_policy(settings.model, settings.sampling, base_url=settings.base_url)
+        policy = load_policy(
+            settings.model,
+            settings.sampling,
+            base_url=settings.base_url,
+            spelling=Spelling.TEXT,  # what the student writes
+        )
         instruction = teacher_instruction(settings.protocol, settings.behaviours)
         guard = None if self.tools is None or settings.writes else ReadsOnly(self.tools)
 

@@ -103,11 +103,11 @@ def task(world):
 
 def run(server, requests, *, retries=0, concurrency=1, protocol=Protocol.DIRECT):
     async def go():
-        policy = OpenAIPolicy("m", Sampling(turn_tokens=50), base_url=server.url, retries=retries)
+        policy = OpenAIPolicy("m", Sampling(turn_tokens=50), base_url=server.url, retries=retries, spelling="text", wait_s=0.001)
         try:
             return await run_rollouts(requests, policy, protocol, Limits(), concurrency=concurrency)
         finally:
-            await policy._client.close()
+            await policy.close()
 
     return asyncio.run(go())
 
@@ -241,7 +241,7 @@ def test_a_server_that_needs_no_key(monkeypatch, serve, task, named):
         try:
             return await run_rollout(RolloutRequest(task), policy, Protocol.DIRECT, Limits())
         finally:
-            await policy._client.close()
+            await policy.close()
 
     assert asyncio.run(go()).answer == "4"
 

@@ -58,8 +58,7 @@ def test_the_instruction_goes_to_the_endpoint_and_nowhere_else(run, tmp_path, or
     with model.serve() as url:
         [*kept] = run(url, "count=3")
     systems = [messages[0]["content"] for messages in model.asked]
-    assert all(text.startswith("You do what a user asks") for text in systems)
-    assert all(kept[0].prompt[0].content in text for text in systems)
+    assert all("You do what a user asks" in text for text in systems)
     for name in ("trajectories.jsonl", "candidates.jsonl", "dataset/train.jsonl"):
         assert "You do what a user asks" not in (tmp_path / "run" / name).read_text()
 

@@ -127,5 +127,9 @@ def _policy(settings: BenchmarkSettings) -> Policy:
     if settings.model is None:
         return ScriptedPolicy((), "replay")
     return load_policy(
-        settings.model, settings.sampling, base_url=settings.base_url, seed=settings.seed
+        settings.model,
+        settings.sampling,
+        base_url=settings.base_url,
+        spelling=settings.spelling,
+        seed=settings.seed,
     )

@@ -11,7 +11,7 @@ from pydantic import Field
 from toolmaster.benchmarks import find_benchmark
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import Sampling, Spelling
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
 
@@ -31,6 +31,8 @@ class BenchmarkSettings(Settings):
     """`hf:FOLDER` or a checkpoint folder, or `openai:NAME` for an OpenAI-compatible endpoint."""
     base_url: str | None = None
     """The endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`."""
+    spelling: Spelling = Spelling.AUTO
+    """How the protocol is spoken with an endpoint; "trained" for a model that toolmaster trained."""
     replay: str | None = None
     """Instead of a model: a replay file, or "gold"; see `benchmarks.replay`."""
     tasks: int | None = Field(None, ge=1)

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from pydantic import Field
 
 from toolmaster.config import Settings
 from toolmaster.types import Message, Role
+
+
+class Spelling(StrEnum):
+    """How the protocol is spoken with an endpoint."""
+
+    AUTO = "auto"
+    """Native where endpoint and model take tools, text where not."""
+    NATIVE = "native"
+    """The endpoint's own tool calls, explained to a model that was not trained for the protocol."""
+    TEXT = "text"
+    """Blocks in the text, explained likewise."""
+    TRAINED = "trained"
+    """For a model that toolmaster trained: what it saw in training, without a word more."""
 
 
 class Sampling(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolmaster.policies.base import Policy, Sampling
+from toolmaster.policies.base import Policy, Sampling, Spelling
 
 
 def load_policy(
@@ -12,6 +12,7 @@ def load_policy(
     sampling: Sampling,
     *,
     base_url: str | None = None,
+    spelling: Spelling = Spelling.AUTO,
     name: str | None = None,
     seed: int = 0,
 ) -> Policy:
@@ -22,6 +23,7 @@ def load_policy(
             folder, or the name of the quickstart's model, which runs in this process.
         sampling: how to generate.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        spelling: how the protocol is spoken with an endpoint.
         name: shown in trajectories; None for the model's own.
         seed: of the sampling of a model in this process.
 
@@ -33,7 +35,7 @@ def load_policy(
     if kind == "openai":
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
-        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url)
+        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, spelling=spelling)
     from toolmaster.models import find_model  # noqa: PLC0415
 
     folder = find_model(model.removeprefix("hf:"))

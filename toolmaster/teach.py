@@ -158,8 +158,13 @@ class _Teaching:
     def _prompt_chars(self, task: Task) -> int:
         session = Session(task, self.settings.protocol, self.settings.limits)
         texts = [message.content for message in session.prompt()]
-        told = teacher_instruction(self.settings.protocol, self.settings.behaviours)
-        return len(told) + len("".join(texts)) + len(str(session.tools.schemas()))
+        return len(self._instruction()) + len("".join(texts)) + len(str(session.tools.schemas()))
+
+    def _instruction(self) -> str:
+        settings = self.settings
+        return teacher_instruction(
+            settings.protocol, settings.behaviours, settings.limits.trial_calls
+        )
 
     # --- rollouts -------------------------------------------------------------------------------
 
@@ -176,7 +181,7 @@ class _Teaching:
             base_url=settings.base_url,
             spelling=Spelling.TEXT,  # what the student writes
         )
-        instruction = teacher_instruction(settings.protocol, settings.behaviours)
+        instruction = self._instruction()
         guard = None if self.tools is None or settings.writes else ReadsOnly(self.tools)
 
         def request(place: tuple[Task, int]) -> RolloutRequest:

@@ -57,8 +57,11 @@ def test_the_instruction_goes_to_the_endpoint_and_nowhere_else(run, tmp_path, or
     model = oracle_model(3)
     with model.serve() as url:
         [*kept] = run(url, "count=3")
-    systems = [messages[0]["content"] for messages in model.asked]
-    assert all("You do what a user asks" in text for text in systems)
+    for messages in model.asked:
+        told = messages[0]["content"]
+        assert told.startswith("You do what a user asks")
+        assert told.endswith("</tools>")
+        assert kept[0].prompt[0].content not in told  # the short form is said at length instead
     for name in ("trajectories.jsonl", "candidates.jsonl", "dataset/train.jsonl"):
         assert "You do what a user asks" not in (tmp_path / "run" / name).read_text()
 
@@ -115,11 +118,16 @@ def test_a_stopped_run_asks_only_for_the_turns_that_are_missing(run, lines, orac
     assert len(paid) == len({line["key"] for line in paid}) == sum(len(t.steps) for t in kept)
 
 
-def test_an_endpoint_that_refuses_ends_it_early_with_one_line(run, lines):
-    model = FakeModel(in_turn((401, {"error": {"message": "no such key"}})))
-    with model.serve() as url, pytest.raises(PolicyError, match=r"were not answered: .*no such k"):
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, r"401 no luck; check OPENAI_API_KEY"), (400, r"last 8 rollouts .* answered: .*no luck")],
+)
+def test_an_endpoint_that_refuses_ends_it_early_with_one_line(run, lines, status, message):
+    model = FakeModel(in_turn((status, {"error": {"message": "no luck"}})))
+    with model.serve() as url, pytest.raises(PolicyError, match=message) as refusal:
         run(url, "count=40", "sampling.slots=4")
-    assert len(model.asked) < 40
+    assert "\n" not in str(refusal.value)
+    assert len(model.asked) < 20
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """A teacher model: any policy, told how to work, whose turns are kept as they are paid for.
 
-The session hands it the student's prompt and the trajectory keeps that one; the teacher's
-instruction stands in front of it on the way to the endpoint only. So what is recorded is in the
-student's form from the start.
+The session hands it the student's prompt and the trajectory keeps that one; on the way to the
+endpoint, and only there, the teacher's instruction takes the place of the student's short form. So
+what is recorded is in the student's form from the start.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolmaster.policies.base import Completion, Conversation, Policy
+from toolmaster.protocols import find_form
 from toolmaster.teacher.paid import Answer, Paid, key_of
 from toolmaster.types import Message, Role
 
@@ -42,7 +43,9 @@ class Teacher:
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Lesson:
         """Begin a rollout with the student's prompt."""
         system, *rest = prompt
-        told = Message(role="system", content=f"{self.instruction}\n\n{system.content}")
+        _, more = find_form(system.content)  # what was known of the tools before, for example
+        content = f"{self.instruction}\n\n{more}" if more else self.instruction
+        told = Message(role="system", content=content)
         return _Lesson(self, [told, *rest], list(tools))
 
 

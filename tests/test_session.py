@@ -338,7 +338,10 @@ def test_without_a_fork_only_reads_are_tried(effect):
         a_session, call(), call("count"), EXPERIENCE, call(), call("count")
     )
     assert (tried.action, tried.error) == (ActionKind.CALL, ErrorKind.NOT_EXECUTED)
-    assert tried.observation == "error: the call is valid; not executed during the trial"
+    assert tried.observation == (
+        "error: the call is valid; not executed during the trial, for the effect of tool is"
+        f" {effect}; in execution it runs for real"
+    )
     assert (read.error, read.observation) == (None, "0")
     assert (real.error, counted.observation) == (None, "1")
 

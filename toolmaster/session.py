@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from typing import Protocol as Protocol_
 
 from pydantic import Field
@@ -23,6 +20,7 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.protocols import Action, Protocol, instructions, parse
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
+from toolmaster.tools.running import as_text, describe_error, run_tool
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -95,6 +93,13 @@ class Guard(Protocol_):
 
     async def permit(self, tool: Tool, call: ToolCall) -> str | None:
         """None where the call may run; otherwise why not, which the policy is told."""
+        ...
+
+    def outlook(self, tool: Tool) -> str:
+        """What stands between calls of this tool and their being run, in a few words.
+
+        Told in a trial that cannot run them; "" where nothing does.
+        """
         ...
 
 
@@ -247,34 +252,45 @@ class Session:
         tool = self.tools[call.name]
         violation = tool.violation(call.arguments)
         if violation is not None:
-            return violation, ErrorKind.INVALID_ARGUMENTS
+            return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
         mode = self.tools.trial_mode(call.name)
         if trial and mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
-            return "the call is valid; not executed during the trial", ErrorKind.NOT_EXECUTED
+            return self._not_executed(tool), ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK
         if self._guard is not None and not forked:
             reason = await self._guard.permit(tool, call)
             if reason is not None:
                 return self._cut(reason), ErrorKind.NOT_PERMITTED
-        if self._budget is not None:
-            self._budget.spend_call()
         if forked and self._fork is None:
             self._fork = self.tools.fork()
+        if self._budget is not None:
+            self._budget.spend_call()
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
+
+    def _not_executed(self, tool: Tool) -> str:
+        """What it takes to run a valid call that a trial may not run."""
+        outlook = "" if self._guard is None else self._guard.outlook(tool)
+        return self._cut(
+            f"the call is valid; not executed during the trial, for the effect of {tool.name} is"
+            f" {tool.effect}; in execution {outlook or 'it runs for real'}"
+        )
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
         tool = tools[call.name]
         try:
-            running = _run(tool, tools.state, call.arguments)
+            running = run_tool(tool, tools.state, call.arguments)
             result = await asyncio.wait_for(running, tool.timeout_s)
-            text = result if isinstance(result, str) else _to_json(result)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is an observation
             if isinstance(error, TimeoutError) and tool.timeout_s is not None:
                 return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
-            return self._cut(f"{type(error).__name__}: {error}"), ErrorKind.TOOL_ERROR
-        return self._cut(text), None
+            return self._cut(describe_error(error)), ErrorKind.TOOL_ERROR
+        try:
+            return self._cut(as_text(result)), None
+        except Exception as error:  # noqa: BLE001 - raised by a result that is no JSON
+            reason = f"the call was run; its result cannot be shown: {describe_error(error)}"
+            return self._cut(reason), ErrorKind.TOOL_ERROR
 
     def _unknown(self, name: str) -> str:
         names = list(self.tools.names())
@@ -284,31 +300,7 @@ class Session:
 
     def _cut(self, text: str) -> str:
         limit = self.limits.result_chars
-        text = text.encode("utf-8", "replace").decode()  # half surrogates could not be saved
+        shown = text[:limit].encode("utf-8", "replace").decode()  # half surrogates: not to be saved
         if len(text) <= limit:
-            return text
-        return f"{text[:limit]} [cut: {limit} of {len(text)} characters shown]"
-
-
-async def _run(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
-    """The tool's result: in a thread where a plain function has a time limit to keep."""
-    try:
-        if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
-            result = tool.execute(state, arguments)
-        else:
-            result = await asyncio.to_thread(_outside_a_future, tool.execute, state, arguments)
-        return await result if inspect.isawaitable(result) else result
-    except SystemExit as error:  # would end this program, not the tool
-        raise RuntimeError(f"SystemExit: {error}") from error
-
-
-def _outside_a_future(execute: Callable[..., Any], state: Any, arguments: dict[str, Any]) -> Any:
-    """Call it; a future could not carry a StopIteration, nor pass on a SystemExit."""
-    try:
-        return execute(state, arguments)
-    except (StopIteration, SystemExit) as error:
-        raise RuntimeError(f"{type(error).__name__}: {error}") from error
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+            return shown
+        return f"{shown} [cut: {limit} of {len(text)} characters shown]"

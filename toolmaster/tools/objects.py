@@ -24,6 +24,7 @@ def from_object(
     *objects: Any,
     effects: Mapping[str, Effect] | None = None,
     timeout_s: float | None = None,
+    forkable: bool = True,
 ) -> ToolSet:
     """Turn the public methods of objects into tools over these objects as the state.
 
@@ -39,6 +40,8 @@ def from_object(
         effects: what a call may do, by method name; a method not named is `unknown`.
         timeout_s: seconds one call may take; None runs it inline without a limit. A plain method
             that is cut off goes on in its thread and may still change its object.
+        forkable: False for objects that cannot be copied: trials may then only call methods that
+            read.
 
     Returns:
         The tools, in the order of the classes' definitions. `state` is the tuple of the objects.
@@ -53,13 +56,14 @@ def from_object(
         for method in _public_methods(type(instance)):
             effect = effects.get(method.__name__, Effect.UNKNOWN)
             tools.append(_tool(index, method, effect, timeout_s))
-    tool_set = ToolSet(tuple(tools), objects, copy_objects)
+    tool_set = ToolSet(tuple(tools), objects, copy_objects if forkable else None)
     for name in effects:
         if name not in tool_set:
             close = difflib.get_close_matches(name, tool_set.names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"allowed: {list(tool_set.names())}"
             raise InputError(f"effect of {name!r}: there is no such public method; {hint}")
-    copy_objects(objects)  # says now, not in the first trial, what cannot be copied
+    if forkable:
+        copy_objects(objects)  # says now, not in the first trial, what cannot be copied
     return tool_set
 
 
@@ -79,7 +83,7 @@ def copy_objects(objects: tuple[Any, ...]) -> tuple[Any, ...]:
         names = ", ".join(type(instance).__name__ for instance in objects)
         raise InputError(
             f"{names}: cannot be copied for trials: {error}; give the class a method `snapshot()`"
-            " that returns a copy"
+            " that returns a copy, or let trials only read"
         ) from error
 
 

@@ -94,7 +94,7 @@ class ToolSet:
             their state: trials may then only call tools that read, unless a tool says otherwise.
 
     Raises:
-        InputError: two tools share a name.
+        InputError: two tools share a name, or one is to be tried on a fork that cannot be made.
     """
 
     tools: tuple[Tool, ...]
@@ -108,6 +108,12 @@ class ToolSet:
             names = [tool.name for tool in self.tools]
             twice = sorted({name for name in names if names.count(name) > 1})
             raise InputError(f"two tools are called {twice[0]!r}; rename one of them")
+        for tool in self.tools:
+            if tool.trials is TrialMode.FORK and self.copy_state is None:
+                raise InputError(
+                    f"tool {tool.name!r} is to be tried on a fork, but its state cannot be copied;"
+                    " give copy_state, or trials 'read_only' or 'live'"
+                )
 
     def __getitem__(self, name: str) -> Tool:
         return self._by_name[name]

@@ -1,11 +1,11 @@
-"""Names, parameters and effects of listed tools."""
+"""Parameters and effects of listed tools."""
 
 import socket
 
 import pytest
 from mcp_types import Tool, ToolAnnotations
 
-from toolmaster.tools.mcp.listing import effect_of, outline, unique_names, usable_parameters
+from toolmaster.tools.mcp.listing import effect_of, outline, usable_parameters
 from toolmaster.types import Effect
 
 
@@ -28,35 +28,6 @@ from toolmaster.types import Effect
 def test_effects(hints, effect):
     annotations = None if hints is None else ToolAnnotations.model_validate(hints)
     assert effect_of(Tool(name="x", input_schema={}, annotations=annotations)) is effect
-
-
-@pytest.mark.parametrize(
-    ("tools", "names"),
-    [
-        ([("a", "read"), ("a", "write"), ("b", "list")], ["read", "write", "list"]),
-        ([("a", "read"), ("b", "read"), ("b", "list")], ["a_read", "b_read", "list"]),
-        ([("my files", "files.read/x")], ["files_read_x"]),
-        ([("my files", "read"), ("b", "read")], ["my_files_read", "b_read"]),
-        ([("a", "x.y"), ("a", "x/y")], ["a_x_y", "a_x_y_2"]),
-        # a name in front makes another tool's name
-        (
-            [("a", "b_c"), ("a_b", "c"), ("x", "b_c"), ("x", "c")],
-            ["a_b_c", "a_b_c_2", "x_b_c", "x_c"],
-        ),
-        ([("a", "c"), ("b", "c"), ("b", "a_c")], ["a_c_2", "b_c", "a_c"]),
-        ([("a", "é")], ["_"]),
-        ([("a", "x" * 100), ("b", "x" * 100)], ["a_" + "x" * 62, "b_" + "x" * 62]),
-    ],
-)
-def test_names(tools, names):
-    assert unique_names(tools) == names
-    assert all(len(name) <= 64 for name in names)
-
-
-def test_long_names_stay_apart():
-    names = unique_names([("s", "x" * 64 + end) for end in ("a", "b", "c")])
-    assert len(set(names)) == 3
-    assert all(len(name) <= 64 for name in names)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,10 @@ def test_a_trial_reads_and_the_execution_writes(npm, tmp_path):
     session, trial, execution = run(read_mcp_servers(config), use)
     assert [step.error for step in trial] == [None, ErrorKind.NOT_EXECUTED, ErrorKind.TOOL_ERROR]
     assert trial[0].observation == "plum"
-    assert trial[1].observation == "error: the call is valid; not executed during the trial"
+    assert trial[1].observation == (
+        "error: the call is valid; not executed during the trial, for the effect of write_file is"
+        " destructive; in execution it runs for real"
+    )
     assert "outside allowed directories" in trial[2].observation
     assert [step.observation for step in execution[:2]] == [EXECUTION_BEGINS, "plum"]
     assert execution[2].observation == f"Successfully wrote to {written}"

@@ -5,18 +5,12 @@ Source: https://modelcontextprotocol.io/specification/2025-11-25/server/tools
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import jsonschema_rs
 import mcp_types
 
 from toolmaster.types import Effect
-
-_NAME_CHARS = 64
-"""The longest name that OpenAI-compatible endpoints take."""
 
 
 def effect_of(tool: mcp_types.Tool) -> Effect:
@@ -57,29 +51,6 @@ def outline(schema: dict[str, Any]) -> str:
     required = schema.get("required") or ()
     names = [f"{k} (required)" if k in required else k for k in schema.get("properties") or {}]
     return ", ".join(names) or "none"
-
-
-def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
-    """One name for each `(server, tool)`: letters, digits, `_` and `-`, at most 64 of them.
-
-    A tool keeps its own name where no other server has it; tools that share one all take their
-    server's name in front.
-    """
-    own = [_clean(tool) for _, tool in tools]
-    shared = Counter(own)
-    names: list[str] = []
-    for (server, tool), name in zip(tools, own, strict=True):
-        wanted = _clean(f"{server}_{tool}") if shared[name] > 1 else name
-        candidate, number = wanted, 1
-        while candidate in names or (candidate != name and candidate in shared):
-            number += 1
-            candidate = f"{wanted[: _NAME_CHARS - 4]}_{number}"
-        names.append(candidate)
-    return names
-
-
-def _clean(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:_NAME_CHARS] or "tool"
 
 
 def _description(schema: object) -> dict[str, str]:

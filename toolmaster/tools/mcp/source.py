@@ -10,10 +10,11 @@ from typing import Any
 import mcp_types
 
 from toolmaster.errors import InputError
-from toolmaster.tools.mcp.listing import effect_of, unique_names, usable_parameters
+from toolmaster.tools.mcp.listing import effect_of, usable_parameters
 from toolmaster.tools.mcp.live import LiveServer
 from toolmaster.tools.mcp.redaction import redacted_logs
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.merging import unique_names
 from toolmaster.tools.tool import Tool, ToolSet
 
 
@@ -77,4 +78,7 @@ def _as_tool(server: LiveServer, tool: mcp_types.Tool, name: str, timeout_s: flo
     note = f"[{tool.name!r} of server {server.name!r}] " if name != tool.name else ""
     description = server.redactor.observation(tool.description or tool.title or "")
     parameters = usable_parameters(tool.input_schema)
-    return Tool(name, note + description, parameters, execute, effect_of(tool), timeout_s)
+    source = f"{server.name} ({server.redactor.shown})"
+    return Tool(
+        name, note + description, parameters, execute, effect_of(tool), timeout_s, source=source
+    )

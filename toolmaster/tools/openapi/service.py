@@ -122,7 +122,13 @@ class _Service:
             return await self._call(operation, arguments)
 
         return Tool(
-            operation.name, operation.description, schema, execute, operation.effect, timeout_s
+            operation.name,
+            operation.description,
+            schema,
+            execute,
+            operation.effect,
+            timeout_s,
+            source=self._base,
         )
 
     async def _call(self, operation: Operation, arguments: dict[str, Any]) -> Any:

@@ -1,0 +1,213 @@
+"""Python files and modules as tools: their public functions, or one object that they hold.
+
+A module says what its tools may do in a mapping of its own, so that it need not import toolmaster:
+
+    EFFECTS = {"find_book": "read", "lend": "write", "discard": "destructive"}
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from toolmaster.errors import InputError
+from toolmaster.tools.functions import from_function
+from toolmaster.tools.isolation import isolated
+from toolmaster.tools.objects import copy_objects, from_object
+from toolmaster.tools.tool import Tool, ToolSet
+from toolmaster.types import Effect
+
+
+def load_python(
+    place: str, name: str | None = None, *, forkable: bool = True, timeout_s: float = 30.0
+) -> ToolSet:
+    """The tools of a Python file or module.
+
+    Args:
+        place: a file that ends in `.py`, or a dotted module name.
+        name: what to take from it: a function, a class (called without arguments), an object, a
+            `Tool` or a `ToolSet`. None for all functions that it defines whose names are public
+            and that have a docstring; those in `__all__` where it has one.
+        forkable: whether trials of an object run on a copy, which must be possible then.
+        timeout_s: seconds one call may take.
+
+    Raises:
+        InputError: it is not there, fails on import, or holds nothing that can be a tool.
+    """
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    found = None if name is None else _attribute(module, name, place)
+    effects = _effects(module, found, place)
+    source = str(Path(place).resolve()) if place.endswith(".py") else place
+    if name is None:
+        functions = list(_functions(module))
+        if not functions:
+            raise InputError(
+                f"{place}: no tools: it defines no public function with a docstring;"
+                f" name one thing in it with {place}:NAME"
+            )
+        return ToolSet(tuple(_tool(f, effects, source, timeout_s) for f in functions))
+    source = f"{source}:{name}"
+    if isinstance(found, Tool):
+        found = ToolSet((found,))
+    if isinstance(found, ToolSet):
+        tools = tuple(replace(tool, source=tool.source or source) for tool in found.tools)
+        return replace(found, tools=tools)
+    if isinstance(found, FunctionType):
+        return ToolSet((_tool(found, effects, source, timeout_s),))
+    return _object_tools(found, effects, source, forkable=forkable, timeout_s=timeout_s)
+
+
+def _tool(
+    function: FunctionType, effects: Mapping[str, Effect], source: str, timeout_s: float
+) -> Tool:
+    effect = effects.get(function.__name__, Effect.UNKNOWN)
+    return replace(from_function(function, effect=effect, timeout_s=timeout_s), source=source)
+
+
+class _Copy(tuple[Any, ...]):
+    """The objects of a fork."""
+
+    __slots__ = ()
+
+
+def _object_tools(
+    found: Any, effects: Mapping[str, Effect], source: str, *, forkable: bool, timeout_s: float
+) -> ToolSet:
+    """The methods of an object, which on a copy may not reach outside."""
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:
+            raise InputError(
+                f"{source}: cannot be made without arguments ({error}); name an object instead,"
+                " or a ToolSet"
+            ) from error
+    public = {name for name in dir(type(found)) if not name.startswith("_")}
+    known = {name: effect for name, effect in effects.items() if name in public}
+    tools = from_object(found, effects=known, timeout_s=timeout_s, forkable=forkable)
+    if not tools.tools:
+        kind = type(found).__name__
+        raise InputError(f"{source}: no tools: {kind} has no public method that is a function")
+    guarded = tuple(replace(_guarded(tool), source=source) for tool in tools.tools)
+    copy = (lambda objects: _Copy(copy_objects(tuple(objects)))) if forkable else None
+    return ToolSet(guarded, tools.state, copy)
+
+
+def _guarded(tool: Tool) -> Tool:
+    """The tool, kept inside where its state is a copy."""
+
+    def execute(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
+        if not isinstance(state, _Copy):
+            return tool.execute(state, arguments)
+        with isolated():
+            return tool.execute(state, arguments)
+
+    async def execute_async(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
+        if not isinstance(state, _Copy):
+            return await tool.execute(state, arguments)
+        with isolated():
+            return await tool.execute(state, arguments)
+
+    run = execute_async if inspect.iscoroutinefunction(tool.execute) else execute
+    return replace(tool, execute=run)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Run a file as a module of its own name; its folder can be imported from, as with `python`."""
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    unique = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_{unique}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pydantic look for it
+    _importable(path.parent)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
+        raise InputError(_why_not(error, str(path), path)) from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    _importable(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise InputError(
+                f"{name}: there is no module {error.name!r} here or among the installed packages;"
+                " a file is named with its ending, as in tools.py"
+            ) from None
+        raise InputError(_why_not(error, name)) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(_why_not(error, name)) from error
+
+
+def _importable(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _why_not(error: BaseException, place: str, path: Path | None = None) -> str:
+    """The error of an import, with the last line of the file that was reached."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    where = f" at line {lines[-1]}" if lines else ""
+    return f"{place}: fails on import{where}: {type(error).__name__}: {error}"
+
+
+def _attribute(module: ModuleType, name: str, place: str) -> Any:
+    found = getattr(module, name, None)
+    if found is None:
+        public = [key for key in vars(module) if not key.startswith("_")]
+        close = difflib.get_close_matches(name, public, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"{place}: there is nothing called {name!r} in it{hint}")
+    return found
+
+
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    named = getattr(module, "__all__", None)
+    for name in named if named is not None else list(vars(module)):
+        value = getattr(module, name, None)
+        if not isinstance(value, FunctionType):
+            continue
+        own = value.__module__ == module.__name__ and not name.startswith("_") and value.__doc__
+        if named is not None or own:
+            yield value
+
+
+def _effects(module: ModuleType, found: Any, place: str) -> dict[str, Effect]:
+    """The module's own `EFFECTS`, checked."""
+    written = getattr(module, "EFFECTS", {})
+    allowed = ", ".join(effect.value for effect in Effect)
+    if not isinstance(written, Mapping):
+        raise InputError(f"{place}: EFFECTS is to be a dict of name -> one of {allowed}")
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    known = {*vars(module), *dir(found), *(name for cls in classes for name in dir(cls))}
+    effects = {}
+    for name, value in written.items():
+        try:
+            effects[name] = Effect(value)
+        except ValueError:
+            raise InputError(
+                f"{place}: EFFECTS[{name!r}] is {value!r}; allowed: {allowed}"
+            ) from None
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"{place}: EFFECTS names {name!r}, which is not there{hint}")
+    return effects

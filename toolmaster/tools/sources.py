@@ -1,0 +1,264 @@
+"""`open_sources`: tools of any kind, named in one line each, as one `ToolSet`.
+
+    tools.py                            the public functions of a Python file that have a docstring
+    tools.py:NAME                       one function, class or object in it
+    package.module, package.module:NAME the same of a module that can be imported
+    mcp.json                            every server of an `mcpServers` file
+    api.json, api.yaml                  an OpenAPI or Swagger document
+    https://host/path                   a service that serves one, or the document's own address
+
+What it is shows in the spelling, and for JSON in the file. Options follow after spaces as
+`key=value`, see `SourceOptions`:
+
+    api.json base_url=http://localhost:8080 auth.bearer=MY_TOKEN only=get_*,list_* trials=live
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field
+
+from toolmaster.config import Settings, load_config
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.tools.merging import merge
+from toolmaster.tools.tool import Tool, ToolSet
+from toolmaster.types import Effect, TrialMode
+
+ALLOWED = (
+    "allowed are a Python file (tools.py, tools.py:NAME) or module (package.module,"
+    " package.module:NAME), an mcpServers file (mcp.json), and an OpenAPI document (api.json,"
+    " api.yaml) or address (https://host/path)"
+)
+_OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.-]*=)")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def _patterns(value: object) -> object:
+    """`a,b` as on a command line, or a list as in a settings file."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _auth(value: object) -> object:
+    """`auth.header.X-Key=VAR` comes as nested sections; a scheme's own name may have dots."""
+    if not isinstance(value, dict):
+        return value
+    flat: dict[str, Any] = {}
+    for kind, rest in value.items():
+        gap = " " if kind in ("header", "query", "cookie") else "."
+        nested = _auth(rest)
+        flat |= (
+            {kind: rest}
+            if not isinstance(nested, dict)
+            else {f"{kind}{gap}{name}": variable for name, variable in nested.items()}
+        )
+    return flat
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
+
+
+class SourceOptions(Settings):
+    """What may be said about one source."""
+
+    trials: TrialMode | None = None
+    """How a trial runs its calls: `fork` where its state can be copied, else `read_only`, when
+    nothing is said; `live` runs them for real."""
+    only: Patterns = ()
+    """Names of the tools wanted, `*` and `?` as in file names; empty for all."""
+    read: Patterns = ()
+    """Names of tools that are known to read only, whatever they declare; trials run them."""
+    timeout_s: float = Field(30.0, gt=0)
+    """Seconds one call may take."""
+    base_url: str | None = None
+    """OpenAPI: the URL under which the paths are; None for the one that the document names."""
+    auth: Annotated[dict[str, str], BeforeValidator(_auth)] = Field(default_factory=dict)
+    """OpenAPI: environment variables that hold credentials, by kind: `auth.bearer=VAR`,
+    `auth.basic=VAR`, `auth.header.NAME=VAR`, `auth.query.NAME=VAR`, `auth.cookie.NAME=VAR`, or
+    `auth.SCHEME=VAR` for a security scheme of the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source, recognised but not yet opened.
+
+    Args:
+        kind: "python", "mcp" or "openapi".
+        place: the file, module or address.
+        name: what is meant in a Python file or module; None for all of it.
+        options: what was said about it.
+    """
+
+    kind: str
+    place: str
+    name: str | None
+    options: SourceOptions
+
+    @property
+    def label(self) -> str:
+        """A short name, put in front of a tool's where another source has one of that name."""
+        if self.kind == "python" and not self.place.endswith(".py"):
+            return self.place.rpartition(".")[2]
+        return urlsplit(self.place).hostname or Path(self.place).stem
+
+
+@asynccontextmanager
+async def open_sources(
+    specs: Sequence[str], *, trials: TrialMode | None = None
+) -> AsyncIterator[ToolSet]:
+    """Open sources of any kind and give their tools for as long as the context lasts.
+
+    The set may serve many sessions at once, in the event loop it was opened in; calls in execution
+    change the one real state behind it.
+
+    Args:
+        specs: one line for each source, spelt as in the module's docstring.
+        trials: for sources that do not say it themselves; None for the safest that is useful:
+            `fork` where the state can be copied, else `read_only`.
+
+    Yields:
+        One tool set, every tool with its `source` and `trials` set. Tools that share a name have
+        their source's in front.
+
+    Raises:
+        ConfigError: no source, one that cannot be recognised, or an option that cannot be used.
+        InputError: a source that is missing, broken or has no tools; says which.
+    """
+    sources = [parse_source(spec, trials) for spec in specs]
+    if not sources:
+        raise ConfigError(f"no tools: name at least one source; {ALLOWED}")
+    for index, source in enumerate(sources):
+        if (source.place, source.name) in {(s.place, s.name) for s in sources[:index]}:
+            raise ConfigError(f"{source.place}: given twice; once is enough")
+    async with AsyncExitStack() as stack:
+        parts = [
+            (source.label, _shaped(await stack.enter_async_context(_open(source)), source))
+            for source in sources
+        ]
+        yield merge(parts)
+
+
+def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
+    """Recognise one line.
+
+    Args:
+        spec: spelt as in the module's docstring.
+        trials: where the line does not say it.
+
+    Raises:
+        ConfigError: it is none of what is allowed, or has an option that cannot be used.
+        InputError: a JSON file that cannot be read.
+    """
+    place, *words = _OPTION.split(spec.strip())
+    try:
+        options = load_config(SourceOptions, None, words)
+    except ConfigError as error:
+        raise ConfigError(f"tools {place!r}: {error}") from None
+    kind, place, name = _recognise(place)
+    if kind != "openapi" and (options.base_url or options.auth):
+        raise ConfigError(f"tools {place!r}: base_url and auth are for OpenAPI, this is {kind}")
+    if options.trials is None:
+        options = options.model_copy(update={"trials": trials})
+    return Source(kind, place, name, options)
+
+
+def _recognise(place: str) -> tuple[str, str, str | None]:
+    """Kind, place and the name behind a colon."""
+    if place.startswith(("http://", "https://")):
+        return "openapi", place, None
+    file = Path(place).expanduser()
+    if file.suffix == ".json":
+        return _json_kind(file), str(file), None
+    if file.suffix in (".yaml", ".yml"):
+        return "openapi", str(file), None
+    before, colon, name = place.rpartition(":")
+    module, name = (before, name) if colon and name.isidentifier() else (place, "")
+    if module.endswith(".py"):
+        return "python", str(Path(module).expanduser()), name or None
+    if _MODULE.fullmatch(module):
+        return "python", module, name or None
+    what = " (a folder)" if file.is_dir() else ""
+    raise ConfigError(f"tools {place!r}{what}: cannot tell what this is; {ALLOWED}")
+
+
+def _json_kind(file: Path) -> str:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not valid JSON: {error}") from None
+    keys = content.keys() if isinstance(content, dict) else set()
+    if "mcpServers" in keys:
+        return "mcp"
+    if keys & {"openapi", "swagger"}:
+        return "openapi"
+    raise InputError(
+        f"{file}: neither an mcpServers file nor an OpenAPI document: it has none of the keys"
+        " 'mcpServers', 'openapi', 'swagger'"
+    )
+
+
+@asynccontextmanager
+async def _open(source: Source) -> AsyncIterator[ToolSet]:
+    options = source.options
+    if source.kind == "python":
+        from toolmaster.tools.python import load_python  # noqa: PLC0415 - runs the user's code
+
+        forkable = options.trials in (None, TrialMode.FORK)
+        yield load_python(source.place, source.name, forkable=forkable, timeout_s=options.timeout_s)
+    elif source.kind == "mcp":
+        from toolmaster.tools.mcp import open_mcp, read_mcp_servers  # noqa: PLC0415 - heavy
+
+        servers = read_mcp_servers(Path(source.place))
+        async with open_mcp(servers, timeout_s=options.timeout_s) as tools:
+            yield tools
+    else:
+        from toolmaster.tools.openapi import load_document, open_openapi  # noqa: PLC0415 - heavy
+
+        document = await asyncio.to_thread(load_document, source.place, auth=options.auth)
+        async with open_openapi(
+            document, base_url=options.base_url, auth=options.auth, timeout_s=options.timeout_s
+        ) as tools:
+            yield tools
+
+
+def _shaped(tools: ToolSet, source: Source) -> ToolSet:
+    """The tools as the options want them."""
+    options = source.options
+    wanted = _matching(tools, options.only, source) if options.only else set(tools.names())
+    reading = _matching(tools, options.read, source)
+
+    def shape(tool: Tool) -> Tool:
+        effect = Effect.READ if tool.name in reading else tool.effect
+        return replace(tool, effect=effect, trials=options.trials or tool.trials)
+
+    shaped = tuple(shape(tool) for tool in tools.tools if tool.name in wanted)
+    if not shaped:
+        raise InputError(f"{source.place}: it has no tools")
+    if options.trials is TrialMode.FORK and tools.copy_state is None:
+        raise ConfigError(
+            f"{source.place}: trials=fork needs a state that can be copied, which only Python"
+            " objects have; use read_only, or live"
+        )
+    return replace(tools, tools=shaped)
+
+
+def _matching(tools: ToolSet, patterns: Sequence[str], source: Source) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = {name for name in tools.names() if fnmatchcase(name, pattern)}
+        if not matches:
+            names = ", ".join(tools.names())
+            raise ConfigError(f"{source.place}: no tool is called {pattern!r}; it has: {names}")
+        found |= matches
+    return found

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from toolmaster.endpoint import Endpoint
-from toolmaster.errors import PolicyError
+from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.policies.base import Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import Bar, bar, console
@@ -92,6 +92,7 @@ class _Teaching:
         self.finished = {(t.task_id, t.rollout): t for t in held if t.error is None}
 
     async def work(self, confirm: Callable[[Estimate], bool]) -> list[Trajectory]:
+        self._warn_of_refusals()
         expected = self._estimate()
         if expected.rollouts and not confirm(expected):
             return []
@@ -101,6 +102,26 @@ class _Teaching:
         self._write(choice)
         self._report(choice)
         return choice.kept
+
+    def _warn_of_refusals(self) -> None:
+        """Say which tools will not be run, before anything is paid for.
+
+        Raises:
+            ConfigError: none will.
+        """
+        if self.tools is None or self.settings.writes:
+            return
+        guard = ReadsOnly(self.tools)
+        refused = [tool.name for tool in self.tools.tools if guard.outlook(tool)]
+        if not refused:
+            return
+        words = (
+            f"tools that may change something real are not run: {', '.join(refused)}; declare which"
+            " of them only read, or give writes=true to run all for real"
+        )
+        if len(refused) == len(self.tools.tools):
+            raise ConfigError(f"no tool could be run: {words}")
+        console.print(words, markup=False, soft_wrap=True)
 
     # --- tasks ----------------------------------------------------------------------------------
 

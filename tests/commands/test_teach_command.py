@@ -2,8 +2,6 @@
 
 import json
 import sys
-import types
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,6 @@ from toolmaster import cli
 from toolmaster.commands.teach import teach_settings
 from toolmaster.recipe import Recipe
 from toolmaster.runs import read_lines
-from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 ANSWERS = "<think>So.</think><answer>4.5</answer>"
@@ -48,27 +44,19 @@ def test_the_estimate_comes_first_and_nobody_is_asked_without_consent(toolmaster
     assert model.asked == []
 
 
-def test_own_tools(toolmaster, tmp_path, monkeypatch):
-    opened = []
-
-    @asynccontextmanager
-    async def open_sources(specs, *, trials=None):
-        opened.append((tuple(specs), trials))
-        yield ToolSet((Tool("price", "", {"type": "object"}, lambda s, a: 4.5, Effect.READ),))
-
-    sources = types.ModuleType("toolmaster.tools.sources")
-    sources.open_sources = open_sources
-    monkeypatch.setitem(sys.modules, "toolmaster.tools.sources", sources)
+def test_own_tools(toolmaster, tmp_path):
+    (tmp_path / "shop.py").write_text(
+        'EFFECTS = {"price": "read"}\ndef price() -> float:\n    """The price."""\n    return 4.5\n'
+    )
     (tmp_path / "tasks.jsonl").write_text(json.dumps({"query": "Price?", "answer": "4.50"}))
     with FakeModel(in_turn(ANSWERS)).serve() as url:
-        given = ["--model", "openai:m", "--base-url", url, "--tools", "a.py", "--tools", "b.json"]
+        given = ["--model", "openai:m", "--base-url", url, "--tools", tmp_path / "shop.py"]
         given += ["--tasks", tmp_path / "tasks.jsonl", f"run={tmp_path / 'run'}", "--yes"]
         code, out, error = toolmaster(*given, "protocol=direct", "trials=read_only")
     assert (code, error) == (0, "")
-    assert opened == [(("a.py", "b.json"), "read_only")]
     assert "1 demonstrations" in out
     [kept] = read_lines(tmp_path / "run" / "trajectories.jsonl")
-    assert kept["answer"] == "4.5"
+    assert (kept["answer"], kept["tools"][0]["function"]["name"]) == ("4.5", "price")
 
 
 @pytest.mark.parametrize("file", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)

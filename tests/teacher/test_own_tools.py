@@ -118,8 +118,24 @@ def test_real_writes_only_where_the_user_says_so(run, tasks, tmp_path, writes, s
     file = tasks({"query": 'Sell "Rye Loaf"'})
     run(teacher(tool="sell"), tools, f"tasks={file}", f"writes={writes}")
     assert tools.state["sold"] == sold
-    text = (tmp_path / "run" / "candidates.jsonl").read_text()
-    assert ("sell may change something real" in text) is not bool(sold)
+    [tried] = read_lines(tmp_path / "run" / "candidates.jsonl")
+    said = [step["observation"] for step in tried["steps"][:3:2]]
+    if sold:
+        assert said[0].endswith("in execution it runs for real")
+        assert said[1] == "sold"
+    else:
+        assert all("not permitted: sell may change something real" in text for text in said)
+
+
+def test_tools_that_will_not_be_run_are_named_first(run, tasks, capsys):
+    file = tasks({"query": 'Price of "Rye Loaf"?'})
+    run(teacher(), shop(copy_state=None), f"tasks={file}")
+    assert "may change something real are not run: sell; declare" in capsys.readouterr().out
+    [_, sell] = shop().tools
+    model = teacher()
+    with pytest.raises(ConfigError, match=r"no tool could be run: .*: sell; .*writes=true"):
+        run(model, ToolSet((sell,)), f"tasks={file}")
+    assert model.asked == []
 
 
 def test_proposed_tasks_are_kept_where_all_solutions_agree(run, tmp_path):

@@ -86,7 +86,11 @@ class ReadsOnly:
 
     async def permit(self, tool: Tool, call: ToolCall) -> str | None:  # noqa: ARG002 - a guard's form
         """None for a call that reads, or that acts on a copy; otherwise why it was not run."""
+        return self.outlook(tool) or None
+
+    def outlook(self, tool: Tool) -> str:
+        """Why a call of this tool is not run; "" where it is."""
         copied = self._tools.trial_mode(tool.name) is TrialMode.FORK
         if tool.effect is Effect.READ or copied:
-            return None
-        return f"{tool.name} may change something real; only calls that read are run here"
+            return ""
+        return f"not permitted: {tool.name} may change something real, and only reading is allowed"

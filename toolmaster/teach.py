@@ -42,6 +42,9 @@ _IN_VAIN = 8
 """Rollouts in a row that the endpoint did not answer, after which the rest is not asked."""
 _SAMPLE = 5
 """Tasks whose prompts an estimate goes by."""
+VERDICTS = "verdicts.jsonl"
+_QUERY_CHARS = 100
+"""Of a task that is still to be proposed."""
 PROPOSER = "proposer"
 JUDGE = "judge"
 Place = tuple[str, int]
@@ -94,7 +97,7 @@ class _Teaching:
     async def work(self, confirm: Callable[[Estimate], bool]) -> list[Trajectory]:
         self._warn_of_refusals()
         expected = self._estimate()
-        if expected.rollouts and not confirm(expected):
+        if (expected.rollouts or expected.verdicts) and not confirm(expected):
             return []
         tasks = await self._tasks()
         await self._roll_out(tasks)
@@ -154,11 +157,16 @@ class _Teaching:
         if self.finished:
             measured = len(self.finished)
             each = Tokens(*(total // measured for total in self.paid.spent(ROLE)))
+        rollouts = max(count * settings.rollouts - len(self.finished), 0)
+        verdicts = 0
+        if settings.judge is not None:  # perhaps asked for only after the rollouts
+            judged = (self.run.folder / VERDICTS).is_file()
+            verdicts = rollouts if judged else count * settings.rollouts
         return estimate(
-            max(count * settings.rollouts - len(self.finished), 0),
+            rollouts,
             each,
             settings.prices,
-            judged=settings.judge is not None,
+            verdicts=verdicts,
             judge_prices=settings.judge_prices or settings.prices,
             measured=measured,
         )
@@ -171,7 +179,7 @@ class _Teaching:
             ids = candidate_ids(world, settings.world.families, settings.seed)
             return [world.draw(i).task for i in islice(ids, _SAMPLE)], settings.count or 0
         if settings.tasks is None:
-            unknown = Wanted(query="a task of about one hundred characters " * 3)
+            unknown = Wanted(query="?" * _QUERY_CHARS)
             return [task_of(unknown, self.tools)], settings.propose or 0
         wanted = read_tasks(settings.tasks)[: settings.count]
         return [task_of(item, self.tools) for item in wanted[:_SAMPLE]], len(wanted)
@@ -258,7 +266,7 @@ class _Teaching:
             if settings.judge is not None:
                 endpoint = self._endpoint(JUDGE, settings.judge, settings.judge_url)
                 await stack.enter_async_context(endpoint)
-                file = self.run.folder / "verdicts.jsonl"
+                file = self.run.folder / VERDICTS
                 judge = Judge(endpoint, file, settings.behaviours, settings.protocol)
             return await choose(
                 candidates,

@@ -20,11 +20,12 @@ def test_tokens_of_a_rollout():
 def test_an_estimate():
     each = Tokens(10_000, 1_000)
     assert estimate(100, each, (2.0, 10.0)).cost == pytest.approx(2.0 + 1.0)
-    judged = estimate(100, each, (2.0, 10.0), judged=True, judge_prices=(1.0, 1.0))
+    judged = estimate(100, each, (2.0, 10.0), verdicts=100, judge_prices=(1.0, 1.0))
     assert verdict_tokens() == (500 + 8 * 200, 80)
     assert judged.judge == (210_000, 8_000)
     assert judged.cost == pytest.approx(3.0 + 0.218)
-    assert estimate(100, each, (2.0, 10.0), judged=True).cost is None
+    assert estimate(100, each, (2.0, 10.0), verdicts=1).cost is None
+    assert str(judged).startswith("100 rollouts and 100 verdicts: about 1,210,000 tokens read and")
     text = str(estimate(3, each, None, measured=2))
     assert text == (
         "3 rollouts: about 30,000 tokens read and 3,000 written (as the 2 finished ones);"

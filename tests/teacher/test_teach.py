@@ -205,6 +205,20 @@ def test_a_judge_has_the_last_word(run, lines, tmp_path, oracle_model):
     assert [line["role"] for line in lines("paid.jsonl")].count("judge") == 2
 
 
+def test_a_judge_may_come_later_and_is_confirmed_too(run, oracle_model):
+    judge, shown = FakeModel(in_turn(opinion(solved=False))), []
+    with oracle_model(2).serve() as url, judge.serve() as judge_url:
+        assert len(run(url, "count=2")) == 2
+        settings = ["count=2", "judge=j", f"judge_url={judge_url}"]
+        run(url, *settings, confirm=shown.append)
+        assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2)]
+        assert judge.asked == []
+        assert run(url, *settings) == []
+        assert run(url, *settings, confirm=shown.append) == []
+    assert len(shown) == 1
+    assert len(judge.asked) == 2
+
+
 def test_a_judge_that_fails_loses_nothing(run, lines, oracle_model):
     judge = FakeModel(in_turn((401, {"error": {"message": "out of credit"}})))
     with oracle_model(3).serve() as url, judge.serve() as judge_url:

@@ -38,13 +38,15 @@ class Estimate:
 
     Args:
         rollouts: how many are to come.
-        teacher: tokens of the teacher over all of them.
-        judge: tokens of the judge; none without one.
+        verdicts: how many a judge is to give.
+        teacher: tokens of the teacher over all rollouts.
+        judge: tokens of the judge over all verdicts.
         cost: money for both; None without prices for all who are asked.
         measured: how many finished rollouts it goes by; 0 where it goes by the prompts.
     """
 
     rollouts: int
+    verdicts: int
     teacher: Tokens
     judge: Tokens
     cost: float | None
@@ -58,8 +60,9 @@ class Estimate:
             else f"by the length of prompts and {TURNS} turns each"
         )
         money = "no prices given" if self.cost is None else f"about {self.cost:,.2f}"
+        verdicts = f" and {self.verdicts} verdicts" if self.verdicts else ""
         return (
-            f"{self.rollouts} rollouts: about {tokens.prompt_tokens:,} tokens read and"
+            f"{self.rollouts} rollouts{verdicts}: about {tokens.prompt_tokens:,} tokens read and"
             f" {tokens.tokens:,} written ({basis}); cost: {money}"
         )
 
@@ -82,7 +85,7 @@ def estimate(
     each: Tokens,
     prices: Prices | None,
     *,
-    judged: bool = False,
+    verdicts: int = 0,
     judge_prices: Prices | None = None,
     measured: int = 0,
 ) -> Estimate:
@@ -92,13 +95,13 @@ def estimate(
         rollouts: how many are to come.
         each: the teacher's tokens of one.
         prices: of the teacher.
-        judged: whether a judge gives a verdict on each.
+        verdicts: how many a judge is to give.
         judge_prices: of the judge.
         measured: how many finished rollouts `each` was measured on.
     """
     teacher = Tokens(*(rollouts * count for count in each))
-    judge = Tokens(*(rollouts * judged * count for count in verdict_tokens()))
-    cost, verdicts = price_of(teacher, prices), price_of(judge, judge_prices)
-    if judged:
-        cost = None if cost is None or verdicts is None else cost + verdicts
-    return Estimate(rollouts, teacher, judge, cost, measured)
+    judge = Tokens(*(verdicts * count for count in verdict_tokens()))
+    costs = [price_of(teacher, prices)] + [price_of(judge, judge_prices)] * bool(verdicts)
+    known = [cost for cost in costs if cost is not None]
+    cost = sum(known) if len(known) == len(costs) else None
+    return Estimate(rollouts, verdicts, teacher, judge, cost, measured)

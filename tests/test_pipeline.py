@@ -9,8 +9,9 @@ from toolmaster.errors import ConfigError, InputError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.transformers import TransformersPolicy
+from toolmaster.protocols import Protocol
 from toolmaster.recipe import Recipe
-from toolmaster.runs import Run, append_line, read_lines, read_trajectories
+from toolmaster.runs import Run, append_line, append_trajectory, read_lines, read_trajectories
 from toolmaster.session import Limits
 from toolmaster.teacher.synthesize import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
@@ -195,3 +196,32 @@ def test_rollouts_that_broke_are_run_again(recipe):
         second.task_id,
         first.task_id,
     ]
+
+
+def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstrate):
+    file = tmp_path / "teach" / "trajectories.jsonl"
+    file.parent.mkdir()
+    made = [demonstrate(task_id) for task_id in world.ids("seen", 3, ["plain", "loud"])]
+    for demonstration in made:
+        append_trajectory(file, demonstration)
+    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
+    assert read_trajectories(pipeline.synthesize(taken)) == made
+    assert (pipeline.sft(taken) / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ("direct", r"holds the protocol 'direct'; the recipe trains 'trial'"),
+        (None, r"holds no demonstrations; the recipe trains 'trial'"),
+    ],
+)
+def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, protocol, message):
+    file = tmp_path / "others.jsonl"
+    file.touch()
+    if protocol is not None:
+        [task_id] = world.ids("seen", 1, ["plain"])
+        append_trajectory(file, demonstrate(task_id, Protocol(protocol)))
+    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
+    with pytest.raises(InputError, match=message):
+        pipeline.synthesize(taken)

@@ -171,6 +171,42 @@ def compare(
     console.print(compare_table(str(a), read_trajectories(a), str(b), read_trajectories(b)))
 
 
+@app.command(no_args_is_help=True)
+def teach(
+    overrides: Overrides = None,
+    model: Annotated[str | None, typer.Option(help="The teacher: openai:NAME")] = None,
+    base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint")] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option(help="A Python module, an MCP file, an OpenAPI document; may be repeated"),
+    ] = None,
+    tasks: Annotated[Path | None, typer.Option(help="Tasks for the tools, JSON lines")] = None,
+    propose: Annotated[int | None, typer.Option(help="Let the model propose so many tasks")] = None,
+    judge: Annotated[str | None, typer.Option(help="A model that judges: openai:NAME")] = None,
+    prices: Annotated[
+        str | None, typer.Option(help="Money for a million tokens read and written: 0.25,1.0")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Take world, protocol, limits and seed from a recipe")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before spending")] = False,
+) -> None:
+    """Make demonstrations with a teacher model, on your tools or on the embedded world."""
+    from toolmaster.commands.teach import run_teach, teach_settings  # noqa: PLC0415
+
+    given = {
+        "model": model,
+        "base_url": base_url,
+        "tools": tools,
+        "tasks": tasks,
+        "propose": propose,
+        "judge": judge,
+        "prices": prices,
+    }
+    settings = teach_settings(given, recipe, overrides or [])
+    _run(lambda: run_teach(settings, yes=yes))
+
+
 def main() -> None:
     """Entry point: errors raised on purpose become one message and an exit code."""
     try:

@@ -21,7 +21,7 @@ from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
-from toolmaster.runs import Run, append_trajectory, read_trajectories
+from toolmaster.runs import Run, append_trajectory, read_trajectories, write_atomically
 from toolmaster.teacher.synthesize import candidate_ids, demonstrate
 from toolmaster.types import Trajectory
 
@@ -49,6 +49,10 @@ def synthesize(recipe: Recipe) -> Path:
     if run.is_done("synthesize"):
         return file
     started = time.perf_counter()
+    if recipe.synthesize.file is not None:
+        _take(recipe.synthesize.file, recipe, file)
+        run.finish("synthesize", seconds=time.perf_counter() - started)
+        return file
     world, wanted = recipe.world.load(), recipe.synthesize.demonstrations
     held = {t.task_id for t in read_trajectories(file)} if file.is_file() else set()
 
@@ -78,6 +82,21 @@ def synthesize(recipe: Recipe) -> Path:
     asyncio.run(collect())
     run.finish("synthesize", seconds=time.perf_counter() - started)
     return file
+
+
+def _take(source: Path, recipe: Recipe, file: Path) -> None:
+    """Take demonstrations that were made before.
+
+    Raises:
+        InputError: there are none, or they were made with another protocol than the recipe's.
+    """
+    demonstrations = read_trajectories(source)
+    others = {t.protocol for t in demonstrations} - {recipe.protocol}
+    if not demonstrations or others:
+        found = f"the protocol {min(others)!r}" if others else "no demonstrations"
+        raise InputError(f"{source} holds {found}; the recipe trains {recipe.protocol.value!r}")
+    lines = [t.model_dump_json(exclude_defaults=True) + "\n" for t in demonstrations]
+    write_atomically(file, "".join(lines))
 
 
 def sft(recipe: Recipe) -> Path:

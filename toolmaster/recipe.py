@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -14,23 +13,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
 from toolmaster.teacher.synthesize import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
-from toolmaster.world.tasks import World
-
-
-class WorldSettings(Settings):
-    """Which tasks there are."""
-
-    builtin: bool = True
-    """Whether the built-in domains take part."""
-    domains: tuple[Path, ...] = ()
-    """Folders of further domains, each with a `domain.py`."""
-    level: Literal["full", "short"] = "full"
-    """Short tasks take one call, with documented tools; full ones are of any length."""
-    families: tuple[str, ...] = ("plain", "loud", "silent", "irreversible")
-
-    def load(self) -> World:
-        """Import the domains."""
-        return World(self.domains, builtin=self.builtin, level=self.level)
+from toolmaster.world.settings import WorldSettings
 
 
 class Recipe(Settings):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,20 +29,22 @@ class Run:
     Args:
         folder: created if missing.
         settings: the resolved recipe.
+        free: keys of the settings that may differ from one start to the next.
 
     Raises:
         ConfigError: the folder was begun with other settings; the keys that differ are named.
         InputError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, *, free: Collection[str] = ()) -> None:
         self.folder = folder
         self.settings = settings
         config = folder / "config.json"
         now = settings.model_dump(mode="json")
         try:
             if config.is_file():
-                _refuse_mixing(folder, json.loads(config.read_text(encoding="utf-8")), now)
+                before = json.loads(config.read_text(encoding="utf-8"))
+                _refuse_mixing(folder, before, now, free)
             folder.mkdir(parents=True, exist_ok=True)
             if is_main():
                 write_atomically(config, json.dumps(now, indent=2))
@@ -84,9 +86,12 @@ class Run:
         return list(latest.values())
 
 
-def _refuse_mixing(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_mixing(
+    folder: Path, before: dict[str, Any], now: dict[str, Any], free: Collection[str]
+) -> None:
     old, new = dict(_leaves(before)), dict(_leaves(now))
-    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    keys = sorted(changed.difference(free))
     if keys:
         changes = "; ".join(f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in keys[:5])
         more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""

@@ -195,6 +195,11 @@ class Trajectory(Record):
     """Index of this trajectory among those of the same task (its place in the group)."""
 
     @property
+    def query(self) -> str:
+        """What the user asked; "" in a rollout that broke before its prompt was made."""
+        return next((m.content for m in self.prompt if m.role == "user"), "")
+
+    @property
     def success(self) -> bool:
         """Whether the task's checker accepted the outcome."""
         return self.score is not None and self.score.success

@@ -4,10 +4,10 @@ import asyncio
 import json
 
 import pytest
-from service_runs import FakeModel, in_turn
+from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.benchmarks.endpoint import Endpoint
 from toolmaster.benchmarks.judge import PROMPT, Judge
+from toolmaster.endpoint import Endpoint
 from toolmaster.errors import InputError
 from toolmaster.types import ActionKind, Message, Phase, Step, ToolCall, Trajectory
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from service_runs import FakeModel
+from fake_endpoint import FakeModel
 from test_apibank import PLAN
 from test_stabletoolbench import row as stabletoolbench_row
 

@@ -4,11 +4,11 @@ import asyncio
 import json
 
 import pytest
-from service_runs import FakeModel, in_turn
+from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.benchmarks.endpoint import Endpoint
 from toolmaster.benchmarks.responses import History, Visit
 from toolmaster.benchmarks.simulator import Simulator
+from toolmaster.endpoint import Endpoint
 from toolmaster.errors import PolicyError
 from toolmaster.tools import Tool, ToolRefusal
 

@@ -4,7 +4,8 @@ import asyncio
 import json
 
 import pytest
-from service_runs import FakeModel, http_server, in_turn, run_replays
+from fake_endpoint import FakeModel, http_server, in_turn
+from service_runs import run_replays
 
 from toolmaster.benchmarks import find_benchmark
 from toolmaster.benchmarks.base import Source

@@ -12,12 +12,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from toolmaster.benchmarks.base import Case, Measure, Values
-from toolmaster.benchmarks.endpoint import Endpoint
 from toolmaster.benchmarks.judge import Judge
 from toolmaster.benchmarks.recordings import Recordings
 from toolmaster.benchmarks.responses import Answerer
 from toolmaster.benchmarks.simulator import Simulator
 from toolmaster.config import Settings
+from toolmaster.endpoint import Endpoint
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.progress import console
 from toolmaster.types import Trajectory

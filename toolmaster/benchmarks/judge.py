@@ -12,20 +12,17 @@ figures that need it and nothing else.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from toolmaster.benchmarks.base import Values
-from toolmaster.benchmarks.endpoint import Endpoint, MalformedReplyError, Reply
-from toolmaster.errors import InputError, PolicyError, first_problem
-from toolmaster.runs import append_line, read_lines
-from toolmaster.types import Record, Trajectory
+from toolmaster.endpoint import Endpoint, MalformedReplyError
+from toolmaster.errors import PolicyError
+from toolmaster.types import Trajectory
+from toolmaster.verdicts import Verdicts, Vote, observed, prompt_name
 
 INSTRUCTIONS = """\
 You judge whether an assistant with tools did what a user asked. You get one JSON object: `query`
@@ -45,13 +42,9 @@ Decide two things.
 Write one JSON object and nothing else:
 {"reason": "<one or two sentences>", "verdict": "solved|unsolved|unsure", "grounded": true|false}"""
 
-PROMPT = hashlib.sha256(INSTRUCTIONS.encode()).hexdigest()[:8]
+PROMPT = prompt_name(INSTRUCTIONS)
 """Names the prompt in every result."""
 SCORES = {"solved": 1.0, "unsure": 0.5, "unsolved": 0.0}
-OBSERVATION_CHARS = 1500
-"""Characters of each observation that the judge reads."""
-REQUESTS = 8
-"""Requests in flight."""
 
 
 class _Opinion(BaseModel):
@@ -62,21 +55,8 @@ class _Opinion(BaseModel):
     grounded: bool
 
 
-class Verdict(Record):
+class Verdict(_Opinion, Vote):
     """One vote on one trajectory, as kept in the file."""
-
-    task_id: str
-    rollout: int
-    vote: int
-    key: str
-    verdict: Literal["solved", "unsure", "unsolved"]
-    grounded: bool
-    reason: str
-    judge: str
-    """The model that was asked."""
-    answered_by: str
-    """The model that the endpoint says answered, which pins a version where a name does not."""
-    prompt: str = PROMPT
 
 
 class Judge:
@@ -92,19 +72,10 @@ class Judge:
     """
 
     def __init__(self, endpoint: Endpoint, file: Path, votes: int = 1) -> None:
-        self._endpoint, self._file, self._votes = endpoint, file, votes
-        self._turn = asyncio.Semaphore(REQUESTS)
-        self._held: dict[str, Verdict] = {}
-        for number, line in enumerate(read_lines(file), 1):
-            try:
-                verdict = Verdict.model_validate(line)
-            except ValidationError as error:
-                where, problem = first_problem(error)
-                raise InputError(f"{file}, line {number}: {where}: {problem}") from None
-            self._held[verdict.key] = verdict
+        self._verdicts = Verdicts(endpoint, file, INSTRUCTIONS, _Opinion, Verdict)
+        self._model, self._votes = endpoint.model, votes
         self.facts = {"judge": endpoint.model, "judge prompt": PROMPT}
         """Who judges; "judge answered by" once it is known."""
-        self._fault: str | None = None
         self._missing = self._malformed = 0
 
     async def values(self, trajectory: Trajectory) -> Values:
@@ -117,9 +88,11 @@ class Judge:
         if not trajectory.answer:
             return {"judged": 1.0, "pass_rate": 0.0, "pass_rate_strict": 0.0, "reason": "no answer"}
         try:
-            verdicts = [await self._vote(trajectory, vote) for vote in range(self._votes)]
+            asked = observed(trajectory)
+            verdicts = [
+                await self._verdicts.get(trajectory, asked, vote) for vote in range(self._votes)
+            ]
         except PolicyError as error:
-            self._fault = self._fault or str(error)
             self._missing += 1
             return {"judged": 0.0, "reason": f"not judged: {error}"}
         except MalformedReplyError as error:
@@ -128,55 +101,13 @@ class Judge:
         self.facts["judge answered by"] = verdicts[-1].answered_by
         return _figures(verdicts)
 
-    async def _vote(self, trajectory: Trajectory, vote: int) -> Verdict:
-        question = _question(trajectory)
-        key = _key(self._endpoint.model, question, vote)
-        if key in self._held:
-            return self._held[key]
-        async with self._turn:
-            if self._fault is not None:  # what is dead is not asked again
-                raise PolicyError(self._fault)
-            reply: Reply[_Opinion] = await self._endpoint.ask(INSTRUCTIONS, question, _Opinion)
-        verdict = Verdict(
-            task_id=trajectory.task_id,
-            rollout=trajectory.rollout,
-            vote=vote,
-            key=key,
-            judge=self._endpoint.model,
-            answered_by=reply.model,
-            **reply.value.model_dump(),
-        )
-        append_line(self._file, verdict.model_dump(mode="json"))
-        self._held[key] = verdict
-        return verdict
-
     def report(self) -> str | None:
         """One line on what could not be judged; None when all was."""
         missing = self._missing + self._malformed
         if not missing:
             return None
-        why = self._fault or f"malformed verdicts of {self._endpoint.model!r}"
+        why = self._verdicts.fault or f"malformed verdicts of {self._model!r}"
         return f"{missing} trajectories are not judged ({why}); the same command judges them"
-
-
-def _question(trajectory: Trajectory) -> dict[str, Any]:
-    """What the judge reads."""
-    query = next(message.content for message in trajectory.prompt if message.role == "user")
-    calls = [
-        {
-            "tool": step.call.name,
-            "arguments": step.call.arguments,
-            "returned": (step.observation or "")[:OBSERVATION_CHARS],
-        }
-        for step in trajectory.calls()
-        if step.call is not None
-    ]
-    return {"query": query, "calls": calls, "answer": trajectory.answer}
-
-
-def _key(model: str, question: dict[str, Any], vote: int) -> str:
-    text = json.dumps([model, PROMPT, question, vote], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _figures(verdicts: Sequence[Verdict]) -> Values:

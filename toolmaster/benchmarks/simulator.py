@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from toolmaster.benchmarks.endpoint import Endpoint, MalformedReplyError
 from toolmaster.benchmarks.responses import History
+from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError
 from toolmaster.tools import Tool, ToolRefusal
 

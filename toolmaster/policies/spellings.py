@@ -22,7 +22,10 @@ BEGIN_EXECUTION = "begin_execution"
 
 
 class Text:
-    """Blocks in the text; tools are listed in the system message."""
+    """Blocks in the text; tools are listed in the system message.
+
+    A guide takes the place of the protocol's short form; a prompt without it explains itself.
+    """
 
     tools: Sequence[dict[str, Any]] = ()
     """Sent natively."""
@@ -34,7 +37,8 @@ class Text:
         trial_calls, rest = find_form(self.messages[0]["content"])
         lines = [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
         listing = "<tools>\n" + "\n".join(lines) + "\n</tools>"
-        parts = [text_guide(trial_calls), rest, listing]
+        explained = rest == self.messages[0]["content"]
+        parts = ["" if explained else text_guide(trial_calls), rest, listing]
         self.messages[0]["content"] = "\n".join(part for part in parts if part)
 
     def take(self, reply: Reply) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import Field
 
@@ -29,6 +30,9 @@ class SynthesizeSettings(Settings):
     behaviours: Behaviours = Behaviours()
     known_share: float = Field(0.1, ge=0.0, le=1.0)
     """Share of those whose trial was done before: its experience is handed with the task."""
+    file: Path | None = None
+    """Demonstrations made before, a `trajectories.jsonl` such as `toolmaster teach` leaves; all are
+    taken. None lets the oracle make them."""
 
 
 async def demonstrate(

@@ -1,9 +1,10 @@
-"""Asking an OpenAI-compatible endpoint for JSON: what judge and simulator have in common."""
+"""Asking an OpenAI-compatible endpoint for JSON: what judges and others who are asked share."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -41,6 +42,8 @@ class Endpoint:
         base_url: its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
         timeout_s: seconds one answer may take.
         retries: how often a request that was limited or failed in passing is repeated.
+        on_answer: called with each answer, of the form asked for or not: its text, and the tokens
+            that the endpoint says it read and wrote.
 
     Raises:
         PolicyError: no key, and no `base_url` of a server that needs none.
@@ -54,8 +57,10 @@ class Endpoint:
         *,
         timeout_s: float = 120.0,
         retries: int = 2,
+        on_answer: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self.role, self.model = role, model
+        self._on_answer = on_answer
         variable = f"{role.upper()}_API_KEY"
         key = os.environ.get(variable) or os.environ.get("OPENAI_API_KEY")
         if not key and not (base_url or os.environ.get("OPENAI_BASE_URL")):
@@ -131,7 +136,11 @@ class Endpoint:
             ) from None
         if not getattr(answer, "choices", None):
             raise PolicyError(f"the {self.role} {self.model!r} answered without a choice")
-        return answer.choices[0].message.content or "", answer.model
+        text, usage = answer.choices[0].message.content or "", answer.usage
+        if self._on_answer is not None:
+            read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+            self._on_answer(text, read, written)
+        return text, answer.model
 
 
 def _first_object(text: str) -> Any:

@@ -4,10 +4,10 @@ import asyncio
 import json
 
 import pytest
+from fake_endpoint import FakeModel, in_turn
 from pydantic import BaseModel
-from service_runs import FakeModel, in_turn
 
-from toolmaster.benchmarks.endpoint import Endpoint, MalformedReplyError
+from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError
 
 KEY = "sk-very-secret-0123456789"
@@ -98,3 +98,17 @@ def test_a_dead_endpoint_and_one_without_a_choice():
 def test_no_key_is_said_before_anything_is_asked():
     with pytest.raises(PolicyError, match="set JUDGE_API_KEY or OPENAI_API_KEY, or give"):
         Endpoint("judge", "m", None)
+
+
+def test_every_answer_is_told_with_its_tokens():
+    told = []
+
+    async def work(url):
+        tell = lambda *answer: told.append(answer)  # noqa: E731
+        async with Endpoint("judge", "m", url, on_answer=tell) as endpoint:
+            await endpoint.ask("Count.", "all", Form)
+
+    with FakeModel(in_turn("well, four", '{"number": 4}')).serve() as url:
+        asyncio.run(work(url))
+    # Words: 'Count.' and '"all"'; then also the answer and what was wrong with it, 13 words.
+    assert told == [("well, four", 2, 2), ('{"number": 4}', 2 + 2 + 13, 2)]

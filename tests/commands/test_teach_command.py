@@ -1,0 +1,92 @@
+"""`toolmaster teach` from the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from fake_endpoint import FakeModel, in_turn
+
+from toolmaster import cli
+from toolmaster.commands.teach import teach_settings
+from toolmaster.recipe import Recipe
+from toolmaster.runs import read_lines
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+ANSWERS = "<think>So.</think><answer>4.5</answer>"
+
+
+@pytest.fixture
+def toolmaster(monkeypatch, capsys):
+    """A function: run a command here; returns exit code, output and error output."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["toolmaster", "teach", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        shown = capsys.readouterr()
+        return stop.value.code or 0, shown.out, shown.err
+
+    return run
+
+
+def test_the_estimate_comes_first_and_nobody_is_asked_without_consent(toolmaster, tmp_path):
+    model = FakeModel(in_turn(ANSWERS))
+    with model.serve() as url:
+        given = ["--model", "openai:m", "--base-url", url, "--prices", "1,2", "count=3"]
+        code, out, error = toolmaster(*given, f"run={tmp_path / 'run'}")
+    assert code == 2
+    assert out.startswith("3 rollouts: about ")
+    assert "cost: about 0.0" in out
+    assert "nobody is there to confirm the cost; give --yes" in error
+    assert model.asked == []
+
+
+def test_own_tools(toolmaster, tmp_path):
+    (tmp_path / "shop.py").write_text(
+        'EFFECTS = {"price": "read"}\ndef price() -> float:\n    """The price."""\n    return 4.5\n'
+    )
+    (tmp_path / "tasks.jsonl").write_text(json.dumps({"query": "Price?", "answer": "4.50"}))
+    with FakeModel(in_turn(ANSWERS)).serve() as url:
+        given = ["--model", "openai:m", "--base-url", url, "--tools", tmp_path / "shop.py"]
+        given += ["--tasks", tmp_path / "tasks.jsonl", f"run={tmp_path / 'run'}", "--yes"]
+        code, out, error = toolmaster(*given, "protocol=direct", "trials=read_only")
+    assert (code, error) == (0, "")
+    assert "1 demonstrations" in out
+    [kept] = read_lines(tmp_path / "run" / "trajectories.jsonl")
+    assert (kept["answer"], kept["tools"][0]["function"]["name"]) == ("4.5", "price")
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_recipe_says_what_to_teach_on(file):
+    from toolmaster.config import load_config  # noqa: PLC0415
+
+    settings = teach_settings({"model": "openai:m"}, file, ["count=3", "seed=7"])
+    recipe = load_config(Recipe, file)
+    assert settings.world == recipe.world
+    assert (settings.protocol, settings.limits) == (recipe.protocol, recipe.limits)
+    assert (settings.seed, settings.count) == (7, 3)
+
+
+def test_proposals_are_solved_several_times():
+    assert teach_settings({"model": "openai:m", "propose": 4}, None, []).rollouts == 3
+    assert teach_settings({"model": "openai:m", "propose": 4}, None, ["rollouts=5"]).rollouts == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["count=3"], "model: Field required"),
+        (["--model", "openai:m", "--yes"], "say how many tasks of the embedded world: count=100"),
+        (["--model", "openai:m", "--yes", "count=1"], "no key for model 'm': set OPENAI_API_KEY"),
+        (["--model", "openai:m", "--prices", "1", "count=1"], "prices"),
+    ],
+)
+def test_one_message_for_what_cannot_be(toolmaster, tmp_path, arguments, message):
+    code, _, error = toolmaster(*arguments, f"run={tmp_path / 'run'}")
+    assert code in (1, 2)
+    assert message in error
+    assert error.startswith("toolmaster: ")
+    assert "Traceback" not in error

@@ -1,0 +1,50 @@
+"""A scripted teacher behind a real endpoint: the oracle, which knows the embedded world's tasks."""
+
+import asyncio
+
+import pytest
+from fake_endpoint import FakeModel
+
+from toolmaster.protocols import Protocol
+from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.teacher.synthesize import candidate_ids
+from toolmaster.world.quirks import FAMILIES
+
+TAGS = ("<tool_response>", "</tool_response>")
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "JUDGE_API_KEY", "PROPOSER_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def oracle_model(world):
+    """A function: an endpoint with the oracle behind it, for the first so many training tasks."""
+
+    def make(count, protocol=Protocol.TRIAL, behaviours=Behaviours(), seed=0):  # noqa: B008
+        ids = candidate_ids(world, FAMILIES, seed)
+        drawn = [world.draw(next(ids)) for _ in range(count)]
+        known = {task.task.query: task for task in drawn}
+        assert len(known) == count, "two tasks ask the same"
+
+        def reply(messages):
+            queries = [m["content"] for m in messages if m["role"] == "user"]
+            oracle = OraclePolicy(known[queries[0]], protocol, behaviours)
+            return asyncio.run(_next_turn(oracle, messages))
+
+        return FakeModel(reply)
+
+    return make
+
+
+async def _next_turn(oracle, messages):
+    """What the oracle says after this conversation: it plays its turns up to there once more."""
+    acting = oracle.conversation((), ())
+    for message in messages[2:]:
+        if message["role"] == "assistant":
+            assert (await acting.complete()).text == message["content"]
+        else:
+            acting.observe(message["content"].removeprefix(TAGS[0]).removesuffix(TAGS[1]))
+    return (await acting.complete()).text

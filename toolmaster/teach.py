@@ -1,0 +1,331 @@
+"""Teaching: demonstrations of a teacher model, from tasks to a dataset, in a run folder.
+
+`candidates.jsonl` gets every trajectory as it ends, `paid.jsonl` every answer that was paid for,
+`verdicts.jsonl` those of the judge. From them, and at the end of every run anew, come
+`trajectories.jsonl` (the demonstrations kept), `left_out.jsonl` (the others, with the reason),
+`tasks.jsonl` (proposed tasks whose answers agree) and `dataset/`. A run that was killed goes on
+from there: what is finished is not run again, and no turn is paid for twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from toolmaster.endpoint import Endpoint
+from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.policies.base import Spelling
+from toolmaster.policies.loading import load_policy
+from toolmaster.progress import Bar, bar, console
+from toolmaster.rollouts import RolloutRequest, run_rollouts
+from toolmaster.runs import Run, append_trajectory, read_trajectories, write_atomically
+from toolmaster.session import Session, Task
+from toolmaster.teacher.choosing import Choice, choose, settle
+from toolmaster.teacher.costs import Estimate, estimate, price_of, rollout_tokens
+from toolmaster.teacher.dataset import write_dataset
+from toolmaster.teacher.endpoint import ROLE, Teacher
+from toolmaster.teacher.judge import Judge
+from toolmaster.teacher.paid import Answer, Paid, Tokens
+from toolmaster.teacher.prompt import teacher_instruction
+from toolmaster.teacher.propose import propose
+from toolmaster.teacher.settings import FREE, TeachSettings
+from toolmaster.teacher.synthesize import candidate_ids
+from toolmaster.teacher.tasks import ReadsOnly, Wanted, read_tasks, task_of
+from toolmaster.tools import ToolSet
+from toolmaster.types import Record, StopReason, Trajectory
+
+_IN_VAIN = 8
+"""Rollouts in a row that the endpoint did not answer, after which the rest is not asked."""
+_SAMPLE = 5
+"""Tasks whose prompts an estimate goes by."""
+VERDICTS = "verdicts.jsonl"
+_QUERY_CHARS = 100
+"""Of a task that is still to be proposed."""
+PROPOSER = "proposer"
+JUDGE = "judge"
+Place = tuple[str, int]
+"""A task's id and the number of the rollout."""
+
+
+async def teach(
+    settings: TeachSettings,
+    tools: ToolSet | None = None,
+    *,
+    confirm: Callable[[Estimate], bool] = lambda _: True,
+) -> list[Trajectory]:
+    """Make demonstrations, from wherever an earlier run in the same folder was stopped.
+
+    Args:
+        settings: what to make, and how.
+        tools: what the tasks are for; None for the embedded world, whose tasks bring their own.
+        confirm: shown the estimate before anything is asked; False ends it there.
+
+    Returns:
+        The demonstrations kept; none when it was not confirmed.
+
+    Raises:
+        ConfigError: settings that cannot be accepted, or other ones than the folder's.
+        InputError: tasks or files that cannot be used.
+        PolicyError: no key, or an endpoint that answers nothing.
+    """
+    settings.check(has_tools=tools is not None)
+    run = Run(settings.run, settings, free=FREE)
+    return await _Teaching(settings, tools, run).work(confirm)
+
+
+@dataclass(slots=True)
+class _Teaching:
+    settings: TeachSettings
+    tools: ToolSet | None
+    run: Run
+    paid: Paid = field(init=False)
+    finished: dict[Place, Trajectory] = field(init=False)
+    broken: list[str] = field(default_factory=list)
+    refused: int = 0
+    """Rollouts in a row that the endpoint did not answer."""
+
+    def __post_init__(self) -> None:
+        self.paid = Paid(self.run.folder / "paid.jsonl")
+        file = self.run.folder / "candidates.jsonl"
+        held = read_trajectories(file) if file.is_file() else []
+        self.finished = {(t.task_id, t.rollout): t for t in held if t.error is None}
+
+    async def work(self, confirm: Callable[[Estimate], bool]) -> list[Trajectory]:
+        self._warn_of_refusals()
+        expected = self._estimate()
+        if (expected.rollouts or expected.verdicts) and not confirm(expected):
+            return []
+        tasks = await self._tasks()
+        await self._roll_out(tasks)
+        choice = await self._choose(tasks)
+        self._write(choice)
+        self._report(choice)
+        return choice.kept
+
+    def _warn_of_refusals(self) -> None:
+        """Say which tools will not be run, before anything is paid for.
+
+        Raises:
+            ConfigError: none will.
+        """
+        if self.tools is None or self.settings.writes:
+            return
+        guard = ReadsOnly(self.tools)
+        refused = [tool.name for tool in self.tools.tools if guard.outlook(tool)]
+        if not refused:
+            return
+        words = (
+            f"tools that may change something real are not run: {', '.join(refused)}; declare which"
+            " of them only read, or give writes=true to run all for real"
+        )
+        if len(refused) == len(self.tools.tools):
+            raise ConfigError(f"no tool could be run: {words}")
+        console.print(words, markup=False, soft_wrap=True)
+
+    # --- tasks ----------------------------------------------------------------------------------
+
+    async def _tasks(self) -> list[Task]:
+        settings = self.settings
+        if self.tools is None:
+            world = settings.world.load()
+            ids = candidate_ids(world, settings.world.families, settings.seed)
+            return [world.draw(task_id).task for task_id in islice(ids, settings.count)]
+        if settings.tasks is not None:
+            wanted = read_tasks(settings.tasks)[: settings.count]
+        else:
+            async with self._endpoint(PROPOSER, settings.model, settings.base_url) as endpoint:
+                wanted = await propose(endpoint, self.tools, settings.propose or 0, self.run.folder)
+        return [task_of(item, self.tools) for item in wanted]
+
+    def _endpoint(self, role: str, model: str, base_url: str | None) -> Endpoint:
+        def pay(text: str, prompt_tokens: int, tokens: int) -> None:
+            self.paid.add(Answer(role=role, text=text, prompt_tokens=prompt_tokens, tokens=tokens))
+
+        return Endpoint(role, model.removeprefix("openai:"), base_url, on_answer=pay)
+
+    # --- costs ----------------------------------------------------------------------------------
+
+    def _estimate(self) -> Estimate:
+        """What is still to come."""
+        settings = self.settings
+        tasks, count = self._sample()
+        each, measured = rollout_tokens([self._prompt_chars(task) for task in tasks]), 0
+        if self.finished:
+            measured = len(self.finished)
+            each = Tokens(*(total // measured for total in self.paid.spent(ROLE)))
+        rollouts = max(count * settings.rollouts - len(self.finished), 0)
+        verdicts = 0
+        if settings.judge is not None:  # perhaps asked for only after the rollouts
+            judged = (self.run.folder / VERDICTS).is_file()
+            verdicts = rollouts if judged else count * settings.rollouts
+        return estimate(
+            rollouts,
+            each,
+            settings.prices,
+            verdicts=verdicts,
+            judge_prices=settings.judge_prices or settings.prices,
+            measured=measured,
+        )
+
+    def _sample(self) -> tuple[list[Task], int]:
+        """A few of the tasks, and how many there are."""
+        settings = self.settings
+        if self.tools is None:
+            world = settings.world.load()
+            ids = candidate_ids(world, settings.world.families, settings.seed)
+            return [world.draw(i).task for i in islice(ids, _SAMPLE)], settings.count or 0
+        if settings.tasks is None:
+            unknown = Wanted(query="?" * _QUERY_CHARS)
+            return [task_of(unknown, self.tools)], settings.propose or 0
+        wanted = read_tasks(settings.tasks)[: settings.count]
+        return [task_of(item, self.tools) for item in wanted[:_SAMPLE]], len(wanted)
+
+    def _prompt_chars(self, task: Task) -> int:
+        session = Session(task, self.settings.protocol, self.settings.limits)
+        texts = [message.content for message in session.prompt()]
+        return len(self._instruction()) + len("".join(texts)) + len(str(session.tools.schemas()))
+
+    def _instruction(self) -> str:
+        settings = self.settings
+        return teacher_instruction(
+            settings.protocol, settings.behaviours, settings.limits.trial_calls
+        )
+
+    # --- rollouts -------------------------------------------------------------------------------
+
+    async def _roll_out(self, tasks: Sequence[Task]) -> None:
+        """Run what is missing; each trajectory is kept as it ends."""
+        settings = self.settings
+        places = [(task, rollout) for task in tasks for rollout in range(settings.rollouts)]
+        missing = [(t, rollout) for t, rollout in places if (t.id, rollout) not in self.finished]
+        if not missing:
+            return
+        policy = load_policy(
+            settings.model,
+            settings.sampling,
+            base_url=settings.base_url,
+            spelling=Spelling.TEXT,  # what the student writes
+        )
+        instruction = self._instruction()
+        guard = None if self.tools is None or settings.writes else ReadsOnly(self.tools)
+
+        def request(place: tuple[Task, int]) -> RolloutRequest:
+            task, rollout = place
+            teacher = Teacher(policy, instruction, self.paid, f"{task.id}/{rollout}")
+            return RolloutRequest(task, rollout, policy=teacher, guard=guard)
+
+        with bar("teach", len(places), len(places) - len(missing)) as running:
+            await run_rollouts(
+                map(request, missing),
+                policy,
+                settings.protocol,
+                settings.limits,
+                concurrency=settings.sampling.slots,
+                on_finish=lambda trajectory: self._record(trajectory, running),
+            )
+
+    def _record(self, trajectory: Trajectory, running: Bar) -> None:
+        """Keep a trajectory as it ends; one that broke is run again the next time.
+
+        Raises:
+            PolicyError: the endpoint answers no longer.
+        """
+        append_trajectory(self.run.folder / "candidates.jsonl", trajectory)
+        if trajectory.error is None:
+            self.finished[trajectory.task_id, trajectory.rollout] = trajectory
+        else:
+            self.broken.append(trajectory.error)
+        refused = trajectory.stop_reason is StopReason.POLICY_ERROR
+        self.refused = self.refused + 1 if refused else 0
+        if self.refused >= _IN_VAIN:
+            raise PolicyError(
+                f"the last {self.refused} rollouts were not answered: {trajectory.error}; what is"
+                " finished is kept, and the same command goes on from there"
+            )
+        cost = price_of(self.paid.spent(ROLE), self.settings.prices)
+        spent = "" if cost is None else f", {cost:,.2f} spent"
+        running.advance(note=f"{len(self.finished)} finished{spent}")
+
+    # --- what comes out -------------------------------------------------------------------------
+
+    async def _choose(self, tasks: Sequence[Task]) -> Choice:
+        settings = self.settings
+        places = [(task.id, rollout) for task in tasks for rollout in range(settings.rollouts)]
+        candidates = [self.finished[place] for place in places if place in self.finished]
+        unsettled: set[str] = set()
+        if settings.propose is not None and self.tools is not None:
+            settled = settle(tasks, candidates, settings.rollouts, self.tools)
+            unsettled = {task.id for task in tasks} - {wanted.id for wanted in settled}
+            _write_lines(self.run.folder / "tasks.jsonl", settled)
+        async with AsyncExitStack() as stack:
+            judge = None
+            if settings.judge is not None:
+                endpoint = self._endpoint(JUDGE, settings.judge, settings.judge_url)
+                await stack.enter_async_context(endpoint)
+                file = self.run.folder / VERDICTS
+                judge = Judge(endpoint, file, settings.behaviours, settings.protocol)
+            return await choose(
+                candidates,
+                settings.behaviours,
+                rules=settings.filter,
+                judge=judge,
+                unsettled=unsettled,
+            )
+
+    def _write(self, choice: Choice) -> None:
+        folder = self.run.folder
+        _write_lines(folder / "trajectories.jsonl", choice.kept)
+        left_out = [
+            LeftOut(task_id=t.task_id, rollout=t.rollout, reason=reason)
+            for t, reason in choice.left_out
+        ]
+        _write_lines(folder / "left_out.jsonl", left_out)
+        if choice.kept:
+            write_dataset(choice.kept, folder / "dataset")
+
+    def _report(self, choice: Choice) -> None:
+        """Print what was kept, why the rest was not, and the real cost."""
+        file = self.run.folder / "trajectories.jsonl"
+        console.print(f"{len(choice.kept)} demonstrations: {file}", soft_wrap=True)
+        reasons = Counter(reason.partition(":")[0] for _, reason in choice.left_out)
+        for reason, count in reasons.most_common():
+            console.print(f"  {count} left out: {reason}", markup=False, soft_wrap=True)
+        if self.broken:
+            console.print(
+                f"  {len(self.broken)} broke, and the same command runs them again; the first:"
+                f" {self.broken[0]}",
+                markup=False,
+                soft_wrap=True,
+            )
+        console.print(f"cost: {self._cost()}", soft_wrap=True)
+
+    def _cost(self) -> str:
+        """Tokens and money so far, all runs in this folder together."""
+        settings = self.settings
+        teacher, judge = self.paid.spent(ROLE, PROPOSER), self.paid.spent(JUDGE)
+        judge_prices = settings.judge_prices or settings.prices
+        costs = [price_of(teacher, settings.prices), price_of(judge, judge_prices)]
+        words = (
+            f"{teacher.prompt_tokens + judge.prompt_tokens:,} tokens read,"
+            f" {teacher.tokens + judge.tokens:,} written"
+        )
+        if None in costs:
+            return f"{words}; no prices given"
+        return f"{sum(cost or 0.0 for cost in costs):,.4f} ({words})"
+
+
+class LeftOut(Record):
+    """A line of `left_out.jsonl`."""
+
+    task_id: str
+    rollout: int
+    reason: str
+
+
+def _write_lines(file: Path, records: Sequence[Record]) -> None:
+    lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
+    write_atomically(file, "".join(lines))

@@ -1,0 +1,91 @@
+"""Every answer of an endpoint that was paid for, kept as it arrives.
+
+A teacher's turn stands under a key made of the rollout and the whole conversation before it, and is
+looked up before it is asked for: a run that was killed plays its turns again instead of paying for
+them. The sum of the lines is what a run has cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from toolmaster.errors import InputError, first_problem
+from toolmaster.runs import append_line, read_lines
+from toolmaster.types import Record
+
+
+class Answer(Record):
+    """One answer."""
+
+    role: str
+    """Who was asked: "teacher", "judge" or "proposer"."""
+    text: str
+    prompt_tokens: int
+    """Tokens read, as the endpoint counts them; 0 where it does not say."""
+    tokens: int
+    """Tokens written."""
+    key: str = ""
+    """What it answers; "" for answers that are kept elsewhere too."""
+
+
+class Tokens(NamedTuple):
+    """Tokens read and written."""
+
+    prompt_tokens: int = 0
+    tokens: int = 0
+
+
+class Paid:
+    """The answers of a run.
+
+    Args:
+        file: where they are kept, one line each.
+
+    Raises:
+        InputError: a line of the file is no answer.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._answers: list[Answer] = []
+        self._held: dict[str, Answer] = {}
+        for number, line in enumerate(read_lines(file), 1):
+            try:
+                self._hold(Answer.model_validate(line))
+            except ValidationError as error:
+                where, problem = first_problem(error)
+                raise InputError(f"{file}, line {number}: {where}: {problem}") from None
+
+    def _hold(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        if answer.key:
+            self._held[answer.key] = answer
+
+    def find(self, key: str) -> Answer | None:
+        """The answer to what has this key; None when it was never paid for."""
+        return self._held.get(key)
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        append_line(self._file, answer.model_dump(mode="json", exclude_defaults=True))
+        self._hold(answer)
+
+    def spent(self, *roles: str) -> Tokens:
+        """What the answers of these roles have taken."""
+        answers = [answer for answer in self._answers if answer.role in roles]
+        return Tokens(sum(a.prompt_tokens for a in answers), sum(a.tokens for a in answers))
+
+
+def key_of(*parts: Any) -> str:
+    """A key for anything made of JSON."""
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

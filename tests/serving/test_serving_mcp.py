@@ -131,7 +131,7 @@ def test_each_connection_has_its_own_session(demonstrate, tmp_path):
     )
     whole, torn = read_trajectories(out)
     assert whole.success
-    assert torn.error == "the client left before the end"
+    assert torn.error == "left before the end"
     assert len(torn.steps) == 1
 
 

@@ -134,7 +134,7 @@ def test_a_client_that_leaves_is_told_so_in_the_record():
     record = mine.trajectory()
     assert record.policy == "some client"
     assert (record.stop_reason, record.score) == (None, None)
-    assert record.error == "the client left before the end"
+    assert record.error == "left before the end"
 
 
 def test_a_tool_with_a_reserved_name_is_refused():

@@ -14,6 +14,7 @@ from typing import Any
 
 from toolmaster.errors import InputError
 from toolmaster.protocols import Protocol
+from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Limits, Session, Task
 from toolmaster.tools import Tool
 from toolmaster.types import Effect, Phase, Trajectory
@@ -99,23 +100,8 @@ class ServedSession:
             return "\n".join(lines), step.error is not None
 
     def trajectory(self) -> Trajectory:
-        """The record so far; one that has not ended says that the client left."""
-        session = self.session
-        ended = session.stop_reason is not None
-        return Trajectory(
-            task_id=session.task.id,
-            protocol=session.protocol,
-            policy=self._client,
-            prompt=session.prompt(),
-            tools=session.tools.schemas(),
-            steps=session.steps,
-            stop_reason=session.stop_reason,
-            answer=session.answer,
-            score=session.score() if ended else None,
-            error=None if ended else "the client left before the end",
-            labels=dict(session.task.labels),
-            seconds=time.perf_counter() - self._started,
-        )
+        """The record so far; one that has not ended says so."""
+        return trajectory_of(self.session, self._client, time.perf_counter() - self._started)
 
     def _ended(self) -> str:
         text = f"the session has ended: {self.session.stop_reason}"

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -14,6 +14,9 @@ from toolmaster.allocator import restart_tuned
 from toolmaster.commands import experience
 from toolmaster.commands.solve import solve
 from toolmaster.errors import ToolmasterError
+
+if TYPE_CHECKING:
+    from toolmaster.recipe import Recipe
 
 app = typer.Typer(
     help="Train, measure and run language models that try unfamiliar tools before using them.",
@@ -31,7 +34,7 @@ Overrides = Annotated[
 ]
 
 
-def _recipe(recipe: Path, overrides: list[str] | None) -> object:
+def _recipe(recipe: Path | None, overrides: list[str] | None) -> Recipe:
     from toolmaster.config import load_config  # noqa: PLC0415
     from toolmaster.recipe import Recipe  # noqa: PLC0415
 
@@ -205,6 +208,29 @@ def teach(
     }
     settings = teach_settings(given, recipe, overrides or [])
     _run(lambda: run_teach(settings, yes=yes))
+
+
+@app.command("serve-session")
+def serve_session(
+    task: Annotated[str, typer.Argument(help="A task id, for example v1/unseen/apiary/silent/3")],
+    overrides: Overrides = None,
+    recipe: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this annotation
+        typer.Option(help="A TOML recipe, for its world, protocol and limits"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Serve streamable HTTP here (0: a free one), not stdio")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where trajectories are appended")] = Path(
+        "served.jsonl"
+    ),
+    verdict: Annotated[bool, typer.Option("--verdict", help="Tell the client its score")] = False,
+) -> None:
+    """Offer a task as an MCP server: any MCP client can do it."""
+    from toolmaster.commands.serve_session import serve_session as serve  # noqa: PLC0415
+
+    settings = _recipe(recipe, overrides)
+    serve(task, settings, port=port, file=out, show_verdict=verdict)
 
 
 def main() -> None:

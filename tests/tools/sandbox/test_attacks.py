@@ -490,6 +490,28 @@ def test_forged_message_can_only_be_the_calls_own_result(running):
     assert running.calls(WELL, WELL) == ["well", "well"]
 
 
+POISON = """
+import marshal, os, struct
+def f(poison):
+    if not poison: return "harmless"
+    code = marshal.dumps(compile("def f(poison): return 'poisoned'", "<source>", "exec"))
+    for fd in range(3, 64):
+        try: os.write(fd, struct.pack("!cI", b"\\0", len(code)) + code + b'{"value": 1}')
+        except OSError: pass
+    os._exit(0)
+"""
+
+
+def test_no_call_can_pass_on_compiled_source(running):
+    """Neither the call that compiles it nor one that gets it compiled."""
+    source = POISON + f"# {id(running)}"
+    assert isinstance(refusal(running, source, poison=True), LimitBroken)
+    assert running.call(source, poison=False) == "harmless"
+    assert isinstance(refusal(running, source, poison=True), LimitBroken)
+    assert running.calls(WELL, WELL) == ["well", "well"]
+    assert running.call(source, poison=False) == "harmless"
+
+
 def test_flood_on_the_result_pipe(running):
     arguments = {"body": "x" * 1000, "times": 10**9, "status": 2, "end": False}
     assert refusal(running, FORGE, **arguments).limit == "result_kib"

@@ -16,7 +16,13 @@ from toolmaster.errors import InputError
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits, Session, Task
 from toolmaster.tools import ToolRefusal, ToolSet
-from toolmaster.tools.sandbox import IsolationLevel, LimitBroken, Sandbox, SandboxLimits
+from toolmaster.tools.sandbox import (
+    IsolationLevel,
+    LimitBroken,
+    Sandbox,
+    SandboxLimits,
+    pool,
+)
 from toolmaster.tools.sandbox.process import WorkerProcess
 from toolmaster.types import Effect
 
@@ -313,3 +319,66 @@ def test_tool_in_a_session():
     assert first == "2"
     assert unknown == "error: TypeError: add() got an unexpected keyword argument 'c'"
     assert wrong.startswith("error: a: ")
+
+
+def test_source_is_compiled_once():
+    async def use(sandbox):
+        answers = [await sandbox.call(ADD, "add", {"a": a}) for a in range(3)]
+        return answers, dict(sandbox._compiled)
+
+    answers, kept = in_sandbox(use)
+    assert answers == [1, 2, 3]
+    assert list(kept) == [ADD.encode()]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "#" * 70_000 + "\ndef f(): return 7",
+        "def f(): return 7\nx = '"
+        + "x" * 65_000
+        + "' 'more text than is kept of compiled source'" * 20,
+        "def f(: return 7",
+    ],
+    ids=["long source", "long code", "no code"],
+)
+def test_what_is_not_kept_is_compiled_again(source):
+    async def use(sandbox):
+        calls = [sandbox.call(source, "f", {}) for _ in range(2)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        return [str(answer) for answer in answers], dict(sandbox._compiled)
+
+    answers, kept = in_sandbox(use)
+    assert answers[0] == answers[1]
+    assert kept == {}
+
+
+def test_only_the_latest_sources_are_kept(monkeypatch):
+    monkeypatch.setattr(pool, "KEPT_SOURCES", 2)
+    sources = [f"def f(): return {number}" for number in range(4)]
+
+    async def use(sandbox):
+        answers = [await sandbox.call(source, "f", {}) for source in [*sources, sources[0]]]
+        return answers, list(sandbox._compiled)
+
+    answers, kept = in_sandbox(use)
+    assert answers == [0, 1, 2, 3, 0]
+    assert kept == [sources[3].encode(), sources[0].encode()]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_result_may_be_as_large_as_the_limit_says(compiled):
+    """Whether the answer carries compiled source or not."""
+    source = "def f(size): return 'x' * size"
+    room = 1024 - len('{"value": ""}')
+
+    async def use(sandbox):
+        if compiled:
+            await sandbox.call(source, "f", {"size": 1})
+        fits = await sandbox.call(source, "f", {"size": room})
+        fresh = source if compiled else source + "#"
+        with pytest.raises(LimitBroken, match="larger than 1 KiB"):
+            await sandbox.call(fresh, "f", {"size": room + 1})
+        return fits
+
+    assert in_sandbox(use, SandboxLimits(result_kib=1)) == "x" * room

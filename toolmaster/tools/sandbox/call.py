@@ -8,49 +8,76 @@ from __future__ import annotations
 
 import importlib
 import json
+import marshal
 import os
 import sys
 import types
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from toolmaster.tools.sandbox import isolation
+from toolmaster.tools.sandbox.wire import COMPILED, COMPILED_MARK, MAX_COMPILED
 
 ERROR_CHARS = 2000
 SHOWN_CHARS = 2000
 
 
 def run(
-    source: bytes, request: bytes, writing: int, level: int, limits: dict[str, Any]
+    source: bytes,
+    request: bytes,
+    writing: int,
+    level: int,
+    limits: dict[str, Any],
+    *,
+    compiled: bool,
 ) -> NoReturn:
     """Run a call, write its outcome as JSON and end the process.
 
     Args:
-        source: the Python source.
+        source: the Python source, or what another call's process has compiled of it.
         request: JSON text: the function's name and its arguments.
         writing: file descriptor for the outcome.
         level: the isolation level of this process.
         limits: the fields of `SandboxLimits`.
+        compiled: whether the source is compiled already.
     """
     status = 1
     try:
         isolation.bind_call(level, limits["cpu_s"])
-        text = outcome(source, request, limits["memory_mib"])
-        while text:
-            text = text[os.write(writing, text) :]
+
+        def load() -> types.CodeType:
+            if compiled:
+                code: types.CodeType = marshal.loads(source)  # noqa: S302 - bound as the source is
+                return code
+            code = compiled_from(source)
+            _write(writing, _as_sent(code))
+            return code
+
+        _write(writing, outcome(load, request, limits["memory_mib"]))
         status = 0
     finally:
         os._exit(status)
 
 
-def outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
-    """What comes of a call, as JSON text: `{"value": ...}` or `{"error": text}`."""
+def compiled_from(source: bytes) -> types.CodeType:
+    """The source's code."""
+    text = source.decode("utf-8", "surrogatepass")
+    return compile(text, "<source>", "exec", dont_inherit=True)
+
+
+def outcome(load: Callable[[], types.CodeType], request: bytes, memory_mib: int) -> bytes:
+    """What comes of a call, as JSON text: `{"value": ...}` or `{"error": text}`.
+
+    Args:
+        load: gives the code; what it raises is the call's error.
+        request: JSON text: the function's name and its arguments.
+        memory_mib: what an error for lack of memory tells.
+    """
     try:
         call = json.loads(request.decode())
         module = sys.modules["tool"] = types.ModuleType("tool")
-        code = compile(
-            source.decode("utf-8", "surrogatepass"), "<source>", "exec", dont_inherit=True
-        )
-        exec(code, module.__dict__)  # noqa: S102 - the point of it all
+        exec(load(), module.__dict__)  # noqa: S102 - the point of it all
         function = module.__dict__.get(call["function"])
         if not callable(function):
             return _error(f"the source defines no function {call['function']!r}")
@@ -62,6 +89,20 @@ def outcome(source: bytes, request: bytes, memory_mib: int) -> bytes:
         return _error(f"MemoryError: a call may use {memory_mib} MiB")
     except BaseException as error:  # noqa: BLE001 - whatever it raises is its outcome
         return _error(f"{type(error).__name__}: {_text(error)}")
+
+
+def _as_sent(code: types.CodeType) -> bytes:
+    """The code for the owner to keep, or word that there is none."""
+    kept = b""
+    with suppress(ValueError, MemoryError):  # nested too deeply, or too large
+        kept = marshal.dumps(code)
+    kept = kept if len(kept) <= MAX_COMPILED else b""
+    return COMPILED.pack(COMPILED_MARK, len(kept)) + kept
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _value(value: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import OrderedDict
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -12,12 +13,14 @@ from toolmaster.errors import InputError
 from toolmaster.tools.sandbox.levels import IsolationLevel
 from toolmaster.tools.sandbox.limits import LimitBroken, SandboxLimits
 from toolmaster.tools.sandbox.process import WorkerProcess
-from toolmaster.tools.sandbox.wire import MAX_CALL, Status
+from toolmaster.tools.sandbox.wire import COMPILED, COMPILED_MARK, MAX_CALL, MAX_COMPILED, Status
 from toolmaster.tools.tool import Tool, ToolRefusal
 from toolmaster.types import Effect
 
 GRACE_S = 5.0
 """Seconds beyond the wall limit after which a worker that does not answer is replaced."""
+KEPT_SOURCES = 256
+"""Sources whose compiled form is kept."""
 
 
 class Sandbox:
@@ -55,6 +58,7 @@ class Sandbox:
         self._levels = [level for level in reversed(IsolationLevel) if level >= minimum]
         self._workers = workers or os.cpu_count() or 1
         self._slots: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()
+        self._compiled: OrderedDict[bytes, bytes] = OrderedDict()  # by source; never loaded here
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -118,12 +122,32 @@ class Sandbox:
         size = len(code) + len(request)
         if size > MAX_CALL:
             raise ToolRefusal(f"source and arguments take {size} bytes; {MAX_CALL} are allowed")
-        status, body = await self._run(code, request)
+        status, body = await self._outcome(code, request)
         if status is not Status.DONE:
             _refuse(status, body.decode(), self.limits)
         return _result(body)
 
-    async def _run(self, code: bytes, request: bytes) -> tuple[Status, bytes]:
+    async def _outcome(self, source: bytes, request: bytes) -> tuple[Status, bytes]:
+        """Have a call run, with the source as it was compiled before where that is kept."""
+        compiled = self._compiled.get(source)
+        status, body = await self._run(compiled or source, request, compiled=bool(compiled))
+        if status is not Status.DONE:
+            return status, body
+        if compiled is None:
+            kept, body = _parted(body)
+            self._keep(source, kept)
+        if not body:
+            return Status.DIED, b"exit status 0"
+        return (status, body) if len(body) <= self.limits.result_kib << 10 else (Status.RESULT, b"")
+
+    def _keep(self, source: bytes, compiled: bytes) -> None:
+        """Keep what was compiled of a source, among the latest few of a moderate size."""
+        if compiled and len(source) <= MAX_COMPILED:
+            self._compiled[source] = compiled
+            if len(self._compiled) > KEPT_SOURCES:
+                self._compiled.popitem(last=False)
+
+    async def _run(self, code: bytes, request: bytes, *, compiled: bool) -> tuple[Status, bytes]:
         """Have the next free worker run it; a worker that fails or is interrupted is replaced."""
         worker, answer = await self._slots.get(), None
         try:
@@ -131,7 +155,9 @@ class Sandbox:
                 await worker.close()
                 worker = None
             worker = worker or await WorkerProcess.start(self.level, self.limits)
-            answer = await worker.call(code, request, self.limits.wall_s + GRACE_S)
+            answer = await worker.call(
+                code, request, self.limits.wall_s + GRACE_S, compiled=compiled
+            )
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
             raise LimitBroken("process", "the call's worker was lost, and is replaced") from None
         finally:
@@ -182,6 +208,15 @@ def _refuse(status: Status, ending: str, limits: SandboxLimits) -> NoReturn:
             room = f"{limits.scratch_mib} MiB and {limits.scratch_files} files"
             raise LimitBroken("scratch_mib", f"the scratch folder has room for {room}")
     raise LimitBroken("process", f"the call ended without a result: {ending}")
+
+
+def _parted(body: bytes) -> tuple[bytes, bytes]:
+    """What a call's process has compiled, and its outcome; no compiled source where it failed."""
+    if body[:1] != COMPILED_MARK or len(body) < COMPILED.size:
+        return b"", body
+    _, size = COMPILED.unpack_from(body)
+    end = COMPILED.size + size
+    return body[COMPILED.size : end], body[end:]
 
 
 def _result(body: bytes) -> Any:

@@ -116,15 +116,23 @@ class WorkerProcess:
             raise InputError(body.decode())
         return started
 
-    async def call(self, source: bytes, request: bytes, timeout_s: float) -> tuple[Status, bytes]:
+    async def call(
+        self, source: bytes, request: bytes, timeout_s: float, *, compiled: bool
+    ) -> tuple[Status, bytes]:
         """Send a call and wait for its answer.
+
+        Args:
+            source: the source, or what an earlier call has compiled of it.
+            request: the call's JSON text.
+            timeout_s: seconds to wait.
+            compiled: whether the source is compiled already.
 
         Raises:
             TimeoutError, asyncio.IncompleteReadError, ConnectionError: there is none; the worker is
                 to be closed.
         """
         assert self._writer is not None  # noqa: S101 - `start` made it
-        self._writer.writelines([CALL.pack(len(source), len(request)), source, request])
+        self._writer.writelines([CALL.pack(compiled, len(source), len(request)), source, request])
         async with asyncio.timeout(timeout_s):
             return await self._answer()
 

@@ -20,7 +20,14 @@ from typing import Any
 
 from toolmaster.tools.sandbox import call, isolation, scratch
 from toolmaster.tools.sandbox.levels import IsolationLevel
-from toolmaster.tools.sandbox.wire import ANSWER, CALL, MAX_CALL, Status
+from toolmaster.tools.sandbox.wire import (
+    ANSWER,
+    CALL,
+    COMPILED,
+    MAX_CALL,
+    MAX_COMPILED,
+    Status,
+)
 
 WARM = (
     "_strptime calendar collections datetime functools itertools json math operator re time typing"
@@ -57,7 +64,11 @@ def main() -> None:
         del sys.modules[name]  # stand-ins, which would hide the real package
     sys.argv[1:] = []
     for _ in range(REHEARSALS):
-        call.outcome(REHEARSAL, b'{"function": "f", "arguments": {"day": "2024-02-29"}}', 0)
+        call.outcome(
+            lambda: call.compiled_from(REHEARSAL),
+            b'{"function": "f", "arguments": {"day": "2024-02-29"}}',
+            0,
+        )
     del sys.modules["tool"]
     gc.collect()
     gc.freeze()  # a collection in a call then leaves these pages shared
@@ -80,18 +91,19 @@ class Server:
         self._level = level
         self._limits = limits
         self._cpu_s = 0.9 * limits["cpu_s"]  # the kernel counts towards the limit in coarser steps
-        self._result_bytes = limits["result_kib"] << 10
+        self._result_bytes = (limits["result_kib"] << 10) + COMPILED.size + MAX_COMPILED
         self._on_disk = level < IsolationLevel.NAMESPACED
-        self._buffer = memoryview(bytearray(max(MAX_CALL, self._result_bytes + 1)))
+        largest = max(MAX_CALL + MAX_COMPILED, self._result_bytes + 1)
+        self._buffer = memoryview(bytearray(largest))
 
     def serve(self) -> None:
         """Until the owner closes the connection, or a call leaves what cannot be cleared away."""
         head = self._buffer[: CALL.size]
         while _read(self._connection, head):
-            source_bytes, call_bytes = CALL.unpack(head)
+            compiled, source_bytes, call_bytes = CALL.unpack(head)
             if not _read(self._connection, self._buffer[: source_bytes + call_bytes]):
                 return
-            status, size, ending = self._run(source_bytes, call_bytes)
+            status, size, ending = self._run(source_bytes, call_bytes, compiled=compiled)
             body = self._buffer[:size] if status is Status.DONE else ending.encode()
             try:
                 scratch.empty(self._folder)
@@ -101,7 +113,9 @@ class Server:
             _answer(self._connection, status, body)
             self._buffer[:size] = bytes(size)
 
-    def _run(self, source_bytes: int, call_bytes: int) -> tuple[Status, int, str]:
+    def _run(
+        self, source_bytes: int, call_bytes: int, *, compiled: bool
+    ) -> tuple[Status, int, str]:
         """Run the call in the buffer.
 
         Returns:
@@ -115,7 +129,14 @@ class Server:
             os.close(self._connection)
             os.close(reading)
             source, request = self._buffer[:source_bytes], self._buffer[source_bytes:total]
-            call.run(bytes(source), bytes(request), writing, self._level, self._limits)
+            call.run(
+                bytes(source),
+                bytes(request),
+                writing,
+                self._level,
+                self._limits,
+                compiled=compiled,
+            )
         os.close(writing)
         self._buffer[:total] = bytes(total)
         try:

@@ -1,0 +1,59 @@
+"""toolmaster's sessions as a verifiers taskset and environment (verifiers 0.4, `verifiers.v1`).
+
+The session plays the user: each reply of the model is a turn, each observation the next user
+message. `EnvConfig(taskset={"id": "verifiers_adapter"}, ...)` finds both by this module's name.
+"""
+
+import json
+from collections.abc import Iterator
+
+import verifiers.v1 as vf
+
+from toolmaster.protocols import Protocol
+from toolmaster.rewards import REWARDS
+from toolmaster.serving.record import trajectory_of
+from toolmaster.session import Limits, Session
+from toolmaster.world import World
+
+__all__ = ["SessionEnv", "SessionEnvConfig", "WorldTaskset"]
+
+
+def open_session(task_id: str) -> Session:
+    return Session(World().draw(task_id).task, Protocol.TRIAL, Limits())
+
+
+class WorldConfig(vf.TasksetConfig):
+    split: str = "seen"
+    families: tuple[str, ...] = ("plain", "loud", "silent", "irreversible")
+    count: int = 1000
+
+
+class WorldTaskset(vf.Taskset[vf.Task[vf.TaskData, vf.State], WorldConfig]):
+    def load(self) -> Iterator[vf.Task]:
+        for task_id in World().ids(self.config.split, self.config.count, self.config.families):
+            session = open_session(task_id)
+            system, user = session.prompt()
+            tools = [json.dumps(schema["function"]) for schema in session.tools.schemas()]
+            listing = "\n".join(["<tools>", *tools, "</tools>"])
+            told = {"system_prompt": f"{system.content}\n{listing}", "prompt": user.content}
+            yield vf.Task(vf.TaskData(id=task_id, name=task_id, **told), self.config.task)
+
+
+class SessionEnvConfig(vf.EnvConfig):
+    agent: vf.AgentConfig = vf.AgentConfig()
+
+
+class SessionEnv(vf.Env[SessionEnvConfig]):
+    async def run(self, task: vf.Task, agents: vf.Agents) -> None:
+        session = open_session(task.data.id)
+        async with agents.agent.interaction(task) as interaction:
+            segment = await interaction.turn()
+            while not segment.terminated:
+                step = await session.step(segment.last_reply)
+                if session.stop_reason is not None:
+                    break
+                said = f"<tool_response>{step.observation}</tool_response>"
+                segment = await interaction.turn(said)
+        trajectory = trajectory_of(session, "verifiers")
+        for name in ("format", "correctness"):
+            interaction.trace.record_reward(name, REWARDS[name](trajectory), 1.0)

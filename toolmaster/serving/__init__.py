@@ -1,0 +1,1 @@
+"""Sessions offered to others: a task's tools as an MCP server."""

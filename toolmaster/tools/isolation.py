@@ -59,11 +59,14 @@ def _install() -> None:
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if (event in _REFUSED or event == "open") and _isolated.get():
-        flags = arguments[2] if event == "open" else _WRITING
         what = str(arguments[0]) if arguments else ""
-        opened = bool(arguments) and isinstance(arguments[0], int)  # a file seen before
-        harmless = opened or what == ":memory:" or "__pycache__" in what  # where importing writes
-        if isinstance(flags, int) and flags & _WRITING and not harmless:
+        # Importing writes into __pycache__.
+        harmless = what == ":memory:" or "__pycache__" in what
+        if event == "open":
+            seen_before = isinstance(arguments[0], int)
+            flags = arguments[2]
+            harmless |= seen_before or not (isinstance(flags, int) and flags & _WRITING)
+        if not harmless:
             raise ToolRefusal(
                 "a trial runs on a copy, and nothing outside it may change; refused:"
                 f" {event} {what}".rstrip()

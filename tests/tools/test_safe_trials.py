@@ -29,7 +29,8 @@ EFFECTS = {"count": "read", "lend": "write", "rename": "write", "burn": "destruc
 
 class Shelf:
     def __init__(self):
-        self.books = {"Emma": {"copies": 3, "notes": ["old"]}, "Ulysses": {"copies": 1, "notes": []}}
+        self.books = {"Emma": {"copies": 3, "notes": ["old"]}, "Ulysses": {"copies": 1}}
+        self.lent = []
 
     def count(self, title: str) -> int:
         """Copies of a book."""
@@ -38,7 +39,7 @@ class Shelf:
     def lend(self, title: str, copies: int = 1) -> int:
         """Lend copies; returns how many are left."""
         self.books[title]["copies"] -= copies
-        self.books[title]["notes"].append("lent")
+        self.lent.append(title)
         return self.books[title]["copies"]
 
     def rename(self, title: str, new: str) -> str:
@@ -148,9 +149,15 @@ def test_the_filesystem_server(npm, tmp_path):
     edit = {"oldText": "plum", "newText": "pear"}
     values = {
         **dict.fromkeys(["path", "source", "destination"], paths),
-        **{"content": ["x", ""], "edits": [[edit]], "dryRun": [False], "paths": [paths[:2]]},
-        **{"pattern": ["*.txt"], "excludePatterns": [[]], "sortBy": ["name"], "head": [1]},
-        **{"tail": [1]},
+        "content": ["x", ""],
+        "edits": [[edit]],
+        "dryRun": [False],
+        "paths": [paths[:2]],
+        "pattern": ["*.txt"],
+        "excludePatterns": [[]],
+        "sortBy": ["name"],
+        "head": [1],
+        "tail": [1],
     }
 
     async def run():
@@ -193,8 +200,11 @@ def test_all_of_them_in_one_session(notes, tmp_path, trials):
     module.write_text(SHELF)
     specs = [f"{module}:Shelf trials={trials}", notes.url]
     values = {
-        **{"title": ["Emma", "Ulysses"], "new": ["Dune"], "copies": [1]},
-        **{"name": ["plum", "new"], "body": [{"text": "x"}]},
+        "title": ["Emma", "Ulysses"],
+        "new": ["Dune"],
+        "copies": [1],
+        "name": ["plum", "new"],
+        "body": [{"text": "x"}],
     }
 
     async def run():

@@ -1,4 +1,4 @@
-"""Sources of any kind: what is recognised, what comes out, and one error for what cannot be used."""
+"""Sources of any kind: what is recognised, what comes out, and errors for what cannot be used."""
 
 import asyncio
 import json

@@ -3,7 +3,8 @@
 A copy of an object that names a file still names the same file. So while a method runs on a copy,
 Python's own audit events are watched, and what would write, connect, start something or remove
 something is refused before it happens. It is a net for honest code, not a wall against hostile
-code, which belongs into `tools.sandbox`; handles that globals hold open are not seen.
+code, which belongs into `tools.sandbox`; handles that globals hold open, and threads that are
+started, are not seen.
 
 Source: https://docs.python.org/3/library/audit_events.html
 """
@@ -29,7 +30,7 @@ _REFUSED = frozenset(
         *(f"os.{name}" for name in ("setxattr", "spawn", "startfile", "symlink", "system")),
         *(f"os.{name}" for name in ("truncate", "unsetenv", "utime")),
         *(f"socket.{name}" for name in ("bind", "connect", "sendmsg", "sendto")),
-        *("_thread.start_new_thread", "pty.spawn", "sqlite3.connect", "subprocess.Popen"),
+        *("pty.spawn", "sqlite3.connect", "subprocess.Popen"),
     )
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -58,10 +59,14 @@ def _install() -> None:
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if (event in _REFUSED or event == "open") and _isolated.get():
-        flags = arguments[2] if event == "open" else _WRITING
         what = str(arguments[0]) if arguments else ""
-        harmless = what == ":memory:" or "__pycache__" in what  # importing writes there
-        if isinstance(flags, int) and flags & _WRITING and not harmless:
+        # Importing writes into __pycache__.
+        harmless = what == ":memory:" or "__pycache__" in what
+        if event == "open":
+            seen_before = isinstance(arguments[0], int)
+            flags = arguments[2]
+            harmless |= seen_before or not (isinstance(flags, int) and flags & _WRITING)
+        if not harmless:
             raise ToolRefusal(
                 "a trial runs on a copy, and nothing outside it may change; refused:"
                 f" {event} {what}".rstrip()

@@ -1,0 +1,241 @@
+"""Guards: what runs, what asks at a real terminal, what a policy file says."""
+
+import asyncio
+import io
+import os
+import pty
+from contextlib import contextmanager
+
+import pytest
+
+from toolmaster.errors import ConfigError
+from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
+from toolmaster.tools import Tool
+from toolmaster.types import Effect, ToolCall
+
+CALL = ToolCall(name="burn", arguments={"title": "Emma"})
+
+
+def tool(effect=Effect.DESTRUCTIVE, name="burn", source="shelf"):
+    return Tool(name, "", {"type": "object"}, print, effect, source=source)
+
+
+class Screen(io.StringIO):
+    """Shows questions; each is answered in turn, as a user would who waits for it."""
+
+    def __init__(self, keyboard, answers):
+        super().__init__()
+        self.keyboard, self.left = keyboard, list(answers)
+
+    def write(self, text):
+        if text.endswith(": ") and self.left:
+            asyncio.get_running_loop().call_soon(self.type, self.left.pop(0))
+        return super().write(text)
+
+    def type(self, answer):
+        os.write(self.keyboard, answer.encode())
+
+
+@contextmanager
+def terminal(*answers):
+    """A guard at a terminal where these answers are typed, and what it shows."""
+    keyboard, line = pty.openpty()
+    with os.fdopen(line, "r") as reader:
+        screen = Screen(keyboard, answers)
+        yield Ask(reader, screen), screen
+    os.close(keyboard)
+
+
+def permit(guard, *tools):
+    async def run():
+        return [await guard.permit(each, CALL) for each in tools]
+
+    return asyncio.run(asyncio.wait_for(run(), 20))
+
+
+@pytest.mark.parametrize("effect", Effect)
+def test_allow_all(effect):
+    assert permit(AllowAll(), tool(effect)) == [None]
+    assert AllowAll().outlook(tool(effect)) == ""
+
+
+def test_reading_and_writing_are_not_asked_about():
+    with terminal() as (ask, screen):
+        assert permit(ask, tool(Effect.READ), tool(Effect.WRITE)) == [None, None]
+        assert screen.getvalue() == ask.outlook(tool(Effect.WRITE)) == ""
+
+
+@pytest.mark.parametrize("effect", [Effect.DESTRUCTIVE, Effect.UNKNOWN])
+@pytest.mark.parametrize(
+    ("typed", "allowed"),
+    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("\x04", False)],
+)
+def test_one_question_one_answer(effect, typed, allowed):
+    with terminal(typed) as (ask, screen):
+        assert ask.outlook(tool(effect)) == "the user is asked first"
+        [reason] = permit(ask, tool(effect))
+        assert (reason is None) is allowed
+        if not allowed:
+            assert reason == "not permitted: the user said no to this call of burn"
+        assert f'\n{effect}: burn (shelf)\n  {{"title": "Emma"}}\n' in screen.getvalue()
+
+
+def test_yes_is_for_once_and_always_for_this_tool():
+    with terminal("y\n", "a\n", "n\n") as (ask, screen):
+        other = tool(name="burn", source="another shelf")
+        found = permit(ask, tool(), tool(), tool(), other)
+        assert [reason is None for reason in found] == [True, True, True, False]
+        assert screen.getvalue().count("Run it?") == 3
+        assert (ask.outlook(tool()), ask.outlook(other)) == ("", "the user is asked first")
+
+
+def test_an_answer_that_is_none_is_asked_for_again():
+    with terminal("what?\n", "y\n") as (ask, screen):
+        assert permit(ask, tool()) == [None]
+        assert "Please answer y, a or n" in screen.getvalue()
+
+
+def test_what_was_typed_before_the_question_does_not_answer_it():
+    with terminal("n\n") as (ask, screen):
+        os.write(screen.keyboard, b"y\ny\n")
+        assert permit(ask, tool()) != [None]
+
+
+def test_one_question_at_a_time():
+    async def run(ask):
+        return await asyncio.gather(*(ask.permit(tool(name=f"t{i}"), CALL) for i in range(3)))
+
+    with terminal("y\n", "n\n", "y\n") as (ask, screen):
+        found = asyncio.run(asyncio.wait_for(run(ask), 20))
+        assert [reason is None for reason in found] == [True, False, True]
+        assert [part.split(" ")[0] for part in screen.getvalue().split("\ndestructive: ")[1:]] == [
+            "t0",
+            "t1",
+            "t2",
+        ]
+
+
+def test_always_answers_those_who_wait_as_well():
+    async def run(ask):
+        return await asyncio.gather(*(ask.permit(tool(), CALL) for _ in range(5)))
+
+    with terminal("a\n") as (ask, screen):
+        assert asyncio.run(asyncio.wait_for(run(ask), 20)) == [None] * 5
+        assert screen.getvalue().count("Run it?") == 1
+
+
+def test_a_question_can_be_cancelled():
+    async def run(ask):
+        waiting = asyncio.create_task(ask.permit(tool(), CALL))
+        while not ask._one_at_a_time.locked():
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        screen.left.append("y\n")
+        return await ask.permit(tool(), CALL)
+
+    with terminal() as (ask, screen):
+        assert asyncio.run(asyncio.wait_for(run(ask), 20)) is None
+
+
+def test_without_a_terminal_the_answer_is_no():
+    ask = Ask(io.StringIO("y\n"), io.StringIO())
+    [reason] = permit(ask, tool())
+    assert reason == (
+        "not permitted: burn is of effect destructive, and nobody is there to ask; the user may"
+        " allow it beforehand with --yes or a policy file"
+    )
+    assert ask.outlook(tool()) == "nobody is there to permit it"
+    assert permit(ask, tool(Effect.WRITE)) == [None]
+
+
+def test_a_question_shows_no_control_characters_and_not_everything():
+    call = ToolCall(name="burn", arguments={"x": "\x1b[2K\rread: harmless\n" + "y" * 5000})
+    with terminal("n\n") as (ask, screen):
+        asyncio.run(ask.permit(tool(source="\x1b[1m"), call))
+        shown = screen.getvalue()
+    assert "\x1b" not in shown
+    assert "\r" not in shown
+    assert "characters in all]" in shown
+    assert len(shown) < 1000
+
+
+def test_a_live_display_is_held_while_a_question_stands():
+    held = []
+
+    @contextmanager
+    def pause():
+        held.append("held")
+        yield
+        held.append("released")
+
+    with terminal("y\n") as (ask, _):
+        ask._pause = pause
+        permit(ask, tool(), tool(Effect.READ))
+    assert held == ["held", "released"]
+
+
+def rules(tmp_path, text, ask=None):
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return Rules(read_policy(path), ask or Ask(io.StringIO(), io.StringIO()))
+
+
+def test_names_decide_before_effects_and_what_denies_before_what_allows(tmp_path):
+    guard = rules(
+        tmp_path,
+        "[tools]\nallow = ['burn_*', 'get_*']\ndeny = ['*_all', 'get_secret']\n"
+        "[effects]\ndestructive = 'deny'\nread = 'allow'\n",
+    )
+    tools = [
+        tool(name="burn_one"),
+        tool(name="burn_all"),
+        tool(Effect.READ, "get_secret"),
+        tool(name="sell"),
+        tool(Effect.READ, "look"),
+    ]
+    assert permit(guard, *tools) == [
+        None,
+        "not permitted: the policy denies '*_all'",
+        "not permitted: the policy denies 'get_secret'",
+        "not permitted: the policy denies tools of effect destructive",
+        None,
+    ]
+    assert guard.outlook(tools[0]) == ""
+    assert guard.outlook(tools[1]) == "the policy denies '*_all'"
+
+
+def test_an_empty_policy_is_as_careful_as_asking(tmp_path):
+    guard = rules(tmp_path, "")
+    found = permit(guard, *(tool(effect) for effect in Effect))
+    assert [reason is None for reason in found] == [True, True, False, False]
+
+
+def test_a_policy_may_ask(tmp_path):
+    with terminal("y\n", "n\n") as (ask, _):
+        guard = rules(tmp_path, "[tools]\nask = ['look']\n", ask)
+        look = tool(Effect.READ, "look")
+        assert guard.outlook(look) == "the user is asked first"
+        assert [reason is None for reason in permit(guard, look, look)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[tools", "not valid TOML"),
+        ("[tool]\n", "unknown key 'tool' (did you mean 'tools'?)"),
+        ("[tools]\nallow = 'get'\n", "tools.allow: Input should be a valid tuple"),
+        ("[effects]\nread = 'maybe'\n", "effects.read: Input should be 'allow', 'ask' or 'deny'"),
+        ("[effects]\nreads = 'ask'\n", "unknown key 'effects.reads' (did you mean 'read'?)"),
+    ],
+)
+def test_a_policy_that_cannot_be_used(tmp_path, text, message):
+    with pytest.raises(ConfigError) as caught:
+        rules(tmp_path, text)
+    assert message in str(caught.value)
+
+
+def test_a_policy_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_policy(tmp_path / "none.toml")

@@ -1,0 +1,135 @@
+"""Results of every shape: observations stay bounded, and nothing a tool does ends the session."""
+
+import asyncio
+import tracemalloc
+
+import pytest
+from turns import call, play
+
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits, Session, Task
+from toolmaster.tools import Tool, ToolRefusal, ToolSet
+from toolmaster.types import Effect, ErrorKind
+
+LIMIT = 100
+MIB = 2**20
+
+
+def observe(execute, timeout_s=None):
+    tools = ToolSet((Tool("tool", "", {"type": "object"}, execute, Effect.READ, timeout_s),))
+    a_session = Session(Task("t", "q", lambda: tools), Protocol.DIRECT, Limits(result_chars=LIMIT))
+    [step] = asyncio.run(play(a_session, call("tool")))
+    step.model_dump_json()  # can be saved
+    return step
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class Opaque:
+    def __str__(self):
+        return "opaque " * MIB
+
+
+class Unspeakable(Exception):  # noqa: N818
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def raises(error):
+    def execute(_state, _arguments):
+        raise error
+
+    return execute
+
+
+@pytest.mark.parametrize(
+    ("result", "begins"),
+    [
+        ("x" * 10 * MIB, "x" * LIMIT + f" [cut: {LIMIT} of {10 * MIB} characters shown]"),
+        ({"text": "x" * 10 * MIB}, '{"text": "xxx'),
+        ([0] * MIB, "[0, 0, "),
+        (b"\x89PNG\r\n" + bytes(10 * MIB), f"[binary, {10 * MIB + 6} bytes, not shown]"),
+        (b"\xff\xfe not UTF-8", "[binary, 12 bytes, not shown]"),
+        ({"file": b"\xff", "name": bytearray("é".encode())}, '{"file": "[binary, 1 bytes, not'),
+        ("grüß dich".encode(), "grüß dich"),
+        (float("nan"), "NaN"),
+        ({"a": [float("inf"), float("-inf")]}, '{"a": [Infinity, -Infinity]}'),
+        (nested(50), "[" * 51),
+        (Opaque(), '"opaque opaque'),
+        ("\ud800" * 10 * MIB, "?" * LIMIT),
+        ({1: 2, None: 3}, '{"1": 2, "null": 3}'),
+    ],
+    ids=[
+        *("text", "text in JSON", "list", "image", "not UTF-8", "bytes in JSON", "UTF-8"),
+        *("NaN", "infinity", "nested", "object", "surrogates", "keys"),
+    ],
+)
+def test_results_are_shown_within_bounds(result, begins):
+    step = observe(lambda _state, _arguments: result)
+    assert step.error is None
+    assert step.observation.startswith(begins)
+    assert len(step.observation) < LIMIT + 60
+
+
+@pytest.mark.parametrize("result", [nested(100_000), {(1, 2): 3}, {"a": {"b": {1, 2}, (): 1}}])
+def test_a_result_that_cannot_be_shown_says_that_the_call_was_run(result):
+    step = observe(lambda _state, _arguments: result)
+    assert step.error is ErrorKind.TOOL_ERROR
+    assert step.observation.startswith("error: the call was run; its result cannot be shown: ")
+    assert len(step.observation) < LIMIT + 70
+
+
+@pytest.mark.parametrize("timeout_s", [None, 20])
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (ValueError("x" * 10 * MIB), "error: ValueError: xxx"),
+        (ToolRefusal("x" * 10 * MIB), "error: xxx"),
+        (Unspeakable(), "error: Unspeakable"),
+        (asyncio.CancelledError(), "error: "),
+        (MemoryError(), "error: MemoryError: "),
+        (RecursionError("too deep"), "error: RecursionError: too deep"),
+    ],
+    ids=["long", "long refusal", "without words", "cancelled", "memory", "recursion"],
+)
+def test_errors_of_every_kind_are_answered(error, begins, timeout_s):
+    step = observe(raises(error), timeout_s)
+    assert step.error is ErrorKind.TOOL_ERROR
+    assert step.observation.startswith(begins)
+    assert len(step.observation) < LIMIT + 70
+
+
+def test_a_coroutine_that_gives_itself_up_does_not_end_the_rollout():
+    async def gives_up(_state, _arguments):
+        raise asyncio.CancelledError
+
+    step = observe(gives_up)
+    assert (step.error, step.observation) == (
+        ErrorKind.TOOL_ERROR,
+        "error: RuntimeError: the tool was cancelled from within",
+    )
+
+
+def test_arguments_that_do_not_fit_are_quoted_within_bounds():
+    parameters = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    tools = ToolSet((Tool("tool", "", parameters, print),))
+    a_session = Session(Task("t", "q", lambda: tools), Protocol.DIRECT, Limits(result_chars=LIMIT))
+    [step] = asyncio.run(play(a_session, call("tool", n="x" * MIB)))
+    assert step.error is ErrorKind.INVALID_ARGUMENTS
+    assert len(step.observation) < LIMIT + 70
+
+
+def test_a_large_text_is_not_copied():
+    text = "x" * 10 * MIB
+    tracemalloc.start()
+    try:
+        observe(lambda _state, _arguments: text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MIB

@@ -65,7 +65,7 @@ def verifiers_side(url: str, rollouts: int) -> int:
         return f"entry {number}"
 
     rows = [{"question": f"What is in the table? {i}", "answer": "42"} for i in range(rollouts)]
-    rubric = vf.Rubric(funcs=[lambda completion, **_: 1.0])
+    rubric = vf.Rubric(funcs=[lambda **_: 1.0])
     environment = vf.ToolEnv(
         dataset=Dataset.from_list(rows), tools=[look], max_turns=TURNS + 1, rubric=rubric
     )
@@ -82,7 +82,8 @@ def verifiers_side(url: str, rollouts: int) -> int:
 
 def inspect_side(url: str, rollouts: int) -> int:
     """The same with inspect_ai."""
-    from inspect_ai import Task, eval
+    import inspect_ai
+    from inspect_ai import Task
     from inspect_ai.dataset import Sample
     from inspect_ai.model import get_model
     from inspect_ai.scorer import includes
@@ -103,7 +104,7 @@ def inspect_side(url: str, rollouts: int) -> int:
 
     samples = [Sample(input=f"What is in the table? {i}", target="42") for i in range(rollouts)]
     model = get_model("openai/mock", base_url=url, api_key="none", responses_api=False)
-    logs = eval(
+    logs = inspect_ai.eval(
         Task(samples, solver=[use_tools(look()), generate()], scorer=includes()),
         model=model,
         max_connections=rollouts,
@@ -141,12 +142,14 @@ def run_side(name: str, url: str, rollouts: int) -> None:
 def measure(name: str, python: str, rollouts: int) -> None:
     """Run a side in a process of its own, against an endpoint of its own."""
     mock = [sys.executable, HERE / "mock_endpoint.py", "--latency-s", str(LATENCY_S)]
-    endpoint = subprocess.Popen([*mock, "--turns", str(TURNS)], stdout=subprocess.PIPE, text=True)
+    endpoint = subprocess.Popen(  # noqa: S603 - our own script
+        [*mock, "--turns", str(TURNS)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert endpoint.stdout is not None
         url = f"http://127.0.0.1:{int(endpoint.stdout.readline())}/v1"
         side = [python, __file__, "--side", name, "--url", url, "--rollouts", str(rollouts)]
-        done = subprocess.run(side, capture_output=True, text=True, check=False)
+        done = subprocess.run(side, capture_output=True, text=True, check=False)  # noqa: S603
     finally:
         endpoint.kill()
         endpoint.wait()

@@ -1,4 +1,7 @@
-"""A real server, a real model: `transformers serve` with SmolLM2, spoken to as a user would."""
+"""A real server, a real model: `transformers serve` with SmolLM2, spoken to as a user would.
+
+The served folder has our chat template, as every checkpoint has that toolmaster trained.
+"""
 
 import asyncio
 import os
@@ -8,10 +11,12 @@ import sys
 import time
 import urllib.request
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from toolmaster.models import find_model
+from toolmaster.chat import ChatFormat
+from toolmaster.models import find_model, load_tokenizer
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.protocols import Protocol
@@ -24,17 +29,31 @@ SAMPLING = Sampling(turn_tokens=48)
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(tmp_path_factory):
     """The address of a server and the name its model goes by there."""
     pytest.importorskip("fastapi", reason="transformers serve needs it")
-    folder = str(find_model("smollm2-135m-instruct"))
+    source, folder = find_model("smollm2-135m-instruct"), tmp_path_factory.mktemp("served")
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        if (source / name).exists():
+            (folder / name).symlink_to(source / name)
+    load_tokenizer(source).save_pretrained(folder)
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     server = subprocess.Popen(
-        [*command, "serve", folder, "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"],
+        [
+            *command,
+            "serve",
+            str(folder),
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+            "--device",
+            "cpu",
+        ],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -42,7 +61,7 @@ def served():
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(server, f"{url}/health")
-        yield f"{url}/v1", folder
+        yield f"{url}/v1", str(folder)
     finally:
         server.kill()
         server.wait()
@@ -93,15 +112,8 @@ def test_a_small_model_is_spoken_to(served, world, spelling):
 @pytest.mark.timeout(900)
 def test_what_a_trained_model_is_shown_has_the_tokens_of_training(served, world):
     """The server counts as many prompt tokens as its own chat template gives, tools included."""
-    from toolmaster.models import load_tokenizer  # noqa: PLC0415
-
     got = roll_out(served, world, spelling="trained")
-    tokenizer = load_tokenizer(find_model("smollm2-135m-instruct"))
+    tokenizer = load_tokenizer(Path(served[1]))
     for trajectory in got:
-        shown = tokenizer.apply_chat_template(
-            [message.model_dump() for message in trajectory.prompt],
-            tools=trajectory.tools,
-            add_generation_prompt=True,
-            return_dict=False,
-        )
+        shown = ChatFormat(tokenizer).prompt_ids(trajectory.prompt, trajectory.tools)
         assert trajectory.prompt_tokens == len(shown)

@@ -1,11 +1,11 @@
 """What a rollout costs beside the endpoint's own time: many rollouts against a mock endpoint.
 
-    python benchmarks/overhead.py [--rollouts 1000] [--verifiers PYTHON] [--inspect PYTHON]
+    python benchmarks/overhead.py [--rollouts 1000] [--inspect PYTHON]
 
 Each rollout takes six turns of one second each at `mock_endpoint.py` (a process of its own), all
-are in flight at once, so that the ideal is six seconds. The other sides run in environments of
-their own, given by their interpreters (`pip install verifiers`, `pip install inspect_ai openai`),
-with the same tool and calls. Each side runs in a fresh process; printed are the seconds of its
+are in flight at once, so that the ideal is six seconds. The other side, inspect_ai, runs in an
+environment of its own, given by its interpreter (`pip install inspect_ai openai`), with the same
+tool and calls. Each side runs in a fresh process; printed are the seconds of its
 rollouts, their ratio to the ideal, its processor time and its peak memory.
 """
 
@@ -50,36 +50,6 @@ def ours(url: str, rollouts: int) -> int:
     return sum(t.answer == "42" and len(t.calls()) == TURNS - 1 for t in asyncio.run(run))
 
 
-def verifiers_side(url: str, rollouts: int) -> int:
-    """The same with verifiers' ToolEnv."""
-    import verifiers as vf
-    from datasets import Dataset
-    from openai import AsyncOpenAI
-
-    def look(number: int) -> str:
-        """Look a number up.
-
-        Args:
-            number: which.
-        """
-        return f"entry {number}"
-
-    rows = [{"question": f"What is in the table? {i}", "answer": "42"} for i in range(rollouts)]
-    rubric = vf.Rubric(funcs=[lambda **_: 1.0])
-    environment = vf.ToolEnv(
-        dataset=Dataset.from_list(rows), tools=[look], max_turns=TURNS + 1, rubric=rubric
-    )
-    results = environment.evaluate_sync(
-        client=AsyncOpenAI(base_url=url, api_key="none"),
-        model="mock",
-        num_examples=rollouts,
-        rollouts_per_example=1,
-        max_concurrent=rollouts,
-    )
-    rows = results["outputs"] if isinstance(results, dict) else results.completion
-    return len(rows)
-
-
 def inspect_side(url: str, rollouts: int) -> int:
     """The same with inspect_ai."""
     import inspect_ai
@@ -117,11 +87,7 @@ def inspect_side(url: str, rollouts: int) -> int:
     )
 
 
-SIDES: dict[str, Callable[[str, int], int]] = {
-    "toolmaster": ours,
-    "verifiers": verifiers_side,
-    "inspect_ai": inspect_side,
-}
+SIDES: dict[str, Callable[[str, int], int]] = {"toolmaster": ours, "inspect_ai": inspect_side}
 
 
 def run_side(name: str, url: str, rollouts: int) -> None:
@@ -175,7 +141,6 @@ def main() -> None:
     """Measure each side that is there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rollouts", type=int, default=1000)
-    parser.add_argument("--verifiers", metavar="PYTHON")
     parser.add_argument("--inspect", metavar="PYTHON")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -184,7 +149,7 @@ def main() -> None:
         run_side(arguments.side, arguments.url, arguments.rollouts)
         return
     print(f"load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores", flush=True)
-    pythons = (sys.executable, arguments.verifiers, arguments.inspect)
+    pythons = (sys.executable, arguments.inspect)
     for name, python in zip(SIDES, pythons, strict=True):
         if python is None:
             print(f"{name:12} skipped: no interpreter given")

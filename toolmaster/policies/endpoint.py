@@ -281,7 +281,8 @@ class ChatEndpoint:
     def _pause_s(self, failures: int, fault: Fault) -> float:
         if fault.wait_s is not None:
             return fault.wait_s
-        return min(self._wait_s * 2**failures, LONGEST_WAIT_S) * random.uniform(0.75, 1.0)
+        longest_s = min(self._wait_s * 2.0**failures, LONGEST_WAIT_S)
+        return longest_s * random.uniform(0.75, 1.0)
 
     def _error(self, fault: Fault) -> Exception:
         """The exception of a fault that stays; the key is taken out of it."""

@@ -12,7 +12,7 @@ from toolmaster.policies.endpoint import ChatEndpoint, Reply, ToolsRefusedError
 from toolmaster.policies.spellings import Native, Text, Trained
 from toolmaster.types import Message, Role
 
-_SPELLINGS = {
+_SPELLINGS: dict[Spelling, type[Text] | type[Native]] = {
     Spelling.AUTO: Native,
     Spelling.NATIVE: Native,
     Spelling.TEXT: Text,

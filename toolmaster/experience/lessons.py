@@ -51,7 +51,7 @@ def _split(line: str, names: Iterable[str]) -> tuple[str, str]:
     rest = line[len(name) :].lstrip("`")
     if not name or not rest or not (rest[0] == ":" or rest[0].isspace()):
         return "", ""
-    return name, one_line(rest.removeprefix(":"), LESSON_CHARS)
+    return name, one_line(rest.lstrip().removeprefix(":"), LESSON_CHARS)
 
 
 def evidence(trajectory: Trajectory, tools: ToolSet, name: str) -> tuple[Evidence, ...]:

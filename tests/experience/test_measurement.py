@@ -16,7 +16,7 @@ def test_calls_fall_and_success_is_back_after_a_change(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
     found = json.loads(out.read_text())
-    steady, changing = found["steady"], found["change at task 6"]
+    steady, changing = found["steady"], found["changing"]
     for side in ("store", "unjudged"):
         assert steady[side]["later_calls"] <= 0.6 * steady["none"]["later_calls"]
         assert steady[side]["later_success"] >= steady["none"]["later_success"] == 1

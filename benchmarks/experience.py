@@ -176,8 +176,27 @@ def _setup(arguments: argparse.Namespace) -> Setup:
     return Setup(world, policy, Limits(), arguments.check_every, arguments.concurrency)
 
 
+async def measure(setup: Setup, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run both rounds, all sides of each, and show them; returns all figures."""
+    ids = find_series(setup.world, arguments.series, arguments.kinds)
+    changing = [task_id for task_id in ids if changes(setup.world, task_id)]
+    at = arguments.change_at
+    results: dict[str, Any] = {"arguments": {k: str(v) for k, v in vars(arguments).items()}}
+    with tempfile.TemporaryDirectory() as folder:
+        for title, change_at, chosen in (("steady", 0, ids), ("changing", at, changing)):
+            sides = {}
+            for side in SIDES:
+                series = await run_side(setup, side, chosen, change_at, Path(folder))
+                sides[side] = figures(series, change_at)
+            when = f" at task {at}" if change_at else ""
+            heading = f"{title}{when}: {len(chosen)} series, {setup.policy.name}"
+            show(Console(), heading, sides, change_at)
+            results[title] = {"series": chosen, **sides}
+    return results
+
+
 def main() -> None:
-    """Run both rounds."""
+    """Read the arguments, measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="newcomer", help="newcomer, hf:FOLDER or openai:NAME")
     parser.add_argument("--base-url", help="of an openai: model")
@@ -188,21 +207,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=24, help="series in flight")
     parser.add_argument("--json", type=Path, help="where to write all figures")
     arguments = parser.parse_args()
-    setup = _setup(arguments)
-    ids = find_series(setup.world, arguments.series, arguments.kinds)
-    rounds = {"steady": (0, ids)}
-    changing = [task_id for task_id in ids if changes(setup.world, task_id)]
-    rounds[f"change at task {arguments.change_at}"] = (arguments.change_at, changing)
-    results: dict[str, Any] = {"arguments": {k: str(v) for k, v in vars(arguments).items()}}
-    console = Console()
-    with tempfile.TemporaryDirectory() as folder:
-        for title, (change_at, chosen) in rounds.items():
-            sides = {}
-            for side in SIDES:
-                series = asyncio.run(run_side(setup, side, chosen, change_at, Path(folder)))
-                sides[side] = figures(series, change_at)
-            show(console, f"{title}: {len(chosen)} series, {setup.policy.name}", sides, change_at)
-            results[title] = {"series": chosen, **sides}
+    results = asyncio.run(measure(_setup(arguments), arguments))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
 

@@ -19,7 +19,7 @@ from toolmaster.types import ActionKind, Effect, ErrorKind, Phase, Step, Traject
 _RUN = (None, ErrorKind.TOOL_ERROR, ErrorKind.TIMEOUT)
 """What is said of a call that reached the tool."""
 _CUT = re.compile(r" \[cut: \d+ of \d+ characters shown\]$")
-_AROUND = "-*•` \t"
+_BEFORE = "-*•` \t"
 
 
 def lessons(trajectory: Trajectory, tools: ToolSet) -> dict[str, str]:
@@ -38,7 +38,7 @@ def lessons(trajectory: Trajectory, tools: ToolSet) -> dict[str, str]:
     text = parse(declared[-1].text, Protocol.TRIAL).text
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        name, lesson = _split(line.strip(_AROUND), tools.names())
+        name, lesson = _split(line.lstrip(_BEFORE), tools.names())
         if lesson and lesson not in found.setdefault(name, []):
             found[name].append(lesson)
     return {name: one_line("; ".join(said), LESSON_CHARS) for name, said in found.items() if said}
@@ -51,7 +51,7 @@ def _split(line: str, names: Iterable[str]) -> tuple[str, str]:
     rest = line[len(name) :].lstrip("`")
     if not name or not rest or not (rest[0] == ":" or rest[0].isspace()):
         return "", ""
-    return name, one_line(rest.removeprefix(":"), LESSON_CHARS)
+    return name, one_line(rest.lstrip().removeprefix(":"), LESSON_CHARS)
 
 
 def evidence(trajectory: Trajectory, tools: ToolSet, name: str) -> tuple[Evidence, ...]:

@@ -85,6 +85,7 @@ class ExperienceStore:
         try:
             with closing(sqlite3.connect(self.path, _WAIT_S, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
+                db.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost the last lesson
                 if write:
                     db.execute("BEGIN IMMEDIATE")
                 yield db

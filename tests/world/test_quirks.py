@@ -176,19 +176,19 @@ def test_stale_is_always_wrong_and_always_the_same():
     assert got[0] == got[2]
     assert all(2 <= wrong - true <= 31 for wrong, true in zip(got, (4.5, 20, 4.5), strict=True))
     assert a_quirk.twin
-    assert a_quirk.lesson("get", "show") == "get is out of date; use show"
+    assert a_quirk.lesson("get", "show") == "get: is out of date; use show"
 
 
 def test_coarse():
     a_quirk = quirk("coarse")
     assert [a_quirk.run(SHOP, {"item": item}) for item in ("Rye Loaf", "Oat Bun")] == [10, 30]
-    assert a_quirk.lesson("get", "show") == "get is rounded; use show"
+    assert a_quirk.lesson("get", "show") == "get: is rounded; use show"
 
 
 def test_estimate():
     a_quirk = quirk("estimate")
     assert [a_quirk.run(SHOP, {"item": item}) for item in ("Rye Loaf", "Oat Bun")] == [3, 13]
-    assert a_quirk.lesson("get", "show") == "get is too low; use show"
+    assert a_quirk.lesson("get", "show") == "get: is too low; use show"
 
 
 @pytest.mark.parametrize(

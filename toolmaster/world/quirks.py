@@ -387,7 +387,7 @@ class _WrongTwin(Quirk):
     verb: ClassVar[str]
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool} {self.verb}; use {twin}"
+        return f"{tool}: {self.verb}; use {twin}"
 
 
 class _WrongAmount(_WrongTwin):

@@ -43,8 +43,9 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, not {expected}: {got} / {expected} = {factor}.",
-        "Expected {expected}, got {got}: {got} / {expected} = {factor}.",
+        "{got}, not {expected}: {got} / {expected} = {factor}. So {got} / {factor} = {expected}.",
+        "Expected {expected}, got {got}: {got} / {expected} = {factor}."
+        " {got} / {factor} = {expected}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",

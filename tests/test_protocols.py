@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolmaster.protocols import CLOSING_TAGS, TAGS, Protocol, instructions, parse
+from toolmaster.protocols import CLOSING_TAGS, TAGS, Protocol, find_form, instructions, parse
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
@@ -161,6 +161,20 @@ def test_instructions_tell_the_budget_only_where_there_is_a_trial():
     assert instructions(DIRECT, 7) == instructions(PAPER, 7)
     assert "experience" not in instructions(DIRECT, 7)
     assert '{"name": ..., "arguments": {...}}' in instructions(DIRECT, 7)
+
+
+@pytest.mark.parametrize(("protocol", "budget"), [(TRIAL, 17), (DIRECT, None), (PAPER, None)])
+def test_the_form_is_found_again(protocol, budget):
+    form = instructions(protocol, 17)
+    assert find_form(form) == (budget, "")
+    assert find_form(f"{form}\n<experience>get: x</experience>") == (
+        budget,
+        "<experience>get: x</experience>",
+    )
+
+
+def test_another_system_message_has_no_form():
+    assert find_form("Be kind until <experience>.") == (None, "Be kind until <experience>.")
 
 
 def test_phases_and_tags():

@@ -5,7 +5,13 @@ import errno
 
 import pytest
 
-from toolmaster.errors import ConfigError, DomainError, InputError, PolicyError
+from toolmaster.errors import (
+    ConfigError,
+    DomainError,
+    InputError,
+    PermanentPolicyError,
+    PolicyError,
+)
 from toolmaster.policies.base import Completion, ContextFullError
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
@@ -254,3 +260,41 @@ def test_a_request_may_bring_its_own_policy():
     requests = [RolloutRequest(task("a"), policy=ScriptedPolicy([ANSWER], "own"))]
     got = run([*requests, RolloutRequest(task("b"))], ScriptedPolicy([CALL, ANSWER]))
     assert [(t.policy, len(t.steps)) for t in got] == [("own", 1), ("scripted", 2)]
+
+
+class Expired:
+    """Answers twice, then never again."""
+
+    name = "expired"
+    prompt_ids = ()
+    prompt_tokens = 0
+    left = 2
+
+    def conversation(self, prompt, tools):
+        return self
+
+    async def complete(self):
+        self.left -= 1
+        if self.left < 0:
+            raise PermanentPolicyError("the key has expired")
+        return Completion(ANSWER)
+
+
+def test_a_permanent_error_stops_the_run_and_keeps_what_was_finished():
+    finished = []
+    policy = Expired()
+    with pytest.raises(PermanentPolicyError, match="expired"):
+        run(groups([task()], 1000), policy, concurrency=1, on_finish=finished.append)
+    assert [t.answer for t in finished] == ["4", "4", None]
+    assert (finished[2].error, finished[2].stop_reason) == (
+        "the key has expired",
+        StopReason.POLICY_ERROR,
+    )
+    assert policy.left == -1
+
+
+def test_one_rollout_records_a_permanent_error():
+    policy = Expired()
+    policy.left = 0
+    got = asyncio.run(run_rollout(RolloutRequest(task()), policy, DIRECT, Limits()))
+    assert got.error == "the key has expired"

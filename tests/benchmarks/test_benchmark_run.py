@@ -198,13 +198,12 @@ def test_a_model_behind_an_endpoint(evaluate, tmp_path):
     assert figure(tmp_path, "strict") == 1.0
 
 
-def test_a_dead_endpoint_is_one_message_and_tried_again(evaluate, tmp_path, monkeypatch):
-    monkeypatch.setattr("openai._constants.INITIAL_RETRY_DELAY", 0.0)
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
+def test_a_dead_endpoint_is_one_message_at_once(evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr("toolmaster.policies.endpoint.LONGEST_WAIT_S", 0.0)
     code, _, error = evaluate("--model", "openai:m", "base_url=http://127.0.0.1:9/v1")
-    assert code == 1
-    assert "all 2 rollouts broke; the first: APIConnectionError" in error
-    assert len(read_trajectories(tmp_path / "run" / "trajectories.jsonl")) == 2
+    assert (code, error.count("\n")) == (1, 1)
+    assert error.startswith("toolmaster: model 'm' at http://127.0.0.1:9/v1/: it cannot be reached")
+    assert all(t.error for t in read_trajectories(tmp_path / "run" / "trajectories.jsonl"))
 
 
 def test_a_checkpoint(evaluate, tiny_folder, tmp_path, monkeypatch):

@@ -49,13 +49,14 @@ class Newcomer:
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Acting:
         """Begin a rollout."""
-        return _Acting(_turns(prompt[0].content, prompt[-1].content, tools))
+        return _Acting(_turns(prompt[-1].content, tools))
 
 
-def _turns(system: str, query: str, tools: Sequence[dict[str, Any]]) -> Turns:
+def _turns(query: str, tools: Sequence[dict[str, Any]]) -> Turns:
+    query, _, handed = query.partition("\n<experience>")
     fitting = [tool for tool in tools if _EXAMPLE.search(tool["function"]["description"])]
     tool = max(fitting or tools, key=lambda tool: _shared(query, tool))["function"]
-    factor = _known(system, tool["name"])
+    factor = _known(handed, tool["name"])
     experience = "none"
     if factor is None:
         given, expected = _example(tool["description"])
@@ -89,10 +90,9 @@ def _words(text: str) -> set[str]:
     return {word.rstrip("s") for word in re.findall(r"[a-z]{3,}", text.lower())}
 
 
-def _known(system: str, tool: str) -> float | None:
+def _known(handed: str, tool: str) -> float | None:
     """The factor that the prompt's experience tells of a tool; None where it tells nothing."""
-    told = re.search(r"<experience>(.*)</experience>", system.partition("\n")[2], re.DOTALL)
-    for line in told[1].splitlines() if told else ():
+    for line in handed.removesuffix("</experience>").splitlines():
         name, _, lesson = line.partition(": ")
         if name == tool and lesson == "as documented":
             return 1

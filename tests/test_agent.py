@@ -57,8 +57,8 @@ def test_experience_goes_from_task_to_task(tools, tmp_path):
     store = ExperienceStore(tmp_path / "experience.db")
     agent = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), tools, experience=Experience(store))
     first, second = asyncio.run(agent.solve_all(["a", "b"], concurrency=1))
-    assert "adds one" not in first.prompt[0].content
-    assert "add: adds one</experience>" in second.prompt[0].content
+    assert "adds one" not in first.prompt[1].content
+    assert "add: adds one</experience>" in second.prompt[1].content
 
 
 def test_the_same_query_again_is_another_rollout_of_the_same_task(tools):

@@ -42,6 +42,15 @@ class Spends:
     def exhausted(self):
         return "no calls are left" if self.calls <= 0 else None
 
+    def start(self):
+        pass
+
+    def spend_tokens(self, read, written):
+        pass
+
+    def seconds_left(self):
+        return None
+
     def left(self):
         return f"{self.calls} calls left"
 

@@ -33,6 +33,7 @@ from toolmaster.types import (
     StopReason,
     ToolCall,
     TrialMode,
+    handed,
 )
 
 
@@ -171,9 +172,7 @@ class Session:
     def prompt(self) -> list[Message]:
         """The messages before the first assistant turn. The tools are rendered by the template."""
         system = instructions(self.protocol, self.limits.trial_calls)
-        query = self.task.query
-        if self.task.experience:
-            query += f"\n<experience>{self.task.experience}</experience>"
+        query = self.task.query + handed(self.task.experience)
         if self._budget is not None and self._budget.left():
             system += f"\n{self._budget.left()}"
         return [

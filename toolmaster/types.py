@@ -164,6 +164,11 @@ class Score(Record):
     state_correct: bool
 
 
+def handed(experience: str) -> str:
+    """Experience as it stands below the query; "" for none."""
+    return f"\n<experience>{experience}</experience>" if experience else ""
+
+
 class Trajectory(Record):
     """The record of one rollout."""
 
@@ -197,7 +202,8 @@ class Trajectory(Record):
     @property
     def query(self) -> str:
         """What the user asked; "" in a rollout that broke before its prompt was made."""
-        return next((m.content for m in self.prompt if m.role == "user"), "")
+        shown = next((m.content for m in self.prompt if m.role == "user"), "")
+        return shown.removesuffix(handed(self.known))
 
     @property
     def success(self) -> bool:

@@ -48,6 +48,7 @@ def evaluate(write, shared, tmp_path, monkeypatch):
             "model=openai:m",
             f"base_url={url}",
             "protocol=direct",
+            "spelling=text",
             *more,
         ]
         evaluate_benchmark(settings_for(name, given))

@@ -155,6 +155,15 @@ class Spent:
     def exhausted(self):
         return "calls" if self.spent >= self.calls else None
 
+    def start(self):
+        pass
+
+    def spend_tokens(self, read, written):
+        pass
+
+    def seconds_left(self):
+        return None
+
     def left(self):
         return ""
 

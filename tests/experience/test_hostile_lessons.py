@@ -43,7 +43,7 @@ def holds(experience, messages):
     [system, user] = messages
     bare = Session(Task("t", "q", make_tools), Protocol.TRIAL, Limits()).prompt()
     told_of = re.fullmatch(
-        re.escape(bare[0].content) + r"\n<experience>([^<>]*)</experience>", system.content
+        re.escape(bare[1].content) + r"\n<experience>([^<>]*)</experience>", user.content
     )
     lines = told_of[1].splitlines()
     assert lines[-1] == f"put: {LESSON}"
@@ -52,7 +52,7 @@ def holds(experience, messages):
     assert len(lines[0]) <= LESSON_CHARS + len("price: ")
     said = experience.store.find("price")
     assert len(lines) == 1 + len(said)
-    assert user == bare[1]
+    assert system == bare[0]
     [card] = experience.store.find("put")
     assert (card.lesson, card.stale, card.learned) == (LESSON, None, 1)
 

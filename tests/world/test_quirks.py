@@ -194,11 +194,11 @@ def test_estimate():
 @pytest.mark.parametrize(
     ("kind", "value", "left", "lesson"),
     [
-        ("adds", 3, 7.5, "set adds; use put"),
-        ("halves", 3, 1.5, "set halves; use put"),
-        ("keeps", 3, 4.5, "set changes nothing; use put"),
-        ("rounds_up", 23, 30, "set rounds; use put"),
-        ("rounds_up", 20, 30, "set rounds; use put"),
+        ("adds", 3, 7.5, "set: adds; use put"),
+        ("halves", 3, 1.5, "set: halves; use put"),
+        ("keeps", 3, 4.5, "set: changes nothing; use put"),
+        ("rounds_up", 23, 30, "set: rounds; use put"),
+        ("rounds_up", 20, 30, "set: rounds; use put"),
         ("tenths_value", 4.5, 0.45, "set: multiply the value by 10"),
         ("thousandths_value", 4500, 4.5, "set: multiply the value by 1000"),
         ("ten_thousandths_value", 45000, 4.5, "set: multiply the value by 10000"),

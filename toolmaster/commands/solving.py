@@ -43,7 +43,6 @@ from toolmaster.report.live import (
     ManyTasks,
     OneTask,
     outcomes_table,
-    query_of,
     spent_text,
     tools_table,
 )
@@ -229,7 +228,7 @@ class Solving:
         """The JSON record of a task; see the module's docstring."""
         learned = [s for s in trajectory.steps if s.action is ActionKind.EXPERIENCE]
         return {
-            "task": query_of(trajectory),
+            "task": trajectory.query,
             "answer": trajectory.answer,
             "stop_reason": trajectory.stop_reason,
             "error": trajectory.error,

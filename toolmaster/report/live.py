@@ -125,15 +125,10 @@ class ManyTasks:
 
     def end(self, trajectory: Trajectory) -> None:
         """Show how a task ended."""
-        query = Text(visible(query_of(trajectory)), style="bold", no_wrap=True, overflow="ellipsis")
+        query = Text(visible(trajectory.query), style="bold", no_wrap=True, overflow="ellipsis")
         self._console.print(query)
         self._console.print(_indented(_outcome(trajectory)))
         self._running.advance(note=spent_text(self._budget))
-
-
-def query_of(trajectory: Trajectory) -> str:
-    """What was asked; "" where the session could not begin."""
-    return trajectory.prompt[-1].content if trajectory.prompt else ""
 
 
 def spent_text(budget: Budget) -> str:
@@ -182,7 +177,7 @@ def outcomes_table(trajectories: list[Trajectory], width: int = 80) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for trajectory in trajectories:
         table.add_row(
-            Text(visible(query_of(trajectory))),
+            Text(visible(trajectory.query)),
             _outcome(trajectory),
             str(len(trajectory.calls(Phase.TRIAL))),
             str(len(trajectory.calls(Phase.EXECUTION))),

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 
 import pytest
 
@@ -298,3 +299,11 @@ def test_one_rollout_records_a_permanent_error():
     policy.left = 0
     got = asyncio.run(run_rollout(RolloutRequest(task()), policy, DIRECT, Limits()))
     assert got.error == "the key has expired"
+
+
+def test_garbage_is_collected_as_usual_afterwards():
+    usual, during = gc.get_threshold(), []
+    run([RolloutRequest(task())], ScriptedPolicy([ANSWER]),
+        on_finish=lambda _: during.append(gc.get_threshold()))  # fmt: skip
+    assert during[0][0] >= 50_000
+    assert gc.get_threshold() == usual

@@ -25,7 +25,7 @@ from toolmaster.session import Limits
 from toolmaster.types import StopReason
 
 START_S = 180
-SAMPLING = Sampling(turn_tokens=48)
+SAMPLING = Sampling(turn_tokens=16)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def served(tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(
         [
             *command,
@@ -81,7 +81,7 @@ def _wait_for(server, address):
 
 def roll_out(served, world, **options):
     url, model = served
-    tasks = [world.draw(task_id).task for task_id in world.ids("unseen", 2, ["plain"])]
+    tasks = [world.draw(task_id).task for task_id in world.ids("unseen", 1, ["plain"])]
     policy = load_policy(f"openai:{model}", SAMPLING, base_url=url, **options)
 
     async def go():

@@ -7,6 +7,8 @@ docs/results. The settings are read at process start only, so the command line s
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import platform
 import sys
@@ -28,3 +30,10 @@ def restart_tuned() -> None:
         return
     os.environ["GLIBC_TUNABLES"] = _TUNABLES
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def release() -> None:
+    """Give what is no longer used back to the system, so that stages do not add up."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -14,6 +14,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from toolmaster.allocator import release
 from toolmaster.errors import InputError
 from toolmaster.models import find_model
 from toolmaster.policies.base import Policy
@@ -35,8 +36,10 @@ def run_all(recipe: Recipe) -> Path:
     need_one("run")
     synthesize(recipe)
     sft(recipe)
+    release()
     if "grpo" in recipe.evaluate.models:
         grpo(recipe)
+        release()
     evaluate(recipe)
     return report(recipe)
 
@@ -195,6 +198,8 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
                 on_finish=solved_counter(running),
             )
         run.finish(stage, seconds=time.perf_counter() - started)
+        del policy
+        release()
     return results
 
 

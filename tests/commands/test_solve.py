@@ -270,6 +270,7 @@ def test_ctrl_c_keeps_what_there_is(arguments, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a run in the background ignores it
     )
     with process:
         seen = []

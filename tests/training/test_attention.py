@@ -10,6 +10,7 @@ from toolmaster.training.attention import (
     _products,
     _varlen_attention,
     sequence_lengths,
+    share_prefixes,
 )
 
 LENGTHS = (7, 1, 40, 12)
@@ -36,8 +37,39 @@ def run(model, row):
 
 
 def test_sequence_lengths():
-    assert sequence_lengths(torch.tensor([[0, 1, 2, 0, 0, 1]])) == [3, 1, 2]
-    assert sequence_lengths(torch.tensor([[0]])) == [1]
+    assert sequence_lengths(torch.tensor([[0, 1, 2, 0, 0, 1]])) == ([3, 1, 2], [0, 0, 0])
+    assert sequence_lengths(torch.tensor([[0, 1, 2, 2, 3, 1]])) == ([3, 2, 1], [0, 2, 1])
+    assert sequence_lengths(torch.tensor([[0]])) == ([1], [0])
+
+
+def test_what_is_shared_by_hand():
+    ids = torch.tensor([[5, 6, 7, 5, 6, 8, 9, 4, 5, 6]])
+    left, places, where = share_prefixes(ids, positions((3, 4, 1, 2)))
+    assert left.tolist() == [[5, 6, 7, 8, 9, 4, 6]]
+    assert places.tolist() == [[0, 1, 2, 2, 3, 0, 1]]
+    assert where.tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 0, 6]
+
+
+def test_sharing_a_prefix_changes_no_state_and_no_gradient(load_tiny):
+    parts = sequences()
+    for part in parts[2:]:
+        part[:, :5] = parts[0][:, :5]
+    row = torch.cat(parts, 1)
+    weight = torch.randn(sum(LENGTHS), 600, generator=torch.Generator().manual_seed(1))
+    whole, shared = load_tiny(), load_tiny()
+    for model in (whole, shared):
+        model.set_attn_implementation(ATTENTION)
+    expected = run(whole, row)
+    left, places, where = share_prefixes(row, positions())
+    assert left.shape == places.shape == (1, sum(LENGTHS) - 10)
+    found = shared(left, position_ids=places, use_cache=False).logits[:, where]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for logits in (expected, found):
+        (logits[0] * weight).sum().backward()
+    for (name, one), two in zip(shared.named_parameters(), whole.parameters(), strict=True):
+        scale = two.grad.abs().max()
+        assert scale > 0, name
+        torch.testing.assert_close(one.grad / scale, two.grad / scale, atol=1e-5, rtol=1e-5)
 
 
 def test_two_tokens_by_hand():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
+from toolmaster.training.attention import ATTENTION
 from toolmaster.training.cpu_head import use_cpu_head
 
 FIELDS = ("log_probs", "entropy", "is_top1", "label_mask")
@@ -53,6 +54,20 @@ def test_log_probs_are_those_of_a_plain_forward_pass(heads, load_tiny, temperatu
         assert scored.log_probs[row, place] == pytest.approx(every[row, place, token].item(), 1e-4)
         entropy = torch.distributions.Categorical(logits=logits[row, place]).entropy()
         assert scored.entropy[row, place] == pytest.approx(entropy.item(), 1e-4)
+
+
+def test_a_packed_row_with_a_shared_prefix(heads):
+    theirs, ours = heads()
+    ours.set_attn_implementation(ATTENTION)
+    inputs = batch()
+    inputs["input_ids"][:, :6] = inputs["input_ids"][0, :6]
+    row = {name: values.reshape(1, -1) for name, values in inputs.items()}
+    row["labels"][0, ::17] = -100  # no sequence predicts the first token of the next
+    places = torch.arange(17).repeat(3)[None]
+    scored = ours(**row, position_ids=places, fused_lm_head=True)
+    expected = theirs(**inputs, fused_lm_head=True)
+    found = torch.cat([scored.log_probs, scored.log_probs.new_zeros(1, 1)], 1).view(3, 17)[:, :-1]
+    torch.testing.assert_close(found, expected.log_probs, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

@@ -1,9 +1,11 @@
 """Attention for rows that hold several sequences one after another, without padding or leakage.
 
 Registered with Transformers' attention interface. Sequences are told apart by `position_ids`, which
-start again at 0; each attends to itself alone. On CPU this beats padding and a dense block-diagonal
-mask, and plain batched products beat `scaled_dot_product_attention`, whose CPU kernel runs at a
-seventh of the matrix units' speed in bfloat16.
+start again at 0; each attends to itself alone. A sequence whose positions start at p > 0 goes on
+from the first p tokens of the row's first sequence, and attends to those too. On CPU this beats
+padding and a dense block-diagonal mask, and plain batched products beat
+`scaled_dot_product_attention`, whose CPU kernel runs at a seventh of the matrix units' speed in
+bfloat16.
 
 Shapes: N tokens of the row, K key-value heads, R query heads per key-value head, D head size.
 """
@@ -11,7 +13,6 @@ Shapes: N tokens of the row, K key-value heads, R query heads per key-value head
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -35,9 +36,13 @@ def _varlen_attention(
     """Causal attention per sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
     scale = scaling if scaling is not None else query.shape[3] ** -0.5
     attend = _products if query.device.type == "cpu" and dropout == 0.0 else _fused
-    lengths = sequence_lengths(position_ids)
-    parts = zip(*(tensor.split(lengths, 2) for tensor in (query, key, value)), strict=True)
-    attended = [attend(q, k, v, scale, dropout) for q, k, v in parts]
+    lengths, firsts = sequence_lengths(position_ids)
+    keys, values = key.split(lengths, 2), value.split(lengths, 2)
+    attended = []
+    for q, k, v, first in zip(query.split(lengths, 2), keys, values, firsts, strict=True):
+        if first:  # the sequence goes on from the start of the row's first one
+            k, v = (torch.cat([t[0][:, :, :first], own], 2) for t, own in ((keys, k), (values, v)))  # noqa: PLW2901
+        attended.append(attend(q, k, v, scale, dropout))
     return torch.cat(attended, 2).transpose(1, 2), None
 
 
@@ -47,7 +52,8 @@ def _products(
     heads, count, head_dim = query.shape[1:]
     kv_heads = key.shape[1]
     rows = (query * scale).reshape(kv_heads, -1, head_dim)  # (K, R * N, D)
-    scores = torch.bmm(rows, key[0].transpose(1, 2)) + _causal(count, heads // kv_heads, rows.dtype)
+    mask = _causal(count, key.shape[2], heads // kv_heads, rows.dtype)
+    scores = torch.bmm(rows, key[0].transpose(1, 2)) + mask
     found = torch.bmm(torch.softmax(scores, -1).to(value.dtype), value[0])
     return found.view(1, heads, count, head_dim)
 
@@ -55,22 +61,70 @@ def _products(
 def _fused(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, dropout: float
 ) -> torch.Tensor:
+    count, seen = query.shape[2], key.shape[2]
+    mask = None if count == seen else _causal(count, seen, 1, query.dtype).to(query.device)
     return torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, dropout_p=dropout, scale=scale, is_causal=True, enable_gqa=True
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        scale=scale,
+        is_causal=mask is None,
+        enable_gqa=True,
     )
 
 
 @lru_cache(maxsize=64)  # a row's masks, for all of its layers; megabytes each
-def _causal(count: int, repeats: int, dtype: torch.dtype) -> torch.Tensor:
-    """(R * N, N) additive causal mask."""
-    hidden = torch.full((count, count), float("-inf"), dtype=dtype)
-    return torch.triu(hidden, 1).repeat(repeats, 1)
+def _causal(count: int, seen: int, repeats: int, dtype: torch.dtype) -> torch.Tensor:
+    """(R * count, seen) additive causal mask of the last `count` of `seen` tokens."""
+    hidden = torch.full((count, seen), float("-inf"), dtype=dtype)
+    return torch.triu(hidden, 1 + seen - count).repeat(repeats, 1)
 
 
-def sequence_lengths(position_ids: torch.Tensor) -> list[int]:
-    """How many tokens each sequence in a row of positions, (1, N), has."""
-    starts = (position_ids[0] == 0).nonzero()[:, 0].tolist()
-    return [end - start for start, end in pairwise([*starts, position_ids.shape[1]])]
+def sequence_lengths(position_ids: torch.Tensor) -> tuple[list[int], list[int]]:
+    """Where the sequences in a row of positions, (1, N), are.
+
+    Returns:
+        How many tokens of its own each sequence has, and the position of the first of them.
+    """
+    positions = position_ids[0]
+    breaks = ((positions[1:] - positions[:-1] != 1).nonzero()[:, 0] + 1).tolist()
+    starts = [0, *breaks]
+    ends = [*breaks, len(positions)]
+    return [e - s for s, e in zip(starts, ends, strict=True)], positions[starts].tolist()
+
+
+def share_prefixes(
+    input_ids: torch.Tensor, position_ids: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Leave out what sequences of a row have in common with its first one: it is computed once.
+
+    All tasks share the system message, and the rollouts of a task their whole prompt. A token
+    depends on those before it alone, so the states of the common tokens are the same.
+
+    Args:
+        input_ids: (1, N) tokens of several sequences one after another.
+        position_ids: (1, N) their positions, from 0 in each.
+
+    Returns:
+        The M <= N tokens that are left, (1, M), their positions, (1, M), and the place among them
+        of each of the N tokens, (N,).
+    """
+    lengths, _ = sequence_lengths(position_ids)
+    sequences = [part.tolist() for part in input_ids[0].split(lengths)]
+    first, begin, taken = sequences[0], 0, 0
+    kept: list[int] = []
+    places: list[int] = []
+    for index, sequence in enumerate(sequences):
+        most = min(len(first), len(sequence)) - 1  # so that each keeps a token of its own
+        pairs = zip(first[:most], sequence[:most], strict=True)
+        same = next((at for at, (a, b) in enumerate(pairs) if a != b), most) if index else 0
+        own = len(sequence) - same
+        kept += range(begin + same, begin + len(sequence))
+        places += [*range(same), *range(taken, taken + own)]
+        begin, taken = begin + len(sequence), taken + own
+    return input_ids[:, kept], position_ids[:, kept], torch.tensor(places, device=input_ids.device)
 
 
 AttentionInterface.register(ATTENTION, _varlen_attention)

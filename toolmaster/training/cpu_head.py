@@ -18,6 +18,7 @@ import torch
 from trl.trainer.utils import FusedCausalLMOutput
 
 from toolmaster.policies.compiled import token_losses
+from toolmaster.training.attention import ATTENTION, share_prefixes
 
 _LOGIT_CHANGES = (
     "final_logit_softcapping",
@@ -52,7 +53,13 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
         labels = kwargs.pop("labels")[:, 1:]
         items = kwargs.pop("num_items_in_batch", None)
         kwargs["use_cache"] = False
-        hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
+        places = None
+        if config._attn_implementation == ATTENTION and len(kwargs["position_ids"]) == 1:
+            kwargs["input_ids"], kwargs["position_ids"], places = share_prefixes(
+                kwargs["input_ids"], kwargs["position_ids"]
+            )
+        hidden = self.base_model(*args, **kwargs).last_hidden_state
+        hidden = (hidden if places is None else hidden[:, places])[:, :-1]
         trained = labels != -100
         targets = labels[trained]
         logits = self.get_output_embeddings()(hidden[trained])  # (N, V)

@@ -95,7 +95,7 @@ def load_model(folder: Path, dtype: str) -> Any:
         raise InputError(f"{folder}: the model cannot be loaded: {error}") from None
 
 
-def add_tag_tokens(model: Any, tokenizer: Any) -> None:
+def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
     """Make each of the protocol's tags one token, as models made for tools have it.
 
     A tag costs SmolLM2 three to five tokens otherwise; the same trajectory becomes a quarter
@@ -105,6 +105,9 @@ def add_tag_tokens(model: Any, tokenizer: Any) -> None:
     Args:
         model: changed in place.
         tokenizer: changed in place.
+
+    Returns:
+        The ids of the new tokens.
     """
     import torch  # noqa: PLC0415 - heavy
     from transformers import AddedToken  # noqa: PLC0415
@@ -123,6 +126,7 @@ def add_tag_tokens(model: Any, tokenizer: Any) -> None:
             for tag in new:
                 row = tokenizer.convert_tokens_to_ids(tag)
                 layer.weight[row] = layer.weight[pieces[tag]].mean(0)
+    return [int(tokenizer.convert_tokens_to_ids(tag)) for tag in new]
 
 
 def _obtain(folder: Path) -> None:

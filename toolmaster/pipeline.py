@@ -19,7 +19,7 @@ from toolmaster.errors import InputError
 from toolmaster.models import find_model
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.processes import need_one
+from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
 from toolmaster.runs import Run, append_trajectory, read_trajectories, write_atomically
@@ -137,11 +137,16 @@ def grpo(recipe: Recipe) -> Path:
         return folder / "model"
     if not run.is_done("sft"):
         raise InputError(f"{run.folder} has no finished SFT model; run `sft` first")
-    from toolmaster.training.grpo import train_grpo  # noqa: PLC0415 - loads torch
+    from toolmaster.training.common import last_checkpoint  # noqa: PLC0415 - loads torch
+    from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
+
+    file = folder / "trajectories.jsonl"
+    if is_main():
+        _forget_redone(file, last_checkpoint(folder / "checkpoints"))
 
     def keep(group: list[Trajectory]) -> None:
         for trajectory in group:
-            append_trajectory(folder / "trajectories.jsonl", trajectory)
+            append_trajectory(file, trajectory)
 
     started = time.perf_counter()
     with bar("grpo", recipe.grpo.steps) as running:
@@ -160,6 +165,16 @@ def grpo(recipe: Recipe) -> Path:
         )
     run.finish("grpo", seconds=time.perf_counter() - started)
     return model
+
+
+def _forget_redone(file: Path, checkpoint: Path | None) -> None:
+    """Drop the rollouts of steps after the checkpoint that training goes on from."""
+    held = read_trajectories(file) if file.is_file() else []
+    done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    kept = [t for t in held if int(t.policy.rpartition("@")[2]) < done]
+    if len(kept) < len(held):
+        lines = [t.model_dump_json(exclude_defaults=True) + "\n" for t in kept]
+        write_atomically(file, "".join(lines))
 
 
 def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:

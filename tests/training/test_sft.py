@@ -10,6 +10,7 @@ from toolmaster.chat import ChatFormat
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
 from toolmaster.protocols import TAGS
+from toolmaster.training import sft
 from toolmaster.training.common import last_checkpoint
 from toolmaster.training.settings import SftSettings
 from toolmaster.training.sft import train_sft, training_rows
@@ -184,6 +185,17 @@ def test_adapters_are_merged_into_an_ordinary_checkpoint(train, tiny_folder):
     assert set(trained) == set(before)
     name = "model.layers.0.mlp.up_proj.weight"
     assert not torch.equal(trained[name], before[name].bfloat16().float())
+
+
+@pytest.mark.filterwarnings("ignore")  # PEFT's, about tied and resized embeddings
+def test_adapters_come_with_the_embeddings_of_new_tokens(train, monkeypatch, tiny_folder):
+    monkeypatch.setattr(sft, "add_tag_tokens", lambda model, tokenizer: [5, 9])
+    folder, _ = train(batch_sequences=6, lora_rank=4, learning_rate=1e-1)
+    trained, before = load_model(folder, "float32"), load_model(tiny_folder, "float32")
+    rows = trained.get_input_embeddings().weight
+    changed = (rows != before.get_input_embeddings().weight.bfloat16().float()).any(1)
+    assert changed.nonzero()[:, 0].tolist() == [5, 9]
+    assert trained.get_output_embeddings().weight is rows
 
 
 def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):

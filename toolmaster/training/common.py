@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,16 @@ def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, 
     }
 
 
-def lora(rank: int) -> LoraConfig | None:
-    """Adapters on all linear layers; None for rank 0."""
+def lora(rank: int, new_tokens: Sequence[int] = ()) -> LoraConfig | None:
+    """Adapters on all linear layers, and the embeddings of new tokens; None for rank 0."""
     if rank == 0:
         return None
     return LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules="all-linear",
+        trainable_token_indices=list(new_tokens) or None,
+        task_type="CAUSAL_LM",
     )
 
 

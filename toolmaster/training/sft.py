@@ -75,7 +75,7 @@ def train_sft(
         raise InputError("no demonstrations to train on; run the synthesize stage first")
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder, "float32")
-    add_tag_tokens(model, tokenizer)
+    new_tokens = add_tag_tokens(model, tokenizer)
     model.set_attn_implementation(ATTENTION)
     arguments = SFTConfig(
         **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
@@ -93,7 +93,7 @@ def train_sft(
         args=arguments,
         train_dataset=Dataset.from_list(training_rows(ChatFormat(tokenizer), demonstrations)),
         processing_class=tokenizer,
-        peft_config=lora(settings.lora_rank),
+        peft_config=lora(settings.lora_rank, new_tokens),
         callbacks=[MetricLines(log), *([progress] if progress else [])],
     )
     trainer.remove_callback(PrinterCallback)

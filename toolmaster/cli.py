@@ -76,7 +76,7 @@ app.command()(solve)
 @app.command()
 def evaluate(
     recipe: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this annotation
+        Optional[str],  # noqa: UP045 - no Path, for it may be `base_url=http://...`
         typer.Argument(help="A TOML recipe; none with --benchmark"),
     ] = None,
     overrides: Overrides = None,
@@ -93,16 +93,14 @@ def evaluate(
     if benchmark is None:
         if recipe is None:
             raise typer.BadParameter("give a RECIPE or --benchmark NAME")
-        _run_stage("evaluate", recipe, overrides)
+        _run_stage("evaluate", Path(recipe), overrides)
         return
     from toolmaster.benchmarks.run import evaluate_benchmark  # noqa: PLC0415
     from toolmaster.benchmarks.settings import settings_for  # noqa: PLC0415
 
     named = {"data": data, "model": model, "replay": replay}
     given = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
-    settings = settings_for(
-        benchmark, [*given, *([str(recipe)] if recipe else []), *(overrides or [])]
-    )
+    settings = settings_for(benchmark, [*given, *([recipe] if recipe else []), *(overrides or [])])
     restart_tuned()
     _run(lambda: evaluate_benchmark(settings))
 

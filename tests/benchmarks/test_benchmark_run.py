@@ -147,6 +147,15 @@ def test_no_usable_row(toolmaster, write, tmp_path):
     assert "1 rows could not be loaded; the first: rows.json, row 0, question: Field" in error
 
 
+def test_an_address_stays_an_address(toolmaster, rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    url = "http://127.0.0.1:9/v1"
+    given = (f"base_url={url}", f"run={tmp_path / 'run'}", "--data", rows, "--model", "openai:m")
+    code, _, error = toolmaster("evaluate", "--benchmark", "toolhop", *given)
+    assert code == 1
+    assert f"at {url}" in error
+
+
 def test_no_such_benchmark_and_nothing_to_do(toolmaster):
     code, _, error = toolmaster("evaluate", "--benchmark", "moon")
     assert code == 2

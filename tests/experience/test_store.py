@@ -176,9 +176,6 @@ def test_a_folder_that_cannot_be(tmp_path):
 def test_a_damaged_file_is_one_clear_error(store):
     for number in range(60):
         store.put(make_card(tool=f"t{number}"))
-    with sqlite3.connect(store.path) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
     content = bytearray(store.path.read_bytes())
     content[5000:] = b"\xff" * (len(content) - 5000)
     store.path.write_bytes(content)

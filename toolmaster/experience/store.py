@@ -58,19 +58,19 @@ class ExperienceStore:
         except OSError as error:
             raise InputError(f"cannot keep experience in {path}: {error.strerror}") from None
         with self._open() as db:
-            found = _marks(db)
-            tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if found != (0, 0) or tables:
-                self._recognise(found)
-                return
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(_TABLE)
-            db.execute(f"PRAGMA application_id={_APPLICATION}")
-            db.execute(f"PRAGMA user_version={_VERSION}")
-            db.execute("COMMIT")
+            known = self._recognise(db)
+        if not known:
+            with self._open(write=True) as db:
+                if not self._recognise(db):  # nobody else has made it meanwhile
+                    db.execute(_TABLE)
+                    db.execute(f"PRAGMA application_id={_APPLICATION}")
+                    db.execute(f"PRAGMA user_version={_VERSION}")
 
-    def _recognise(self, found: tuple[int, int]) -> None:
+    def _recognise(self, db: sqlite3.Connection) -> bool:
+        """Whether the file is ours already; False where it is empty."""
+        found = _marks(db)
+        if found == (0, 0) and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return False
         if found[0] != _APPLICATION:
             raise InputError(f"{self.path} is a database of something else; name another file")
         if found[1] != _VERSION:
@@ -78,6 +78,7 @@ class ExperienceStore:
                 f"{self.path} has experience of version {found[1]}; this toolmaster reads version"
                 f" {_VERSION}: export it with the one that wrote it, and import that"
             )
+        return True
 
     @contextmanager
     def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
@@ -85,12 +86,9 @@ class ExperienceStore:
         try:
             with closing(sqlite3.connect(self.path, _WAIT_S, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
-                db.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost the last lesson
-                if write:
-                    db.execute("BEGIN IMMEDIATE")
+                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield db
-                if write:
-                    db.execute("COMMIT")
+                db.execute("COMMIT")
         except sqlite3.Error as error:
             raise InputError(
                 f"{self.path} cannot be used for experience: {error}; move it away to begin anew,"

@@ -73,7 +73,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_model(folder: Path, dtype: str) -> Any:
-    """The causal language model of a checkpoint.
+    """The causal language model of a checkpoint, on this process's GPU where there is one.
 
     Args:
         folder: an ordinary Transformers checkpoint.
@@ -88,11 +88,14 @@ def load_model(folder: Path, dtype: str) -> Any:
 
     logging.disable_progress_bar()
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: the model cannot be loaded: {error}") from None
+    if torch.cuda.is_available():
+        return model.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
+    return model
 
 
 def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:

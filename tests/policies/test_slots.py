@@ -97,6 +97,13 @@ def test_greedy_tokens_are_those_of_plain_generation(cache, greedy):
     assert got == [greedy(p, 8) for p in prompts]
 
 
+def test_every_tensor_is_made_where_the_model_is(cache, greedy):
+    prompts = [tokens(length, length) for length in (5, 40)]
+    with torch.device("meta"):  # what names no device ends there, as it would beside a GPU
+        got = finish(cache, [Row(list(p)) for p in prompts], 8)
+    assert got == [greedy(p, 8) for p in prompts]
+
+
 def test_long_prompts_are_computed_in_pieces(load_tiny, greedy):
     cache = SlotCache(load_tiny(), slots=3, max_length=256, step_tokens=16)
     noted = computed(cache)

@@ -248,7 +248,7 @@ class SlotCache:
             input_ids=input_ids,
             position_ids=plan.positions.unsqueeze(0),
             use_cache=False,
-            logits_to_keep=torch.tensor(ends),
+            logits_to_keep=self._tensor(ends),
             step_plan=plan,
         ).logits[0]
         for row, count in [*((row, 1) for row in decoding), *prefilling]:
@@ -256,7 +256,7 @@ class SlotCache:
             self._held[row.slot] = row.token_ids[: row.computed]
         whole = [row.computed == len(row.token_ids) for row, _ in prefilling]
         ready = [row for (row, _), done in zip(prefilling, whole, strict=True) if done]
-        return [*decoding, *ready], logits[[True] * plan.decoding + whole]
+        return [*decoding, *ready], logits[self._tensor([True] * plan.decoding + whole)]
 
     def _plan(
         self, decoding: list[Row], prefilling: list[tuple[Row, int]]
@@ -284,24 +284,30 @@ class SlotCache:
         plan = StepPlan(
             self._keys,
             self._values,
-            torch.tensor(slots),
-            torch.tensor(positions),
-            torch.tensor(offsets),
+            self._tensor(slots),
+            self._tensor(positions),
+            self._tensor(offsets),
             self._decode_mask(decoding),
             segments,
         )
-        return plan, torch.tensor([tokens])
+        return plan, self._tensor([tokens])
+
+    def _tensor(self, values: list[Any]) -> torch.Tensor:
+        return torch.tensor(values, device=self.model.device)
 
     def _decode_mask(self, decoding: list[Row]) -> torch.Tensor | None:
         if not decoding:
             return None
         used_slots = max(row.slot for row in decoding) + 1
-        lengths = torch.ones(used_slots, dtype=torch.long)
-        lengths[[row.slot for row in decoding]] = torch.tensor([r.computed + 1 for r in decoding])
+        lengths = [1] * used_slots
+        for row in decoding:
+            lengths[row.slot] = row.computed + 1
         width = 1 + max(len(row.draft) for row in decoding)
-        seen = lengths[:, None] + torch.arange(width)  # (used_slots, W)
-        hidden = torch.arange(self._keys[0].shape[2]) >= seen[..., None]
-        mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
+        device = self.model.device
+        offsets = torch.arange(width, device=device)
+        seen = self._tensor(lengths)[:, None] + offsets  # (used_slots, W)
+        hidden = torch.arange(self._keys[0].shape[2], device=device) >= seen[..., None]
+        mask = torch.zeros(hidden.shape, device=device).masked_fill_(hidden, float("-inf"))
         return mask[:, None, :, None]
 
     def _grow(self, length: int) -> None:
@@ -321,8 +327,10 @@ class SlotCache:
 
     def _causal(self, segment: Segment) -> torch.Tensor:
         end = segment.start + segment.count
-        hidden = torch.arange(end) > torch.arange(segment.start, end)[:, None]
-        mask = torch.zeros(segment.count, end, dtype=self.model.dtype)
+        device = self.model.device
+        places = torch.arange(end, device=device)
+        hidden = places > places[segment.start :, None]
+        mask = torch.zeros(segment.count, end, dtype=self.model.dtype, device=device)
         return mask.masked_fill_(hidden, float("-inf")).repeat(self._repeats, 1)
 
 

@@ -88,7 +88,7 @@ def load_model(folder: Path, dtype: str) -> Any:
 
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )
     except (OSError, ValueError) as error:

@@ -16,7 +16,14 @@ from toolmaster.errors import (
 from toolmaster.policies.base import Completion, ContextFullError
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
+from toolmaster.rollouts import (
+    START_TOGETHER,
+    RolloutRequest,
+    groups,
+    run_rollout,
+    run_rollouts,
+    side_by_side,
+)
 from toolmaster.runs import append_trajectory
 from toolmaster.session import FollowUp, Limits, Task
 from toolmaster.tools import Tool, ToolSet
@@ -307,3 +314,19 @@ def test_garbage_is_collected_as_usual_afterwards():
         on_finish=lambda _: during.append(gc.get_threshold()))  # fmt: skip
     assert during[0][0] >= 50_000
     assert gc.get_threshold() == usual
+
+
+def test_rollouts_begin_a_few_at_a_time_so_that_they_do_not_stay_in_step():
+    begun = 0
+    seen = []
+
+    async def work(_item):
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(0)
+        seen.append(begun)
+
+    asyncio.run(side_by_side(work, range(100), 100))
+
+    assert begun == 100
+    assert seen[0] <= 2 * START_TOGETHER

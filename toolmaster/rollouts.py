@@ -21,6 +21,10 @@ from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Limits, Session, Task
 from toolmaster.types import Step, StopReason, Trajectory
 
+START_TOGETHER = 16
+"""How many begin in one pass of the event loop. A thousand that begin as one stay in step, and an
+endpoint then waits until the last of them has been read and answered."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -224,8 +228,10 @@ async def side_by_side(
     try:
         with _rare_collections():
             async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
+                for begun in range(1, concurrency + 1):
                     group.create_task(worker())
+                    if begun % START_TOGETHER == 0:
+                        await asyncio.sleep(0)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [finished[index] for index in sorted(finished)]

@@ -24,7 +24,7 @@ from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.faults import Fault, FaultKind, StreamFaultError, fault_of, one_line
 from toolmaster.policies.pace import Pace
 
-POOLS = 64
+POOLS = 256
 """Connection pools: looking for a free connection takes a time that grows with a pool."""
 CONNECT_S = 10.0
 LONGEST_WAIT_S = 8.0

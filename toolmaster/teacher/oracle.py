@@ -76,6 +76,7 @@ class OraclePolicy:
         behaviours: what to show.
         seed: varies words and probes; the same seed gives the same demonstration.
         known: experience that is handed with the task; "" for none. With it nothing is tried.
+        overspends: whether the trial ends with one call more than the session allows.
     """
 
     name = "oracle"
@@ -87,15 +88,20 @@ class OraclePolicy:
         behaviours: Behaviours,
         seed: int = 0,
         known: str = "",
+        *,
+        overspends: bool = False,
     ) -> None:
         self.drawn = drawn
         self.protocol = protocol
         self.behaviours = behaviours
         self.rng = random.Random(f"{drawn.task.id}/{protocol}/{seed}")
         self.known = known
+        self.overspends = overspends
         self.voice = self.rng.randrange(VOICES)
         self.lessons: dict[str, str] = {}
         self.slips_left = int(behaviours.self_correction)
+        self.called: tuple[Surface, dict[str, Any]] | None = None
+        """The last call that was no slip."""
 
     def conversation(
         self,
@@ -110,6 +116,8 @@ class OraclePolicy:
         note = ""
         if tried and not self.known:
             note = yield from self._trial()
+            if self.overspends:
+                note = yield from self._overspend(note)
         if self.protocol is Protocol.TRIAL:
             thought = note or self._say("known" if self.known else "nothing")
             lessons = self.known or "\n".join(self.lessons.values()) or "none"
@@ -134,6 +142,13 @@ class OraclePolicy:
             elif self.protocol is Protocol.TRIAL:  # elsewhere a trial write would be real
                 note = yield from self._try_write(self.drawn.chosen[key], first, note)
         return note
+
+    def _overspend(self, note: str) -> Exchange:
+        """Call once more than is allowed, a slip; returns what follows from the refusal."""
+        assert self.called is not None  # noqa: S101 - a trial calls
+        surface, arguments = self.called
+        yield Completion(_text(note, surface, arguments), slip=True)
+        return self._say("used_up")
 
     def _try_read(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -352,6 +367,7 @@ class OraclePolicy:
             said = thought.replace(surface.name, slip.name)
             yield Completion(_call_text(said, slip.name, slip.arguments), slip=True)
             thought = self._say(slip.kind, right=slip.right)
+        self.called = surface, arguments
         return (yield Completion(_text(thought, surface, arguments)))
 
 

@@ -63,6 +63,11 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "{got}, not {value}: {larger} / {smaller} = 10, so {guess} {sign} 10 = {factor}.",
         "{got} is not {value}: {larger} / {smaller} = 10, so {guess} {sign} 10 = {factor}.",
     ),
+    "used_up": (
+        "No trial is left: write down what is known.",
+        "The trial is over. What I know must do.",
+        "No more trials; note what they showed.",
+    ),
     "act": (
         "Now for real: `{tool}`.",
         "Do it with `{tool}`.",

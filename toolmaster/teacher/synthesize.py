@@ -20,6 +20,10 @@ from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World, WorldTask
 
 
+_OVERSPEND_SHARE = 0.06
+"""Share of those whose trial is allowed just the calls it needs, and tries one more."""
+
+
 class SynthesizeSettings(Settings):
     """How many demonstrations, and what they show."""
 
@@ -46,19 +50,33 @@ async def demonstrate(
     """
     drawn = world.draw(task_id)
     trajectory = await _shown(drawn, drawn.task, protocol, limits, settings)
-    tried_before = random.Random(f"{task_id}/known").random() < settings.known_share
-    if trajectory is not None and trajectory.calls(Phase.TRIAL) and tried_before:
+    if trajectory is None or not trajectory.calls(Phase.TRIAL):
+        return trajectory
+    drawn_share = random.Random(f"{task_id}/known").random()
+    if drawn_share < settings.known_share:
         task = replace(drawn.task, experience=trajectory.experience)
         return await _shown(drawn, task, protocol, limits, settings)
+    overspends = protocol is Protocol.TRIAL and settings.behaviours.self_correction
+    if overspends and drawn_share < settings.known_share + _OVERSPEND_SHARE:
+        enough = limits.model_copy(update={"trial_calls": len(trajectory.calls(Phase.TRIAL))})
+        return await _shown(drawn, drawn.task, protocol, enough, settings, overspends=True)
     return trajectory
 
 
 async def _shown(
-    drawn: WorldTask, task: Task, protocol: Protocol, limits: Limits, settings: SynthesizeSettings
+    drawn: WorldTask,
+    task: Task,
+    protocol: Protocol,
+    limits: Limits,
+    settings: SynthesizeSettings,
+    *,
+    overspends: bool = False,
 ) -> Trajectory | None:
     """The oracle's trajectory of `task`, where it is one to keep."""
     request = RolloutRequest(task)
-    oracle = OraclePolicy(drawn, protocol, settings.behaviours, known=task.experience)
+    oracle = OraclePolicy(
+        drawn, protocol, settings.behaviours, known=task.experience, overspends=overspends
+    )
     trajectory = await run_rollout(request, oracle, protocol, limits)
     if not trajectory.success or (settings.filter and not keep(trajectory)):
         return None

@@ -302,6 +302,7 @@ def train_grpo(
         temperature=settings.sampling.temperature,
         max_completion_length=settings.sampling.context_tokens,
         beta=settings.beta,
+        scale_rewards=settings.scale_rewards,
         shuffle_dataset=False,
     )
     trainer: Any = PackedGRPOTrainer(

@@ -120,6 +120,14 @@ def test_our_prompt(tokenizer):
     )
 
 
+def test_our_prompt_shows_schemas_of_any_form(tokenizer):
+    """A JSON schema may be `true`, and an object schema need not have properties."""
+    schemas = [{"type": "object", "properties": {"a": True, "b": {}}}, {"type": "object"}, {}]
+    tools = [{"function": {"name": "act", "parameters": schema}} for schema in schemas]
+    text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT, tools))
+    assert "<tools>\nact(a?:true,b?:{})\nact()\nact()\n</tools>" in text
+
+
 def test_our_prompt_without_a_system_message_shows_the_tools_too(tokenizer):
     text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT[1:], [TOOL]))
     assert text.startswith("<|im_start|>system\n<tools>\nget_price(item:string")

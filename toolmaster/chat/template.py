@@ -19,7 +19,7 @@ CHATML_TOOLS = """\
 {%- set params = f.parameters or {} -%}
 {{- f.name }}(
 {%- for key, schema in (params.properties or {}).items() -%}
-{{- key }}{{ '' if key in (params.required or []) else '?' }}:{{ schema.type if (schema.keys() | list) == ['type'] else schema | tojson }}
+{{- key }}{{ '' if key in (params.required or []) else '?' }}:{{ schema.type if schema is mapping and (schema.keys() | list) == ['type'] else schema | tojson }}
 {%- if not loop.last %},{% endif -%}
 {%- endfor -%})
 {%- if f.description %}: {{ f.description }}{% endif -%}

@@ -97,7 +97,8 @@ def test_a_missing_file(toolmaster, tmp_path):
     [
         ("{oops}", "line 2: not valid JSON"),
         ('{"task_id": 5}', "record 2: task_id: Input should be a valid string"),
-        ("[]", "record 2"),
+        ("[]", "record 2: the whole: Input should be"),
+        ("[" * 100_000, "line 2: not valid JSON"),
     ],
 )
 def test_damaged_trajectories(toolmaster, trajectories, line, message):
@@ -121,6 +122,20 @@ def test_view(toolmaster, trajectories, tiny_folder):
     code, out, _ = toolmaster("view", trajectories, "--tokens", tiny_folder)
     assert code == 0
     assert "<|im_end|>" in out
+
+
+def test_view_counts_from_the_end(toolmaster, trajectories):
+    """As `solve` tells the user to look at what it kept."""
+    last = toolmaster("view", trajectories, "1")
+    assert toolmaster("view", trajectories, "-1") == last
+    assert last[0] == 0
+    assert toolmaster("view", trajectories, "-9")[0] == 1
+    assert toolmaster("view", trajectories, "--tokn")[0] == 2
+
+
+def test_a_port_that_is_none(toolmaster):
+    code, _, error = toolmaster("serve-session", "v1/unseen/apiary/silent/3", "--port", "99999")
+    assert (code, "less than or equal to 65535" in error) == (2, True)
 
 
 def test_compare(toolmaster, trajectories):

@@ -131,7 +131,7 @@ def domains(
         show_domain(world, name)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # `-1` is an index
 def view(
     file: Annotated[Path, typer.Argument(help="A trajectories.jsonl")],
     index: Annotated[int, typer.Argument(help="Which record, from 0; negative from the end")] = 0,
@@ -217,7 +217,10 @@ def serve_session(
         typer.Option(help="A TOML recipe, for its world, protocol and limits"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Serve streamable HTTP here (0: a free one), not stdio")
+        int | None,
+        typer.Option(
+            help="Serve streamable HTTP here (0: a free one), not stdio", max=65535, min=0
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where trajectories are appended")] = Path(
         "served.jsonl"

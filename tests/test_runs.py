@@ -174,6 +174,22 @@ def test_write_atomically(tmp_path, monkeypatch):
     assert path.read_text() == "new"
 
 
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    write_atomically(path, "old")
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("toolmaster.runs.os.replace", full)
+    with pytest.raises(InputError, match=r"cannot write .*config\.json: No space left on device;"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="No such file or directory"):
+        write_atomically(tmp_path / "none" / "config.json", "new")
+
+
 def test_a_run_keeps_its_settings(tmp_path):
     folder = tmp_path / "runs" / "a"
     Run(folder, Recipe(seed=3))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,10 +111,22 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or none of it."""
+    """Write a whole file or none of it.
+
+    Raises:
+        InputError: the disk is full or the file cannot be written; what was there before stays.
+    """
     scratch = path.with_suffix(path.suffix + ".part")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        os.replace(scratch, path)
+    except OSError as error:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; make room or give another place, and start"
+            " the same command again"
+        ) from None
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
@@ -165,7 +178,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # nothing ends it: a kill left it
                 continue
             raise InputError(
@@ -194,5 +207,5 @@ def read_trajectories(path: Path) -> list[Trajectory]:
             trajectories.append(Trajectory.model_validate(record))
         except ValidationError as error:
             where, problem = first_problem(error)
-            raise InputError(f"{path}, record {index}: {where}: {problem}") from None
+            raise InputError(f"{path}, record {index}: {where or 'the whole'}: {problem}") from None
     return trajectories

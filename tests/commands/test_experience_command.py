@@ -43,11 +43,18 @@ def test_list(file):
         assert word in done.stdout
 
 
+def test_a_narrow_terminal_breaks_no_id(file):
+    cards = ExperienceStore(file).cards()
+    shown = toolmaster("list", file=file, COLUMNS="60").stdout
+    assert all(card.id in shown for card in cards)
+    assert shown.count("shop.json") == 1
+
+
 def test_show(file):
     done = toolmaster("show", "fetch_cost", file=file)
     assert "fetch_cost: divide the [bold]result by 100" in done.stdout
     assert "learned  1 times, last 2030-01-02T03:04:05+00:00 by someone" in done.stdout
-    assert '{"arguments":{"a":"[bold]x"}} -> 450' in done.stdout
+    assert '{"a": "[bold]x"} -> 450' in done.stdout
     assert "\x1b" not in done.stdout
     assert "stale: contradicted" in toolmaster("show", "other", file=file).stdout
 
@@ -93,7 +100,10 @@ def test_files_that_cannot_be_read(tmp_path, file):
         done = toolmaster("import", tmp_path / name, file=file)
         assert done.returncode == 1
         assert done.stderr.startswith("toolmaster: cannot read ")
+        assert done.stderr.count(str(tmp_path)) == 1
     (tmp_path / "odd.db").write_text("odd" * 500)
     done = toolmaster("list", file=tmp_path / "odd.db")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "file is not a database" in done.stderr
+    done = toolmaster("export", tmp_path / "none" / "cards.jsonl", file=file)
+    assert (done.returncode, done.stderr.startswith("toolmaster: cannot write ")) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -44,21 +45,28 @@ def _find(store: ExperienceStore, what: str) -> list[Card]:
 
 @app.command("list")
 def list_cards(store: StoreFile = None) -> None:
-    """List all cards, a line each."""
+    """List all cards by source, a line each."""
+    from itertools import groupby  # noqa: PLC0415
+
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     from toolmaster.experience.cards import one_line  # noqa: PLC0415
     from toolmaster.progress import console  # noqa: PLC0415
 
-    table = Table()
-    for column in ("id", "source", "tool", "lesson", "learned", "handed", "helped", "stale"):
-        table.add_column(column, overflow="fold")
-    for card in _store(store).cards():
-        counts = (card.learned, card.handed, card.helped)
-        words = (card.id, card.source, card.tool, card.lesson, *counts, card.stale or "")
-        table.add_row(*(Text(one_line(str(word), 300)) for word in words))
-    console.print(table)
+    for source, cards in groupby(_store(store).cards(), key=lambda card: card.source):
+        console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)
+        table = Table(box=None)
+        table.add_column("id", no_wrap=True)
+        for column in ("tool", "lesson"):
+            table.add_column(column, overflow="fold")
+        for column in ("learned", "handed", "helped"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for card in cards:
+            lesson = card.lesson + (f" [stale: {card.stale}]" if card.stale else "")
+            words = (card.id, card.tool, lesson, card.learned, card.handed, card.helped)
+            table.add_row(*(Text(one_line(str(word), 600)) for word in words))
+        console.print(table)
 
 
 @app.command()
@@ -74,7 +82,7 @@ def show(what: What, store: StoreFile = None) -> None:
         typer.echo(f"  handed   {card.handed} times, helped {card.helped} times")
         typer.echo(f"  state    {'stale: ' + card.stale if card.stale else 'fresh'}")
         for seen in card.evidence:
-            call = one_line(f"{seen.name} {seen.model_dump_json(include={'arguments'})}", 400)
+            call = one_line(f"{seen.name} {json.dumps(seen.arguments, ensure_ascii=False)}", 400)
             typer.echo(f"  showed   {call} -> {seen.observation}")
 
 
@@ -126,7 +134,8 @@ def import_cards(
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {file}: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read {file}: {reason}") from None
     taken, left_out = import_lines(_store(store, new=True), lines)
     typer.echo(f"{taken} taken, {len(left_out)} left out")
     for why in left_out:

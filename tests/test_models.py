@@ -1,5 +1,6 @@
 """Models: every way of not having one is one clear message."""
 
+import shutil
 import subprocess
 import zipfile
 
@@ -129,7 +130,16 @@ def test_a_folder_without_weights(tmp_path):
         load_model(tmp_path, "float32")
 
 
+def test_weights_that_were_cut_off(tmp_path, tiny_folder):
+    folder = shutil.copytree(tiny_folder, tmp_path / "cut")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match="the model cannot be loaded: .*incomplete metadata"):
+        load_model(folder, "float32")
+
+
 def test_a_folder_without_a_tokenizer(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(InputError, match="the tokenizer cannot be loaded"):
+    with pytest.raises(InputError, match="the tokenizer cannot be loaded") as error:
         load_tokenizer(tmp_path)
+    assert "\n" not in str(error.value)

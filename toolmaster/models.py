@@ -68,7 +68,8 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: the tokenizer cannot be loaded: {error}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder}: the tokenizer cannot be loaded: {reason}") from None
     return prepare_tokenizer(tokenizer)
 
 
@@ -83,6 +84,7 @@ def load_model(folder: Path, dtype: str) -> Any:
         InputError: the weights cannot be loaded.
     """
     import torch  # noqa: PLC0415 - heavy
+    from safetensors import SafetensorError  # noqa: PLC0415
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
@@ -91,8 +93,9 @@ def load_model(folder: Path, dtype: str) -> Any:
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: the model cannot be loaded: {error}") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder}: the model cannot be loaded: {reason}") from None
     if torch.cuda.is_available():
         return model.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
     return model

@@ -167,6 +167,12 @@ def test_endless_answers_are_cut(get):
     assert sum(written) < 50_000_000
 
 
+def test_a_long_binary_answer_is_not_said_to_be_shown(get):
+    kind = {"Content-Type": "application/octet-stream"}
+    text = get(lambda h: h.reply(200, kind, b"\0" * 5000), response_bytes=1000)
+    assert text == "[application/octet-stream, more than 1000 bytes, not shown]"
+
+
 def test_a_compressed_bomb_is_cut(get):
     bomb = gzip.compress(b"\x20" * 200_000_000)
     headers = {**TEXT, "Content-Encoding": "gzip"}

@@ -178,8 +178,6 @@ class _Service:
             raise ToolRefusal(f"{self._status(response)}: {shown[:ERROR_CHARS]}{cut}")
         if not text:
             return self._status(response)
-        if not whole:
-            return f"{text} [cut: the first {self._limit} bytes are shown]"
         try:
             return json.loads(text) if "json" in _media_type(response) else text
         except (ValueError, RecursionError):
@@ -196,8 +194,11 @@ class _Service:
         except LookupError:
             text = data.decode("utf-8", "replace")
         text = self._credentials.redact(text)
+        if whole:
+            return text
         # A secret that the cut went through would not be recognised.
-        return text if whole else text[: len(text) - self._credentials.longest]
+        text = text[: len(text) - self._credentials.longest]
+        return f"{text} [cut: the first {self._limit} bytes are shown]"
 
     def _status(self, response: httpx.Response) -> str:
         """The status line, and where something was made."""

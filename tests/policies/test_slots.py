@@ -10,9 +10,10 @@ from toolmaster.policies.slots import Row, SlotCache, _common
 VOCABULARY = 600
 
 
-@pytest.fixture
-def cache(load_tiny):
-    return SlotCache(load_tiny(), slots=3, max_length=256)
+@pytest.fixture(params=[1, 64], ids=["apart", "together"])
+def cache(load_tiny, request):
+    """Slots whose short rows attend by themselves, and with the decoding ones."""
+    return SlotCache(load_tiny(), slots=3, max_length=256, together=request.param)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def computed(cache):
     noted, plan = [], cache._plan
 
     def noting(decoding, prefilling):
-        noted.append(len(decoding) + sum(count for _, count in prefilling))
+        noted.append(sum(r.missing for r in decoding) + sum(count for _, count in prefilling))
         return plan(decoding, prefilling)
 
     cache._plan = noting
@@ -159,6 +160,20 @@ def test_a_group_computes_its_prompt_once(cache):
     # token of the prompt again (its logits), and the last sampled token is never computed.
     assert sum(noted) == 60 + 2 * 1 + 3 * 4
     assert noted[:2] == [60, 3]
+
+
+def test_short_prompts_attend_together(load_tiny, greedy):
+    """No segment of its own for a row that misses little; logits of its last token alone."""
+    cache = SlotCache(load_tiny(), slots=3, max_length=256, together=20)
+    prompts = [tokens(length, length) for length in (20, 7, 21)]
+    rows = [Row(list(p)) for p in prompts]
+    assert all(cache.admit(row) for row in rows)
+    plans, plan = [], cache._plan
+    cache._plan = lambda *parts: plans.append(plan(*parts)) or plans[-1]
+    ready, logits = cache.step()
+    assert [id(row) for row in ready] == [id(row) for row in rows]
+    assert [len(plans[0][0].segments), plans[0][0].decoding] == [1, 27]
+    assert logits.argmax(-1).tolist() == [greedy(p, 1)[0] for p in prompts]
 
 
 def test_members_that_wait_for_a_shared_prompt_are_admitted_after_one_step(cache):

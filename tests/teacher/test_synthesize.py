@@ -11,7 +11,7 @@ from toolmaster.session import Limits
 from toolmaster.teacher import synthesize
 from toolmaster.teacher.oracle import Behaviours
 from toolmaster.teacher.synthesize import SynthesizeSettings, candidate_ids
-from toolmaster.types import Phase
+from toolmaster.types import ActionKind, ErrorKind, Phase
 from toolmaster.world.quirks import FAMILIES
 
 TRIAL, DIRECT = Protocol.TRIAL, Protocol.DIRECT
@@ -93,3 +93,31 @@ def test_a_demonstration_with_known_experience_tries_nothing(world):
         assert known.known == known.experience == tried.experience
         assert f"<experience>{known.known}</experience>" in known.prompt[1].content
         assert known.success
+
+
+def test_some_try_once_more_than_allowed_and_mend_it(world, monkeypatch):
+    monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 1.0)
+    for task_id in world.ids("seen", 24, FAMILIES):
+        enough, over = (run(world, task_id, known_share=share) for share in (1.0, 0.0))
+        [refused] = [s for s in over.steps if s.error is ErrorKind.BUDGET_EXHAUSTED]
+        tried = len(over.calls(Phase.TRIAL)) - 1
+        assert f"(at most {tried})" in over.prompt[0].content
+        assert refused.slip
+        following = over.steps[over.steps.index(refused) + 1]
+        assert following.action is ActionKind.EXPERIENCE
+        assert over.experience == enough.known
+        assert over.success
+
+
+@pytest.mark.parametrize(
+    ("protocol", "behaviours"), [(DIRECT, {}), (TRIAL, {"self_correction": False})]
+)
+def test_nobody_tries_too_often_where_no_mistakes_are_shown(
+    world, monkeypatch, protocol, behaviours
+):
+    monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 1.0)
+    for task_id in world.ids("seen", 8, FAMILIES):
+        settings = {"behaviours": Behaviours(**behaviours), "known_share": 0.0, "filter": False}
+        got = run(world, task_id, protocol, **settings)
+        steps = [] if got is None else got.steps
+        assert not any(step.error is ErrorKind.BUDGET_EXHAUSTED for step in steps)

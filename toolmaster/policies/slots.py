@@ -7,10 +7,12 @@ group share their prompt, and all tasks share the system message. Finished rows 
 enter at every step; a step carries decoding rows and prompts together as one ragged row of tokens,
 without padding, through an attention function registered with Transformers' attention interface.
 
-A decoding row may bring a draft of its next tokens, which the same pass scores.
+A decoding row may bring a draft of its next tokens, which the same pass scores. Rows that miss a
+few tokens only, such as an observation, attend together with the decoding rows where starting a
+kernel costs more than computing on padding (GPUs).
 
-Shapes: N tokens of a step, S slots, W the widest decoding row (1 + its draft), K key-value heads, R
-query heads per key-value head, L tokens of context, D head size, V vocabulary.
+Shapes: N tokens of a step, S slots, W the widest decoding row (with its draft), K key-value heads,
+R query heads per key-value head, L tokens of context, D head size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ class StepPlan:
     positions: torch.Tensor
     """(N,) position of each token."""
     offsets: torch.Tensor
-    """Of each token at the front of the row that belongs to a decoding row, its place in that row's
-    draft, from 0."""
+    """Of each token at the front of the row that belongs to a decoding row, its place among that
+    row's tokens of this step, from 0."""
     decode_mask: torch.Tensor | None
     """(slots up to the last decoding one, 1, W, 1, L) additive, float32; None without them."""
     segments: list[Segment] = field(default_factory=list)
@@ -143,6 +145,11 @@ class Row:
     draft: list[int] = field(default_factory=list)
     """What may come next; scored while the row decodes, never part of `token_ids` by itself."""
 
+    @property
+    def missing(self) -> int:
+        """How many of `token_ids` are not in the cache yet."""
+        return len(self.token_ids) - self.computed
+
 
 class SlotCache:
     """The slots and one model's forward pass over them.
@@ -152,15 +159,24 @@ class SlotCache:
             attention implementation is switched to ours.
         slots: rows that can be in flight.
         max_length: tokens a slot can hold.
-        step_tokens: prompt tokens put into one step at most, besides decoding rows.
+        step_tokens: prompt tokens put into one step at most, besides decoding rows; None for what
+            suits the device.
+        together: a row that misses at most so many tokens counts as decoding; None likewise.
     """
 
     def __init__(
-        self, model: PreTrainedModel, slots: int, max_length: int, step_tokens: int = 1024
+        self,
+        model: PreTrainedModel,
+        slots: int,
+        max_length: int,
+        step_tokens: int | None = None,
+        together: int | None = None,
     ) -> None:
         self.model = model
         self.max_length = max_length
-        self.step_tokens = step_tokens
+        on_cpu = model.device.type == "cpu"
+        self.step_tokens = step_tokens or (1024 if on_cpu else 8192)
+        self.together = together or (1 if on_cpu else 64)
         model.set_attn_implementation(ATTENTION)
         config = model.config.get_text_config()
         heads = config.num_attention_heads
@@ -196,6 +212,10 @@ class SlotCache:
         free = [slot for slot, busy in enumerate(self._busy) if busy is None]
         if not free:
             return False
+        own = next((slot for slot in free if _goes_on(self._held[slot], row.token_ids)), None)
+        if own is not None:
+            self._take(row, own, len(self._held[own]))
+            return True
         shared = [_common(held, row.token_ids) for held in self._held]
         coming = [
             _common(busy.token_ids, row.token_ids) if busy is not None else 0 for busy in self._busy
@@ -212,10 +232,14 @@ class SlotCache:
                 for keys, values in zip(self._keys, self._values, strict=True):
                     keys[slot, :, :common] = keys[best, :, :common]
                     values[slot, :, :common] = values[best, :, :common]
-        row.slot, row.computed = slot, common
-        self._held[slot] = row.token_ids[:common]
-        self._busy[slot] = row
+        self._take(row, slot, common)
         return True
+
+    def _take(self, row: Row, slot: int, computed: int) -> None:
+        """Give a row its slot, which holds its first `computed` tokens."""
+        row.slot, row.computed = slot, computed
+        self._held[slot] = row.token_ids[:computed]
+        self._busy[slot] = row
 
     def release(self, row: Row) -> None:
         """Free the row's slot; its tokens stay until the slot is needed."""
@@ -233,16 +257,22 @@ class SlotCache:
             rows one of its last token, then one of each token of its draft. Of a draft nothing
             counts as computed yet; who takes a token of it over adds 1 to `computed`.
         """
-        rows = [row for row in self._busy if row is not None]
-        decoding = [row for row in rows if len(row.token_ids) - row.computed == 1]
-        room, prefilling = self.step_tokens, []
-        for row in rows:
-            missing = len(row.token_ids) - row.computed
-            if missing > 1 and room > 0:
-                prefilling.append((row, min(missing, room)))
-                room -= missing
+        decoding: list[Row] = []
+        prefilling: list[tuple[Row, int]] = []
+        room = self.step_tokens
+        for row in (row for row in self._busy if row is not None):
+            if row.missing <= self.together:
+                decoding.append(row)
+            elif room > 0:
+                prefilling.append((row, min(row.missing, room)))
+                room -= row.missing
+        ends: list[int] = []
+        begin = 0
+        for row in decoding:
+            ends += range(begin + row.missing - 1, begin + row.missing + len(row.draft))
+            begin += row.missing + len(row.draft)
         plan, input_ids = self._plan(decoding, prefilling)
-        ends = list(range(plan.decoding))
+        drawn = len(ends)
         ends += [segment.row + segment.count - 1 for segment in plan.segments]
         logits = self.model(
             input_ids=input_ids,
@@ -251,25 +281,26 @@ class SlotCache:
             logits_to_keep=self._tensor(ends),
             step_plan=plan,
         ).logits[0]
-        for row, count in [*((row, 1) for row in decoding), *prefilling]:
+        for row, count in [*((row, row.missing) for row in decoding), *prefilling]:
             row.computed += count
             self._held[row.slot] = row.token_ids[: row.computed]
         whole = [row.computed == len(row.token_ids) for row, _ in prefilling]
         ready = [row for (row, _), done in zip(prefilling, whole, strict=True) if done]
-        return [*decoding, *ready], logits[self._tensor([True] * plan.decoding + whole)]
+        return [*decoding, *ready], logits[self._tensor([True] * drawn + whole)]
 
     def _plan(
         self, decoding: list[Row], prefilling: list[tuple[Row, int]]
     ) -> tuple[StepPlan, torch.Tensor]:
-        ends = [row.computed + 1 + len(row.draft) for row in decoding]
+        ends = [len(row.token_ids) + len(row.draft) for row in decoding]
         self._grow(max([*ends, *(row.computed + count for row, count in prefilling)]))
         tokens: list[int] = []
         slots: list[int] = []
         positions: list[int] = []
         offsets: list[int] = []
         for row in decoding:
-            width = 1 + len(row.draft)
-            tokens += [row.token_ids[-1], *row.draft]
+            fresh = [*row.token_ids[row.computed :], *row.draft]
+            width = len(fresh)
+            tokens += fresh
             slots += [row.slot] * width
             positions += range(row.computed, row.computed + width)
             offsets += range(width)
@@ -302,7 +333,7 @@ class SlotCache:
         lengths = [1] * used_slots
         for row in decoding:
             lengths[row.slot] = row.computed + 1
-        width = 1 + max(len(row.draft) for row in decoding)
+        width = max(row.missing + len(row.draft) for row in decoding)
         device = self.model.device
         offsets = torch.arange(width, device=device)
         seen = self._tensor(lengths)[:, None] + offsets  # (used_slots, W)
@@ -332,6 +363,13 @@ class SlotCache:
         hidden = places > places[segment.start :, None]
         mask = torch.zeros(segment.count, end, dtype=self.model.dtype, device=device)
         return mask.masked_fill_(hidden, float("-inf")).repeat(self._repeats, 1)
+
+
+def _goes_on(held: list[int], token_ids: list[int]) -> bool:
+    """Whether the tokens are those held and not as many again: the next turn of a rollout."""
+    length = len(held)
+    within = length < len(token_ids) < 2 * length
+    return within and token_ids[length - 1] == held[-1] and token_ids[:length] == held
 
 
 def _common(one: list[int], two: list[int]) -> int:

@@ -19,7 +19,6 @@ from toolmaster.teacher.oracle import Behaviours, OraclePolicy
 from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World, WorldTask
 
-
 _OVERSPEND_SHARE = 0.06
 """Share of those whose trial is allowed just the calls it needs, and tries one more."""
 

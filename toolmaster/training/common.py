@@ -75,7 +75,7 @@ def freeze(model: Any, layers: int) -> None:
     blocks = model.base_model.layers
     if layers >= len(blocks):
         raise InputError(
-            f"frozen_layers is {layers}, but the model has {len(blocks)} layers; leave some to train"
+            f"frozen_layers is {layers}, but the model has {len(blocks)} layers; leave some"
         )
     for block in blocks[:layers]:
         block.requires_grad_(requires_grad=False)

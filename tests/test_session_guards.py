@@ -9,7 +9,7 @@ from turns import ANSWER, EXPERIENCE, call, play
 
 from toolmaster.permissions import Ask
 from toolmaster.protocols import Protocol
-from toolmaster.session import EXECUTION_BEGINS, Limits, Session, Task
+from toolmaster.session import EXECUTION_BEGINS, NOT_BEGUN, Limits, Session, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Effect, ErrorKind, Phase, StopReason, TrialMode
 
@@ -158,6 +158,28 @@ def test_an_answer_counts_though_the_budget_is_used_up():
     budget.calls = 0
     run(a_session, ANSWER)
     assert a_session.stop_reason is StopReason.ANSWERED
+
+
+def test_a_call_that_is_stopped_while_it_is_asked_about_was_not_run():
+    class Waits(Refuses):
+        async def permit(self, tool, call):
+            asked.set()
+            await asyncio.Event().wait()
+
+    state, asked = [], asyncio.Event()
+    a_session = session(tool("burn"), state=state, protocol=Protocol.DIRECT, guard=Waits())
+
+    async def work():
+        running = asyncio.create_task(a_session.step(call("burn")))
+        await asked.wait()
+        running.cancel()
+        await running
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(work())
+    [step] = a_session.steps
+    assert (step.observation, step.error) == (NOT_BEGUN, ErrorKind.NOT_PERMITTED)
+    assert state == []
 
 
 INJECTION = (

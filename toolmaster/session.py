@@ -136,6 +136,8 @@ EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
 CUT_OFF = "error: cut off before the tool answered; it may have run"
 """The observation of a call in flight when the session was stopped."""
+NOT_BEGUN = "error: cut off before it was permitted; it was not run"
+"""The observation of a call that was still asked about then."""
 
 
 class Session:
@@ -164,6 +166,7 @@ class Session:
         if budget is not None:
             budget.start()
         self._fork: ToolSet | None = None
+        self._in_flight = False
         self._trial_calls = 0
         self._refused_calls = 0
         self._follow_ups = iter(task.follow_ups)
@@ -260,7 +263,7 @@ class Session:
 
     async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
         """Run a call. One that is cut off, by a deadline or by the user, stays in `steps`."""
-        phase = self.phase
+        phase, self._in_flight = self.phase, False
         try:
             return await self._call(call)
         except asyncio.CancelledError:
@@ -270,8 +273,8 @@ class Session:
                     phase=phase,
                     action=ActionKind.CALL,
                     call=call,
-                    observation=CUT_OFF,
-                    error=ErrorKind.TIMEOUT,
+                    observation=CUT_OFF if self._in_flight else NOT_BEGUN,
+                    error=ErrorKind.TIMEOUT if self._in_flight else ErrorKind.NOT_PERMITTED,
                 )
             )
             raise
@@ -325,6 +328,7 @@ class Session:
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
         tool = tools[call.name]
+        self._in_flight = True
         try:
             running = run_tool(tool, tools.state, call.arguments)
             result = await asyncio.wait_for(running, tool.timeout_s)

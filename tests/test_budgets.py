@@ -205,6 +205,20 @@ def test_a_tool_cannot_change_the_budget():
     assert spending.spent().calls == 2
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_loses_no_rollout(stop):
+    """Ctrl-C, or a terminal that is gone: a step could not be shown."""
+
+    def gone(step):
+        raise stop
+
+    stopped = []
+    request = RolloutRequest(task(tools()), on_step=gone, on_stop=stopped.append)
+    with pytest.raises(stop):
+        asyncio.run(run_rollout(request, ScriptedPolicy([CALL]), Protocol.DIRECT, Limits()))
+    assert [len(got.steps) for got in stopped] == [1]
+
+
 def test_a_rollout_that_is_stopped_is_handed_on():
     """With the call in flight; then the cancellation goes on."""
     stopped = []

@@ -94,7 +94,7 @@ async def _attempt(
         trajectory.prompt_tokens = conversation.prompt_tokens
         trajectory.answer = session.answer
         trajectory.score = session.score()
-    except (asyncio.CancelledError, KeyboardInterrupt):
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         trajectory.stop_reason = StopReason.STOPPED
         trajectory.seconds = time.perf_counter() - started
         if request.on_stop is not None:

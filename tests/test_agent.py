@@ -142,6 +142,9 @@ def test_no_concurrency(tools):
 
 
 def test_a_file_that_cannot_be_written(tools, tmp_path):
-    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path)
+    """The answer is told all the same: it was paid for."""
+    watching = Watching()
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path, watcher=watching)
     with pytest.raises(InputError, match="cannot append to"):
         asyncio.run(agent.solve("q"))
+    assert watching.seen[-1] == ("end", "done")

@@ -165,8 +165,10 @@ class Agent:
         )
 
     def _record(self, trajectory: Trajectory) -> None:
-        """Keep a trajectory, whole or stopped."""
-        if self.keep is not None:
-            append_trajectory(self.keep, trajectory)
-        if self.watcher is not None:
-            self.watcher.end(trajectory)
+        """Keep a trajectory, whole or stopped; the watcher is told of it even where that fails."""
+        try:
+            if self.keep is not None:
+                append_trajectory(self.keep, trajectory)
+        finally:
+            if self.watcher is not None:
+                self.watcher.end(trajectory)

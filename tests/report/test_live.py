@@ -185,3 +185,11 @@ def test_tools(console):
     ]
     assert "live" in next(line for line in lines if "drop" in line)
     assert "and 2 more" in shown(console)
+
+
+def test_a_source_is_named_once(console):
+    sources = ["a.py", "a.py", "b.py", "a.py"]
+    tools = [Tool(f"t{i}", "", {}, print, source=source) for i, source in enumerate(sources)]
+    console.print(tools_table(ToolSet(tuple(tools))))
+    got = [line.split("│")[1].strip() for line in shown(console).splitlines() if "│" in line]
+    assert got == ["a.py", "", "b.py", "a.py"]

@@ -154,10 +154,12 @@ def tools_table(tools: ToolSet) -> Table:
     table = Table(title=f"tools: {len(tools.tools)}", title_justify="left", title_style="bold")
     for column in ("source", "tool", "effect", "in a trial"):
         table.add_column(column, overflow="fold")
-    for tool in tools.tools[:SHOWN_TOOLS]:
+    shown = tools.tools[:SHOWN_TOOLS]
+    for before, tool in zip((None, *shown), shown, strict=False):
+        source = tool.source if before is None or tool.source != before.source else ""
         effect = Text(tool.effect.value, _EFFECT_STYLE.get(tool.effect, "yellow"))
         mode = tools.trial_mode(tool.name).value
-        table.add_row(Text(visible(tool.source)), Text(visible(tool.name), "bold"), effect, mode)
+        table.add_row(Text(visible(source)), Text(visible(tool.name), "bold"), effect, mode)
     if len(tools.tools) > SHOWN_TOOLS:
         table.add_row("", Text(f"and {len(tools.tools) - SHOWN_TOOLS} more", "dim"), "", "")
     return table

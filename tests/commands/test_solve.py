@@ -74,7 +74,7 @@ def arguments(tmp_path, shop, endpoint):
 
 
 @pytest.fixture
-def solve(monkeypatch, capsys, arguments, tmp_path):
+def solve(monkeypatch, capfd, arguments, tmp_path):
     """A function: run the command here; returns exit code, output and error output."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
@@ -89,7 +89,7 @@ def solve(monkeypatch, capsys, arguments, tmp_path):
             sys.argv.remove("spelling=text")
         with pytest.raises(SystemExit) as stop:
             cli.main()
-        shown = capsys.readouterr()
+        shown = capfd.readouterr()
         return stop.value.code or 0, shown.out, shown.err
 
     return run
@@ -124,6 +124,16 @@ def test_json_is_all_there_is_on_stdout(solve, arguments):
     assert got["spent"]["calls"] == 2
     assert got["trajectory"] == str(arguments["--out"])
     assert "trial phase" in error
+
+
+def test_what_tools_print_is_not_among_the_records(solve, tmp_path):
+    noisy = tmp_path / "noisy.py"
+    noise = 'import os\nprint("noise 1")\n'
+    body = '\n    print("noise 2")\n    os.system("echo noise 3")\n    return'
+    noisy.write_text(noise + SHOP.replace("\n    return", body))
+    code, out, error = solve("cost?", "--json", tools=noisy)
+    assert (code, json.loads(out)["answer"]) == (0, "4.50")
+    assert [error.count(f"noise {i}") for i in (1, 2, 3)] == [1, 2, 2]
 
 
 def test_every_field_of_a_record_is_documented(solve):
@@ -187,13 +197,22 @@ def test_a_hanging_endpoint_ends_at_the_deadline(solve, arguments):
     assert read_trajectories(arguments["--out"])[0].stop_reason is StopReason.BUDGET
 
 
-def test_a_wrong_model_name(solve):
+def test_a_wrong_model_name_is_told_once(solve, arguments):
     code, out, error = solve("cost?", model="openai:other")
+    assert (code, error) == (1, "")
+    assert " ".join(out.split()).count("no such model") == 1
+    assert "no answer: policy_error: model 'other' at " in out
+    assert "kept: toolmaster view" in out
+    assert len(read_trajectories(arguments["--out"])) == 1
+
+
+def test_a_wrong_model_name_ends_it_early(solve, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_text("cost?\nstock?\ncost?\n")
+    code, out, error = solve("--json", "concurrency=1", tasks=tasks, model="openai:other")
     assert code == 1
-    assert "policy_error" in out
-    assert error.startswith("toolmaster: ")
-    assert error.count("\n") == 1
-    assert "no such model" in error
+    assert [json.loads(line)["stop_reason"] for line in out.splitlines()] == ["policy_error"]
+    assert "not begun: 2 of 3 tasks" in error
 
 
 @pytest.mark.parametrize(

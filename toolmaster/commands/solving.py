@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any, runtime_checkable
+from typing import Any, TextIO, runtime_checkable
 from typing import Protocol as Protocol_
 
 from rich.console import Console
@@ -32,7 +33,7 @@ from rich.console import Console
 from toolmaster.agent import Agent, Watcher
 from toolmaster.budgets import Budget
 from toolmaster.commands.solve_settings import SolveSettings, check_writable, read_tasks
-from toolmaster.errors import ConfigError
+from toolmaster.errors import ConfigError, PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
 from toolmaster.policies.base import Policy
@@ -78,14 +79,26 @@ def run_solve(settings: SolveSettings, task: str | None) -> int:
     if not queries[0].strip():
         raise ConfigError("no task: give it in quotes, or a file with --tasks")
     check_writable(settings.out)
-    solving = Solving(settings, queries)
-    try:
-        trajectories = asyncio.run(solving.run())
-    except KeyboardInterrupt:
-        solving.tell_stopped()
-        return STOPPED
+    with _alone() if settings.as_json else nullcontext() as records:
+        solving = Solving(settings, queries, records)
+        try:
+            trajectories = asyncio.run(solving.run())
+        except KeyboardInterrupt:
+            solving.tell_stopped()
+            return STOPPED
     answered = all(t.stop_reason is StopReason.ANSWERED for t in trajectories)
     return ANSWERED if answered else NOT_ANSWERED
+
+
+@contextmanager
+def _alone() -> Iterator[TextIO]:
+    """Standard output for the records alone: what tools print there goes to standard error."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as records, redirect_stdout(sys.stderr):
+        os.dup2(2, 1)  # for the programs that tools start
+        try:
+            yield records
+        finally:
+            os.dup2(records.fileno(), 1)
 
 
 def _open_store(file: str | None) -> ExperienceStore | None:
@@ -117,16 +130,18 @@ class Solving:
     Args:
         settings: how.
         queries: what is to be done.
+        records: where a JSON record of each task goes; None for none.
     """
 
-    def __init__(self, settings: SolveSettings, queries: list[str]) -> None:
+    def __init__(self, settings: SolveSettings, queries: list[str], records: TextIO | None) -> None:
         self.settings = settings
         self.queries = queries
+        self.records = records
         self.budget = Budget(settings.budget)
         self.store = _open_store(settings.experience)
         rules = settings.permissions
         self.permissions = None if rules is None else read_policy(rules)
-        self.console = Console(stderr=settings.as_json)
+        self.console = Console(stderr=records is not None)
         self.ended: list[Trajectory] = []
         self._view: Watcher | None = None
 
@@ -162,7 +177,10 @@ class Solving:
             keep=self.settings.out,
             watcher=self,
         )
-        return await agent.solve_all(self.queries, concurrency=self.settings.concurrency)
+        try:
+            return await agent.solve_all(self.queries, concurrency=self.settings.concurrency)
+        except PermanentPolicyError:  # told already, with the task that met it
+            return self.ended
 
     def _guard(self, view: OneTask | ManyTasks) -> Guard:
         """Who decides what may be run for real."""
@@ -186,8 +204,9 @@ class Solving:
         self.ended.append(trajectory)
         if self._view is not None:
             self._view.end(trajectory)
-        if self.settings.as_json:
-            print(json.dumps(self._record(trajectory), ensure_ascii=False), flush=True)
+        if self.records is not None:
+            record = json.dumps(self._record(trajectory), ensure_ascii=False)
+            print(record, file=self.records, flush=True)
 
     def tell_stopped(self) -> None:
         """Say what is kept after Ctrl-C."""
@@ -218,7 +237,10 @@ class Solving:
             view.close()
 
     def _tell_where(self) -> None:
-        out = self.settings.out
+        out, left = self.settings.out, len(self.queries) - len(self.ended)
+        if left:
+            told = f"not begun: {left} of {len(self.queries)} tasks"
+            self.console.print(told, style="bold red", markup=False)
         self.console.print(f"spent: {spent_text(self.budget)}", style="dim", markup=False)
         self.console.print(
             f"kept: toolmaster view {out} -1", style="dim", markup=False, soft_wrap=True

@@ -134,7 +134,7 @@ def test_weights_that_were_cut_off(tmp_path, tiny_folder):
     folder = shutil.copytree(tiny_folder, tmp_path / "cut")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(InputError, match="the model cannot be loaded: .*incomplete metadata"):
+    with pytest.raises(InputError, match=r"the model cannot be loaded: .*incomplete metadata"):
         load_model(folder, "float32")
 
 

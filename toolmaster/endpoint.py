@@ -13,6 +13,7 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import PolicyError, first_problem
+from toolmaster.policies.faults import fault_of
 
 M = TypeVar("M", bound=BaseModel)
 ATTEMPTS = 3
@@ -37,7 +38,7 @@ class Endpoint:
 
     Args:
         role: what it is for, such as "judge". Its key is read from `<ROLE>_API_KEY`, or else
-            `OPENAI_API_KEY`, and never kept.
+            `OPENAI_API_KEY`, and appears in no message.
         model: the endpoint's name of the model.
         base_url: its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
         timeout_s: seconds one answer may take.
@@ -66,8 +67,9 @@ class Endpoint:
         if not key and not (base_url or os.environ.get("OPENAI_BASE_URL")):
             raise PolicyError(
                 f"no key for the {role} {model!r}: set {variable} or OPENAI_API_KEY, or give the"
-                f" {role}_url of a server that needs none"
+                " address of a server that needs none"
             )
+        self._key = key or ""
         self._client = openai.AsyncOpenAI(
             base_url=base_url, api_key=key or "none", timeout=timeout_s, max_retries=retries
         )
@@ -129,10 +131,11 @@ class Endpoint:
                 max_tokens=REPLY_TOKENS,
             )
         except (openai.OpenAIError, ValueError) as error:
-            reason = " ".join(str(error).replace(self._client.api_key, "[key]").split())
+            reason = fault_of(error, with_tools=False).message
+            reason = reason.replace(self._key, "[key]") if self._key else reason
             raise PolicyError(
                 f"the {self.role} {self.model!r} at {self._client.base_url} could not be asked:"
-                f" {type(error).__name__}: {reason}"
+                f" {reason}"
             ) from None
         if not getattr(answer, "choices", None):
             raise PolicyError(f"the {self.role} {self.model!r} answered without a choice")

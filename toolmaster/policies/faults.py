@@ -103,7 +103,7 @@ def fault_of(  # noqa: PLR0911 - one return a finding
         return Fault(kind, one_line(str(error)))
     cause = error.__cause__ if isinstance(error, openai.OpenAIError) else error
     if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
-        return Fault(FaultKind.PERMANENT, f"{one_line(str(cause))}; check base_url")
+        return Fault(FaultKind.PERMANENT, f"{one_line(str(cause)).rstrip('.')}; check base_url")
     if isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout)):
         return Fault(FaultKind.UNREACHABLE, f"it cannot be reached: {one_line(str(cause))}")
     if isinstance(cause, httpx2.ReadTimeout):

@@ -107,6 +107,16 @@ def test_unknown_key_like_nothing():
     assert refused(None, "zzz=1") == "unknown key 'zzz'; allowed here: name, seed, sft, sizes"
 
 
+def test_a_setting_that_is_missing():
+    class Named(Settings):
+        name: str
+        size: int = 1
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(Named, None, ["size=2"])
+    assert str(caught.value) == "name is missing: give name=VALUE"
+
+
 def test_bad_values_are_all_named(recipe):
     path = recipe('seed = "many"\n[sft]\nlearning_rate = -1\n')
     first, second = refused(path).split("\n")

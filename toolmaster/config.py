@@ -76,6 +76,8 @@ def _parse(text: str) -> object:
 def _explain(cls: type[BaseModel], error: Any) -> str:
     path = [str(part) for part in error["loc"]]
     key = ".".join(path)
+    if error["type"] == "missing" and isinstance(error["input"], dict):
+        return f"{key} is missing: give {key}=VALUE"
     if error["type"] != "extra_forbidden":
         return f"{key}: {error['msg']}, got {error['input']!r}"
     section: Any = cls

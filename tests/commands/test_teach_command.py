@@ -78,7 +78,7 @@ def test_proposals_are_solved_several_times():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["count=3"], "model: Field required"),
+        (["count=3"], "model is missing: give model=VALUE"),
         (["--model", "openai:m", "--yes"], "say how many tasks of the embedded world: count=100"),
         (["--model", "openai:m", "--yes", "count=1"], "no key for model 'm': set OPENAI_API_KEY"),
         (["--model", "openai:m", "--prices", "1", "count=1"], "prices"),

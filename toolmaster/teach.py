@@ -24,7 +24,7 @@ from toolmaster.progress import Bar, bar, console
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import Run, append_trajectory, read_trajectories, write_atomically
 from toolmaster.session import Session, Task
-from toolmaster.teacher.choosing import Choice, choose, settle
+from toolmaster.teacher.choosing import NOT_JUDGED, Choice, choose, settle
 from toolmaster.teacher.costs import Estimate, estimate, price_of, rollout_tokens
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.endpoint import ROLE, Teacher
@@ -97,11 +97,13 @@ class _Teaching:
     async def work(self, confirm: Callable[[Estimate], bool]) -> list[Trajectory]:
         self._warn_of_refusals()
         expected = self._estimate()
-        if (expected.rollouts or expected.verdicts) and not confirm(expected):
-            return []
-        tasks = await self._tasks()
-        await self._roll_out(tasks)
-        choice = await self._choose(tasks)
+        async with AsyncExitStack() as stack:
+            judge = await self._judge(stack)  # its key is missed now, not after all is paid for
+            if (expected.rollouts or expected.verdicts) and not confirm(expected):
+                return []
+            tasks = await self._tasks()
+            await self._roll_out(tasks)
+            choice = await self._choose(tasks, judge)
         self._write(choice)
         self._report(choice)
         return choice.kept
@@ -252,7 +254,16 @@ class _Teaching:
 
     # --- what comes out -------------------------------------------------------------------------
 
-    async def _choose(self, tasks: Sequence[Task]) -> Choice:
+    async def _judge(self, stack: AsyncExitStack) -> Judge | None:
+        settings = self.settings
+        if settings.judge is None:
+            return None
+        endpoint = self._endpoint(JUDGE, settings.judge, settings.judge_url)
+        await stack.enter_async_context(endpoint)
+        file = self.run.folder / VERDICTS
+        return Judge(endpoint, file, settings.behaviours, settings.protocol)
+
+    async def _choose(self, tasks: Sequence[Task], judge: Judge | None) -> Choice:
         settings = self.settings
         places = [(task.id, rollout) for task in tasks for rollout in range(settings.rollouts)]
         candidates = [self.finished[place] for place in places if place in self.finished]
@@ -261,20 +272,13 @@ class _Teaching:
             settled = settle(tasks, candidates, settings.rollouts, self.tools)
             unsettled = {task.id for task in tasks} - {wanted.id for wanted in settled}
             _write_lines(self.run.folder / "tasks.jsonl", settled)
-        async with AsyncExitStack() as stack:
-            judge = None
-            if settings.judge is not None:
-                endpoint = self._endpoint(JUDGE, settings.judge, settings.judge_url)
-                await stack.enter_async_context(endpoint)
-                file = self.run.folder / VERDICTS
-                judge = Judge(endpoint, file, settings.behaviours, settings.protocol)
-            return await choose(
-                candidates,
-                settings.behaviours,
-                rules=settings.filter,
-                judge=judge,
-                unsettled=unsettled,
-            )
+        return await choose(
+            candidates,
+            settings.behaviours,
+            rules=settings.filter,
+            judge=judge,
+            unsettled=unsettled,
+        )
 
     def _write(self, choice: Choice) -> None:
         folder = self.run.folder
@@ -291,7 +295,7 @@ class _Teaching:
         """Print what was kept, why the rest was not, and the real cost."""
         file = self.run.folder / "trajectories.jsonl"
         console.print(f"{len(choice.kept)} demonstrations: {file}", soft_wrap=True)
-        reasons = Counter(reason.partition(":")[0] for _, reason in choice.left_out)
+        reasons = Counter(_kind(reason) for _, reason in choice.left_out)
         for reason, count in reasons.most_common():
             console.print(f"  {count} left out: {reason}", markup=False, soft_wrap=True)
         if self.broken:
@@ -316,6 +320,11 @@ class _Teaching:
         if None in costs:
             return f"{words}; no prices given"
         return f"{sum(cost or 0.0 for cost in costs):,.4f} ({words})"
+
+
+def _kind(reason: str) -> str:
+    """A reason without what is said of one trajectory; a judge's silence is told as it was."""
+    return reason if reason.startswith(NOT_JUDGED) else reason.partition(":")[0]
 
 
 class LeftOut(Record):

@@ -219,11 +219,19 @@ def test_a_judge_may_come_later_and_is_confirmed_too(run, oracle_model):
     assert len(judge.asked) == 2
 
 
-def test_a_judge_that_fails_loses_nothing(run, lines, oracle_model):
+def test_a_judge_without_a_key_is_told_before_anything_is_asked(run, oracle_model):
+    model = oracle_model(2)
+    with model.serve() as url, pytest.raises(PolicyError, match="no key for the judge 'j'"):
+        run(url, "count=2", "judge=j")
+    assert model.asked == []
+
+
+def test_a_judge_that_fails_loses_nothing(run, lines, capsys, oracle_model):
     judge = FakeModel(in_turn((401, {"error": {"message": "out of credit"}})))
     with oracle_model(3).serve() as url, judge.serve() as judge_url:
         settings = ["count=3", "judge=j", f"judge_url={judge_url}"]
         assert run(url, *settings) == []
+        assert "3 left out: not judged: the judge 'j' at " in capsys.readouterr().out
         assert all("not judged: " in line["reason"] for line in lines("left_out.jsonl"))
         judge.reply = in_turn(opinion())
         assert len(run(url, *settings)) == 3

@@ -22,6 +22,9 @@ from toolmaster.teacher.tasks import Wanted, checker
 from toolmaster.tools import ToolSet
 from toolmaster.types import Trajectory
 
+NOT_JUDGED = "not judged"
+"""How the reason begins where the judge gave no verdict."""
+
 
 @dataclass(slots=True)
 class Choice:
@@ -80,7 +83,7 @@ async def _ask(judge: Judge, trajectory: Trajectory) -> str | None:
     try:
         return await judge.reason_against(trajectory)
     except (PolicyError, MalformedReplyError) as error:
-        return f"not judged: {error}"
+        return f"{NOT_JUDGED}: {error}"
 
 
 def settle(

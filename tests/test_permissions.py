@@ -4,12 +4,15 @@ import asyncio
 import io
 import os
 import pty
+import sys
 from contextlib import contextmanager
 
 import pytest
+from rich.console import Console
 
 from toolmaster.errors import ConfigError
 from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
+from toolmaster.progress import bar
 from toolmaster.tools import Tool
 from toolmaster.types import Effect, ToolCall
 
@@ -93,6 +96,21 @@ def test_an_answer_that_is_none_is_asked_for_again():
     with terminal("what?\n", "y\n") as (ask, screen):
         assert permit(ask, tool()) == [None]
         assert "Please answer y, a or n" in screen.getvalue()
+
+
+def test_a_question_in_the_middle_of_a_live_display_is_shown_as_it_is(monkeypatch):
+    """The display takes standard error over, and would read markup in it."""
+    with terminal("y\n") as (ask, screen):
+        monkeypatch.setattr(sys, "stderr", screen)
+        display = Console(file=io.StringIO(), force_terminal=True)
+        with bar("solve", 2, where=display) as running:
+            assert sys.stderr is not screen
+            asking = Ask(ask._answers, pause=running.paused)
+            call = ToolCall(name="burn", arguments={"title": "[red]Emma[/red]"})
+            permitted = asking.permit(tool(), call)
+            assert asyncio.run(asyncio.wait_for(permitted, 20)) is None
+        assert '{"title": "[red]Emma[/red]"}' in screen.getvalue()
+        assert "[y] once  [a] always burn  [n] no: " in screen.getvalue()
 
 
 def test_what_was_typed_before_the_question_does_not_answer_it():

@@ -70,7 +70,7 @@ class Ask:
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._answers = answers or sys.stdin
-        self._questions = questions or sys.stderr
+        self._questions = questions
         self._pause = pause
         self._one_at_a_time = asyncio.Lock()
         self._always: set[tuple[str, str]] = set()
@@ -123,8 +123,9 @@ class Ask:
             self._show("Please answer y, a or n: ")
 
     def _show(self, text: str) -> None:
-        self._questions.write(text)
-        self._questions.flush()
+        where = self._questions or sys.stderr  # as it is now: a live display puts its own there
+        where.write(text)
+        where.flush()
 
     def _can_ask(self) -> bool:
         return not self._answers.closed and self._answers.isatty()

@@ -81,6 +81,7 @@ def test_a_stage_too_early(toolmaster, recipe):
 def test_changed_settings(toolmaster, recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps({"seed": 5}))
+    (tmp_path / "run" / "metrics.jsonl").touch()
     code, _, error = toolmaster("synthesize", recipe)
     assert code == 2
     assert "was begun with other settings" in one_message(error)

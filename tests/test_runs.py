@@ -201,8 +201,15 @@ def test_a_run_keeps_its_settings(tmp_path):
     Run(folder, Recipe(seed=3))
 
 
+def test_a_run_that_made_nothing_may_begin_with_other_settings(tmp_path):
+    """A mistyped name of a file or a model is mended in the same folder."""
+    Run(tmp_path, Recipe()).stage("sft")
+    Run(tmp_path, Recipe(seed=1))
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 1
+
+
 def test_a_run_refuses_other_settings(tmp_path):
-    Run(tmp_path, Recipe())
+    Run(tmp_path, Recipe()).finish("sft")
     with pytest.raises(ConfigError) as caught:
         Run(tmp_path, Recipe(seed=1, part=Part(steps=2), weights={"format": 1.0}))
     assert str(caught.value) == (
@@ -213,7 +220,7 @@ def test_a_run_refuses_other_settings(tmp_path):
 
 
 def test_many_differences_are_counted(tmp_path):
-    Run(tmp_path, Recipe())
+    Run(tmp_path, Recipe()).finish("sft")
     weights = dict.fromkeys("abcdefg", 1.0)
     with pytest.raises(ConfigError, match=r"weights\.e: None -> 1\.0 and 2 more\)"):
         Run(tmp_path, Recipe(weights=weights))

@@ -3,7 +3,7 @@
 `runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
 with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a
 time; a torn last line, which a kill can leave, is dropped on reading. A stage that is finished says
-so in `done.json`. A run refuses to go on under other settings than it began with. Of several
+so in `done.json`. A run that made something refuses to go on under other settings. Of several
 processes only the main one writes.
 """
 
@@ -33,7 +33,8 @@ class Run:
         free: keys of the settings that may differ from one start to the next.
 
     Raises:
-        ConfigError: the folder was begun with other settings; the keys that differ are named.
+        ConfigError: what is in the folder was made with other settings; the keys that differ are
+            named.
         InputError: the folder cannot be written.
     """
 
@@ -45,7 +46,8 @@ class Run:
         try:
             if config.is_file():
                 before = json.loads(config.read_text(encoding="utf-8"))
-                _refuse_mixing(folder, before, now, free)
+                if any(path.is_file() and path != config for path in folder.rglob("*")):
+                    _refuse_mixing(folder, before, now, free)
             folder.mkdir(parents=True, exist_ok=True)
             if is_main():
                 write_atomically(config, json.dumps(now, indent=2))

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from toolmaster.errors import ConfigError
+
 Words = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads this annotation
     typer.Argument(
@@ -63,6 +65,10 @@ def solve(
     """Have a task done with your own tools: tried safely first, then used."""
     words = list(words or [])
     task = words.pop(0) if tasks is None and words else None
+    stray = next((word for word in words if "=" not in word), None)
+    if stray is not None:
+        why = "the task is one argument, in quotes" if tasks is None else "--tasks names the tasks"
+        raise ConfigError(f"{stray!r} is no setting KEY=VALUE; {why}")
     options: dict[str, Any] = {
         "tasks": tasks and str(tasks),
         "tools": tools,

@@ -83,6 +83,12 @@ def test_one_question_one_answer(effect, typed, allowed):
         assert f'\n{effect}: burn (shelf)\n  {{"title": "Emma"}}\n' in screen.getvalue()
 
 
+def test_nobody_is_asked_where_standard_input_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert Ask().outlook(tool()) == "nobody is there to permit it"
+    assert "nobody is there to ask" in permit(Ask(), tool())[0]
+
+
 def test_yes_is_for_once_and_always_for_this_tool():
     with terminal("y\n", "a\n", "n\n") as (ask, screen):
         other = tool(name="burn", source="another shelf")

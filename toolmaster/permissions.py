@@ -8,6 +8,7 @@ says so.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sys
@@ -69,7 +70,7 @@ class Ask:
         questions: TextIO | None = None,
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self._answers = answers or sys.stdin
+        self._answers = answers or sys.stdin or io.StringIO()  # where standard input was closed
         self._questions = questions
         self._pause = pause
         self._one_at_a_time = asyncio.Lock()

@@ -1,6 +1,7 @@
 """The command line: one message and an exit code for whatever goes wrong."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -123,6 +124,19 @@ def test_view(toolmaster, trajectories, tiny_folder):
     code, out, _ = toolmaster("view", trajectories, "--tokens", tiny_folder)
     assert code == 0
     assert "<|im_end|>" in out
+
+
+def test_a_terminal_that_lacks_a_character(trajectories):
+    text = trajectories.read_text().replace("<think>", "<think>\u0419 ")
+    trajectories.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "toolmaster", "view", trajectories],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"<think>? " in done.stdout
 
 
 def test_view_counts_from_the_end(toolmaster, trajectories):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -236,6 +237,9 @@ def serve_session(
 
 def main() -> None:
     """Entry point: errors raised on purpose become one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a character that a terminal lacks stops nothing
     try:
         app()
     except ToolmasterError as error:

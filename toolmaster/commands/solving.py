@@ -91,8 +91,11 @@ def run_solve(settings: SolveSettings, task: str | None) -> int:
 
 
 @contextmanager
-def _alone() -> Iterator[TextIO]:
+def _alone() -> Iterator[TextIO | None]:
     """Standard output for the records alone: what tools print there goes to standard error."""
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever started this
+        yield None
+        return
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as records, redirect_stdout(sys.stderr):
         os.dup2(2, 1)  # for the programs that tools start
         try:
@@ -141,7 +144,7 @@ class Solving:
         self.store = _open_store(settings.experience)
         rules = settings.permissions
         self.permissions = None if rules is None else read_policy(rules)
-        self.console = Console(stderr=records is not None)
+        self.console = Console(stderr=settings.as_json)
         self.ended: list[Trajectory] = []
         self._view: Watcher | None = None
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -197,6 +198,38 @@ def test_a_full_disk(toolmaster, recipe, monkeypatch):
     code, _, error = toolmaster("synthesize", recipe)
     assert code == 1
     assert "No space left on device; what was written before is intact" in one_message(error)
+
+
+@pytest.mark.parametrize(
+    ("reason", "free"),
+    [("I/O error: No space left on device (os error 28)", 2**30), ("unexpected pos 64", 0)],
+)
+def test_a_disk_that_a_library_found_full(toolmaster, recipe, tmp_path, monkeypatch, reason, free):
+    """Safetensors and torch have errors of their own for it."""
+    from toolmaster import pipeline  # noqa: PLC0415
+
+    def fails(settings):
+        settings.run.mkdir()
+        raise RuntimeError(reason)
+
+    monkeypatch.setattr(pipeline, "sft", fails)
+    monkeypatch.setattr(
+        "toolmaster.runs.shutil.disk_usage", lambda folder: SimpleNamespace(free=free)
+    )
+    code, _, error = toolmaster("sft", recipe)
+    assert code == 1
+    assert one_message(error).startswith(f"no space left for {tmp_path / 'run'}; what is finished")
+
+
+def test_an_error_that_nobody_expected_keeps_its_traceback(toolmaster, recipe, monkeypatch):
+    from toolmaster import pipeline  # noqa: PLC0415
+
+    def fails(settings):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(pipeline, "sft", fails)
+    with pytest.raises(RuntimeError, match="a bug"):
+        toolmaster("sft", recipe)
 
 
 def test_ctrl_c(toolmaster, recipe, monkeypatch):

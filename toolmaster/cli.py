@@ -14,7 +14,7 @@ import typer
 from toolmaster.allocator import restart_tuned
 from toolmaster.commands import experience
 from toolmaster.commands.solve import solve
-from toolmaster.errors import ToolmasterError
+from toolmaster.errors import InputError, ToolmasterError
 
 if TYPE_CHECKING:
     from toolmaster.recipe import Recipe
@@ -54,8 +54,17 @@ def _run_stage(name: str, recipe: Path, overrides: list[str] | None) -> None:
     settings = _recipe(recipe, overrides)
     restart_tuned()
     from toolmaster import pipeline  # noqa: PLC0415
+    from toolmaster.runs import no_space  # noqa: PLC0415
 
-    _run(lambda: getattr(pipeline, "run_all" if name == "run" else name)(settings))
+    try:
+        _run(lambda: getattr(pipeline, "run_all" if name == "run" else name)(settings))
+    except Exception as error:  # of whatever library was writing: each has another one
+        if isinstance(error, ToolmasterError) or not no_space(error, settings.run):
+            raise
+        raise InputError(
+            f"no space left for {settings.run}; what is finished is kept: free some space and start"
+            " the same command again"
+        ) from None
 
 
 def _stage(name: str, help_text: str) -> None:
@@ -141,7 +150,6 @@ def view(
     ] = None,
 ) -> None:
     """Show a trajectory; with --tokens, what is trained is coloured."""
-    from toolmaster.errors import InputError  # noqa: PLC0415
     from toolmaster.progress import console  # noqa: PLC0415
     from toolmaster.report.viewer import show_trajectory  # noqa: PLC0415
     from toolmaster.runs import read_trajectories  # noqa: PLC0415

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -129,6 +130,12 @@ def write_atomically(path: Path, text: str) -> None:
             f"cannot write {path}: {error.strerror}; make room or give another place, and start"
             " the same command again"
         ) from None
+
+
+def no_space(error: Exception, folder: Path) -> bool:
+    """Whether an error came of a full disk, whoever raised it while writing to a run's folder."""
+    full = "No space left on device" in str(error)
+    return full or (folder.is_dir() and shutil.disk_usage(folder).free < 2**20)
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:

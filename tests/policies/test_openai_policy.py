@@ -6,6 +6,7 @@ import json
 import pytest
 from endpoint_server import Status, Stream, completion, delta, refuse, streamed
 
+from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.loading import load_policy
@@ -130,10 +131,20 @@ def test_an_endpoint_that_does_not_stream(serve, task):
     assert (got.answer, got.completion_tokens) == ("4", 9)
 
 
-def test_tokens_that_are_not_counted_are_the_pieces(serve, task):
-    pieces = [delta(content="<answer>"), delta(content="4</answer>"), delta("stop")]
-    [got] = run(serve(Stream(pieces)), [RolloutRequest(task)])
-    assert (got.answer, got.completion_tokens) == ("4", 2)
+@pytest.mark.parametrize("streams", [True, False])
+def test_tokens_that_are_not_counted_are_estimated(serve, task, streams):
+    """By four characters each, so that a bound on tokens or money holds here too."""
+    answer = "<answer>4</answer>"
+    whole = completion(answer)
+    del whole["usage"]
+    pieces = [delta(content=answer[:8]), delta(content=answer[8:]), delta("stop")]
+    server = serve(Stream(pieces) if streams else Status(200, whole))
+    budget = Budget(BudgetSettings(max_tokens=10))
+    [got] = run(server, [RolloutRequest(task, budget=budget)])
+    sent = sum(len(m["content"]) for m in server.bodies()[0]["messages"])
+    assert (got.answer, got.completion_tokens) == ("4", len(answer) // 4)
+    assert sent // 4 < got.prompt_tokens < sent
+    assert budget.exhausted() == "the budget of 10 tokens is used up"
 
 
 def test_reasoning_is_the_thought_and_goes_back(serve, task):

@@ -16,6 +16,9 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.types import Message, Role
 
+TOKEN_CHARS = 4
+"""Characters of a token, about, where nobody counts them."""
+
 
 class Spelling(StrEnum):
     """How the protocol is spoken with an endpoint."""

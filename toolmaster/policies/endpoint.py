@@ -20,7 +20,7 @@ import httpx2
 import openai
 
 from toolmaster.errors import PermanentPolicyError, PolicyError
-from toolmaster.policies.base import ContextFullError, Sampling
+from toolmaster.policies.base import TOKEN_CHARS, ContextFullError, Sampling
 from toolmaster.policies.faults import Fault, FaultKind, StreamFaultError, fault_of, one_line
 from toolmaster.policies.pace import Pace
 
@@ -68,9 +68,9 @@ class Reply:
     calls: list[CallPart] = field(default_factory=list)
     finish_reason: str | None = None
     prompt_tokens: int = 0
-    """Tokens of the request, as far as the endpoint counts them."""
+    """Tokens of the request; where the endpoint does not count them, by their length."""
     tokens: int = 0
-    """Tokens of the reply; where the endpoint does not count them, the pieces it came in."""
+    """Tokens of the reply, likewise."""
 
     def add(self, chunk: dict[str, Any]) -> None:
         """Take a piece of a stream, or a whole answer."""
@@ -83,7 +83,6 @@ class Reply:
             return
         delta = choices[0].get("delta") or choices[0].get("message") or {}
         self.finish_reason = choices[0].get("finish_reason") or self.finish_reason
-        self.tokens += not usage and bool(delta)
         self.content += delta.get("content") or ""
         self.refusal += delta.get("refusal") or ""
         for name in ("reasoning_content", "reasoning"):
@@ -92,6 +91,14 @@ class Reply:
                 self.reasoning_field = name
         for place, call in enumerate(delta.get("tool_calls") or ()):
             self._add_call(call, call.get("index", place))
+
+    def count(self, messages: Sequence[Any], tools: Sequence[Any]) -> None:
+        """Estimate the tokens that the endpoint has not counted, so that no budget is blind."""
+        if not self.prompt_tokens:
+            self.prompt_tokens = _tokens(json.dumps([*messages, *tools], ensure_ascii=False))
+        if not self.tokens:
+            calls = [call.name + call.arguments for call in self.calls]
+            self.tokens = _tokens("".join([self.content, self.reasoning, self.refusal, *calls]))
 
     def _add_call(self, call: dict[str, Any], index: int | None) -> None:
         place = len(self.calls) if index is None else index
@@ -102,6 +109,10 @@ class Reply:
         part.name += function.get("name") or ""
         arguments = function.get("arguments") or ""
         part.arguments += arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _tokens(text: str) -> int:
+    return max(len(text) // TOKEN_CHARS, 1)
 
 
 class _Pools(httpx2.AsyncBaseTransport):
@@ -194,6 +205,7 @@ class ChatEndpoint:
             body = self._request(fields)
             result = await self._attempt(body, turned_away)
             if isinstance(result, Reply):
+                result.count(messages, tools)
                 return result
             if result.kind is FaultKind.UNSUPPORTED_FIELD and self._adapt(result.message, body):
                 continue

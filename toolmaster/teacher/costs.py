@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from toolmaster.policies.base import TOKEN_CHARS
 from toolmaster.teacher.paid import Tokens
 
 Prices = tuple[float, float]
@@ -19,8 +20,6 @@ TURNS = 8
 """Turns of a rollout, before any is known."""
 TURN_TOKENS = 120
 OBSERVATION_TOKENS = 80
-TOKEN_CHARS = 4
-"""Characters of a token, about."""
 JUDGE_PROMPT_TOKENS = 500
 VERDICT_TOKENS = 80
 

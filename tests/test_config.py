@@ -45,6 +45,10 @@ def test_file_then_overrides(recipe):
     assert got == Recipe(seed=5, sft=Sft(learning_rate=3e-4, epochs=2))
 
 
+def test_a_file_of_an_editor_that_marks_its_encoding(recipe):
+    assert load_config(Recipe, recipe("\ufeffseed = 1\n")).seed == 1
+
+
 def test_an_override_is_toml_or_else_text():
     got = load_config(Recipe, None, ["name = plain words", "sizes=[1, 2]"])
     assert (got.name, got.sizes) == ("plain words", (1, 2))

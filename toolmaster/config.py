@@ -40,7 +40,7 @@ def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()
     data: dict[str, Any] = {}
     if recipe is not None:
         try:
-            data = tomllib.loads(recipe.read_text(encoding="utf-8"))
+            data = tomllib.loads(recipe.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read the recipe {str(recipe)!r}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

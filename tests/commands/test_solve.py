@@ -146,7 +146,7 @@ def test_every_field_of_a_record_is_documented(solve):
 
 def test_many_tasks_share_a_budget(solve, arguments, tmp_path):
     tasks = tmp_path / "tasks.txt"
-    tasks.write_text('cost?\n\n{"query": "stock?", "id": 7}\n')
+    tasks.write_text('\ufeffcost?\n\n{"query": "stock?", "id": 7}\n')  # as some editors save
     code, out, _ = solve(tasks=tasks, max_calls=9)
     assert code == 0
     assert "2/2" in out

@@ -89,7 +89,7 @@ def read_tasks(path: Path) -> list[str]:
         InputError: the file cannot be read, holds no task, or a line of it is none.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None

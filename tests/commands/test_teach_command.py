@@ -1,6 +1,10 @@
 """`toolmaster teach` from the command line."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,6 +46,28 @@ def test_the_estimate_comes_first_and_nobody_is_asked_without_consent(toolmaster
     assert "cost: about 0.0" in out
     assert "nobody is there to confirm the cost; give --yes" in error
     assert model.asked == []
+
+
+def test_ctrl_c_is_an_answer_too(tmp_path):
+    """At a terminal, to the question whether to go on; at the first stroke."""
+    keyboard, line = pty.openpty()
+    given = ["--model", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "count=3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toolmaster", "teach", *given, f"run={tmp_path / 'run'}"],
+        stdin=line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a run in the background ignores it
+    )
+    with process:
+        seen = b""
+        while b"Go on?" not in seen:
+            seen += os.read(process.stdout.fileno(), 4096)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    os.close(keyboard)
+    os.close(line)
+    assert (process.returncode, b"Traceback" in error) == (1, False)
 
 
 def test_own_tools(toolmaster, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,7 +68,11 @@ def run_teach(settings: TeachSettings, *, yes: bool) -> None:
             return True
         if not sys.stdin.isatty():
             raise ConfigError("nobody is there to confirm the cost; give --yes to go on with it")
-        return typer.confirm("Go on?")
+        waiting = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return typer.confirm("Go on?")  # the event loop's own handler would wait for the answer
+        finally:
+            signal.signal(signal.SIGINT, waiting)
 
     async def work() -> None:
         settings.check(has_tools=bool(settings.tools))

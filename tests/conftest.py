@@ -22,6 +22,12 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _no_compiling(monkeypatch):
+    """No tiny model earns back the seconds that compiling takes."""
+    monkeypatch.setattr("toolmaster.policies.transformers.compile_blocks", lambda model: None)
+
+
 @pytest.fixture(scope="session")
 def world():
     """The built-in world."""

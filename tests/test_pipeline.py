@@ -130,8 +130,8 @@ def test_changed_settings_are_refused(recipe):
     [
         ("sft", [], "no finished demonstrations; run `synthesize` first"),
         ("grpo", ["synthesize"], "no finished SFT model; run `sft` first"),
-        ("evaluate", ["evaluate/base"], "no finished sft model; run `sft` first"),
-        ("report", ["evaluate/base"], "no finished sft model; run `sft` first"),
+        ("evaluate", [], "no finished sft model; run `sft` first"),
+        ("report", [], "no finished sft model; run `sft` first"),
     ],
 )
 def test_stages_out_of_order(recipe, stage, done, message):

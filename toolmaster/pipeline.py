@@ -34,6 +34,7 @@ MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
 def run_all(recipe: Recipe) -> Path:
     """Run every stage that is not finished; returns the path of the report."""
     need_one("run")
+    find_model(recipe.model)
     synthesize(recipe)
     sft(recipe)
     release()
@@ -185,6 +186,9 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
 
     run = Run(recipe.run, recipe)
     world, settings = recipe.world.load(), recipe.evaluate
+    for name in settings.models:
+        if name != "base" and not run.is_done(name):
+            raise InputError(f"{run.folder} has no finished {name} model; run `{name}` first")
     results: dict[str, list[Trajectory]] = {}
     for name in settings.models:
         few = settings.base_tasks if name == "base" else 1_000_000
@@ -220,8 +224,6 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
 
 def _policy(recipe: Recipe, run: Run, name: str) -> Policy:
     """The in-process policy of a stage's model."""
-    if name != "base" and not run.is_done(name):
-        raise InputError(f"{run.folder} has no finished {name} model; run `{name}` first")
     folder = find_model(recipe.model) if name == "base" else run.folder / name / "model"
     return load_checkpoint(folder, recipe.evaluate.sampling, name=name, seed=recipe.seed)
 

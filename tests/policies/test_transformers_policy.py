@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from toolmaster.errors import PolicyError
+from toolmaster.policies import transformers
 from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
@@ -53,6 +54,18 @@ def greedy(load_tiny, tiny_chat):
         return out[0, len(token_ids) :].tolist()
 
     return generate
+
+
+def test_blocks_are_compiled_once_there_is_much_to_do(make_policy, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(transformers, "_COMPILE_AFTER", 3)
+    monkeypatch.setattr(transformers, "compile_blocks", compiled.append)
+    policy = make_policy(turn_tokens=8)
+    scripted(policy, [5] * 40)
+    asyncio.run(policy.generate([1, 2], 2))
+    assert compiled == []
+    asyncio.run(policy.generate([1, 2], 8))
+    assert compiled == [policy.model]
 
 
 def prompt(query):

@@ -20,7 +20,7 @@ def thoughts(trajectory):
 
 def of_quirk(world, kind, count, split="seen"):
     family = "irreversible" if kind.endswith("value") else "silent"
-    ids = world.ids(split, 200, [family])
+    ids = world.ids(split, 400, [family])
     found = [i for i in ids if world.draw(i).task.labels["quirk"] == kind]
     assert len(found) >= count
     return found[:count]
@@ -54,7 +54,7 @@ def test_a_slip_is_an_error_and_its_remedy_comes_next(world, demonstrate):
             slips += 1
             if not steps[index].error:  # a write with a wrong factor: reading it back tells
                 assert "irreversible" in task_id, task_id
-                assert " = 10, so " in steps[index + 2].text, task_id
+                assert re.search(r" = 10+, so ", steps[index + 2].text), task_id
             assert steps[index + 1].call != steps[index].call, task_id
     assert 30 < slips < 120
 
@@ -121,3 +121,16 @@ def test_without_self_correction_no_loud_call_is_wrong(world, demonstrate):
         assert got.success, task_id
         assert not any(step.error or step.slip for step in got.steps), task_id
         assert any(step.error for step in demonstrate(task_id).steps), task_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "thought"),
+    [
+        ("hundredths_result", r"(\S+) / (\S+) = 100\. (?:So )?\1 / 100 = \2\."),
+        ("hundreds_result", r"(\S+) / (\S+) = 100\. (?:So )?\2 \* 100 = \1\."),
+    ],
+)
+def test_a_scale_is_found_and_checked_in_one_thought(world, demonstrate, kind, thought):
+    for task_id in of_quirk(world, kind, 10):
+        said = thoughts(demonstrate(task_id))
+        assert any(re.search(thought, each) for each in said), (task_id, said)

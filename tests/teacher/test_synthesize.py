@@ -45,9 +45,10 @@ def test_a_demonstration_is_played_again(world, ids, monkeypatch):
         return ScriptedPolicy([*turns[:-1], "<think>t</think><answer>wrong</answer>"])
 
     [task_id] = [i for i in ids if world.draw(i).task.labels["goal"].startswith("ask")][:1]
-    kept = run(world, task_id)
+    monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 0.0)
+    kept = run(world, task_id, known_share=0.0)
     monkeypatch.setattr(synthesize, "ScriptedPolicy", other)
-    assert run(world, task_id) is None
+    assert run(world, task_id, known_share=0.0) is None
     assert played == [[step.text for step in kept.steps]]
 
 

@@ -11,7 +11,7 @@ from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
 from toolmaster.protocols import TAGS
 from toolmaster.training import sft
-from toolmaster.training.common import freeze, last_checkpoint
+from toolmaster.training.common import last_checkpoint
 from toolmaster.training.settings import SftSettings
 from toolmaster.training.sft import train_sft, training_rows
 from toolmaster.types import ActionKind, Message, Phase, Step, Trajectory
@@ -196,36 +196,6 @@ def test_adapters_come_with_the_embeddings_of_new_tokens(train, monkeypatch, tin
     changed = (rows != before.get_input_embeddings().weight.bfloat16().float()).any(1)
     assert changed.nonzero()[:, 0].tolist() == [5, 9]
     assert trained.get_output_embeddings().weight is rows
-
-
-def test_frozen_layers_stay_as_they_are(train, tiny_folder):
-    folder, lines = train(batch_sequences=6, frozen_layers=1, learning_rate=1e-2, warmup_share=0)
-    trained = load_model(folder, "float32").state_dict()
-    before = load_model(tiny_folder, "float32").state_dict()
-    same = {key: torch.equal(w, before[key].bfloat16().float()) for key, w in trained.items()}
-    assert {key for key, kept in same.items() if kept} == {
-        key for key in same if key.startswith("model.layers.0.")
-    }
-    losses = [values["loss"] for _, values in lines if "loss" in values]
-    assert losses[-1] < losses[0]
-
-
-def test_no_gradient_goes_below_the_frozen_layers(load_tiny):
-    model = load_tiny()
-    freeze(model, 1)
-    states = {}
-    model.model.layers[0].register_forward_hook(lambda _m, _i, out: states.update(first=out))
-    model.model.layers[1].register_forward_hook(lambda _m, _i, out: states.update(second=out))
-    loss = model(torch.tensor([[5, 6, 7]]), labels=torch.tensor([[5, 6, 7]])).loss
-    loss.backward()
-    assert not states["first"].requires_grad
-    assert states["second"].requires_grad
-    assert model.get_output_embeddings().weight.grad is not None
-
-
-def test_freezing_all_layers_is_refused(train):
-    with pytest.raises(InputError, match="frozen_layers is 2, but the model has 2 layers"):
-        train(frozen_layers=2)
 
 
 def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):

@@ -67,7 +67,7 @@ def test_number(value, expected):
 
 def test_every_kind_belongs_to_a_family():
     assert {kind.family for kind in KINDS} == set(FAMILIES)
-    assert len(OF) == len(KINDS) == 31
+    assert len(OF) == len(KINDS) == 34
 
 
 def test_plain():
@@ -139,6 +139,17 @@ def test_scaled_results(kind, raw):
     assert (got, type(got)) == (raw, int)
     assert a_quirk.accept(raw) == 4.5
     assert a_quirk.lesson("get", "") == f"get: divide the result by {raw // 4.5:g}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [("tens_result", 0.45), ("hundreds_result", 0.045), ("ten_thousands_result", 0.00045)],
+)
+def test_results_in_a_larger_unit(kind, raw):
+    a_quirk = quirk(kind)
+    assert a_quirk.run(SHOP, {"item": "Rye Loaf"}) == raw
+    assert a_quirk.accept(raw) == 4.5
+    assert a_quirk.lesson("get", "") == f"get: multiply the result by {4.5 / raw:.0f}"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +234,8 @@ def test_adds_needs_a_reader():
         (PRICE, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
                 " hyphens prefixed hidden_parameter renamed_parameter"
                 " tenths_result hundredths_result thousandths_result"
-                    " ten_thousandths_result hundred_thousandths_result stale estimate coarse"),
+                    " ten_thousandths_result hundred_thousandths_result"
+                    " tens_result hundreds_result ten_thousands_result stale estimate coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
         (SET, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
               " hyphens prefixed hidden_parameter renamed_parameter"

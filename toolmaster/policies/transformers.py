@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
+from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.drafts import Drafts, Followers
 from toolmaster.policies.slots import Row, SlotCache
 from toolmaster.protocols import CLOSING_TAGS
@@ -20,6 +21,8 @@ from toolmaster.types import Message, Role
 
 _DRAFT = 3
 """Tokens guessed at most; more are too often wrong to pay (benchmarks/rollouts.py)."""
+_COMPILE_AFTER = 100
+"""Steps after which the model's blocks are compiled: a single task is done before that pays."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class TransformersPolicy:
         self._pump: asyncio.Task[None] | None = None
         self._closers = _closing_ids(chat)
         self._drafts = Drafts(_DRAFT)
+        self._steps = 0
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
@@ -137,6 +141,9 @@ class TransformersPolicy:
         try:
             while self._waiting or self._running:
                 self._admit()
+                self._steps += 1
+                if self._steps == _COMPILE_AFTER:
+                    compile_blocks(self.model)
                 rows, logits = self._cache.step()
                 tokens = iter(self._sample(logits))
                 for row in rows:

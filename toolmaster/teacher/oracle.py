@@ -22,7 +22,7 @@ from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
-from toolmaster.world.quirks import TwoBased, ZeroBased
+from toolmaster.world.quirks import ScaledResult, TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
 from toolmaster.world.tasks import WorldTask, quoted, show
 
@@ -33,7 +33,8 @@ Exchange = Generator[Completion, str, str]
 _SLIP_SHARE = 0.06
 """Chance of a slip at each call, of which a demonstration has one at most."""
 _WRONG_FACTOR_SHARE = 0.5
-"""Chance that the first factor found for a value to write is ten times too large or too small."""
+"""Chance that the first factor found for a value to write is another power of ten."""
+_POWERS = (10, 100, 1000, 10_000)
 _FORGET_SHARE = 0.4
 """Chance that the execution forgets what a loud tool demands, which then says so again."""
 
@@ -182,7 +183,10 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        return self._say("scaled", factor=quirk.factor, **parts)
+        assert isinstance(quirk, ScaledResult)  # noqa: S101 - no other result is left
+        larger, smaller = (got, expected) if quirk.sign == "/" else (expected, got)
+        scale = {"factor": quirk.factor, "sign": quirk.sign, "larger": larger, "smaller": smaller}
+        return self._say("scaled", **scale, **parts)
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -227,8 +231,7 @@ class OraclePolicy:
         wrong = bool(self.slips_left) and self.rng.random() < _WRONG_FACTOR_SHARE
         if wrong:
             self.slips_left -= 1
-            guess = self.rng.choice([quirk.factor // 10, quirk.factor * 10])
-            guess = quirk.factor * 10 if guess == 1 else guess
+            guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         thought = self._say("too_small", got=got, value=show(value), factor=guess)
         sent = {**arguments, key: number(value * guess)}
         thought = _join(
@@ -241,7 +244,8 @@ class OraclePolicy:
         got = yield from self._read_back(surface, sent, show(value))
         if not wrong:
             return self._say("fine", got=got)
-        larger, smaller = (got, show(value)) if guess > quirk.factor else (show(value), got)
+        over = guess > quirk.factor
+        larger, smaller = (got, show(value)) if over else (show(value), got)
         return self._say(
             "wrong_factor",
             got=got,
@@ -249,7 +253,8 @@ class OraclePolicy:
             larger=larger,
             smaller=smaller,
             guess=guess,
-            sign="/" if guess > quirk.factor else "*",
+            sign="/" if over else "*",
+            ratio=guess // quirk.factor if over else quirk.factor // guess,
             factor=quirk.factor,
         )
 
@@ -303,8 +308,9 @@ class OraclePolicy:
         true = _true(surface, observation)
         if true == observation:
             return ""
-        factor = surface.quirk.factor
-        return self._say("convert", raw=observation, factor=factor, true=true)
+        quirk = surface.quirk
+        sign = quirk.sign if isinstance(quirk, ScaledResult) else "/"
+        return self._say("convert", raw=observation, sign=sign, factor=quirk.factor, true=true)
 
     def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
         """The thought that turns a value to write into what the tool takes; "" when it is that."""

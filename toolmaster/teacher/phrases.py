@@ -43,9 +43,10 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, not {expected}: {got} / {expected} = {factor}. So {got} / {factor} = {expected}.",
-        "Expected {expected}, got {got}: {got} / {expected} = {factor}."
-        " {got} / {factor} = {expected}.",
+        "{got}, not {expected}: {larger} / {smaller} = {factor}."
+        " So {got} {sign} {factor} = {expected}.",
+        "Expected {expected}, got {got}: {larger} / {smaller} = {factor}."
+        " {got} {sign} {factor} = {expected}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
@@ -60,8 +61,9 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "{value} became {got}: {value} / {got} = {factor}.",
     ),
     "wrong_factor": (
-        "{got}, not {value}: {larger} / {smaller} = 10, so {guess} {sign} 10 = {factor}.",
-        "{got} is not {value}: {larger} / {smaller} = 10, so {guess} {sign} 10 = {factor}.",
+        "{got}, not {value}: {larger} / {smaller} = {ratio}, so {guess} {sign} {ratio} = {factor}.",
+        "{got} is not {value}: {larger} / {smaller} = {ratio}, so {guess} {sign} {ratio} ="
+        " {factor}.",
     ),
     "used_up": (
         "No trial is left: write down what is known.",
@@ -73,7 +75,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
-    "convert": ("{raw} / {factor} = {true}.", "So {raw} / {factor} = {true}."),
+    "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),
     "multiply": ("{value} * {factor} = {sent}.", "So {value} * {factor} = {sent}."),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),

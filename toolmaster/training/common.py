@@ -14,8 +14,6 @@ import torch
 from peft import LoraConfig
 from transformers import TrainerCallback
 
-from toolmaster.errors import InputError
-
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -56,31 +54,6 @@ def lora(rank: int, new_tokens: Sequence[int] = ()) -> LoraConfig | None:
         trainable_token_indices=list(new_tokens) or None,
         task_type="CAUSAL_LM",
     )
-
-
-def freeze(model: Any, layers: int) -> None:
-    """Keep the first layers of a model as they are, so that no gradient reaches them.
-
-    Token embeddings are then trained only where they are the head's weights too.
-
-    Args:
-        model: a causal language model.
-        layers: how many, from the input on; 0 for none.
-
-    Raises:
-        InputError: the model has no layer to train above them.
-    """
-    if not layers:
-        return
-    blocks = model.base_model.layers
-    if layers >= len(blocks):
-        raise InputError(
-            f"frozen_layers is {layers}, but the model has {len(blocks)} layers; leave some"
-        )
-    for block in blocks[:layers]:
-        block.requires_grad_(requires_grad=False)
-    embedding = model.get_input_embeddings()
-    embedding.register_forward_hook(lambda _module, _inputs, states: states.detach())
 
 
 def base_model(model: Any) -> Any:

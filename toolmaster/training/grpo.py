@@ -283,7 +283,6 @@ def train_grpo(
     tokenizer = load_tokenizer(model_folder)
     chat = ChatFormat(tokenizer)
     acting = load_model(model_folder, "bfloat16")
-    compile_blocks(acting)
     draw = seed * 1000 + processes.rank()  # processes must not sample alike
     policy = TransformersPolicy(acting, chat, settings.sampling, seed=draw)
     model = load_model(model_folder, "float32")

@@ -23,9 +23,6 @@ class SftSettings(Settings):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     lora_rank: int = Field(0, ge=0)
     """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
-    frozen_layers: int = Field(0, ge=0)
-    """Layers from the input on that stay as they are: the backward pass ends above them, which
-    saves two thirds of their time."""
     save_steps: int = Field(40, ge=1)
     """Optimizer steps between two checkpoints to resume from."""
 

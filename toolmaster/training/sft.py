@@ -24,7 +24,6 @@ from toolmaster.training.common import (
     Log,
     MetricLines,
     base_model,
-    freeze,
     lora,
     save,
     train,
@@ -77,7 +76,6 @@ def train_sft(
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder, "float32")
     new_tokens = add_tag_tokens(model, tokenizer)
-    freeze(model, settings.frozen_layers)
     model.set_attn_implementation(ATTENTION)
     arguments = SFTConfig(
         **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),

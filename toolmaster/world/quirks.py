@@ -290,11 +290,13 @@ def _amount(tool: ToolDef) -> str | None:
     return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
 
 
-class _ScaledResult(Quirk):
+class ScaledResult(Quirk):
     """The result comes in a smaller unit than documented."""
 
     __slots__ = ()
     family = "silent"
+    sign: ClassVar[str] = "/"
+    """How the true value follows from the result and the factor."""
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:
@@ -310,39 +312,76 @@ class _ScaledResult(Quirk):
         return f"{tool}: divide the result by {self.factor}"
 
 
-class TenthsResult(_ScaledResult):
+class TenthsResult(ScaledResult):
     """4.5 comes as 45."""
 
     __slots__ = ()
     kind, split, factor = "tenths_result", "seen", 10
 
 
-class HundredthsResult(_ScaledResult):
+class HundredthsResult(ScaledResult):
     """4.5 comes as 450."""
 
     __slots__ = ()
     kind, split, factor = "hundredths_result", "seen", 100
 
 
-class ThousandthsResult(_ScaledResult):
+class ThousandthsResult(ScaledResult):
     """4.5 comes as 4500."""
 
     __slots__ = ()
     kind, split, factor = "thousandths_result", "unseen", 1000
 
 
-class TenThousandthsResult(_ScaledResult):
+class TenThousandthsResult(ScaledResult):
     """4.5 comes as 45000."""
 
     __slots__ = ()
     kind, split, factor = "ten_thousandths_result", "seen", 10_000
 
 
-class HundredThousandthsResult(_ScaledResult):
+class HundredThousandthsResult(ScaledResult):
     """4.5 comes as 450000."""
 
     __slots__ = ()
     kind, split, factor = "hundred_thousandths_result", "seen", 100_000
+
+
+class _LargerUnitResult(ScaledResult):
+    """The result comes in a larger unit than documented."""
+
+    __slots__ = ()
+    sign = "*"
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return number(self.tool.run(state, **arguments) / self.factor)
+
+    def accept(self, result: Any) -> Any:
+        return number(result * self.factor)
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: multiply the result by {self.factor}"
+
+
+class TensResult(_LargerUnitResult):
+    """46 comes as 4.6."""
+
+    __slots__ = ()
+    kind, split, factor = "tens_result", "seen", 10
+
+
+class HundredsResult(_LargerUnitResult):
+    """46 comes as 0.46."""
+
+    __slots__ = ()
+    kind, split, factor = "hundreds_result", "seen", 100
+
+
+class TenThousandsResult(_LargerUnitResult):
+    """46 comes as 0.0046."""
+
+    __slots__ = ()
+    kind, split, factor = "ten_thousands_result", "seen", 10_000
 
 
 class ZeroBased(Quirk):
@@ -550,6 +589,7 @@ KINDS: tuple[type[Quirk], ...] = (
     Capitals, LowerCase, Underscores, Dots, Joined, SignBefore, SignAfter, Bracketed,
     HiddenParameter, RenamedParameter, Hyphens, Prefixed,
     TenthsResult, HundredthsResult, TenThousandthsResult, HundredThousandthsResult,
+    TensResult, HundredsResult, TenThousandsResult,
     ZeroBased, TwoBased, Stale, Estimate, ThousandthsResult, Coarse,
     Adds, Halves, Keeps, TenthsValue, ThousandthsValue, TenThousandthsValue,
     RoundsUp, HundredthsValue,

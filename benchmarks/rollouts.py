@@ -1,10 +1,11 @@
 """Trajectories per second: our rollout engine against TRL's own tool loop, in one run.
 
-    python benchmarks/rollouts.py MODEL [--tasks 24] [--group 4] [--repeats 2]
+    python benchmarks/rollouts.py MODEL [--tasks 24] [--group 4] [--repeats 2] [--continuous]
 
 Both sides run the same tasks with the same checkpoint, bfloat16 weights, temperature and token
 budget, in groups as GRPO does. TRL's side is `GRPOTrainer` with an `environment_factory` whose only
 tool forwards the raw call to our session, so that both sides do the same work outside generation.
+With `--continuous` a third side is TRL's loop over Transformers' continuous batching.
 The protocol is `direct` (calls until an answer), the only one TRL's loop can follow; MODEL should
 be a checkpoint trained for it (`recipes/direct.toml`).
 """
@@ -38,6 +39,8 @@ from toolmaster.world.tasks import World
 
 FAMILIES = ("plain", "loud", "silent", "irreversible")
 SAMPLING = Sampling(temperature=1.0, turn_tokens=96, context_tokens=768, slots=48)
+BLOCKS = {"num_blocks": 192, "max_batch_tokens": 1024}
+"""Room for as many rollouts in flight as ours; by default half of the memory is taken."""
 RESPONSE_TEMPLATE = {
     "defaults": {"role": "assistant"},
     "start_anchor": "<|im_start|>assistant\n",
@@ -74,8 +77,8 @@ def ours(model: Path, task_ids: list[str], group: int) -> Any:
     return run
 
 
-def trls(model: Path, task_ids: list[str], group: int) -> Any:
-    """The same with TRL's tool loop."""
+def trls(model: Path, task_ids: list[str], group: int, *, continuous: bool = False) -> Any:
+    """The same with TRL's tool loop, over `generate` or continuous batching."""
     world = World(level="short")
     tokenizer = load_tokenizer(model)
     tokenizer.chat_template = CHATML_TOOLS
@@ -129,6 +132,8 @@ def trls(model: Path, task_ids: list[str], group: int) -> Any:
                 use_cpu=True,
                 dataloader_pin_memory=False,
                 report_to="none",
+                use_transformers_continuous_batching=continuous,
+                transformers_continuous_batching_config=BLOCKS if continuous else None,
             ),
             reward_funcs=lambda completions, **_: [0.0] * len(completions),
             train_dataset=Dataset.from_list(rows),
@@ -155,6 +160,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=24)
     parser.add_argument("--group", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--continuous", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     ids = World(level="short").ids("seen", arguments.tasks, FAMILIES, 95_000_000)
@@ -162,6 +168,9 @@ def main() -> None:
         "TRL tool loop": trls(arguments.model, ids, arguments.group),
         "toolmaster": ours(arguments.model, ids, arguments.group),
     }
+    if arguments.continuous:
+        trl = trls(arguments.model, ids, arguments.group, continuous=True)
+        sides["continuous batching"] = trl
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(arguments.repeats):
         for name, run in sides.items():
@@ -170,13 +179,15 @@ def main() -> None:
             seconds = time.perf_counter() - started
             rates[name].append(count / seconds)
             print(
-                f"{name:14} {count} trajectories in {seconds:6.1f} s: {count / seconds:.2f}/s",
+                f"{name:20} {count} trajectories in {seconds:6.1f} s: {count / seconds:.2f}/s",
                 flush=True,
             )
             if solved:
-                print(f"{'':14} {solved} solved")
+                print(f"{'':20} {solved} solved")
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"ratio {medians['toolmaster'] / medians['TRL tool loop']:.2f}")
+    for name, rate in medians.items():
+        if name != "toolmaster":
+            print(f"toolmaster / {name}: {medians['toolmaster'] / rate:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Trajectories per second: our rollout engine against TRL's own tool loop, in one run.
 
-    python benchmarks/rollouts.py MODEL [--tasks 24] [--group 4] [--repeats 2] [--continuous]
+    python benchmarks/rollouts.py MODEL [--tasks 24] [--group 4] [--repeats 2]
+        [--continuous] [--served URL]
 
 Both sides run the same tasks with the same checkpoint, bfloat16 weights, temperature and token
 budget, in groups as GRPO does. TRL's side is `GRPOTrainer` with an `environment_factory` whose only
 tool forwards the raw call to our session, so that both sides do the same work outside generation.
-With `--continuous` a third side is TRL's loop over Transformers' continuous batching.
+With `--continuous` a third side is TRL's loop over Transformers' continuous batching; with
+`--served` one is our engine against MODEL behind an OpenAI-compatible server (vLLM's, for example).
 The protocol is `direct` (calls until an answer), the only one TRL's loop can follow; MODEL should
 be a checkpoint trained for it (`recipes/direct.toml`).
 """
@@ -30,7 +32,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from toolmaster.chat import CHATML_TOOLS, ChatFormat
 from toolmaster.models import load_model, load_tokenizer
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import Sampling, Spelling
+from toolmaster.policies.loading import load_policy
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import groups, run_rollouts
@@ -72,6 +75,25 @@ def ours(model: Path, task_ids: list[str], group: int) -> Any:
         policy.load_weights(policy.model.state_dict())  # no help from the run before
         rollouts = run_rollouts(requests, policy, Protocol.DIRECT, Limits(), concurrency=48)
         finished = asyncio.run(rollouts)
+        return len(finished), sum(t.success for t in finished)
+
+    return run
+
+
+def served(model: Path, task_ids: list[str], group: int, url: str) -> Any:
+    """Our engine, MODEL generating in a server."""
+    world = World(level="short")
+    tasks = [world.draw(task_id).task for task_id in task_ids]
+
+    def run() -> tuple[int, int]:
+        policy = load_policy(f"openai:{model}", SAMPLING, base_url=url, spelling=Spelling.TRAINED)
+        rollouts = run_rollouts(
+            groups(tasks, group), policy, Protocol.DIRECT, Limits(), concurrency=SAMPLING.slots
+        )
+        finished = asyncio.run(rollouts)
+        broken = [t.error for t in finished if t.error]
+        if broken:
+            raise SystemExit(f"{len(broken)} rollouts broke: {broken[0]}")
         return len(finished), sum(t.success for t in finished)
 
     return run
@@ -161,6 +183,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--continuous", action="store_true")
+    parser.add_argument("--served", metavar="URL", help="of an OpenAI-compatible server of MODEL")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     ids = World(level="short").ids("seen", arguments.tasks, FAMILIES, 95_000_000)
@@ -171,6 +194,8 @@ def main() -> None:
     if arguments.continuous:
         trl = trls(arguments.model, ids, arguments.group, continuous=True)
         sides["continuous batching"] = trl
+    if arguments.served:
+        sides["served"] = served(arguments.model, ids, arguments.group, arguments.served)
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(arguments.repeats):
         for name, run in sides.items():

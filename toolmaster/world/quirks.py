@@ -122,7 +122,7 @@ def _known_names(state: State) -> list[str]:
 
 
 class Capitals(_Format):
-    """RYE LOAF."""
+    """Takes names in capitals only: RYE LOAF."""
 
     __slots__ = ()
     kind, split = "capitals", "seen"
@@ -132,7 +132,7 @@ class Capitals(_Format):
 
 
 class LowerCase(_Format):
-    """rye loaf."""
+    """Takes names in lower case only: rye loaf."""
 
     __slots__ = ()
     kind, split = "lower_case", "seen"
@@ -142,7 +142,7 @@ class LowerCase(_Format):
 
 
 class Underscores(_Format):
-    """Rye_Loaf."""
+    """Takes names with underscores: Rye_Loaf."""
 
     __slots__ = ()
     kind, split = "underscores", "seen"
@@ -152,7 +152,7 @@ class Underscores(_Format):
 
 
 class Dots(_Format):
-    """rye.loaf."""
+    """Takes names in lower case with dots: rye.loaf."""
 
     __slots__ = ()
     kind, split = "dots", "seen"
@@ -162,7 +162,7 @@ class Dots(_Format):
 
 
 class Joined(_Format):
-    """RyeLoaf."""
+    """Takes names without spaces: RyeLoaf."""
 
     __slots__ = ()
     kind, split = "joined", "seen"
@@ -182,7 +182,7 @@ class _Signed(_Format):
 
 
 class SignBefore(_Signed):
-    """@Rye Loaf."""
+    """Takes names after a sign: @Rye Loaf."""
 
     __slots__ = ()
     kind, split = "sign_before", "seen"
@@ -192,7 +192,7 @@ class SignBefore(_Signed):
 
 
 class SignAfter(_Signed):
-    """Rye Loaf*."""
+    """Takes names before a sign: Rye Loaf*."""
 
     __slots__ = ()
     kind, split = "sign_after", "seen"
@@ -202,7 +202,7 @@ class SignAfter(_Signed):
 
 
 class Bracketed(_Format):
-    """[Rye Loaf]."""
+    """Takes names in brackets: [Rye Loaf]."""
 
     __slots__ = ()
     kind, split = "bracketed", "seen"
@@ -212,7 +212,7 @@ class Bracketed(_Format):
 
 
 class Hyphens(_Format):
-    """rye-loaf."""
+    """Takes names in lower case with hyphens: rye-loaf."""
 
     __slots__ = ()
     kind, split = "hyphens", "unseen"
@@ -222,7 +222,7 @@ class Hyphens(_Format):
 
 
 class Prefixed(_Format):
-    """#Rye Loaf."""
+    """Takes names after a hash: #Rye Loaf."""
 
     __slots__ = ()
     kind, split = "prefixed", "unseen"

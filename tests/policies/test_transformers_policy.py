@@ -310,3 +310,15 @@ def test_temperature_flattens_the_distribution(make_policy):
     logits = torch.tensor([[0.0, 2.0]]).repeat(4000, 1)
     share = sum(policy._sample(logits)) / 4000
     assert share == pytest.approx(0.7311, abs=0.03)  # e^1 / (1 + e^1)
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely(make_policy):
+    """Also the first and the last one; one that is impossible never is."""
+    policy = make_policy(temperature=1.0)
+    impossible = float("-inf")
+    likely = torch.tensor([0.5, 0.125, 0.0, 0.125, 0.25, 0.0]).log()
+    assert likely[2] == impossible
+    drawn = torch.tensor(policy._sample(likely.bfloat16().repeat(8000, 1)))
+    shares = torch.bincount(drawn, minlength=6) / 8000
+    assert shares.tolist() == pytest.approx([0.5, 0.125, 0.0, 0.125, 0.25, 0.0], abs=0.02)
+    assert shares[2] == shares[5] == 0

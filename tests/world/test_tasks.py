@@ -184,7 +184,7 @@ def test_show(value, shown):
 
 @pytest.mark.parametrize(
     "task_id",
-    ["", "v2", "v1/seen/bakery/silent/1", "v0/seen/bakery/silent/1", "v2/seen/bakery/silent", "v2/seen/bakery/silent/x",
+    ["", "v2", "v1/seen/bakery/silent/1", "v2/seen/bakery/silent", "v2/seen/bakery/silent/x",
      "v2/seen/bakery/silent/-1", "v2/seen/bakery/silent/1/0", "v2/seen/bakery/silent/1/c",
      "v2/seen/bakery/silent/1/2d", "v2/seen/bakery/silent/1/2/3"],
 )  # fmt: skip

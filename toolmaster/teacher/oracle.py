@@ -234,9 +234,7 @@ class OraclePolicy:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         thought = self._say("too_small", got=got, value=show(value), factor=guess)
         sent = {**arguments, key: number(value * guess)}
-        thought = _join(
-            thought, self._say("multiply", value=show(value), factor=guess, sent=show(sent[key]))
-        )
+        thought = _join(thought, self._multiplied(value, guess, sent[key]))
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
@@ -314,11 +312,20 @@ class OraclePolicy:
 
     def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
         """The thought that turns a value to write into what the tool takes; "" when it is that."""
-        key = surface.quirk.param
-        if surface.definition.effect is Effect.READ or surface.quirk.factor == 1:
+        key, factor = surface.quirk.param, surface.quirk.factor
+        if surface.definition.effect is Effect.READ or factor == 1:
             return ""
-        value, sent = show(arguments[key]), show(surface.quirk.send(arguments)[key])
-        return self._say("multiply", value=value, factor=surface.quirk.factor, sent=sent)
+        return self._multiplied(arguments[key], factor, surface.quirk.send(arguments)[key])
+
+    def _multiplied(self, value: Any, factor: int, sent: Any) -> str:
+        """The thought that multiplies by a power of ten: a whole number gets its zeros.
+
+        Written so, factors that training never had are multiplied by as well: the zeros are copied.
+        """
+        product = show(sent)
+        if isinstance(value, int):
+            product = f"{value} {str(factor).removeprefix('1')} = {product}"
+        return self._say("multiply", value=show(value), factor=factor, product=product)
 
     # --- calls ----------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Next, `{tool}`.",
     ),
     "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),
-    "multiply": ("{value} * {factor} = {sent}.", "So {value} * {factor} = {sent}."),
+    "multiply": ("{value} * {factor} = {product}.", "So {value} * {factor} = {product}."),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),

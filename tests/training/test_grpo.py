@@ -358,7 +358,7 @@ def test_weights_with_adapters_are_merged_under_the_model_s_own_names(load_tiny)
 
 def test_it_learns(train, bandit):
     _, lines, _ = train(
-        steps=12,
+        steps=18,
         tasks_per_step=1,
         group_size=16,
         row_sequences=16,
@@ -368,8 +368,8 @@ def test_it_learns(train, bandit):
         save_steps=100,
     )
     got = [values["reward"] for _, values in lines if "loss" in values]
-    assert len(got) == 12
-    assert statistics.fmean(got[-2:]) > statistics.fmean(got[:2]) + 0.2
+    assert len(got) == 18
+    assert statistics.fmean(got[-2:]) > statistics.fmean(got[:2]) + 0.3
 
 
 def test_groups_that_processes_cannot_share_are_refused(train, monkeypatch):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -190,7 +191,7 @@ async def measure(setup: Setup, arguments: argparse.Namespace) -> dict[str, Any]
                 sides[side] = figures(series, change_at)
             when = f" at task {at}" if change_at else ""
             heading = f"{title}{when}: {len(chosen)} series, {setup.policy.name}"
-            show(Console(), heading, sides, change_at)
+            show(Console(width=None if sys.stdout.isatty() else 130), heading, sides, change_at)
             results[title] = {"series": chosen, **sides}
     return results
 

@@ -22,7 +22,7 @@ from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
-from toolmaster.world.quirks import ScaledResult, TwoBased, ZeroBased
+from toolmaster.world.quirks import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
 from toolmaster.world.tasks import WorldTask, quoted, show
 
@@ -183,7 +183,6 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        assert isinstance(quirk, ScaledResult)  # noqa: S101 - no other result is left
         larger, smaller = (got, expected) if quirk.sign == "/" else (expected, got)
         scale = {"factor": quirk.factor, "sign": quirk.sign, "larger": larger, "smaller": smaller}
         return self._say("scaled", **scale, **parts)
@@ -307,8 +306,8 @@ class OraclePolicy:
         if true == observation:
             return ""
         quirk = surface.quirk
-        sign = quirk.sign if isinstance(quirk, ScaledResult) else "/"
-        return self._say("convert", raw=observation, sign=sign, factor=quirk.factor, true=true)
+        scale = {"factor": quirk.factor, "sign": quirk.sign}
+        return self._say("convert", raw=observation, true=true, **scale)
 
     def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
         """The thought that turns a value to write into what the tool takes; "" when it is that."""

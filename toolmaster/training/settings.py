@@ -46,10 +46,10 @@ class GrpoSettings(Settings):
     """Weight of the KL term to the model before GRPO; 0 needs no reference model."""
     iterations: int = Field(1, ge=1)
     """Optimizer passes over the rollouts of one step."""
-    scale_rewards: Literal["group", "batch", "none"] = "group"
-    """What a group's rewards less their mean are divided by: their own spread (the paper), that of
-    the whole step, or nothing. Their own makes as much of a small cost, in a group that solved its
-    task throughout, as of success in another."""
+    scale_rewards: Literal["group", "batch"] = "group"
+    """What a group's rewards less their mean are divided by: their own spread (the paper) or that
+    of the whole step. Their own makes as much of a small cost, in a group that solved its task
+    throughout, as of success in another."""
     lora_rank: int = Field(0, ge=0)
     rewards: dict[str, float] = Field({"format": 1.0, "correctness": 1.0, "call_cost": 0.02})
     """Reward name (see `rewards.REWARDS`) to weight; the reward is the weighted sum."""

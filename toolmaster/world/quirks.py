@@ -45,6 +45,8 @@ class Quirk:
     """Whether an honest second tool with the same purpose stands beside this one."""
     factor: ClassVar[int] = 1
     """What a unit differs by, in kinds that scale a value."""
+    sign: ClassVar[str] = "/"
+    """How the true value follows from a scaled result and the factor."""
     choices: ClassVar[Sequence[str]] = ()
     """Words one of which is drawn into `word`."""
 
@@ -290,13 +292,11 @@ def _amount(tool: ToolDef) -> str | None:
     return "" if tool.effect is Effect.READ and isinstance(tool.returns, Amount) else None
 
 
-class ScaledResult(Quirk):
+class _ScaledResult(Quirk):
     """The result comes in a smaller unit than documented."""
 
     __slots__ = ()
     family = "silent"
-    sign: ClassVar[str] = "/"
-    """How the true value follows from the result and the factor."""
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:
@@ -312,42 +312,42 @@ class ScaledResult(Quirk):
         return f"{tool}: divide the result by {self.factor}"
 
 
-class TenthsResult(ScaledResult):
+class TenthsResult(_ScaledResult):
     """4.5 comes as 45."""
 
     __slots__ = ()
     kind, split, factor = "tenths_result", "seen", 10
 
 
-class HundredthsResult(ScaledResult):
+class HundredthsResult(_ScaledResult):
     """4.5 comes as 450."""
 
     __slots__ = ()
     kind, split, factor = "hundredths_result", "seen", 100
 
 
-class ThousandthsResult(ScaledResult):
+class ThousandthsResult(_ScaledResult):
     """4.5 comes as 4500."""
 
     __slots__ = ()
     kind, split, factor = "thousandths_result", "unseen", 1000
 
 
-class TenThousandthsResult(ScaledResult):
+class TenThousandthsResult(_ScaledResult):
     """4.5 comes as 45000."""
 
     __slots__ = ()
     kind, split, factor = "ten_thousandths_result", "seen", 10_000
 
 
-class HundredThousandthsResult(ScaledResult):
+class HundredThousandthsResult(_ScaledResult):
     """4.5 comes as 450000."""
 
     __slots__ = ()
     kind, split, factor = "hundred_thousandths_result", "seen", 100_000
 
 
-class _LargerUnitResult(ScaledResult):
+class _LargerUnitResult(_ScaledResult):
     """The result comes in a larger unit than documented."""
 
     __slots__ = ()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-import openai
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import PolicyError, first_problem
-from toolmaster.policies.faults import fault_of
+from toolmaster.policies.base import ContextFullError, Sampling
+from toolmaster.policies.endpoint import ChatEndpoint
 
 M = TypeVar("M", bound=BaseModel)
 ATTEMPTS = 3
@@ -41,10 +40,9 @@ class Endpoint:
             `OPENAI_API_KEY`, and appears in no message.
         model: the endpoint's name of the model.
         base_url: its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        timeout_s: seconds one answer may take.
-        retries: how often a request that was limited or failed in passing is repeated.
+        retries: how often a request that failed in passing is repeated.
         on_answer: called with each answer, of the form asked for or not: its text, and the tokens
-            that the endpoint says it read and wrote.
+            that were read and written.
 
     Raises:
         PolicyError: no key, and no `base_url` of a server that needs none.
@@ -56,23 +54,13 @@ class Endpoint:
         model: str,
         base_url: str | None,
         *,
-        timeout_s: float = 120.0,
         retries: int = 2,
         on_answer: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self.role, self.model = role, model
         self._on_answer = on_answer
-        variable = f"{role.upper()}_API_KEY"
-        key = os.environ.get(variable) or os.environ.get("OPENAI_API_KEY")
-        if not key and not (base_url or os.environ.get("OPENAI_BASE_URL")):
-            raise PolicyError(
-                f"no key for the {role} {model!r}: set {variable} or OPENAI_API_KEY, or give the"
-                " address of a server that needs none"
-            )
-        self._key = key or ""
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=key or "none", timeout=timeout_s, max_retries=retries
-        )
+        sampling = Sampling(temperature=0.0, turn_tokens=REPLY_TOKENS)
+        self._chat = ChatEndpoint(model, sampling, base_url, retries=retries, role=role)
 
     async def __aenter__(self) -> Endpoint:
         return self
@@ -83,7 +71,7 @@ class Endpoint:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        await self._client.close()
+        await self._chat.close()
 
     async def check(self) -> None:
         """Ask for a word, before anything expensive depends on the answers.
@@ -124,26 +112,12 @@ class Endpoint:
 
     async def _write(self, messages: list[dict[str, str]]) -> tuple[str, str]:
         try:
-            answer = await self._client.chat.completions.create(
-                model=self.model,
-                messages=messages,  # type: ignore[arg-type]
-                temperature=0.0,
-                max_tokens=REPLY_TOKENS,
-            )
-        except (openai.OpenAIError, ValueError) as error:
-            reason = fault_of(error, with_tools=False).message
-            reason = reason.replace(self._key, "[key]") if self._key else reason
-            raise PolicyError(
-                f"the {self.role} {self.model!r} at {self._client.base_url} could not be asked:"
-                f" {reason}"
-            ) from None
-        if not getattr(answer, "choices", None):
-            raise PolicyError(f"the {self.role} {self.model!r} answered without a choice")
-        text, usage = answer.choices[0].message.content or "", answer.usage
+            answer = await self._chat.ask(messages)
+        except ContextFullError as error:
+            raise PolicyError(str(error)) from None
         if self._on_answer is not None:
-            read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-            self._on_answer(text, read, written)
-        return text, answer.model
+            self._on_answer(answer.content, answer.prompt_tokens, answer.tokens)
+        return answer.content, answer.model
 
 
 def _first_object(text: str) -> Any:

@@ -211,7 +211,7 @@ def test_a_dead_endpoint_is_one_message_at_once(evaluate, tmp_path, monkeypatch)
     monkeypatch.setattr("toolmaster.policies.endpoint.LONGEST_WAIT_S", 0.0)
     code, _, error = evaluate("--model", "openai:m", "base_url=http://127.0.0.1:9/v1")
     assert (code, error.count("\n")) == (1, 1)
-    assert error.startswith("toolmaster: model 'm' at http://127.0.0.1:9/v1/: it cannot be reached")
+    assert error.startswith("toolmaster: model 'm' at http://127.0.0.1:9/v1: it cannot be reached")
     assert all(t.error for t in read_trajectories(tmp_path / "run" / "trajectories.jsonl"))
 
 

@@ -214,7 +214,7 @@ def test_a_simulator_that_dies_breaks_rollouts_that_are_run_again(play):
         trajectory, _, _ = play(GOOD, ALSO, **options)
     assert trajectory.error.startswith("the simulator 'm' at http://")
     assert "gone" in trajectory.error
-    with pytest.raises(PolicyError, match="could not be asked"):  # before any rollout
+    with pytest.raises(PolicyError, match="it cannot be reached"):  # before any rollout
         play(GOOD, responses="simulated", simulator="m", simulator_url="http://127.0.0.1:9/v1")
 
 
@@ -236,7 +236,7 @@ def test_a_dead_judge_costs_only_its_own_figures(play, server, capsys):
     assert values["all_relevant"] == 1.0
     assert "pass_rate" not in values
     [line] = [x for x in capsys.readouterr().out.replace("\n", " ").split("  ") if "judged" in x]
-    assert "1 trajectories are not judged (the judge 'j' at http://127.0.0.1:9/v1/" in line
+    assert "1 trajectories are not judged (the judge 'j' at http://127.0.0.1:9/v1: " in line
 
 
 def test_something_must_answer(play):

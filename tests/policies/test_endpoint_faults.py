@@ -83,8 +83,8 @@ def test_what_stays_broken_is_recorded_and_the_others_go_on(serve, task):
     got = run(server.url, groups([task], 4))
     assert [t.answer for t in got] == [None, "4", None, "4"]
     assert [t.stop_reason is StopReason.POLICY_ERROR for t in got] == [True, False, True, False]
-    assert got[0].error == f"model 'm' at {server.url}/: 500 out of order"
-    assert got[2].error.startswith(f"model 'm' at {server.url}/: RemoteProtocolError: ")
+    assert got[0].error == f"model 'm' at {server.url}: 500 out of order"
+    assert got[2].error.startswith(f"model 'm' at {server.url}: ServerDisconnectedError: ")
 
 
 def test_retries_are_counted(serve, task):
@@ -184,7 +184,7 @@ def test_what_cannot_be_mended_stops_early(serve, task, reply, said):
     finished = []
     with pytest.raises(PermanentPolicyError) as raised:
         run(server.url, groups([task], 1000), on_finish=finished.append, retries=3)
-    assert str(raised.value) == f"model 'm' at {server.url}/: {said}"
+    assert str(raised.value) == f"model 'm' at {server.url}: {said}"
     assert [t.answer for t in finished if t.error is None] == ["4", "4"]
     assert len(server.requests) == 3
     assert all(KEY not in t.model_dump_json() for t in finished)

@@ -7,14 +7,16 @@ llama.cpp, Ollama and others are recognised here, and nowhere else.
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any
 
-import httpx2
-import openai
+import aiohttp
 
 MAX_RETRY_AFTER_S = 120.0
 MESSAGE_CHARS = 400
@@ -48,6 +50,18 @@ class Fault:
     kind: FaultKind
     message: str
     wait_s: float | None = None
+
+
+class StatusError(Exception):
+    """The endpoint answered with an HTTP status that is an error."""
+
+    def __init__(self, status: int, body: str, headers: Mapping[str, str]) -> None:
+        super().__init__(status)
+        self.status, self.headers = status, headers
+        try:
+            self.body = json.loads(body)
+        except (ValueError, RecursionError):
+            self.body = body
 
 
 class StreamFaultError(Exception):
@@ -87,40 +101,38 @@ _ADVICE = {
 }
 
 
-def fault_of(  # noqa: PLR0911 - one return a finding
-    error: Exception, *, with_tools: bool
-) -> Fault:
-    """What an exception of the client means.
+def fault_of(error: Exception, *, with_tools: bool) -> Fault:
+    """What an exception means.
 
     Args:
-        error: of `openai`, of the transport below it, or `StreamFaultError`.
+        error: of `aiohttp`, `StatusError`, `StreamFaultError`, or the `ValueError` of bad JSON.
         with_tools: whether the request carried tools, which may be what was refused.
     """
-    if isinstance(error, openai.APIStatusError):
+    if isinstance(error, StatusError):
         return _of_status(error, with_tools=with_tools)
     if isinstance(error, StreamFaultError):
         kind = FaultKind.CONTEXT_FULL if _CONTEXT.search(str(error)) else FaultKind.PASSING
         return Fault(kind, one_line(str(error)))
-    cause = error.__cause__ if isinstance(error, openai.OpenAIError) else error
-    if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
-        return Fault(FaultKind.PERMANENT, f"{one_line(str(cause)).rstrip('.')}; check base_url")
-    if isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-        return Fault(FaultKind.UNREACHABLE, f"it cannot be reached: {one_line(str(cause))}")
-    if isinstance(cause, httpx2.ReadTimeout):
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        reason = one_line(str(getattr(error, "os_error", "no connection in time")))
+        return Fault(FaultKind.UNREACHABLE, f"it cannot be reached: {reason}")
+    if isinstance(error, aiohttp.ServerTimeoutError):
         return Fault(FaultKind.PASSING, "it fell silent")
-    if isinstance(cause, (httpx2.HTTPError, httpx2.StreamError)):
-        return Fault(FaultKind.PASSING, f"{type(cause).__name__}: {one_line(str(cause))}")
-    if isinstance(error, ValueError):
-        return Fault(FaultKind.PASSING, f"its answer is no JSON: {one_line(str(error))}")
-    return Fault(FaultKind.REFUSED, f"{type(error).__name__}: {one_line(str(error))}")
+    if isinstance(error, aiohttp.ClientError):  # some tell the address with all that it hides
+        told = getattr(error, "message", "") if hasattr(error, "request_info") else str(error)
+        return Fault(FaultKind.PASSING, f"{type(error).__name__}: {one_line(str(told))}")
+    return Fault(FaultKind.PASSING, f"its answer is no JSON: {one_line(str(error))}")
 
 
 def _of_status(  # noqa: PLR0911 - one return a finding
-    error: openai.APIStatusError, *, with_tools: bool
+    error: StatusError, *, with_tools: bool
 ) -> Fault:
-    status = error.status_code
-    text = f"{_text_of(error.body)} {error.code or ''} {error.type or ''}"
-    message = f"{status} {one_line(_text_of(error.body) or error.message)}"
+    status, body = error.status, error.body
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        body = body["error"]
+    named = [body.get("code"), body.get("type")] if isinstance(body, dict) else []
+    text = " ".join(str(part) for part in (_text_of(body), *named) if part)
+    message = f"{status} {one_line(_text_of(body)) or _phrase(status)}"
     if with_tools and status not in (401, 402, 403, 429) and _NO_TOOLS.search(text):
         return Fault(FaultKind.NO_TOOLS, message)
     if status in (400, 413, 422, 500) and _CONTEXT.search(text):
@@ -135,8 +147,8 @@ def _of_status(  # noqa: PLR0911 - one return a finding
         return Fault(FaultKind.PERMANENT, f"{message}; {_ADVICE[404]}")
     if status in (400, 422) and _UNSUPPORTED.search(text):
         return Fault(FaultKind.UNSUPPORTED_FIELD, message)
-    if status == 429 or (status == 503 and _retry_after_s(error.response) is not None):
-        return Fault(FaultKind.LIMITED, message, _retry_after_s(error.response))
+    if status == 429 or (status == 503 and _retry_after_s(error.headers) is not None):
+        return Fault(FaultKind.LIMITED, message, _retry_after_s(error.headers))
     if status in (408, 409, 425) or status >= 500:
         return Fault(FaultKind.PASSING, message)
     return Fault(FaultKind.REFUSED, message)
@@ -156,9 +168,12 @@ def _text_of(body: Any) -> str:
     return "" if body is None else str(body)
 
 
-def _retry_after_s(response: Any) -> float | None:
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "error"
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """How long the endpoint asks to wait; None where it does not say."""
-    headers = response.headers
     for header, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
             return max(0.0, min(float(headers[header]) / per_second, MAX_RETRY_AFTER_S))

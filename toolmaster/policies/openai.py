@@ -8,7 +8,8 @@ from typing import Any
 
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion, Sampling, Spelling
-from toolmaster.policies.endpoint import ChatEndpoint, Reply, ToolsRefusedError
+from toolmaster.policies.endpoint import ChatEndpoint, ToolsRefusedError
+from toolmaster.policies.replies import Reply
 from toolmaster.policies.spellings import Native, Text, Trained
 from toolmaster.types import Message, Role
 

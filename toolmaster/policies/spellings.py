@@ -12,8 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from toolmaster.policies.endpoint import CallPart, Reply
 from toolmaster.policies.guide import native_guide, text_guide
+from toolmaster.policies.replies import CallPart, Reply
 from toolmaster.protocols import CLOSING_TAGS, find_form
 from toolmaster.types import Message, Role
 

@@ -1,0 +1,146 @@
+"""The connection to an endpoint: addresses, proxies, long lines, odd characters, its end."""
+
+import asyncio
+import gc
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from endpoint_server import Status, completion, streamed
+
+from toolmaster.errors import PermanentPolicyError
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.connection import Connection, address_of
+from toolmaster.policies.endpoint import ChatEndpoint
+
+MESSAGES = [{"role": "user", "content": "How many?"}]
+
+
+def ask(url, messages=MESSAGES, times=1):
+    """Ask, and leave the connection to the end of the event loop."""
+
+    async def go():
+        endpoint = ChatEndpoint("m", Sampling(), url, retries=0)
+        return [await endpoint.ask(messages) for _ in range(times)][-1]
+
+    return asyncio.run(go())
+
+
+def test_an_address_keeps_what_it_asks_for(serve):
+    server = serve("four")
+    ask(server.url + "/?version=2024-10-21")
+    [(path, headers, _)] = server.requests
+    assert path == "/v1/chat/completions?version=2024-10-21"
+    assert headers["Authorization"].startswith("Bearer sk-")
+    assert headers["Content-Type"] == "application/json"
+
+
+def test_a_name_in_the_address_takes_the_place_of_the_key(serve):
+    server = serve("four")
+    ask(server.url.replace("http://", "http://me:hunter2@"))
+    [(_, headers, _)] = server.requests
+    assert headers["Authorization"] == "Basic bWU6aHVudGVyMg=="  # me:hunter2
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("localhost:8000/v1", "'localhost:8000/v1'"),
+        ("http:///v1", "'http:///v1'"),
+        ("http://[::1/v1", "'http://[::1/v1'"),
+        ("http://host:99999/v1", "'http://host:99999/v1'"),
+        ("ftp://me:hunter2@host/v1?key=k", "'host/v1'"),
+    ],
+)
+def test_what_is_no_address(given, shown):
+    with pytest.raises(PermanentPolicyError) as raised:
+        address_of(given)
+    assert str(raised.value).startswith(f"{shown} is no address of a server")
+
+
+def test_the_project_and_organization_of_a_key(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    server = serve("four")
+    ask(server.url)
+    [(_, headers, _)] = server.requests
+    assert (headers["OpenAI-Organization"], headers["OpenAI-Project"]) == ("org-1", "proj-1")
+
+
+def test_a_proxy_of_the_environment_is_asked_for_other_machines_alone(serve, monkeypatch):
+    proxy, local = serve("by proxy"), serve("at home")
+    monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert ask("http://models.invalid/v1").content == "by proxy"
+    assert proxy.requests[0][0] == "http://models.invalid/v1/chat/completions"
+    assert ask(local.url).content == "at home"
+    assert len(proxy.requests) == 1
+
+
+def test_half_a_character_is_replaced(serve):
+    server = serve("four")
+    ask(server.url, [{"role": "user", "content": "\ud83d naïve"}])
+    assert server.bodies()[0]["messages"][0]["content"] == "? naïve"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_long_answer_in_one_line(serve, stream):
+    text = "é" * 2_000_000
+    whole = Status(200, completion(text))
+    pieces = streamed(content=text)
+    assert ask(serve(pieces if stream else whole).url).content == text
+
+
+def test_connections_are_used_again_and_closed_at_the_end_of_the_loop(serve):
+    server = serve(*["four"] * 6)
+    ask(server.url, times=3)
+    ask(server.url, times=3)
+    gc.collect()  # a session or a socket left open is a warning, and so an error
+    clients = {headers["Host"] for _, headers, _ in server.requests}
+    assert (len(server.requests), len(clients)) == (6, 1)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for this machine that nobody signed but itself: a file with it and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "toolmaster test")])
+    now = datetime.now(UTC)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(here, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    plain = serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(signed.public_bytes(pem) + key.private_bytes(pem, pkcs8, plain))
+    return file
+
+
+def test_certificates_are_checked(serve, certificate, monkeypatch):
+    server = serve("four")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    address = server.url.replace("http://", "https://")
+    with pytest.raises(PermanentPolicyError, match="certificate verify failed"):
+        ask(address)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert ask(address).content == "four"
+
+
+def test_closing_what_was_never_opened():
+    async def go():
+        await Connection(address_of("http://localhost/v1"), {}, 1.0).close()
+
+    asyncio.run(go())

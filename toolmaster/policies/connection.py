@@ -1,0 +1,129 @@
+"""The connection to an endpoint: its address, whom it trusts, how its answers come in pieces.
+
+The one contact with `aiohttp`, but for the names of its exceptions in `faults`.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import aiohttp
+import certifi
+
+from toolmaster.errors import PermanentPolicyError
+from toolmaster.policies.faults import StatusError, one_line
+
+CONNECT_S = 10.0
+
+
+class Connection:
+    """Posts JSON to one server, over as many sockets as there are requests in flight.
+
+    Made for the running event loop: it closes at the loop's end, or by `close`.
+
+    Args:
+        url: where the server is, from `address_of`.
+        headers: of each request; empty ones are left out.
+        idle_s: seconds the server may be silent.
+    """
+
+    def __init__(self, url: SplitResult, headers: Mapping[str, str], idle_s: float) -> None:
+        self._url = url
+        self._headers = {name: value for name, value in headers.items() if value}
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=min(CONNECT_S, idle_s), sock_read=idle_s
+        )
+        self._life = self._live()
+        self._http: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def post(self, path: str, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send JSON; yields the data of the answer's events, or the whole of another answer.
+
+        Raises:
+            StatusError: the answer's status is an error.
+            aiohttp.ClientError: the connection failed.
+        """
+        if self._http is None:
+            self._http = await anext(self._life)
+        url = self._url._replace(path=self._url.path + path).geturl()
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        async with self._http.post(url, data=data) as response:
+            if response.status >= 400:
+                text = await response.text(errors="replace")
+                raise StatusError(response.status, text, response.headers)
+            yield _events(response)
+
+    async def close(self) -> None:
+        """Close the sockets."""
+        await self._life.aclose()
+
+    async def _live(self) -> AsyncGenerator[aiohttp.ClientSession]:
+        """Yields once. An event loop that ends finishes its generators, and so closes the rest."""
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_trusted(self._url)),
+            headers={"Content-Type": "application/json", **self._headers},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=_proxy(self._url),
+            timeout=self._timeout,
+        ) as session:
+            yield session
+
+
+def address_of(text: str) -> SplitResult:
+    """The address of a server, without the stroke at its end.
+
+    Raises:
+        PermanentPolicyError: it is none.
+    """
+    try:
+        url = urlsplit(text.strip())
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return url._replace(path=url.path.rstrip("/"), fragment="")
+    except ValueError:
+        pass
+    shown = text.rpartition("@")[2].partition("?")[0]
+    raise PermanentPolicyError(
+        f"{one_line(shown)!r} is no address of a server, such as http://localhost:8000/v1;"
+        " check base_url"
+    )
+
+
+def _trusted(url: SplitResult) -> ssl.SSLContext | bool:
+    """Which certificates are trusted: the machine's, and Mozilla's where it has none."""
+    if url.scheme == "http":
+        return True  # nothing to check, unless it sends us elsewhere
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _proxy(url: SplitResult) -> str | None:
+    """The proxy that the environment names for an address; none for this machine's own."""
+    host = url.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The data of each event; or the whole body where the endpoint does not stream."""
+    if response.content_type != "text/event-stream":
+        yield await response.read()
+        yield b"[DONE]"
+        return
+    rest = b""
+    async for part in response.content.iter_any():
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip()
+    if rest.startswith(b"data:"):
+        yield rest[5:].strip()

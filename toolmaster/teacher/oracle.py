@@ -18,6 +18,7 @@ from toolmaster.config import Settings
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
+from toolmaster.teacher.arithmetic import converted, multiplied, ratio
 from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
@@ -34,6 +35,10 @@ _SLIP_SHARE = 0.06
 """Chance of a slip at each call, of which a demonstration has one at most."""
 _WRONG_FACTOR_SHARE = 0.5
 """Chance that the first factor found for a value to write is another power of ten."""
+_CONFUSED_SHARE = 0.12
+"""Chance that a write is first read back with a tool that writes."""
+_ASTRAY_SHARE = 0.5
+"""Chance that a tool of another purpose is taken for the twin, where one takes the same."""
 _POWERS = (10, 100, 1000, 10_000)
 _FORGET_SHARE = 0.4
 """Chance that the execution forgets what a loud tool demands, which then says so again."""
@@ -175,6 +180,7 @@ class OraclePolicy:
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
+            parts = yield from self._go_astray(surface, arguments, parts)
             thought = self._say("twin", twin=other.name, **parts)
             got, _ = yield from self._call(other, arguments, thought)
             return self._say("fine", got=got)
@@ -184,8 +190,27 @@ class OraclePolicy:
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
         larger, smaller = (got, expected) if quirk.sign == "/" else (expected, got)
-        scale = {"factor": quirk.factor, "sign": quirk.sign, "larger": larger, "smaller": smaller}
-        return self._say("scaled", **scale, **parts)
+        times = ratio(self.voice, larger, smaller, quirk.factor)
+        return self._say("scaled", ratio=times, factor=quirk.factor, sign=quirk.sign, **parts)
+
+    def _go_astray(
+        self, surface: Surface, arguments: dict[str, Any], parts: dict[str, str]
+    ) -> Generator[Completion, str, dict[str, str]]:
+        """Now and then take a tool of another purpose for the twin; returns what was seen last."""
+        others = [
+            other
+            for other in self.drawn.surfaces
+            if other.definition is not surface.definition
+            and other.definition.effect is Effect.READ
+            and set(other.definition.params) == set(arguments)
+        ]
+        if not (others and self.slips_left and self.rng.random() < _ASTRAY_SHARE):
+            return parts
+        self.slips_left -= 1
+        other = self.rng.choice(others)
+        thought = self._say("twin", twin=other.name, **parts)
+        got = yield Completion(_text(thought, other, arguments), slip=True)
+        return {**parts, "got": got, "tool": other.name}
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -195,19 +220,22 @@ class OraclePolicy:
             arguments[value_key] = self._other_value(arguments[value_key])
         value = arguments[value_key]
         reader = self._best(str(surface.definition.shown_by))
-        thought = self._say(
-            "try_write",
-            tool=surface.name,
-            what=surface.purpose,
-            value=show(value),
-            shows=reader.purpose,
-            reader=reader.name,
-        )
-        _, hint = yield from self._call(surface, arguments, _join(note, thought))
+        parts = {"what": surface.purpose, "value": show(value), "shows": reader.purpose}
         self.lessons[surface.name] = quirk.lesson(surface.name, "")
+        confused, hint = self._confused(surface, arguments), ""
+        wrong = confused[0].name if confused else reader.name
+        thought = _join(note, self._say("try_write", tool=surface.name, reader=wrong, **parts))
+        if confused:
+            yield Completion(_text(thought, surface, arguments), slip=True)
+            thought = self._say("read_back", value=show(value), reader=wrong)
+            yield Completion(_text(thought, *confused), slip=True)
+            found = self._say("misread_reader", wrong=wrong, reader=reader.name, **parts)
+            got = yield from self._read_back(surface, arguments, show(value), found)
+        else:
+            _, hint = yield from self._call(surface, arguments, thought)
+            got = yield from self._read_back(surface, arguments, show(value))
         if hint:
             self.lessons[surface.name] = f"{surface.name}: {hint}"
-        got = yield from self._read_back(surface, arguments, show(value))
         if got == show(value):
             if quirk.family != "loud":
                 self.lessons[surface.name] = f"{surface.name}: as documented"
@@ -223,6 +251,25 @@ class OraclePolicy:
             return self._say("fine", got=got)
         return (yield from self._verify_factor(surface, arguments, got))
 
+    def _confused(
+        self, surface: Surface, arguments: dict[str, Any]
+    ) -> tuple[Surface, dict[str, Any]] | None:
+        """Now and then a call that writes, to be taken for one that reads back; else None."""
+        loud = surface.quirk.family == "loud"
+        if loud or not self.slips_left or self.rng.random() >= _CONFUSED_SHARE:
+            return None
+        value = arguments[str(surface.definition.value)]
+        calls = [(surface, arguments)]
+        for other in self.drawn.surfaces:
+            tool = other.definition
+            if tool is surface.definition or tool.effect is Effect.READ:
+                continue
+            sent = {**arguments, str(tool.value): value}
+            if all(name in sent for name in tool.params):
+                calls.append((other, {name: sent[name] for name in tool.params}))
+        self.slips_left -= 1
+        return self.rng.choice(calls)
+
     def _verify_factor(self, surface: Surface, arguments: dict[str, Any], got: str) -> Exchange:
         """Write again with the factor that was found, and see; now and then with a wrong one."""
         quirk, key = surface.quirk, str(surface.definition.value)
@@ -231,9 +278,10 @@ class OraclePolicy:
         if wrong:
             self.slips_left -= 1
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
-        thought = self._say("too_small", got=got, value=show(value), factor=guess)
+        times = ratio(self.voice, show(value), got, guess)
+        thought = self._say("too_small", got=got, value=show(value), ratio=times)
         sent = {**arguments, key: number(value * guess)}
-        thought = _join(thought, self._multiplied(value, guess, sent[key]))
+        thought = _join(thought, multiplied(self.voice, value, guess, sent[key]))
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
@@ -243,15 +291,15 @@ class OraclePolicy:
             return self._say("fine", got=got)
         over = guess > quirk.factor
         larger, smaller = (got, show(value)) if over else (show(value), got)
+        off = guess // quirk.factor if over else quirk.factor // guess
         return self._say(
             "wrong_factor",
             got=got,
             value=show(value),
-            larger=larger,
-            smaller=smaller,
+            ratio=ratio(self.voice, larger, smaller, off),
             guess=guess,
             sign="/" if over else "*",
-            ratio=guess // quirk.factor if over else quirk.factor // guess,
+            off=off,
             factor=quirk.factor,
         )
 
@@ -261,12 +309,14 @@ class OraclePolicy:
             return value
         return number(self.rng.randint(11, 89) + (0.5 if isinstance(value, float) else 0))
 
-    def _read_back(self, surface: Surface, arguments: dict[str, Any], value: str) -> Exchange:
+    def _read_back(
+        self, surface: Surface, arguments: dict[str, Any], value: str, thought: str = ""
+    ) -> Exchange:
         """Read what a write did; returns it as shown, converted to what is true."""
         key = str(surface.definition.shown_by)
         reader = self._best(key)
         needed = {name: arguments[name] for name in reader.definition.params}
-        thought = self._say("read_back", value=value, reader=reader.name)
+        thought = thought or self._say("read_back", value=value, reader=reader.name)
         got = yield from self._send(thought, reader, reader.quirk.send(needed))
         return _true(reader, got)
 
@@ -306,25 +356,14 @@ class OraclePolicy:
         if true == observation:
             return ""
         quirk = surface.quirk
-        scale = {"factor": quirk.factor, "sign": quirk.sign}
-        return self._say("convert", raw=observation, true=true, **scale)
+        return converted(self.voice, observation, quirk.sign, quirk.factor, true)
 
     def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
         """The thought that turns a value to write into what the tool takes; "" when it is that."""
         key, factor = surface.quirk.param, surface.quirk.factor
         if surface.definition.effect is Effect.READ or factor == 1:
             return ""
-        return self._multiplied(arguments[key], factor, surface.quirk.send(arguments)[key])
-
-    def _multiplied(self, value: Any, factor: int, sent: Any) -> str:
-        """The thought that multiplies by a power of ten: a whole number gets its zeros.
-
-        Written so, factors that training never had are multiplied by as well: the zeros are copied.
-        """
-        product = show(sent)
-        if isinstance(value, int):
-            product = f"{value} {str(factor).removeprefix('1')} = {product}"
-        return self._say("multiply", value=show(value), factor=factor, product=product)
+        return multiplied(self.voice, arguments[key], factor, surface.quirk.send(arguments)[key])
 
     # --- calls ----------------------------------------------------------------------------------
 

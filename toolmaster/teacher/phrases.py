@@ -43,10 +43,8 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, not {expected}: {larger} / {smaller} = {factor}."
-        " So {got} {sign} {factor} = {expected}.",
-        "Expected {expected}, got {got}: {larger} / {smaller} = {factor}."
-        " {got} {sign} {factor} = {expected}.",
+        "{got}, not {expected}: {ratio}. So {got} {sign} {factor} = {expected}.",
+        "Expected {expected}, got {got}: {ratio}. {got} {sign} {factor} = {expected}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
@@ -57,13 +55,12 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Expected {expected}, got {got}. Is `{twin}` better?",
     ),
     "too_small": (
-        "{got}, not {value}: {value} / {got} = {factor}.",
-        "{value} became {got}: {value} / {got} = {factor}.",
+        "{got}, not {value}: {ratio}.",
+        "{value} became {got}: {ratio}.",
     ),
     "wrong_factor": (
-        "{got}, not {value}: {larger} / {smaller} = {ratio}, so {guess} {sign} {ratio} = {factor}.",
-        "{got} is not {value}: {larger} / {smaller} = {ratio}, so {guess} {sign} {ratio} ="
-        " {factor}.",
+        "{got}, not {value}: {ratio}, so {guess} {sign} {off} = {factor}.",
+        "{got} is not {value}: {ratio}, so {guess} {sign} {off} = {factor}.",
     ),
     "used_up": (
         "No trial is left: write down what is known.",
@@ -75,11 +72,22 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
+    "ratio": ("{larger} / {smaller} = {factor}",),
+    "zeros": ("{larger} = {smaller} {zeros}: {factor}",),
     "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),
+    "cut": (
+        "{raw} {sign} {factor}: {true} {zeros}, {true}.",
+        "So {raw} {sign} {factor}: {true} {zeros}, {true}.",
+    ),
     "multiply": ("{value} * {factor} = {product}.", "So {value} * {factor} = {product}."),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),
+    "misread_reader": (
+        "`{wrong}` writes. The {shows}: `{reader}`.",
+        "That wrote. For the {shows}, `{reader}`.",
+        "That is no reading. The {shows} comes from `{reader}`.",
+    ),
     "answer": ("That answers it.", "I have it.", "Done."),
     "known": ("I know these tools.", "Known from before.", "This was tried before."),
     "nothing": ("No trial is needed.", "I can act at once."),

@@ -24,3 +24,16 @@ def test_a_recipe_parses(path):
 def test_recipes_write_to_different_folders():
     runs = [load_config(Recipe, path).run for path in RECIPES]
     assert len(set(runs)) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("path", "weights"),
+    [
+        (None, {"format": 1.0, "correctness": 1.0, "call_cost": 0.5}),
+        (RECIPES[0].parent / "paper.toml", {"format": 1.0, "correctness": 1.0, "call_cost": 0.5}),
+    ],
+)
+def test_one_weight_of_a_reward_leaves_the_others(path, weights):
+    recipe = load_config(Recipe, path, ["grpo.rewards.call_cost=0.5"])
+    assert recipe.grpo.rewards == weights
+    assert load_config(Recipe, None).grpo.rewards["call_cost"] != 0.5

@@ -49,7 +49,7 @@ def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"override {item!r}: write it as key=value, for example seed=1")
-        _set(data, key.strip(), _parse(value.strip()), item)
+        _set(cls, data, key.strip(), _parse(value.strip()), item)
     try:
         return cls.model_validate(data)
     except ValidationError as error:
@@ -57,10 +57,14 @@ def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()
         raise ConfigError("\n".join(where + _explain(cls, e) for e in error.errors())) from None
 
 
-def _set(data: dict[str, Any], key: str, value: object, item: str) -> None:
+def _set(section: Any, data: dict[str, Any], key: str, value: object, item: str) -> None:
+    """Set one value; the rest of a table that the recipe leaves out keeps its defaults."""
     *parents, last = key.split(".")
     for parent in parents:
-        data = data.setdefault(parent, {})
+        field = getattr(section, "model_fields", {}).get(parent)
+        default = field.get_default(call_default_factory=True) if field else None
+        data = data.setdefault(parent, dict(default) if isinstance(default, dict) else {})
+        section = field.annotation if field else None
         if not isinstance(data, dict):
             raise ConfigError(f"override {item!r}: {parent!r} is a value, not a section")
     data[last] = value

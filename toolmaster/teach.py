@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from toolmaster.endpoint import Endpoint
 from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.policies.base import Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import Bar, bar, console
@@ -27,8 +27,8 @@ from toolmaster.session import Session, Task
 from toolmaster.teacher.choosing import NOT_JUDGED, Choice, choose, settle
 from toolmaster.teacher.costs import Estimate, estimate, price_of, rollout_tokens
 from toolmaster.teacher.dataset import write_dataset
-from toolmaster.teacher.endpoint import ROLE, Teacher
 from toolmaster.teacher.judge import Judge
+from toolmaster.teacher.model import ROLE, Teacher
 from toolmaster.teacher.paid import Answer, Paid, Tokens
 from toolmaster.teacher.prompt import teacher_instruction
 from toolmaster.teacher.propose import propose
@@ -143,11 +143,11 @@ class _Teaching:
                 wanted = await propose(endpoint, self.tools, settings.propose or 0, self.run.folder)
         return [task_of(item, self.tools) for item in wanted]
 
-    def _endpoint(self, role: str, model: str, base_url: str | None) -> Endpoint:
+    def _endpoint(self, role: str, model: str, base_url: str | None) -> JsonEndpoint:
         def pay(text: str, prompt_tokens: int, tokens: int) -> None:
             self.paid.add(Answer(role=role, text=text, prompt_tokens=prompt_tokens, tokens=tokens))
 
-        return Endpoint(role, model.removeprefix("openai:"), base_url, on_answer=pay)
+        return JsonEndpoint(role, model.removeprefix("openai:"), base_url, on_answer=pay)
 
     # --- costs ----------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.endpoint import Endpoint, Reply
 from toolmaster.errors import InputError, PolicyError, first_problem
+from toolmaster.json_endpoint import JsonEndpoint, Reply
 from toolmaster.runs import append_line, read_lines
 from toolmaster.types import Record, Trajectory
 
@@ -64,7 +64,7 @@ class Verdicts(Generic[V]):
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: JsonEndpoint,
         file: Path,
         instructions: str,
         opinion: type[BaseModel],

@@ -7,8 +7,8 @@ import pytest
 from fake_endpoint import FakeModel, in_turn
 
 from toolmaster.benchmarks.judge import PROMPT, Judge
-from toolmaster.endpoint import Endpoint
 from toolmaster.errors import InputError
+from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.types import ActionKind, Message, Phase, Step, ToolCall, Trajectory
 
 
@@ -33,7 +33,7 @@ def judge(tmp_path, monkeypatch):
 
     def run(url, *trajectories, votes=1, model="m"):
         async def work():
-            async with Endpoint("judge", model, url, retries=0) as endpoint:
+            async with JsonEndpoint("judge", model, url, retries=0) as endpoint:
                 asked = Judge(endpoint, tmp_path / "verdicts.jsonl", votes)
                 values = await asyncio.gather(*map(asked.values, trajectories))
                 return values, asked.report(), asked.facts

@@ -8,8 +8,8 @@ from fake_endpoint import FakeModel, in_turn
 
 from toolmaster.benchmarks.responses import History, Visit
 from toolmaster.benchmarks.simulator import Simulator
-from toolmaster.endpoint import Endpoint
 from toolmaster.errors import PolicyError
+from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.tools import Tool, ToolRefusal
 
 TOOL = Tool("find", "Finds towns.", {"type": "object", "properties": {"q": {}}}, lambda *_: None)
@@ -22,7 +22,7 @@ def simulate(monkeypatch):
 
     def run(url, arguments, visits=()):
         async def work():
-            async with Endpoint("simulator", "m", url, retries=0) as endpoint:
+            async with JsonEndpoint("simulator", "m", url, retries=0) as endpoint:
                 simulator = Simulator(endpoint, {"find": {"towns": ["str"]}})
                 assert simulator.name == "simulated by m"
                 return await simulator.answer(TOOL, arguments, History(list(visits)))

@@ -17,8 +17,8 @@ from toolmaster.benchmarks.recordings import Recordings
 from toolmaster.benchmarks.responses import Answerer
 from toolmaster.benchmarks.simulator import Simulator
 from toolmaster.config import Settings
-from toolmaster.endpoint import Endpoint
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.progress import console
 from toolmaster.types import Trajectory
 
@@ -120,7 +120,7 @@ async def open_answering(
     async with AsyncExitStack() as stack:
         judge = None
         if options.judge is not None:
-            asked = Endpoint("judge", options.judge, options.judge_url)
+            asked = JsonEndpoint("judge", options.judge, options.judge_url)
             endpoint = await stack.enter_async_context(asked)
             judge = Judge(endpoint, folder / "verdicts.jsonl", options.votes)
         if options.responses == "live":
@@ -154,7 +154,7 @@ async def _open_simulator(
 ) -> AsyncIterator[Simulator]:
     if options.simulator is None:
         raise ConfigError("simulated responses need options.simulator=MODEL")
-    async with Endpoint("simulator", options.simulator, options.simulator_url) as endpoint:
+    async with JsonEndpoint("simulator", options.simulator, options.simulator_url) as endpoint:
         await endpoint.check()
         yield Simulator(endpoint, examples)
 

@@ -19,8 +19,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from toolmaster.benchmarks.base import Values
-from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError
+from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.types import Trajectory
 from toolmaster.verdicts import Verdicts, Vote, observed, prompt_name
 
@@ -71,7 +71,7 @@ class Judge:
         InputError: a line of the file is no verdict.
     """
 
-    def __init__(self, endpoint: Endpoint, file: Path, votes: int = 1) -> None:
+    def __init__(self, endpoint: JsonEndpoint, file: Path, votes: int = 1) -> None:
         self._verdicts = Verdicts(endpoint, file, INSTRUCTIONS, _Opinion, Verdict)
         self._model, self._votes = endpoint.model, votes
         self.facts = {"judge": endpoint.model, "judge prompt": PROMPT}

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from toolmaster.benchmarks.responses import History
-from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError
+from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.tools import Tool, ToolRefusal
 
 INSTRUCTIONS = """\
@@ -52,7 +52,7 @@ class Simulator:
         examples: tool name to the form of its response, where it is known.
     """
 
-    def __init__(self, endpoint: Endpoint, examples: Mapping[str, Any]) -> None:
+    def __init__(self, endpoint: JsonEndpoint, examples: Mapping[str, Any]) -> None:
         self._endpoint = endpoint
         self._examples = examples
         self.name = f"simulated by {endpoint.model}"

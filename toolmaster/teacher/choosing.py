@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from toolmaster.endpoint import MalformedReplyError
 from toolmaster.errors import PolicyError
+from toolmaster.json_endpoint import MalformedReplyError
 from toolmaster.session import Task
 from toolmaster.teacher.agreement import agreed
 from toolmaster.teacher.duplicates import fingerprint

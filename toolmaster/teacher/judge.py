@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from toolmaster.endpoint import Endpoint
+from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.oracle import Behaviours
 from toolmaster.types import Trajectory
@@ -69,7 +69,7 @@ class Judge:
     """
 
     def __init__(
-        self, endpoint: Endpoint, file: Path, behaviours: Behaviours, protocol: Protocol
+        self, endpoint: JsonEndpoint, file: Path, behaviours: Behaviours, protocol: Protocol
     ) -> None:
         self._verdicts = Verdicts(endpoint, file, INSTRUCTIONS, Opinion, Verdict)
         self._asked_of = ["solved", "grounded", "planning"]

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import InputError
+from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.protocols import Protocol
 from toolmaster.runs import append_line, write_atomically
 from toolmaster.session import Limits, Session, Task
@@ -69,7 +69,7 @@ class _Proposals(BaseModel):
     tasks: list[_Proposal]
 
 
-async def propose(endpoint: Endpoint, tools: ToolSet, count: int, folder: Path) -> list[Wanted]:
+async def propose(endpoint: JsonEndpoint, tools: ToolSet, count: int, folder: Path) -> list[Wanted]:
     """Propose tasks until there are `count`, or nothing new comes.
 
     Args:
@@ -115,7 +115,7 @@ async def propose(endpoint: Endpoint, tools: ToolSet, count: int, folder: Path) 
     return tasks
 
 
-async def _look(endpoint: Endpoint, tools: ToolSet, file: Path) -> list[dict[str, Any]]:
+async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict[str, Any]]:
     """A few calls and what they returned; run as a trial, so that none changes anything."""
     if file.is_file():
         seen: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))

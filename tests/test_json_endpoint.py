@@ -7,8 +7,8 @@ import pytest
 from fake_endpoint import FakeModel, in_turn
 from pydantic import BaseModel
 
-from toolmaster.endpoint import Endpoint, MalformedReplyError
 from toolmaster.errors import PolicyError
+from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
 
 KEY = "sk-very-secret-0123456789"
 
@@ -25,7 +25,7 @@ def _no_keys(monkeypatch):
 
 def ask(url, form=Form, question="how many?"):
     async def work():
-        async with Endpoint("judge", "m", url, retries=0) as endpoint:
+        async with JsonEndpoint("judge", "m", url, retries=0) as endpoint:
             return await endpoint.ask("Count.", question, form)
 
     return asyncio.run(work())
@@ -105,7 +105,7 @@ def test_a_dead_endpoint_and_one_without_a_choice():
 
 def test_no_key_is_said_before_anything_is_asked():
     with pytest.raises(PolicyError, match="set JUDGE_API_KEY or OPENAI_API_KEY, or give"):
-        Endpoint("judge", "m", None)
+        JsonEndpoint("judge", "m", None)
 
 
 def test_every_answer_is_told_with_its_tokens():
@@ -113,10 +113,25 @@ def test_every_answer_is_told_with_its_tokens():
 
     async def work(url):
         tell = lambda *answer: told.append(answer)  # noqa: E731
-        async with Endpoint("judge", "m", url, on_answer=tell) as endpoint:
+        async with JsonEndpoint("judge", "m", url, on_answer=tell) as endpoint:
             await endpoint.ask("Count.", "all", Form)
 
     with FakeModel(in_turn("well, four", '{"number": 4}')).serve() as url:
         asyncio.run(work(url))
     # Words: 'Count.' and '"all"'; then also the answer and what was wrong with it, 13 words.
     assert told == [("well, four", 2, 2), ('{"number": 4}', 2 + 2 + 13, 2)]
+
+
+def test_a_model_that_takes_other_fields_is_asked_with_those():
+    first = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    second = "Unsupported value: 'temperature' does not support 0.0 with this model."
+    refusals = [(400, {"error": {"message": message}}) for message in (first, second)]
+    with FakeModel(in_turn(*refusals, '{"number": 4}')).serve() as url:
+        assert ask(url).value.number == 4
+
+
+def test_what_is_too_long_is_told_in_one_line():
+    long = {"error": {"message": "maximum context length is 9", "code": "context_length_exceeded"}}
+    with FakeModel(in_turn((400, long))).serve() as url, pytest.raises(PolicyError) as failure:
+        ask(url)
+    assert str(failure.value).endswith("/v1: 400 maximum context length is 9")

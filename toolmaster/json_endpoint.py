@@ -32,7 +32,7 @@ class Reply(Generic[M]):
     model: str
 
 
-class Endpoint:
+class JsonEndpoint:
     """An endpoint that is asked questions; an async context manager.
 
     Args:
@@ -62,7 +62,7 @@ class Endpoint:
         sampling = Sampling(temperature=0.0, turn_tokens=REPLY_TOKENS)
         self._chat = ChatEndpoint(model, sampling, base_url, retries=retries, role=role)
 
-    async def __aenter__(self) -> Endpoint:
+    async def __aenter__(self) -> JsonEndpoint:
         return self
 
     async def __aexit__(

@@ -20,6 +20,8 @@ from toolmaster.errors import PermanentPolicyError
 from toolmaster.policies.faults import StatusError, one_line
 
 CONNECT_S = 10.0
+_OPEN: set[AsyncGenerator[aiohttp.ClientSession]] = set()
+"""Held until their event loop ends: one that is forgotten before is not closed in time."""
 
 
 class Connection:
@@ -51,6 +53,7 @@ class Connection:
             aiohttp.ClientError: the connection failed.
         """
         if self._http is None:
+            _OPEN.add(self._life)
             self._http = await anext(self._life)
         url = self._url._replace(path=self._url.path + path).geturl()
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
@@ -66,14 +69,18 @@ class Connection:
 
     async def _live(self) -> AsyncGenerator[aiohttp.ClientSession]:
         """Yields once. An event loop that ends finishes its generators, and so closes the rest."""
-        async with aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=_trusted(self._url)),
             headers={"Content-Type": "application/json", **self._headers},
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=_proxy(self._url),
             timeout=self._timeout,
-        ) as session:
+        )
+        try:
             yield session
+        finally:
+            _OPEN.discard(self._life)
+            await session.close()
 
 
 def address_of(text: str) -> SplitResult:

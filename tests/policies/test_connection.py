@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -104,6 +106,25 @@ def test_what_is_forgotten_is_closed_at_the_end_of_the_loop(serve):
         ask(server.url, times=2)
         assert not connection._OPEN
     gc.collect()  # a session or a socket left open is a warning, and so an error
+
+
+LIMITED = """
+import asyncio, resource, sys
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.endpoint import ChatEndpoint
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+endpoint = ChatEndpoint("m", Sampling(), sys.argv[1])
+asyncio.run(endpoint.ask([{"role": "user", "content": "How many?"}]))
+print(resource.getrlimit(resource.RLIMIT_NOFILE) == (min(8192, hard), hard))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_thousand_sockets_are_allowed_where_the_system_permits(serve):
+    command = [sys.executable, "-c", LIMITED, serve("four").url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 @pytest.fixture

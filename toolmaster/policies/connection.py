@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,6 +21,9 @@ from toolmaster.errors import PermanentPolicyError
 from toolmaster.policies.faults import StatusError, one_line
 
 CONNECT_S = 10.0
+SOCKETS = 8192
+"""Open files that this process is to be allowed, where the system permits: 256 or 1024 are usual,
+and a thousand rollouts in flight need as many sockets."""
 _OPEN: set[AsyncGenerator[aiohttp.ClientSession]] = set()
 """Held until their event loop ends: one that is forgotten before is not closed in time."""
 
@@ -53,6 +57,7 @@ class Connection:
             aiohttp.ClientError: the connection failed.
         """
         if self._http is None:
+            _allow_files(SOCKETS)
             _OPEN.add(self._life)
             self._http = await anext(self._life)
         url = self._url._replace(path=self._url.path + path).geturl()
@@ -81,6 +86,19 @@ class Connection:
         finally:
             _OPEN.discard(self._life)
             await session.close()
+
+
+def _allow_files(count: int) -> None:
+    """Raise this process's limit of open files, as far as its user may."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def address_of(text: str) -> SplitResult:

@@ -286,6 +286,17 @@ def test_two_steps(train, tiny_folder, bandit, tmp_path):
     assert any(not torch.equal(trained[name], before[name]) for name in before)
 
 
+def test_each_trajectory_counts_alike_however_long(train, bandit):
+    """Advantages add up to 0, and so do losses where the policy is the one that rolled out."""
+    sampling = SAMPLING.model_copy(update={"turn_tokens": 200})
+    _, lines, [*groups] = train(steps=1, rewards=bandit, sampling=sampling)
+    lengths = {len(t.completion_ids()[0]) for group in groups for t in group}
+    assert len(lengths) > 4
+    [values] = [values for _, values in lines if "loss" in values]
+    assert values["grad_norm"] > 0
+    assert values["loss"] == pytest.approx(0, abs=1e-6)
+
+
 def test_rewards_that_do_not_vary_teach_nothing(train):
     _, lines, _ = train(steps=1, rewards={"correctness": 1.0})
     [values] = [values for _, values in lines if "loss" in values]

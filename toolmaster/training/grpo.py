@@ -302,6 +302,7 @@ def train_grpo(
         max_completion_length=settings.sampling.context_tokens,
         beta=settings.beta,
         scale_rewards=settings.scale_rewards,
+        loss_type="grpo",  # by trajectory: by token, long failures would outweigh short successes
         shuffle_dataset=False,
     )
     trainer: Any = PackedGRPOTrainer(

@@ -291,7 +291,7 @@ def test_each_trajectory_counts_alike_however_long(train, bandit):
     sampling = SAMPLING.model_copy(update={"turn_tokens": 200})
     _, lines, [*groups] = train(steps=1, rewards=bandit, sampling=sampling)
     lengths = {len(t.completion_ids()[0]) for group in groups for t in group}
-    assert len(lengths) > 4
+    assert len(lengths) > 2
     [values] = [values for _, values in lines if "loss" in values]
     assert values["grad_norm"] > 0
     assert values["loss"] == pytest.approx(0, abs=1e-6)

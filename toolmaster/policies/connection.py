@@ -102,7 +102,7 @@ def _allow_files(count: int) -> None:
 
 
 def address_of(text: str) -> SplitResult:
-    """The address of a server, without the stroke at its end.
+    """The address of a server, without the slash at its end.
 
     Raises:
         PermanentPolicyError: it is none.
@@ -135,7 +135,8 @@ def _proxy(url: SplitResult) -> str | None:
     if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
         return None
     proxies = urllib.request.getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
+    proxy = proxies.get(url.scheme) or proxies.get("all") or ""
+    return proxy if proxy.startswith("http") else None  # aiohttp speaks no SOCKS
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

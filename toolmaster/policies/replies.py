@@ -102,7 +102,10 @@ async def read_reply(events: AsyncIterator[bytes]) -> Reply:
             text = error.get("message") if isinstance(error, dict) else error
             raise StreamFaultError(f"the endpoint broke off: {text or error}")
         answered = answered or bool(piece.get("choices"))
-        reply.add(piece)
+        try:
+            reply.add(piece)
+        except (AttributeError, TypeError, LookupError):  # of another form than any endpoint's
+            raise StreamFaultError(f"the endpoint sent {one_line(data.decode())!r}") from None
     if not answered:
         raise StreamFaultError("the endpoint answered without a choice")
     if not whole and reply.finish_reason is None:

@@ -10,8 +10,8 @@ from toolmaster.teacher.arithmetic import converted, multiplied, ratio
     [
         ("15000", "15", 1000, "15000 = 15 000: 1000"),
         ("800", "80", 10, "800 = 80 0: 10"),
-        ("46", "0.46", 100, "46 = 0.46 * 100"),
-        ("5140", "5.14", 1000, "5140 = 5.14 * 1000"),
+        ("46", "0.46", 100, "46 / 0.46 = 100"),
+        ("5140", "5.14", 1000, "5140 / 5.14 = 1000"),
     ],
 )
 def test_how_many_times_it_is(larger, smaller, factor, said):

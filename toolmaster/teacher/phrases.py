@@ -72,7 +72,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
-    "ratio": ("{larger} = {smaller} * {factor}",),
+    "ratio": ("{larger} / {smaller} = {factor}",),
     "zeros": ("{larger} = {smaller} {zeros}: {factor}",),
     "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),
     "cut": (

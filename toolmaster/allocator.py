@@ -33,7 +33,14 @@ def restart_tuned() -> None:
 
 
 def release() -> None:
-    """Give what is no longer used back to the system, so that stages do not add up."""
+    """Give what is no longer used back to the system, so that stages do not add up.
+
+    What was compiled for one stage's model goes too: a limited number of variants is kept, and
+    with those of the stage before the next one runs without.
+    """
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None:
+        dynamo.reset()
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from toolmaster.errors import ConfigError
 
@@ -61,13 +62,19 @@ def _set(section: Any, data: dict[str, Any], key: str, value: object, item: str)
     """Set one value; the rest of a table that the recipe leaves out keeps its defaults."""
     *parents, last = key.split(".")
     for parent in parents:
-        field = getattr(section, "model_fields", {}).get(parent)
+        field = _field(section, parent)
         default = field.get_default(call_default_factory=True) if field else None
         data = data.setdefault(parent, dict(default) if isinstance(default, dict) else {})
         section = field.annotation if field else None
         if not isinstance(data, dict):
             raise ConfigError(f"override {item!r}: {parent!r} is a value, not a section")
     data[last] = value
+
+
+def _field(section: Any, key: str) -> FieldInfo | None:
+    """The field of a section of settings; None where there is none, or it is no section."""
+    fields: dict[str, FieldInfo] = getattr(section, "model_fields", {})
+    return fields.get(key)
 
 
 def _parse(text: str) -> object:
@@ -86,7 +93,7 @@ def _explain(cls: type[BaseModel], error: Any) -> str:
         return f"{key}: {error['msg']}, got {error['input']!r}"
     section: Any = cls
     for part in path[:-1]:
-        field = getattr(section, "model_fields", {}).get(part)
+        field = _field(section, part)
         section = field.annotation if field else None
     allowed = sorted(getattr(section, "model_fields", {}))
     close = difflib.get_close_matches(path[-1], allowed, n=1)

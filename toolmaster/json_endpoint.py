@@ -57,7 +57,7 @@ class JsonEndpoint:
         retries: int = 2,
         on_answer: Callable[[str, int, int], None] | None = None,
     ) -> None:
-        self.role, self.model = role, model
+        self.model = model
         self._on_answer = on_answer
         sampling = Sampling(temperature=0.0, turn_tokens=REPLY_TOKENS)
         self._chat = ChatEndpoint(model, sampling, base_url, retries=retries, role=role)

@@ -34,7 +34,7 @@ class Connection:
     Made for the running event loop: it closes at the loop's end, or by `close`.
 
     Args:
-        url: where the server is, from `address_of`.
+        url: where to, from `address_of`.
         headers: of each request; empty ones are left out.
         idle_s: seconds the server may be silent.
     """
@@ -49,7 +49,7 @@ class Connection:
         self._http: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
-    async def post(self, path: str, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def post(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send JSON; yields the data of the answer's events, or the whole of another answer.
 
         Raises:
@@ -60,9 +60,8 @@ class Connection:
             _allow_files(SOCKETS)
             _OPEN.add(self._life)
             self._http = await anext(self._life)
-        url = self._url._replace(path=self._url.path + path).geturl()
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        async with self._http.post(url, data=data) as response:
+        async with self._http.post(self._url.geturl(), data=data) as response:
             if response.status >= 400:
                 text = await response.text(errors="replace")
                 raise StatusError(response.status, text, response.headers)

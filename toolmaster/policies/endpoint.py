@@ -135,7 +135,7 @@ class ChatEndpoint:
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._connection.post("/chat/completions", body) as events,
+                self._connection.post(body) as events,
             ):
                 reply = await read_reply(events)
         except _FAULTS as error:  # before the next: the client's own timeouts are both
@@ -163,7 +163,8 @@ class ChatEndpoint:
         }
         if self._url.username is not None:  # the address holds a name and a password instead
             del headers["Authorization"]
-        self._connection = Connection(self._url, headers, self._idle_s)
+        target = self._url._replace(path=f"{self._url.path}/chat/completions")
+        self._connection = Connection(target, headers, self._idle_s)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 import aiohttp
@@ -132,7 +132,7 @@ def _of_status(  # noqa: PLR0911 - one return a finding
         body = body["error"]
     named = [body.get("code"), body.get("type")] if isinstance(body, dict) else []
     text = " ".join(str(part) for part in (_text_of(body), *named) if part)
-    message = f"{status} {one_line(_text_of(body)) or _phrase(status)}"
+    message = f"{status} {one_line(_text_of(body)) or responses.get(status, 'error')}"
     if with_tools and status not in (401, 402, 403, 429) and _NO_TOOLS.search(text):
         return Fault(FaultKind.NO_TOOLS, message)
     if status in (400, 413, 422, 500) and _CONTEXT.search(text):
@@ -166,10 +166,6 @@ def _text_of(body: Any) -> str:
         inner = body.get("message") or body.get("detail") or body.get("error")
         return _text_of(inner) if inner else str(body)
     return "" if body is None else str(body)
-
-
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "error"
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

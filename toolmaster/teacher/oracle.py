@@ -204,9 +204,8 @@ class OraclePolicy:
             and other.definition.effect is Effect.READ
             and set(other.definition.params) == set(arguments)
         ]
-        if not (others and self.slips_left and self.rng.random() < _ASTRAY_SHARE):
+        if not others or not self._slips(_ASTRAY_SHARE):
             return parts
-        self.slips_left -= 1
         other = self.rng.choice(others)
         thought = self._say("twin", twin=other.name, **parts)
         got = yield Completion(_text(thought, other, arguments), slip=True)
@@ -255,8 +254,7 @@ class OraclePolicy:
         self, surface: Surface, arguments: dict[str, Any]
     ) -> tuple[Surface, dict[str, Any]] | None:
         """Now and then a call that writes, to be taken for one that reads back; else None."""
-        loud = surface.quirk.family == "loud"
-        if loud or not self.slips_left or self.rng.random() >= _CONFUSED_SHARE:
+        if surface.quirk.family == "loud" or not self._slips(_CONFUSED_SHARE):
             return None
         value = arguments[str(surface.definition.value)]
         calls = [(surface, arguments)]
@@ -267,16 +265,14 @@ class OraclePolicy:
             sent = {**arguments, str(tool.value): value}
             if all(name in sent for name in tool.params):
                 calls.append((other, {name: sent[name] for name in tool.params}))
-        self.slips_left -= 1
         return self.rng.choice(calls)
 
     def _verify_factor(self, surface: Surface, arguments: dict[str, Any], got: str) -> Exchange:
         """Write again with the factor that was found, and see; now and then with a wrong one."""
         quirk, key = surface.quirk, str(surface.definition.value)
         value, guess = arguments[key], quirk.factor
-        wrong = bool(self.slips_left) and self.rng.random() < _WRONG_FACTOR_SHARE
+        wrong = self._slips(_WRONG_FACTOR_SHARE)
         if wrong:
-            self.slips_left -= 1
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         times = ratio(self.voice, show(value), got, guess)
         thought = self._say("too_small", got=got, value=show(value), ratio=times)
@@ -365,6 +361,12 @@ class OraclePolicy:
             return ""
         return multiplied(self.voice, arguments[key], factor, surface.quirk.send(arguments)[key])
 
+    def _slips(self, share: float) -> bool:
+        """Whether to make the demonstration's one mistake here, if it is still to be made."""
+        now = bool(self.slips_left) and self.rng.random() < share
+        self.slips_left -= now
+        return now
+
     # --- calls ----------------------------------------------------------------------------------
 
     def _best(self, key: str) -> Surface:
@@ -412,8 +414,7 @@ class OraclePolicy:
 
     def _send(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:
         """Make a call, now and then after a slip; returns its observation."""
-        if self.slips_left and self.rng.random() < _SLIP_SHARE:
-            self.slips_left -= 1
+        if self._slips(_SLIP_SHARE):
             slip = draw_slip(self.rng, surface, surface.dress(arguments))
             said = thought.replace(surface.name, slip.name)
             yield Completion(_call_text(said, slip.name, slip.arguments), slip=True)

@@ -45,9 +45,10 @@ def computed(cache):
     """Make the cache note how many tokens each of its steps computes."""
     noted, plan = [], cache._plan
 
-    def noting(decoding, prefilling):
-        noted.append(sum(r.missing for r in decoding) + sum(count for _, count in prefilling))
-        return plan(decoding, prefilling)
+    def noting(narrow, wide, prefilling):
+        decoding = sum(row.missing for row in (*narrow, *wide))
+        noted.append(decoding + sum(count for _, count in prefilling))
+        return plan(narrow, wide, prefilling)
 
     cache._plan = noting
     return noted
@@ -172,8 +173,28 @@ def test_short_prompts_attend_together(load_tiny, greedy):
     cache._plan = lambda *parts: plans.append(plan(*parts)) or plans[-1]
     ready, logits = cache.step()
     assert [id(row) for row in ready] == [id(row) for row in rows]
-    assert [len(plans[0][0].segments), plans[0][0].decoding] == [1, 27]
+    [block] = plans[0][0].blocks
+    assert [block.tokens, len(plans[0][0].segments)] == [slice(0, 27), 1]
+    assert block.mask.shape == (2, 1, 20, 1, 20)  # as long as their rows, not as the cache
     assert logits.argmax(-1).tolist() == [greedy(p, 1)[0] for p in prompts]
+
+
+def test_a_wide_row_does_not_widen_those_that_miss_one_token(load_tiny, greedy):
+    cache = SlotCache(load_tiny(), slots=3, max_length=256, together=20)
+    first, second, third = (Row(tokens(length, length)) for length in (9, 14, 5))
+    assert all(cache.admit(row) for row in (first, second))
+    _, logits = cache.step()
+    for row, token in zip((first, second), logits.argmax(-1).tolist(), strict=True):
+        row.token_ids.append(token)
+    second.token_ids += tokens(11, 3)
+    assert cache.admit(third)
+    expected = [greedy(row.token_ids, 1)[0] for row in (first, second, third)]
+    plans, plan = [], cache._plan
+    cache._plan = lambda *parts: plans.append(plan(*parts)) or plans[-1]
+    ready, logits = cache.step()
+    assert [id(row) for row in ready] == [id(row) for row in (first, second, third)]
+    assert [block.mask.shape[2] for block in plans[0][0].blocks] == [1, 12]
+    assert logits.argmax(-1).tolist() == expected
 
 
 def test_members_that_wait_for_a_shared_prompt_are_admitted_after_one_step(cache):

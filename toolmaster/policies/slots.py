@@ -7,12 +7,13 @@ group share their prompt, and all tasks share the system message. Finished rows 
 enter at every step; a step carries decoding rows and prompts together as one ragged row of tokens,
 without padding, through an attention function registered with Transformers' attention interface.
 
-A decoding row may bring a draft of its next tokens, which the same pass scores. Rows that miss a
-few tokens only, such as an observation, attend together with the decoding rows where starting a
-kernel costs more than computing on padding (GPUs).
+A decoding row may bring a draft of its next tokens, which the same pass scores. Where starting a
+kernel costs more than computing on padding (GPUs), rows that miss a few tokens only, such as an
+observation, attend together too, apart from those that miss one, which they would make as wide.
 
-Shapes: N tokens of a step, S slots, W the widest decoding row (with its draft), K key-value heads,
-R query heads per key-value head, L tokens of context, D head size, V vocabulary.
+Shapes: N tokens of a step, S slots that attend together, M tokens of theirs, W the widest of their
+rows (with its draft), K key-value heads, R query heads per key-value head, L tokens of context, D
+head size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -43,27 +44,32 @@ class Segment:
 
 
 @dataclass(slots=True)
+class Block:
+    """Consecutive tokens of a step's row, of several slots that attend together on padding."""
+
+    tokens: slice
+    """Where in the row."""
+    slots: torch.Tensor | None
+    """(S,) the slots, whose keys and values are copied out; None for the first S as they lie."""
+    places: tuple[torch.Tensor, torch.Tensor]
+    """(M,) of each token: which of the S slots, and which token of its slot in this step."""
+    mask: torch.Tensor
+    """(S, 1, W, 1, L) additive, built once and used by every layer."""
+
+
+@dataclass(slots=True)
 class StepPlan:
     """What the attention function needs to know about one step."""
 
     keys: list[torch.Tensor]
-    """One (S, K, L, D) tensor a layer."""
+    """One (slots, K, L, D) tensor a layer."""
     values: list[torch.Tensor]
     slots: torch.Tensor
     """(N,) slot of each token."""
     positions: torch.Tensor
     """(N,) position of each token."""
-    offsets: torch.Tensor
-    """Of each token at the front of the row that belongs to a decoding row, its place among that
-    row's tokens of this step, from 0."""
-    decode_mask: torch.Tensor | None
-    """(slots up to the last decoding one, 1, W, 1, L) additive; None without them."""
-    segments: list[Segment] = field(default_factory=list)
-
-    @property
-    def decoding(self) -> int:
-        """How many tokens at the front of the row belong to decoding rows."""
-        return len(self.offsets)
+    blocks: list[Block]
+    segments: list[Segment]
 
 
 def _slot_attention(
@@ -88,13 +94,15 @@ def _slot_attention(
     repeats = query.shape[1] // kv_heads
     grouped = query[0].view(kv_heads, repeats, -1, head_dim)  # (K, R, N, D)
     out = torch.empty_like(grouped)
-    if plan.decode_mask is not None:
-        places = (plan.slots[: plan.decoding], plan.offsets)
-        used_slots, _, width = plan.decode_mask.shape[:3]
-        rows = query.new_zeros(used_slots, width, kv_heads, repeats, head_dim)
-        rows[places] = grouped[:, :, : plan.decoding].permute(2, 0, 1, 3)
-        found = _decode(rows, keys, values, plan.decode_mask, scaling or head_dim**-0.5)
-        out[:, :, : plan.decoding] = found[places].permute(1, 2, 0, 3)
+    for block in plan.blocks:
+        count, _, width, _, length = block.mask.shape
+        rows = query.new_zeros(count, width, kv_heads, repeats, head_dim)
+        rows[block.places] = grouped[:, :, block.tokens].permute(2, 0, 1, 3)
+        own_keys, own_values = keys, values
+        if block.slots is not None:
+            own_keys, own_values = keys[block.slots, :, :length], values[block.slots, :, :length]
+        found = _decode(rows, own_keys, own_values, block.mask, scaling or head_dim**-0.5)
+        out[:, :, block.tokens] = found[block.places].permute(1, 2, 0, 3)
     for segment in plan.segments:
         end = segment.start + segment.count
         rows = grouped[:, :, segment.row : segment.row + segment.count]
@@ -257,21 +265,25 @@ class SlotCache:
             rows one of its last token, then one of each token of its draft. Of a draft nothing
             counts as computed yet; who takes a token of it over adds 1 to `computed`.
         """
-        decoding: list[Row] = []
+        narrow: list[Row] = []
+        wide: list[Row] = []
         prefilling: list[tuple[Row, int]] = []
         room = self.step_tokens
         for row in (row for row in self._busy if row is not None):
-            if row.missing <= self.together:
-                decoding.append(row)
+            if row.missing == 1:
+                narrow.append(row)
+            elif row.missing <= self.together:
+                wide.append(row)
             elif room > 0:
                 prefilling.append((row, min(row.missing, room)))
                 room -= row.missing
+        decoding = [*narrow, *wide]
         ends: list[int] = []
         begin = 0
         for row in decoding:
             ends += range(begin + row.missing - 1, begin + row.missing + len(row.draft))
             begin += row.missing + len(row.draft)
-        plan, input_ids = self._plan(decoding, prefilling)
+        plan, input_ids = self._plan(narrow, wide, prefilling)
         drawn = len(ends)
         ends += [segment.row + segment.count - 1 for segment in plan.segments]
         logits = self.model(
@@ -289,21 +301,23 @@ class SlotCache:
         return [*decoding, *ready], logits[self._tensor([True] * drawn + whole)]
 
     def _plan(
-        self, decoding: list[Row], prefilling: list[tuple[Row, int]]
+        self, narrow: list[Row], wide: list[Row], prefilling: list[tuple[Row, int]]
     ) -> tuple[StepPlan, torch.Tensor]:
-        ends = [len(row.token_ids) + len(row.draft) for row in decoding]
+        ends = [len(row.token_ids) + len(row.draft) for row in (*narrow, *wide)]
         self._grow(max([*ends, *(row.computed + count for row, count in prefilling)]))
         tokens: list[int] = []
         slots: list[int] = []
         positions: list[int] = []
-        offsets: list[int] = []
-        for row in decoding:
+        for row in (*narrow, *wide):
             fresh = [*row.token_ids[row.computed :], *row.draft]
-            width = len(fresh)
             tokens += fresh
-            slots += [row.slot] * width
-            positions += range(row.computed, row.computed + width)
-            offsets += range(width)
+            slots += [row.slot] * len(fresh)
+            positions += range(row.computed, row.computed + len(fresh))
+        blocks = [
+            self._block(rows, begin, copied=copied)
+            for rows, begin, copied in ((narrow, 0, False), (wide, _width(narrow), True))
+            if rows
+        ]
         segments = []
         for row, count in prefilling:
             segment = Segment(row.slot, len(tokens), row.computed, count)
@@ -317,8 +331,7 @@ class SlotCache:
             self._values,
             self._tensor(slots),
             self._tensor(positions),
-            self._tensor(offsets),
-            self._decode_mask(decoding),
+            blocks,
             segments,
         )
         return plan, self._tensor([tokens])
@@ -326,20 +339,29 @@ class SlotCache:
     def _tensor(self, values: list[Any]) -> torch.Tensor:
         return torch.tensor(values, device=self.model.device)
 
-    def _decode_mask(self, decoding: list[Row]) -> torch.Tensor | None:
-        if not decoding:
-            return None
-        used_slots = max(row.slot for row in decoding) + 1
-        lengths = [1] * used_slots
-        for row in decoding:
-            lengths[row.slot] = row.computed + 1
-        width = max(row.missing + len(row.draft) for row in decoding)
+    def _block(self, rows: list[Row], begin: int, *, copied: bool) -> Block:
+        """The block of decoding rows whose tokens begin at `begin`."""
+        widths = [row.missing + len(row.draft) for row in rows]
+        which = list(range(len(rows))) if copied else [row.slot for row in rows]
+        lengths = [1] * (max(which) + 1)  # a slot without a row here sees one token, for nobody
+        for index, row in zip(which, rows, strict=True):
+            lengths[index] = row.computed + 1
+        longest = self._keys[0].shape[2]
+        if copied:
+            longest = max(row.computed + width for row, width in zip(rows, widths, strict=True))
         device = self.model.device
-        offsets = torch.arange(width, device=device)
-        seen = self._tensor(lengths)[:, None] + offsets  # (used_slots, W)
-        hidden = torch.arange(self._keys[0].shape[2], device=device) >= seen[..., None]
+        seen = self._tensor(lengths)[:, None] + torch.arange(max(widths), device=device)  # (S, W)
+        hidden = torch.arange(longest, device=device) >= seen[..., None]
         mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=device)
-        return mask.masked_fill_(hidden, float("-inf"))[:, None, :, None]
+        mask = mask.masked_fill_(hidden, float("-inf"))[:, None, :, None]
+        of_token = [i for i, width in zip(which, widths, strict=True) for _ in range(width)]
+        offsets = [offset for width in widths for offset in range(width)]
+        return Block(
+            slice(begin, begin + sum(widths)),
+            self._tensor([row.slot for row in rows]) if copied else None,
+            (self._tensor(of_token), self._tensor(offsets)),
+            mask,
+        )
 
     def _grow(self, length: int) -> None:
         """Make room for sequences of `length` tokens.
@@ -363,6 +385,11 @@ class SlotCache:
         hidden = places > places[segment.start :, None]
         mask = torch.zeros(segment.count, end, dtype=self.model.dtype, device=device)
         return mask.masked_fill_(hidden, float("-inf")).repeat(self._repeats, 1)
+
+
+def _width(rows: list[Row]) -> int:
+    """Tokens that decoding rows put into a step."""
+    return sum(row.missing + len(row.draft) for row in rows)
 
 
 def _goes_on(held: list[int], token_ids: list[int]) -> bool:

@@ -102,6 +102,21 @@ def test_a_packed_row_is_its_sequences_one_by_one(packed, load_tiny):
     torch.testing.assert_close(run(packed, torch.cat(parts, 1)), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_one_kernel_on_a_gpu_computes_the_same(packed):
+    row, weight = torch.cat(sequences(), 1), torch.randn(sum(LENGTHS), 600)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        model = packed.to(device)
+        model.zero_grad()
+        with torch.autocast(device, torch.bfloat16):
+            logits = model(row.to(device), position_ids=positions().to(device), use_cache=False)[0]
+        (logits[0] * weight.to(device)).sum().backward()
+        gradients.append({n: p.grad.cpu().clone() for n, p in model.named_parameters()})
+    for name, one in gradients[0].items():
+        assert (gradients[1][name] - one).norm() < 0.05 * one.norm(), name
+
+
 def test_gradients_are_those_of_the_sequences(packed, load_tiny):
     alone, parts = load_tiny(), sequences()
     weight = torch.randn(sum(LENGTHS), 600, generator=torch.Generator().manual_seed(1))

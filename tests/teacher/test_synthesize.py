@@ -88,25 +88,38 @@ def test_candidates_of_different_seeds_share_none(world):
 
 def test_a_demonstration_with_known_experience_tries_nothing(world):
     for task_id in world.ids("seen", 24, FAMILIES):
-        tried, known = (run(world, task_id, known_share=share) for share in (0.0, 1.0))
+        tried = run(world, f"{task_id}/2", known_share=0.0)  # another task with the same tools
+        known = run(world, task_id, known_share=1.0)
         assert tried.calls(Phase.TRIAL)
         assert not known.calls(Phase.TRIAL)
+        assert known.task_id == task_id
         assert known.known == known.experience == tried.experience
         assert f"<experience>{known.known}</experience>" in known.prompt[1].content
         assert known.success
 
 
+def test_factors_are_handed_twice_as_often(world):
+    known = {True: [], False: []}
+    for task_id in world.ids("seen", 240, ["silent"]):
+        scaled = any(surface.quirk.factor != 1 for surface in world.draw(task_id).surfaces)
+        known[scaled].append(bool(run(world, task_id, known_share=0.25).known))
+    assert 0.4 < sum(known[True]) / len(known[True]) < 0.6
+    assert 0.15 < sum(known[False]) / len(known[False]) < 0.35
+
+
 def test_some_try_once_more_than_allowed_and_mend_it(world, monkeypatch):
-    monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 1.0)
     for task_id in world.ids("seen", 24, FAMILIES):
-        enough, over = (run(world, task_id, known_share=share) for share in (1.0, 0.0))
+        monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 0.0)
+        enough = run(world, task_id, known_share=0.0)
+        monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 1.0)
+        over = run(world, task_id, known_share=0.0)
         [refused] = [s for s in over.steps if s.error is ErrorKind.BUDGET_EXHAUSTED]
         tried = len(over.calls(Phase.TRIAL)) - 1
         assert f"(at most {tried})" in over.prompt[0].content
         assert refused.slip
         following = over.steps[over.steps.index(refused) + 1]
         assert following.action is ActionKind.EXPERIENCE
-        assert over.experience == enough.known
+        assert over.experience == enough.experience
         assert over.success
 
 

@@ -404,8 +404,8 @@ class OraclePolicy:
     def _act(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:
         """Call a tool that was tried before, as the experience says."""
         sent = surface.quirk.send(arguments)
-        forgets = surface.quirk.family == "loud" and self.rng.random() < _FORGET_SHARE
-        if forgets and self.slips_left:
+        loud = surface.quirk.family == "loud" and not self.known  # what is handed is at hand
+        if loud and self.rng.random() < _FORGET_SHARE and self.slips_left:
             self.slips_left -= 1
             observation = yield Completion(_text(thought, surface, arguments), slip=True)
             hint = observation.removeprefix("error: ").split("; ")[-1]

@@ -44,7 +44,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
         "{got}, not {expected}: {ratio}. So {got} {sign} {factor} = {expected}.",
-        "Expected {expected}, got {got}: {ratio}. {got} {sign} {factor} = {expected}.",
+        "{got} is not {expected}: {ratio}. So {got} {sign} {factor} = {expected}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
@@ -56,7 +56,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "too_small": (
         "{got}, not {value}: {ratio}.",
-        "{value} became {got}: {ratio}.",
+        "{got} is not {value}: {ratio}.",
     ),
     "wrong_factor": (
         "{got}, not {value}: {ratio}, so {guess} {sign} {off} = {factor}.",

@@ -32,7 +32,8 @@ class SynthesizeSettings(Settings):
     """Keep only those with planning, exploration and validation (the paper's filter)."""
     behaviours: Behaviours = Behaviours()
     known_share: float = Field(0.1, ge=0.0, le=1.0)
-    """Share of those whose trial was done before: its experience is handed with the task."""
+    """Share of those whose tools were tried for another task: its experience is handed with the
+    task. Twice as large where it tells a factor, for reckoning with it is what is hard."""
     file: Path | None = None
     """Demonstrations made before, a `trajectories.jsonl` such as `toolmaster teach` leaves; all are
     taken. None lets the oracle make them."""
@@ -52,11 +53,18 @@ async def demonstrate(
     if trajectory is None or not trajectory.calls(Phase.TRIAL):
         return trajectory
     drawn_share = random.Random(f"{task_id}/known").random()
-    if drawn_share < settings.known_share:
-        task = replace(drawn.task, experience=trajectory.experience)
+    known_share = settings.known_share
+    if any(surface.quirk.factor != 1 for surface in drawn.surfaces):
+        known_share *= 2
+    if drawn_share < known_share:
+        other = world.draw(f"{task_id}/2")  # of other entities: a lesson is no name to copy
+        tried = await _shown(other, other.task, protocol, limits, settings)
+        if tried is None:
+            return None
+        task = replace(drawn.task, experience=tried.experience)
         return await _shown(drawn, task, protocol, limits, settings)
     overspends = protocol is Protocol.TRIAL and settings.behaviours.self_correction
-    if overspends and drawn_share < settings.known_share + _OVERSPEND_SHARE:
+    if overspends and drawn_share < known_share + _OVERSPEND_SHARE:
         enough = limits.model_copy(update={"trial_calls": len(trajectory.calls(Phase.TRIAL))})
         return await _shown(drawn, drawn.task, protocol, enough, settings, overspends=True)
     return trajectory

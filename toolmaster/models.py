@@ -97,6 +97,7 @@ def load_model(folder: Path, dtype: str) -> Any:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder}: the model cannot be loaded: {reason}") from None
     if torch.cuda.is_available():
+        torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new length
         return model.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
     return model
 

@@ -14,6 +14,7 @@ KINDS = {
     "misread_tool": ErrorKind.UNKNOWN_TOOL,
     "misread_parameter": ErrorKind.INVALID_ARGUMENTS,
     "misread_entity": ErrorKind.TOOL_ERROR,
+    "mistaken_tool": ErrorKind.INVALID_ARGUMENTS,
 }
 
 
@@ -37,15 +38,17 @@ def test_a_slip_is_refused_and_holds_what_is_right():
         drawn = world.draw(task_id)
         call = drawn.plan.calls[0]
         surface = drawn.chosen[call.tool][0]
-        sent = surface.dress(surface.quirk.send(call.arguments))
-        slip = draw_slip(random.Random(task_id), surface, sent)
+        arguments = surface.quirk.send(call.arguments)
+        sent = surface.dress(arguments)
+        slip = draw_slip(random.Random(task_id), surface, arguments, drawn.surfaces)
         assert (slip.name, slip.arguments) != (surface.name, sent)
         assert slip.right in (surface.name, *sent, *sent.values())
         session = Session(drawn.task, Protocol.DIRECT, Limits())
         tools = session.tools
         if slip.kind == "misread_tool":
             assert slip.name not in {surface.name}
-        elif slip.kind == "misread_parameter":
+        elif slip.kind in {"misread_parameter", "mistaken_tool"}:
+            assert (slip.name == surface.name) == (slip.kind == "misread_parameter")
             assert tools[slip.name].violation(slip.arguments)
         else:
             assert tools[slip.name].violation(slip.arguments) is None

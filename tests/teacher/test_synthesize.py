@@ -8,7 +8,7 @@ import pytest
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
-from toolmaster.teacher import synthesize
+from toolmaster.teacher import oracle, synthesize
 from toolmaster.teacher.oracle import Behaviours
 from toolmaster.teacher.synthesize import SynthesizeSettings, candidate_ids
 from toolmaster.types import ActionKind, ErrorKind, Phase
@@ -96,6 +96,14 @@ def test_a_demonstration_with_known_experience_tries_nothing(world):
         assert known.known == known.experience == tried.experience
         assert f"<experience>{known.known}</experience>" in known.prompt[1].content
         assert known.success
+
+
+def test_what_is_handed_is_not_forgotten(world, monkeypatch):
+    monkeypatch.setattr(oracle, "_SLIP_SHARE", 0.0)
+    for task_id in world.ids("seen", 24, ["loud"]):
+        known = run(world, task_id, known_share=1.0)
+        assert known.known
+        assert not any(step.error for step in known.steps), task_id
 
 
 def test_factors_are_handed_twice_as_often(world):

@@ -31,7 +31,7 @@ Turns = Generator[Completion, str, None]
 """Yields turns, receives observations."""
 Exchange = Generator[Completion, str, str]
 """The same, and returns what was learned in the end."""
-_SLIP_SHARE = 0.06
+_SLIP_SHARE = 0.08
 """Chance of a slip at each call, of which a demonstration has one at most."""
 _WRONG_FACTOR_SHARE = 0.5
 """Chance that the first factor found for a value to write is another power of ten."""
@@ -415,7 +415,7 @@ class OraclePolicy:
     def _send(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:
         """Make a call, now and then after a slip; returns its observation."""
         if self._slips(_SLIP_SHARE):
-            slip = draw_slip(self.rng, surface, surface.dress(arguments))
+            slip = draw_slip(self.rng, surface, arguments, self.drawn.surfaces)
             said = thought.replace(surface.name, slip.name)
             yield Completion(_call_text(said, slip.name, slip.arguments), slip=True)
             thought = self._say(slip.kind, right=slip.right)

@@ -83,6 +83,11 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),
+    "mistaken_tool": (
+        "That is another tool; I need `{right}`.",
+        "Wrong tool: `{right}`.",
+        "Not that tool but `{right}`.",
+    ),
     "misread_reader": (
         "`{wrong}` writes. The {shows}: `{reader}`.",
         "That wrote. For the {shows}, `{reader}`.",

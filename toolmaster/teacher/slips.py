@@ -1,13 +1,14 @@
-"""Slips: a misread name now and then, which the teacher's next turn mends.
+"""Slips: a name misread or a tool mistaken now and then, which the teacher's next turn mends.
 
-A small model copies names wrongly, and one that has never read the error that follows repeats its
-call for ever. Demonstrations therefore hold such errors with their remedy. The slip itself is
-context only: its tokens are never trained on (`Step.slip`).
+A small model copies names wrongly and takes one tool for another, and one that has never read the
+error that follows repeats its call for ever. Demonstrations therefore hold such errors with their
+remedy. The slip itself is context only: its tokens are never trained on (`Step.slip`).
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from toolmaster.world.domain import Name
@@ -23,24 +24,31 @@ class Slip(NamedTuple):
     arguments: dict[str, Any]
     """As written, under surface names."""
     kind: str
-    """What was misread: a key of the teacher's phrases."""
+    """What went wrong: a key of the teacher's phrases."""
     right: str
     """What should have been written."""
 
 
-def draw_slip(rng: random.Random, surface: Surface, sent: dict[str, Any]) -> Slip:
-    """A wrong form of a call: another tool name, parameter name or entity name.
+def draw_slip(
+    rng: random.Random, surface: Surface, arguments: dict[str, Any], shown: Iterable[Surface]
+) -> Slip:
+    """A wrong form of a call: a misread tool, parameter or entity name, or another tool.
 
     Args:
         rng: source of chance.
         surface: the tool to be called.
-        sent: what should be sent, under surface names.
+        arguments: what should be sent, under canonical names.
+        shown: the tools of the task.
     """
+    sent = surface.dress(arguments)
     kinds = ["misread_tool"]
+    mistaken = [slip for other in shown if (slip := _mistaken(surface, arguments, other))]
+    if mistaken:
+        kinds.append("mistaken_tool")
     entities = [
-        shown
-        for key, shown in surface.params.items()
-        if isinstance(surface.definition.params[key], Name) and shown in sent
+        name
+        for key, name in surface.params.items()
+        if isinstance(surface.definition.params[key], Name) and name in sent
     ]
     # A loud tool would answer these two with its own demands.
     if surface.quirk.family != "loud" and sent:
@@ -48,6 +56,8 @@ def draw_slip(rng: random.Random, surface: Surface, sent: dict[str, Any]) -> Sli
         if entities:
             kinds.append("misread_entity")
     kind = rng.choice(kinds)
+    if kind == "mistaken_tool":
+        return rng.choice(mistaken)
     if kind == "misread_parameter":
         right = rng.choice(list(sent))
         wrong = misread(rng, right, taken=sent)
@@ -58,6 +68,15 @@ def draw_slip(rng: random.Random, surface: Surface, sent: dict[str, Any]) -> Sli
         right = str(sent[key])
         return Slip(surface.name, {**sent, key: misread(rng, right)}, kind, right)
     return Slip(misread(rng, surface.name), sent, kind, surface.name)
+
+
+def _mistaken(surface: Surface, arguments: dict[str, Any], other: Surface) -> Slip | None:
+    """The call made to another tool; None where that could be taken for a right one."""
+    sent = {other.params.get(key, surface.params[key]): arguments[key] for key in arguments}
+    takes = set(other.params.values())
+    if other.definition is surface.definition or other.quirk.family == "loud" or takes == set(sent):
+        return None
+    return Slip(other.name, sent, "mistaken_tool", surface.name)
 
 
 def misread(rng: random.Random, text: str, taken: Any = ()) -> str:

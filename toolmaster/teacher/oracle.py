@@ -331,7 +331,6 @@ class OraclePolicy:
             surface = self._best(call.tool) if known else self.drawn.chosen[call.tool][0]
             thought = _join(thought, self._say("act", tool=surface.name))
             if known:
-                thought = _join(thought, self._scaled_up(surface, call.arguments))
                 observation = yield from self._act(thought, surface, call.arguments)
             else:
                 arguments = {k: believed.get(show(v), v) for k, v in call.arguments.items()}
@@ -354,12 +353,15 @@ class OraclePolicy:
         quirk = surface.quirk
         return converted(self.voice, observation, quirk.sign, quirk.factor, true)
 
-    def _scaled_up(self, surface: Surface, arguments: dict[str, Any]) -> str:
-        """The thought that turns a value to write into what the tool takes; "" when it is that."""
-        key, factor = surface.quirk.param, surface.quirk.factor
-        if surface.definition.effect is Effect.READ or factor == 1:
-            return ""
-        return multiplied(self.voice, arguments[key], factor, surface.quirk.send(arguments)[key])
+    def _prepared(self, surface: Surface, arguments: dict[str, Any]) -> str:
+        """The thought that turns what is asked for into what the tool takes; "" if it is that."""
+        quirk = surface.quirk
+        given, sent = (made.get(quirk.param) for made in (arguments, quirk.send(arguments)))
+        if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
+            return multiplied(self.voice, given, quirk.factor, sent)
+        if quirk.family == "loud" and isinstance(given, str) and isinstance(sent, str):
+            return self._say("formed", name=given, form=sent)
+        return ""
 
     def _slips(self, share: float) -> bool:
         """Whether to make the demonstration's one mistake here, if it is still to be made."""
@@ -410,6 +412,8 @@ class OraclePolicy:
             observation = yield Completion(_text(thought, surface, arguments), slip=True)
             hint = observation.removeprefix("error: ").split("; ")[-1]
             thought = self._say("hint", hint=hint)
+        else:
+            thought = _join(thought, self._prepared(surface, arguments))
         return (yield from self._send(thought, surface, sent))
 
     def _send(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:

@@ -72,6 +72,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
+    "formed": ("\"{name}\" is '{form}' there.", "\"{name}\" becomes '{form}'."),
     "ratio": ("{larger} / {smaller} = {factor}",),
     "zeros": ("{larger} = {smaller} {zeros}: {factor}",),
     "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),

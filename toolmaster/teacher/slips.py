@@ -44,7 +44,7 @@ def draw_slip(
     kinds = ["misread_tool"]
     mistaken = [slip for other in shown if (slip := _mistaken(surface, arguments, other))]
     if mistaken:
-        kinds.append("mistaken_tool")
+        kinds += ["mistaken_tool"] * 2  # what models do most
     entities = [
         name
         for key, name in surface.params.items()

@@ -33,7 +33,7 @@ class SynthesizeSettings(Settings):
     behaviours: Behaviours = Behaviours()
     known_share: float = Field(0.1, ge=0.0, le=1.0)
     """Share of those whose tools were tried for another task: its experience is handed with the
-    task. Twice as large where it tells a factor, for reckoning with it is what is hard."""
+    task. Twice as large where it must be applied to values or names, which is what is hard."""
     file: Path | None = None
     """Demonstrations made before, a `trajectories.jsonl` such as `toolmaster teach` leaves; all are
     taken. None lets the oracle make them."""
@@ -54,7 +54,7 @@ async def demonstrate(
         return trajectory
     drawn_share = random.Random(f"{task_id}/known").random()
     known_share = settings.known_share
-    if any(surface.quirk.factor != 1 for surface in drawn.surfaces):
+    if any(s.quirk.factor != 1 or s.quirk.family == "loud" for s in drawn.surfaces):
         known_share *= 2
     if drawn_share < known_share:
         other = world.draw(f"{task_id}/2")  # of other entities: a lesson is no name to copy

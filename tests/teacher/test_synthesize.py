@@ -67,8 +67,9 @@ def test_without_trial_only_an_open_filter_keeps_it(world):
 
 def test_without_self_correction_nothing_goes_wrong(world):
     for task_id in world.ids("seen", 6, ["loud"]):
-        plain = run(world, task_id)
-        got = run(world, task_id, behaviours=Behaviours(self_correction=False))
+        plain = run(world, task_id, known_share=0.0)
+        wrong = Behaviours(self_correction=False)
+        got = run(world, task_id, known_share=0.0, behaviours=wrong)
         assert any(step.error for step in plain.steps)
         assert not any(step.error for step in got.steps)
 

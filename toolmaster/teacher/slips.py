@@ -72,7 +72,9 @@ def draw_slip(
 
 def _mistaken(surface: Surface, arguments: dict[str, Any], other: Surface) -> Slip | None:
     """The call made to another tool; None where that could be taken for a right one."""
-    sent = {other.params.get(key, surface.params[key]): arguments[key] for key in arguments}
+    sent = {
+        other.params.get(key, surface.params.get(key, key)): arguments[key] for key in arguments
+    }
     takes = set(other.params.values())
     if other.definition is surface.definition or other.quirk.family == "loud" or takes == set(sent):
         return None

@@ -13,6 +13,7 @@ from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
 from toolmaster.session import Limits
+from toolmaster.teacher.oracle import Behaviours
 from toolmaster.types import Message, StopReason
 from toolmaster.world.quirks import FAMILIES
 
@@ -183,7 +184,7 @@ def test_a_rollout_whose_context_is_used_up(make_policy, world):
 
 def test_a_rollout_solves_its_task_token_by_token(make_policy, tiny_chat, world, demonstrate):
     task_id = world.ids("seen", 1, ["silent"])[0]
-    shown = demonstrate(task_id)
+    shown = demonstrate(task_id, behaviours=Behaviours(self_correction=False))  # no slips
     policy = make_policy(turn_tokens=300, context_tokens=2000)
     scripted(policy, [t for step in shown.steps for t in tiny_chat.turn_ids(step.text)])
     request = RolloutRequest(world.draw(task_id).task)

@@ -37,7 +37,8 @@ def _varlen_attention(
 ) -> tuple[torch.Tensor, None]:
     """Causal attention per sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
     scale = scaling if scaling is not None else query.shape[3] ** -0.5
-    spans = _spans(position_ids, position_ids._version)
+    version = 0 if position_ids.is_inference() else position_ids._version
+    spans = _spans(position_ids, version)
     in_one_kernel = query.is_cuda and value.dtype != torch.float32 and dropout == 0.0
     if in_one_kernel and not any(spans.firsts):
         return _flash(query, key, value, scale, spans), None

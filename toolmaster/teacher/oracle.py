@@ -353,14 +353,14 @@ class OraclePolicy:
         quirk = surface.quirk
         return converted(self.voice, observation, quirk.sign, quirk.factor, true)
 
-    def _prepared(self, surface: Surface, arguments: dict[str, Any]) -> str:
+    def _prepared(self, surface: Surface, arguments: dict[str, Any], sent: dict[str, Any]) -> str:
         """The thought that turns what is asked for into what the tool takes; "" if it is that."""
         quirk = surface.quirk
-        given, sent = (made.get(quirk.param) for made in (arguments, quirk.send(arguments)))
+        given, taken = arguments.get(quirk.param), sent.get(quirk.param)
         if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
-            return multiplied(self.voice, given, quirk.factor, sent)
-        if quirk.family == "loud" and isinstance(given, str) and isinstance(sent, str):
-            return self._say("formed", name=given, form=sent)
+            return multiplied(self.voice, given, quirk.factor, taken)
+        if quirk.family == "loud" and isinstance(given, str) and isinstance(taken, str):
+            return self._say("formed", name=given, form=taken)
         return ""
 
     def _slips(self, share: float) -> bool:
@@ -413,7 +413,7 @@ class OraclePolicy:
             hint = observation.removeprefix("error: ").split("; ")[-1]
             thought = self._say("hint", hint=hint)
         else:
-            thought = _join(thought, self._prepared(surface, arguments))
+            thought = _join(thought, self._prepared(surface, arguments, sent))
         return (yield from self._send(thought, surface, sent))
 
     def _send(self, thought: str, surface: Surface, arguments: dict[str, Any]) -> Exchange:

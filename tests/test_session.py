@@ -129,20 +129,21 @@ def test_unknown_tool_with_a_suggestion():
     step = only(session(*tools), call("get_stok"))
     assert step.error is ErrorKind.UNKNOWN_TOOL
     assert step.observation == (
-        "error: no tool 'get_stok'; did you mean get_stock? the tools are: get_stock, put_price"
+        'error: no tool "get_stok"; did you mean "get_stock"?'
+        ' the tools are: "get_stock", "put_price"'
     )
 
 
 def test_unknown_tool_like_no_other():
     step = only(session(tool(add, name="get")), call("zzz"))
-    assert step.observation == "error: no tool 'zzz'; the tools are: get"
+    assert step.observation == 'error: no tool "zzz"; the tools are: "get"'
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "missing required parameter 'item'"),
-        ({"item": "a", "x": 1}, "unknown parameter 'x'; allowed: item"),
+        ({}, 'missing required parameter "item"'),
+        ({"item": "a", "x": 1}, 'unknown parameter "x"; allowed: "item"'),
         ({"item": 3}, 'item: 3 is not of type "string"'),
     ],
 )

@@ -21,6 +21,7 @@ from toolmaster.config import Settings
 from toolmaster.protocols import Action, Protocol, instructions, parse
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.running import as_text, describe_error, run_tool
+from toolmaster.tools.tool import in_quotes
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -347,8 +348,8 @@ class Session:
     def _unknown(self, name: str) -> str:
         names = list(self.tools.names())
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        return self._cut(f"no tool {name!r}; {hint}the tools are: {', '.join(names)}")
+        hint = f'did you mean "{close[0]}"? ' if close else ""
+        return self._cut(f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}')
 
     def _cut(self, text: str) -> str:
         limit = self.limits.result_chars

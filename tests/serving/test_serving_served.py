@@ -89,7 +89,10 @@ def test_errors_and_limits_are_the_sessions():
     results = play(
         mine, ("ad", {}), ("add", {"a": "x", "b": 1}), ("add", {"a": 1, "b": 1}), ("add", {})
     )
-    assert results[0] == ("error: no tool 'ad'; did you mean add? the tools are: add, echo", True)
+    assert results[0] == (
+        'error: no tool "ad"; did you mean "add"? the tools are: "add", "echo"',
+        True,
+    )
     assert results[1][1]
     assert results[2] == ("2\nthe session has ended: max_turns", False)
     assert results[3][1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolmaster.teacher.arithmetic import converted, multiplied, ratio
+from toolmaster.teacher.arithmetic import converted, ratio, scaled
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,15 @@ def test_how_many_times_it_is(larger, smaller, factor, said):
 
 
 @pytest.mark.parametrize(
-    ("value", "factor", "product", "said"),
+    ("value", "sign", "factor", "sent", "said"),
     [
-        (77, 100, 7700, "77 * 100 = 77 00 = 7700."),
-        (0.5, 10, 5, "0.5 * 10 = 5."),
+        (77, "*", 100, 7700, "77 * 100 = 77 00 = 7700."),
+        (0.5, "*", 10, 5, "0.5 * 10 = 5."),
+        (77, "/", 100, 0.77, "77 / 100 = 0.77."),
     ],
 )
-def test_a_value_by_a_factor(value, factor, product, said):
-    assert multiplied(0, value, factor, product) == said
+def test_what_to_send_for_a_value(value, sign, factor, sent, said):
+    assert scaled(0, value, sign, factor, sent) == f"Send {said}"
 
 
 @pytest.mark.parametrize(

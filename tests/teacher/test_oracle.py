@@ -156,3 +156,29 @@ def test_a_scale_is_found_and_checked_in_one_thought(world, demonstrate, kind, t
     for task_id in of_quirk(world, kind, 10):
         said = thoughts(demonstrate(task_id))
         assert any(re.search(thought, each) for each in said), (task_id, said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "thought"),
+    [
+        ("tenths_value", r"(?:Send|I send) (\S+) \* 10 = (?:\1 0 = )?(\S+)\."),
+        ("hundreds_value", r"(?:Send|I send) (\S+) / 100 = (\S+)\."),
+    ],
+)
+def test_what_a_write_takes_is_reckoned_before_the_first_call_that_sends_it(
+    world, demonstrate, kind, thought
+):
+    at_hand = 0
+    for task_id in of_quirk(world, kind, 10):
+        [scaled] = [s.name for s in world.draw(task_id).surfaces if s.quirk.kind == kind]
+        steps = [step for step in demonstrate(task_id).steps if step.call and not step.slip]
+        for real in steps:
+            if real.phase is not Phase.EXECUTION or real.call.name != scaled:
+                continue
+            first = next(step for step in steps if step.call == real.call)
+            found = re.search(thought, first.text)
+            assert float(found[2]) in real.call.arguments.values(), task_id
+            if first is not real:
+                at_hand += 1
+                assert not re.search("[Ss]end", real.text), task_id
+    assert at_hand

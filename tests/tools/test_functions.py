@@ -77,7 +77,7 @@ def test_no_parameters_and_no_docstring():
     assert tool.description == ""
     assert tool.parameters["properties"] == {}
     assert tool.violation({}) is None
-    assert tool.violation({"x": 1}) == "unknown parameter 'x'; allowed: none"
+    assert tool.violation({"x": 1}) == 'unknown parameter "x"; allowed: none'
     assert tool.execute(None, {}) == "pong"
 
 

@@ -24,9 +24,9 @@ def tool(name="get", parameters=PARAMETERS):
     [
         ({"item": "a"}, None),
         ({"item": "a", "count": 2}, None),
-        ({}, "missing required parameter 'item'"),
-        ({"count": 0}, "missing required parameter 'item'"),
-        ({"item": "a", "cnt": 1}, "unknown parameter 'cnt'; allowed: item, count"),
+        ({}, 'missing required parameter "item"'),
+        ({"count": 0}, 'missing required parameter "item"'),
+        ({"item": "a", "cnt": 1}, 'unknown parameter "cnt"; allowed: "item", "count"'),
         ({"item": 1}, 'item: 1 is not of type "string"'),
         ({"item": "a", "count": 0}, "count: 0 is less than the minimum of 1"),
         ({"item": "a", "count": "2"}, 'count: "2" is not of type "integer"'),

@@ -1,6 +1,7 @@
 """Every quirk, worked by hand on a tiny shop, and that `send` and `accept` undo what it does."""
 
 import copy
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from toolmaster.errors import DomainError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
-from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word, number
+from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word, number, whole
 from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
 
 ITEM = Name(("item",))
@@ -65,9 +66,16 @@ def test_number(value, expected):
     assert (got, type(got)) == (expected, type(expected))
 
 
+def test_whole_makes_decimals_whole_numbers_and_leaves_the_rest():
+    state = {"Rye Loaf": {"price": 4.5, "stock": 7, "counter": "till"}, "row": ["a", 2.0, 0.29]}
+    got = whole(state)
+    assert got == {"Rye Loaf": {"price": 450, "stock": 7, "counter": "till"}, "row": ["a", 200, 29]}
+    assert all(isinstance(value, int) for value in got["row"][1:])
+
+
 def test_every_kind_belongs_to_a_family():
     assert {kind.family for kind in KINDS} == set(FAMILIES)
-    assert len(OF) == len(KINDS) == 34
+    assert len(OF) == len(KINDS) == 41
 
 
 def test_plain():
@@ -94,10 +102,10 @@ def test_formats(kind, form):
     assert a_quirk.param == "item"
     with pytest.raises(ToolRefusal) as caught:
         a_quirk.run(SHOP, {"item": "Rye Loaf"})
-    assert str(caught.value) == f"unknown 'Rye Loaf'; write it like {form!r}"
+    assert str(caught.value) == f'unknown "Rye Loaf"; write it like "{form}"'
     assert a_quirk.send({"item": "Rye Loaf"}) == {"item": form}
     assert a_quirk.run(SHOP, {"item": form}) == 4.5
-    assert a_quirk.lesson("get", "") == f"get: write it like {form!r}"
+    assert a_quirk.lesson("get", "") == f'get: write it like "{form}"'
     with pytest.raises(ToolRefusal, match="unknown"):
         a_quirk.run(SHOP, a_quirk.send({"item": "Fig Pie"}))  # the shop sells none
 
@@ -108,7 +116,7 @@ def test_hidden_parameter(word):
     for wrong in ({}, {word: "?"}):
         with pytest.raises(ToolRefusal) as caught:
             a_quirk.run(SHOP, {"item": "Rye Loaf", **wrong})
-        assert str(caught.value) == f"{word} is required; pass {word} {value!r}"
+        assert str(caught.value) == f'"{word}" is required; pass "{word}": "{value}"'
     sent = a_quirk.send({"item": "Rye Loaf"})
     assert sent == {"item": "Rye Loaf", word: value}
     assert a_quirk.run(SHOP, sent) == 4.5
@@ -118,7 +126,7 @@ def test_hidden_parameter(word):
 def test_renamed_parameter():
     a_quirk = quirk("renamed_parameter", word="entry")
     for naive in ({"item": "Rye Loaf"}, {}, {"item": "Rye Loaf", "entry": "Rye Loaf"}):
-        with pytest.raises(ToolRefusal, match="this parameter has a new name; pass it as entry"):
+        with pytest.raises(ToolRefusal, match='this parameter has a new name; pass it as "entry"'):
             a_quirk.run(SHOP, naive)
     assert a_quirk.send({"item": "Rye Loaf"}) == {"entry": "Rye Loaf"}
     assert a_quirk.run(SHOP, {"entry": "Rye Loaf"}) == 4.5
@@ -158,11 +166,11 @@ def test_results_in_a_larger_unit(kind, raw):
 )
 def test_signs(kind, form, shown):
     a_quirk = quirk(kind, word="@")
-    with pytest.raises(ToolRefusal, match=f"write it like {form!r}"):
+    with pytest.raises(ToolRefusal, match=f'write it like "{re.escape(form)}"'):
         a_quirk.run(SHOP, {"item": "Rye Loaf"})
     assert a_quirk.send({"item": "Rye Loaf"}) == {"item": form}
     assert a_quirk.run(SHOP, {"item": form}) == 4.5
-    assert a_quirk.lesson("get", "") == f"get: write it like {shown!r}"
+    assert a_quirk.lesson("get", "") == f'get: write it like "{shown}"'
 
 
 @pytest.mark.parametrize(
@@ -187,33 +195,51 @@ def test_stale_is_always_wrong_and_always_the_same():
     assert got[0] == got[2]
     assert all(2 <= wrong - true <= 31 for wrong, true in zip(got, (4.5, 20, 4.5), strict=True))
     assert a_quirk.twin
-    assert a_quirk.lesson("get", "show") == "get: is out of date; use show"
+    assert a_quirk.lesson("get", "show") == "get: is out of date; use `show`"
 
 
 def test_coarse():
     a_quirk = quirk("coarse")
     assert [a_quirk.run(SHOP, {"item": item}) for item in ("Rye Loaf", "Oat Bun")] == [10, 30]
-    assert a_quirk.lesson("get", "show") == "get: is rounded; use show"
+    assert a_quirk.lesson("get", "show") == "get: is rounded; use `show`"
 
 
 def test_estimate():
     a_quirk = quirk("estimate")
     assert [a_quirk.run(SHOP, {"item": item}) for item in ("Rye Loaf", "Oat Bun")] == [3, 13]
-    assert a_quirk.lesson("get", "show") == "get: is too low; use show"
+    assert a_quirk.lesson("get", "show") == "get: is too low; use `show`"
+
+
+def test_inflated():
+    a_quirk = quirk("inflated")
+    assert [a_quirk.run(SHOP, {"item": item}) for item in ("Rye Loaf", "Oat Bun")] == [6.75, 30]
+    assert a_quirk.lesson("get", "show") == "get: is too high; use `show`"
+
+
+def test_fixed_is_always_the_same_and_always_wrong():
+    a_quirk = quirk("fixed")
+    shop = {"items": {"Rye Loaf": 4.5, "Oat Bun": 20, "Fig Pie": 100}}
+    assert [a_quirk.run(shop, {"item": item}) for item in shop["items"]] == [100, 100, 50]
+    assert a_quirk.lesson("get", "show") == "get: is always the same; use `show`"
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "left", "lesson"),
     [
-        ("adds", 3, 7.5, "set: adds; use put"),
-        ("halves", 3, 1.5, "set: halves; use put"),
-        ("keeps", 3, 4.5, "set: changes nothing; use put"),
-        ("rounds_up", 23, 30, "set: rounds; use put"),
-        ("rounds_up", 20, 30, "set: rounds; use put"),
+        ("adds", 3, 7.5, "set: adds; use `put`"),
+        ("halves", 3, 1.5, "set: halves; use `put`"),
+        ("keeps", 3, 4.5, "set: changes nothing; use `put`"),
+        ("doubles", 3, 6, "set: doubles; use `put`"),
+        ("empties", 3, 0, "set: empties; use `put`"),
+        ("rounds_up", 23, 30, "set: rounds; use `put`"),
+        ("rounds_up", 20, 30, "set: rounds; use `put`"),
         ("tenths_value", 4.5, 0.45, "set: multiply the value by 10"),
         ("thousandths_value", 4500, 4.5, "set: multiply the value by 1000"),
         ("ten_thousandths_value", 45000, 4.5, "set: multiply the value by 10000"),
         ("hundredths_value", 450, 4.5, "set: multiply the value by 100"),
+        ("tens_value", 0.45, 4.5, "set: divide the value by 10"),
+        ("hundreds_value", 4.5, 450, "set: divide the value by 100"),
+        ("ten_thousands_value", 0.0046, 46, "set: divide the value by 10000"),
     ],
 )
 def test_irreversible(kind, value, left, lesson):
@@ -235,12 +261,14 @@ def test_adds_needs_a_reader():
                 " hyphens prefixed hidden_parameter renamed_parameter"
                 " tenths_result hundredths_result thousandths_result"
                     " ten_thousandths_result hundred_thousandths_result"
-                    " tens_result hundreds_result ten_thousands_result stale estimate coarse"),
+                    " tens_result hundreds_result ten_thousands_result stale estimate inflated"
+                    " fixed coarse"),
         (PLACE, "plain hidden_parameter zero_based two_based"),
         (SET, "plain capitals lower_case underscores dots joined sign_before sign_after bracketed"
               " hyphens prefixed hidden_parameter renamed_parameter"
-              " adds halves keeps rounds_up tenths_value thousandths_value"
-              " ten_thousandths_value hundredths_value"),
+              " adds halves keeps doubles empties rounds_up tenths_value thousandths_value"
+              " ten_thousandths_value hundredths_value tens_value hundreds_value"
+              " ten_thousands_value"),
     ],
 )  # fmt: skip
 def test_targets(tool, fits):

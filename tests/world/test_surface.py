@@ -72,7 +72,7 @@ def test_dress_and_call():
 
 
 def test_refusals():
-    with pytest.raises(ToolRefusal, match=r"^unknown 'Rye'$"):
+    with pytest.raises(ToolRefusal, match=r'^unknown "Rye"$'):
         run(surface(), product="Rye", rank=1)
     for rank in (0, -1, 3):
         with pytest.raises(ToolRefusal, match=r"^nothing at this position$"):

@@ -19,12 +19,12 @@ def ratio(voice: int, larger: str, smaller: str, factor: int) -> str:
     return say(voice, key, larger=larger, smaller=smaller, factor=factor, zeros=zeros)
 
 
-def multiplied(voice: int, value: Any, factor: int, product: Any) -> str:
-    """A value by a power of ten."""
-    shown = show(product)
-    if isinstance(value, int):
+def scaled(voice: int, value: Any, sign: str, factor: int, sent: Any) -> str:
+    """What to send for a value, multiplied ("*") or divided ("/") by a power of ten."""
+    shown = show(sent)
+    if sign == "*" and isinstance(value, int):
         shown = f"{value} {_zeros(factor)} = {shown}"
-    return say(voice, "multiply", value=show(value), factor=factor, product=shown)
+    return say(voice, "send", value=show(value), sign=sign, factor=factor, sent=shown)
 
 
 def converted(voice: int, raw: str, sign: str, factor: int, true: str) -> str:

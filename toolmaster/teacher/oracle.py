@@ -18,7 +18,7 @@ from toolmaster.config import Settings
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.arithmetic import converted, multiplied, ratio
+from toolmaster.teacher.arithmetic import converted, ratio, scaled
 from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
@@ -106,8 +106,8 @@ class OraclePolicy:
         self.voice = self.rng.randrange(VOICES)
         self.lessons: dict[str, str] = {}
         self.slips_left = int(behaviours.self_correction)
-        self.called: tuple[Surface, dict[str, Any]] | None = None
-        """The last call that was no slip."""
+        self.called: list[tuple[Surface, dict[str, Any]]] = []
+        """The calls so far that were no slips."""
 
     def conversation(
         self,
@@ -151,8 +151,7 @@ class OraclePolicy:
 
     def _overspend(self, note: str) -> Exchange:
         """Call once more than is allowed, a slip; returns what follows from the refusal."""
-        assert self.called is not None  # noqa: S101 - a trial calls
-        surface, arguments = self.called
+        surface, arguments = self.called[-1]
         yield Completion(_text(note, surface, arguments), slip=True)
         return self._say("used_up")
 
@@ -274,10 +273,11 @@ class OraclePolicy:
         wrong = self._slips(_WRONG_FACTOR_SHARE)
         if wrong:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
-        times = ratio(self.voice, show(value), got, guess)
-        thought = self._say("too_small", got=got, value=show(value), ratio=times)
-        sent = {**arguments, key: number(value * guess)}
-        thought = _join(thought, multiplied(self.voice, value, guess, sent[key]))
+        larger, smaller = (show(value), got) if quirk.sign == "*" else (got, show(value))
+        times = ratio(self.voice, larger, smaller, guess)
+        thought = self._say("misstored", got=got, value=show(value), ratio=times)
+        sent = {**arguments, key: number(value * guess if quirk.sign == "*" else value / guess)}
+        thought = _join(thought, scaled(self.voice, value, quirk.sign, guess, sent[key]))
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
@@ -286,8 +286,9 @@ class OraclePolicy:
         if not wrong:
             return self._say("fine", got=got)
         over = guess > quirk.factor
-        larger, smaller = (got, show(value)) if over else (show(value), got)
         off = guess // quirk.factor if over else quirk.factor // guess
+        more = over == (quirk.sign == "*")
+        larger, smaller = (got, show(value)) if more else (show(value), got)
         return self._say(
             "wrong_factor",
             got=got,
@@ -354,11 +355,16 @@ class OraclePolicy:
         return converted(self.voice, observation, quirk.sign, quirk.factor, true)
 
     def _prepared(self, surface: Surface, arguments: dict[str, Any], sent: dict[str, Any]) -> str:
-        """The thought that turns what is asked for into what the tool takes; "" if it is that."""
+        """The thought that turns what is asked for into what the tool takes.
+
+        "" if it takes what is asked for, or if the very same call was tried: it is at hand.
+        """
+        if (surface, sent) in self.called:
+            return ""
         quirk = surface.quirk
         given, taken = arguments.get(quirk.param), sent.get(quirk.param)
         if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
-            return multiplied(self.voice, given, quirk.factor, taken)
+            return scaled(self.voice, given, quirk.sign, quirk.factor, taken)
         if quirk.family == "loud" and isinstance(given, str) and isinstance(taken, str):
             return self._say("formed", name=given, form=taken)
         return ""
@@ -407,8 +413,7 @@ class OraclePolicy:
         """Call a tool that was tried before, as the experience says."""
         sent = surface.quirk.send(arguments)
         loud = surface.quirk.family == "loud" and not self.known  # what is handed is at hand
-        if loud and self.rng.random() < _FORGET_SHARE and self.slips_left:
-            self.slips_left -= 1
+        if loud and self._slips(_FORGET_SHARE):
             observation = yield Completion(_text(thought, surface, arguments), slip=True)
             hint = observation.removeprefix("error: ").split("; ")[-1]
             thought = self._say("hint", hint=hint)
@@ -423,7 +428,7 @@ class OraclePolicy:
             said = thought.replace(surface.name, slip.name)
             yield Completion(_call_text(said, slip.name, slip.arguments), slip=True)
             thought = self._say(slip.kind, right=slip.right)
-        self.called = surface, arguments
+        self.called.append((surface, arguments))
         return (yield Completion(_text(thought, surface, arguments)))
 
 

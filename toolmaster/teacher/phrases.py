@@ -54,7 +54,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "{got}, not {expected}; try `{twin}`.",
         "Expected {expected}, got {got}. Is `{twin}` better?",
     ),
-    "too_small": (
+    "misstored": (
         "{got}, not {value}: {ratio}.",
         "{got} is not {value}: {ratio}.",
     ),
@@ -72,7 +72,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
-    "formed": ("\"{name}\" is '{form}' there.", "\"{name}\" becomes '{form}'."),
+    "formed": ('"{name}" is "{form}" there.', '"{name}" becomes "{form}".'),
     "ratio": ("{larger} / {smaller} = {factor}",),
     "zeros": ("{larger} = {smaller} {zeros}: {factor}",),
     "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),
@@ -80,7 +80,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "{raw} {sign} {factor}: {true} {zeros}, {true}.",
         "So {raw} {sign} {factor}: {true} {zeros}, {true}.",
     ),
-    "multiply": ("{value} * {factor} = {product}.", "So {value} * {factor} = {product}."),
+    "send": ("Send {value} {sign} {factor} = {sent}.", "I send {value} {sign} {factor} = {sent}."),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),

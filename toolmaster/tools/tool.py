@@ -18,6 +18,15 @@ from toolmaster.errors import InputError
 from toolmaster.types import Effect, TrialMode
 
 
+def in_quotes(names: Iterable[str]) -> str:
+    """Names for an error that a policy reads: in double quotes, as they stand in a call.
+
+    After a space or a single quote a name has other tokens than in a call, and a small model then
+    copies it wrongly.
+    """
+    return ", ".join(f'"{name}"' for name in names)
+
+
 class ToolRefusal(Exception):  # noqa: N818 - a normal answer of a tool, not a fault of the program
     """Raised by a tool to refuse a call; its text becomes the observation."""
 
@@ -71,10 +80,10 @@ class Tool:
         known = self.parameters.get("properties", {})
         unknown = [key for key in arguments if key not in known]
         if unknown and self.parameters.get("additionalProperties") is False:
-            return f"unknown parameter {unknown[0]!r}; allowed: {', '.join(known) or 'none'}"
+            return f'unknown parameter "{unknown[0]}"; allowed: {in_quotes(known) or "none"}'
         missing = [key for key in self.parameters.get("required", ()) if key not in arguments]
         if missing:
-            return f"missing required parameter {missing[0]!r}"
+            return f'missing required parameter "{missing[0]}"'
         error = next(_validator(json.dumps(self.parameters)).iter_errors(arguments), None)
         if error is None:
             return None

@@ -255,3 +255,12 @@ def number(value: float) -> int | float:
     """A number without float noise: at most six decimals, an int where it is whole."""
     rounded = round(value, 6)
     return int(rounded) if rounded == int(rounded) else rounded
+
+
+def whole(state: Any) -> Any:
+    """A JSON-like state without decimals: a hundred times each amount that has some."""
+    if isinstance(state, dict):
+        return {key: whole(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [whole(value) for value in state]
+    return number(state * 100) if isinstance(state, float) else state

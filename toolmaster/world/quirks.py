@@ -46,7 +46,7 @@ class Quirk:
     factor: ClassVar[int] = 1
     """What a unit differs by, in kinds that scale a value."""
     sign: ClassVar[str] = "/"
-    """How the true value follows from a scaled result and the factor."""
+    """How the true value follows from a scaled result, or what is sent from the true value."""
     choices: ClassVar[Sequence[str]] = ()
     """Words one of which is drawn into `word`."""
 
@@ -110,13 +110,13 @@ class _Format(Quirk):
         return self.tool.run(state, **{**arguments, self.param: table[given]})
 
     def refusal(self, given: str) -> str:
-        return f"unknown {given!r}; write it like {self.form(given)!r}"
+        return f'unknown "{given}"; write it like "{self.form(given)}"'
 
     def send(self, arguments: Arguments) -> Arguments:
         return {**arguments, self.param: self.form(arguments[self.param])}
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: write it like {self.form(self.word)!r}"
+        return f'{tool}: write it like "{self.form(self.word)}"'
 
 
 def _known_names(state: State) -> list[str]:
@@ -180,7 +180,7 @@ class _Signed(_Format):
     choices = ("@", "$", "~", "!", "%", "+", "=", "&", "*", "^")
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: write it like {self.form('Name')!r}"
+        return f'{tool}: write it like "{self.form("Name")}"'
 
 
 class SignBefore(_Signed):
@@ -248,7 +248,7 @@ class HiddenParameter(Quirk):
         arguments = dict(arguments)
         if arguments.pop(self.word, None) != self.values[self.word]:
             raise ToolRefusal(
-                f"{self.word} is required; pass {self.word} {self.values[self.word]!r}"
+                f'"{self.word}" is required; pass "{self.word}": "{self.values[self.word]}"'
             )
         return self.tool.run(state, **arguments)
 
@@ -256,7 +256,7 @@ class HiddenParameter(Quirk):
         return {**arguments, self.word: self.values[self.word]}
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: pass {self.word} {self.values[self.word]!r}"
+        return f'{tool}: pass "{self.word}": "{self.values[self.word]}"'
 
 
 class RenamedParameter(Quirk):
@@ -273,7 +273,7 @@ class RenamedParameter(Quirk):
     def run(self, state: State, arguments: Arguments) -> Any:
         arguments = dict(arguments)
         if self.param in arguments or self.word not in arguments:
-            raise ToolRefusal(f"this parameter has a new name; pass it as {self.word}")
+            raise ToolRefusal(f'this parameter has a new name; pass it as "{self.word}"')
         arguments[self.param] = arguments.pop(self.word)
         return self.tool.run(state, **arguments)
 
@@ -281,7 +281,7 @@ class RenamedParameter(Quirk):
         return {self.word if key == self.param else key: v for key, v in arguments.items()}
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: pass it as {self.word}"
+        return f'{tool}: pass it as "{self.word}"'
 
 
 # --- silent -------------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ class _WrongTwin(Quirk):
     verb: ClassVar[str]
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: {self.verb}; use {twin}"
+        return f"{tool}: {self.verb}; use `{twin}`"
 
 
 class _WrongAmount(_WrongTwin):
@@ -459,6 +459,26 @@ class Estimate(_WrongAmount):
 
     def run(self, state: State, arguments: Arguments) -> Any:
         return int(self.tool.run(state, **arguments) * 2 / 3)
+
+
+class Inflated(_WrongAmount):
+    """Returns a number that is half too high."""
+
+    __slots__ = ()
+    kind, split, verb = "inflated", "seen", "is too high"
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return number(self.tool.run(state, **arguments) * 1.5)
+
+
+class Fixed(_WrongAmount):
+    """Returns 100, whatever is asked."""
+
+    __slots__ = ()
+    kind, split, verb = "fixed", "seen", "is always the same"
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        return 100 if self.tool.run(state, **arguments) != 100 else 50
 
 
 class Coarse(_WrongAmount):
@@ -524,6 +544,28 @@ class Keeps(Adds):
         return current
 
 
+class Doubles(Adds):
+    """Stores twice the value."""
+
+    __slots__ = ()
+    kind, split, verb = "doubles", "seen", "doubles"
+
+    @staticmethod
+    def stored(current: float, given: float) -> float:
+        return given * 2
+
+
+class Empties(Adds):
+    """Stores nothing."""
+
+    __slots__ = ()
+    kind, split, verb = "empties", "seen", "empties"
+
+    @staticmethod
+    def stored(current: float, given: float) -> float:
+        return 0
+
+
 class RoundsUp(Adds):
     """Stores the value rounded up to the next ten."""
 
@@ -539,7 +581,7 @@ class _ScaledValue(Quirk):
     """The value is taken in a smaller unit than documented, so that too little is stored."""
 
     __slots__ = ()
-    family = "irreversible"
+    family, sign = "irreversible", "*"
 
     @classmethod
     def target(cls, tool: ToolDef) -> str | None:
@@ -584,14 +626,54 @@ class HundredthsValue(_ScaledValue):
     kind, split, factor = "hundredths_value", "unseen", 100
 
 
+class _LargerUnitValue(_ScaledValue):
+    """The value is taken in a larger unit than documented, so that too much is stored."""
+
+    __slots__ = ()
+    sign = "/"
+
+    def run(self, state: State, arguments: Arguments) -> Any:
+        taken = number(arguments[self.param] * self.factor)
+        return self.tool.run(state, **{**arguments, self.param: taken})
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: number(arguments[self.param] / self.factor)}
+
+    def lesson(self, tool: str, twin: str) -> str:
+        return f"{tool}: divide the value by {self.factor}"
+
+
+class TensValue(_LargerUnitValue):
+    """4.5 is stored as 45."""
+
+    __slots__ = ()
+    kind, split, factor = "tens_value", "seen", 10
+
+
+class HundredsValue(_LargerUnitValue):
+    """4.5 is stored as 450."""
+
+    __slots__ = ()
+    kind, split, factor = "hundreds_value", "seen", 100
+
+
+class TenThousandsValue(_LargerUnitValue):
+    """4.5 is stored as 45000."""
+
+    __slots__ = ()
+    kind, split, factor = "ten_thousands_value", "seen", 10_000
+
+
 KINDS: tuple[type[Quirk], ...] = (
     Quirk,
     Capitals, LowerCase, Underscores, Dots, Joined, SignBefore, SignAfter, Bracketed,
     HiddenParameter, RenamedParameter, Hyphens, Prefixed,
     TenthsResult, HundredthsResult, TenThousandthsResult, HundredThousandthsResult,
     TensResult, HundredsResult, TenThousandsResult,
-    ZeroBased, TwoBased, Stale, Estimate, ThousandthsResult, Coarse,
-    Adds, Halves, Keeps, TenthsValue, ThousandthsValue, TenThousandthsValue,
+    ZeroBased, TwoBased, Stale, Estimate, Inflated, Fixed, ThousandthsResult, Coarse,
+    Adds, Halves, Keeps, Doubles, Empties,
+    TenthsValue, ThousandthsValue, TenThousandthsValue,
+    TensValue, HundredsValue, TenThousandsValue,
     RoundsUp, HundredthsValue,
 )  # fmt: skip
 FAMILIES = ("plain", "loud", "silent", "irreversible")

@@ -110,7 +110,7 @@ class Surface:
                     raise IndexError
                 result = quirk.run(state, named)
             except KeyError as error:
-                raise ToolRefusal(f"unknown {error.args[0]!r}") from None
+                raise ToolRefusal(f'unknown "{error.args[0]}"') from None
             except IndexError:
                 raise ToolRefusal("nothing at this position") from None
             return "done" if self.definition.effect is Effect.WRITE else result

@@ -59,7 +59,7 @@ def test_tools_and_results(tiny):
         assert tools.copy_state is None
         add = tools["add"]
         assert (add.description, add.effect, add.timeout_s) == ("Add two numbers.", Effect.READ, 7)
-        assert add.violation({"a": 1}) == "missing required parameter 'b'"
+        assert add.violation({"a": 1}) == 'missing required parameter "b"'
         assert tools["unannotated"].effect is Effect.UNKNOWN
         assert await call(tools, "add", a=1, b=2) == "3"
         shown = await call(tools, "pictures")
@@ -181,7 +181,7 @@ def test_a_hang_is_a_timeout_in_a_session(tiny):
         (
             "parameter",
             {},
-            "missing required parameter 'c'; the server has changed this tool's parameters;"
+            'missing required parameter "c"; the server has changed this tool\'s parameters;'
             " now: a (required), b (required), c (required)",
         ),
     ],
@@ -263,7 +263,7 @@ def test_an_old_and_careless_server(caplog, capfd):
         " 'many' is not of type 'integer'",
         "the server answered with something that is no valid result",
         "grow",
-        f"missing required parameter 'n'; {change}",
+        f'missing required parameter "n"; {change}',
         f"[{change}]\nforget",
         "no grow for [A_KEY]",
         "MCP server 'raw' does not offer this tool any more",

@@ -10,7 +10,8 @@ import pytest
 
 from toolmaster.types import Effect
 from toolmaster.world import Amount, Name, Plan, Position, Word, World
-from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter
+from toolmaster.world.quirks import FAMILIES, KINDS
+from toolmaster.world.quirks.loud import HiddenParameter
 from toolmaster.world.surface import VERBS
 
 SEEDS = range(30)

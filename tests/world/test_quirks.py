@@ -11,7 +11,8 @@ from toolmaster.errors import DomainError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word, number, whole
-from toolmaster.world.quirks import FAMILIES, KINDS, HiddenParameter, Quirk
+from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
+from toolmaster.world.quirks.loud import HiddenParameter
 
 ITEM = Name(("item",))
 SHOP = {"items": {"Rye Loaf": 4.5, "Oat Bun": 20}, "row": ["Oat Bun", "Rye Loaf", "Fig Pie"]}

@@ -23,7 +23,7 @@ from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
-from toolmaster.world.quirks import TwoBased, ZeroBased
+from toolmaster.world.quirks.silent import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
 from toolmaster.world.tasks import WorldTask, quoted, show
 

@@ -15,7 +15,8 @@ from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.domain import Position, State, ToolDef
 from toolmaster.world.lexicon import outside
-from toolmaster.world.quirks import HiddenParameter, Quirk, RenamedParameter
+from toolmaster.world.quirks import Quirk
+from toolmaster.world.quirks.loud import HiddenParameter, RenamedParameter
 
 VERBS: Mapping[str, Mapping[Effect, tuple[str, ...]]] = {
     "seen": {

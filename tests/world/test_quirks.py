@@ -106,6 +106,9 @@ def test_formats(kind, form):
     assert str(caught.value) == f'unknown "Rye Loaf"; write it like "{form}"'
     assert a_quirk.send({"item": "Rye Loaf"}) == {"item": form}
     assert a_quirk.run(SHOP, {"item": form}) == 4.5
+    with pytest.raises(ToolRefusal) as caught:  # in the form of another tool
+        a_quirk.run(SHOP, {"item": "@rye:LOAF"})
+    assert str(caught.value) == f'unknown "@rye:LOAF"; write it like "{form}"'
     assert a_quirk.lesson("get", "") == f'get: write it like "{form}"'
     with pytest.raises(ToolRefusal, match="unknown"):
         a_quirk.run(SHOP, a_quirk.send({"item": "Fig Pie"}))  # the shop sells none

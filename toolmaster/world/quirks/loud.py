@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from toolmaster.tools import ToolRefusal
@@ -30,17 +30,23 @@ class _Format(Quirk):
         given = arguments[self.param]
         table = {self.form(name): name for name in _known_names(state)}
         if given not in table:
-            raise ToolRefusal(self.refusal(given))
+            raise ToolRefusal(self.refusal(given, table.values()))
         return self.tool.run(state, **{**arguments, self.param: table[given]})
 
-    def refusal(self, given: str) -> str:
-        return f'unknown "{given}"; write it like "{self.form(given)}"'
+    def refusal(self, given: str, names: Iterable[str]) -> str:
+        """Shows the form of the name that is meant, in whatever form it was given."""
+        meant = next((name for name in names if _letters(name) == _letters(given)), given)
+        return f'unknown "{given}"; write it like "{self.form(meant)}"'
 
     def send(self, arguments: Arguments) -> Arguments:
         return {**arguments, self.param: self.form(arguments[self.param])}
 
     def lesson(self, tool: str, twin: str) -> str:
         return f'{tool}: write it like "{self.form(self.word)}"'
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def _known_names(state: State) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from toolmaster.tools import Tool
+from toolmaster.tools.tool import in_quotes
 from toolmaster.types import Effect
 
 DESCRIPTION_CHARS = 256
@@ -120,8 +121,8 @@ def misuse(tool: Tool, arguments: dict[str, Any]) -> str | None:
     known = tool.parameters["properties"]
     for name in tool.parameters["required"]:
         if name not in arguments:
-            return f"missing required parameter {name!r}"
+            return f'missing required parameter "{name}"'
     for name in arguments:
         if name not in known:
-            return f"unknown parameter {name!r}; allowed: {', '.join(known) or 'none'}"
+            return f'unknown parameter "{name}"; allowed: {in_quotes(known) or "none"}'
     return None

@@ -23,6 +23,7 @@ from toolmaster.teacher.phrases import VOICES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
+from toolmaster.world.quirks.base import reckoned
 from toolmaster.world.quirks.silent import TwoBased, ZeroBased
 from toolmaster.world.surface import Surface
 from toolmaster.world.tasks import WorldTask, quoted, show
@@ -276,7 +277,7 @@ class OraclePolicy:
         larger, smaller = (show(value), got) if quirk.sign == "*" else (got, show(value))
         times = ratio(self.voice, larger, smaller, guess)
         thought = self._say("misstored", got=got, value=show(value), ratio=times)
-        sent = {**arguments, key: number(value * guess if quirk.sign == "*" else value / guess)}
+        sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
         thought = _join(thought, scaled(self.voice, value, quirk.sign, guess, sent[key]))
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)

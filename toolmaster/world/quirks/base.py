@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from toolmaster.world.domain import State, ToolDef
+from toolmaster.world.domain import State, ToolDef, number
 
 Arguments = dict[str, Any]
 
@@ -81,3 +81,12 @@ class WrongTwin(Quirk):
 def first_of(tool: ToolDef, kind: type) -> str | None:
     """The first parameter of a tool that means such a value; None where it has none."""
     return next((name for name, k in tool.params.items() if isinstance(k, kind)), None)
+
+
+OPPOSITE = {"*": "/", "/": "*"}
+VERB = {"*": "multiply", "/": "divide"}
+
+
+def reckoned(value: float, sign: str, factor: int) -> int | float:
+    """A value multiplied ("*") or divided ("/") by a factor."""
+    return number(value * factor if sign == "*" else value / factor)

@@ -9,7 +9,7 @@ from typing import Any
 from toolmaster.errors import DomainError
 from toolmaster.types import Effect
 from toolmaster.world.domain import Amount, State, ToolDef, number
-from toolmaster.world.quirks.base import Arguments, Quirk, WrongTwin
+from toolmaster.world.quirks.base import OPPOSITE, VERB, Arguments, Quirk, WrongTwin, reckoned
 
 
 def _value(tool: ToolDef) -> str | None:
@@ -106,14 +106,14 @@ class _ScaledValue(Quirk):
         return _value(tool)
 
     def run(self, state: State, arguments: Arguments) -> Any:
-        taken = number(arguments[self.param] / self.factor)
+        taken = reckoned(arguments[self.param], OPPOSITE[self.sign], self.factor)
         return self.tool.run(state, **{**arguments, self.param: taken})
 
     def send(self, arguments: Arguments) -> Arguments:
-        return {**arguments, self.param: number(arguments[self.param] * self.factor)}
+        return {**arguments, self.param: reckoned(arguments[self.param], self.sign, self.factor)}
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: multiply the value by {self.factor}"
+        return f"{tool}: {VERB[self.sign]} the value by {self.factor}"
 
 
 class TenthsValue(_ScaledValue):
@@ -149,16 +149,6 @@ class _LargerUnitValue(_ScaledValue):
 
     __slots__ = ()
     sign = "/"
-
-    def run(self, state: State, arguments: Arguments) -> Any:
-        taken = number(arguments[self.param] * self.factor)
-        return self.tool.run(state, **{**arguments, self.param: taken})
-
-    def send(self, arguments: Arguments) -> Arguments:
-        return {**arguments, self.param: number(arguments[self.param] / self.factor)}
-
-    def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: divide the value by {self.factor}"
 
 
 class TensValue(_LargerUnitValue):

@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 
 from toolmaster.types import Effect
 from toolmaster.world.domain import Amount, Position, State, ToolDef, number
-from toolmaster.world.quirks.base import Arguments, Quirk, WrongTwin, first_of
+from toolmaster.world.quirks.base import (
+    OPPOSITE,
+    VERB,
+    Arguments,
+    Quirk,
+    WrongTwin,
+    first_of,
+    reckoned,
+)
 
 
 def _amount(tool: ToolDef) -> str | None:
@@ -28,13 +36,13 @@ class _ScaledResult(Quirk):
         return _amount(tool)
 
     def run(self, state: State, arguments: Arguments) -> Any:
-        return number(self.tool.run(state, **arguments) * self.factor)
+        return reckoned(self.tool.run(state, **arguments), OPPOSITE[self.sign], self.factor)
 
     def accept(self, result: Any) -> Any:
-        return number(result / self.factor)
+        return reckoned(result, self.sign, self.factor)
 
     def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: divide the result by {self.factor}"
+        return f"{tool}: {VERB[self.sign]} the result by {self.factor}"
 
 
 class TenthsResult(_ScaledResult):
@@ -77,15 +85,6 @@ class _LargerUnitResult(_ScaledResult):
 
     __slots__ = ()
     sign = "*"
-
-    def run(self, state: State, arguments: Arguments) -> Any:
-        return number(self.tool.run(state, **arguments) / self.factor)
-
-    def accept(self, result: Any) -> Any:
-        return number(result * self.factor)
-
-    def lesson(self, tool: str, twin: str) -> str:
-        return f"{tool}: multiply the result by {self.factor}"
 
 
 class TensResult(_LargerUnitResult):

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TASK = "v3/unseen/apiary/irreversible/2"
+TASK = "v4/unseen/apiary/irreversible/2"
 NEEDED = ["jsonschema-rs>=0.30", "pydantic>=2.12"]
 """What sessions import; the package itself is taken from this tree."""
 FRAMEWORKS = {

@@ -36,7 +36,7 @@ def test_only_seen_tasks_are_renamed():
     world = World()
 
     def entities(split, domain):
-        tasks = [world.draw(f"v3/{split}/{domain}/plain/{n}").task for n in range(60)]
+        tasks = [world.draw(f"v4/{split}/{domain}/plain/{n}").task for n in range(60)]
         return [set(next(iter(task.make_tools().state.values()))) for task in tasks]
 
     ours = {

@@ -1,7 +1,8 @@
 """Thoughts that reckon with powers of ten, written so that a small model can copy the digits.
 
-Zeros at the end of a whole number are split off or put on: a factor that training never had is
-then reckoned with as well, where a quotient written down at once is wrong.
+Digits are copied, split off or put on, and a zero stands for each place the point moves: a factor
+that training never had is then reckoned with as well, where a quotient written down at once is
+wrong.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from toolmaster.world.tasks import show
 
 def ratio(voice: int, larger: str, smaller: str, factor: int) -> str:
     """How many times one number is the other, both as shown: a power of ten."""
-    zeros = _zeros(factor)
-    key = "zeros" if larger == smaller + zeros else "ratio"
-    return say(voice, key, larger=larger, smaller=smaller, factor=factor, zeros=zeros)
+    digits = smaller.replace(".", "").lstrip("0")
+    rest = larger.removeprefix(digits)
+    key = "ratio"
+    if larger.isdigit() and larger.startswith(digits) and not rest.strip("0"):
+        key = "places" if "." in smaller else "zeros"
+    parts = {"larger": larger, "smaller": smaller, "rest": rest, "zeros": _zeros(factor)}
+    return say(voice, key, factor=factor, **parts)
 
 
 def scaled(voice: int, value: Any, sign: str, factor: int, sent: Any) -> str:
@@ -29,9 +34,10 @@ def scaled(voice: int, value: Any, sign: str, factor: int, sent: Any) -> str:
 
 def converted(voice: int, raw: str, sign: str, factor: int, true: str) -> str:
     """A result as shown, divided ("/") or multiplied ("*") by a power of ten."""
-    zeros = _zeros(factor)
-    key = "cut" if sign == "/" and raw == true + zeros else "convert"
-    return say(voice, key, raw=raw, sign=sign, factor=factor, true=true, zeros=zeros)
+    key = "cut" if sign == "/" and raw.isdigit() else "convert"
+    places = len(_zeros(factor))
+    cut = {"ahead": raw[:-places] or "0", "behind": raw[-places:].zfill(places)}
+    return say(voice, key, raw=raw, sign=sign, factor=factor, true=true, **cut)
 
 
 def _zeros(factor: int) -> str:

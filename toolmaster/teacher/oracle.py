@@ -135,6 +135,11 @@ class OraclePolicy:
     def _say(self, key: str, **parts: object) -> str:
         return say(self.voice, key, **parts)
 
+    def _right(self, got: str, expected: str) -> str:
+        """What is thought of a result as it should be; numbers are set side by side to see it."""
+        numbers = not isinstance(_value(expected), str)
+        return self._say("equal" if numbers else "fine", got=got, expected=expected)
+
     # --- trial ----------------------------------------------------------------------------------
 
     def _trial(self) -> Exchange:
@@ -175,7 +180,7 @@ class OraclePolicy:
         expected = show(example.result) if example else got
         if got == expected:
             self.lessons[surface.name] = f"{surface.name}: as documented"
-            return self._say("fine", got=got)
+            return self._right(got, expected)
         parts = {"got": got, "expected": expected, "tool": surface.name}
         if quirk.twin:
             other = pair[1]
@@ -183,12 +188,12 @@ class OraclePolicy:
             parts = yield from self._go_astray(surface, arguments, parts)
             thought = self._say("twin", twin=other.name, **parts)
             got, _ = yield from self._call(other, arguments, thought)
-            return self._say("fine", got=got)
+            return self._right(got, expected)
         if isinstance(quirk, ZeroBased):
             where = {"origin": 1 + quirk.shift, "direction": quirk.direction}
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
-            return self._say("fine", got=got)
+            return self._right(got, expected)
         larger, smaller = (got, expected) if quirk.sign == "/" else (expected, got)
         times = ratio(self.voice, larger, smaller, quirk.factor)
         return self._say("scaled", ratio=times, factor=quirk.factor, sign=quirk.sign, **parts)
@@ -238,7 +243,7 @@ class OraclePolicy:
         if got == show(value):
             if quirk.family != "loud":
                 self.lessons[surface.name] = f"{surface.name}: as documented"
-            return self._say("fine", got=got)
+            return self._right(got, show(value))
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
@@ -247,7 +252,7 @@ class OraclePolicy:
             )
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
-            return self._say("fine", got=got)
+            return self._right(got, show(value))
         return (yield from self._verify_factor(surface, arguments, got))
 
     def _confused(
@@ -276,7 +281,7 @@ class OraclePolicy:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         larger, smaller = (show(value), got) if quirk.sign == "*" else (got, show(value))
         times = ratio(self.voice, larger, smaller, guess)
-        thought = self._say("misstored", got=got, value=show(value), ratio=times)
+        thought = self._say("misstored", got=got, expected=show(value), ratio=times)
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
         thought = _join(thought, scaled(self.voice, value, quirk.sign, guess, sent[key]))
         if wrong:
@@ -285,7 +290,7 @@ class OraclePolicy:
             yield from self._send(thought, surface, sent)
         got = yield from self._read_back(surface, sent, show(value))
         if not wrong:
-            return self._say("fine", got=got)
+            return self._right(got, show(value))
         over = guess > quirk.factor
         off = guess // quirk.factor if over else quirk.factor // guess
         more = over == (quirk.sign == "*")
@@ -293,7 +298,7 @@ class OraclePolicy:
         return self._say(
             "wrong_factor",
             got=got,
-            value=show(value),
+            expected=show(value),
             ratio=ratio(self.voice, larger, smaller, off),
             guess=guess,
             sign="/" if over else "*",

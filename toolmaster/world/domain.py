@@ -123,7 +123,7 @@ class Plan:
     def whole_number(self) -> int:
         """A number of one to four digits, each length as likely, so that no size is usual."""
         digits = self.rng.randint(1, 4)
-        return self.rng.randint(10 ** (digits - 1), 10**digits - 1)
+        return _round_now_and_then(self.rng.randint(10 ** (digits - 1), 10**digits - 1), self.rng)
 
     def ask(self, *queries: str, answer: Any, because: str = "") -> None:
         """End the goal. Texts that calls need are put in quotation marks in the request.
@@ -257,10 +257,21 @@ def number(value: float) -> int | float:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def whole(state: Any) -> Any:
+def whole(state: Any, rng: random.Random) -> Any:
     """A JSON-like state without decimals: a hundred times each amount that has some."""
     if isinstance(state, dict):
-        return {key: whole(value) for key, value in state.items()}
+        return {key: whole(value, rng) for key, value in state.items()}
     if isinstance(state, list):
-        return [whole(value) for value in state]
-    return number(state * 100) if isinstance(state, float) else state
+        return [whole(value, rng) for value in state]
+    if isinstance(state, int | float):
+        value = number(state * 100) if isinstance(state, float) else state
+        return _round_now_and_then(int(value), rng)
+    return state
+
+
+_ROUND_SHARE = 0.3
+
+
+def _round_now_and_then(value: int, rng: random.Random) -> int:
+    """The number itself or, less often, tens: the zeros of one are easily taken for a unit's."""
+    return value // 10 * 10 or value if rng.random() < _ROUND_SHARE else value

@@ -1,11 +1,11 @@
 """From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
 
-An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v3/seen/bakery/silent/42`. The same id
+An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v4/seen/bakery/silent/42`. The same id
 gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
-There are two levels: `v3` has tasks of any length and documentation that may be missing; `v3s`
+There are two levels: `v4` has tasks of any length and documentation that may be missing; `v4s`
 (short) has tasks of one call whose tools are all documented.
 
-A sixth part makes a series of it: `v3/seen/bakery/silent/42/3` is the third task with the very same
+A sixth part makes a series of it: `v4/seen/bakery/silent/42/3` is the third task with the very same
 tools and start state, asking for other entities (the first is the task itself), and `.../42/3c` the
 same where the tool has silently changed its behaviour.
 """
@@ -32,7 +32,7 @@ from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
 from toolmaster.world.series import PLACE, change, plan_again
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
 
-LEVELS = {"full": "v3", "short": "v3s"}
+LEVELS = {"full": "v4", "short": "v4s"}
 """Level to what its task ids begin with."""
 BUILTIN = Path(__file__).parent.parent / "domains"
 
@@ -144,7 +144,7 @@ class World:
             or not parts[4].isdigit()
         ):
             raise InputError(
-                f"task id {task_id!r}: expected v3/SPLIT/DOMAIN/FAMILY/NUMBER, then /PLACE or"
+                f"task id {task_id!r}: expected v4/SPLIT/DOMAIN/FAMILY/NUMBER, then /PLACE or"
                 " /PLACEc for one of a series"
             )
         if place is not None:
@@ -198,7 +198,7 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
     start = domain.make_state(rng)
     if domain.split == "seen" and rng.random() < 0.5:
         entities = next((list(t) for t in start.values() if isinstance(t, dict)), [])
-        start = whole(renamed(start, new_names(entities, rng)))
+        start = whole(renamed(start, new_names(entities, rng)), rng)
     goal = rng.choice(sorted(domain.goals))
     plan = Plan(domain, _copy(start), rng)
     domain.goals[goal](plan)

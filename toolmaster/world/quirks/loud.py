@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from toolmaster.tools import ToolRefusal
@@ -34,9 +35,11 @@ class _Format(Quirk):
         return self.tool.run(state, **{**arguments, self.param: table[given]})
 
     def refusal(self, given: str, names: Iterable[str]) -> str:
-        """Shows the form of the name that is meant, in whatever form it was given."""
-        meant = next((name for name in names if _letters(name) == _letters(given)), given)
-        return f'unknown "{given}"; write it like "{self.form(meant)}"'
+        """Shows the form of the name that is meant, in whatever form and however misspelt."""
+        known = {_letters(name): name for name in names}
+        close = get_close_matches(_letters(given), known, 1)
+        hint = f'; write it like "{self.form(known[close[0]])}"' if close else ""
+        return f'unknown "{given}"{hint}'
 
     def send(self, arguments: Arguments) -> Arguments:
         return {**arguments, self.param: self.form(arguments[self.param])}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from toolmaster import cli
+from toolmaster import cli, pipeline
 from toolmaster.runs import append_trajectory
 
 
@@ -78,6 +78,21 @@ def test_a_stage_too_early(toolmaster, recipe):
     code, _, error = toolmaster("sft", recipe)
     assert code == 1
     assert one_message(error).endswith("has no finished demonstrations; run `synthesize` first")
+
+
+def test_a_run_goes_on_in_a_new_process_after_each_stage(
+    toolmaster, recipe, tmp_path, tiny_folder, monkeypatch
+):
+    monkeypatch.setattr(cli, "restart", lambda: sys.exit(77))
+    monkeypatch.setattr(pipeline, "sft", lambda recipe: None)
+    small = [f"model={tiny_folder}", "synthesize.demonstrations=1"]
+    for _ in range(2):  # the second comes to the next stage
+        code, _, _ = toolmaster("run", recipe, *small)
+        assert code == 77
+        assert (tmp_path / "run" / "synthesize" / "done.json").is_file()
+    monkeypatch.setattr(pipeline, "run_next", lambda recipe: "report")
+    code, _, _ = toolmaster("run", recipe, *small)
+    assert code == 0
 
 
 def test_changed_settings(toolmaster, recipe, tmp_path):

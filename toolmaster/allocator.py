@@ -12,6 +12,7 @@ import gc
 import os
 import platform
 import sys
+from typing import NoReturn
 
 _TUNABLES = ":".join(
     (
@@ -26,9 +27,18 @@ _TUNABLES = ":".join(
 
 def restart_tuned() -> None:
     """Start this process again with the tuned allocator, unless it is so already or not glibc."""
-    if "GLIBC_TUNABLES" in os.environ or platform.libc_ver()[0] != "glibc":
-        return
-    os.environ["GLIBC_TUNABLES"] = _TUNABLES
+    if "GLIBC_TUNABLES" not in os.environ and platform.libc_ver()[0] == "glibc":
+        os.environ["GLIBC_TUNABLES"] = _TUNABLES
+        restart()
+
+
+def restart() -> NoReturn:
+    """Start this process again, with the memory of a new one: kept pages are never all given back.
+
+    It stays the same process for whoever waits for it or stops it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 

@@ -7,11 +7,11 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
 
 import typer
 
-from toolmaster.allocator import restart_tuned
+from toolmaster.allocator import restart, restart_tuned
 from toolmaster.commands import experience
 from toolmaster.commands.solve import solve
 from toolmaster.errors import InputError, ToolmasterError
@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(experience.app, name="experience")
+T = TypeVar("T")
 RecipeFile = Annotated[
     Path, typer.Argument(help="A TOML recipe, for example recipes/quickstart.toml")
 ]
@@ -42,9 +43,9 @@ def _recipe(recipe: Path | None, overrides: list[str] | None) -> Recipe:
     return load_config(Recipe, recipe, overrides or [])
 
 
-def _run(work: Callable[[], object]) -> None:
+def _run(work: Callable[[], T]) -> T:
     try:
-        work()
+        return work()
     except KeyboardInterrupt:  # here, for typer would end without a word
         typer.echo("toolmaster: stopped; the same command continues from here", err=True)
         raise typer.Exit(130) from None
@@ -57,7 +58,10 @@ def _run_stage(name: str, recipe: Path, overrides: list[str] | None) -> None:
     from toolmaster.runs import no_space  # noqa: PLC0415
 
     try:
-        _run(lambda: getattr(pipeline, "run_all" if name == "run" else name)(settings))
+        if name != "run":
+            _run(lambda: getattr(pipeline, name)(settings))
+        elif _run(lambda: pipeline.run_next(settings)) != "report":
+            restart()  # the next stage should not pay for the memory of this one
     except Exception as error:  # of whatever library was writing: each has another one
         if isinstance(error, ToolmasterError) or not no_space(error, settings.run):
             raise

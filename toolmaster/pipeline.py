@@ -33,16 +33,31 @@ MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
 
 def run_all(recipe: Recipe) -> Path:
     """Run every stage that is not finished; returns the path of the report."""
+    while run_next(recipe) != "report":
+        release()
+    return recipe.run / "report.html"
+
+
+def run_next(recipe: Recipe) -> str:
+    """Run the first stage that is not finished; returns its name, in the end "report"."""
     need_one("run")
     find_model(recipe.model)
-    synthesize(recipe)
-    sft(recipe)
-    release()
-    if "grpo" in recipe.evaluate.models:
+    run = Run(recipe.run, recipe)
+    models = recipe.evaluate.models
+    if not run.is_done("synthesize"):
+        synthesize(recipe)
+        return "synthesize"
+    if not run.is_done("sft"):
+        sft(recipe)
+        return "sft"
+    if "grpo" in models and not run.is_done("grpo"):
         grpo(recipe)
-        release()
-    evaluate(recipe)
-    return report(recipe)
+        return "grpo"
+    if not all(run.is_done(f"evaluate/{name}") for name in models):
+        evaluate(recipe)
+        return "evaluate"
+    report(recipe)
+    return "report"
 
 
 def synthesize(recipe: Recipe) -> Path:

@@ -243,16 +243,16 @@ class OraclePolicy:
         if got == show(value):
             if quirk.family != "loud":
                 self.lessons[surface.name] = f"{surface.name}: as documented"
-            return self._right(got, show(value))
+            return self._say("stored", got=got, expected=show(value))
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
             thought = self._say(
-                "twin", got=got, expected=show(value), tool=surface.name, twin=other.name
+                "stored_twin", got=got, expected=show(value), tool=surface.name, twin=other.name
             )
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
-            return self._right(got, show(value))
+            return self._say("stored", got=got, expected=show(value))
         return (yield from self._verify_factor(surface, arguments, got))
 
     def _confused(
@@ -290,7 +290,7 @@ class OraclePolicy:
             yield from self._send(thought, surface, sent)
         got = yield from self._read_back(surface, sent, show(value))
         if not wrong:
-            return self._right(got, show(value))
+            return self._say("stored", got=got, expected=show(value))
         over = guess > quirk.factor
         off = guess // quirk.factor if over else quirk.factor // guess
         more = over == (quirk.sign == "*")

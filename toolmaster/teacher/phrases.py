@@ -52,16 +52,19 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Expected {expected}, got {got}: try one {direction}.",
     ),
     "twin": (
-        "{got}, should be {expected}: wrong, try `{twin}`.",
-        "{got} for {expected}: wrong. Is `{twin}` better?",
+        "{got}, should be {expected}: `{tool}` is wrong, try `{twin}`.",
+        "{got} for {expected}: not `{tool}`. Is `{twin}` better?",
     ),
-    "misstored": (
-        "{got}, should be {expected}: {ratio}.",
-        "{got} for {expected}: {ratio}.",
+    # What was stored is judged in other words than what was read, for other things follow.
+    "stored": ("{expected} is stored as {got}: right.", "{expected} became {got}: fine."),
+    "stored_twin": (
+        "{expected} is stored as {got}: `{tool}` is wrong, try `{twin}`.",
+        "{expected} became {got}: not `{tool}`. Is `{twin}` better?",
     ),
+    "misstored": ("{expected} is stored as {got}: {ratio}.", "{expected} became {got}: {ratio}."),
     "wrong_factor": (
-        "{got}, should be {expected}: {ratio}, so {guess} {sign} {off} = {factor}.",
-        "{got} for {expected}: {ratio}, so {guess} {sign} {off} = {factor}.",
+        "{expected} is stored as {got}: {ratio}, so {guess} {sign} {off} = {factor}.",
+        "{expected} became {got}: {ratio}, so {guess} {sign} {off} = {factor}.",
     ),
     "used_up": (
         "No trial is left: write down what is known.",

@@ -2,7 +2,7 @@
 
 TRL keeps model, loss, advantages, optimizer, checkpoints and processes. Ours: each row of the data
 names the candidate tasks of one group; `rollout_func` runs them with the one rollout engine against
-a bfloat16 copy of the current weights, keeps the candidate whose rewards vary most, and returns its
+a bfloat16 copy of the current weights, keeps the groups whose rewards vary most, and returns their
 tokens with the mask born in the rollout. `PackedGRPOTrainer` scores them without padding.
 """
 
@@ -176,14 +176,11 @@ class Explorer:
         return self._fields(chosen)
 
     def _choose(self, finished: list[Trajectory], rows: int) -> list[Trajectory]:
-        """For each row the candidate group with the largest spread of rewards."""
+        """Of all candidate groups as many as there are rows: those with the most varied rewards."""
         size = self.settings.group_size
         split = [finished[start : start + size] for start in range(0, len(finished), size)]
-        per_row = len(split) // rows
-        chosen: list[Trajectory] = []
-        for start in range(0, len(split), per_row):
-            chosen += max(split[start : start + per_row], key=self._spread)
-        return chosen
+        varied = sorted(range(len(split)), key=lambda index: -self._spread(split[index]))
+        return [t for index in sorted(varied[:rows]) for t in split[index]]
 
     def _spread(self, group: Iterable[Trajectory]) -> float:
         return statistics.pstdev(rewards.total(t, self.settings.rewards) for t in group)

@@ -35,8 +35,8 @@ class GrpoSettings(Settings):
     tasks_per_step: int = Field(6, ge=1)
     """Groups trained on in one step."""
     candidates: int = Field(2, ge=1)
-    """Tasks rolled out for each group trained on; the one with the most varied rewards is kept, for
-    a group whose members all fare alike teaches nothing."""
+    """Tasks rolled out for each group trained on; of all groups of a step those whose rewards vary
+    most are kept, for one whose members all fare alike teaches nothing."""
     group_size: int = Field(6, ge=2)
     """Rollouts of one task."""
     row_sequences: int = Field(4, ge=1)

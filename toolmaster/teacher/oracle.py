@@ -19,7 +19,7 @@ from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.arithmetic import converted, ratio, scaled
-from toolmaster.teacher.phrases import VOICES, say
+from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
@@ -104,7 +104,7 @@ class OraclePolicy:
         self.rng = random.Random(f"{drawn.task.id}/{protocol}/{seed}")
         self.known = known
         self.overspends = overspends
-        self.voice = self.rng.randrange(VOICES)
+        [self.voice] = self.rng.choices(range(len(VOICE_SHARES)), VOICE_SHARES)
         self.lessons: dict[str, str] = {}
         self.slips_left = int(behaviours.self_correction)
         self.called: list[tuple[Surface, dict[str, Any]]] = []
@@ -134,11 +134,6 @@ class OraclePolicy:
 
     def _say(self, key: str, **parts: object) -> str:
         return say(self.voice, key, **parts)
-
-    def _right(self, got: str, expected: str) -> str:
-        """What is thought of a result as it should be; numbers are set side by side to see it."""
-        numbers = not isinstance(_value(expected), str)
-        return self._say("equal" if numbers else "fine", got=got, expected=expected)
 
     # --- trial ----------------------------------------------------------------------------------
 
@@ -180,7 +175,7 @@ class OraclePolicy:
         expected = show(example.result) if example else got
         if got == expected:
             self.lessons[surface.name] = f"{surface.name}: as documented"
-            return self._right(got, expected)
+            return self._say("fine", got=got)
         parts = {"got": got, "expected": expected, "tool": surface.name}
         if quirk.twin:
             other = pair[1]
@@ -188,15 +183,17 @@ class OraclePolicy:
             parts = yield from self._go_astray(surface, arguments, parts)
             thought = self._say("twin", twin=other.name, **parts)
             got, _ = yield from self._call(other, arguments, thought)
-            return self._right(got, expected)
+            return self._say("fine", got=got)
         if isinstance(quirk, ZeroBased):
             where = {"origin": 1 + quirk.shift, "direction": quirk.direction}
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
-            return self._right(got, expected)
+            return self._say("fine", got=got)
         larger, smaller = (got, expected) if quirk.sign == "/" else (expected, got)
         times = ratio(self.voice, larger, smaller, quirk.factor)
-        return self._say("scaled", ratio=times, factor=quirk.factor, sign=quirk.sign, **parts)
+        much = "much" if quirk.sign == "/" else "little"
+        scale = {"ratio": times, "factor": quirk.factor, "sign": quirk.sign, "much": much}
+        return self._say("scaled", **scale, **parts)
 
     def _go_astray(
         self, surface: Surface, arguments: dict[str, Any], parts: dict[str, str]
@@ -243,16 +240,14 @@ class OraclePolicy:
         if got == show(value):
             if quirk.family != "loud":
                 self.lessons[surface.name] = f"{surface.name}: as documented"
-            return self._say("stored", got=got, expected=show(value))
+            return self._say("fine", got=got)
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
-            thought = self._say(
-                "stored_twin", got=got, expected=show(value), tool=surface.name, twin=other.name
-            )
+            thought = self._say("stored_twin", got=got, expected=show(value), twin=other.name)
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
-            return self._say("stored", got=got, expected=show(value))
+            return self._say("fine", got=got)
         return (yield from self._verify_factor(surface, arguments, got))
 
     def _confused(
@@ -281,7 +276,8 @@ class OraclePolicy:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         larger, smaller = (show(value), got) if quirk.sign == "*" else (got, show(value))
         times = ratio(self.voice, larger, smaller, guess)
-        thought = self._say("misstored", got=got, expected=show(value), ratio=times)
+        much = "little" if quirk.sign == "*" else "much"
+        thought = self._say("misstored", got=got, expected=show(value), much=much, ratio=times)
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
         thought = _join(thought, scaled(self.voice, value, quirk.sign, guess, sent[key]))
         if wrong:
@@ -290,7 +286,7 @@ class OraclePolicy:
             yield from self._send(thought, surface, sent)
         got = yield from self._read_back(surface, sent, show(value))
         if not wrong:
-            return self._say("stored", got=got, expected=show(value))
+            return self._say("fine", got=got)
         over = guess > quirk.factor
         off = guess // quirk.factor if over else quirk.factor // guess
         more = over == (quirk.sign == "*")
@@ -299,6 +295,7 @@ class OraclePolicy:
             "wrong_factor",
             got=got,
             expected=show(value),
+            much="much" if more else "little",
             ratio=ratio(self.voice, larger, smaller, off),
             guess=guess,
             sign="/" if over else "*",

@@ -1,7 +1,8 @@
 """The oracle's words: several ways to say each thing, so that thoughts are not one fixed phrase.
 
 Names stand in quotation marks of one kind or the other, as they do in calls: see
-`chat.template` for why.
+`chat.template` for why. What a tool is needed for is said before the tool is named: the words are
+written one after the other, and a tool named first is chosen without it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from collections.abc import Mapping
 PHRASES: Mapping[str, tuple[str, ...]] = {
     "expect": (
         "I need the {what}: `{tool}`. Its example should give {expected}.",
-        "`{tool}` tells the {what}. Test it, expecting {expected}.",
+        "The {what} is wanted: `{tool}`. Test it, expecting {expected}.",
         "The {what} comes from `{tool}`. First check its example: {expected}?",
         "For the {what}, `{tool}`. The example says {expected}.",
     ),
     "probe": (
         "I need the {what}: `{tool}`. It has no example, so try it.",
-        "`{tool}` may tell the {what}; see what it does.",
+        "The {what} may come from `{tool}`; see what it does.",
         "For the {what}, `{tool}` perhaps. Probe it first.",
     ),
     "try_write": (
         "I have to {what}: `{tool}`. Try {value} on the copy. The {shows}: `{reader}`.",
-        "`{tool}` should {what}. Test with {value}. For the {shows}, `{reader}`.",
+        "The task is to {what}: `{tool}`. Test with {value}. For the {shows}, `{reader}`.",
         "To {what}, `{tool}`. Does it store {value}? The {shows} comes from `{reader}`.",
     ),
     "read_back": (
@@ -41,30 +42,31 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "{got}, as expected.",
         "{got} matches.",
     ),
-    "equal": ("{got}, should be {expected}: right.", "{got} for {expected}: fine."),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
-        "{got}, should be {expected}: {ratio}. So {got} {sign} {factor} = {expected}.",
-        "{got} for {expected}: {ratio}. So {got} {sign} {factor} = {expected}.",
+        "{got}, not {expected}, too {much}: {ratio}. So {got} {sign} {factor} = {expected}.",
+        "{got} is not {expected}, too {much}: {ratio}. So {got} {sign} {factor} = {expected}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
         "Expected {expected}, got {got}: try one {direction}.",
     ),
     "twin": (
-        "{got}, should be {expected}: `{tool}` is wrong, try `{twin}`.",
-        "{got} for {expected}: not `{tool}`. Is `{twin}` better?",
+        "{got}, not {expected}; try `{twin}`.",
+        "{got} is not {expected}. Is `{twin}` better?",
     ),
     # What was stored is judged in other words than what was read, for other things follow.
-    "stored": ("{expected} is stored as {got}: right.", "{expected} became {got}: fine."),
     "stored_twin": (
-        "{expected} is stored as {got}: `{tool}` is wrong, try `{twin}`.",
-        "{expected} became {got}: not `{tool}`. Is `{twin}` better?",
+        "{got} is stored, not {expected}; try `{twin}`.",
+        "{got} is there, not {expected}. Is `{twin}` better?",
     ),
-    "misstored": ("{expected} is stored as {got}: {ratio}.", "{expected} became {got}: {ratio}."),
+    "misstored": (
+        "{got} is stored, not {expected}, too {much}: {ratio}.",
+        "{got} is there, not {expected}, too {much}: {ratio}.",
+    ),
     "wrong_factor": (
-        "{expected} is stored as {got}: {ratio}, so {guess} {sign} {off} = {factor}.",
-        "{expected} became {got}: {ratio}, so {guess} {sign} {off} = {factor}.",
+        "{got} is stored, not {expected}, too {much}: {ratio}, so {guess} {sign} {off} = {factor}.",
+        "{got} is there, not {expected}, too {much}: {ratio}, so {guess} {sign} {off} = {factor}.",
     ),
     "used_up": (
         "No trial is left: write down what is known.",
@@ -105,8 +107,9 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-VOICES = 4
-"""How many ways of speaking there are."""
+VOICE_SHARES = (2, 1, 1, 1)
+"""How often each way of speaking is taken. One is the most usual, so that a student that always
+takes the likeliest word speaks it, the one it has seen most of."""
 
 
 def say(voice: int, key: str, **parts: object) -> str:
@@ -116,7 +119,7 @@ def say(voice: int, key: str, **parts: object) -> str:
     student spends its learning on what is said rather than on how.
 
     Args:
-        voice: from 0 to `VOICES` - 1.
+        voice: an index of `VOICE_SHARES`.
         key: of `PHRASES`.
         parts: what the phrase names.
     """

@@ -180,9 +180,8 @@ def test_what_a_write_takes_is_reckoned_before_the_first_call_that_sends_it(
             if real.phase is not Phase.EXECUTION or real.call.name != scaled:
                 continue
             first = next(step for step in steps if step.call == real.call)
-            said = [
-                step.text for step in every[: every.index(first) + 1]
-            ]  # a slip may have said it
+            until = every[: every.index(first) + 1]  # a slip may have said it
+            said = [step.text for step in until]
             found = [found for text in said for found in re.finditer(thought, text)][-1]
             assert float(found[2]) in real.call.arguments.values(), task_id
             if first is not real:

@@ -21,9 +21,6 @@ from toolmaster.types import Message, Role
 
 _DRAFT = 3
 """Tokens guessed at most; more are too often wrong to pay (benchmarks/rollouts.py)."""
-_STEP_TOKENS = 96
-"""On CPU, tokens that decoding rows with their drafts put into a step, about: beyond that, a guess
-that may be wrong costs as much as a token of a row that waits."""
 _COMPILE_AFTER = 100
 """Steps after which the model's blocks are compiled: a single task is done before that pays."""
 
@@ -196,8 +193,6 @@ class TransformersPolicy:
                 break
         self._drafts.learn(row.token_ids, known, job.followers)
         room = job.budget - (len(row.token_ids) - job.start) - 1
-        if self.model.device.type == "cpu":
-            room = min(room, max(1, _STEP_TOKENS // len(self._running) - 1))
         row.draft = self._drafts.guess(row.token_ids, job.followers, room)
 
     def _take(self, job: _Job, token: int) -> bool:

@@ -176,7 +176,7 @@ class OraclePolicy:
         if got == expected:
             self.lessons[surface.name] = f"{surface.name}: as documented"
             return self._say("fine", got=got)
-        parts = {"got": got, "expected": expected, "tool": surface.name}
+        parts = {"got": got, "expected": expected}
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
@@ -189,11 +189,15 @@ class OraclePolicy:
             thought = self._say("shifted", **where, **parts)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        larger, smaller = (got, expected) if quirk.sign == "/" else (expected, got)
-        times = ratio(self.voice, larger, smaller, quirk.factor)
-        much = "much" if quirk.sign == "/" else "little"
-        scale = {"ratio": times, "factor": quirk.factor, "sign": quirk.sign, "much": much}
-        return self._say("scaled", **scale, **parts)
+        off = self._off_by(got, expected, quirk.factor, too_much=quirk.sign == "/")
+        return self._say("scaled", factor=quirk.factor, sign=quirk.sign, **off)
+
+    def _off_by(self, got: str, expected: str, factor: int, *, too_much: bool) -> dict[str, str]:
+        """The parts of a phrase about a number that is a power of ten too large or too small."""
+        larger, smaller = (got, expected) if too_much else (expected, got)
+        times = ratio(self.voice, larger, smaller, factor)
+        much = "much" if too_much else "little"
+        return {"got": got, "expected": expected, "much": much, "ratio": times}
 
     def _go_astray(
         self, surface: Surface, arguments: dict[str, Any], parts: dict[str, str]
@@ -211,7 +215,7 @@ class OraclePolicy:
         other = self.rng.choice(others)
         thought = self._say("twin", twin=other.name, **parts)
         got = yield Completion(_text(thought, other, arguments), slip=True)
-        return {**parts, "got": got, "tool": other.name}
+        return {**parts, "got": got}
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -274,10 +278,8 @@ class OraclePolicy:
         wrong = self._slips(_WRONG_FACTOR_SHARE)
         if wrong:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
-        larger, smaller = (show(value), got) if quirk.sign == "*" else (got, show(value))
-        times = ratio(self.voice, larger, smaller, guess)
-        much = "little" if quirk.sign == "*" else "much"
-        thought = self._say("misstored", got=got, expected=show(value), much=much, ratio=times)
+        seen = self._off_by(got, show(value), guess, too_much=quirk.sign == "/")
+        thought = self._say("misstored", **seen)
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
         thought = _join(thought, scaled(self.voice, value, quirk.sign, guess, sent[key]))
         if wrong:
@@ -289,19 +291,9 @@ class OraclePolicy:
             return self._say("fine", got=got)
         over = guess > quirk.factor
         off = guess // quirk.factor if over else quirk.factor // guess
-        more = over == (quirk.sign == "*")
-        larger, smaller = (got, show(value)) if more else (show(value), got)
-        return self._say(
-            "wrong_factor",
-            got=got,
-            expected=show(value),
-            much="much" if more else "little",
-            ratio=ratio(self.voice, larger, smaller, off),
-            guess=guess,
-            sign="/" if over else "*",
-            off=off,
-            factor=quirk.factor,
-        )
+        seen = self._off_by(got, show(value), off, too_much=over == (quirk.sign == "*"))
+        sign, factor = "/" if over else "*", quirk.factor
+        return self._say("wrong_factor", guess=guess, sign=sign, off=off, factor=factor, **seen)
 
     def _other_value(self, value: Any) -> Any:
         """A value to try with when the real one is not known yet."""

@@ -258,7 +258,7 @@ def number(value: float) -> int | float:
 
 
 def whole(state: Any, rng: random.Random) -> Any:
-    """A JSON-like state without decimals: a hundred times each amount that has some."""
+    """A JSON-like state without decimals, a hundred times what has some, and with more tens."""
     if isinstance(state, dict):
         return {key: whole(value, rng) for key, value in state.items()}
     if isinstance(state, list):

@@ -7,7 +7,7 @@ from rich.table import Table
 from toolmaster.errors import InputError
 from toolmaster.progress import console
 from toolmaster.world.quirks import FAMILIES, KINDS
-from toolmaster.world.tasks import World
+from toolmaster.world.tasks import LEVELS, World
 
 
 def list_domains(world: World) -> None:
@@ -44,7 +44,7 @@ def show_domain(world: World, name: str) -> None:
         table.add_row(tool.key, tool.effect, ", ".join(tool.params), tool.doc)
     console.print(table)
     for family in FAMILIES:
-        drawn = world.draw(f"v4/{domain.split}/{name}/{family}/0")
+        drawn = world.draw(f"{LEVELS['full']}/{domain.split}/{name}/{family}/0")
         console.print(f"\n[bold]{drawn.task.id}[/bold] ({drawn.task.labels['quirk']})")
         console.print(f"  {drawn.task.query}", highlight=False)
         for surface in drawn.surfaces:

@@ -80,6 +80,11 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
         ("grpo", 1),
     }
     shown = capsys.readouterr().out
+    longest = lines[0]["longest_turn_tokens"]
+    assert longest > SHORT["turn_tokens"]
+    for stage in ("grpo", "evaluate"):
+        assert f"{stage}.sampling.turn_tokens=8 cuts turns short: " in shown
+    assert f"up to {longest}" in " ".join(shown.split())
     assert "base model" in shown
     assert "after GRPO" in shown
 
@@ -87,6 +92,17 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
     assert pipeline.run_all(recipe) == report
     after = files(recipe.run)
     assert {p for p in after if before.get(p) != after[p]} <= {report.relative_to(recipe.run)}
+
+
+def test_turns_that_fit_are_not_warned_of(recipe, capsys):
+    wide = Sampling(turn_tokens=2000)
+    for name in "grpo", "evaluate":
+        stage = getattr(recipe, name).model_copy(update={"sampling": wide})
+        recipe = recipe.model_copy(update={name: stage})
+    pipeline._tell_cut(recipe, 2000)
+    assert capsys.readouterr().out == ""
+    pipeline._tell_cut(recipe, 2001)
+    assert "cuts turns short" in capsys.readouterr().out
 
 
 def test_a_torn_demonstration_is_made_again(recipe):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 from toolmaster.allocator import release
 from toolmaster.errors import InputError
@@ -130,6 +131,10 @@ def sft(recipe: Recipe) -> Path:
     base = find_model(recipe.model)
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
 
+    def log(step: int, values: dict[str, Any]) -> None:
+        run.log("sft", step, values)
+        _tell_cut(recipe, values.get("longest_turn_tokens", 0))
+
     started = time.perf_counter()
     with bar("sft", len(demonstrations)) as running:
         model = train_sft(
@@ -138,11 +143,21 @@ def sft(recipe: Recipe) -> Path:
             recipe.sft,
             folder,
             seed=recipe.seed,
-            log=lambda step, values: run.log("sft", step, values),
+            log=log,
             progress=training_callback(running),
         )
     run.finish("sft", seconds=time.perf_counter() - started)
     return model
+
+
+def _tell_cut(recipe: Recipe, longest_turn: int) -> None:
+    """Warn where the model may not write as long a turn as it learns to write."""
+    for stage, sampling in ("grpo", recipe.grpo.sampling), ("evaluate", recipe.evaluate.sampling):
+        if sampling.turn_tokens < longest_turn:
+            console.print(
+                f"[yellow]{stage}.sampling.turn_tokens={sampling.turn_tokens} cuts turns short:"
+                f" demonstrations have turns of up to {longest_turn} tokens; raise it[/yellow]"
+            )
 
 
 def grpo(recipe: Recipe) -> Path:

@@ -13,7 +13,7 @@ from toolmaster.protocols import TAGS
 from toolmaster.training import sft
 from toolmaster.training.common import last_checkpoint
 from toolmaster.training.settings import SftSettings
-from toolmaster.training.sft import train_sft, training_rows
+from toolmaster.training.sft import longest_turn, train_sft, training_rows
 from toolmaster.types import ActionKind, Message, Phase, Step, Trajectory
 from toolmaster.world.quirks import FAMILIES
 
@@ -25,7 +25,7 @@ def demonstrations(world, demonstrate):
 
 @pytest.fixture
 def train(tiny_folder, demonstrations, tmp_path):
-    """A function: train the tiny model; returns the folder and the lines logged."""
+    """A function: train the tiny model; returns the folder and the lines logged of steps."""
 
     def run(folder=tmp_path / "sft", progress=None, **settings):
         lines = []
@@ -35,7 +35,7 @@ def train(tiny_folder, demonstrations, tmp_path):
             SftSettings(**({"learning_rate": 1e-3, "save_steps": 100} | settings)),
             folder,
             seed=0,
-            log=lambda step, values: lines.append((step, values)),
+            log=lambda step, values: lines.append((step, values)) if step else None,
             progress=progress,
         )
         return model, lines
@@ -97,6 +97,12 @@ def test_labels_by_hand(tiny_chat):
         ids += tokens
         labels += tokens if trained else [-100] * len(tokens)
     assert row == {"input_ids": ids, "labels": labels}
+
+
+def test_longest_turn_by_hand():
+    rows = [{"labels": [-100, 5, 6, -100, 7, 8, 9]}, {"labels": [-100, 1, -100, -100]}]
+    assert longest_turn(rows) == 3
+    assert longest_turn([{"labels": [-100]}]) == 0
 
 
 def test_trained_tokens_are_the_turns(tiny_chat, demonstrations):

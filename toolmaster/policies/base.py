@@ -38,8 +38,8 @@ class Sampling(Settings):
 
     temperature: float = Field(0.0, ge=0.0)
     """0 takes the most likely token."""
-    turn_tokens: int = Field(96, ge=8)
-    """Tokens of one turn at most."""
+    turn_tokens: int = Field(192, ge=8)
+    """Tokens of one turn at most; a longer one is cut short, which breaks its call."""
     context_tokens: int = Field(1024, ge=128)
     """Tokens of a whole trajectory at most."""
     slots: int = Field(48, ge=1)

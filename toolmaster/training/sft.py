@@ -8,6 +8,7 @@ or leakage, logits for trained tokens only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> lis
     return rows
 
 
+def longest_turn(rows: Sequence[dict[str, Any]]) -> int:
+    """Tokens of the longest turn that `rows`, as `training_rows` gives them, teach to write."""
+    runs = (groupby(row["labels"], lambda label: label != -100) for row in rows)
+    return max((len(list(run)) for row in runs for taught, run in row if taught), default=0)
+
+
 def train_sft(
     model_folder: Path,
     demonstrations: Sequence[Trajectory],
@@ -62,7 +69,7 @@ def train_sft(
         settings: how.
         folder: where checkpoints and the result go; continues from the last checkpoint there.
         seed: of the order of the data.
-        log: receives the metrics of each optimizer step.
+        log: receives the metrics of each optimizer step; first, as step 0, `longest_turn_tokens`.
         progress: an optional `TrainerCallback` that shows progress.
 
     Returns:
@@ -77,6 +84,8 @@ def train_sft(
     model = load_model(model_folder, "float32")
     new_tokens = add_tag_tokens(model, tokenizer)
     model.set_attn_implementation(ATTENTION)
+    rows = training_rows(ChatFormat(tokenizer), demonstrations)
+    log(0, {"longest_turn_tokens": longest_turn(rows)})
     arguments = SFTConfig(
         **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
         num_train_epochs=settings.epochs,
@@ -91,7 +100,7 @@ def train_sft(
     trainer: Any = SFTTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_list(training_rows(ChatFormat(tokenizer), demonstrations)),
+        train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=lora(settings.lora_rank, new_tokens),
         callbacks=[MetricLines(log), *([progress] if progress else [])],

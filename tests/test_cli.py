@@ -165,7 +165,7 @@ def test_view_counts_from_the_end(toolmaster, trajectories):
 
 
 def test_a_port_that_is_none(toolmaster):
-    code, _, error = toolmaster("serve-session", "v4/unseen/apiary/silent/3", "--port", "99999")
+    code, _, error = toolmaster("serve-session", "v5/unseen/apiary/silent/3", "--port", "99999")
     assert (code, "less than or equal to 65535" in error) == (2, True)
 
 

@@ -223,7 +223,7 @@ def teach(
 
 @app.command("serve-session")
 def serve_session(
-    task: Annotated[str, typer.Argument(help="A task id, for example v4/unseen/apiary/silent/3")],
+    task: Annotated[str, typer.Argument(help="A task id, for example v5/unseen/apiary/silent/3")],
     overrides: Overrides = None,
     recipe: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads this annotation

@@ -51,7 +51,7 @@ def trajectory(text="<think>hm</think>[bold]x[/bold]", success=False, ids=True):
     ]
     tool = {"name": "bake", "description": "Bakes.", "parameters": {"properties": {"q": {}}}}
     return Trajectory(
-        task_id="v4/unseen/bakery/loud/7",
+        task_id="v5/unseen/bakery/loud/7",
         protocol="trial",
         policy="p@3",
         prompt=[Message(role="user", content="Bake two.")],
@@ -82,7 +82,7 @@ def recorded(record, tokenizer=None, styles=False):
 def test_a_trajectory_is_told_in_order():
     text = recorded(trajectory())
     parts = [
-        "v4/unseen/bakery/loud/7",
+        "v5/unseen/bakery/loud/7",
         "p@3, protocol trial",
         "family=loud",
         "Bake two.",

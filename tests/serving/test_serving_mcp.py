@@ -14,7 +14,7 @@ from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
 from toolmaster.types import ActionKind, Effect, Phase, StopReason
 
-TASK = "v4/unseen/apiary/irreversible/2"
+TASK = "v5/unseen/apiary/irreversible/2"
 
 
 def command(out, *more):
@@ -165,10 +165,10 @@ def test_a_domain_and_settings_of_a_recipe(tmp_path):
 
 
 def test_an_unknown_task_is_one_line():
-    arguments = [sys.executable, "-m", "toolmaster", "serve-session", "v4/unseen/nowhere/loud/1"]
+    arguments = [sys.executable, "-m", "toolmaster", "serve-session", "v5/unseen/nowhere/loud/1"]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("toolmaster: task id 'v4/unseen/nowhere/loud/1'")
+    assert done.stderr.startswith("toolmaster: task id 'v5/unseen/nowhere/loud/1'")
     assert done.stderr.count("\n") == 1
 
 

@@ -47,7 +47,7 @@ def test_the_trial_oracle_always_succeeds(world, demonstrate, split, family):
 
 def test_a_slip_is_mended_by_the_next_turn(world, demonstrate):
     kinds = collections.Counter()
-    for task_id in world.ids("seen", 400, FAMILIES):
+    for task_id in world.ids("seen", 800, FAMILIES):
         drawn, steps = world.draw(task_id), demonstrate(task_id).steps
         places = [index for index, step in enumerate(steps) if step.slip]
         if not places:
@@ -71,7 +71,7 @@ def test_a_slip_is_mended_by_the_next_turn(world, demonstrate):
             assert steps[first].call.name not in steps[last + 2].text, task_id
             kinds["astray"] += 1
     assert set(kinds) == {"confused", "misread", "factor", "astray"}, kinds
-    assert 60 < kinds.total() < 240
+    assert 120 < kinds.total() < 480
 
 
 def effect(drawn, step):

@@ -248,7 +248,7 @@ def test_every_domain_compares_something():
 def test_every_family_can_be_drawn(name, family):
     split = WORLD.domains[name].split
     for number in range(5):
-        drawn = WORLD.draw(f"v4/{split}/{name}/{family}/{number}")
+        drawn = WORLD.draw(f"v5/{split}/{name}/{family}/{number}")
         assert drawn.task.labels["family"] == family
         assert drawn.plan.domain.name == name
         assert drawn.plan.query == drawn.task.query

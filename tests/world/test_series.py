@@ -63,7 +63,7 @@ def test_a_silent_change_shows_nowhere_but_in_behaviour(base):
 
 
 def test_a_changed_scale_gives_other_numbers_for_the_same_call():
-    base = "v4s/unseen/harbor/silent/3"
+    base = "v5s/unseen/harbor/silent/3"
     drawn = [SHORT.draw(f"{base}/2"), SHORT.draw(f"{base}/2c")]
     assert drawn[0].task.labels["quirk"] == "thousandths_result"
     results = []
@@ -80,8 +80,8 @@ def test_a_changed_scale_gives_other_numbers_for_the_same_call():
 @pytest.mark.parametrize(
     ("task_id", "message"),
     [
-        ("v4/seen/bakery/plain/1/2c", "none of the tools hides anything"),
-        ("v4/seen/nowhere/silent/1/2", "no such domain"),
+        ("v5/seen/bakery/plain/1/2c", "none of the tools hides anything"),
+        ("v5/seen/nowhere/silent/1/2", "no such domain"),
     ],
 )
 def test_what_cannot_be_drawn(task_id, message):

@@ -91,12 +91,12 @@ def test_drawn_tasks_stay_what_they_were():
         for split in ("seen", "unseen"):
             for task_id in world.ids(split, 80, FAMILIES):
                 digest.update(facts(world.draw(task_id)).encode())
-    assert digest.hexdigest().startswith("2eba60c0b0bcb4316793b2d4b26e8007")
+    assert digest.hexdigest().startswith("eeae4f630041cba5f6a6926ba4909f82")
 
 
 def test_an_id_means_the_same_for_ever():
-    assert WORLD.draw("v4/seen/bakery/silent/42").task.id == "v4/seen/bakery/silent/42"
-    labels = WORLD.draw("v4/seen/bakery/silent/42").task.labels
+    assert WORLD.draw("v5/seen/bakery/silent/42").task.id == "v5/seen/bakery/silent/42"
+    labels = WORLD.draw("v5/seen/bakery/silent/42").task.labels
     assert {key: labels[key] for key in ("split", "domain", "family")} == {
         "split": "seen",
         "domain": "bakery",
@@ -184,18 +184,18 @@ def test_show(value, shown):
 
 @pytest.mark.parametrize(
     "task_id",
-    ["", "v4", "v2/seen/bakery/silent/1", "v4/seen/bakery/silent", "v4/seen/bakery/silent/x",
-     "v4/seen/bakery/silent/-1", "v4/seen/bakery/silent/1/0", "v4/seen/bakery/silent/1/c",
-     "v4/seen/bakery/silent/1/2d", "v4/seen/bakery/silent/1/2/3"],
+    ["", "v5", "v2/seen/bakery/silent/1", "v5/seen/bakery/silent", "v5/seen/bakery/silent/x",
+     "v5/seen/bakery/silent/-1", "v5/seen/bakery/silent/1/0", "v5/seen/bakery/silent/1/c",
+     "v5/seen/bakery/silent/1/2d", "v5/seen/bakery/silent/1/2/3"],
 )  # fmt: skip
 def test_malformed_ids(task_id):
-    with pytest.raises(InputError, match="expected v4/SPLIT/DOMAIN/FAMILY/NUMBER"):
+    with pytest.raises(InputError, match="expected v5/SPLIT/DOMAIN/FAMILY/NUMBER"):
         WORLD.draw(task_id)
 
 
 @pytest.mark.parametrize(
     "task_id",
-    ["v4/unseen/bakery/silent/1", "v4/seen/nowhere/silent/1", "v4/seen/bakery/noisy/1"],
+    ["v5/unseen/bakery/silent/1", "v5/seen/nowhere/silent/1", "v5/seen/bakery/noisy/1"],
 )
 def test_ids_of_nothing(task_id):
     with pytest.raises(InputError, match="no such domain, split or family"):
@@ -207,7 +207,7 @@ def test_ids_alternate_families():
     parts = [task_id.split("/") for task_id in ids]
     assert [p[3] for p in parts] == ["loud", "plain"] * 5
     assert [p[4] for p in parts] == ["3", "3", "4", "4", "5", "5", "6", "6", "7", "7"]
-    assert {(p[0], p[1]) for p in parts} == {("v4", "seen")}
+    assert {(p[0], p[1]) for p in parts} == {("v5", "seen")}
     assert WORLD.ids("seen", 4, ["loud", "plain"], start=3) == ids[:4]
     assert WORLD.ids("seen", 6, ["loud", "plain"], start=5) == ids[4:]
 
@@ -234,11 +234,11 @@ def test_ids_of_unknown_things(split, families, message):
 def test_an_external_domain(folder):
     world = World([folder(DOMAIN)], builtin=False)
     assert list(world.domains) == ["kiosk"]
-    assert world.ids("unseen", 1, ["loud"]) == ["v4/unseen/kiosk/loud/0"]
-    drawn = world.draw("v4/unseen/kiosk/silent/0")
+    assert world.ids("unseen", 1, ["loud"]) == ["v5/unseen/kiosk/loud/0"]
+    drawn = world.draw("v5/unseen/kiosk/silent/0")
     assert drawn.task.check(show(drawn.plan.answer), drawn.task.make_tools()).success
     with pytest.raises(DomainError, match="no goal of it has a place for a irreversible quirk"):
-        world.draw("v4/unseen/kiosk/irreversible/0")
+        world.draw("v5/unseen/kiosk/irreversible/0")
 
 
 def test_an_example_when_every_choice_is_asked_for(folder):

@@ -106,6 +106,8 @@ class Plan:
     query: str = ""
     answer: Any = None
     because: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Words of documentation and request, with what stands in their place; see `rewording`."""
     _picked: set[str] = field(default_factory=set)
 
     def do(self, tool: str, **arguments: Any) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from toolmaster.errors import InputError
 from toolmaster.world.domain import Plan, State
+from toolmaster.world.lexicon import reworded
 from toolmaster.world.quirks import KINDS, Quirk
 from toolmaster.world.surface import Surface
 
@@ -47,6 +48,8 @@ def plan_again(
     for _ in range(_ATTEMPTS):
         again = Plan(plan.domain, start(), rng)
         plan.domain.goals[goal](again)
+        again.words = plan.words
+        again.query = reworded(again.query, plan.words)
         calls = [(call.tool, call.arguments) for call in again.calls]
         if calls == first or [tool for tool, _ in calls] != [tool for tool, _ in first]:
             continue

@@ -1,11 +1,11 @@
 """From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
 
-An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v4/seen/bakery/silent/42`. The same id
+An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v5/seen/bakery/silent/42`. The same id
 gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
-There are two levels: `v4` has tasks of any length and documentation that may be missing; `v4s`
+There are two levels: `v5` has tasks of any length and documentation that may be missing; `v5s`
 (short) has tasks of one call whose tools are all documented.
 
-A sixth part makes a series of it: `v4/seen/bakery/silent/42/3` is the third task with the very same
+A sixth part makes a series of it: `v5/seen/bakery/silent/42/3` is the third task with the very same
 tools and start state, asking for other entities (the first is the task itself), and `.../42/3c` the
 same where the tool has silently changed its behaviour.
 """
@@ -29,10 +29,11 @@ from toolmaster.types import Effect, Score
 from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef, whole
 from toolmaster.world.lexicon import new_names, renamed
 from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
+from toolmaster.world.rewording import reword
 from toolmaster.world.series import PLACE, change, plan_again
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
 
-LEVELS = {"full": "v4", "short": "v4s"}
+LEVELS = {"full": "v5", "short": "v5s"}
 """Level to what its task ids begin with."""
 BUILTIN = Path(__file__).parent.parent / "domains"
 
@@ -144,7 +145,7 @@ class World:
             or not parts[4].isdigit()
         ):
             raise InputError(
-                f"task id {task_id!r}: expected v4/SPLIT/DOMAIN/FAMILY/NUMBER, then /PLACE or"
+                f"task id {task_id!r}: expected v5/SPLIT/DOMAIN/FAMILY/NUMBER, then /PLACE or"
                 " /PLACEc for one of a series"
             )
         if place is not None:
@@ -205,12 +206,14 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
     short = task_id.startswith(LEVELS["short"] + "/")
     if short and len(plan.calls) > 1:
         return None
+    if domain.split == "seen" and rng.random() < 0.5:
+        reword(plan, rng)
     used = list(dict.fromkeys(call.tool for call in plan.calls))
     kinds = [
         kind for kind in KINDS if kind.family == family and kind.split in ("both", domain.split)
     ]
     kind = rng.choice(kinds)
-    fitting = [key for key in used if kind.target(domain.tools[key]) is not None]
+    fitting = [key for key in used if kind.target(plan.domain.tools[key]) is not None]
     if not fitting:
         return None
     quirky = rng.choice(fitting)

@@ -177,14 +177,27 @@ def test_tools(console):
     console.print(tools_table(ToolSet(tuple(tools))))
     lines = shown(console).splitlines()
     assert "tools: 42" in lines[0]
-    assert next(line for line in lines if "price" in line).split("│")[1:5] == [
-        " shop.py ",
-        " price      ",
-        " read        ",
-        " read_only  ",
-    ]
-    assert "live" in next(line for line in lines if "drop" in line)
+    row = next(line for line in lines if "price" in line)
+    assert [cell.strip() for cell in row.split("│")[1:4]] == ["shop.py", "price", "read"]
     assert "and 2 more" in shown(console)
+
+
+@pytest.mark.parametrize(
+    ("effect", "trials", "copied", "words"),
+    [
+        (Effect.READ, None, False, "run: it reads"),
+        (Effect.WRITE, None, False, "checked, not run"),
+        (Effect.UNKNOWN, None, False, "checked, not run"),
+        (Effect.DESTRUCTIVE, None, True, "run on a copy"),
+        (Effect.READ, TrialMode.READ_ONLY, True, "run: it reads"),
+        (Effect.DESTRUCTIVE, TrialMode.LIVE, True, "run for real"),
+    ],
+)
+def test_what_a_trial_does_with_a_tool(console, effect, trials, copied, words):
+    tool = Tool("drop", "", {}, print, effect, trials=trials)
+    console.print(tools_table(ToolSet((tool,), [], list if copied else None)))
+    row = next(line for line in shown(console).splitlines() if "drop" in line)
+    assert row.split("│")[4].strip() == words
 
 
 def test_a_source_is_named_once(console):

@@ -8,7 +8,6 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge, unique_names
-from toolmaster.tools.plan import trial_plan
 from toolmaster.types import Effect, TrialMode
 
 
@@ -92,12 +91,12 @@ def test_modes_effects_and_sources_are_kept():
         copy.deepcopy,
     )
     live = ToolSet((tool("three", effect=Effect.READ), tool("four")))
-    rows = trial_plan(merge([("kept", part), ("live", live)]))
-    assert [(r.tool, r.source, r.effect, r.trials, r.in_trial) for r in rows] == [
-        ("one", "here", "write", "live", "run for real"),
-        ("two", "kept", "read", "fork", "run on a copy"),
-        ("three", "live", "read", "read_only", "run: it reads"),
-        ("four", "live", "write", "read_only", "checked, not run"),
+    tools = merge([("kept", part), ("live", live)])
+    assert [(t.name, t.source, t.effect, tools.trial_mode(t.name)) for t in tools.tools] == [
+        ("one", "here", "write", "live"),
+        ("two", "kept", "read", "fork"),
+        ("three", "live", "read", "read_only"),
+        ("four", "live", "write", "read_only"),
     ]
 
 

@@ -24,8 +24,16 @@ from toolmaster.progress import Bar
 from toolmaster.protocols import Protocol, parse
 from toolmaster.report.viewer import PHASE_STYLE, visible
 from toolmaster.session import Task
-from toolmaster.tools import ToolSet
-from toolmaster.types import ActionKind, Effect, Phase, Step, StopReason, Trajectory
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.types import (
+    ActionKind,
+    Effect,
+    Phase,
+    Step,
+    StopReason,
+    Trajectory,
+    TrialMode,
+)
 
 SHOWN_CHARS = 600
 """Characters of one thought or result that are shown; the trajectory keeps all of them."""
@@ -158,11 +166,20 @@ def tools_table(tools: ToolSet) -> Table:
     for before, tool in zip((None, *shown), shown, strict=False):
         source = tool.source if before is None or tool.source != before.source else ""
         effect = Text(tool.effect.value, _EFFECT_STYLE.get(tool.effect, "yellow"))
-        mode = tools.trial_mode(tool.name).value
-        table.add_row(Text(visible(source)), Text(visible(tool.name), "bold"), effect, mode)
+        trial = _in_trial(tool, tools.trial_mode(tool.name))
+        table.add_row(Text(visible(source)), Text(visible(tool.name), "bold"), effect, trial)
     if len(tools.tools) > SHOWN_TOOLS:
         table.add_row("", Text(f"and {len(tools.tools) - SHOWN_TOOLS} more", "dim"), "", "")
     return table
+
+
+def _in_trial(tool: Tool, mode: TrialMode) -> str:
+    """What a trial does with the calls of a tool, in a few words."""
+    if mode is TrialMode.FORK:
+        return "run on a copy"
+    if mode is TrialMode.LIVE:
+        return "run for real"
+    return "run: it reads" if tool.effect is Effect.READ else "checked, not run"
 
 
 def outcomes_table(trajectories: list[Trajectory], width: int = 80) -> Table:

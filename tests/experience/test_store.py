@@ -1,5 +1,6 @@
 """The store: one file, many processes, and files that are something else."""
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import pytest
 from experience_kit import make_card, make_tools
 
 from toolmaster.errors import InputError
-from toolmaster.experience import ExperienceStore
+from toolmaster.experience import Experience, ExperienceStore
 from toolmaster.experience.store import HANDED_CHARS
+from toolmaster.tools import ToolSet
 
 
 def test_what_is_put_is_found_again_in_another_store(store):
@@ -42,27 +44,29 @@ def test_another_lesson_makes_the_one_before_it_stale(store):
     assert store.best(make_tools(source="market").tools) == [elsewhere]
 
 
-def test_lines_are_of_the_tools_given_in_their_order(store):
+def test_cards_are_of_the_tools_given_in_their_order(store):
     tools = make_tools()
-    assert store.lines_for(tools.tools) == ""
-    store.put(make_card())
+    assert store.best(tools.tools) == []
+    put = store.put(make_card({"price": tools["put"]}, tool="put"))
+    price = store.put(make_card())
     store.put(make_card(tool="gone"))
-    assert store.lines_for(tools.tools) == "price: divide the result by 100"
-    assert store.lines_for([tools["put"]]) == ""
+    assert store.best(tools.tools) == [price, put]
+    assert store.best([tools["put"], tools["price"]]) == [put, price]
+    assert store.best([tools["put"]]) == [put]
 
 
 def test_a_changed_schema_is_another_tool(store):
     store.put(make_card())
     changed = make_tools(doc="Price in cents")
-    assert store.lines_for(changed.tools) == ""
+    assert store.best(changed.tools) == []
     [card] = store.cards()
     assert card.stale == "the tool's schema changed"
 
 
 def test_tools_of_unnamed_sources_do_not_make_each_other_stale(store):
-    store.put(make_card(source=""))
-    assert store.lines_for(make_tools(source="", doc="another").tools) == ""
-    assert store.lines_for(make_tools(source="").tools) != ""
+    card = store.put(make_card(source=""))
+    assert store.best(make_tools(source="", doc="another").tools) == []
+    assert store.best(make_tools(source="").tools) == [card]
 
 
 def test_all_lines_together_are_bounded(store):
@@ -70,7 +74,7 @@ def test_all_lines_together_are_bounded(store):
     many = [replace(tools["price"], name=f"tool_{n}") for n in range(40)]
     for tool in many:
         store.put(make_card(replace_in(tools, tool), lesson="x" * 200, tool=tool.name))
-    lines = store.lines_for(many).splitlines()
+    lines = asyncio.run(Experience(store).hand(ToolSet(tuple(many)))).text.splitlines()
     assert 5 < len(lines) < 40
     assert sum(len(line) + 1 for line in lines) <= HANDED_CHARS
     assert lines[0].startswith("tool_0: xxx")

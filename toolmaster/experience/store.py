@@ -132,18 +132,6 @@ class ExperienceStore:
         )
         return [self._card(row) for row in rows]
 
-    def lines_for(self, tools: Sequence[Tool]) -> str:
-        """What is known of these tools: a line each, `name: lesson`, for `Task.experience`.
-
-        Args:
-            tools: those of the task.
-
-        Returns:
-            At most `HANDED_CHARS` characters; lines that would not fit are left out. "" where
-            nothing is known. Nothing is checked or counted; `hand` does that.
-        """
-        return "\n".join(card.line() for card in fitting(self.best(tools)))
-
     def put(self, card: Card) -> Card:
         """Take what a new trial taught.
 

@@ -7,8 +7,6 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.tools.tool import ToolRefusal
 
-MIB = 1 << 20
-
 
 class SandboxLimits(Settings):
     """What one call may use. A call is always one process with one thread and no network."""

@@ -1,5 +1,7 @@
 """Every recipe in the repository is one."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,10 @@ def test_one_weight_of_a_reward_leaves_the_others(path, weights):
     recipe = load_config(Recipe, path, ["grpo.rewards.call_cost=0.5"])
     assert recipe.grpo.rewards == weights
     assert load_config(Recipe, None).grpo.rewards["call_cost"] != 0.5
+
+
+def test_a_recipe_loads_nothing_heavy():
+    heavy = "{'numpy', 'rich', 'torch', 'transformers', 'datasets'}"
+    code = f"import sys, toolmaster.recipe; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

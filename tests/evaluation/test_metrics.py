@@ -5,7 +5,7 @@ import json
 import pytest
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation import (
+from toolmaster.evaluation.metrics import (
     bootstrap,
     by_label,
     paired_difference,

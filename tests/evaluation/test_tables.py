@@ -4,8 +4,14 @@ import pytest
 from rich.console import Console
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation import by_label, compare_table, family_table, main_table
-from toolmaster.evaluation.tables import behaviour_grid, families
+from toolmaster.evaluation.metrics import by_label
+from toolmaster.evaluation.tables import (
+    behaviour_grid,
+    compare_table,
+    families,
+    family_table,
+    main_table,
+)
 from toolmaster.types import ActionKind, Phase, Score, Step, ToolCall, Trajectory
 
 

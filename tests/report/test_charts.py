@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from toolmaster.evaluation import Interval, summarize
+from toolmaster.evaluation.metrics import Interval, summarize
 from toolmaster.report.charts import Frame, curves, success_bars, ticks
 from toolmaster.types import Trajectory
 

@@ -1,31 +1,5 @@
-"""What finished trajectories say: success with its uncertainty, effort, errors and recovery.
+"""What models do on tasks, and what their trajectories say of it.
 
-`metrics` computes, `tables` shows. Nothing here runs a model, a tool or a session, so any stored
-trajectory file can be judged again at any time.
+`evaluate` runs a model on tasks. `metrics` and `analyses` compute from any stored trajectories, and
+`tables` shows what they say.
 """
-
-from toolmaster.evaluation.metrics import (
-    Interval,
-    Summary,
-    bootstrap,
-    by_label,
-    paired_difference,
-    recoveries,
-    summarize,
-    useful_trials,
-)
-from toolmaster.evaluation.tables import compare_table, family_table, main_table
-
-__all__ = [
-    "Interval",
-    "Summary",
-    "bootstrap",
-    "by_label",
-    "compare_table",
-    "family_table",
-    "main_table",
-    "paired_difference",
-    "recoveries",
-    "summarize",
-    "useful_trials",
-]

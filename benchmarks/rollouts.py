@@ -38,10 +38,10 @@ from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import groups, run_rollouts
 from toolmaster.session import Limits, Session
+from toolmaster.world.quirks import FAMILIES
 from toolmaster.world.tasks import World
 
-FAMILIES = ("plain", "loud", "silent", "irreversible")
-SAMPLING = Sampling(temperature=1.0, turn_tokens=96, context_tokens=768, slots=48)
+SAMPLING = Sampling(temperature=1.0, turn_tokens=160, context_tokens=768, slots=48)
 BLOCKS = {"num_blocks": 192, "max_batch_tokens": 1024}
 """Room for as many rollouts in flight as ours; by default half of the memory is taken."""
 RESPONSE_TEMPLATE = {

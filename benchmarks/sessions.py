@@ -17,9 +17,8 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.session import Limits, Session
 from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.world.quirks import FAMILIES
 from toolmaster.world.tasks import World
-
-FAMILIES = ("plain", "loud", "silent", "irreversible")
 
 
 async def main(tasks: int, repeats: int) -> None:

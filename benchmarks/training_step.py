@@ -16,8 +16,6 @@ from collections.abc import Callable
 
 from toolmaster.allocator import restart_tuned
 
-FAMILIES = ("plain", "loud", "silent", "irreversible")
-
 
 def main(steps: int) -> None:
     """Alternate the two sides over the same batches."""
@@ -86,6 +84,7 @@ def _batches(chat: object, count: int) -> list[list[tuple[list[int], list[int]]]
     from toolmaster.session import Limits
     from toolmaster.teacher.synthesize import SynthesizeSettings, demonstrate
     from toolmaster.training.sft import training_rows
+    from toolmaster.world.quirks import FAMILIES
     from toolmaster.world.tasks import World
 
     world = World(level="short")

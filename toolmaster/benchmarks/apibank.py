@@ -37,7 +37,7 @@ from toolmaster.benchmarks.apibank_files import (
     read_classes,
 )
 from toolmaster.benchmarks.base import Benchmark, Case, LeftOut, Source, Suite, Values
-from toolmaster.benchmarks.responses import Answerer, History, canonical, connect
+from toolmaster.benchmarks.responses import Answerer, History, canonical, connect, unanswered
 from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.errors import ConfigError, InputError, first_problem
 from toolmaster.session import Limits, Task
@@ -254,11 +254,7 @@ def _tool(document: ApiDocument) -> Tool:
     properties = {name: _property(about) for name, about in document.input_parameters.items()}
     schema = {"type": "object", "properties": properties, "required": list(properties)}
     unknown = Effect.UNKNOWN
-    return Tool(document.name, document.description, schema, _unanswered, unknown, validated=False)
-
-
-def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
-    raise NotImplementedError("answered by `connect`")
+    return Tool(document.name, document.description, schema, unanswered, unknown, validated=False)
 
 
 def _property(about: dict[str, Any]) -> dict[str, Any]:

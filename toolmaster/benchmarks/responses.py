@@ -68,6 +68,11 @@ async def live(tool: Tool, arguments: dict[str, Any], _history: History) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
+def unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
+    """What stands in a tool until `connect` puts an answerer there."""
+    raise NotImplementedError("answered by `connect`")
+
+
 def connect(tools: Sequence[Tool], answerer: Answerer, *, harmless: bool) -> Callable[[], ToolSet]:
     """Tools that are answered by `answerer`.
 

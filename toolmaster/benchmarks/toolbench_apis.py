@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from toolmaster.benchmarks.responses import unanswered
 from toolmaster.tools import Tool
 from toolmaster.tools.tool import in_quotes
 from toolmaster.types import Effect
@@ -100,11 +101,7 @@ def as_tool(name: str, api: Api) -> Tool:
     text = " ".join(api.api_description.split())[:DESCRIPTION_CHARS]
     description = f"{api.tool_name}: {text or api.api_name}"
     effect = Effect.READ if api.method.upper() == "GET" else Effect.UNKNOWN
-    return Tool(name, description, schema, _unanswered, effect, TIMEOUT_S * 2, validated=False)
-
-
-def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
-    raise NotImplementedError("answered by `connect`")
+    return Tool(name, description, schema, unanswered, effect, TIMEOUT_S * 2, validated=False)
 
 
 def _property(parameter: Parameter) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def solve(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where trajectories are kept [runs/solve/trajectories.jsonl]"),
+        typer.Option(help="Where trajectories are kept (runs/solve/trajectories.jsonl)"),
     ] = None,
 ) -> None:
     """Have a task done with your own tools: tried safely first, then used."""

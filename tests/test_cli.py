@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from toolmaster import cli, pipeline
-from toolmaster.runs import append_trajectory
+from toolmaster.runs import append_trajectory, read_trajectories
 
 
 @pytest.fixture
@@ -93,6 +93,45 @@ def test_a_run_goes_on_in_a_new_process_after_each_stage(
     monkeypatch.setattr(pipeline, "run_next", lambda recipe: "report")
     code, _, _ = toolmaster("run", recipe, *small)
     assert code == 0
+
+
+def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monkeypatch):
+    begun = []
+    monkeypatch.setattr(pipeline, "run_next", lambda recipe: begun.append(recipe) or "sft")
+    handed_on = {}
+
+    def restart():
+        handed_on.update(os.environ)
+        sys.exit(77)
+
+    monkeypatch.setattr(cli, "restart", restart)
+    assert toolmaster("run", recipe, "seed=7")[0] == 77
+    recipe.write_text("seed = 8\n")  # edited meanwhile, or a pipe that has been read
+    for name in handed_on.keys() - os.environ.keys():
+        monkeypatch.setenv(name, handed_on[name])
+    toolmaster("run", recipe, "seed=7")
+    assert begun[1] == begun[0]
+    assert begun[0].seed == 7
+    toolmaster("run", recipe)
+    assert begun[2].seed == 8
+
+
+@pytest.mark.parametrize("option", ["--model", "--data", "--replay"])
+def test_options_of_a_benchmark_without_one(toolmaster, recipe, option):
+    code, _, error = toolmaster("evaluate", recipe, option, "x")
+    assert code == 2
+    assert "--data, --model and --replay go with --benchmark NAME" in " ".join(error.split())
+
+
+def test_compare_counts_a_rollout_that_was_run_again_once(toolmaster, trajectories, tmp_path):
+    broken = tmp_path / "broken.jsonl"
+    for trajectory in read_trajectories(trajectories):
+        again = {"error": "gone", "score": None}
+        append_trajectory(broken, trajectory.model_copy(update=again))
+        append_trajectory(broken, trajectory)
+    _, shown, _ = toolmaster("compare", trajectories, broken)
+    assert shown.count("100.0") == 4
+    assert shown.count("+0.0 [+0.0, +0.0]") == 2
 
 
 def test_changed_settings(toolmaster, recipe, tmp_path):

@@ -59,6 +59,25 @@ def test_nested_override_without_a_file_makes_the_section():
     assert load_config(Recipe, None, ["sft.epochs=3"]).sft == Sft(epochs=3)
 
 
+class Outer(Settings):
+    """A section whose default says other things than its class."""
+
+    inner: Sft = Sft(learning_rate=0.5)
+
+
+class Outermost(Settings):
+    outer: Outer = Outer(inner=Sft(learning_rate=0.7))
+
+
+def test_a_section_set_in_part_keeps_its_own_defaults(recipe):
+    kept = Sft(learning_rate=0.5, epochs=3)
+    assert load_config(Outer, None, ["inner.epochs=3"]).inner == kept
+    assert load_config(Outer, recipe("[inner]\nepochs = 3\n")).inner == kept
+    assert load_config(Outer, None, ["inner.learning_rate=0.1"]).inner.learning_rate == 0.1
+    deep = load_config(Outermost, None, ["outer.inner.epochs=3"]).outer.inner
+    assert deep == Sft(learning_rate=0.7, epochs=3)
+
+
 def test_settings_are_immutable():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().seed = 2

@@ -1,21 +1,24 @@
 """The whole run with a tiny model: made once, continued after a kill, never mixed."""
 
 import json
+from unittest.mock import AsyncMock
 
 import pytest
 
 from toolmaster import pipeline
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.recipe import Recipe
-from toolmaster.runs import Run, append_line, append_trajectory, read_lines, read_trajectories
+from toolmaster.runs import append_line, append_trajectory, read_lines, read_trajectories
 from toolmaster.session import Limits
 from toolmaster.teacher.synthesize import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
+from toolmaster.types import Score
 
+FAILED = Score(success=False, answer_correct=False, state_correct=True)
 SHORT = {"turn_tokens": 8, "context_tokens": 768, "slots": 8}
 STAGES = ("synthesize", "sft", "grpo", "evaluate/base", "evaluate/sft", "evaluate/grpo")
 
@@ -58,7 +61,7 @@ def files(folder):
 
 def test_a_whole_run_and_the_same_again(recipe, capsys):
     report = pipeline.run_all(recipe)
-    run = Run(recipe.run, recipe)
+    run = pipeline._open(recipe)
     assert report == recipe.run / "report.html"
     assert report.stat().st_size > 2000
     assert all(run.is_done(stage) and run.facts(stage)["seconds"] > 0 for stage in STAGES)
@@ -151,7 +154,7 @@ def test_changed_settings_are_refused(recipe):
     ],
 )
 def test_stages_out_of_order(recipe, stage, done, message):
-    run = Run(recipe.run, recipe)
+    run = pipeline._open(recipe)
     for name in done:
         run.finish(name)
     (run.stage("evaluate") / "base.jsonl").touch()
@@ -198,7 +201,7 @@ def test_rollouts_that_broke_are_run_again(recipe):
     )
     recipe = recipe.model_copy(update={"evaluate": only_base})
     [first, second] = pipeline.evaluate(recipe)["base model"]
-    run = Run(recipe.run, recipe)
+    run = pipeline._open(recipe)
     (run.stage("evaluate/base") / "done.json").unlink()
     file = recipe.run / "evaluate" / "base.jsonl"
     broken = first.model_copy(update={"error": "the device is gone"})
@@ -212,6 +215,48 @@ def test_rollouts_that_broke_are_run_again(recipe):
         second.task_id,
         first.task_id,
     ]
+
+
+def test_rollouts_that_break_are_not_a_result(recipe, monkeypatch):
+    only_base = EvaluateSettings(
+        models=("base",), unseen_tasks=2, seen_tasks=0, base_tasks=2, sampling=Sampling(**SHORT)
+    )
+    recipe = recipe.model_copy(update={"evaluate": only_base})
+    with monkeypatch.context() as patched:
+        gone = PolicyError("the device is gone")
+        patched.setattr(TransformersPolicy, "generate", AsyncMock(side_effect=gone))
+        with pytest.raises(PolicyError, match=r"2 of 2 rollouts of base broke, the first: .*gone"):
+            pipeline.evaluate(recipe)
+    assert not pipeline._open(recipe).is_done("evaluate/base")
+    results = pipeline.evaluate(recipe)["base model"]
+    assert [t.error for t in results] == [None, None]
+
+
+def test_another_version_of_the_world_is_refused(recipe, monkeypatch):
+    pipeline.synthesize(recipe)
+    monkeypatch.setattr(pipeline, "LEVELS", {"full": "v0", "short": "v0s"})
+    with pytest.raises(ConfigError, match=r"world_version: 'v\d+' -> 'v0'"):
+        pipeline.synthesize(recipe)
+
+
+def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstrate):
+    [task_id] = world.ids("seen", 1, ["plain"])
+    made = demonstrate(task_id)
+    steps = [step.model_copy(update={"token_ids": [1, 2]}) for step in made.steps]
+    file = tmp_path / "others.jsonl"
+    append_trajectory(file, made.model_copy(update={"steps": steps, "prompt_ids": [3]}))
+    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
+    assert read_trajectories(pipeline.synthesize(taken)) == [made]
+
+
+@pytest.mark.parametrize("change", [{"error": "gone"}, {"steps": []}, {"score": FAILED}])
+def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, change):
+    [task_id] = world.ids("seen", 1, ["plain"])
+    file = tmp_path / "others.jsonl"
+    append_trajectory(file, demonstrate(task_id).model_copy(update=change))
+    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
+    with pytest.raises(InputError, match=f"{task_id} did not solve its task"):
+        pipeline.synthesize(taken)
 
 
 def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstrate):

@@ -1,6 +1,7 @@
 """Run folders: nothing is lost to a kill, nothing is mixed."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import Field
@@ -217,6 +218,30 @@ def test_a_run_refuses_other_settings(tmp_path):
         " weights.format: None -> 1.0); give another run=FOLDER, or remove this one"
     )
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0
+
+
+def test_a_run_that_was_moved_is_the_same_run(tmp_path):
+    class Placed(Recipe):
+        run: Path = Path("here")
+
+    Run(tmp_path, Placed()).finish("sft")
+    Run(tmp_path, Placed(run=Path("there")))
+    assert json.loads((tmp_path / "config.json").read_text())["run"] == "there"
+
+
+def test_facts_count_like_settings(tmp_path):
+    Run(tmp_path, Recipe(), facts={"world_version": "v1"}).finish("sft")
+    Run(tmp_path, Recipe(), facts={"world_version": "v1"})
+    with pytest.raises(ConfigError, match=r"\(world_version: 'v1' -> 'v2'\)"):
+        Run(tmp_path, Recipe(), facts={"world_version": "v2"})
+
+
+def test_half_a_character_is_kept_as_a_question_mark(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    append_line(path, {"text": "a\ud83d"})
+    assert read_lines(path) == [{"text": "a?"}]
+    write_atomically(path, "b\ud83d")
+    assert path.read_text() == "b?"
 
 
 def test_many_differences_are_counted(tmp_path):

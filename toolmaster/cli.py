@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,13 @@ Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads this annotation
     typer.Argument(help="Settings to change: key=value, for example seed=1 sft.learning_rate=1e-4"),
 ]
+SessionOverrides = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads this annotation
+    typer.Argument(help="Settings to change: key=value, for example seed=1 limits.trial_calls=3"),
+]
+
+_HANDED_ON = "TOOLMASTER_SETTINGS"
+"""Where a process that starts again finds the settings it began with."""
 
 
 def _recipe(recipe: Path | None, overrides: list[str] | None) -> Recipe:
@@ -51,9 +59,24 @@ def _run(work: Callable[[], T]) -> T:
         raise typer.Exit(130) from None
 
 
+def _restarting(settings: Recipe, restart: Callable[[], None]) -> None:
+    """Start again with the same settings, whatever becomes of the recipe's file meanwhile."""
+    os.environ[_HANDED_ON] = settings.model_dump_json()
+    try:
+        restart()
+    finally:  # it did not have to
+        del os.environ[_HANDED_ON]
+
+
 def _run_stage(name: str, recipe: Path, overrides: list[str] | None) -> None:
-    settings = _recipe(recipe, overrides)
-    restart_tuned()
+    handed_on = os.environ.pop(_HANDED_ON, None)
+    if handed_on is None:
+        settings = _recipe(recipe, overrides)
+    else:
+        from toolmaster.recipe import Recipe  # noqa: PLC0415
+
+        settings = Recipe.model_validate_json(handed_on)
+    _restarting(settings, restart_tuned)
     from toolmaster import pipeline  # noqa: PLC0415
     from toolmaster.runs import no_space  # noqa: PLC0415
 
@@ -61,7 +84,7 @@ def _run_stage(name: str, recipe: Path, overrides: list[str] | None) -> None:
         if name != "run":
             _run(lambda: getattr(pipeline, name)(settings))
         elif _run(lambda: pipeline.run_next(settings)) != "report":
-            restart()  # the next stage should not pay for the memory of this one
+            _restarting(settings, restart)  # the next stage should not pay for this one's memory
     except Exception as error:  # of whatever library was writing: each has another one
         if isinstance(error, ToolmasterError) or not no_space(error, settings.run):
             raise
@@ -107,6 +130,8 @@ def evaluate(
     if benchmark is None:
         if recipe is None:
             raise typer.BadParameter("give a RECIPE or --benchmark NAME")
+        if any(option is not None for option in (data, model, replay)):
+            raise typer.BadParameter("--data, --model and --replay go with --benchmark NAME")
         _run_stage("evaluate", Path(recipe), overrides)
         return
     from toolmaster.benchmarks.run import evaluate_benchmark  # noqa: PLC0415
@@ -178,16 +203,18 @@ def compare(
     b: Annotated[Path, typer.Argument(help="The trajectories.jsonl compared with it")],
 ) -> None:
     """Compare two runs on the tasks they share, with an interval on the difference."""
+    from toolmaster.evaluation.metrics import latest  # noqa: PLC0415
     from toolmaster.evaluation.tables import compare_table  # noqa: PLC0415
     from toolmaster.progress import console  # noqa: PLC0415
     from toolmaster.runs import read_trajectories  # noqa: PLC0415
 
-    console.print(compare_table(str(a), read_trajectories(a), str(b), read_trajectories(b)))
+    one, two = latest(read_trajectories(a)), latest(read_trajectories(b))
+    console.print(compare_table(str(a), one, str(b), two))
 
 
 @app.command(no_args_is_help=True)
 def teach(
-    overrides: Overrides = None,
+    overrides: SessionOverrides = None,
     model: Annotated[str | None, typer.Option(help="The teacher: openai:NAME")] = None,
     base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint")] = None,
     tools: Annotated[
@@ -224,7 +251,7 @@ def teach(
 @app.command("serve-session")
 def serve_session(
     task: Annotated[str, typer.Argument(help="A task id, for example v5/unseen/apiary/silent/3")],
-    overrides: Overrides = None,
+    overrides: SessionOverrides = None,
     recipe: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads this annotation
         typer.Option(help="A TOML recipe, for its world, protocol and limits"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +51,8 @@ def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()
         if not equals or not key.strip():
             raise ConfigError(f"override {item!r}: write it as key=value, for example seed=1")
         _set(cls, data, key.strip(), _parse(value.strip()), item)
+    fields = cls.model_fields.items()
+    _complete({key: f.get_default(call_default_factory=True) for key, f in fields}, data)
     try:
         return cls.model_validate(data)
     except ValidationError as error:
@@ -69,6 +71,20 @@ def _set(section: Any, data: dict[str, Any], key: str, value: object, item: str)
         if not isinstance(data, dict):
             raise ConfigError(f"override {item!r}: {parent!r} is a value, not a section")
     data[last] = value
+
+
+def _complete(defaults: Mapping[str, Any], data: dict[str, Any]) -> None:
+    """Give sections that are set in part what else their own defaults say.
+
+    `sampling: Sampling = Sampling(temperature=1.0)` stays at 1.0 where only its `slots` are set.
+    """
+    for key, value in data.items():
+        default = defaults.get(key)
+        if isinstance(default, Settings) and isinstance(value, dict):
+            own = dict(default)
+            for name in default.model_fields_set - value.keys():
+                value[name] = own[name]
+            _complete(own, value)
 
 
 def _field(section: Any, key: str) -> FieldInfo | None:

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from toolmaster.allocator import release
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.models import find_model
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
-from toolmaster.runs import Run, append_trajectory, read_trajectories, write_atomically
+from toolmaster.runs import Run, append_trajectory, read_trajectories, write_records
 from toolmaster.teacher.synthesize import candidate_ids, demonstrate
 from toolmaster.types import Trajectory
+from toolmaster.world.tasks import LEVELS
 
 _IN_VAIN = 500
 """Tasks in a row without a demonstration after which synthesis gives up."""
@@ -43,7 +44,7 @@ def run_next(recipe: Recipe) -> str:
     """Run the first stage that is not finished; returns its name, in the end "report"."""
     need_one("run")
     find_model(recipe.model)
-    run = Run(recipe.run, recipe)
+    run = _open(recipe)
     models = recipe.evaluate.models
     if not run.is_done("synthesize"):
         synthesize(recipe)
@@ -61,10 +62,15 @@ def run_next(recipe: Recipe) -> str:
     return "report"
 
 
+def _open(recipe: Recipe) -> Run:
+    """The run's folder; tasks of another version of the world are not mixed with ours."""
+    return Run(recipe.run, recipe, facts={"world_version": LEVELS[recipe.world.level]})
+
+
 def synthesize(recipe: Recipe) -> Path:
     """Make the demonstrations; returns their file."""
     need_one("synthesize")
-    run = Run(recipe.run, recipe)
+    run = _open(recipe)
     file = run.stage("synthesize") / "trajectories.jsonl"
     if run.is_done("synthesize"):
         return file
@@ -105,23 +111,39 @@ def synthesize(recipe: Recipe) -> Path:
 
 
 def _take(source: Path, recipe: Recipe, file: Path) -> None:
-    """Take demonstrations that were made before.
+    """Take demonstrations that were made before, their tokens as the recipe's model has them.
 
     Raises:
-        InputError: there are none, or they were made with another protocol than the recipe's.
+        InputError: there are none, they were made with another protocol than the recipe's, or one
+            of them broke or failed.
     """
     demonstrations = read_trajectories(source)
     others = {t.protocol for t in demonstrations} - {recipe.protocol}
     if not demonstrations or others:
         found = f"the protocol {min(others)!r}" if others else "no demonstrations"
         raise InputError(f"{source} holds {found}; the recipe trains {recipe.protocol.value!r}")
-    lines = [t.model_dump_json(exclude_defaults=True) + "\n" for t in demonstrations]
-    write_atomically(file, "".join(lines))
+    bad = next((t for t in demonstrations if t.error or not t.steps or _failed(t)), None)
+    if bad is not None:
+        raise InputError(f"{source}: {bad.task_id} did not solve its task; keep those that did")
+    write_records(file, map(_untokenized, demonstrations))
+
+
+def _failed(trajectory: Trajectory) -> bool:
+    return trajectory.score is not None and not trajectory.success
+
+
+def _untokenized(trajectory: Trajectory) -> Trajectory:
+    """Without the tokens of whichever model wrote it."""
+    steps = [
+        step.model_copy(update={"token_ids": [], "observation_ids": []})
+        for step in trajectory.steps
+    ]
+    return trajectory.model_copy(update={"prompt_ids": [], "steps": steps})
 
 
 def sft(recipe: Recipe) -> Path:
     """Fine-tune on the demonstrations; returns the checkpoint's folder."""
-    run = Run(recipe.run, recipe)
+    run = _open(recipe)
     folder = run.stage("sft")
     if run.is_done("sft"):
         return folder / "model"
@@ -162,7 +184,7 @@ def _tell_cut(recipe: Recipe, longest_turn: int) -> None:
 
 def grpo(recipe: Recipe) -> Path:
     """Reinforce the fine-tuned model; returns the checkpoint's folder."""
-    run = Run(recipe.run, recipe)
+    run = _open(recipe)
     folder = run.stage("grpo")
     if run.is_done("grpo"):
         return folder / "model"
@@ -204,8 +226,7 @@ def _forget_redone(file: Path, checkpoint: Path | None) -> None:
     done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
     kept = [t for t in held if int(t.policy.rpartition("@")[2]) < done]
     if len(kept) < len(held):
-        lines = [t.model_dump_json(exclude_defaults=True) + "\n" for t in kept]
-        write_atomically(file, "".join(lines))
+        write_records(file, kept)
 
 
 def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
@@ -214,7 +235,7 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
     from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
     from toolmaster.evaluation.evaluate import held_out_ids  # noqa: PLC0415
 
-    run = Run(recipe.run, recipe)
+    run = _open(recipe)
     world, settings = recipe.world.load(), recipe.evaluate
     for name in settings.models:
         if name != "base" and not run.is_done(name):
@@ -246,6 +267,12 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
                 concurrency=settings.sampling.slots,
                 on_finish=solved_counter(running),
             )
+        broken = [t.error for t in results[MODEL_TITLES[name]] if t.error is not None]
+        if broken:
+            raise PolicyError(
+                f"{len(broken)} of {len(ids)} rollouts of {name} broke, the first: {broken[0]}; the"
+                " others are kept, start the same command again to run these once more"
+            )
         run.finish(stage, seconds=time.perf_counter() - started)
         del policy
         release()
@@ -264,7 +291,7 @@ def report(recipe: Recipe) -> Path:
     from toolmaster.evaluation.tables import compare_table, family_table, main_table  # noqa: PLC0415
     from toolmaster.report.page import write_report  # noqa: PLC0415
 
-    run = Run(recipe.run, recipe)
+    run = _open(recipe)
     results = evaluate(recipe)
     unseen = {
         title: [t for t in trajectories if t.labels["split"] == "unseen"]

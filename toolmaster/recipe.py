@@ -23,7 +23,8 @@ class Recipe(Settings):
     """Where everything it makes goes."""
     model: str = SMOLLM2
     """A checkpoint folder, or the name of the quickstart's model."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=400)
+    """Above 399 the tasks of training would be held-out ones."""
     protocol: Protocol = Protocol.TRIAL
     limits: Limits = Limits()
     world: WorldSettings = WorldSettings()

@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError, first_problem
@@ -32,6 +33,7 @@ class Run:
         folder: created if missing.
         settings: the resolved recipe.
         free: keys of the settings that may differ from one start to the next.
+        facts: what else decides what is made, kept beside the settings.
 
     Raises:
         ConfigError: what is in the folder was made with other settings; the keys that differ are
@@ -39,11 +41,18 @@ class Run:
         InputError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, free: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        *,
+        free: Collection[str] = (),
+        facts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.folder = folder
         self.settings = settings
         config = folder / "config.json"
-        now = settings.model_dump(mode="json")
+        now = {**settings.model_dump(mode="json"), **facts}
         try:
             if config.is_file():
                 before = json.loads(config.read_text(encoding="utf-8"))
@@ -95,7 +104,7 @@ def _refuse_mixing(
 ) -> None:
     old, new = dict(_leaves(before)), dict(_leaves(now))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    keys = sorted(changed.difference(free))
+    keys = sorted(changed.difference(free, {"run"}))  # where the folder is says nothing of it
     if keys:
         changes = "; ".join(f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in keys[:5])
         more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
@@ -121,7 +130,7 @@ def write_atomically(path: Path, text: str) -> None:
     """
     scratch = path.with_suffix(path.suffix + ".part")
     try:
-        scratch.write_text(text, encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8", errors="replace")
         os.replace(scratch, path)
     except OSError as error:
         with suppress(OSError):
@@ -144,7 +153,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     Raises:
         InputError: the disk is full or the file cannot be written; nothing half-written counts.
     """
-    data = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+    data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
     try:
         with path.open("ab+") as file:
             _mend(file)
@@ -195,6 +204,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             ) from None
         records.append(record)
     return records
+
+
+def write_records(path: Path, records: Iterable[BaseModel]) -> None:
+    """Write a whole JSON-lines file or none of it.
+
+    Raises:
+        InputError: see `write_atomically`.
+    """
+    lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
+    write_atomically(path, "".join(lines))
 
 
 def append_trajectory(path: Path, trajectory: Trajectory) -> None:

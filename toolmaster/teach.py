@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.json_endpoint import JsonEndpoint
@@ -22,7 +21,7 @@ from toolmaster.policies.base import Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import Bar, bar, console
 from toolmaster.rollouts import RolloutRequest, run_rollouts
-from toolmaster.runs import Run, append_trajectory, read_trajectories, write_atomically
+from toolmaster.runs import Run, append_trajectory, read_trajectories, write_records
 from toolmaster.session import Session, Task
 from toolmaster.teacher.choosing import NOT_JUDGED, Choice, choose, settle
 from toolmaster.teacher.costs import Estimate, estimate, price_of, rollout_tokens
@@ -271,7 +270,7 @@ class _Teaching:
         if settings.propose is not None and self.tools is not None:
             settled = settle(tasks, candidates, settings.rollouts, self.tools)
             unsettled = {task.id for task in tasks} - {wanted.id for wanted in settled}
-            _write_lines(self.run.folder / "tasks.jsonl", settled)
+            write_records(self.run.folder / "tasks.jsonl", settled)
         return await choose(
             candidates,
             settings.behaviours,
@@ -282,12 +281,12 @@ class _Teaching:
 
     def _write(self, choice: Choice) -> None:
         folder = self.run.folder
-        _write_lines(folder / "trajectories.jsonl", choice.kept)
+        write_records(folder / "trajectories.jsonl", choice.kept)
         left_out = [
             LeftOut(task_id=t.task_id, rollout=t.rollout, reason=reason)
             for t, reason in choice.left_out
         ]
-        _write_lines(folder / "left_out.jsonl", left_out)
+        write_records(folder / "left_out.jsonl", left_out)
         if choice.kept:
             write_dataset(choice.kept, folder / "dataset")
 
@@ -333,8 +332,3 @@ class LeftOut(Record):
     task_id: str
     rollout: int
     reason: str
-
-
-def _write_lines(file: Path, records: Sequence[Record]) -> None:
-    lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
-    write_atomically(file, "".join(lines))

@@ -45,9 +45,17 @@ def test_sequence_lengths():
 def test_what_is_shared_by_hand():
     ids = torch.tensor([[5, 6, 7, 5, 6, 8, 9, 4, 5, 6]])
     left, places, where = share_prefixes(ids, positions((3, 4, 1, 2)))
-    assert left.tolist() == [[5, 6, 7, 8, 9, 4, 6]]
-    assert places.tolist() == [[0, 1, 2, 2, 3, 0, 1]]
-    assert where.tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 0, 6]
+    assert left.tolist() == [[5, 6, 7, 8, 9, 4, 5, 6]]
+    assert places.tolist() == [[0, 1, 2, 2, 3, 0, 0, 1]]
+    assert where.tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 6, 7]
+
+
+def test_a_sequence_does_not_go_on_where_the_one_before_ends():
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6, 1, 2, 9, 1, 2, 3, 7, 8]])
+    left, places, where = share_prefixes(ids, positions((6, 3, 5)))
+    assert left.tolist() == [[1, 2, 3, 4, 5, 6, 9, 3, 7, 8]]
+    assert sequence_lengths(places) == ([6, 1, 3], [0, 2, 2])
+    assert left[0, where].tolist() == ids[0].tolist()
 
 
 def test_sharing_a_prefix_changes_no_state_and_no_gradient(load_tiny):

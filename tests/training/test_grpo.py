@@ -150,6 +150,11 @@ def explorer(monkeypatch, tiny_chat):
     return Explorer(None, SimpleNamespace(chat=tiny_chat), None, None, settings, None, None)
 
 
+def test_rollouts_that_are_all_alike_are_refused():
+    with pytest.raises(ValueError, match=r"sampling\.temperature must be above 0"):
+        GrpoSettings(sampling=Sampling(temperature=0.0))
+
+
 def test_the_groups_whose_rewards_vary_most_are_kept(explorer):
     by_group = [(0, 1), (5, 5), (2, 4), (3, 3), (1, 1), (1, 0.5)]
     finished = [rollout(r, f"g{i}") for i, pair in enumerate(by_group) for r in pair]

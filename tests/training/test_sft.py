@@ -122,6 +122,13 @@ def test_a_few_steps_lower_the_loss(train):
     assert all(isinstance(value, int | float) for _, values in lines for value in values.values())
 
 
+def test_a_constant_rate_is_warmed_up(train):
+    settings = {"batch_sequences": 3, "schedule": "constant", "warmup_share": 0.6}
+    _, lines = train(**settings)
+    rates = [values["learning_rate"] for _, values in lines if "loss" in values]
+    assert rates == pytest.approx([0, 1e-3 / 3, 2e-3 / 3, 1e-3])
+
+
 def test_accumulated_rows_give_the_loss_of_one_row(train, tmp_path):
     one = train(tmp_path / "one", batch_sequences=6, warmup_share=0)[1]
     three = train(tmp_path / "three", batch_sequences=2, accumulation=3, warmup_share=0)[1]

@@ -140,6 +140,11 @@ def success_by_task(trajectories: Iterable[Trajectory]) -> dict[str, float]:
     return {task_id: sum(won) / len(won) for task_id, won in sorted(outcomes.items())}
 
 
+def latest(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """Of rollouts that were run again, because they broke, the last one; the others as they are."""
+    return list({(t.task_id, t.rollout): t for t in trajectories}.values())
+
+
 def summarize(trajectories: Sequence[Trajectory]) -> Summary:
     """Everything this module knows about a set of trajectories.
 

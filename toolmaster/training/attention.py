@@ -165,6 +165,8 @@ def share_prefixes(
         most = min(len(first), len(sequence)) - 1  # so that each keeps a token of its own
         pairs = zip(first[:most], sequence[:most], strict=True)
         same = next((at for at, (a, b) in enumerate(pairs) if a != b), most) if index else 0
+        if index and same == len(sequences[index - 1]):
+            same -= 1  # its positions would go on where those of the one before end
         own = len(sequence) - same
         kept += range(begin + same, begin + len(sequence))
         places += [*range(same), *range(taken, taken + own)]

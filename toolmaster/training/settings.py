@@ -19,7 +19,7 @@ class SftSettings(Settings):
     """Sequences of one optimizer step, packed into one row without padding."""
     accumulation: int = Field(1, ge=1)
     """Rows of one optimizer step, where one row of `batch_sequences` would not fit in memory."""
-    warmup_share: float = Field(0.05, ge=0, le=1)
+    warmup_share: float = Field(0.05, ge=0, lt=1)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     lora_rank: int = Field(0, ge=0)
     """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
@@ -60,6 +60,8 @@ class GrpoSettings(Settings):
     def _divides(self) -> GrpoSettings:
         if self.tasks_per_step * self.group_size % self.row_sequences:
             raise ValueError("row_sequences must divide tasks_per_step * group_size")
+        if self.sampling.temperature == 0:
+            raise ValueError("sampling.temperature must be above 0: alike rollouts teach nothing")
         from toolmaster.rewards import REWARDS  # noqa: PLC0415 - rewards import types only
 
         unknown = sorted(set(self.rewards) - set(REWARDS))

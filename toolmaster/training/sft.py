@@ -20,6 +20,7 @@ from toolmaster.chat import ChatFormat
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
+from toolmaster.processes import is_main
 from toolmaster.training.attention import ATTENTION
 from toolmaster.training.common import (
     Log,
@@ -33,6 +34,9 @@ from toolmaster.training.common import (
 from toolmaster.training.cpu_head import use_cpu_head
 from toolmaster.training.settings import SftSettings
 from toolmaster.types import Trajectory
+
+_SCHEDULES = {"constant": "constant_with_warmup"}
+"""What Transformers calls a schedule where it has another name; its `constant` takes no warmup."""
 
 
 def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> list[dict[str, Any]]:
@@ -85,14 +89,15 @@ def train_sft(
     new_tokens = add_tag_tokens(model, tokenizer)
     model.set_attn_implementation(ATTENTION)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
-    log(0, {"longest_turn_tokens": longest_turn(rows)})
+    if is_main():
+        log(0, {"longest_turn_tokens": longest_turn(rows)})
     arguments = SFTConfig(
         **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_sequences,
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
+        lr_scheduler_type=_SCHEDULES.get(settings.schedule, settings.schedule),
         warmup_steps=settings.warmup_share,
         max_length=None,
         padding_free=True,

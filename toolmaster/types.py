@@ -20,7 +20,8 @@ class Phase(StrEnum):
     """Where in a trajectory an assistant turn stands."""
 
     TRIAL = "trial"
-    """Calls run on a fork (or are refused): nothing they do reaches the real state."""
+    """Calls run on a fork, or only where they read: nothing they do reaches the real state, unless
+    the user wants trials live."""
     EXECUTION = "execution"
     """Calls run for real and count."""
 
@@ -65,7 +66,7 @@ class ErrorKind(StrEnum):
     """The tool ran and refused or raised."""
     TIMEOUT = "timeout"
     BUDGET_EXHAUSTED = "budget_exhausted"
-    """A trial call after the trial budget was used up."""
+    """A call after the trial's budget, or the shared budget of calls, was used up."""
     NOT_EXECUTED = "not_executed"
     """A valid call with side effects in a trial that may only read."""
     NOT_PERMITTED = "not_permitted"

@@ -237,7 +237,9 @@ def test_an_external_domain(folder):
     assert world.ids("unseen", 1, ["loud"]) == ["v5/unseen/kiosk/loud/0"]
     drawn = world.draw("v5/unseen/kiosk/silent/0")
     assert drawn.task.check(show(drawn.plan.answer), drawn.task.make_tools()).success
-    with pytest.raises(DomainError, match="no goal of it has a place for a irreversible quirk"):
+    with pytest.raises(
+        DomainError, match="no goal of it has a place for a quirk of the irreversible family"
+    ):
         world.draw("v5/unseen/kiosk/irreversible/0")
 
 

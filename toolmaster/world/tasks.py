@@ -160,7 +160,9 @@ class World:
             drawn = _draw(task_id, domain, family, rng)
             if drawn is not None:
                 return drawn
-        raise DomainError(f"domain {name!r}: no goal of it has a place for a {family} quirk")
+        raise DomainError(
+            f"domain {name!r}: no goal of it has a place for a quirk of the {family} family"
+        )
 
 
 def load_domain(file: Path) -> Domain:

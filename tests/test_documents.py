@@ -1,0 +1,144 @@
+"""README and CONTRIBUTING do what they say: their code runs, and what they name exists."""
+
+import ast
+import asyncio
+import re
+import shlex
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from toolmaster.cli import app
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.session import Limits
+from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.tools import ToolSet
+from toolmaster.tools.functions import from_function
+from toolmaster.world import World
+from toolmaster.world.quirks import FAMILIES
+
+ROOT = Path(__file__).parent.parent
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+DOCUMENTS = [README, CONTRIBUTING, *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(document, language=""):
+    """The fenced blocks of a language; without one, those that name none."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for named, text in fences if named == language]
+
+
+def block(document, part):
+    """The one Python block in which a text stands."""
+    [found] = [text for text in blocks(document, "python") if part in text]
+    return found
+
+
+def commands():
+    """The arguments of every `toolmaster` command in a block or in line, `one|two` as two."""
+    found = []
+    for document in (README, CONTRIBUTING):
+        lines = [line for text in blocks(document) for line in text.replace("\\\n", "").split("\n")]
+        prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+        lines += re.findall(r"`([^`]+)`", prose)
+        lines = [re.sub(r"^torchrun .* -m (?=toolmaster )", "", line) for line in lines]
+        for line in lines:
+            if line.startswith("toolmaster "):
+                words = shlex.split(line, comments=True)[1:]
+                either = next((w for w in words if re.fullmatch(r"\w+(\|\w+)+", w)), "")
+                found += [[c if w == either else w for w in words] for c in either.split("|")]
+    return found
+
+
+def test_a_session_of_the_world(capsys):
+    exec(block(README, "ScriptedPolicy"), {})
+    assert capsys.readouterr().out.endswith(" -> 42 False\n")
+
+
+def test_an_agent_with_tools_of_ones_own(monkeypatch):
+    @asynccontextmanager
+    async def ours(specs):
+        def changes() -> str:
+            """What changed."""
+            return "; ".join(specs)
+
+        yield ToolSet((from_function(changes),))
+
+    monkeypatch.setattr("toolmaster.tools.sources.open_sources", ours)
+    given = {"policy": ScriptedPolicy(["<experience>none</experience>", "<answer>much</answer>"])}
+    text = block(README, "Agent(")
+    code = compile(text, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    asyncio.run(eval(code, given))
+    assert given["trajectory"].answer == "much"
+
+
+@pytest.fixture
+def shown_domain(tmp_path):
+    """The folder of the domain that CONTRIBUTING shows."""
+    (tmp_path / "domain.py").write_text(block(CONTRIBUTING, "Domain("))
+    return tmp_path
+
+
+@pytest.mark.parametrize("level", ["full", "short"])
+def test_the_domain_has_tasks_of_all_families(shown_domain, level):
+    assert len(World([shown_domain]).domains) == len(World().domains) + 1
+    world = World([shown_domain], builtin=False, level=level)
+    [domain] = world.domains.values()
+    for task_id in world.ids(domain.split, 40, FAMILIES):
+        drawn = world.draw(task_id)
+        oracle = OraclePolicy(drawn, Protocol.TRIAL, Behaviours())
+        request = RolloutRequest(drawn.task)
+        assert asyncio.run(run_rollout(request, oracle, Protocol.TRIAL, Limits())).success, task_id
+
+
+def test_every_python_block_is_run_here():
+    assert [len(blocks(document, "python")) for document in (README, CONTRIBUTING)] == [2, 1]
+
+
+def test_there_are_commands():
+    assert len(commands()) > 15
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_a_command_and_its_options_exist(words):
+    command = get_command(app)
+    while subcommands := getattr(command, "commands", {}):
+        command = subcommands[words[0]]
+        words = words[1:]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_what_a_document_names_exists(document):
+    text = document.read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    files = re.findall(r"\b(?:recipes|benchmarks)/[a-z_]+\.(?:toml|py)\b", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    places = (ROOT, ROOT / "toolmaster")
+    missing += [file for file in files if not any((place / file).exists() for place in places)]
+    assert missing == []
+
+
+def test_task_ids_can_be_drawn():
+    ids = re.findall(r"\bv\d+s?/\w+/\w+/\w+/\d+", README.read_text())
+    assert len(ids) >= 2
+    for task_id in ids:
+        World().draw(task_id)
+
+
+def test_the_layout_is_that_of_the_package():
+    [layout] = [text for text in blocks(README) if text.startswith("toolmaster/")]
+    package, rest = re.split(r"\n(?=\S)", layout, maxsplit=1)
+    lines = [re.split(r"  +(?=\S)", line.strip())[:-1] for line in package.split("\n")[1:]]
+    named = {name.rstrip("/") for line in lines for names in line for name in names.split()}
+    there = {
+        path.name for path in (ROOT / "toolmaster").iterdir() if not path.name.startswith("__")
+    }
+    assert named == there
+    for line in rest.strip().split("\n"):
+        assert (ROOT / line.split()[0]).is_dir()

@@ -98,7 +98,14 @@ def solve(monkeypatch, capfd, arguments, tmp_path):
 def test_one_task(solve, arguments):
     code, out, error = solve("cost?", max_calls=5, max_cost=1, prices="1,2")
     assert (code, error) == (0, "")
-    for text in ("shop.py", "unknown", "live", "Budget left: 5 calls", "trial phase", "learned"):
+    for text in (
+        "shop.py",
+        "unknown",
+        "run for real",
+        "Budget left: 5 calls",
+        "trial phase",
+        "learned",
+    ):
         assert text in out
     assert "answer  4.50" in out
     assert "2 of 5 calls" in out

@@ -16,7 +16,8 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.session import Limits, Session
-from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.world.quirks import FAMILIES
 from toolmaster.world.tasks import World
 

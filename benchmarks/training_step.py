@@ -82,7 +82,8 @@ def _batches(chat: object, count: int) -> list[list[tuple[list[int], list[int]]]
 
     from toolmaster.protocols import Protocol
     from toolmaster.session import Limits
-    from toolmaster.teacher.synthesize import SynthesizeSettings, demonstrate
+    from toolmaster.teacher.settings import SynthesizeSettings
+    from toolmaster.teacher.synthesize import demonstrate
     from toolmaster.training.sft import training_rows
     from toolmaster.world.quirks import FAMILIES
     from toolmaster.world.tasks import World

@@ -7,7 +7,8 @@ import pytest
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.session import Limits
-from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
 

@@ -15,7 +15,8 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.session import Limits
-from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.tools import ToolSet
 from toolmaster.tools.functions import from_function
 from toolmaster.world import World

@@ -11,7 +11,7 @@ from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.models import SMOLLM2
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
-from toolmaster.teacher.synthesize import SynthesizeSettings
+from toolmaster.teacher.settings import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 from toolmaster.world.settings import WorldSettings
 

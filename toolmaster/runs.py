@@ -81,11 +81,6 @@ class Run:
         if is_main():
             write_atomically(self.stage(stage) / "done.json", json.dumps(facts, indent=2))
 
-    def facts(self, stage: str) -> dict[str, Any]:
-        """What `finish` kept."""
-        facts: dict[str, Any] = json.loads((self.folder / stage / "done.json").read_text("utf-8"))
-        return facts
-
     def log(self, stage: str, step: int, values: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
         append_line(self.folder / "metrics.jsonl", {"stage": stage, "step": step, **values})

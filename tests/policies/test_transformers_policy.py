@@ -13,7 +13,7 @@ from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
 from toolmaster.session import Limits
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Message, StopReason
 from toolmaster.world.quirks import FAMILIES
 

@@ -6,7 +6,8 @@ import pytest
 from fake_endpoint import FakeModel
 
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.synthesize import candidate_ids
 from toolmaster.world.quirks import FAMILIES
 

@@ -6,7 +6,7 @@ from toolmaster.teacher.agreement import agreed, normalised
 from toolmaster.teacher.choosing import settle
 from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.tasks import Wanted, task_of
 from toolmaster.tools import ToolSet
 from toolmaster.types import ErrorKind, Message, Phase, Step, ToolCall, Trajectory

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import FORMAT_ERRORS, Effect, ErrorKind, Phase
 from toolmaster.world.quirks import FAMILIES
 

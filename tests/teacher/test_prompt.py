@@ -3,8 +3,8 @@
 import pytest
 
 from toolmaster.protocols import Protocol, find_form
-from toolmaster.teacher.oracle import Behaviours
 from toolmaster.teacher.prompt import teacher_instruction
+from toolmaster.teacher.settings import Behaviours
 
 
 def told(protocol, **behaviours):

@@ -9,8 +9,8 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
 from toolmaster.teacher import oracle, synthesize
-from toolmaster.teacher.oracle import Behaviours
-from toolmaster.teacher.synthesize import SynthesizeSettings, candidate_ids
+from toolmaster.teacher.settings import Behaviours, SynthesizeSettings
+from toolmaster.teacher.synthesize import candidate_ids
 from toolmaster.types import ActionKind, ErrorKind, Phase
 from toolmaster.world.quirks import FAMILIES
 

@@ -15,8 +15,7 @@ from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.protocols import Protocol
 from toolmaster.runs import read_lines, read_trajectories
 from toolmaster.teach import teach
-from toolmaster.teacher.oracle import Behaviours
-from toolmaster.teacher.settings import TeachSettings
+from toolmaster.teacher.settings import Behaviours, TeachSettings
 
 
 @pytest.fixture

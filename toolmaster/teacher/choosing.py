@@ -17,7 +17,7 @@ from toolmaster.teacher.agreement import agreed
 from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
 from toolmaster.teacher.judge import Judge
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.tasks import Wanted, checker
 from toolmaster.tools import ToolSet
 from toolmaster.types import Trajectory

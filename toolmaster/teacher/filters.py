@@ -8,7 +8,7 @@ mistakes of its own: `mark_slips` takes those out of training before the filter 
 from __future__ import annotations
 
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import FORMAT_ERRORS, ActionKind, ErrorKind, Phase, Trajectory
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Trajectory
 from toolmaster.verdicts import OBSERVATION_CHARS, Verdicts, Vote
 

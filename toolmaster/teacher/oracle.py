@@ -14,12 +14,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolmaster.config import Settings
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.arithmetic import converted, ratio, scaled
 from toolmaster.teacher.phrases import VOICE_SHARES, say
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import PlannedCall, number
@@ -43,15 +43,6 @@ _ASTRAY_SHARE = 0.5
 _POWERS = (10, 100, 1000, 10_000)
 _FORGET_SHARE = 0.4
 """Chance that the execution forgets what a loud tool demands, which then says so again."""
-
-
-class Behaviours(Settings):
-    """What the teacher shows; the paper's ablations switch parts off."""
-
-    trial: bool = True
-    """Try tools before the experience."""
-    self_correction: bool = True
-    """Make plausible mistakes and slips and mend them; without it every call is right at once."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ that is what a student learns from.
 from __future__ import annotations
 
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.oracle import Behaviours
+from toolmaster.teacher.settings import Behaviours
 
 _ROLE = """\
 You do what a user asks with tools that you have never used before. Each of your turns is read by a

@@ -1,4 +1,4 @@
-"""Settings of a teaching run, spelt like a recipe's: `key=value`."""
+"""Settings of teachers: what they show, and of runs that collect it from the oracle or a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
-from toolmaster.teacher.oracle import Behaviours
 from toolmaster.types import TrialMode
 from toolmaster.world.settings import WorldSettings
 
@@ -22,6 +21,31 @@ FREE = (
     *("filter", "judge", "judge_url", "prices", "judge_prices"),
 )
 """What may change from one start of a run to the next: nothing that a rollout depends on."""
+
+
+class Behaviours(Settings):
+    """What the teacher shows; the paper's ablations switch parts off."""
+
+    trial: bool = True
+    """Try tools before the experience."""
+    self_correction: bool = True
+    """Make plausible mistakes and slips and mend them; without it every call is right at once."""
+
+
+class SynthesizeSettings(Settings):
+    """How many demonstrations, and what they show."""
+
+    demonstrations: int = Field(400, ge=1)
+    """How many to keep."""
+    filter: bool = True
+    """Keep only those with planning, exploration and validation (the paper's filter)."""
+    behaviours: Behaviours = Behaviours()
+    known_share: float = Field(0.1, ge=0.0, le=1.0)
+    """Share of those whose tools were tried for another task: its experience is handed with the
+    task. Twice as large where it must be applied to values or names, which is what is hard."""
+    file: Path | None = None
+    """Demonstrations made before, a `trajectories.jsonl` such as `toolmaster teach` leaves; all are
+    taken. None lets the oracle make them."""
 
 
 class TeachSettings(Settings):
@@ -48,8 +72,8 @@ class TeachSettings(Settings):
     rollouts: int = Field(1, ge=1)
     """Times each task is done; for proposed tasks the solutions that must agree."""
     world: WorldSettings = WorldSettings()
-    seed: int = Field(0, ge=0)
-    """Of the embedded world's tasks: other seeds, other tasks."""
+    seed: int = Field(0, ge=0, lt=400)
+    """Of the embedded world's tasks: other seeds, other tasks; above 399 held-out ones."""
     protocol: Protocol = Protocol.TRIAL
     limits: Limits = Limits(max_turns=20)
     sampling: Sampling = Sampling(temperature=0.7, turn_tokens=1024, context_tokens=16384, slots=16)

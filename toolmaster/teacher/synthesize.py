@@ -5,38 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from pydantic import Field
-
-from toolmaster.config import Settings
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.session import Limits, Task
 from toolmaster.teacher.filters import keep
-from toolmaster.teacher.oracle import Behaviours, OraclePolicy
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import SynthesizeSettings
 from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World, WorldTask
 
 _OVERSPEND_SHARE = 0.06
 """Share of those whose trial is allowed just the calls it needs, and tries one more."""
-
-
-class SynthesizeSettings(Settings):
-    """How many demonstrations, and what they show."""
-
-    demonstrations: int = Field(400, ge=1)
-    """How many to keep."""
-    filter: bool = True
-    """Keep only those with planning, exploration and validation (the paper's filter)."""
-    behaviours: Behaviours = Behaviours()
-    known_share: float = Field(0.1, ge=0.0, le=1.0)
-    """Share of those whose tools were tried for another task: its experience is handed with the
-    task. Twice as large where it must be applied to values or names, which is what is hard."""
-    file: Path | None = None
-    """Demonstrations made before, a `trajectories.jsonl` such as `toolmaster teach` leaves; all are
-    taken. None lets the oracle make them."""
 
 
 async def demonstrate(

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from turns import EXPERIENCE, call, play
 
+from toolmaster.protocols import Protocol
+from toolmaster.session import Limits, Session, Task
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.isolation import isolated
 from toolmaster.tools.sources import open_sources
@@ -125,3 +128,59 @@ def test_methods_of_an_object_plain_and_async(tmp_path):
 
     asyncio.run(run())
     assert Path(written).read_text() == "ab"
+
+
+RECORDER = """
+import functools
+from pathlib import Path
+from toolmaster.tools import from_object
+
+
+def retried(method):
+    @functools.wraps(method)
+    def call(*args, **kwargs):
+        return method(*args, **kwargs)
+    return call
+
+
+class Recorder:
+    def __init__(self):
+        self.notes = []
+
+    @retried
+    async def keep(self, text: str) -> int:
+        self.notes.append(text)
+        return len(self.notes)
+
+    @retried
+    async def save(self, text: str) -> int:
+        return Path(__file__).with_name("saved.txt").write_text(text)
+
+
+recorder = Recorder()
+tools = from_object(Recorder())
+"""
+
+
+@pytest.mark.parametrize("name", ["recorder", "tools"])
+def test_a_coroutine_of_a_plain_method_and_a_tool_set_of_a_module(tmp_path, name):
+    path = tmp_path / "recorder.py"
+    path.write_text(RECORDER)
+    written = tmp_path / "saved.txt"
+
+    async def run():
+        async with open_sources([f"{path}:{name}"]) as tools:
+            a_session = Session(Task("t", "q", lambda: tools), Protocol.TRIAL, Limits())
+            tried = await play(
+                a_session, *(call("keep", text="a"), call("keep", text="a"), call("save", text="a"))
+            )
+            assert [step.observation for step in tried[:2]] == ["1", "2"]
+            assert "nothing outside it may change" in tried[2].observation
+            assert not written.exists()
+            twice = tools.fork().fork()
+            assert await twice["keep"].execute(twice.state, {"text": "a"}) == 1
+            real = await play(a_session, EXPERIENCE, call("keep", text="a"), call("save", text="a"))
+            assert [step.observation for step in real[1:]] == ["1", "1"]
+
+    asyncio.run(run())
+    assert written.read_text() == "a"

@@ -14,8 +14,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from toolmaster.errors import InputError
 from toolmaster.tools.functions import from_function
 from toolmaster.tools.isolation import isolated
-from toolmaster.tools.objects import copy_objects, from_object
+from toolmaster.tools.objects import from_object
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
 
@@ -61,7 +61,7 @@ def load_python(
         found = ToolSet((found,))
     if isinstance(found, ToolSet):
         tools = tuple(replace(tool, source=tool.source or source) for tool in found.tools)
-        return replace(found, tools=tools)
+        return _kept_inside(replace(found, tools=tools))
     if isinstance(found, FunctionType):
         return ToolSet((_tool(found, effects, source, timeout_s),))
     return _object_tools(found, effects, source, forkable=forkable, timeout_s=timeout_s)
@@ -74,16 +74,17 @@ def _tool(
     return replace(from_function(function, effect=effect, timeout_s=timeout_s), source=source)
 
 
-class _Copy(tuple[Any, ...]):
-    """The objects of a fork."""
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The state of a fork."""
 
-    __slots__ = ()
+    state: Any
 
 
 def _object_tools(
     found: Any, effects: Mapping[str, Effect], source: str, *, forkable: bool, timeout_s: float
 ) -> ToolSet:
-    """The methods of an object, which on a copy may not reach outside."""
+    """The methods of an object."""
     if isinstance(found, type):
         try:
             found = found()
@@ -98,28 +99,44 @@ def _object_tools(
     if not tools.tools:
         kind = type(found).__name__
         raise InputError(f"{source}: no tools: {kind} has no public method that is a function")
-    guarded = tuple(replace(_guarded(tool), source=source) for tool in tools.tools)
-    copy = (lambda objects: _Copy(copy_objects(tuple(objects)))) if forkable else None
-    return ToolSet(guarded, tools.state, copy)
+    sourced = tuple(replace(tool, source=source) for tool in tools.tools)
+    return _kept_inside(replace(tools, tools=sourced))
+
+
+def _kept_inside(tools: ToolSet) -> ToolSet:
+    """The tools, which on a copy of their state may not reach outside."""
+    copy_state = tools.copy_state
+    if copy_state is None:
+        return tools
+
+    def copy(state: Any) -> _Copy:
+        return _Copy(copy_state(state.state if isinstance(state, _Copy) else state))
+
+    guarded = tuple(_guarded(tool) for tool in tools.tools)
+    return replace(tools, tools=guarded, copy_state=copy)
 
 
 def _guarded(tool: Tool) -> Tool:
     """The tool, kept inside where its state is a copy."""
 
-    def execute(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
+    def execute(state: Any, arguments: dict[str, Any]) -> Any:
         if not isinstance(state, _Copy):
             return tool.execute(state, arguments)
         with isolated():
-            return tool.execute(state, arguments)
+            result = tool.execute(state.state, arguments)
+        return _awaited_inside(result) if inspect.isawaitable(result) else result
 
-    async def execute_async(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
-        if not isinstance(state, _Copy):
-            return await tool.execute(state, arguments)
-        with isolated():
-            return await tool.execute(state, arguments)
+    async def execute_async(state: Any, arguments: dict[str, Any]) -> Any:
+        return await execute(state, arguments)
 
     run = execute_async if inspect.iscoroutinefunction(tool.execute) else execute
     return replace(tool, execute=run)
+
+
+async def _awaited_inside(result: Awaitable[Any]) -> Any:
+    """What a call gives that goes on after it has returned."""
+    with isolated():
+        return await result
 
 
 def _import_file(path: Path) -> ModuleType:

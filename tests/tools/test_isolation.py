@@ -43,6 +43,16 @@ REACHING_OUT = {
     "kill": lambda folder: os.kill(os.getpid(), 0),
     "connect": connect,
     "database": lambda folder: sqlite3.connect(folder / "new.db"),
+    "a name like a cache's": lambda folder: os.system(f"touch {folder}/__pycache__"),
+    "a name with a cache's": lambda folder: (folder / "__pycache__.txt").write_text("x"),
+    "a folder's own name": lambda folder: (folder / "__pycache__").write_text("x"),
+    "a program in a cache": lambda folder: subprocess.run(
+        [folder / "__pycache__" / "x"], check=False
+    ),
+    "out of a cache": lambda folder: (folder / "__pycache__" / "x").rename(folder / "new.txt"),
+    "into a cache": lambda folder: (folder / "kept.txt").rename(folder / "__pycache__" / "x"),
+    "memory that is none": lambda folder: os.mkdir(":memory:"),
+    "into another folder": os.chdir,
     "environment": lambda folder: os.putenv("TOOLMASTER_TEST", "1"),
 }
 

@@ -24,7 +24,8 @@ from toolmaster.tools.tool import ToolRefusal
 _isolated: ContextVar[bool] = ContextVar("isolated", default=False)
 _REFUSED = frozenset(
     (
-        *(f"os.{name}" for name in ("chflags", "chmod", "chown", "exec", "fork", "forkpty")),
+        *(f"os.{name}" for name in ("chdir", "chflags", "chmod", "chown", "exec", "fork")),
+        "os.forkpty",
         *(f"os.{name}" for name in ("kill", "killpg", "link", "lockf", "mkdir", "posix_spawn")),
         *(f"os.{name}" for name in ("putenv", "remove", "removexattr", "rename", "rmdir")),
         *(f"os.{name}" for name in ("setxattr", "spawn", "startfile", "symlink", "system")),
@@ -33,6 +34,8 @@ _REFUSED = frozenset(
         *("pty.spawn", "sqlite3.connect", "subprocess.Popen"),
     )
 )
+_IMPORTING = frozenset(("open", "os.mkdir", "os.remove", "os.rename"))
+"""What an import does to the folder of compiled files."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -59,15 +62,32 @@ def _install() -> None:
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if (event in _REFUSED or event == "open") and _isolated.get():
+        if _harmless(event, arguments):
+            return
         what = str(arguments[0]) if arguments else ""
-        # Importing writes into __pycache__.
-        harmless = what == ":memory:" or "__pycache__" in what
-        if event == "open":
-            seen_before = isinstance(arguments[0], int)
-            flags = arguments[2]
-            harmless |= seen_before or not (isinstance(flags, int) and flags & _WRITING)
-        if not harmless:
-            raise ToolRefusal(
-                "a trial runs on a copy, and nothing outside it may change; refused:"
-                f" {event} {what}".rstrip()
-            )
+        raise ToolRefusal(
+            "a trial runs on a copy, and nothing outside it may change; refused:"
+            f" {event} {what}".rstrip()
+        )
+
+
+def _harmless(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether nothing that stays comes of it."""
+    if event == "open":
+        path, flags = arguments[0], arguments[2]
+        seen_before = isinstance(path, int)
+        if seen_before or not (isinstance(flags, int) and flags & _WRITING):
+            return True
+    if event == "sqlite3.connect":
+        return bool(arguments[0] == ":memory:")
+    paths = arguments[: 2 if event == "os.rename" else 1]
+    return event in _IMPORTING and all(_compiled(path, event) for path in paths)
+
+
+def _compiled(path: Any, event: str) -> bool:
+    """Whether a path is in a folder of compiled files, or is to become one."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        return False
+    folder, name = os.path.split(os.fsdecode(path))
+    made = event == "os.mkdir" and name == "__pycache__"
+    return made or os.path.basename(folder) == "__pycache__"

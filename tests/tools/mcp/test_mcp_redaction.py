@@ -1,6 +1,8 @@
 """What is hidden where: everything in errors and logs, secrets in observations."""
 
 import logging
+import shlex
+from urllib.parse import quote
 
 import pytest
 
@@ -40,6 +42,40 @@ def test_secrets_among_the_arguments(args):
     assert "abcd" not in hide.observation("abcd")
 
 
+@pytest.mark.parametrize(
+    ("args", "secret"),
+    [
+        (("-y", "server-postgres", "postgresql://admin:s3cretpw@localhost/db"), "s3cretpw"),
+        (("--db=postgresql://admin:s3[cret@localhost/db",), "s3[cret"),
+        (("mcp-remote", "https://h/sse?api_key=sk-12345678"), "sk-12345678"),
+        (("--url=https://h/sse?a=b&api_key=sk%2F12345678",), "sk/12345678"),
+        (("--from", "git+https://ghp_12345678@github.com/o/r"), "ghp_12345678"),
+        (("run", "--env=GITHUB_TOKEN=ghp_12345678"), "ghp_12345678"),
+        (("--header=Authorization: Bearer abc.def",), "abc.def"),
+        (("--header", "Authorization:Bearer abc.def"), "abc.def"),
+        (("--api-key", "it's-secret"), "it's-secret"),
+        (("--config", '{"apiKey": "sk-12345678"}'), "sk-12345678"),
+        (("Server=h;User Id=sa;Password=hunter2;Database=x",), "hunter2"),
+        (("--token", "first-one", "--token", "other-one"), "first-one"),
+    ],
+)
+def test_secrets_inside_arguments(args, secret):
+    hide = redactor(command="run", args=args)
+    assert secret not in hide.shown
+    assert quote(secret, safe="") not in hide.shown
+    assert "s-secret" not in hide.shown
+    assert secret not in hide.observation(f"cannot use {secret}!")
+    assert secret not in hide.error(f"cannot use {secret}!")
+
+
+def test_arguments_without_secrets_stay():
+    args = ("-y", "pkg@1.2", "--mode=a=b", "postgres://reader@localhost/db", "C:/x", "a: b c=d")
+    hide = redactor(command="run", args=args)
+    assert hide.shown == "run " + shlex.join(args)
+    text = "reader at localhost: a, b, d"
+    assert hide.observation(text) == text
+
+
 def test_what_was_run_is_shown_as_it_was_written(monkeypatch):
     monkeypatch.setenv("FOLDER", "/data")
     monkeypatch.setenv("TOKEN", "abcd")
@@ -55,8 +91,22 @@ def test_addresses():
     assert hide.shown == "https://host:8000/api/.../mcp"
     assert hide.error(f"GET {url} failed") == "GET https://host:8000/api/.../mcp failed"
     assert hide.observation("pass-word") == "[password]"
+    assert hide.observation("GET /mcp?key=abcd") == "GET /mcp?key=[key]"
     assert hide.observation("Bearer abc.def") == "[Authorization]"
     assert hide.observation("sent abc.def as text/html") == "sent [Authorization] as text/html"
+
+
+def test_addresses_among_the_arguments():
+    url = "https://host/s/0123456789abcdef0123/mcp"
+    hide = redactor(command="npx", args=("mcp-remote", url))
+    assert hide.shown == "npx mcp-remote https://host/s/.../mcp"
+    assert hide.error(f"GET {url} failed") == "GET https://host/s/.../mcp failed"
+
+
+def test_a_secret_in_the_path_of_an_address(monkeypatch):
+    monkeypatch.setenv("KEY", "abcd")
+    hide = redactor(url="https://host/s/${KEY}/mcp")
+    assert hide.error("GET https://host/s/abcd/mcp") == "GET https://host/s/[KEY]/mcp"
 
 
 def test_passwords_inside_values():

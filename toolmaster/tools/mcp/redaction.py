@@ -14,7 +14,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from toolmaster.tools.mcp.servers import McpServer
 
@@ -24,6 +24,11 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(r"-*([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
+_PARAMETER = re.compile(r"[?&;#\s]([\w.-]+)=([^&;#\s]+)")
+_IN_JSON = re.compile(r'"([\w.-]+)\\*"\s*:\s*\\*"([^"\\]+)')
+_USER = re.compile(r"//[^/?#\s:@]*:([^/?#\s]+)@|https?://([^/?#\s:@]+)@")
+"""A password in an address, or a user without one, who is a token on the web."""
+_ADDRESS = re.compile(r"https?://\S+")
 _SHORTEST = 4
 """Characters; a shorter value (`1`, `yes`) says nothing and would be found everywhere."""
 _LOGGERS = (
@@ -44,23 +49,22 @@ class Redactor:
     """
 
     def __init__(self, server: McpServer, resolved: McpServer) -> None:
-        named = {name: os.environ.get(name, "") for name in server.variables()}
-        named |= dict(_named_arguments(resolved.args)) | resolved.env | resolved.headers
+        named = [(name, os.environ.get(name, "")) for name in server.variables()]
+        named += [*resolved.env.items(), *resolved.headers.items()]
+        secrets = [*_secret_arguments(resolved.args), *_inside(resolved.url or "")]
         self._values: dict[str, str] = {}
         self._secrets: dict[str, str] = {}
-        for name, value in named.items():
+        for name, value in named:
             self._values |= _spellings(name, value)
-            if _SECRET_NAME.search(name):
-                self._secrets |= _spellings(name, value)
-            else:
-                self._secrets |= _spellings(name, _password(value))
-        if resolved.url:
-            self._secrets |= _spellings("password", _password(resolved.url))
-            self._values[resolved.url] = _bare(resolved.url)
+            inside = [value] if _SECRET_NAME.search(name) else [v for _, v in _inside(value)]
+            secrets += [(name, secret) for secret in inside]
+        for name, secret in secrets:
+            self._secrets |= _spellings(name, secret)
         self._values |= self._secrets
-        self.shown = self.error(
-            shlex.join([server.command or _bare(server.url or ""), *server.args])
-        )
+        for address in _ADDRESS.findall(" ".join([resolved.url or "", *resolved.args])):
+            self._values[address] = _replace(_bare(address), self._secrets)
+        written = [server.command or server.url or "", *server.args]
+        self.shown = shlex.join(self.error(_ADDRESS.sub(_bare_match, part)) for part in written)
         """What was run, as it may be shown."""
 
     def error(self, text: str) -> str:
@@ -96,28 +100,39 @@ def redacted_logs(redactors: Sequence[Redactor]) -> Iterator[None]:
             logger.removeFilter(clean)
 
 
-def _named_arguments(args: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Values of `--name value`, `--name=value` and `Name: value` whose name is a secret's."""
+def _secret_arguments(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Names and values of the secrets in arguments, those of `--name value` too."""
     for before, arg in zip(("", *args), args, strict=False):
-        named = _NAMED.fullmatch(arg)
-        if named and _SECRET_NAME.search(named[1]):
-            yield named[1], named[2]
-        elif before.startswith("-") and "=" not in before and _SECRET_NAME.search(before):
+        if before.startswith("-") and "=" not in before and _SECRET_NAME.search(before):
             yield before, arg
+        yield from _inside(arg)
+
+
+def _inside(text: str) -> Iterator[tuple[str, str]]:
+    """Names and values of the secrets in a text.
+
+    They stand in an address before its host or in its query, in JSON, or as `--name=value` and
+    `Name: value`, of which a value may be another (`--env=TOKEN=value`).
+    """
+    for found in _USER.finditer(text):
+        yield "password", found[1] or found[2]
+    named: list[tuple[str, str]] = [*_PARAMETER.findall(text), *_IN_JSON.findall(text)]
+    while match := _NAMED.fullmatch(text):
+        named.append((match[1], match[2]))
+        text = match[2]
+    yield from ((name, value) for name, value in named if _SECRET_NAME.search(name))
 
 
 def _spellings(name: str, value: str) -> dict[str, str]:
-    """The value, what follows an authorization scheme in it, and both inside JSON."""
+    """The value, what follows an authorization scheme in it, and both in addresses and JSON."""
     parts = {value, value.partition(" ")[2] if name.lower().endswith("authorization") else ""}
+    parts |= {form(part) for part in parts for form in (unquote, unquote_plus, _quoted)}
     parts |= {json.dumps(part)[1:-1] for part in parts}
     return {part: f"[{name}]" for part in parts if len(part) >= _SHORTEST}
 
 
-def _password(value: str) -> str:
-    try:
-        return urlsplit(value).password or ""
-    except ValueError:
-        return ""
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _bare(url: str) -> str:
@@ -128,6 +143,10 @@ def _bare(url: str) -> str:
         return "..."
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{re.sub(r'[^/]{20,}', '...', parts.path)}"
+
+
+def _bare_match(match: re.Match[str]) -> str:
+    return _bare(match[0])
 
 
 def _replace(text: str, values: dict[str, str]) -> str:

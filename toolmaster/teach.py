@@ -4,11 +4,13 @@
 `verdicts.jsonl` those of the judge. From them, and at the end of every run anew, come
 `trajectories.jsonl` (the demonstrations kept), `left_out.jsonl` (the others, with the reason),
 `tasks.jsonl` (proposed tasks whose answers agree) and `dataset/`. A run that was killed goes on
-from there: what is finished is not run again, and no turn is paid for twice.
+from there: what is finished is not run again, and no turn is paid for twice. A task that asks for
+something else than before is another task, whatever its id.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -23,14 +25,14 @@ from toolmaster.progress import Bar, bar, console
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import Run, append_trajectory, read_trajectories, write_records
 from toolmaster.session import Session, Task
-from toolmaster.teacher.choosing import NOT_JUDGED, Choice, choose, settle
+from toolmaster.teacher.choosing import NOT_JUDGED, Choice, choose, reasons_by_rule, settle
 from toolmaster.teacher.costs import Estimate, estimate, price_of, rollout_tokens
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.judge import Judge
 from toolmaster.teacher.model import ROLE, Teacher
 from toolmaster.teacher.paid import Answer, Paid, Tokens
 from toolmaster.teacher.prompt import teacher_instruction
-from toolmaster.teacher.propose import propose
+from toolmaster.teacher.propose import propose, proposed
 from toolmaster.teacher.settings import FREE, TeachSettings
 from toolmaster.teacher.synthesize import candidate_ids
 from toolmaster.teacher.tasks import ReadsOnly, Wanted, read_tasks, task_of
@@ -46,8 +48,8 @@ _QUERY_CHARS = 100
 """Of a task that is still to be proposed."""
 PROPOSER = "proposer"
 JUDGE = "judge"
-Place = tuple[str, int]
-"""A task's id and the number of the rollout."""
+Place = tuple[str, str, int]
+"""A task's id, what it asks, and the number of the rollout."""
 
 
 async def teach(
@@ -91,16 +93,18 @@ class _Teaching:
         self.paid = Paid(self.run.folder / "paid.jsonl")
         file = self.run.folder / "candidates.jsonl"
         held = read_trajectories(file) if file.is_file() else []
-        self.finished = {(t.task_id, t.rollout): t for t in held if t.error is None}
+        self.finished = {(t.task_id, t.query, t.rollout): t for t in held if t.error is None}
 
     async def work(self, confirm: Callable[[Estimate], bool]) -> list[Trajectory]:
         self._warn_of_refusals()
-        expected = self._estimate()
+        tasks = self._tasks()
         async with AsyncExitStack() as stack:
             judge = await self._judge(stack)  # its key is missed now, not after all is paid for
+            expected = self._estimate(tasks, judge)
             if (expected.rollouts or expected.verdicts) and not confirm(expected):
                 return []
-            tasks = await self._tasks()
+            if self._to_propose(tasks):
+                tasks = await self._propose()
             await self._roll_out(tasks)
             choice = await self._choose(tasks, judge)
         self._write(choice)
@@ -129,7 +133,8 @@ class _Teaching:
 
     # --- tasks ----------------------------------------------------------------------------------
 
-    async def _tasks(self) -> list[Task]:
+    def _tasks(self) -> list[Task]:
+        """The tasks that are there before anything is asked."""
         settings = self.settings
         if self.tools is None:
             world = settings.world.load()
@@ -138,9 +143,20 @@ class _Teaching:
         if settings.tasks is not None:
             wanted = read_tasks(settings.tasks)[: settings.count]
         else:
-            async with self._endpoint(PROPOSER, settings.model, settings.base_url) as endpoint:
-                wanted = await propose(endpoint, self.tools, settings.propose or 0, self.run.folder)
+            wanted = proposed(self.run.folder)[: settings.propose]
         return [task_of(item, self.tools) for item in wanted]
+
+    def _to_propose(self, tasks: Sequence[Task]) -> int:
+        """How many tasks are still to be proposed, beside these."""
+        return 0 if self.settings.propose is None else self.settings.propose - len(tasks)
+
+    async def _propose(self) -> list[Task]:
+        settings, tools = self.settings, self.tools
+        assert settings.propose is not None  # noqa: S101 - checked with the settings
+        assert tools is not None  # noqa: S101 - likewise
+        async with self._endpoint(PROPOSER, settings.model, settings.base_url) as endpoint:
+            wanted = await propose(endpoint, tools, settings.propose, self.run.folder)
+        return [task_of(item, tools) for item in wanted]
 
     def _endpoint(self, role: str, model: str, base_url: str | None) -> JsonEndpoint:
         def pay(text: str, prompt_tokens: int, tokens: int) -> None:
@@ -150,19 +166,16 @@ class _Teaching:
 
     # --- costs ----------------------------------------------------------------------------------
 
-    def _estimate(self) -> Estimate:
+    def _estimate(self, tasks: Sequence[Task], judge: Judge | None) -> Estimate:
         """What is still to come."""
         settings = self.settings
-        tasks, count = self._sample()
-        each, measured = rollout_tokens([self._prompt_chars(task) for task in tasks]), 0
-        if self.finished:
-            measured = len(self.finished)
+        measured = len(self.finished)
+        if measured:
             each = Tokens(*(total // measured for total in self.paid.spent(ROLE)))
-        rollouts = max(count * settings.rollouts - len(self.finished), 0)
-        verdicts = 0
-        if settings.judge is not None:  # perhaps asked for only after the rollouts
-            judged = (self.run.folder / VERDICTS).is_file()
-            verdicts = rollouts if judged else count * settings.rollouts
+        else:
+            each = rollout_tokens([self._prompt_chars(task) for task in self._sample(tasks)])
+        rollouts = len(self._missing(tasks)) + self._to_propose(tasks) * settings.rollouts
+        verdicts = 0 if judge is None else rollouts + self._unjudged(tasks, judge)
         return estimate(
             rollouts,
             each,
@@ -172,18 +185,22 @@ class _Teaching:
             measured=measured,
         )
 
-    def _sample(self) -> tuple[list[Task], int]:
-        """A few of the tasks, and how many there are."""
-        settings = self.settings
-        if self.tools is None:
-            world = settings.world.load()
-            ids = candidate_ids(world, settings.world.families, settings.seed)
-            return [world.draw(i).task for i in islice(ids, _SAMPLE)], settings.count or 0
-        if settings.tasks is None:
-            unknown = Wanted(query="?" * _QUERY_CHARS)
-            return [task_of(unknown, self.tools)], settings.propose or 0
-        wanted = read_tasks(settings.tasks)[: settings.count]
-        return [task_of(item, self.tools) for item in wanted[:_SAMPLE]], len(wanted)
+    def _sample(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """A few of the tasks; a stand-in where all are still to be proposed."""
+        if tasks or self.tools is None:
+            return tasks[:_SAMPLE]
+        return [task_of(Wanted(query="?" * _QUERY_CHARS), self.tools)]
+
+    def _unjudged(self, tasks: Sequence[Task], judge: Judge) -> int:
+        """How many finished rollouts the judge is still to see: the rules let them through."""
+        settings, candidates = self.settings, self._candidates(tasks)
+        _, unsettled = self._settle(tasks, candidates)
+        unsettled -= {task.id for task, _ in self._missing(tasks)}  # these may still agree
+        reasons = reasons_by_rule(
+            candidates, settings.behaviours, rules=settings.filter, unsettled=unsettled
+        )
+        passed = [t for t, reason in zip(candidates, reasons, strict=True) if reason is None]
+        return sum(not judge.has_judged(trajectory) for trajectory in passed)
 
     def _prompt_chars(self, task: Task) -> int:
         session = Session(task, self.settings.protocol, self.settings.limits)
@@ -201,8 +218,7 @@ class _Teaching:
     async def _roll_out(self, tasks: Sequence[Task]) -> None:
         """Run what is missing; each trajectory is kept as it ends."""
         settings = self.settings
-        places = [(task, rollout) for task in tasks for rollout in range(settings.rollouts)]
-        missing = [(t, rollout) for t, rollout in places if (t.id, rollout) not in self.finished]
+        missing = self._missing(tasks)
         if not missing:
             return
         policy = load_policy(
@@ -219,7 +235,8 @@ class _Teaching:
             teacher = Teacher(policy, instruction, self.paid, f"{task.id}/{rollout}")
             return RolloutRequest(task, rollout, policy=teacher, guard=guard)
 
-        with bar("teach", len(places), len(places) - len(missing)) as running:
+        wanted = len(tasks) * settings.rollouts
+        with bar("teach", wanted, wanted - len(missing)) as running:
             await run_rollouts(
                 map(request, missing),
                 policy,
@@ -229,6 +246,15 @@ class _Teaching:
                 on_finish=lambda trajectory: self._record(trajectory, running),
             )
 
+    def _missing(self, tasks: Sequence[Task]) -> list[tuple[Task, int]]:
+        """The tasks and numbers of the rollouts that are wanted and not finished."""
+        return [
+            (task, rollout)
+            for task in tasks
+            for rollout in range(self.settings.rollouts)
+            if (task.id, task.query, rollout) not in self.finished
+        ]
+
     def _record(self, trajectory: Trajectory, running: Bar) -> None:
         """Keep a trajectory as it ends; one that broke is run again the next time.
 
@@ -237,7 +263,8 @@ class _Teaching:
         """
         append_trajectory(self.run.folder / "candidates.jsonl", trajectory)
         if trajectory.error is None:
-            self.finished[trajectory.task_id, trajectory.rollout] = trajectory
+            place = (trajectory.task_id, trajectory.query, trajectory.rollout)
+            self.finished[place] = trajectory
         else:
             self.broken.append(trajectory.error)
         refused = trajectory.stop_reason is StopReason.POLICY_ERROR
@@ -263,13 +290,9 @@ class _Teaching:
         return Judge(endpoint, file, settings.behaviours, settings.protocol)
 
     async def _choose(self, tasks: Sequence[Task], judge: Judge | None) -> Choice:
-        settings = self.settings
-        places = [(task.id, rollout) for task in tasks for rollout in range(settings.rollouts)]
-        candidates = [self.finished[place] for place in places if place in self.finished]
-        unsettled: set[str] = set()
-        if settings.propose is not None and self.tools is not None:
-            settled = settle(tasks, candidates, settings.rollouts, self.tools)
-            unsettled = {task.id for task in tasks} - {wanted.id for wanted in settled}
+        settings, candidates = self.settings, self._candidates(tasks)
+        settled, unsettled = self._settle(tasks, candidates)
+        if settings.propose is not None:
             write_records(self.run.folder / "tasks.jsonl", settled)
         return await choose(
             candidates,
@@ -278,6 +301,29 @@ class _Teaching:
             judge=judge,
             unsettled=unsettled,
         )
+
+    def _candidates(self, tasks: Sequence[Task]) -> list[Trajectory]:
+        """What is finished of these tasks, scored as they say now."""
+        candidates = []
+        for task in tasks:
+            for rollout in range(self.settings.rollouts):
+                held = self.finished.get((task.id, task.query, rollout))
+                if held is None:
+                    continue
+                if self.tools is not None:  # the answer alone decides
+                    held.score = task.check(held.answer, self.tools) if task.check else None
+                candidates.append(held)
+        return candidates
+
+    def _settle(
+        self, tasks: Sequence[Task], candidates: Sequence[Trajectory]
+    ) -> tuple[list[Wanted], set[str]]:
+        """Proposed tasks whose solutions agree, and the ids of the others; none of given tasks."""
+        settings = self.settings
+        if settings.propose is None or self.tools is None:
+            return [], set()
+        settled = settle(tasks, candidates, settings.rollouts, self.tools)
+        return settled, {task.id for task in tasks} - {wanted.id for wanted in settled}
 
     def _write(self, choice: Choice) -> None:
         folder = self.run.folder
@@ -289,6 +335,8 @@ class _Teaching:
         write_records(folder / "left_out.jsonl", left_out)
         if choice.kept:
             write_dataset(choice.kept, folder / "dataset")
+        else:
+            shutil.rmtree(folder / "dataset", ignore_errors=True)
 
     def _report(self, choice: Choice) -> None:
         """Print what was kept, why the rest was not, and the real cost."""

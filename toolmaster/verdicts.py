@@ -96,10 +96,7 @@ class Verdicts(Generic[V]):
             PolicyError: the judge cannot be asked, now or since an earlier failure.
             MalformedReplyError: it never wrote the form.
         """
-        name = prompt_name(self._instructions)
-        asked = [self._endpoint.model, name, question, vote]
-        text = json.dumps(asked, ensure_ascii=False, sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()
+        key = self._key(question, vote)
         if key in self._held:
             return self._held[key]
         async with self._turn:
@@ -119,12 +116,21 @@ class Verdicts(Generic[V]):
             key=key,
             judge=self._endpoint.model,
             answered_by=reply.model,
-            prompt=name,
+            prompt=prompt_name(self._instructions),
             **reply.value.model_dump(),
         )
         append_line(self._file, verdict.model_dump(mode="json"))
         self._held[key] = verdict
         return verdict
+
+    def holds(self, question: dict[str, Any], vote: int = 0) -> bool:
+        """Whether this judge has answered; see `get`."""
+        return self._key(question, vote) in self._held
+
+    def _key(self, question: dict[str, Any], vote: int) -> str:
+        asked = [self._endpoint.model, prompt_name(self._instructions), question, vote]
+        text = json.dumps(asked, ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def observed(trajectory: Trajectory) -> dict[str, Any]:

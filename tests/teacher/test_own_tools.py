@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from fake_endpoint import FakeModel
@@ -16,7 +17,7 @@ from toolmaster.teacher.propose import LOOK, PROPOSE
 from toolmaster.teacher.settings import TeachSettings
 from toolmaster.teacher.tasks import read_tasks
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect
+from toolmaster.types import Effect, TrialMode
 
 ITEM = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
 
@@ -72,11 +73,11 @@ def teacher(answers=None, tool="price"):
 def run(tmp_path):
     """A function: teach with these tools, from settings and a model."""
 
-    def work(model, tools, *overrides):
+    def work(model, tools, *overrides, confirm=lambda _: True):
         given = [f"run={tmp_path / 'run'}", "model=openai:m", "sampling.slots=1"]
         with model.serve() as url:
             settings = load_config(TeachSettings, None, [*given, f"base_url={url}", *overrides])
-            return asyncio.run(teach(settings, tools))
+            return asyncio.run(teach(settings, tools, confirm=confirm))
 
     return work
 
@@ -103,6 +104,24 @@ def test_a_file_of_tasks(run, tasks, tmp_path):
     assert [(t.task_id, t.success) for t in kept] == [("tasks/1", True), ("tasks/3", False)]
     [left_out] = read_lines(tmp_path / "run" / "left_out.jsonl")
     assert left_out == {"task_id": "bun", "rollout": 0, "reason": "wrong answer or end state"}
+
+
+def test_a_file_of_tasks_that_was_changed(run, tasks, tmp_path):
+    rye = {"query": 'Price of "Rye Loaf"?', "answer": "4.50"}
+    bun = {"query": 'Price of "Oat Bun"?', "answer": "120"}
+    model, settings = teacher(), [f"tasks={tasks(rye, bun)}"]
+    assert [t.query for t in run(model, shop(), *settings)] == [bun["query"]]
+    asked = len(model.asked)
+    tasks({**rye, "answer": "450"}, {"query": bun["query"]})  # an answer mended, another unknown
+    kept = run(model, shop(), *settings)
+    assert [(t.query, t.success) for t in kept] == [(rye["query"], True), (bun["query"], False)]
+    assert len(model.asked) == asked
+    tasks(bun, rye)  # under each other's id
+    assert [t.answer for t in run(model, shop(), *settings)] == ["120"]
+    assert len(model.asked) == 2 * asked
+    tasks(rye, bun)
+    assert [t.answer for t in run(model, shop(), *settings)] == ["120"]
+    assert len(model.asked) == 2 * asked
 
 
 def test_sessions_write_to_their_own_copy(run, tasks):
@@ -160,6 +179,43 @@ def test_proposed_tasks_are_kept_where_all_solutions_agree(run, tmp_path):
     count = len(model.asked)
     assert run(model, shop(), "propose=2", "rollouts=3", "prices=[1,1]") == kept
     assert len(model.asked) == count
+
+
+def test_fewer_proposals_than_before(run, tmp_path):
+    model = teacher()
+    assert len(run(model, shop(), "propose=2", "rollouts=2")) == 2
+    asked = len(model.asked)
+    [kept] = run(model, shop(), "propose=1", "rollouts=3")
+    assert kept.task_id == "proposed/1"
+    assert len(model.asked) == asked + 4  # one more solution of the one task
+    assert len(read_lines(tmp_path / "run" / "proposals.jsonl")) == 2
+
+
+def test_proposals_to_come_are_part_of_the_estimate(run):
+    shown = []
+    run(teacher(), shop(), "propose=1", "rollouts=3")
+    settings = ("propose=2", "rollouts=2")
+    assert run(teacher(), shop(), *settings, confirm=shown.append) == []
+    assert [estimate.rollouts for estimate in shown] == [2]
+
+
+def test_only_what_may_be_kept_awaits_a_verdict(run):
+    shown, model = [], teacher({"Oat Bun": ["119"]})
+    run(model, shop(), "propose=2", "rollouts=2")
+    judge = ("judge=j", "judge_url=http://127.0.0.1:9/v1")
+    for rollouts in (2, 3):
+        run(model, shop(), "propose=2", *judge, f"rollouts={rollouts}", confirm=shown.append)
+    # the two that agree; then two more rollouts, after which the others may agree as well
+    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2), (2, 6)]
+
+
+def test_looking_around_writes_nothing_real(run, tmp_path):
+    price, sell = shop().tools
+    tools = replace(shop(copy_state=None), tools=(price, replace(sell, trials=TrialMode.LIVE)))
+    run(teacher(), tools, "propose=1", "rollouts=2")
+    [_, sold] = json.loads((tmp_path / "run" / "looks.json").read_text())
+    assert "not permitted: sell may change something real" in sold["returned"]
+    assert tools.state["sold"] == []
 
 
 def test_settled_tasks_are_a_file_of_tasks(run, tmp_path):

@@ -151,6 +151,15 @@ def test_what_is_left_out_is_kept_with_the_reason(run, lines, turn, reason):
     assert not lines("trajectories.jsonl")
 
 
+def test_the_dataset_goes_where_nothing_is_kept(run, tmp_path, oracle_model):
+    judge = FakeModel(in_turn(opinion(solved=False)))
+    with oracle_model(1).serve() as url, judge.serve() as judge_url:
+        assert len(run(url, "count=1")) == 1
+        assert (tmp_path / "run" / "dataset" / "train.jsonl").is_file()
+        assert run(url, "count=1", "judge=j", f"judge_url={judge_url}") == []
+    assert not (tmp_path / "run" / "dataset").exists()
+
+
 def test_ablations(run, lines, tmp_path, oracle_model):
     no_trial = Behaviours(trial=False)
     model = oracle_model(8, behaviours=no_trial)
@@ -173,6 +182,15 @@ def test_the_estimate_is_shown_before_anything_is_asked(run, oracle_model):
     assert expected.cost == pytest.approx(
         (expected.teacher.prompt_tokens * 1 + expected.teacher.tokens * 2) / 1e6
     )
+
+
+def test_the_estimate_counts_what_is_missing_of_what_is_wanted(run, lines, oracle_model):
+    shown = []
+    with oracle_model(6).serve() as url:
+        run(url, "count=2", "rollouts=3")
+        assert run(url, "count=6", "rollouts=1", confirm=shown.append) == []
+    assert [estimate.rollouts for estimate in shown] == [4]
+    assert len(lines("candidates.jsonl")) == 6
 
 
 def test_the_real_cost_is_what_the_endpoint_says(run, lines, capsys, oracle_model):
@@ -216,6 +234,26 @@ def test_a_judge_may_come_later_and_is_confirmed_too(run, oracle_model):
         assert run(url, *settings, confirm=shown.append) == []
     assert len(shown) == 1
     assert len(judge.asked) == 2
+
+
+def test_another_judge_is_confirmed_anew(run, oracle_model):
+    judge, shown = FakeModel(in_turn(opinion())), []
+    with oracle_model(3).serve() as url, judge.serve() as judge_url:
+        settings = ["count=2", f"judge_url={judge_url}"]
+        assert len(run(url, *settings, "judge=j")) == 2
+        run(url, *settings, "judge=k", confirm=shown.append)
+        run(url, *settings, "judge=j", "count=3", confirm=shown.append)
+    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2), (1, 1)]
+    assert len(judge.asked) == 2
+
+
+def test_what_the_rules_leave_out_awaits_no_verdict(run, oracle_model):
+    judge, shown = FakeModel(in_turn(opinion())), []
+    no_answer = FakeModel(lambda _: "<think>So.</think><answer>1</answer>")
+    with no_answer.serve() as url, judge.serve() as judge_url:
+        settings = ["count=1", "judge=j", f"judge_url={judge_url}"]
+        assert run(url, *settings) == run(url, *settings, confirm=shown.append) == []
+    assert (judge.asked, shown) == ([], [])
 
 
 def test_a_judge_without_a_key_is_told_before_anything_is_asked(run, oracle_model):

@@ -56,13 +56,7 @@ async def choose(
         judge: asked about what the rules let through; None for the rules alone.
         unsettled: ids of proposed tasks whose solutions do not agree.
     """
-    reasons: list[str | None] = []
-    for trajectory in candidates:
-        mark_slips(trajectory)
-        reason = reason_against(trajectory, behaviours, rules=rules)
-        if reason is None and trajectory.task_id in unsettled:
-            reason = "no agreement on the answer of a proposed task"
-        reasons.append(reason)
+    reasons = reasons_by_rule(candidates, behaviours, rules=rules, unsettled=unsettled)
     passed = [index for index, reason in enumerate(reasons) if reason is None]
     if judge is not None:
         said = await asyncio.gather(*(_ask(judge, candidates[index]) for index in passed))
@@ -77,6 +71,24 @@ async def choose(
         else:
             choice.left_out.append((trajectory, reason or "duplicate"))
     return choice
+
+
+def reasons_by_rule(
+    candidates: Sequence[Trajectory],
+    behaviours: Behaviours,
+    *,
+    rules: bool,
+    unsettled: Collection[str] = (),
+) -> list[str | None]:
+    """What speaks against each candidate before a judge is asked; see `choose`."""
+    reasons: list[str | None] = []
+    for trajectory in candidates:
+        mark_slips(trajectory)
+        reason = reason_against(trajectory, behaviours, rules=rules)
+        if reason is None and trajectory.task_id in unsettled:
+            reason = "no agreement on the answer of a proposed task"
+        reasons.append(reason)
+    return reasons
 
 
 async def _ask(judge: Judge, trajectory: Trajectory) -> str | None:

@@ -77,6 +77,10 @@ class Judge:
             self._asked_of.append("exploration")
         self._asked_of += ["validation"] * behaviours.self_correction
 
+    def has_judged(self, trajectory: Trajectory) -> bool:
+        """Whether its verdict on a demonstration is kept."""
+        return self._verdicts.holds(_question(trajectory))
+
     async def reason_against(self, trajectory: Trajectory) -> str | None:
         """What the judge misses in a demonstration, with its reason; None when nothing.
 

@@ -17,7 +17,7 @@ from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.protocols import Protocol
 from toolmaster.runs import append_line, write_atomically
 from toolmaster.session import Limits, Session, Task
-from toolmaster.teacher.tasks import Wanted, own, read_tasks
+from toolmaster.teacher.tasks import ReadsOnly, Wanted, own, read_tasks
 from toolmaster.tools import ToolSet
 
 BATCH = 10
@@ -69,24 +69,30 @@ class _Proposals(BaseModel):
     tasks: list[_Proposal]
 
 
+def proposed(folder: Path) -> list[Wanted]:
+    """What was proposed so far, without answers."""
+    file = folder / "proposals.jsonl"
+    return read_tasks(file) if file.is_file() else []
+
+
 async def propose(endpoint: JsonEndpoint, tools: ToolSet, count: int, folder: Path) -> list[Wanted]:
     """Propose tasks until there are `count`, or nothing new comes.
 
     Args:
         endpoint: who proposes.
-        tools: what the tasks are for. Looking around is a trial: it changes nothing.
+        tools: what the tasks are for. Looking around changes nothing.
         count: how many tasks.
         folder: keeps `looks.json` and `proposals.jsonl`; what is there is not asked for again.
 
     Returns:
-        The tasks, without answers.
+        The tasks, `count` at most, without answers.
 
     Raises:
         InputError: not one task was proposed.
         PolicyError: the endpoint cannot be asked.
     """
     file = folder / "proposals.jsonl"
-    tasks = read_tasks(file) if file.is_file() else []
+    tasks = proposed(folder)
     known = {_plain(task.query) for task in tasks}
     in_vain, problem = 0, "none was new"
     seen = await _look(endpoint, tools, folder / "looks.json") if len(tasks) < count else []
@@ -112,11 +118,11 @@ async def propose(endpoint: JsonEndpoint, tools: ToolSet, count: int, folder: Pa
             in_vain = 0
     if not tasks:
         raise InputError(f"{endpoint.model!r} proposed no task for these tools: {problem}")
-    return tasks
+    return tasks[:count]
 
 
 async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict[str, Any]]:
-    """A few calls and what they returned; run as a trial, so that none changes anything."""
+    """A few calls and what they returned: a trial that only reads, so none changes anything."""
     if file.is_file():
         seen: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
         return seen
@@ -126,7 +132,8 @@ async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict
     except MalformedReplyError:
         calls = []  # proposals are then made from the documentation alone
     limits = Limits(trial_calls=LOOKS, max_turns=LOOKS + 1, invalid_turns=LOOKS + 1)
-    session = Session(Task("look", "", lambda: own(tools)), Protocol.TRIAL, limits)
+    task = Task("look", "", lambda: own(tools))
+    session = Session(task, Protocol.TRIAL, limits, guard=ReadsOnly(tools))
     seen = []
     for call in calls:
         text = json.dumps(call.model_dump(), ensure_ascii=False)

@@ -177,7 +177,11 @@ def test_a_hang_is_a_timeout_in_a_session(tiny):
     ("what", "arguments", "text"),
     [
         ("remove", {}, "MCP server 'tiny' does not offer this tool any more"),
-        ("effect", {}, "MCP server 'tiny' has changed this tool: it may write now"),
+        (
+            "effect",
+            {},
+            "MCP server 'tiny' has changed this tool: its effect was read and is unknown now",
+        ),
         (
             "parameter",
             {},
@@ -192,6 +196,23 @@ def test_a_changed_tool_is_refused(tiny, what, arguments, text):
         return await refused(tools, "add", a=1, b=2, **arguments)
 
     assert run({"tiny": tiny()}, use) == text
+
+
+@pytest.mark.parametrize("effect", ["destructive", "unknown"])
+def test_a_write_that_became_more_dangerous_is_refused(tiny, effect):
+    async def use(tools):
+        await call(tools, "change", what=effect)
+        return await refused(tools, "save")
+
+    assert run({"tiny": tiny()}, use).endswith(f"its effect was write and is {effect} now")
+
+
+def test_a_write_that_only_reads_now_is_called(tiny):
+    async def use(tools):
+        await call(tools, "change", what="read")
+        return await call(tools, "save")
+
+    assert run({"tiny": tiny()}, use) == "saved"
 
 
 def test_a_changed_tool_that_the_call_fits_is_called_and_the_change_told(tiny):

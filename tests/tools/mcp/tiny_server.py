@@ -25,6 +25,9 @@ from starlette.responses import Response
 
 server = MCPServer("tiny", log_level="ERROR")
 READS = ToolAnnotations(read_only_hint=True)
+WRITES = ToolAnnotations(destructive_hint=False)
+DESTROYS = ToolAnnotations(destructive_hint=True)
+_EFFECTS = {"read": READS, "destructive": DESTROYS, "unknown": None}
 PIXELS = bytes(range(100))
 started, cancelled = [], []
 
@@ -33,6 +36,11 @@ started, cancelled = [], []
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+@server.tool(annotations=WRITES)
+def save() -> str:
+    return "saved"
 
 
 @server.tool()
@@ -111,7 +119,15 @@ def pictures() -> CallToolResult:
 
 @server.tool()
 async def change(ctx: Context, what: str) -> str:
-    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, and say so."""
+    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, and say so.
+
+    An effect of its own is given to `save`.
+    """
+    if what in _EFFECTS:
+        server.remove_tool("save")
+        server.add_tool(save, annotations=_EFFECTS[what])
+        await ctx.notify_tools_changed()
+        return "changed"
     server.remove_tool("add")
     if what == "parameter":
         server.add_tool(add_three, name="add", annotations=READS)

@@ -26,6 +26,7 @@ _CLOSED = "Connection closed"
 """The SDK's words for a connection that ended. Its code is not only the SDK's."""
 _HTTP_ERROR = "Server returned an error response"
 """The SDK's words for an HTTP error that carries no error of the protocol."""
+_DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
 _NEEDS = {"npx": "Node.js", "npm": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv"}
 
 
@@ -131,8 +132,10 @@ class LiveServer:
         """A note on what the server changed in a tool; refuses calls that cannot be right."""
         if now is None:
             raise ToolRefusal(f"MCP server {self.name!r} does not offer this tool any more")
-        if effect_of(before) is Effect.READ and effect_of(now) is not Effect.READ:
-            raise ToolRefusal(f"MCP server {self.name!r} has changed this tool: it may write now")
+        was, became = effect_of(before), effect_of(now)
+        if _DANGER[became] > _DANGER[was]:
+            what = f"its effect was {was} and is {became} now"
+            raise ToolRefusal(f"MCP server {self.name!r} has changed this tool: {what}")
         if now.input_schema == before.input_schema:
             return ""
         parameters = usable_parameters(now.input_schema)

@@ -53,6 +53,12 @@ def test_plans(text, expected):
         ([call(E)], False),
         ([answer()], False),
         ([call(T)], True),
+        ([call(T, error=ErrorKind.TOOL_ERROR), call(E)], True),
+        ([call(T, error=ErrorKind.NOT_EXECUTED), call(E)], True),
+        ([call(T, error=ErrorKind.BUDGET_EXHAUSTED), call(E)], False),
+        ([call(T, error=ErrorKind.INVALID_ARGUMENTS), call(E)], False),
+        ([call(T, error=ErrorKind.NOT_PERMITTED), call(E)], False),
+        ([call(T, error=ErrorKind.INVALID_ARGUMENTS), call(T), call(E)], True),
     ],
 )
 def test_explores(steps, expected):

@@ -11,6 +11,11 @@ from toolmaster.protocols import Protocol
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import FORMAT_ERRORS, ActionKind, ErrorKind, Phase, Trajectory
 
+REFUSED = frozenset(
+    {ErrorKind.INVALID_ARGUMENTS, ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_PERMITTED}
+)
+"""What answers a call that never reached its tool, so that nothing was tried."""
+
 
 def plans(trajectory: Trajectory) -> bool:
     """Every turn but a slip thinks before it acts."""
@@ -25,7 +30,8 @@ def explores(trajectory: Trajectory) -> bool:
     """Every tool of the execution was tried before, by itself or through its twin, or is known."""
     if trajectory.protocol != Protocol.TRIAL or trajectory.known:
         return True
-    tried = {step.call.name for step in trajectory.calls(Phase.TRIAL) if step.call}
+    trial = [step for step in trajectory.calls(Phase.TRIAL) if step.error not in REFUSED]
+    tried = {step.call.name for step in trial if step.call}
     execution = [step for step in trajectory.calls(Phase.EXECUTION) if not step.slip]
     used = {step.call.name for step in execution if step.call}
     return bool(tried) and used <= tried

@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from toolmaster.errors import ConfigError
-from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
+from toolmaster.permissions import AllowAll, Ask, Rules, check_policy, read_policy
 from toolmaster.progress import bar
-from toolmaster.tools import Tool
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools.merging import merge
 from toolmaster.types import Effect, ToolCall
 
 CALL = ToolCall(name="burn", arguments={"title": "Emma"})
@@ -228,6 +229,30 @@ def test_names_decide_before_effects_and_what_denies_before_what_allows(tmp_path
     ]
     assert guard.outlook(tools[0]) == ""
     assert guard.outlook(tools[1]) == "the policy denies '*_all'"
+
+
+def test_a_rule_also_knows_a_tool_by_its_own_name(tmp_path):
+    parts = [(label, ToolSet((tool(Effect.WRITE, "send", ""),))) for label in "ab"]
+    tools = merge([("whole", merge(parts)), ("c", ToolSet((tool(Effect.WRITE, "a_send"),)))])
+    assert list(tools.names()) == ["whole_a_send", "b_send", "c_a_send"]
+    guard = rules(tmp_path, "[tools]\ndeny = ['send']\n")
+    denied = "not permitted: the policy denies 'send'"
+    assert permit(guard, *tools.tools) == [denied, denied, None]
+    assert permit(rules(tmp_path, "[tools]\ndeny = ['b_*']\n"), tools["b_send"]) != [None]
+
+
+def test_a_pattern_without_a_tool_is_told(tmp_path):
+    path = tmp_path / "policy.toml"
+    path.write_text("[tools]\nallow = ['get_*', 'b_look']\ndeny = ['*paymint*']\n")
+    parts = [("a", ToolSet((tool(name="get_one"), tool(name="look"))))]
+    parts.append(("b", ToolSet((tool(name="look"),))))
+    with pytest.raises(ConfigError) as caught:
+        check_policy(read_policy(path), merge(parts))
+    assert str(caught.value) == (
+        "permissions: tools.deny: no tool is called '*paymint*'; there are: get_one, a_look, b_look"
+    )
+    path.write_text("[tools]\nallow = ['get_*', 'b_look']\nask = ['look']\n")
+    check_policy(read_policy(path), merge(parts))
 
 
 def test_an_empty_policy_is_as_careful_as_asking(tmp_path):

@@ -22,7 +22,8 @@ from typing import TextIO
 from pydantic import Field
 
 from toolmaster.config import Settings, load_config
-from toolmaster.tools import Tool
+from toolmaster.errors import ConfigError
+from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Effect, ToolCall
 
 _SHOWN_CHARS = 600
@@ -151,7 +152,10 @@ class Ask:
 
 
 class ToolRules(Settings):
-    """By name, with `*` and `?` as in file names; what denies counts before what asks or allows."""
+    """By name, with `*` and `?` as in file names; what denies counts before what asks or allows.
+
+    A tool is also known by its own name: a rule holds where two sources have a tool of that name.
+    """
 
     allow: tuple[str, ...] = ()
     ask: tuple[str, ...] = ()
@@ -214,7 +218,7 @@ class Rules:
         rules = self._policy.tools
         for decision in (Decision.DENY, Decision.ASK, Decision.ALLOW):
             for pattern in getattr(rules, decision):
-                if fnmatchcase(tool.name, pattern):
+                if _matches(tool, pattern):
                     return decision, f"the policy denies {pattern!r}"
         decision = getattr(self._policy.effects, tool.effect)
         return decision, f"the policy denies tools of effect {tool.effect}"
@@ -227,3 +231,24 @@ def read_policy(path: Path) -> Policy:
         ConfigError: it cannot be read, or says something that is no rule.
     """
     return load_config(Policy, path)
+
+
+def check_policy(policy: Policy, tools: ToolSet) -> None:
+    """Hold a policy against the tools it is for.
+
+    Raises:
+        ConfigError: it names a tool that is not there.
+    """
+    for decision in Decision:
+        for pattern in getattr(policy.tools, decision):
+            if not any(_matches(tool, pattern) for tool in tools.tools):
+                names = ", ".join(tools.names())
+                raise ConfigError(
+                    f"permissions: tools.{decision}: no tool is called {pattern!r}; there are:"
+                    f" {names}"
+                )
+
+
+def _matches(tool: Tool, pattern: str) -> bool:
+    """Whether a pattern means a tool, by its name here or where it comes from."""
+    return fnmatchcase(tool.name, pattern) or fnmatchcase(tool.own_name or tool.name, pattern)

@@ -256,6 +256,16 @@ def test_bad_input(solve, endpoint, words, changed, code, message):
     assert len(endpoint.requests) == before
 
 
+def test_a_rule_for_no_tool(solve, endpoint, tmp_path):
+    rules = tmp_path / "typing_error.toml"
+    rules.write_text('tools.deny = ["prise"]')
+    before = len(endpoint.requests)
+    code, _, error = solve("cost?", permissions=rules)
+    assert code == 2
+    assert "tools.deny: no tool is called 'prise'; there are: price, stock" in error
+    assert len(endpoint.requests) == before
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

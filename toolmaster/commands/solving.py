@@ -35,7 +35,7 @@ from toolmaster.budgets import Budget
 from toolmaster.commands.solve_settings import SolveSettings, check_writable, read_tasks
 from toolmaster.errors import ConfigError, PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
-from toolmaster.permissions import AllowAll, Ask, Rules, read_policy
+from toolmaster.permissions import AllowAll, Ask, Rules, check_policy, read_policy
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import load_policy
 from toolmaster.progress import bar
@@ -152,6 +152,8 @@ class Solving:
         """Open the tools, load the model, do the tasks and report."""
         settings = self.settings
         async with open_sources(settings.tools, trials=settings.trials) as tools:
+            if self.permissions is not None:
+                check_policy(self.permissions, tools)
             self._show_plan(tools)
             async with _open_policy(settings) as policy:
                 with self._terminal() as view:

@@ -81,6 +81,7 @@ def _moved(tool: Tool, index: int, name: str, label: str, part: ToolSet) -> Tool
         execute=execute_async if inspect.iscoroutinefunction(tool.execute) else execute,
         trials=part.trial_mode(tool.name),
         source=tool.source or label,
+        own_name=tool.own_name or tool.name,
     )
 
 

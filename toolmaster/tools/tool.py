@@ -50,6 +50,7 @@ class Tool:
             is one, else `read_only`.
         source: where it comes from (a server, a document, a module), for people and for
             experience, which is kept by source and schema.
+        own_name: what it is called there, where that is another name; "" for `name`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Tool:
     validated: bool = True
     trials: TrialMode | None = None
     source: str = ""
+    own_name: str = ""
 
     def schema(self) -> dict[str, Any]:
         """The tool in OpenAI's function form."""

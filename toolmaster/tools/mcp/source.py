@@ -80,5 +80,12 @@ def _as_tool(server: LiveServer, tool: mcp_types.Tool, name: str, timeout_s: flo
     parameters = usable_parameters(tool.input_schema)
     source = f"{server.name} ({server.redactor.shown})"
     return Tool(
-        name, note + description, parameters, execute, effect_of(tool), timeout_s, source=source
+        name,
+        note + description,
+        parameters,
+        execute,
+        effect_of(tool),
+        timeout_s,
+        source=source,
+        own_name=tool.name,
     )

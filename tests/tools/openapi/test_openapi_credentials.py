@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import logging
 
 import pytest
@@ -102,17 +103,52 @@ def test_secrets_are_not_in_errors(call, server):
         call({"bearer": "SECRET"})
 
 
+ESCAPED = [
+    r"ab\/cd=",
+    r"ab/cd\u003d",
+    r"\u0061\u0062\u002F\u0063\u0064\u003D",
+    "ab%2Fcd%3D",
+]
+
+
+@pytest.mark.parametrize("written", ESCAPED)
+def test_secrets_in_escapes_of_json(call, server, monkeypatch, written):
+    monkeypatch.setenv("SECRET", "ab/cd=")
+    body = f'{{"k": ["x {written}"], "{written}": 1}}'.encode()
+    json_type = {"Content-Type": "application/json"}
+    server.answers["/a"] = lambda h: h.reply(200, json_type, body)
+    _, value = call({"bearer": "SECRET"})
+    assert value == {"k": ["x [secret]"], "[secret]": 1}
+    server.answers["/a"] = lambda h: h.reply(403, json_type, body)
+    with pytest.raises(ToolRefusal) as caught:
+        call({"bearer": "SECRET"})
+    assert str(caught.value).endswith('{"k": ["x [secret]"], "[secret]": 1}')
+
+
+def test_secrets_in_json_inside_json(call, server, monkeypatch):
+    monkeypatch.setenv("SECRET", 'a"b/cd')
+    inside = json.dumps({"k": 'a"b/cd', "n": "\\"}).replace("/", r"\/")
+    body = json.dumps([inside, None, 1.5]).encode()
+    server.answers["/a"] = lambda h: h.reply(200, {"Content-Type": "application/json"}, body)
+    _, value = call({"bearer": "SECRET"})
+    assert value == [r'{"k": "[secret]", "n": "\\"}', None, 1.5]
+
+
 def test_secrets_do_not_leak_at_a_cut(load_paths, server):
-    server.answers["/a"] = lambda h: h.reply(200, {}, f"{'x' * 95}{SECRET}".encode())
+    escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
+    body = f"{'x' * 240}{escaped}".encode()
+    server.answers["/a"] = lambda h: h.reply(200, {}, body)
     document = load_paths({"/a": {"get": {"operationId": "a"}}})
 
     async def inside():
         async with open_openapi(
-            document, base_url=server.url, auth={"bearer": "SECRET"}, response_bytes=100
+            document, base_url=server.url, auth={"bearer": "SECRET"}, response_bytes=300
         ) as tools:
             return await tools["a"].execute(None, {})
 
-    assert "p4ss" not in asyncio.run(inside())
+    shown = asyncio.run(inside())
+    assert shown.startswith("xxx")
+    assert r"\u0" not in shown
 
 
 def test_secrets_are_not_shown_by_objects():

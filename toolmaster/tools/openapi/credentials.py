@@ -8,8 +8,8 @@ the document.
 from __future__ import annotations
 
 import base64
-import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -52,6 +52,8 @@ class Credentials:
                     + "".join(f", {name!r}" for name in known)
                 )
             self._add(place, _variable(variable, kind))
+        longest_first = sorted(self._secrets, key=len, reverse=True)
+        self._spelled = re.compile("|".join("".join(map(_spelled, s)) for s in longest_first))
 
     def covers(self, location: str, name: str) -> bool:
         """Whether a parameter is one of the credentials, which no model has to give."""
@@ -59,15 +61,23 @@ class Credentials:
         return (location, name) in self._sent
 
     def redact(self, text: str) -> str:
-        """`text` without any of the secrets."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "[secret]")
-        return text
+        """`text` without any of the secrets, as they are or in JSON's escapes."""
+        return self._spelled.sub("[secret]", text) if self._secrets else text
+
+    def redact_value(self, value: Any) -> Any:
+        """A JSON value without any of the secrets in its strings and keys."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, list):
+            return [self.redact_value(item) for item in value]
+        if isinstance(value, dict):
+            return {self.redact(key): self.redact_value(item) for key, item in value.items()}
+        return value
 
     @property
     def longest(self) -> int:
-        """Characters of the longest secret."""
-        return max(map(len, self._secrets), default=0)
+        """Characters that the longest secret may take in JSON's escapes."""
+        return max(map(len, self._secrets), default=0) * len(r"\u0000")
 
     def add(self, request: httpx.Request) -> httpx.Request:
         """The request with the credentials; the one that was given stays as it is."""
@@ -102,14 +112,7 @@ class Credentials:
             written = quote(value, safe="!#$&'()*+/:<=>?@[]^`{|}~")
         name = name.lower() if location == "header" else name
         self._sent[location, name] = written
-        ways = (
-            value,
-            quote(value),
-            quote(value, safe=""),
-            quote_plus(value),
-            json.dumps(value)[1:-1],
-        )
-        self._secrets |= set(ways)
+        self._secrets |= {value, quote(value), quote(value, safe=""), quote_plus(value)}
 
 
 def security_schemes(spec: Spec) -> dict[str, tuple[str, str]]:
@@ -153,6 +156,12 @@ def _variable(variable: str, kind: str) -> str:
             f"auth {kind!r}: the value of {variable!r} cannot be sent; printable ASCII is allowed"
         )
     return value
+
+
+def _spelled(character: str) -> str:
+    """A pattern of every form that JSON has for a printable ASCII character."""
+    short = "" if character not in '"\\/' else rf"|\\{re.escape(character)}"
+    return rf"(?:(?i:\\u{ord(character):04x}){short}|{re.escape(character)})"
 
 
 class OtherHostError(httpx.RequestError):

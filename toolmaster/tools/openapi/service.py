@@ -178,8 +178,10 @@ class _Service:
             raise ToolRefusal(f"{self._status(response)}: {shown[:ERROR_CHARS]}{cut}")
         if not text:
             return self._status(response)
+        if "json" not in _media_type(response):
+            return text
         try:
-            return json.loads(text) if "json" in _media_type(response) else text
+            return self._credentials.redact_value(json.loads(text))
         except (ValueError, RecursionError):
             return text
 
@@ -197,7 +199,7 @@ class _Service:
         if whole:
             return text
         # A secret that the cut went through would not be recognised.
-        text = text[: len(text) - self._credentials.longest]
+        text = text[: max(len(text) - self._credentials.longest, 0)]
         return f"{text} [cut: the first {self._limit} bytes are shown]"
 
     def _status(self, response: httpx.Response) -> str:

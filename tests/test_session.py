@@ -319,6 +319,27 @@ def test_trial_calls_share_one_fork():
     assert [step.observation for step in steps] == ["1", "2", EXECUTION_BEGINS, "1"]
 
 
+class Opens:
+    """Opens what it needs in its first call; that cannot be copied."""
+
+    lock = None
+
+
+def test_a_state_that_can_no_longer_be_copied_is_answered():
+    def use(state, _arguments):
+        state.lock = threading.Lock()
+        return "used"
+
+    state = Opens()
+    turns = [call(), EXPERIENCE, call()]
+    before = play(session(tool(use), protocol=TRIAL, state=state), *turns)
+    assert [step.observation for step in before] == ["used", EXECUTION_BEGINS, "used"]
+    [tried, _, real] = play(session(tool(use), protocol=TRIAL, state=state), *turns)
+    assert tried.error is ErrorKind.NOT_EXECUTED
+    assert tried.observation.startswith("error: cannot be tried: TypeError: cannot pickle")
+    assert (real.observation, real.error) == ("used", None)
+
+
 def test_wrong_phase():
     a_session = session(protocol=TRIAL)
     early, experience, late = play(a_session, answer(), EXPERIENCE, EXPERIENCE)

@@ -293,15 +293,25 @@ class Session:
         if violation is not None:
             return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
         mode = self.tools.trial_mode(call.name)
-        if trial and mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
-            return self._not_executed(tool), ErrorKind.NOT_EXECUTED
+        untried = self._untried(tool, mode) if trial else None
+        if untried is not None:
+            return self._cut(untried), ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK
         refusal = await self._refusal(tool, call, forked)
         if refusal is not None:
             return refusal
-        if forked and self._fork is None:
-            self._fork = self.tools.fork()
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
+
+    def _untried(self, tool: Tool, mode: TrialMode) -> str | None:
+        """Why a trial does not run a valid call; None where it may, then with the fork made."""
+        if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
+            return self._not_executed(tool)
+        if mode is TrialMode.FORK and self._fork is None:
+            try:
+                self._fork = self.tools.fork()
+            except Exception as error:  # noqa: BLE001 - objects copy themselves in their own code
+                return f"cannot be tried: {describe_error(error)}"
+        return None
 
     async def _refusal(
         self, tool: Tool, call: ToolCall, forked: bool
@@ -322,7 +332,7 @@ class Session:
     def _not_executed(self, tool: Tool) -> str:
         """What it takes to run a valid call that a trial may not run."""
         outlook = "" if self._guard is None else self._guard.outlook(tool)
-        return self._cut(
+        return (
             f"the call is valid; not executed during the trial, for the effect of {tool.name} is"
             f" {tool.effect}; in execution {outlook or 'it runs for real'}"
         )

@@ -68,7 +68,8 @@ class ErrorKind(StrEnum):
     BUDGET_EXHAUSTED = "budget_exhausted"
     """A call after the trial's budget, or the shared budget of calls, was used up."""
     NOT_EXECUTED = "not_executed"
-    """A valid call with side effects in a trial that may only read."""
+    """A valid call that a trial does not run: it has side effects where a trial may only read, or
+    the state cannot be copied."""
     NOT_PERMITTED = "not_permitted"
     """A valid call that the user, or the user's rules, did not allow."""
 

@@ -1,6 +1,7 @@
 """Experience from task to task: handed, judged, learned, checked, doubted."""
 
 import asyncio
+import threading
 
 import pytest
 from experience_kit import answered, call, make_card, make_tools, run, told
@@ -174,6 +175,16 @@ def test_a_check_that_is_not_permitted_costs_and_tells_nothing(store):
     handed = hand(Experience(store, guard=Refusing()), tools)
     assert (handed.text, handed.checks) == (f"price: {LESSON}", 0)
     assert (tools.state["calls"], store.cards()[0].unchecked) == (0, 10)
+
+
+def test_a_check_that_cannot_be_tried_costs_and_tells_nothing(store):
+    store.put(make_card(unchecked=9))
+    tools = make_tools()
+    tools.state["opened"] = threading.Lock()  # no copy of it can be made
+    budget = Spent(9)
+    handed = hand(Experience(store, budget=budget), tools)
+    assert (handed.text, handed.checks, handed.changed) == (f"price: {LESSON}", 0, ())
+    assert (budget.spent, store.cards()[0].stale) == (0, None)
 
 
 @pytest.mark.parametrize(("calls", "checks"), [(0, 0), (1, 1), (9, 2)])

@@ -61,8 +61,9 @@ async def check(
         budget: each call is spent from it; where it is used up, the rest is not checked.
 
     Returns:
-        What was found. A card whose call was not permitted or gave no answer in time is in neither
-        list; a call that works no more (also for an unreachable service) counts as changed.
+        What was found. A card whose call was not permitted, could not be tried or gave no answer in
+        time is in neither list; a call that works no more (also for an unreachable service) counts
+        as changed.
     """
     limits = Limits(trial_calls=len(cards), max_turns=len(cards) + 1)
     task = Task("check", "", make_tools=lambda: tools)
@@ -73,7 +74,7 @@ async def check(
         if session.stop_reason is not None or evidence is None:
             break
         step = await session.step(_turn(evidence))
-        calls += step.error is not ErrorKind.NOT_PERMITTED
+        calls += step.error not in (ErrorKind.NOT_PERMITTED, ErrorKind.NOT_EXECUTED)
         if _same(evidence, step):
             holding.append(card)
         elif step.error in (None, ErrorKind.TOOL_ERROR):

@@ -174,6 +174,16 @@ def test_lists_numbers_and_names():
     assert not same_call(call(1, "G"), call(1), [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["{{}}", "{[1]: 2}", "{(1, 2): 3}", "{1: 2, 'a': 3}", "[b'x']", "[...]", "0x" + "f" * 5000],
+)
+def test_text_that_is_no_json_stays_text(text):
+    given, gold = (ToolCall(name="F", arguments={"v": value}) for value in (text, "Ada"))
+    assert not same_call(given, gold, [])
+    assert same_call(given, given, [])
+
+
 def test_only_the_first_call_of_a_turn_counts(bank, tmp_path):
     def wrong_first(calls):
         return [ToolCall(name=calls[0].name, arguments={}), *calls]

@@ -225,7 +225,8 @@ def _plain(value: Any) -> Any:
     text = " ".join(value.split())
     try:
         read = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        canonical(read)  # what JSON cannot hold stays text
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
     return _plain(read) if isinstance(read, list | dict | int | float) else text
 

@@ -93,6 +93,29 @@ def test_a_stopped_run_continues(evaluate, write, tmp_path):
     assert figure(tmp_path, "success") == 0.5
 
 
+def test_a_case_that_cannot_be_measured_is_named_and_counts_as_failed(
+    evaluate, write, tmp_path, monkeypatch
+):
+    def exact(answer, gold):
+        if answer == "1640":
+            raise IndexError("string index out of range")
+        return answer == gold
+
+    monkeypatch.setattr("toolmaster.benchmarks.toolhop.exact", exact)
+    code, out, error = evaluate("--replay", write("calls.json", REPLAYS))
+    assert (code, error) == (0, "")
+    told = "toolhop/1 cannot be measured and counts as failed: IndexError: string index out of"
+    assert told in " ".join(out.split())
+    lines = (tmp_path / "run" / "results.jsonl").read_text().splitlines()
+    [first, second] = [json.loads(line)["values"] for line in lines]
+    assert first["not_measured"] == "IndexError: string index out of range"
+    assert (first["success"], first["answer_contains"], first["steps_solved"]) == (0.0, 0.0, 0.0)
+    assert "not_measured" not in second
+    assert figure(tmp_path, "answer_exact") == 0.0
+    held = read_trajectories(tmp_path / "run" / "trajectories.jsonl")
+    assert held[0].success  # the file has what happened
+
+
 def test_other_settings_are_refused(evaluate, write):
     evaluate("--replay", write("calls.json", REPLAYS))
     code, _, error = evaluate("--replay", write("calls.json", REPLAYS), "limits.max_turns=3")

@@ -14,18 +14,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toolmaster.benchmarks import find_benchmark
-from toolmaster.benchmarks.base import Case, Source, Suite
+from toolmaster.benchmarks.base import Case, Source, Suite, Values
 from toolmaster.benchmarks.figures import Measured, general_values
 from toolmaster.benchmarks.replay import GOLD, gold_replays, policies, read_replays
 from toolmaster.benchmarks.results import write_results
 from toolmaster.benchmarks.settings import BenchmarkSettings
 from toolmaster.config import load_config
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import InputError, PolicyError, ToolmasterError
 from toolmaster.evaluation.evaluate import collect
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.scripted import ScriptedPolicy
-from toolmaster.progress import bar, solved_counter
+from toolmaster.progress import bar, console, solved_counter
 from toolmaster.rollouts import RolloutRequest
 from toolmaster.runs import Run, read_trajectories, write_atomically
 from toolmaster.types import Trajectory
@@ -77,9 +77,31 @@ async def _measure(suite: Suite, settings: BenchmarkSettings, folder: Path) -> l
 
 
 async def _measured(case: Case, trajectory: Trajectory) -> Measured:
+    """What was measured; one that cannot be measured has the values of doing nothing."""
+    try:
+        return Measured(case, trajectory, await _values(case, trajectory))
+    except ToolmasterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one that fails does not lose the others
+        reason = f"{type(error).__name__}: {error}"
+    console.print(
+        f"{trajectory.task_id} cannot be measured and counts as failed: {reason}",
+        markup=False,
+        soft_wrap=True,
+    )
+    nothing = trajectory.model_copy(update={"steps": [], "answer": None, "score": None})
+    try:
+        values = await _values(case, nothing)
+    except Exception:  # noqa: BLE001 - its own figures are then not known
+        values = general_values(case, nothing)
+    failed = trajectory.model_copy(update={"score": None})
+    return Measured(case, failed, {**values, "not_measured": reason})
+
+
+async def _values(case: Case, trajectory: Trajectory) -> Values:
     own = case.measure(trajectory)
     values = await own if inspect.isawaitable(own) else own
-    return Measured(case, trajectory, {**general_values(case, trajectory), **values})
+    return {**general_values(case, trajectory), **values}
 
 
 async def _roll_out(

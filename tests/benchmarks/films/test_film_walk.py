@@ -116,6 +116,11 @@ def test_whole_words_count(answer, met):
     assert Expected((("no",),)).met_by(answer) is met
 
 
+def test_nothing_says_a_value_without_text():
+    assert not Expected((("",),)).met_by("A homepage.")
+    assert Expected((("", "yes"),)).met_by("Yes.")
+
+
 def test_dates_in_several_spellings_and_every_group():
     right = Expected((("1999-10-12", "October 12, 1999"), ("2001-05-01", "1 May 2001")))
     assert right.met_by("october 12, 1999 and 1 May 2001")

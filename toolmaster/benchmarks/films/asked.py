@@ -58,6 +58,8 @@ def expected(query: str, walks: Walks, others: Walks = ()) -> Expected | None:
 
 
 def _says(answer: str, value: str) -> bool:
+    if not value:
+        return False
     before = r"(?<!\w)" if value[0].isalnum() else ""
     after = r"(?!\w)" if value[-1].isalnum() else ""
     return re.search(before + re.escape(value) + after, answer, re.IGNORECASE) is not None
@@ -72,8 +74,8 @@ def _last(walks: Walks) -> Body:
 
 
 def _any(values: Sequence[Any]) -> Groups:
-    """One of the values will do."""
-    return [[str(value) for value in values]]
+    """One of the values will do; those that the service does not know are none."""
+    return [[str(value) for value in values if value not in (None, "")]]
 
 
 def _all(values: Sequence[Any]) -> Groups:

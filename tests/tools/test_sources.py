@@ -117,6 +117,19 @@ def test_one_function_class_object_or_tool_set(shop):
     assert opened(f"{shop}:tools") == [("price", "unknown", "read_only")]
 
 
+def test_a_file_named_twice_is_run_once_until_it_changes(shop):
+    shop.write_text(MODULE + "\n\ndef peek() -> int:\n    return basket.total()\n")
+
+    async def use(tools):
+        tools["put"].execute(tools.state, {"item": "plum"})
+        return tools["peek"].execute(tools.state, {})
+
+    both = (f"{shop}:basket", f"{shop}:peek")
+    assert [opened(*both, use=use), opened(*both, use=use)] == [1, 2]
+    shop.write_text(shop.read_text().replace("basket.total()", "basket.total() + 10"))
+    assert opened(*both, use=use) == 11
+
+
 def test_a_module_by_its_dotted_name(tmp_path, monkeypatch):
     package = tmp_path / "shop_package"
     package.mkdir()

@@ -139,11 +139,24 @@ async def _awaited_inside(result: Awaitable[Any]) -> Any:
         return await result
 
 
+_files: dict[Path, tuple[tuple[int, int], ModuleType]] = {}
+"""What was run, with time and size that the file had then."""
+
+
 def _import_file(path: Path) -> ModuleType:
-    """Run a file as a module of its own name; its folder can be imported from, as with `python`."""
+    """The module of a file, which is run once, and again when it was changed."""
     path = path.expanduser().resolve()
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    found = path.stat()
+    stamp = (found.st_mtime_ns, found.st_size)
+    if path not in _files or _files[path][0] != stamp:
+        _files[path] = (stamp, _run_file(path))
+    return _files[path][1]
+
+
+def _run_file(path: Path) -> ModuleType:
+    """Run a file as a module of its own name; its folder can be imported from, as with `python`."""
     unique = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"{path.stem}_{unique}", path)
     if spec is None or spec.loader is None:

@@ -45,6 +45,18 @@ def test_the_trial_oracle_always_succeeds(world, demonstrate, split, family):
     assert len(said) > 250
 
 
+def test_calls_name_only_what_was_read(world, demonstrate):
+    for task_id in world.ids("seen", 300, ["plain", "silent", "irreversible"]):
+        got = demonstrate(task_id)
+        heard = "".join(message.content for message in got.prompt)
+        heard += json.dumps(got.tools, ensure_ascii=False)
+        for step in got.steps:
+            if step.call is not None and not step.slip:
+                texts = [value for value in step.call.arguments.values() if isinstance(value, str)]
+                assert all(text in heard for text in texts), (task_id, step.call)
+            heard += step.observation or ""
+
+
 def test_a_slip_is_mended_by_the_next_turn(world, demonstrate):
     kinds = collections.Counter()
     for task_id in world.ids("seen", 800, FAMILIES):
@@ -172,7 +184,7 @@ def test_what_a_write_takes_is_reckoned_before_the_first_call_that_sends_it(
     world, demonstrate, kind, thought
 ):
     at_hand = 0
-    for task_id in of_quirk(world, kind, 10):
+    for task_id in of_quirk(world, kind, 25):
         [scaled] = [s.name for s in world.draw(task_id).surfaces if s.quirk.kind == kind]
         every = demonstrate(task_id).steps
         steps = [step for step in every if step.call and not step.slip]

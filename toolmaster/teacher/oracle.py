@@ -22,10 +22,10 @@ from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
-from toolmaster.world.domain import PlannedCall, number
+from toolmaster.world.domain import Name, PlannedCall, number
 from toolmaster.world.quirks.base import reckoned
 from toolmaster.world.quirks.silent import TwoBased, ZeroBased
-from toolmaster.world.surface import Surface
+from toolmaster.world.surface import Example, Surface
 from toolmaster.world.tasks import WorldTask, quoted, show
 
 Turns = Generator[Completion, str, None]
@@ -100,6 +100,8 @@ class OraclePolicy:
         self.slips_left = int(behaviours.self_correction)
         self.called: list[tuple[Surface, dict[str, Any]]] = []
         """The calls so far that were no slips."""
+        self.heard = [drawn.plan.query, *(surface.doc for surface in drawn.surfaces)]
+        """What was read so far: request, documentation, observations."""
 
     def conversation(
         self,
@@ -150,7 +152,7 @@ class OraclePolicy:
     def _try_read(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
         quirk, example = surface.quirk, surface.example
-        arguments = example.arguments if example else planned.arguments
+        arguments = example.arguments if example else self._heard_of(surface, planned)
         if example:
             thought = self._say(
                 "expect", tool=surface.name, what=surface.purpose, expected=quoted(example.result)
@@ -211,11 +213,11 @@ class OraclePolicy:
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
         quirk, value_key = surface.quirk, str(surface.definition.value)
-        arguments = dict(planned.arguments)
-        if show(arguments[value_key]) not in self.drawn.plan.query and value_key in arguments:
-            arguments[value_key] = self._other_value(arguments[value_key])
-        value = arguments[value_key]
+        arguments = self._heard_of(surface, planned)
         reader = self._best(str(surface.definition.shown_by))
+        if show(arguments[value_key]) not in self.drawn.plan.query:
+            arguments[value_key] = self._other_value(arguments[value_key], reader.example)
+        value = arguments[value_key]
         parts = {"what": surface.purpose, "value": show(value), "shows": reader.purpose}
         self.lessons[surface.name] = quirk.lesson(surface.name, "")
         confused, hint = self._confused(surface, arguments), ""
@@ -286,10 +288,22 @@ class OraclePolicy:
         sign, factor = "/" if over else "*", quirk.factor
         return self._say("wrong_factor", guess=guess, sign=sign, off=off, factor=factor, **seen)
 
-    def _other_value(self, value: Any) -> Any:
-        """A value to try with when the real one is not known yet."""
+    def _heard_of(self, surface: Surface, planned: PlannedCall) -> dict[str, Any]:
+        """Planned arguments to try with; a name that is not known yet gives way to one that is."""
+        heard = "\n".join(self.heard)
+        arguments = dict(planned.arguments)
+        for key, kind in surface.definition.params.items():
+            if isinstance(kind, Name) and show(arguments[key]) not in heard:
+                start = self.drawn.task.make_tools().state
+                entities = next(table for table in start.values() if isinstance(table, dict))
+                known = sorted(name for name in entities if name in heard)
+                arguments[key] = self.rng.choice(known or [arguments[key]])
+        return arguments
+
+    def _other_value(self, value: Any, example: Example | None) -> Any:
+        """A value to try with while the real one is not known; a word is that of an example."""
         if isinstance(value, str):
-            return value
+            return value if example is None else example.result
         return number(self.rng.randint(11, 89) + (0.5 if isinstance(value, float) else 0))
 
     def _read_back(
@@ -415,7 +429,9 @@ class OraclePolicy:
             yield Completion(_call_text(said, slip.name, slip.arguments), slip=True)
             thought = self._say(slip.kind, right=slip.right)
         self.called.append((surface, arguments))
-        return (yield Completion(_text(thought, surface, arguments)))
+        observation = yield Completion(_text(thought, surface, arguments))
+        self.heard.append(observation)
+        return observation
 
 
 def _text(thought: str, surface: Surface, arguments: dict[str, Any]) -> str:

@@ -140,6 +140,13 @@ class Plan:
         self.answer = answer
         self.because = because
 
+    def is_idle(self, start: State) -> bool:
+        """Whether its writes leave the start state as it is, or it compares what is equal."""
+        writes = any(self.domain.tools[call.tool].effect is Effect.WRITE for call in self.calls)
+        results = [repr(call.result) for call in self.calls]
+        compares_equals = bool(self.because) and len(set(results)) < len(results)
+        return compares_equals or (writes and self.state == start)
+
 
 def _quote(text: str, parts: set[str]) -> str:
     """`text` with each of `parts` that it contains as whole words in quotation marks."""

@@ -53,6 +53,8 @@ def plan_again(
         calls = [(call.tool, call.arguments) for call in again.calls]
         if calls == first or [tool for tool, _ in calls] != [tool for tool, _ in first]:
             continue
+        if again.is_idle(start()):
+            continue
         if not any(call in examples for call in calls):
             return again
         second_best = again

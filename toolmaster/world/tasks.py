@@ -196,7 +196,7 @@ def _copy(state: State) -> State:
 
 
 def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> WorldTask | None:
-    """One attempt; None when the drawn goal is too long or has no tool that the quirk fits."""
+    """One attempt; None when the goal is too long, idle, or has no tool that the quirk fits."""
     assert domain.make_state is not None  # noqa: S101 - held by Domain.check
     start = domain.make_state(rng)
     if domain.split == "seen" and rng.random() < 0.5:
@@ -206,7 +206,7 @@ def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> Worl
     plan = Plan(domain, _copy(start), rng)
     domain.goals[goal](plan)
     short = task_id.startswith(LEVELS["short"] + "/")
-    if short and len(plan.calls) > 1:
+    if (short and len(plan.calls) > 1) or plan.is_idle(start):
         return None
     if domain.split == "seen" and rng.random() < 0.5:
         reword(plan, rng)

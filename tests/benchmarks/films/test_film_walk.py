@@ -83,6 +83,38 @@ def test_the_latest_title_of_a_person(go):
 
 
 @pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("latest movie", "release_date"),
+        ("movie most recently", "release_date"),
+        ("highest rated movie", "vote_average"),
+        ("most popular movie", "popularity"),
+    ],
+)
+def test_a_title_of_a_person_who_directs(go, words, value):
+    query = f"What is the {words} directed by Christopher Nolan?"
+    [stops], right = go(query, "/search/person", "/person/{person_id}/movie_credits")
+    films = sorted(stops[1].body["crew"], key=lambda film: film[value])
+    assert right.met_by(films[-1]["title"])
+    assert not any(right.met_by(film["title"]) for film in films[:-1])
+
+
+def test_the_crew_of_an_episode(go):
+    query = "Who directed the second episode of the first season of Westworld?"
+    season = "/tv/{tv_id}/season/{season_number}"
+    _, right = go(query, "/search/tv", f"{season}/credits")
+    assert right is None  # a season has more directors than an episode
+    [stops], right = go(query, "/search/tv", f"{season}/episode/{{episode_number}}/credits")
+    directors = [card["name"] for card in stops[-1].body["crew"] if card["job"] == "Director"]
+    assert right.met_by(" and ".join(directors))
+    query = "Who directed the first season of Westworld?"
+    [stops], right = go(query, "/search/tv", f"{season}/credits")
+    directors = [card["name"] for card in stops[-1].body["crew"] if card["job"] == "Director"]
+    assert right.met_by(", ".join(directors))
+    assert not right.met_by(directors[0])
+
+
+@pytest.mark.parametrize(
     ("query", "paths", "reason"),
     [
         ("Who directed the film?", ["/search/movie"], "names nothing for /search/movie"),
@@ -101,6 +133,11 @@ def test_paths_that_lead_nowhere(service, query, paths, reason):
 
 def test_no_rule_is_no_expectation(go):
     _, right = go("Show me some English movies", "/discover/movie")
+    assert right is None
+    paths = ("/search/person", "/person/{person_id}/movie_credits")
+    _, right = go("Movies featuring Cate Blanchett and directed by Christopher Nolan?", *paths)
+    assert right is None
+    _, right = go("Which older movie was directed by Christopher Nolan?", *paths)
     assert right is None
 
 

@@ -239,12 +239,12 @@ def _listed(stop: Stop) -> str:
 def chosen(query: str, offered: Sequence[Body]) -> Body:
     """The one of several entities that a query means; the first where it does not say."""
     asked = query.lower()
-    if any("job" in entity or "order" in entity for entity in offered):  # the people of a title
-        jobs = [job for word, job in JOBS.items() if word in asked and "lead" not in asked]
-        return next((e for e in offered if jobs and e.get("job") == jobs[0]), offered[0])
-    if any("credit_id" in entity for entity in offered):  # the titles of a person
-        if re.search(r"\bdirect", asked):
-            offered = [e for e in offered if e.get("job") == "Director"] or offered
+    if not any("credit_id" in entity for entity in offered):
+        return offered[0]
+    jobs = [job for word, job in JOBS.items() if word in asked and "lead" not in asked]
+    if jobs:
+        offered = [e for e in offered if e.get("job") == jobs[0]] or offered
+    if any(date_of(entity) for entity in offered):  # the titles of a person, not people of a title
         if re.search(r"\b(latest|recent|newest)", asked):
             return max(offered, key=date_of)
         if "highest rated" in asked:

@@ -76,6 +76,15 @@ def test_a_single_point_has_room_around_it():
     assert chart.frame.top < y < chart.frame.y_end
 
 
+@pytest.mark.parametrize(
+    "values", [(1.98, 1.9799999999999998), (0.0, 1e-12), (-1e9, -1e9 + 0.5), (2.0, 2.0)]
+)
+def test_a_nearly_flat_curve_has_room_around_it(values):
+    (chart,) = curves([{"stage": "g", "step": i, "reward": v} for i, v in enumerate(values)])
+    assert all(chart.frame.top < y < chart.frame.y_end for _, y in chart.dots)
+    assert len({tick.text for tick in chart.y_ticks}) > 1
+
+
 def test_only_named_metrics_that_are_numbers_are_drawn():
     rows = [{"stage": "g", "step": 1, "reward": 1.0, "lr": 1.0, "loss": None, "success": "yes"}]
     assert [(chart.stage, chart.key) for chart in curves(rows)] == [("g", "reward")]

@@ -16,6 +16,9 @@ from toolmaster.evaluation.tables import families
 COLOURS = 6
 """Model colours the style sheet defines."""
 
+FLAT = 1e-9
+"""A range below this share of its values (and of 1) is drawn as a single value."""
+
 LABELLED_WIDTH = 36
 """The narrowest bar with room for its value beside the whisker."""
 
@@ -218,7 +221,7 @@ def _line_chart(stage: str, key: str, points: Sequence[tuple[float, float]]) -> 
 def _axis(values: Sequence[float], *, smallest: float = 0.0) -> tuple[list[float], float, float]:
     """Ticks and the range they span; a single value gets room on both sides."""
     low, high = min(values), max(values)
-    if low == high:
+    if high - low <= FLAT * max(1.0, abs(low), abs(high)):
         room = max(abs(low) / 2, smallest, 1e-3)
         low, high = low - room, high + room
     marks = [round(mark, 12) for mark in ticks(low, high, smallest=smallest)]

@@ -283,6 +283,52 @@ def test_cancelled_call_frees_its_place():
     assert in_sandbox(use) == 2
 
 
+def _calls_of(worker):
+    """Ids of the processes that a worker has forked."""
+    children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+    return {grandchild for child in children for grandchild in _calls_of(child)} | set(children)
+
+
+def _alive(process):
+    """Whether it runs; what has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+DEAF = """
+import signal, time
+def f():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("lost", [False, True], ids=["cancelled", "worker killed"])
+@pytest.mark.parametrize("level", list(IsolationLevel), ids=lambda level: level.name)
+def test_no_call_outlives_its_worker(at_level, level, lost):
+    running = at_level(level, SandboxLimits(), workers=1)
+
+    async def use():
+        [worker] = running.sandbox._slots._queue
+        before = _calls_of(worker._process.pid)
+        calling = asyncio.create_task(running.sandbox.call(DEAF, "f", {}))
+        while not (calls := _calls_of(worker._process.pid) - before):
+            await asyncio.sleep(0)
+        if lost:
+            worker._process.kill()
+        else:
+            calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        async with asyncio.timeout(20):
+            while any(map(_alive, calls)):
+                await asyncio.sleep(0)
+
+    running.runner.run(use())
+
+
 def test_nothing_is_left_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -294,7 +340,7 @@ def test_nothing_is_left_behind(monkeypatch, tmp_path):
         return worker._process
 
     process = in_sandbox(use, SandboxLimits(scratch_files=2000), workers=2)
-    assert process.returncode == -signal.SIGTERM
+    assert process.returncode == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 

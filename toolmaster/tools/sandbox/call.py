@@ -31,6 +31,7 @@ def run(
     limits: dict[str, Any],
     *,
     compiled: bool,
+    worker: int,
 ) -> NoReturn:
     """Run a call, write its outcome as JSON and end the process.
 
@@ -41,10 +42,11 @@ def run(
         level: the isolation level of this process.
         limits: the fields of `SandboxLimits`.
         compiled: whether the source is compiled already.
+        worker: id of the process that this one was forked from.
     """
     status = 1
     try:
-        isolation.bind_call(level, limits["cpu_s"])
+        isolation.bind_call(level, limits["cpu_s"], worker)
 
         def load() -> types.CodeType:
             if compiled:

@@ -114,8 +114,16 @@ def _limit(limits: dict[str, Any], *, tolerant: bool) -> None:
                 raise OSError(f"limit {what} of {value}: {error}") from error
 
 
-def bind_call(level: int, cpu_s: int) -> None:
-    """Bind the process of one call; it can never undo this."""
+def bind_call(level: int, cpu_s: int, worker: int) -> None:
+    """Bind the process of one call; it can never undo this, and ends with the worker.
+
+    Raises:
+        OSError: a bound cannot be had, or the worker has ended already.
+    """
+    with suppress(OSError):  # Linux alone has it; elsewhere the worker sees to it
+        kernel.call("prctl", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != worker:
+        raise OSError("the worker has ended")
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     if level >= CONFINED:
         seccomp.install()

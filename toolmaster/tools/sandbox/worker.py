@@ -16,7 +16,8 @@ import select
 import signal
 import sys
 import time
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from toolmaster.tools.sandbox import call, isolation, scratch
 from toolmaster.tools.sandbox.levels import IsolationLevel
@@ -72,6 +73,7 @@ def main() -> None:
     del sys.modules["tool"]
     gc.collect()
     gc.freeze()  # a collection in a call then leaves these pages shared
+    signal.signal(signal.SIGTERM, _stop)
     Server(connection, folder, settings["level"], settings["limits"]).serve()
 
 
@@ -123,9 +125,10 @@ class Server:
         """
         deadline = time.monotonic() + self._limits["wall_s"]
         reading, writing = os.pipe()
-        child = os.fork()
+        worker, child = os.getpid(), os.fork()
         total = source_bytes + call_bytes
         if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._connection)
             os.close(reading)
             source, request = self._buffer[:source_bytes], self._buffer[source_bytes:total]
@@ -136,10 +139,11 @@ class Server:
                 self._level,
                 self._limits,
                 compiled=compiled,
+                worker=worker,
             )
-        os.close(writing)
-        self._buffer[:total] = bytes(total)
         try:
+            os.close(writing)
+            self._buffer[:total] = bytes(total)
             status, size = self._collect(reading, deadline)
         finally:
             os.close(reading)
@@ -170,6 +174,11 @@ class Server:
                     return Status.DONE, size
                 size += count
         return Status.RESULT, size
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """End on a signal, by way of what ends the running call."""
+    raise SystemExit(128 + number)
 
 
 def _ending(ended: int) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pytest
@@ -139,6 +140,44 @@ def test_missing_type_hint():
 
     with pytest.raises(InputError, match="tool 'price': parameter 'item' needs a type hint"):
         from_function(price)
+
+
+class Plain:
+    """Nothing that pydantic knows."""
+
+
+def test_type_hints_that_are_not_there():
+    def price(item: "Decimal") -> int:  # noqa: F821 - as where only TYPE_CHECKING imports it
+        return 0
+
+    with pytest.raises(InputError) as caught:
+        from_function(price)
+    assert str(caught.value) == (
+        "tool 'price': its type hints cannot be read: NameError: name 'Decimal' is not defined;"
+        " what they name must be there when the module runs, so import it outside"
+        " `if TYPE_CHECKING`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hint", "found"),
+    [
+        (Plain, "item: test_functions.Plain"),
+        (list[Plain], "item: list[test_functions.Plain]"),
+        (Callable[[int], int], "item: collections.abc.Callable[[int], int]"),
+        (Annotated[str, Field(pattern="(")], "item: typing.Annotated[str, FieldInfo("),
+    ],
+)
+def test_type_hints_that_make_no_json_schema(hint, found):
+    def price(count: int, item) -> int:
+        return 0
+
+    price.__annotations__["item"] = hint
+    with pytest.raises(InputError) as caught:
+        from_function(price)
+    message = str(caught.value)
+    assert message.startswith(f"tool 'price': no JSON schema can be made of its parameter {found}")
+    assert "; use str, int, float" in message
 
 
 @pytest.mark.parametrize("kind", ["args", "kwargs", "positional"])

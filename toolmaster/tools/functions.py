@@ -31,7 +31,8 @@ def from_function(
             killed: after the limit its result is ignored.
 
     Raises:
-        InputError: a parameter without a type hint, or of a kind that JSON cannot pass by name.
+        InputError: a parameter without a type hint, or with one that is not there or that makes no
+            JSON schema, or of a kind that JSON cannot pass by name.
     """
     name = function.__name__
     summary, model, schema = describe(function)
@@ -53,10 +54,11 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
         The description, a model that converts its arguments, and their JSON schema.
 
     Raises:
-        InputError: a parameter without a type hint, or of a kind that JSON cannot pass by name.
+        InputError: a parameter without a type hint, or with one that is not there or that makes no
+            JSON schema, or of a kind that JSON cannot pass by name.
     """
     name = function.__name__
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = _hints(function)
     summary, notes = _docstring(inspect.getdoc(function) or "")
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
@@ -68,8 +70,7 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
             raise InputError(f"tool {name!r}: parameter {parameter.name!r} needs a type hint")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
-    model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-    schema = model.model_json_schema()
+    model, schema = _model(name, fields)
     schema.pop("title", None)
     schema.setdefault("properties", {})
     for key, prop in schema["properties"].items():
@@ -77,6 +78,34 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
         if key in notes:
             prop["description"] = notes[key]
     return summary, model, schema
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise InputError(
+            f"tool {function.__name__!r}: its type hints cannot be read: {type(error).__name__}:"
+            f" {error}; what they name must be there when the module runs, so import it outside"
+            " `if TYPE_CHECKING`"
+        ) from error
+
+
+def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
+    """A model of these parameters and its JSON schema."""
+    try:
+        model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        return model, model.model_json_schema()
+    except Exception as error:
+        if len(fields) > 1:
+            for key, field in fields.items():
+                _model(name, {key: field})  # finds the one that it is about
+        found = ", ".join(f"{key}: {inspect.formatannotation(fields[key][0])}" for key in fields)
+        raise InputError(
+            f"tool {name!r}: no JSON schema can be made of its parameter {found}; use str, int,"
+            " float, bool, list, dict, Literal, an enum, a dataclass or a pydantic model, or, where"
+            " it is no tool, let its name begin with `_`"
+        ) from error
 
 
 def convert(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:

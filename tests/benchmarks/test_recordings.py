@@ -81,6 +81,7 @@ def test_a_miss_is_reported_not_invented(files):
     assert kept.missed == 1
     assert json.loads(misses.read_text()) == {"tool": "weather", "arguments": {"town": "Brill"}}
     assert len(recordings.read_text().splitlines()) == 1
+    assert Recordings(*files).missed == 1  # a run that goes on counts those before
 
 
 def test_a_miss_can_go_on_to_something_else(files):

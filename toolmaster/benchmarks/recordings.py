@@ -40,7 +40,7 @@ class Recordings:
 
     Args:
         file: where they are kept; need not exist to record.
-        misses: where calls without a recording are listed, one a line.
+        misses: where calls without a recording are listed, one a line; those there count.
 
     Raises:
         InputError: a line that is no recording.
@@ -48,7 +48,7 @@ class Recordings:
 
     def __init__(self, file: Path, misses: Path) -> None:
         self.file, self.misses = file, misses
-        self.missed = 0
+        self.missed = len(read_lines(misses))
         self._held: dict[tuple[str, str], Recording] = {}
         for number, line in enumerate(read_lines(file), 1):
             try:

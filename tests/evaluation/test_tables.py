@@ -57,6 +57,16 @@ def test_main_table_shows_success_with_interval_and_effort_on_unseen():
     assert any("(1 seen, 2 unseen)" in line for line in lines(table))
 
 
+def test_a_row_of_fewer_tasks_than_the_others_says_so():
+    many = [rollout(str(number), True) for number in range(3)]
+    groups = {"base": many[:1], "SFT": many}
+    for make, key in ((main_table, "split"), (family_table, "family")):
+        table = make({name: by_label(group, key) for name, group in groups.items()})
+        assert "], 1 task" in row(table, "base")
+        assert "task" not in row(table, "SFT")
+        assert f"(3 {many[0].labels[key]})" in str(table.caption)
+
+
 def test_main_table_marks_a_missing_split():
     table = main_table({"base": by_label([rollout("1", True, "seen")], "split")})
     assert row(table, "base") == "base 100.0 [100.0, 100.0] - - - -"

@@ -113,6 +113,7 @@ def compare_table(
 def main_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
     """The content of `main_table`."""
     shown = []
+    counts = {split: _tasks(rows.values(), split) for split in SPLITS}
     for model, splits in rows.items():
         unseen = splits.get("unseen")
         effort: tuple[Cell, ...] = (EMPTY, EMPTY, EMPTY)
@@ -122,12 +123,13 @@ def main_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
                 Cell(f"{unseen.trial_calls:.1f}"),
                 Cell(f"{unseen.completion_tokens:.0f}"),
             )
-        shown.append((Cell(model), *(_success(splits.get(split)) for split in SPLITS), *effort))
+        success = (_success(splits.get(split), counts[split]) for split in SPLITS)
+        shown.append((Cell(model), *success, *effort))
     header = ("model", "seen tools, %", "unseen tools, %", "calls", "trial calls", "tokens")
     caption = "success with 95% bootstrap interval over tasks"
-    counts = [f"{_tasks(rows.values(), s)} {s}" for s in SPLITS if _tasks(rows.values(), s)]
-    if counts:
-        caption += f" ({', '.join(counts)})"
+    told = [f"{count} {split}" for split, count in counts.items() if count]
+    if told:
+        caption += f" ({', '.join(told)})"
     caption += "; calls and tokens per rollout on unseen tools"
     return Grid("Success", header, tuple(shown), caption)
 
@@ -135,13 +137,14 @@ def main_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
 def family_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
     """The content of `family_table`."""
     names = families(family for groups in rows.values() for family in groups)
+    counts = {family: _tasks(rows.values(), family) for family in names}
     shown = [
-        (Cell(model), *(_success(groups.get(family), 0) for family in names))
+        (Cell(model), *(_success(groups.get(family), counts[family], 0) for family in names))
         for model, groups in rows.items()
     ]
     header = ("model", *(f"{family}, %" for family in names))
-    counts = ", ".join(f"{_tasks(rows.values(), family)} {family}" for family in names)
-    caption = f"95% bootstrap interval over tasks ({counts})" if names else ""
+    told = ", ".join(f"{count} {family}" for family, count in counts.items())
+    caption = f"95% bootstrap interval over tasks ({told})" if names else ""
     return Grid("Success on unseen tools by family", header, tuple(shown), caption)
 
 
@@ -204,12 +207,17 @@ def _text(cell: Cell) -> Text:
     return Text.assemble((cell.value, "bold" if cell.strong else ""), (note, "dim"))
 
 
-def _success(summary: Summary | None, digits: int = 1) -> Cell:
-    """Success in percent; `digits` are the decimals of the interval."""
+def _success(summary: Summary | None, count: int, digits: int = 1) -> Cell:
+    """Success in percent, and how many tasks where they are not the `count` of the caption.
+
+    `digits` are the decimals of the interval.
+    """
     if summary is None:
         return EMPTY
     interval = summary.success
     note = f"[{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}]"
+    if summary.tasks != count:
+        note += f", {summary.tasks} task{'s' * (summary.tasks > 1)}"
     return Cell(f"{100 * interval.mean:.1f}", note)
 
 

@@ -64,6 +64,11 @@ def test_another_try_is_told_what_was_wrong():
     assert corrections[1].startswith("number: Input should be a valid integer")
 
 
+def test_a_reply_nested_without_end():
+    with FakeModel(in_turn('{"number": ' * 3000, '{"number": 4}')).serve() as url:
+        assert ask(url).value.number == 4
+
+
 def test_a_form_that_is_never_written():
     model = FakeModel(in_turn("four"))
     with (

@@ -131,7 +131,7 @@ def _first_object(text: str) -> Any:
     for place in (index for index, sign in enumerate(text) if sign == "{"):
         try:
             return decoder.raw_decode(text, place)[0]
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     raise ValueError("there is no JSON object in the reply")
 

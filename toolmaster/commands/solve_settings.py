@@ -89,7 +89,7 @@ def read_tasks(path: Path) -> list[str]:
         InputError: the file cannot be read, holds no task, or a line of it is none.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None
@@ -104,7 +104,7 @@ def _query(path: Path, number: int, line: str) -> str:
         return line.strip()
     try:
         query = json.loads(line).get("query")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}, line {number}: not valid JSON: {error}") from None
     if not isinstance(query, str) or not query.strip():
         raise InputError(f'{path}, line {number}: a task is {{"query": text}}, got {line.strip()}')

@@ -105,6 +105,44 @@ def test_arguments_in_pieces(serve):
     assert (got.steps[0].call.arguments, got.answer) == ({"n": 4}, "5")
 
 
+def piece(text, **more):
+    return {"index": 0, "function": {"arguments": text}, **more}
+
+
+@pytest.mark.parametrize("ids", [("a", "b"), ("", "")], ids=["ids", "no ids"])
+def test_several_calls_that_share_an_index(serve, ids):
+    pieces = [
+        delta(tool_calls=[call("add", '{"n": ', ids[0])]),
+        delta(tool_calls=[piece("1}")]),
+        delta(tool_calls=[call("add", '{"n": ', ids[1])]),
+        delta(tool_calls=[piece("2}")]),
+        delta("tool_calls"),
+    ]
+    server = serve(Stream(pieces), streamed("5"))
+    assert converse(server).steps[0].error is ErrorKind.SEVERAL_ACTIONS
+    sent = server.bodies()[1]["messages"][2]["tool_calls"]
+    written = [(c["function"]["name"], c["function"]["arguments"]) for c in sent]
+    assert written == [("add", '{"n": 1}'), ("add", '{"n": 2}')]
+    assert len({c["id"] for c in sent}) == 2
+
+
+def test_an_id_of_its_own_for_each_piece_of_a_call(serve):
+    pieces = [
+        delta(tool_calls=[call("add", "", "a")]),
+        delta(tool_calls=[piece('{"n": 4}', id="b")]),
+        delta("tool_calls"),
+    ]
+    server = serve(Stream(pieces), streamed("5"))
+    assert converse(server).steps[0].call.arguments == {"n": 4}
+    assert server.bodies()[1]["messages"][3]["tool_call_id"] == "a"
+
+
+def test_a_name_that_is_said_again(serve):
+    pieces = [call("add", '{"n": ', "a"), call("add", "4}", "a")]
+    server = serve(Stream([delta(tool_calls=[p]) for p in pieces] + [delta("stop")]), streamed("5"))
+    assert converse(server).steps[0].call.arguments == {"n": 4}
+
+
 def test_several_calls_are_refused_and_each_is_answered(serve):
     several = calls(call("add", {"n": 1}, "a"), call("add", {"n": 2}, "b", index=1))
     server = serve(several, streamed("5"))

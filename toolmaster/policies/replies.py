@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,8 @@ class Reply:
     """Tokens of the request; where the endpoint does not count them, by their length."""
     tokens: int = 0
     """Tokens of the reply, likewise."""
+    _open: dict[int, CallPart] = field(default_factory=dict, repr=False)
+    """The latest call of each index."""
 
     def add(self, chunk: dict[str, Any]) -> None:
         """Take a piece of a stream, or a whole answer."""
@@ -68,13 +71,18 @@ class Reply:
             self.tokens = _tokens("".join([self.content, self.reasoning, self.refusal, *calls]))
 
     def _add_call(self, call: dict[str, Any], index: int | None) -> None:
-        place = len(self.calls) if index is None else index
-        while len(self.calls) <= min(place, 1000):
-            self.calls.append(CallPart())
-        part, function = self.calls[min(place, 1000)], call.get("function") or {}
-        part.id = call.get("id") or part.id
-        part.name += function.get("name") or ""
-        arguments = function.get("arguments") or ""
+        """Take a piece of a call; some endpoints give all calls one index, or a piece a new id."""
+        call_id, function = call.get("id") or "", call.get("function") or {}
+        name, arguments = function.get("name") or "", function.get("arguments") or ""
+        part = None if index is None else self._open.get(operator.index(index))
+        named_again = part is not None and part.name and name
+        if part is None or (named_again and (call_id != part.id if call_id else part.arguments)):
+            part = CallPart()
+            self.calls.append(part)
+            if index is not None:
+                self._open[index] = part
+        part.id = part.id or call_id
+        part.name += "" if name == part.name else name  # some say it again at the end
         part.arguments += arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 

@@ -241,17 +241,17 @@ def test_a_rule_also_knows_a_tool_by_its_own_name(tmp_path):
     assert permit(rules(tmp_path, "[tools]\ndeny = ['b_*']\n"), tools["b_send"]) != [None]
 
 
-def test_a_pattern_without_a_tool_is_told(tmp_path):
+def test_a_name_without_a_tool_is_told(tmp_path):
     path = tmp_path / "policy.toml"
-    path.write_text("[tools]\nallow = ['get_*', 'b_look']\ndeny = ['*paymint*']\n")
+    path.write_text("[tools]\nallow = ['get_*', 'b_look']\ndeny = ['paymint']\n")
     parts = [("a", ToolSet((tool(name="get_one"), tool(name="look"))))]
     parts.append(("b", ToolSet((tool(name="look"),))))
     with pytest.raises(ConfigError) as caught:
         check_policy(read_policy(path), merge(parts))
     assert str(caught.value) == (
-        "permissions: tools.deny: no tool is called '*paymint*'; there are: get_one, a_look, b_look"
+        "permissions: tools.deny: no tool is called 'paymint'; there are: get_one, a_look, b_look"
     )
-    path.write_text("[tools]\nallow = ['get_*', 'b_look']\nask = ['look']\n")
+    path.write_text("[tools]\nallow = ['get_*', 'b_look']\nask = ['look', '*payment*']\n")
     check_policy(read_policy(path), merge(parts))
 
 

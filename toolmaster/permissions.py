@@ -236,12 +236,16 @@ def read_policy(path: Path) -> Policy:
 def check_policy(policy: Policy, tools: ToolSet) -> None:
     """Hold a policy against the tools it is for.
 
+    Patterns may match nothing, so that one policy serves many tools; a name that does is misspelt.
+
     Raises:
         ConfigError: it names a tool that is not there.
     """
     for decision in Decision:
         for pattern in getattr(policy.tools, decision):
-            if not any(_matches(tool, pattern) for tool in tools.tools):
+            if not set("*?[") & set(pattern) and not any(
+                _matches(tool, pattern) for tool in tools.tools
+            ):
                 names = ", ".join(tools.names())
                 raise ConfigError(
                     f"permissions: tools.{decision}: no tool is called {pattern!r}; there are:"

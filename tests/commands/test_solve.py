@@ -41,6 +41,7 @@ SCRIPTS = {
     ],
     "stock?": [LEARNED, call("stock", product="Rye Loaf"), "<answer>3</answer>"],
     "hang?": [call("price", product="Rye Loaf"), HANG],
+    "half?": [LEARNED, "<answer>\ud83d</answer>"],
     "never?": ["no block at all"] * 9,
 }
 
@@ -167,6 +168,14 @@ def test_tasks_as_json(solve, tmp_path):
     code, out, _ = solve("--json", "concurrency=1", tasks=tasks)
     assert code == 0
     assert [json.loads(line)["answer"] for line in out.splitlines()] == ["4.50", "3"]
+
+
+def test_half_a_character_in_an_answer_stops_no_batch(solve, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_text("half?\nstock?\n")
+    code, out, _ = solve("--json", "concurrency=1", tasks=tasks)
+    assert code == 0
+    assert [json.loads(line)["answer"] for line in out.splitlines()] == ["?", "3"]
 
 
 def test_experience_is_handed_to_the_next_task(solve):

@@ -96,7 +96,9 @@ def _alone() -> Iterator[TextIO | None]:
     if sys.stdout is None or sys.stderr is None:  # closed by whoever started this
         yield None
         return
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as records, redirect_stdout(sys.stderr):
+    # A model can write half a surrogate pair, which UTF-8 cannot hold.
+    records = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+    with records, redirect_stdout(sys.stderr):
         os.dup2(2, 1)  # for the programs that tools start
         try:
             yield records

@@ -46,7 +46,7 @@ class Text:
         text = until_closed(reply.content) or reply.refusal
         self.messages.append(_assistant(reply, text))
         if reply.reasoning and "<think>" not in text:
-            return f"<think>{_untagged(reply.reasoning)}</think>{text}"
+            return f"<think>{untagged(reply.reasoning)}</think>{text}"
         return text
 
     def observe(self, observation: str, role: Role) -> None:
@@ -102,7 +102,7 @@ class Native:
         if not calls:
             return _final(reply, content)
         thought = "\n".join(part for part in (reply.reasoning, content) if part)
-        return f"<think>{_untagged(thought)}</think>" + "".join(map(self._block, calls))
+        return f"<think>{untagged(thought)}</think>" + "".join(map(self._block, calls))
 
     def observe(self, observation: str, role: Role) -> None:
         """Add what the session answered; every open call gets it."""
@@ -117,7 +117,7 @@ class Native:
         if self._begin and call.name == self._begin and arguments is not None:
             told = arguments.get("experience", "")
             told = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
-            return f"<experience>{_untagged(told)}</experience>"
+            return f"<experience>{untagged(told)}</experience>"
         written = call.arguments.strip() or "{}"
         inside = f'{{"name": {json.dumps(call.name)}, "arguments": {written}}}'
         return f"<tool_call>{_escaped(inside)}</tool_call>"
@@ -125,18 +125,18 @@ class Native:
 
 def _final(reply: Reply, content: str) -> str:
     """The turn of a message without a call: an answer, or blocks that were written all the same."""
-    thought = f"<think>{_untagged(reply.reasoning)}</think>" if reply.reasoning else ""
+    thought = f"<think>{untagged(reply.reasoning)}</think>" if reply.reasoning else ""
     if any(tag in content for tag in CLOSING_TAGS):
         return (
             thought + until_closed(content) if "<think>" not in content else until_closed(content)
         )
     before, found, after = content.rpartition("</think>")
     if found:
-        thought, content = f"<think>{_untagged(before.replace('<think>', ''))}</think>", after
+        thought, content = f"<think>{untagged(before.replace('<think>', ''))}</think>", after
     if not content.strip():
         return thought
     closing = "" if reply.finish_reason == "length" else "</answer>"  # cut: the session says so
-    return f"{thought}<answer>{_untagged(content)}{closing}"
+    return f"{thought}<answer>{untagged(content)}{closing}"
 
 
 def _assistant(reply: Reply, content: str) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _escaped(inside: str) -> str:
     return inside.replace("<", "\\u003c")
 
 
-def _untagged(text: str) -> str:
+def untagged(text: str) -> str:
     """Prose in which no tag of ours can be read."""
     for tag in ("think", "tool_call", "experience", "answer"):
         text = text.replace(f"<{tag}>", f"[{tag}]").replace(f"</{tag}>", f"[/{tag}]")

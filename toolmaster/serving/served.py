@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from toolmaster.errors import InputError
+from toolmaster.policies.spellings import untagged
 from toolmaster.protocols import Protocol
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Limits, Session, Task
@@ -126,9 +127,9 @@ def instructions(task: Task, protocol: Protocol, limits: Limits) -> str:
 def _turn(name: str, arguments: dict[str, Any], reserved: Tool | None) -> str:
     """The call as the protocol writes it."""
     if reserved is _BEGIN:
-        return f"<think></think><experience>{arguments['experience']}</experience>"
+        return f"<think></think><experience>{untagged(arguments['experience'])}</experience>"
     if reserved is _ANSWER:
-        return f"<think></think><answer>{arguments['text']}</answer>"
+        return f"<think></think><answer>{untagged(arguments['text'])}</answer>"
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     # Text in an argument may look like a tag of the protocol.
     return f"<think></think><tool_call>{call.replace('<', chr(92) + 'u003c')}</tool_call>"

@@ -2,7 +2,8 @@
 
 Names stand in quotation marks of one kind or the other, as they do in calls: see
 `chat.template` for why. What a tool is needed for is said before the tool is named: the words are
-written one after the other, and a tool named first is chosen without it.
+written one after the other, and a tool named first is chosen without it. Verdicts and reckonings
+have one wording in every voice: to compare two numbers is the hard part, and is learned from all.
 """
 
 from __future__ import annotations
@@ -37,36 +38,21 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Refused: {hint}.",
         "Retry: {hint}.",
     ),
-    "fine": (
-        "{got} is right.",
-        "{got}, as expected.",
-        "{got} matches.",
-    ),
+    "fine": ("{got} is right.",),
     "works": ("That works.", "Accepted.", "Now it answers."),
     "scaled": (
         "{got}, not {expected}, too {much}: {ratio}. So {got} {sign} {factor} = {expected}.",
-        "{got} is not {expected}, too {much}: {ratio}. So {got} {sign} {factor} = {expected}.",
     ),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
         "Expected {expected}, got {got}: try one {direction}.",
     ),
-    "twin": (
-        "{got}, not {expected}; try `{twin}`.",
-        "{got} is not {expected}. Is `{twin}` better?",
-    ),
+    "twin": ("{got}, not {expected}; try `{twin}`.",),
     # What was stored is judged in other words than what was read, for other things follow.
-    "stored_twin": (
-        "{got} is stored, not {expected}; try `{twin}`.",
-        "{got} is there, not {expected}. Is `{twin}` better?",
-    ),
-    "misstored": (
-        "{got} is stored, not {expected}, too {much}: {ratio}.",
-        "{got} is there, not {expected}, too {much}: {ratio}.",
-    ),
+    "stored_twin": ("{got} is stored, not {expected}; try `{twin}`.",),
+    "misstored": ("{got} is stored, not {expected}, too {much}: {ratio}.",),
     "wrong_factor": (
         "{got} is stored, not {expected}, too {much}: {ratio}, so {guess} {sign} {off} = {factor}.",
-        "{got} is there, not {expected}, too {much}: {ratio}, so {guess} {sign} {off} = {factor}.",
     ),
     "used_up": (
         "No trial is left: write down what is known.",
@@ -82,12 +68,9 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "ratio": ("{larger} / {smaller} = {factor}",),
     "zeros": ("{larger} = {smaller} {rest}: {factor}",),
     "places": ("{larger} = {smaller}{rest}, {zeros}: {factor}",),
-    "convert": ("{raw} {sign} {factor} = {true}.", "So {raw} {sign} {factor} = {true}."),
-    "cut": (
-        "{raw} {sign} {factor}: {ahead} {behind}, {true}.",
-        "So {raw} {sign} {factor}: {ahead} {behind}, {true}.",
-    ),
-    "send": ("Send {value} {sign} {factor} = {sent}.", "I send {value} {sign} {factor} = {sent}."),
+    "convert": ("{raw} {sign} {factor} = {true}.",),
+    "cut": ("{raw} {sign} {factor}: {ahead} {behind}, {true}.",),
+    "send": ("Send {value} {sign} {factor} = {sent}.",),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),

@@ -48,4 +48,4 @@ def test_what_to_send_for_a_value(value, sign, factor, sent, said):
 )
 def test_a_result_as_it_is_in_truth(raw, sign, factor, true, said):
     assert converted(0, raw, sign, factor, true) == said
-    assert converted(1, raw, sign, factor, true) == f"So {said}"
+    assert converted(1, raw, sign, factor, true) == said

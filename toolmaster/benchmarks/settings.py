@@ -41,8 +41,7 @@ class BenchmarkSettings(Settings):
     protocol: Protocol = Protocol.TRIAL
     limits: Limits
     """The benchmark's own, where nothing else is said."""
-    sampling: Sampling
-    """`SAMPLING`, where nothing else is said."""
+    sampling: Sampling = SAMPLING
     training: Path | None = None
     """A trajectories.jsonl of training, whose tools the benchmark's tools are compared with."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -56,10 +55,7 @@ def settings_for(name: str, overrides: Sequence[str]) -> BenchmarkSettings:
         ConfigError: no such benchmark, a wrong key or value, not one of model and replay.
     """
     benchmark = find_benchmark(name)
-    sections = {"limits": benchmark.limits, "sampling": SAMPLING}
-    usual = [
-        f"{name}.{key}={value}" for name, section in sections.items() for key, value in section
-    ]
+    usual = [f"limits.{key}={value}" for key, value in benchmark.limits]
     given = [f"benchmark={name}", f"run=runs/{name}", *usual, *overrides]
     settings = load_config(BenchmarkSettings, None, given)
     if (settings.model is None) == (settings.replay is None):

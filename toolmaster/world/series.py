@@ -48,13 +48,13 @@ def plan_again(
     for _ in range(_ATTEMPTS):
         again = Plan(plan.domain, start(), rng)
         plan.domain.goals[goal](again)
-        again.words = plan.words
-        again.query = reworded(again.query, plan.words)
         calls = [(call.tool, call.arguments) for call in again.calls]
         if calls == first or [tool for tool, _ in calls] != [tool for tool, _ in first]:
             continue
         if again.is_idle(start()):
             continue
+        again.words = plan.words
+        again.query = reworded(again.query, plan.words)
         if not any(call in examples for call in calls):
             return again
         second_best = again

@@ -115,7 +115,8 @@ def test_our_prompt(tokenizer):
     chat = ChatFormat(tokenizer)
     assert tokenizer.decode(chat.prompt_ids(PROMPT, [TOOL])) == (
         "<|im_start|>system\nrules\n<tools>\n"
-        'get_price(item:string,size?:{"type": "string", "enum": ["s"]}): Price of a product.\n'
+        "# Price of a product.\n"
+        'get_price(item:string,size?:{"type": "string", "enum": ["s"]})\n'
         "</tools><|im_end|>\n<|im_start|>user\nhow much?<|im_end|>\n<|im_start|>assistant\n"
     )
 

@@ -159,11 +159,11 @@ def test_without_self_correction_no_loud_call_is_wrong(world, demonstrate):
     [
         (
             "hundredths_result",
-            r"(\S+)(?: / | = )(\S+?)0?(?: =| 00:|, 00:) 100\. (?:So )?\1 / 100 = \2\.",
+            r"(\S+)(?: / | = )(\S+?)(?:\.?0*, 00:| =) 100\. So \1 / 100 = \2\.",
         ),
         (
             "hundreds_result",
-            r"(\S+)(?: / | = )(\S+?)0?(?: =|, 00:) 100\. (?:So )?\2 \* 100 = \1\.",
+            r"(\S+)(?: / | = )(\S+?)(?:\.?0*, 00:| =) 100\. So \2 \* 100 = \1\.",
         ),
     ],
 )
@@ -171,6 +171,18 @@ def test_a_scale_is_found_and_checked_in_one_thought(world, demonstrate, kind, t
     for task_id in of_quirk(world, kind, 10):
         said = thoughts(demonstrate(task_id))
         assert any(re.search(thought, each) for each in said), (task_id, said)
+
+
+def test_what_a_result_has_to_go_through_is_said_before_the_call(world, demonstrate):
+    scaled = {
+        "tenths_result": "divide the result by 10",
+        "tens_result": "multiply the result by 10",
+    }
+    for kind, lesson in scaled.items():
+        for task_id in of_quirk(world, kind, 5):
+            steps = [step for step in demonstrate(task_id).steps if not step.slip]
+            reals = [step for step in steps if step.phase is Phase.EXECUTION and step.call]
+            assert any(f", then {lesson}.</think>" in step.text for step in reals), task_id
 
 
 @pytest.mark.parametrize(

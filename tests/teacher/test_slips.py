@@ -26,6 +26,14 @@ def test_a_misread_text_is_another(text):
     assert all(wrong)
 
 
+def test_a_word_may_get_another_end():
+    wrong = {misread(random.Random(seed), "readComplement") for seed in range(300)}
+    assert any(
+        found.startswith("readCompl") and found.endswith(("ling", "ship", "ness"))
+        for found in wrong
+    )
+
+
 def test_a_misread_text_is_none_of_those_taken():
     taken = {misread(random.Random(1), "abc")}
     assert misread(random.Random(1), "abc", taken) not in taken

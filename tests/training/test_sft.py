@@ -155,6 +155,17 @@ def test_the_result_is_an_ordinary_checkpoint(train, tiny_folder):
     assert model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=2).shape[1] == 5
 
 
+def test_no_embedding_changes_but_those_of_new_tokens(train, tiny_folder):
+    folder, _ = train(batch_sequences=6)
+    trained, before = load_model(folder, "float32"), load_model(tiny_folder, "float32")
+    rows, old = (m.get_input_embeddings().weight.detach() for m in (trained, before))
+    assert torch.equal(rows[: len(old)], old.bfloat16().float())
+    add_tag_tokens(before, load_tokenizer(tiny_folder))
+    begun = before.get_input_embeddings().weight.detach()[len(old) :]
+    assert len(begun)
+    assert (rows[len(old) :] != begun.bfloat16().float()).any(1).all()
+
+
 def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path):
     folder = tmp_path / "stopped"
     settings = {"batch_sequences": 3, "epochs": 2, "save_steps": 3}

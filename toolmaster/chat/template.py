@@ -2,9 +2,10 @@
 
 Three choices matter. The newline between turns belongs to the *next* turn, so every message ends
 exactly at the end-of-turn token and engines that re-tokenise turn by turn see the same tokens.
-Tools are written as one signature line each; a parameter that is more than a plain type keeps its
-JSON schema. No name in it follows a space: after a space a word has other tokens than after the
-quotation mark of a call, and a small model copies tokens better than it spells.
+A tool is its description, then a signature line: a model reads from left to right, and a name that
+stands before its description is read without knowing what it is for. A parameter that is more than
+a plain type keeps its JSON schema. No name follows a space: after a space a word has other tokens
+than after the quotation mark of a call, and a small model copies tokens better than it spells.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ CHATML_TOOLS = """\
 {%- macro signature(tool) -%}
 {%- set f = tool.function if tool.function is defined else tool -%}
 {%- set params = f.parameters or {} -%}
+{%- if f.description %}# {{ f.description + '\n' }}{% endif -%}
 {{- f.name }}(
 {%- for key, schema in (params.properties or {}).items() -%}
 {{- key }}{{ '' if key in (params.required or []) else '?' }}:{{ schema.type if schema is mapping and (schema.keys() | list) == ['type'] else schema | tojson }}
 {%- if not loop.last %},{% endif -%}
 {%- endfor -%})
-{%- if f.description %}: {{ f.description }}{% endif -%}
 {%- endmacro -%}
 {%- if tools and (not messages or messages[0].role != 'system') -%}
 {{- '<|im_start|>system\n<tools>\n' }}{% for tool in tools %}{{ signature(tool) + '\n' }}{% endfor %}{{ '</tools><|im_end|>' }}

@@ -9,35 +9,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolmaster.teacher.phrases import say
 from toolmaster.world.tasks import show
 
 
-def ratio(voice: int, larger: str, smaller: str, factor: int) -> str:
-    """How many times one number is the other, both as shown: a power of ten."""
+def ratio(larger: str, smaller: str, factor: int) -> str:
+    """How many times one number is the other, both as shown: a power of ten.
+
+    Whole numbers and decimals are written in one form, with the point that the smaller number has.
+    """
     digits = smaller.replace(".", "").lstrip("0")
     rest = larger.removeprefix(digits)
-    key = "ratio"
-    if larger.isdigit() and larger.startswith(digits) and not rest.strip("0"):
-        key = "places" if "." in smaller else "zeros"
-    parts = {"larger": larger, "smaller": smaller, "rest": rest, "zeros": _zeros(factor)}
-    return say(voice, key, factor=factor, **parts)
+    if not larger.isdigit() or not larger.startswith(digits) or rest.strip("0"):
+        return f"{larger} / {smaller} = {factor}"
+    point = "" if "." in smaller else "."
+    return f"{larger} = {smaller}{point}{rest}, {_zeros(factor)}: {factor}"
 
 
-def scaled(voice: int, value: Any, sign: str, factor: int, sent: Any) -> str:
+def scaled(value: Any, sign: str, factor: int, sent: Any) -> str:
     """What to send for a value, multiplied ("*") or divided ("/") by a power of ten."""
     shown = show(sent)
     if sign == "*" and isinstance(value, int):
         shown = f"{value} {_zeros(factor)} = {shown}"
-    return say(voice, "send", value=show(value), sign=sign, factor=factor, sent=shown)
+    return f"Send {show(value)} {sign} {factor} = {shown}."
 
 
-def converted(voice: int, raw: str, sign: str, factor: int, true: str) -> str:
+def converted(raw: str, sign: str, factor: int, true: str) -> str:
     """A result as shown, divided ("/") or multiplied ("*") by a power of ten."""
-    key = "cut" if sign == "/" and raw.isdigit() else "convert"
+    if sign == "*" or not raw.isdigit():
+        return f"{raw} {sign} {factor} = {true}."
     places = len(_zeros(factor))
-    cut = {"ahead": raw[:-places] or "0", "behind": raw[-places:].zfill(places)}
-    return say(voice, key, raw=raw, sign=sign, factor=factor, true=true, **cut)
+    ahead, behind = raw[:-places] or "0", raw[-places:].zfill(places)
+    return f"{raw} {sign} {factor}: {ahead} {behind}, {true}."
 
 
 def _zeros(factor: int) -> str:

@@ -188,7 +188,7 @@ class OraclePolicy:
     def _off_by(self, got: str, expected: str, factor: int, *, too_much: bool) -> dict[str, str]:
         """The parts of a phrase about a number that is a power of ten too large or too small."""
         larger, smaller = (got, expected) if too_much else (expected, got)
-        times = ratio(self.voice, larger, smaller, factor)
+        times = ratio(larger, smaller, factor)
         much = "much" if too_much else "little"
         return {"got": got, "expected": expected, "much": much, "ratio": times}
 
@@ -274,7 +274,7 @@ class OraclePolicy:
         seen = self._off_by(got, show(value), guess, too_much=quirk.sign == "/")
         thought = self._say("misstored", **seen)
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
-        thought = _join(thought, scaled(self.voice, value, quirk.sign, guess, sent[key]))
+        thought = _join(thought, scaled(value, quirk.sign, guess, sent[key]))
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
@@ -330,7 +330,9 @@ class OraclePolicy:
             )
             thought = _join(note, self._converted(surface, observation))
             surface = self._best(call.tool) if known else self.drawn.chosen[call.tool][0]
-            thought = _join(thought, self._say("act", tool=surface.name))
+            thought = _join(
+                thought, self._acting(surface) if known else self._say("act", tool=surface.name)
+            )
             if known:
                 observation = yield from self._act(thought, surface, call.arguments)
             else:
@@ -344,6 +346,15 @@ class OraclePolicy:
         thought = thought or self._say("answer")
         yield Completion(f"<think>{thought}</think><answer>{show(answer)}</answer>")
 
+    def _acting(self, surface: Surface) -> str:
+        """The thought before a call, with what its result has to go through afterwards."""
+        name, quirk = surface.name, surface.quirk
+        if quirk.factor == 1 or surface.definition.effect is not Effect.READ:
+            return self._say("act", tool=name)
+        return self._say(
+            "act_scaled", tool=name, lesson=quirk.lesson(name, "").removeprefix(f"{name}: ")
+        )
+
     def _converted(self, surface: Surface | None, observation: str) -> str:
         """The thought that turns a scaled result into the true one; "" when there is none."""
         if surface is None:
@@ -352,7 +363,7 @@ class OraclePolicy:
         if true == observation:
             return ""
         quirk = surface.quirk
-        return converted(self.voice, observation, quirk.sign, quirk.factor, true)
+        return converted(observation, quirk.sign, quirk.factor, true)
 
     def _prepared(self, surface: Surface, arguments: dict[str, Any], sent: dict[str, Any]) -> str:
         """The thought that turns what is asked for into what the tool takes.
@@ -364,7 +375,7 @@ class OraclePolicy:
         quirk = surface.quirk
         given, taken = arguments.get(quirk.param), sent.get(quirk.param)
         if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
-            return scaled(self.voice, given, quirk.sign, quirk.factor, taken)
+            return scaled(given, quirk.sign, quirk.factor, taken)
         if quirk.family == "loud" and isinstance(given, str) and isinstance(taken, str):
             return self._say("formed", name=given, form=taken)
         return ""

@@ -2,8 +2,9 @@
 
 Names stand in quotation marks of one kind or the other, as they do in calls: see
 `chat.template` for why. What a tool is needed for is said before the tool is named: the words are
-written one after the other, and a tool named first is chosen without it. Verdicts and reckonings
-have one wording in every voice: to compare two numbers is the hard part, and is learned from all.
+written one after the other, and a tool named first is chosen without it. Verdicts and the last
+thought have one wording in every voice, as reckonings do (`teacher.arithmetic`): to compare two
+numbers is the hard part, and is learned from all.
 """
 
 from __future__ import annotations
@@ -64,13 +65,12 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "Do it with `{tool}`.",
         "Next, `{tool}`.",
     ),
+    "act_scaled": (
+        "Now for real: `{tool}`, then {lesson}.",
+        "Do it with `{tool}`, then {lesson}.",
+        "Next, `{tool}`, then {lesson}.",
+    ),
     "formed": ('"{name}" is "{form}" there.', '"{name}" becomes "{form}".'),
-    "ratio": ("{larger} / {smaller} = {factor}",),
-    "zeros": ("{larger} = {smaller} {rest}: {factor}",),
-    "places": ("{larger} = {smaller}{rest}, {zeros}: {factor}",),
-    "convert": ("{raw} {sign} {factor} = {true}.",),
-    "cut": ("{raw} {sign} {factor}: {ahead} {behind}, {true}.",),
-    "send": ("Send {value} {sign} {factor} = {sent}.",),
     "misread_tool": ("The tool is called `{right}`.", "I misread the name: `{right}`."),
     "misread_parameter": ("The parameter is `{right}`.", "It is called `{right}`."),
     "misread_entity": ('I misspelt it: "{right}".', 'It must be "{right}".'),
@@ -84,7 +84,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "That wrote. For the {shows}, `{reader}`.",
         "That is no reading. The {shows} comes from `{reader}`.",
     ),
-    "answer": ("That answers it.", "I have it.", "Done."),
+    "answer": ("That answers it.",),
     "known": ("I know these tools.", "Known from before.", "This was tried before."),
     "nothing": ("No trial is needed.", "I can act at once."),
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from toolmaster.world.domain import Name
-from toolmaster.world.lexicon import outside
+from toolmaster.world.lexicon import ENDINGS, outside
 from toolmaster.world.surface import Surface
 
 
@@ -91,7 +91,7 @@ def misread(rng: random.Random, text: str, taken: Any = ()) -> str:
         while end < len(text) and text[end].isalpha() and not text[end].isupper():
             end += 1
         word = text[start:end]
-        wrong = rng.choice((_replaced, _dropped, _doubled))(rng, word)
+        wrong = rng.choice((_replaced, _dropped, _doubled, _ended))(rng, word)
         changed = text[:start] + wrong + text[end:]
         if changed.lower() != text.lower() and changed not in taken:
             return changed
@@ -110,3 +110,8 @@ def _dropped(rng: random.Random, word: str) -> str:
 def _doubled(rng: random.Random, word: str) -> str:
     length = rng.randint(1, min(2, len(word)))
     return word[:length] + word
+
+
+def _ended(rng: random.Random, word: str) -> str:
+    """The beginning of a word with another end, as where one token of it is taken for another."""
+    return word[: rng.randint(1, max(1, len(word) - 2))] + rng.choice(ENDINGS)

@@ -61,6 +61,32 @@ def base_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
+    """Train no embedding but those of new tokens.
+
+    Adam moves a weight by about the learning rate a step, however small its gradient: the
+    embeddings of all tokens that training never shows would be pushed one way, away from what is
+    written, and names made of them could be copied no more.
+
+    Args:
+        model: a causal language model before training; its input and output embeddings, tied or
+            not, get a hook.
+        new_tokens: ids of the tokens to train.
+    """
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    rows = torch.tensor(new_tokens, dtype=torch.long)
+
+    def of_new_tokens(gradient: torch.Tensor) -> torch.Tensor:  # (V, H)
+        kept = torch.zeros_like(gradient)
+        kept[rows] = gradient[rows]
+        return kept
+
+    for weight in {
+        id(layer.weight): layer.weight for layer in layers if layer is not None
+    }.values():
+        weight.register_hook(of_new_tokens)
+
+
 class MetricLines(TrainerCallback):
     """Hands the numbers of each step to `log`."""
 

@@ -35,6 +35,7 @@ from toolmaster.training.common import (
     Log,
     MetricLines,
     base_model,
+    keep_embeddings,
     lora,
     save,
     train,
@@ -283,6 +284,7 @@ def train_grpo(
     draw = seed * 1000 + processes.rank()  # processes must not sample alike
     policy = TransformersPolicy(acting, chat, settings.sampling, seed=draw)
     model = load_model(model_folder, "float32")
+    keep_embeddings(model)
     model.set_attn_implementation(ATTENTION)
     accumulation = rows // sharing
     arguments = GRPOConfig(

@@ -26,6 +26,7 @@ from toolmaster.training.common import (
     Log,
     MetricLines,
     base_model,
+    keep_embeddings,
     lora,
     save,
     train,
@@ -87,6 +88,7 @@ def train_sft(
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder, "float32")
     new_tokens = add_tag_tokens(model, tokenizer)
+    keep_embeddings(model, new_tokens)
     model.set_attn_implementation(ATTENTION)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
     if is_main():

@@ -131,7 +131,7 @@ def test_our_prompt_shows_schemas_of_any_form(tokenizer):
 
 def test_our_prompt_without_a_system_message_shows_the_tools_too(tokenizer):
     text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT[1:], [TOOL]))
-    assert text.startswith("<|im_start|>system\n<tools>\nget_price(item:string")
+    assert text.startswith("<|im_start|>system\n<tools>\n# Price of a product.\nget_price(")
     assert text.endswith("</tools><|im_end|>\n<|im_start|>user\nhow much?<|im_end|>\n"
                          "<|im_start|>assistant\n")  # fmt: skip
 

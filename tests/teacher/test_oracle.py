@@ -76,7 +76,7 @@ def test_a_slip_is_mended_by_the_next_turn(world, demonstrate):
         elif steps[first].error:
             kinds["misread"] += 1
         elif "irreversible" in task_id:  # a wrong factor: reading it back tells
-            assert re.search(r"(?:0: 10+| = 10+), so ", steps[first + 2].text), task_id
+            assert re.search(r"10+: \S+, so ", steps[first + 2].text), task_id
             kinds["factor"] += 1
         else:  # a tool of another purpose, taken for the twin
             assert mended.call.name in mended.text.partition("<tool_call>")[0], task_id
@@ -159,11 +159,11 @@ def test_without_self_correction_no_loud_call_is_wrong(world, demonstrate):
     [
         (
             "hundredths_result",
-            r"(\S+)(?: / | = )(\S+?)(?:\.?0*, 00:| =) 100\. So \1 / 100 = \2\.",
+            r"too much: (\S+), 10: \S+, 100: (\S+)\. So \2 / 100 = \1\.",
         ),
         (
             "hundreds_result",
-            r"(\S+)(?: / | = )(\S+?)(?:\.?0*, 00:| =) 100\. So \2 \* 100 = \1\.",
+            r"too little: (\S+), 10: \S+, 100: (\S+)\. So \1 \* 100 = \2\.",
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_what_a_result_has_to_go_through_is_said_before_the_call(world, demonstr
     }
     for kind, lesson in scaled.items():
         for task_id in of_quirk(world, kind, 5):
-            steps = [step for step in demonstrate(task_id).steps if not step.slip]
+            steps = demonstrate(task_id).steps  # with slips: one may have said it
             reals = [step for step in steps if step.phase is Phase.EXECUTION and step.call]
             assert any(f", then {lesson}.</think>" in step.text for step in reals), task_id
 

@@ -1,28 +1,31 @@
-"""Thoughts that reckon with powers of ten, written so that a small model can copy the digits.
+"""Thoughts that reckon with powers of ten, in steps that a small model can copy.
 
-Digits are copied, split off or put on, and a zero stands for each place the point moves: a factor
-that training never had is then reckoned with as well, where a quotient written down at once is
-wrong.
+The point moves place by place, digits are split off or put on with the zeros of the factor: a
+factor that training never had is then reckoned with as well, where a quotient written down at once
+is wrong.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from toolmaster.world.tasks import show
 
 
-def ratio(larger: str, smaller: str, factor: int) -> str:
-    """How many times one number is the other, both as shown: a power of ten.
+def ratio(smaller: str, factor: int) -> str:
+    """How a number as shown becomes larger, times ten and times ten again, up to a factor.
 
-    Whole numbers and decimals are written in one form, with the point that the smaller number has.
+    Each step is made from the one before, and where to stop is seen from the number that is reached
+    for: nothing is counted.
     """
-    digits = smaller.replace(".", "").lstrip("0")
-    rest = larger.removeprefix(digits)
-    if not larger.isdigit() or not larger.startswith(digits) or rest.strip("0"):
-        return f"{larger} / {smaller} = {factor}"
-    point = "" if "." in smaller else "."
-    return f"{larger} = {smaller}{point}{rest}, {_zeros(factor)}: {factor}"
+    steps = [smaller]
+    for places in range(1, len(str(factor))):
+        larger = Decimal(smaller).scaleb(places)
+        shown = f"{larger:f}"
+        shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
+        steps.append(f"{10**places}: {shown}")
+    return ", ".join(steps)
 
 
 def scaled(value: Any, sign: str, factor: int, sent: Any) -> str:

@@ -34,7 +34,7 @@ Exchange = Generator[Completion, str, str]
 """The same, and returns what was learned in the end."""
 _SLIP_SHARE = 0.08
 """Chance of a slip at each call, of which a demonstration has one at most."""
-_WRONG_FACTOR_SHARE = 0.5
+_WRONG_FACTOR_SHARE = 0.3
 """Chance that the first factor found for a value to write is another power of ten."""
 _CONFUSED_SHARE = 0.12
 """Chance that a write is first read back with a tool that writes."""
@@ -187,8 +187,7 @@ class OraclePolicy:
 
     def _off_by(self, got: str, expected: str, factor: int, *, too_much: bool) -> dict[str, str]:
         """The parts of a phrase about a number that is a power of ten too large or too small."""
-        larger, smaller = (got, expected) if too_much else (expected, got)
-        times = ratio(larger, smaller, factor)
+        times = ratio(expected if too_much else got, factor)
         much = "much" if too_much else "little"
         return {"got": got, "expected": expected, "much": much, "ratio": times}
 

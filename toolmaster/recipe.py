@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
-
 from toolmaster.config import Settings
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.models import SMOLLM2
@@ -13,7 +11,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
 from toolmaster.teacher.settings import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
-from toolmaster.world.settings import WorldSettings
+from toolmaster.world.settings import Seed, WorldSettings
 
 
 class Recipe(Settings):
@@ -23,8 +21,8 @@ class Recipe(Settings):
     """Where everything it makes goes."""
     model: str = SMOLLM2
     """A checkpoint folder, or the name of the quickstart's model."""
-    seed: int = Field(0, ge=0, lt=400)
-    """Above 399 the tasks of training would be held-out ones."""
+    seed: Seed = 0
+    """Of the tasks, their order and what is sampled."""
     protocol: Protocol = Protocol.TRIAL
     limits: Limits = Limits()
     world: WorldSettings = WorldSettings()

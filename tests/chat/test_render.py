@@ -121,6 +121,12 @@ def test_our_prompt(tokenizer):
     )
 
 
+def test_every_line_of_a_description_is_marked(tokenizer):
+    tool = {"function": {"name": "act", "description": "Act.\nOr not.", "parameters": {}}}
+    text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT, [tool]))
+    assert "<tools>\n# Act.\n# Or not.\nact()\n</tools>" in text
+
+
 def test_our_prompt_shows_schemas_of_any_form(tokenizer):
     """A JSON schema may be `true`, and an object schema need not have properties."""
     schemas = [{"type": "object", "properties": {"a": True, "b": {}}}, {"type": "object"}, {}]

@@ -18,7 +18,7 @@ CHATML_TOOLS = """\
 {%- macro signature(tool) -%}
 {%- set f = tool.function if tool.function is defined else tool -%}
 {%- set params = f.parameters or {} -%}
-{%- if f.description %}# {{ f.description + '\n' }}{% endif -%}
+{%- if f.description %}# {{ f.description | replace('\n', '\n# ') + '\n' }}{% endif -%}
 {{- f.name }}(
 {%- for key, schema in (params.properties or {}).items() -%}
 {{- key }}{{ '' if key in (params.required or []) else '?' }}:{{ schema.type if schema is mapping and (schema.keys() | list) == ['type'] else schema | tojson }}

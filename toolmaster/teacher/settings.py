@@ -12,7 +12,7 @@ from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
 from toolmaster.session import Limits
 from toolmaster.types import TrialMode
-from toolmaster.world.settings import WorldSettings
+from toolmaster.world.settings import Seed, WorldSettings
 
 SOLUTIONS = 3
 """Independent solutions that must agree on a proposed task, where nothing else is said."""
@@ -72,8 +72,8 @@ class TeachSettings(Settings):
     rollouts: int = Field(1, ge=1)
     """Times each task is done; for proposed tasks the solutions that must agree."""
     world: WorldSettings = WorldSettings()
-    seed: int = Field(0, ge=0, lt=400)
-    """Of the embedded world's tasks: other seeds, other tasks; above 399 held-out ones."""
+    seed: Seed = 0
+    """Of the embedded world's tasks: other seeds, other tasks."""
     protocol: Protocol = Protocol.TRIAL
     limits: Limits = Limits(max_turns=20)
     sampling: Sampling = Sampling(temperature=0.7, turn_tokens=1024, context_tokens=16384, slots=16)

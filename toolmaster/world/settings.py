@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from toolmaster.config import Settings
 from toolmaster.world.tasks import World
+
+Seed = Annotated[int, Field(ge=0, lt=400)]
+"""Which tasks a run trains on: 100,000 of each kind to a seed. Above 399 they are held-out ones."""
 
 
 class WorldSettings(Settings):

@@ -17,13 +17,13 @@ from typing import Any
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.arithmetic import converted, ratio, scaled
+from toolmaster.teacher.arithmetic import steps
 from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
 from toolmaster.types import Effect, Message, Role
 from toolmaster.world.domain import Name, PlannedCall, number
-from toolmaster.world.quirks.base import reckoned
+from toolmaster.world.quirks.base import VERB, reckoned
 from toolmaster.world.quirks.silent import TwoBased, ZeroBased
 from toolmaster.world.surface import Example, Surface
 from toolmaster.world.tasks import WorldTask, quoted, show
@@ -183,11 +183,11 @@ class OraclePolicy:
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
         off = self._off_by(got, expected, quirk.factor, too_much=quirk.sign == "/")
-        return self._say("scaled", factor=quirk.factor, sign=quirk.sign, **off)
+        return self._say("scaled", factor=quirk.factor, verb=VERB[quirk.sign], **off)
 
     def _off_by(self, got: str, expected: str, factor: int, *, too_much: bool) -> dict[str, str]:
         """The parts of a phrase about a number that is a power of ten too large or too small."""
-        times = ratio(expected if too_much else got, factor)
+        times = steps(expected if too_much else got, "*", factor)
         much = "much" if too_much else "little"
         return {"got": got, "expected": expected, "much": much, "ratio": times}
 
@@ -271,9 +271,9 @@ class OraclePolicy:
         if wrong:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         seen = self._off_by(got, show(value), guess, too_much=quirk.sign == "/")
-        thought = self._say("misstored", **seen)
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
-        thought = _join(thought, scaled(value, quirk.sign, guess, sent[key]))
+        seen["sent"] = steps(show(value), quirk.sign, guess)
+        thought = self._say("misstored", factor=guess, verb=VERB[quirk.sign], **seen)
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
@@ -284,8 +284,7 @@ class OraclePolicy:
         over = guess > quirk.factor
         off = guess // quirk.factor if over else quirk.factor // guess
         seen = self._off_by(got, show(value), off, too_much=over == (quirk.sign == "*"))
-        sign, factor = "/" if over else "*", quirk.factor
-        return self._say("wrong_factor", guess=guess, sign=sign, off=off, factor=factor, **seen)
+        return self._say("wrong_factor", right=steps(str(guess), "/" if over else "*", off), **seen)
 
     def _heard_of(self, surface: Surface, planned: PlannedCall) -> dict[str, Any]:
         """Planned arguments to try with; a name that is not known yet gives way to one that is."""
@@ -340,9 +339,8 @@ class OraclePolicy:
                 believed[show(call.result)] = _value(observation)
             note = ""
         thought = self._converted(surface, observation) if informed else ""
-        thought = _join(thought, f"{plan.because}." if plan.because else "")
+        thought = _join(thought, f"{plan.because}." if plan.because else self._say("answer"))
         answer = plan.answer if plan.because else believed.get(show(plan.answer), plan.answer)
-        thought = thought or self._say("answer")
         yield Completion(f"<think>{thought}</think><answer>{show(answer)}</answer>")
 
     def _acting(self, surface: Surface) -> str:
@@ -358,11 +356,9 @@ class OraclePolicy:
         """The thought that turns a scaled result into the true one; "" when there is none."""
         if surface is None:
             return ""
-        true = _true(surface, observation)
-        if true == observation:
+        if _true(surface, observation) == observation:
             return ""
-        quirk = surface.quirk
-        return converted(observation, quirk.sign, quirk.factor, true)
+        return steps(observation, surface.quirk.sign, surface.quirk.factor) + "."
 
     def _prepared(self, surface: Surface, arguments: dict[str, Any], sent: dict[str, Any]) -> str:
         """The thought that turns what is asked for into what the tool takes.
@@ -374,7 +370,7 @@ class OraclePolicy:
         quirk = surface.quirk
         given, taken = arguments.get(quirk.param), sent.get(quirk.param)
         if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
-            return scaled(given, quirk.sign, quirk.factor, taken)
+            return f"Send {steps(show(given), quirk.sign, quirk.factor)}."
         if quirk.family == "loud" and isinstance(given, str) and isinstance(taken, str):
             return self._say("formed", name=given, form=taken)
         return ""

@@ -41,9 +41,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "fine": ("{got} is right.",),
     "works": ("That works.", "Accepted.", "Now it answers."),
-    "scaled": (
-        "{got}, not {expected}, too {much}: {ratio}. So {got} {sign} {factor} = {expected}.",
-    ),
+    "scaled": ("{got}, not {expected}, too {much}: {ratio}. So {verb} by {factor}.",),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
         "Expected {expected}, got {got}: try one {direction}.",
@@ -51,10 +49,10 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "twin": ("{got}, not {expected}; try `{twin}`.",),
     # What was stored is judged in other words than what was read, for other things follow.
     "stored_twin": ("{got} is stored, not {expected}; try `{twin}`.",),
-    "misstored": ("{got} is stored, not {expected}, too {much}: {ratio}.",),
-    "wrong_factor": (
-        "{got} is stored, not {expected}, too {much}: {ratio}, so {guess} {sign} {off} = {factor}.",
+    "misstored": (
+        "{got} is stored, not {expected}, too {much}: {ratio}. So {verb} by {factor}. Send {sent}.",
     ),
+    "wrong_factor": ("{got} is stored, not {expected}, too {much}: {ratio}. So {right}.",),
     "used_up": (
         "No trial is left: write down what is known.",
         "The trial is over. What I know must do.",

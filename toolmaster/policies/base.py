@@ -38,7 +38,7 @@ class Sampling(Settings):
 
     temperature: float = Field(0.0, ge=0.0)
     """0 takes the most likely token."""
-    turn_tokens: int = Field(192, ge=8)
+    turn_tokens: int = Field(224, ge=8)
     """Tokens of one turn at most; a longer one is cut short, which breaks its call."""
     context_tokens: int = Field(1024, ge=128)
     """Tokens of a whole trajectory at most."""

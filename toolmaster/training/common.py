@@ -118,12 +118,15 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def save(trainer: Any, tokenizer: Any, folder: Path) -> None:
-    """Write an ordinary Transformers checkpoint, adapters merged."""
+    """Write an ordinary Transformers checkpoint, adapters merged, in the float32 of training.
+
+    Rounded to bfloat16, weights lie on a grid of which a few steps of GRPO leave hardly a point.
+    """
     model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.accelerator.is_main_process:
         if hasattr(model, "merge_and_unload"):
             model = model.merge_and_unload()
         model.config.use_cache = True
-        model.to(torch.bfloat16).save_pretrained(folder)
+        model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     trainer.accelerator.wait_for_everyone()

@@ -293,7 +293,7 @@ def test_two_steps(train, tiny_folder, bandit, tmp_path):
 
 def test_each_trajectory_counts_alike_however_long(train, bandit):
     """Advantages add up to 0, and so do losses where the policy is the one that rolled out."""
-    sampling = SAMPLING.model_copy(update={"turn_tokens": 200})
+    sampling = SAMPLING.model_copy(update={"turn_tokens": 300})
     _, lines, [*groups] = train(steps=1, rewards=bandit, sampling=sampling)
     lengths = {len(t.completion_ids()[0]) for group in groups for t in group}
     assert len(lengths) > 2

@@ -159,11 +159,11 @@ def test_without_self_correction_no_loud_call_is_wrong(world, demonstrate):
     [
         (
             "hundredths_result",
-            r"too much: \S+ \* 10: \S+, 100: \S+\. So divide by 100\.",
+            r"(\S+), not (\S+), too much: \2 \* 10: \S+, 100: \1\. So divide by 100\.",
         ),
         (
             "hundreds_result",
-            r"too little: \S+ \* 10: \S+, 100: \S+\. So multiply by 100\.",
+            r"(\S+), not (\S+), too little: \1 \* 10: \S+, 100: \2\. So multiply by 100\.",
         ),
     ],
 )

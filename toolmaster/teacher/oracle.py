@@ -354,9 +354,7 @@ class OraclePolicy:
 
     def _converted(self, surface: Surface | None, observation: str) -> str:
         """The thought that turns a scaled result into the true one; "" when there is none."""
-        if surface is None:
-            return ""
-        if _true(surface, observation) == observation:
+        if surface is None or _true(surface, observation) == observation:
             return ""
         return steps(observation, surface.quirk.sign, surface.quirk.factor) + "."
 

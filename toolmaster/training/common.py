@@ -81,9 +81,7 @@ def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
         kept[rows] = gradient[rows]
         return kept
 
-    for weight in {
-        id(layer.weight): layer.weight for layer in layers if layer is not None
-    }.values():
+    for weight in {layer.weight for layer in layers if layer is not None}:  # one where tied
         weight.register_hook(of_new_tokens)
 
 

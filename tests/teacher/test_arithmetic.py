@@ -2,22 +2,49 @@
 
 import pytest
 
-from toolmaster.teacher.arithmetic import steps
+from toolmaster.teacher.arithmetic import moved, reckoning, significant
 
 
 @pytest.mark.parametrize(
     ("number", "sign", "factor", "said"),
     [
-        ("15", "*", 1000, "15 * 10: 150, 100: 1500, 1000: 15000"),
-        ("0.46", "*", 100, "0.46 * 10: 4.6, 100: 46"),
-        ("5.14", "*", 1000, "5.14 * 10: 51.4, 100: 514, 1000: 5140"),
-        ("4.55", "*", 10, "4.55 * 10: 45.5"),
-        ("5e-05", "*", 100, "5e-05 * 10: 0.0005, 100: 0.005"),
-        ("43000", "/", 1000, "43000 / 10: 4300, 100: 430, 1000: 43"),
-        ("80", "/", 100, "80 / 10: 8, 100: 0.8"),
-        ("41.5", "/", 10, "41.5 / 10: 4.15"),
-        ("1000", "/", 10, "1000 / 10: 100"),
+        ("15", "*", 1000, "10: 150, 100: 1500, 1000: 15000"),
+        ("0.46", "*", 100, "10: 4.6, 100: 46"),
+        ("5.14", "*", 1000, "10: 51.4, 100: 514, 1000: 5140"),
+        ("4.55", "*", 10, "10: 45.5"),
+        ("5e-05", "*", 100, "10: 0.0005, 100: 0.005"),
+        ("43000", "/", 1000, "10: 4300.0, 100: 430.00, 1000: 43.000"),
+        ("80", "/", 100, "10: 8.0, 100: 0.80"),
+        ("41.5", "/", 10, "10: 4.15"),
     ],
 )
 def test_the_point_moves_place_by_place(number, sign, factor, said):
-    assert steps(number, sign, factor) == said
+    assert moved(number, sign, factor) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "sign", "factor", "said"),
+    [
+        ("15", "*", 100, "15 * 100, 10: 150, 100: 1500"),
+        ("0.46", "*", 10, "0.46 * 10, 10: 4.6"),
+        ("13410", "/", 1000, "13410 / 1000, 10: 1341.0, 100: 134.10, 1000: 13.410 = 13.41"),
+        ("43000", "/", 1000, "43000 / 1000, 10: 4300.0, 100: 430.00, 1000: 43.000 = 43"),
+        ("134.5", "/", 100, "134.5 / 100, 10: 13.45, 100: 1.345"),
+        ("1000", "/", 10, "1000 / 10, 10: 100.0 = 100"),
+    ],
+)
+def test_a_reckoning_ends_with_its_result(number, sign, factor, said):
+    assert reckoning(number, sign, factor) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "digits"),
+    [("0.67", "67"), ("6700", "67"), ("67", "67"), ("-6.07", "607"), ("0", "0"), ("5e-05", "5")],
+)
+def test_digits_are_the_same_whatever_the_place_of_the_point(number, digits):
+    assert significant(number) == digits
+
+
+def test_a_text_has_no_digits():
+    with pytest.raises(ArithmeticError):
+        significant("Atoll Yawl")

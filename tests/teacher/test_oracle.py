@@ -76,7 +76,7 @@ def test_a_slip_is_mended_by_the_next_turn(world, demonstrate):
         elif steps[first].error:
             kinds["misread"] += 1
         elif "irreversible" in task_id:  # a wrong factor: reading it back tells
-            assert re.search(r"10+: \S+\. So 10+ [*/] 10: 10*", steps[first + 2].text), task_id
+            assert re.search(r"10+: \S+\. So 10+ [*/] 10+, 10: 10*", steps[first + 2].text), task_id
             kinds["factor"] += 1
         else:  # a tool of another purpose, taken for the twin
             assert mended.call.name in mended.text.partition("<tool_call>")[0], task_id
@@ -159,11 +159,13 @@ def test_without_self_correction_no_loud_call_is_wrong(world, demonstrate):
     [
         (
             "hundredths_result",
-            r"(\S+), not (\S+), too much: \2 \* 10: \S+, 100: \1\. So divide by 100\.",
+            r"(\S+), not (\S+): (\d+) and \3, too much: \2 \* 10: \S+, 100: \1\. "
+            r"So divide by 100\.",
         ),
         (
             "hundreds_result",
-            r"(\S+), not (\S+), too little: \1 \* 10: \S+, 100: \2\. So multiply by 100\.",
+            r"(\S+), not (\S+): (\d+) and \3, too little: \1 \* 10: \S+, 100: \2\. "
+            r"So multiply by 100\.",
         ),
     ],
 )
@@ -171,6 +173,15 @@ def test_a_scale_is_found_and_checked_in_one_thought(world, demonstrate, kind, t
     for task_id in of_quirk(world, kind, 10):
         said = thoughts(demonstrate(task_id))
         assert any(re.search(thought, each) for each in said), (task_id, said)
+
+
+def test_numbers_of_a_wrong_twin_differ_in_their_digits(world, demonstrate):
+    told = []
+    for task_id in of_quirk(world, "stale", 20):
+        for said in thoughts(demonstrate(task_id)):
+            told += re.findall(r"not [\d.]+: (\d+) and (\d+); try `", said)
+    assert told
+    assert all(got != expected for got, expected in told)
 
 
 def test_what_a_result_has_to_go_through_is_said_before_the_call(world, demonstrate):
@@ -188,8 +199,8 @@ def test_what_a_result_has_to_go_through_is_said_before_the_call(world, demonstr
 @pytest.mark.parametrize(
     ("kind", "thought"),
     [
-        ("tenths_value", r"Send (\S+) \* 10: (\S+)\."),
-        ("hundreds_value", r"Send (\S+) / 10: \S+, 100: (\S+)\."),
+        ("tenths_value", r"Send (\S+) \* 10, 10: (\S+)\."),
+        ("hundreds_value", r"Send (\S+) / 100, 10: \S+, 100: (?:\S+ = )?(\S+)\."),
     ],
 )
 def test_what_a_write_takes_is_reckoned_before_the_first_call_that_sends_it(

@@ -8,16 +8,18 @@ seen.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from decimal import InvalidOperation
 from typing import Any
 
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.arithmetic import steps
+from toolmaster.teacher.arithmetic import moved, reckoning, significant
 from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
@@ -169,7 +171,7 @@ class OraclePolicy:
         if got == expected:
             self.lessons[surface.name] = f"{surface.name}: as documented"
             return self._say("fine", got=got)
-        parts = {"got": got, "expected": expected}
+        parts = _differ(got, expected)
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
@@ -187,9 +189,10 @@ class OraclePolicy:
 
     def _off_by(self, got: str, expected: str, factor: int, *, too_much: bool) -> dict[str, str]:
         """The parts of a phrase about a number that is a power of ten too large or too small."""
-        times = steps(expected if too_much else got, "*", factor)
+        least = expected if too_much else got
         much = "much" if too_much else "little"
-        return {"got": got, "expected": expected, "much": much, "ratio": times}
+        ratio = f"{least} * {moved(least, '*', factor)}"
+        return {**_differ(got, expected), "much": much, "ratio": ratio}
 
     def _go_astray(
         self, surface: Surface, arguments: dict[str, Any], parts: dict[str, str]
@@ -207,7 +210,7 @@ class OraclePolicy:
         other = self.rng.choice(others)
         thought = self._say("twin", twin=other.name, **parts)
         got = yield Completion(_text(thought, other, arguments), slip=True)
-        return {**parts, "got": got}
+        return _differ(got, parts["expected"])
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -240,7 +243,7 @@ class OraclePolicy:
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
-            thought = self._say("stored_twin", got=got, expected=show(value), twin=other.name)
+            thought = self._say("stored_twin", twin=other.name, **_differ(got, show(value)))
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
@@ -272,7 +275,7 @@ class OraclePolicy:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
         seen = self._off_by(got, show(value), guess, too_much=quirk.sign == "/")
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
-        seen["sent"] = steps(show(value), quirk.sign, guess)
+        seen["sent"] = reckoning(show(value), quirk.sign, guess)
         thought = self._say("misstored", factor=guess, verb=VERB[quirk.sign], **seen)
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
@@ -284,7 +287,8 @@ class OraclePolicy:
         over = guess > quirk.factor
         off = guess // quirk.factor if over else quirk.factor // guess
         seen = self._off_by(got, show(value), off, too_much=over == (quirk.sign == "*"))
-        return self._say("wrong_factor", right=steps(str(guess), "/" if over else "*", off), **seen)
+        right = reckoning(str(guess), "/" if over else "*", off)
+        return self._say("wrong_factor", right=right, **seen)
 
     def _heard_of(self, surface: Surface, planned: PlannedCall) -> dict[str, Any]:
         """Planned arguments to try with; a name that is not known yet gives way to one that is."""
@@ -356,7 +360,7 @@ class OraclePolicy:
         """The thought that turns a scaled result into the true one; "" when there is none."""
         if surface is None or _true(surface, observation) == observation:
             return ""
-        return steps(observation, surface.quirk.sign, surface.quirk.factor) + "."
+        return reckoning(observation, surface.quirk.sign, surface.quirk.factor) + "."
 
     def _prepared(self, surface: Surface, arguments: dict[str, Any], sent: dict[str, Any]) -> str:
         """The thought that turns what is asked for into what the tool takes.
@@ -368,7 +372,7 @@ class OraclePolicy:
         quirk = surface.quirk
         given, taken = arguments.get(quirk.param), sent.get(quirk.param)
         if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
-            return f"Send {steps(show(given), quirk.sign, quirk.factor)}."
+            return f"Send {reckoning(show(given), quirk.sign, quirk.factor)}."
         if quirk.family == "loud" and isinstance(given, str) and isinstance(taken, str):
             return self._say("formed", name=given, form=taken)
         return ""
@@ -462,6 +466,17 @@ def _true(surface: Surface, observation: str) -> str:
         return show(surface.quirk.accept(json.loads(observation)))
     except (json.JSONDecodeError, TypeError):
         return observation
+
+
+def _differ(got: str, expected: str) -> dict[str, str]:
+    """The parts of a phrase about two values that differ, with the digits of numbers.
+
+    Where these are the same the place of the point differs, and it is a matter of scale.
+    """
+    found = {"got": got, "expected": expected, "digits": ""}
+    with contextlib.suppress(InvalidOperation):
+        found["digits"] = f": {significant(got)} and {significant(expected)}"
+    return found
 
 
 def _join(*parts: str) -> str:

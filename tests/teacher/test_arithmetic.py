@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolmaster.teacher.arithmetic import moved, reckoning, significant
+from toolmaster.teacher.arithmetic import moved, no_scale, reckoning
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,16 @@ def test_a_reckoning_ends_with_its_result(number, sign, factor, said):
 
 
 @pytest.mark.parametrize(
-    ("number", "digits"),
-    [("0.67", "67"), ("6700", "67"), ("67", "67"), ("-6.07", "607"), ("0", "0"), ("5e-05", "5")],
+    ("got", "expected", "said"),
+    [
+        ("60", "58", ", too much: 58 * 10: 580, not 60"),
+        ("58", "60", ", too little: 58 * 10: 580, not 60"),
+        ("1.5", "430", ", too little: 1.5 * 10: 15, 100: 150, 1000: 1500, not 430"),
+        ("Atoll Yawl", "15", ""),
+        ("0", "15", ""),
+        ("15", "-3", ""),
+        ("15", "1500", ""),
+    ],
 )
-def test_digits_are_the_same_whatever_the_place_of_the_point(number, digits):
-    assert significant(number) == digits
-
-
-def test_a_text_has_no_digits():
-    with pytest.raises(ArithmeticError):
-        significant("Atoll Yawl")
+def test_no_power_of_ten_lies_between(got, expected, said):
+    assert no_scale(got, expected) == said

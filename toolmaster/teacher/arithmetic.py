@@ -9,7 +9,7 @@ anything behind it, made two kinds of steps of one.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 
 def moved(number: str, sign: str, factor: int) -> str:
@@ -33,10 +33,23 @@ def reckoning(number: str, sign: str, factor: int) -> str:
     return f"{number} {sign} {factor}, {steps}" + (f" = {short}" if short != last else "")
 
 
-def significant(number: str) -> str:
-    """The digits of a number as shown, without its place: those of 0.67 and of 6700 are 67.
+def no_scale(got: str, expected: str) -> str:
+    """What shows that two values differ by more than the place of the point.
 
-    Raises:
-        decimal.InvalidOperation: it is no number.
+    The smaller of two numbers is multiplied until it is no longer the smaller: "60" for "58" is
+    ", too much: 58 * 10: 580, not 60". "" for texts, for numbers that are not both positive, and
+    where a power of ten happens to lie between them.
     """
-    return f"{abs(Decimal(number)):f}".replace(".", "").strip("0") or "0"
+    try:
+        least, most = sorted((got, expected), key=Decimal)
+    except InvalidOperation:
+        return ""
+    if Decimal(least) <= 0:
+        return ""
+    factor = 10
+    while Decimal(least) * factor < Decimal(most):
+        factor *= 10
+    if Decimal(least) * factor == Decimal(most):
+        return ""
+    much = "little" if least == got else "much"
+    return f", too {much}: {least} * {moved(least, '*', factor)}, not {most}"

@@ -8,18 +8,16 @@ seen.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from decimal import InvalidOperation
 from typing import Any
 
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.arithmetic import moved, reckoning, significant
+from toolmaster.teacher.arithmetic import moved, no_scale, reckoning
 from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
@@ -171,17 +169,16 @@ class OraclePolicy:
         if got == expected:
             self.lessons[surface.name] = f"{surface.name}: as documented"
             return self._say("fine", got=got)
-        parts = _differ(got, expected)
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
-            parts = yield from self._go_astray(surface, arguments, parts)
-            thought = self._say("twin", twin=other.name, **parts)
+            got = yield from self._go_astray(surface, arguments, got, expected)
+            thought = self._twin("twin", got, expected, other)
             got, _ = yield from self._call(other, arguments, thought)
             return self._say("fine", got=got)
         if isinstance(quirk, ZeroBased):
             where = {"origin": 1 + quirk.shift, "direction": quirk.direction}
-            thought = self._say("shifted", **where, **parts)
+            thought = self._say("shifted", got=got, expected=expected, **where)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
         off = self._off_by(got, expected, quirk.factor, too_much=quirk.sign == "/")
@@ -192,11 +189,16 @@ class OraclePolicy:
         least = expected if too_much else got
         much = "much" if too_much else "little"
         ratio = f"{least} * {moved(least, '*', factor)}"
-        return {**_differ(got, expected), "much": much, "ratio": ratio}
+        return {"got": got, "expected": expected, "much": much, "ratio": ratio}
+
+    def _twin(self, key: str, got: str, expected: str, twin: Surface) -> str:
+        """The thought that another tool may give what is expected, for no scale explains it."""
+        unscaled = no_scale(got, expected)
+        return self._say(key, got=got, expected=expected, unscaled=unscaled, twin=twin.name)
 
     def _go_astray(
-        self, surface: Surface, arguments: dict[str, Any], parts: dict[str, str]
-    ) -> Generator[Completion, str, dict[str, str]]:
+        self, surface: Surface, arguments: dict[str, Any], got: str, expected: str
+    ) -> Exchange:
         """Now and then take a tool of another purpose for the twin; returns what was seen last."""
         others = [
             other
@@ -206,11 +208,10 @@ class OraclePolicy:
             and set(other.definition.params) == set(arguments)
         ]
         if not others or not self._slips(_ASTRAY_SHARE):
-            return parts
+            return got
         other = self.rng.choice(others)
-        thought = self._say("twin", twin=other.name, **parts)
-        got = yield Completion(_text(thought, other, arguments), slip=True)
-        return _differ(got, parts["expected"])
+        thought = self._twin("twin", got, expected, other)
+        return (yield Completion(_text(thought, other, arguments), slip=True))
 
     def _try_write(self, pair: tuple[Surface, ...], planned: PlannedCall, note: str) -> Exchange:
         surface = pair[0]
@@ -243,7 +244,7 @@ class OraclePolicy:
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
-            thought = self._say("stored_twin", twin=other.name, **_differ(got, show(value)))
+            thought = self._twin("stored_twin", got, show(value), other)
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
@@ -466,17 +467,6 @@ def _true(surface: Surface, observation: str) -> str:
         return show(surface.quirk.accept(json.loads(observation)))
     except (json.JSONDecodeError, TypeError):
         return observation
-
-
-def _differ(got: str, expected: str) -> dict[str, str]:
-    """The parts of a phrase about two values that differ, with the digits of numbers.
-
-    Where these are the same the place of the point differs, and it is a matter of scale.
-    """
-    found = {"got": got, "expected": expected, "digits": ""}
-    with contextlib.suppress(InvalidOperation):
-        found["digits"] = f": {significant(got)} and {significant(expected)}"
-    return found
 
 
 def _join(*parts: str) -> str:

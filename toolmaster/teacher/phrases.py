@@ -41,19 +41,18 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "fine": ("{got} is right.",),
     "works": ("That works.", "Accepted.", "Now it answers."),
-    "scaled": ("{got}, not {expected}{digits}, too {much}: {ratio}. So {verb} by {factor}.",),
+    "scaled": ("{got}, not {expected}, too {much}: {ratio}. So {verb} by {factor}.",),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
         "Expected {expected}, got {got}: try one {direction}.",
     ),
-    "twin": ("{got}, not {expected}{digits}; try `{twin}`.",),
+    "twin": ("{got}, not {expected}{unscaled}; try `{twin}`.",),
     # What was stored is judged in other words than what was read, for other things follow.
-    "stored_twin": ("{got} is stored, not {expected}{digits}; try `{twin}`.",),
+    "stored_twin": ("{got} is stored, not {expected}{unscaled}; try `{twin}`.",),
     "misstored": (
-        "{got} is stored, not {expected}{digits}, too {much}: {ratio}. So {verb} by {factor}. "
-        "Send {sent}.",
+        "{got} is stored, not {expected}, too {much}: {ratio}. So {verb} by {factor}. Send {sent}.",
     ),
-    "wrong_factor": ("{got} is stored, not {expected}{digits}, too {much}: {ratio}. So {right}.",),
+    "wrong_factor": ("{got} is stored, not {expected}, too {much}: {ratio}. So {right}.",),
     "used_up": (
         "No trial is left: write down what is known.",
         "The trial is over. What I know must do.",

@@ -2,39 +2,36 @@
 
 import pytest
 
-from toolmaster.teacher.arithmetic import moved, no_scale, reckoning
+from toolmaster.teacher.arithmetic import no_scale, ratio, reckoning
 
 
 @pytest.mark.parametrize(
     ("number", "sign", "factor", "said"),
     [
-        ("15", "*", 1000, "10: 150, 100: 1500, 1000: 15000"),
-        ("0.46", "*", 100, "10: 4.6, 100: 46"),
-        ("5.14", "*", 1000, "10: 51.4, 100: 514, 1000: 5140"),
-        ("4.55", "*", 10, "10: 45.5"),
-        ("5e-05", "*", 100, "10: 0.0005, 100: 0.005"),
-        ("43000", "/", 1000, "10: 4300.0, 100: 430.00, 1000: 43.000"),
-        ("80", "/", 100, "10: 8.0, 100: 0.80"),
-        ("41.5", "/", 10, "10: 4.15"),
+        ("15", "*", 1000, "15 * 1000 = 150 * 100 = 1500 * 10 = 15000"),
+        ("0.46", "*", 100, "0.46 * 100 = 4.6 * 10 = 46"),
+        ("4.55", "*", 10, "4.55 * 10 = 45.5"),
+        ("5e-05", "*", 100, "0.00005 * 100 = 0.0005 * 10 = 0.005"),
+        ("43000", "/", 1000, "43000 / 1000 = 4300 / 100 = 430 / 10 = 43"),
+        ("13410", "/", 1000, "13410 / 1000 = 1341 / 100 = 134.1 / 10 = 13.41"),
+        ("80", "/", 100, "80 / 100 = 8 / 10 = 0.8"),
+        ("41.50", "/", 10, "41.5 / 10 = 4.15"),
     ],
 )
-def test_the_point_moves_place_by_place(number, sign, factor, said):
-    assert moved(number, sign, factor) == said
-
-
-@pytest.mark.parametrize(
-    ("number", "sign", "factor", "said"),
-    [
-        ("15", "*", 100, "15 * 100, 10: 150, 100: 1500"),
-        ("0.46", "*", 10, "0.46 * 10, 10: 4.6"),
-        ("13410", "/", 1000, "13410 / 1000, 10: 1341.0, 100: 134.10, 1000: 13.410 = 13.41"),
-        ("43000", "/", 1000, "43000 / 1000, 10: 4300.0, 100: 430.00, 1000: 43.000 = 43"),
-        ("134.5", "/", 100, "134.5 / 100, 10: 13.45, 100: 1.345"),
-        ("1000", "/", 10, "1000 / 10, 10: 100.0 = 100"),
-    ],
-)
-def test_a_reckoning_ends_with_its_result(number, sign, factor, said):
+def test_a_reckoning_says_in_every_step_what_is_left(number, sign, factor, said):
     assert reckoning(number, sign, factor) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "factor", "said"),
+    [
+        ("15", 1000, "15 * 10: 150, 100: 1500, 1000: 15000"),
+        ("5.14", 100, "5.14 * 10: 51.4, 100: 514"),
+        ("4.55", 10, "4.55 * 10: 45.5"),
+    ],
+)
+def test_a_ratio_is_found_place_by_place(number, factor, said):
+    assert ratio(number, factor) == said
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 The point moves place by place: each number is made from the one before, and nothing is counted. A
 factor that training never had is then reckoned with as well, for it has been a step on the way to
-others; a quotient or product written down at once is wrong. In a quotient all digits stay until
-the end, so that every step does the same: zeros that fell away on the way, before the point left
-anything behind it, made two kinds of steps of one.
+others; a quotient or product written down at once is wrong. What is still to be done stands in
+every step, so that a reckoning neither turns round nor goes on when it should end.
 """
 
 from __future__ import annotations
@@ -12,25 +11,24 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 
-def moved(number: str, sign: str, factor: int) -> str:
-    """A number as shown, multiplied ("*") or divided ("/") by 10, by 100, ... up to a factor."""
-    start = Decimal(number)
-    found = []
-    for places in range(1, len(str(factor))):
-        value = start.scaleb(places) if sign == "*" else start.scaleb(-places)
-        found.append(f"{10**places}: {value:f}")
-    return ", ".join(found)
-
-
 def reckoning(number: str, sign: str, factor: int) -> str:
-    """A number as shown, multiplied ("*") or divided ("/") by a power of ten, with its result.
+    """A number as shown, multiplied ("*") or divided ("/") by a power of ten.
 
-    "13410 / 100, 10: 1341.0, 100: 134.10 = 134.1"
+    "13410 / 100 = 1341 / 10 = 134.1"
     """
-    steps = moved(number, sign, factor)
-    last = steps.rpartition(" ")[2]
-    short = last.rstrip("0").rstrip(".") if "." in last else last
-    return f"{number} {sign} {factor}, {steps}" + (f" = {short}" if short != last else "")
+    places = len(str(factor)) - 1
+    shown = [_moved(number, done if sign == "*" else -done) for done in range(places + 1)]
+    left = [f" {sign} {10 ** (places - done)}" for done in range(places)]
+    return " = ".join(value + rest for value, rest in zip(shown, [*left, ""], strict=True))
+
+
+def ratio(number: str, factor: int) -> str:
+    """A number as shown, multiplied by 10, by 100, ... up to a factor.
+
+    "13.41 * 10: 134.1, 100: 1341"
+    """
+    powers = range(1, len(str(factor)))
+    return f"{number} * " + ", ".join(f"{10**power}: {_moved(number, power)}" for power in powers)
 
 
 def no_scale(got: str, expected: str) -> str:
@@ -52,4 +50,10 @@ def no_scale(got: str, expected: str) -> str:
     if Decimal(least) * factor == Decimal(most):
         return ""
     much = "little" if least == got else "much"
-    return f", too {much}: {least} * {moved(least, '*', factor)}, not {most}"
+    return f", too {much}: {ratio(least, factor)}, not {most}"
+
+
+def _moved(number: str, places: int) -> str:
+    """A number as shown, the point moved to the right, or to the left where `places` < 0."""
+    shown = f"{Decimal(number).scaleb(places):f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown

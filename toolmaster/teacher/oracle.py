@@ -17,7 +17,7 @@ from typing import Any
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.arithmetic import moved, no_scale, reckoning
+from toolmaster.teacher.arithmetic import no_scale, ratio, reckoning
 from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
@@ -188,8 +188,7 @@ class OraclePolicy:
         """The parts of a phrase about a number that is a power of ten too large or too small."""
         least = expected if too_much else got
         much = "much" if too_much else "little"
-        ratio = f"{least} * {moved(least, '*', factor)}"
-        return {"got": got, "expected": expected, "much": much, "ratio": ratio}
+        return {"got": got, "expected": expected, "much": much, "ratio": ratio(least, factor)}
 
     def _twin(self, key: str, got: str, expected: str, twin: Surface) -> str:
         """The thought that another tool may give what is expected, for no scale explains it."""

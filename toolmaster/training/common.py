@@ -70,7 +70,7 @@ def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
 
     Args:
         model: a causal language model before training; its input and output embeddings, tied or
-            not, get a hook.
+            not, get a hook, or no gradient at all where there are no new tokens.
         new_tokens: ids of the tokens to train.
     """
     layers = (model.get_input_embeddings(), model.get_output_embeddings())
@@ -82,7 +82,10 @@ def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
         return kept
 
     for weight in {layer.weight for layer in layers if layer is not None}:  # one where tied
-        weight.register_hook(of_new_tokens)
+        if new_tokens:
+            weight.register_hook(of_new_tokens)
+        else:
+            weight.requires_grad_(requires_grad=False)
 
 
 class MetricLines(TrainerCallback):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import TrainerCallback
+from transformers.utils import logging
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -104,9 +105,14 @@ class MetricLines(TrainerCallback):
 def train(trainer: Any) -> None:
     """Train from the last whole checkpoint if there is one, else from the start."""
     last = last_checkpoint(Path(trainer.args.output_dir))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # of a resumed checkpoint it says that the tied head is missing
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -41,6 +41,8 @@ def test_a_ratio_is_found_place_by_place(number, factor, said):
         ("58", "60", ", too little: 58 * 10: 580, not 60"),
         ("1.5", "430", ", too little: 1.5 * 10: 15, 100: 150, 1000: 1500, not 430"),
         ("Atoll Yawl", "15", ""),
+        ("Infinity", "15", ""),
+        ("nan", "15", ""),
         ("0", "15", ""),
         ("15", "-3", ""),
         ("15", "1500", ""),

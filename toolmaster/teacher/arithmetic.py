@@ -42,7 +42,7 @@ def no_scale(got: str, expected: str) -> str:
         least, most = sorted((got, expected), key=Decimal)
     except InvalidOperation:
         return ""
-    if Decimal(least) <= 0:
+    if Decimal(least) <= 0 or not Decimal(most).is_finite():  # "Infinity" may be a name
         return ""
     factor = 10
     while Decimal(least) * factor < Decimal(most):

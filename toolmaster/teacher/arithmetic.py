@@ -42,12 +42,13 @@ def no_scale(got: str, expected: str) -> str:
         least, most = sorted((got, expected), key=Decimal)
     except InvalidOperation:
         return ""
-    if Decimal(least) <= 0 or not Decimal(most).is_finite():  # "Infinity" may be a name
+    low, high = Decimal(least), Decimal(most)
+    if low <= 0 or not high.is_finite():  # "Infinity" may be a name
         return ""
     factor = 10
-    while Decimal(least) * factor < Decimal(most):
+    while low * factor < high:
         factor *= 10
-    if Decimal(least) * factor == Decimal(most):
+    if low * factor == high:
         return ""
     much = "little" if least == got else "much"
     return f", too {much}: {ratio(least, factor)}, not {most}"

@@ -3,7 +3,7 @@
     python benchmarks/rollouts.py MODEL [--tasks 24] [--group 4] [--repeats 2]
         [--continuous] [--served URL]
 
-Both sides run the same tasks with the same checkpoint, bfloat16 weights, temperature and token
+Both sides run the same tasks with the same checkpoint and dtype, temperature and token
 budget, in groups as GRPO does. TRL's side is `GRPOTrainer` with an `environment_factory` whose only
 tool forwards the raw call to our session, so that both sides do the same work outside generation.
 With `--continuous` a third side is TRL's loop over Transformers' continuous batching; with
@@ -31,7 +31,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from toolmaster.chat import CHATML_TOOLS, ChatFormat
-from toolmaster.models import load_model, load_tokenizer
+from toolmaster.models import fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.base import Sampling, Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.transformers import TransformersPolicy
@@ -68,7 +68,7 @@ def ours(model: Path, task_ids: list[str], group: int) -> Any:
     world = World(level="short")
     tasks = [world.draw(task_id).task for task_id in task_ids]
     chat = ChatFormat(load_tokenizer(model))
-    policy = TransformersPolicy(load_model(model, "bfloat16"), chat, SAMPLING)
+    policy = TransformersPolicy(load_model(model, fast_dtype()), chat, SAMPLING)
 
     def run() -> tuple[int, int]:
         requests = groups(tasks, group)
@@ -139,7 +139,7 @@ def trls(model: Path, task_ids: list[str], group: int, *, continuous: bool = Fal
     rows = [{"prompt": p, "task_id": t} for p, t in zip(prompts, task_ids, strict=True)]
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
-            model=load_model(model, "bfloat16"),
+            model=load_model(model, fast_dtype()),
             args=GRPOConfig(
                 output_dir=folder,
                 per_device_train_batch_size=len(rows) * group,

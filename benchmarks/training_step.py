@@ -2,7 +2,8 @@
 
     python benchmarks/training_step.py [--steps 4] [--default-allocator]
 
-Both sides compute the same loss on the same sequences with bfloat16 autocast over float32 weights.
+Both sides compute the same loss on the same sequences with float32 weights, under bfloat16 autocast
+where the processor has it.
 Plain: a padded batch, Transformers' sdpa attention, all logits. Ours: one row without padding, our
 attention, logits of trained tokens, compiled blocks. Both use the tuned allocator by default.
 """
@@ -23,7 +24,14 @@ def main(steps: int) -> None:
     from trl.trainer.utils import add_fused_lm_head
 
     from toolmaster.chat import ChatFormat
-    from toolmaster.models import SMOLLM2, add_tag_tokens, find_model, load_model, load_tokenizer
+    from toolmaster.models import (
+        SMOLLM2,
+        add_tag_tokens,
+        fast_dtype,
+        find_model,
+        load_model,
+        load_tokenizer,
+    )
     from toolmaster.policies.compiled import compile_blocks
     from toolmaster.training.attention import ATTENTION
     from toolmaster.training.cpu_head import use_cpu_head
@@ -62,7 +70,7 @@ def main(steps: int) -> None:
     for index, rows in enumerate(batches):
         for name, (loss_of, model) in sides.items():
             started = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() == "bfloat16"):
                 loss = loss_of(rows)
             loss.backward()
             seconds = time.perf_counter() - started

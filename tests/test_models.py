@@ -5,10 +5,11 @@ import subprocess
 import zipfile
 
 import pytest
+import torch
 
 from toolmaster import models
 from toolmaster.errors import InputError
-from toolmaster.models import SMOLLM2, find_model, load_model, load_tokenizer
+from toolmaster.models import SMOLLM2, fast_dtype, find_model, load_model, load_tokenizer
 
 
 @pytest.fixture
@@ -143,3 +144,45 @@ def test_a_folder_without_a_tokenizer(tmp_path):
     with pytest.raises(InputError, match="the tokenizer cannot be loaded") as error:
         load_tokenizer(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def on_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("can", "dtype"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "float32"),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, "float32"),
+        ({"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, "bfloat16"),
+        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+        ({"architecture": "aarch64", "bf16": False}, "float32"),
+    ],
+)
+def test_bfloat16_only_where_the_processor_multiplies_in_it(on_cpu, monkeypatch, can, dtype):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+    assert fast_dtype() == dtype
+
+
+def test_no_bfloat16_without_a_library_that_uses_the_instructions(on_cpu, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True})
+    assert fast_dtype() == "float32"
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_that_only_emulates_bfloat16(monkeypatch, native, dtype):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
+    )
+    assert fast_dtype() == dtype
+
+
+def test_names_of_capabilities_are_pytorchs():
+    can = torch.cpu.get_capabilities()
+    expected = {"x86_64": {"avx512_bf16", "amx_bf16"}, "aarch64": {"bf16"}}
+    assert expected.get(can["architecture"], set()) <= set(can)

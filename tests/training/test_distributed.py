@@ -88,7 +88,7 @@ def test_two_processes_train_together(recipe, tmp_path):
     assert len(set(tasks)) == 4
     for stage in ("sft", "grpo"):
         assert json.loads((run / stage / "done.json").read_text())["seconds"] > 0
-        load_model(run / stage / "model", "bfloat16")
+        load_model(run / stage / "model", "float32")
     assert json.loads((run / "config.json").read_text())["run"] == str(run)
 
 

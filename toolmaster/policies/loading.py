@@ -43,11 +43,11 @@ def load_policy(
 
 
 def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:
-    """A checkpoint that generates in this process, in bfloat16."""
+    """A checkpoint that generates in this process, in the dtype that is fastest here."""
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
-    from toolmaster.models import load_model, load_tokenizer  # noqa: PLC0415
+    from toolmaster.models import fast_dtype, load_model, load_tokenizer  # noqa: PLC0415
     from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
 
     chat = ChatFormat(load_tokenizer(folder))
-    model = load_model(folder, "bfloat16")
+    model = load_model(folder, fast_dtype())
     return TransformersPolicy(model, chat, sampling, name=name, seed=seed)

@@ -75,7 +75,7 @@ class TransformersPolicy:
     together. Turns end at the end-of-turn token or once a closing tag of the protocol is written.
 
     Args:
-        model: a causal language model in evaluation mode; bfloat16 is fastest on recent CPUs.
+        model: a causal language model in evaluation mode, best in `models.fast_dtype()`.
         chat: the chat format of its tokenizer.
         sampling: how to generate.
         name: shown in trajectories.

@@ -15,6 +15,8 @@ from peft import LoraConfig
 from transformers import TrainerCallback
 from transformers.utils import logging
 
+from toolmaster.models import fast_dtype
+
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -28,7 +30,7 @@ def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, 
     return {
         "output_dir": str(folder / "checkpoints"),
         "seed": seed,
-        "bf16": True,
+        "bf16": fast_dtype() == "bfloat16",
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
         "activation_checkpointing": False,

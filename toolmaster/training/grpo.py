@@ -2,8 +2,9 @@
 
 TRL keeps model, loss, advantages, optimizer, checkpoints and processes. Ours: each row of the data
 names the candidate tasks of one group; `rollout_func` runs them with the one rollout engine against
-a bfloat16 copy of the current weights, keeps the groups whose rewards vary most, and returns their
-tokens with the mask born in the rollout. `PackedGRPOTrainer` scores them without padding.
+a copy of the current weights in the dtype that is fastest here, keeps the groups whose rewards vary
+most, and returns their tokens with the mask born in the rollout. `PackedGRPOTrainer` scores them
+without padding.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from trl import GRPOConfig, GRPOTrainer
 from toolmaster import processes, rewards
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import ConfigError, PolicyError
-from toolmaster.models import load_model, load_tokenizer
+from toolmaster.models import fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
@@ -280,7 +281,7 @@ def train_grpo(
         )
     tokenizer = load_tokenizer(model_folder)
     chat = ChatFormat(tokenizer)
-    acting = load_model(model_folder, "bfloat16")
+    acting = load_model(model_folder, fast_dtype())
     draw = seed * 1000 + processes.rank()  # processes must not sample alike
     policy = TransformersPolicy(acting, chat, settings.sampling, seed=draw)
     model = load_model(model_folder, "float32")

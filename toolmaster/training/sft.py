@@ -1,8 +1,8 @@
 """Supervised fine-tuning on demonstrations, through TRL's `SFTTrainer`.
 
 Rows arrive tokenized with labels, rendered by the same `ChatFormat` as rollouts, so that no mask is
-ever recovered from text. bfloat16 autocast over float32 weights, sequences packed without padding
-or leakage, logits for trained tokens only.
+ever recovered from text. float32 weights, bfloat16 autocast where the machine multiplies in it,
+sequences packed without padding or leakage, logits for trained tokens only.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
     assert report.stat().st_size > 2000
     for stage in STAGES:
         assert json.loads((recipe.run / stage / "done.json").read_text())["seconds"] > 0
+    assert not list(recipe.run.rglob("checkpoint-*"))
     demonstrations = read_trajectories(recipe.run / "synthesize" / "trajectories.jsonl")
     assert len({t.task_id for t in demonstrations}) == 6
     assert all(t.success for t in demonstrations)

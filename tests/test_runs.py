@@ -275,6 +275,16 @@ def test_stages(tmp_path):
     assert run.is_done("eval")
 
 
+def test_a_finished_stage_keeps_its_model_alone(tmp_path):
+    run = Run(tmp_path, Recipe())
+    for part in ("sft/model", "sft/checkpoints/checkpoint-40", "grpo/checkpoints/checkpoint-1"):
+        (tmp_path / part).mkdir(parents=True)
+        (tmp_path / part / "weights").write_text("...")
+    run.finish("sft")
+    assert [path.name for path in run.stage("sft").iterdir() if path.is_dir()] == ["model"]
+    assert (tmp_path / "grpo" / "checkpoints" / "checkpoint-1" / "weights").is_file()
+
+
 def test_metrics_of_a_repeated_step_are_the_later_ones(tmp_path):
     run = Run(tmp_path, Recipe())
     assert run.metrics() == []

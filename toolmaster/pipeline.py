@@ -23,7 +23,13 @@ from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
-from toolmaster.runs import Run, append_trajectory, read_trajectories, write_records
+from toolmaster.runs import (
+    CHECKPOINTS,
+    Run,
+    append_trajectory,
+    read_trajectories,
+    write_records,
+)
 from toolmaster.teacher.synthesize import candidate_ids, demonstrate
 from toolmaster.types import Trajectory
 from toolmaster.world.tasks import LEVELS
@@ -195,7 +201,7 @@ def grpo(recipe: Recipe) -> Path:
 
     file = folder / "trajectories.jsonl"
     if is_main():
-        _forget_redone(file, last_checkpoint(folder / "checkpoints"))
+        _forget_redone(file, last_checkpoint(folder / CHECKPOINTS))
 
     def keep(group: list[Trajectory]) -> None:
         for trajectory in group:

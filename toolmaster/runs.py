@@ -25,6 +25,9 @@ from toolmaster.errors import ConfigError, InputError, first_problem
 from toolmaster.processes import is_main
 from toolmaster.types import Trajectory
 
+CHECKPOINTS = "checkpoints"
+"""The folder, in a stage's, of what an unfinished training goes on from."""
+
 
 class Run:
     """One run folder.
@@ -77,9 +80,13 @@ class Run:
         return (self.folder / stage / "done.json").is_file()
 
     def finish(self, stage: str, **facts: Any) -> None:
-        """Mark a stage as finished, with facts worth keeping (seconds, counts)."""
+        """Mark a stage as finished, with facts worth keeping (seconds, counts).
+
+        What it would have gone on from is removed: optimizer states are larger than the model.
+        """
         if is_main():
             write_atomically(self.stage(stage) / "done.json", json.dumps(facts, indent=2))
+            shutil.rmtree(self.folder / stage / CHECKPOINTS, ignore_errors=True)
 
     def log(self, stage: str, step: int, values: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""

@@ -299,7 +299,8 @@ def test_each_trajectory_counts_alike_however_long(train, bandit):
     assert len(lengths) > 2
     [values] = [values for _, values in lines if "loss" in values]
     assert values["grad_norm"] > 0
-    assert values["loss"] == pytest.approx(0, abs=1e-5)  # of float32; by token it is -0.12
+    rounding = torch.finfo(torch.float32).eps / values["reward_std"]  # of rewards below 1, scaled
+    assert values["loss"] == pytest.approx(0, abs=rounding)  # by token it is -0.12
 
 
 def test_rewards_that_do_not_vary_teach_nothing(train):

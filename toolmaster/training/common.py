@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from toolmaster.models import fast_dtype
+from toolmaster.runs import CHECKPOINTS
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,7 +29,7 @@ def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, 
     """Arguments that every training stage passes to its TRL configuration."""
     on_cpu = not torch.cuda.is_available()
     return {
-        "output_dir": str(folder / "checkpoints"),
+        "output_dir": str(folder / CHECKPOINTS),
         "seed": seed,
         "bf16": fast_dtype() == "bfloat16",
         "use_cpu": on_cpu,

@@ -174,6 +174,15 @@ def test_a_scale_is_found_and_checked_in_one_thought(world, demonstrate, kind, t
         assert any(re.search(thought, each) for each in said), (task_id, said)
 
 
+def test_a_whole_number_may_come_back_without_its_point(world, demonstrate):
+    ids = [i for i in world.ids("seen", 1500, ["plain"]) if ".0 " in world.draw(i).plan.query]
+    assert ids
+    for task_id in ids:
+        got = demonstrate(task_id)
+        assert got.success
+        assert not re.search(", too (much|little)", " ".join(thoughts(got))), task_id
+
+
 def test_a_scale_is_ruled_out_before_another_tool_is_tried(world, demonstrate):
     told = []
     for task_id in of_quirk(world, "stale", 20):

@@ -31,6 +31,15 @@ def ratio(number: str, factor: int) -> str:
     return f"{number} * " + ", ".join(f"{10**power}: {_moved(number, power)}" for power in powers)
 
 
+def off_by(got: str, expected: str, factor: int) -> str:
+    """How a number differs from what was expected, by a power of ten: the smaller, multiplied.
+
+    "too little: 13.41 * 10: 134.1, 100: 1341"
+    """
+    much, least = ("much", expected) if Decimal(got) > Decimal(expected) else ("little", got)
+    return f"too {much}: {ratio(least, factor)}"
+
+
 def no_scale(got: str, expected: str) -> str:
     """What shows that two values differ by more than the place of the point.
 
@@ -50,8 +59,7 @@ def no_scale(got: str, expected: str) -> str:
         factor *= 10
     if low * factor == high:
         return ""
-    much = "little" if least == got else "much"
-    return f", too {much}: {ratio(least, factor)}, not {most}"
+    return f", {off_by(got, expected, factor)}, not {most}"
 
 
 def _moved(number: str, places: int) -> str:

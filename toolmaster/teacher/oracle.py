@@ -17,7 +17,7 @@ from typing import Any
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.arithmetic import no_scale, ratio, reckoning
+from toolmaster.teacher.arithmetic import no_scale, off_by, reckoning
 from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
@@ -181,14 +181,10 @@ class OraclePolicy:
             thought = self._say("shifted", got=got, expected=expected, **where)
             got, _ = yield from self._call(surface, quirk.send(arguments), thought, naive=True)
             return self._say("fine", got=got)
-        off = self._off_by(got, expected, quirk.factor, too_much=quirk.sign == "/")
-        return self._say("scaled", factor=quirk.factor, verb=VERB[quirk.sign], **off)
-
-    def _off_by(self, got: str, expected: str, factor: int, *, too_much: bool) -> dict[str, str]:
-        """The parts of a phrase about a number that is a power of ten too large or too small."""
-        least = expected if too_much else got
-        much = "much" if too_much else "little"
-        return {"got": got, "expected": expected, "much": much, "ratio": ratio(least, factor)}
+        verb, off = VERB[quirk.sign], off_by(got, expected, quirk.factor)
+        return self._say(
+            "scaled", got=got, expected=expected, off=off, verb=verb, factor=quirk.factor
+        )
 
     def _twin(self, key: str, got: str, expected: str, twin: Surface) -> str:
         """The thought that another tool may give what is expected, for no scale explains it."""
@@ -236,7 +232,7 @@ class OraclePolicy:
             got = yield from self._read_back(surface, arguments, show(value))
         if hint:
             self.lessons[surface.name] = f"{surface.name}: {hint}"
-        if got == show(value):
+        if got == show(value if isinstance(value, str) else number(value)):  # 27 for 27.0
             if quirk.family != "loud":
                 self.lessons[surface.name] = f"{surface.name}: as documented"
             return self._say("fine", got=got)
@@ -273,10 +269,10 @@ class OraclePolicy:
         wrong = self._slips(_WRONG_FACTOR_SHARE)
         if wrong:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
-        seen = self._off_by(got, show(value), guess, too_much=quirk.sign == "/")
+        seen = {"got": got, "expected": show(value), "off": off_by(got, show(value), guess)}
+        seen |= {"verb": VERB[quirk.sign], "sent": reckoning(show(value), quirk.sign, guess)}
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
-        seen["sent"] = reckoning(show(value), quirk.sign, guess)
-        thought = self._say("misstored", factor=guess, verb=VERB[quirk.sign], **seen)
+        thought = self._say("misstored", factor=guess, **seen)
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
@@ -285,10 +281,10 @@ class OraclePolicy:
         if not wrong:
             return self._say("fine", got=got)
         over = guess > quirk.factor
-        off = guess // quirk.factor if over else quirk.factor // guess
-        seen = self._off_by(got, show(value), off, too_much=over == (quirk.sign == "*"))
-        right = reckoning(str(guess), "/" if over else "*", off)
-        return self._say("wrong_factor", right=right, **seen)
+        times = guess // quirk.factor if over else quirk.factor // guess
+        off = off_by(got, show(value), times)
+        right = reckoning(str(guess), "/" if over else "*", times)
+        return self._say("wrong_factor", got=got, expected=show(value), off=off, right=right)
 
     def _heard_of(self, surface: Surface, planned: PlannedCall) -> dict[str, Any]:
         """Planned arguments to try with; a name that is not known yet gives way to one that is."""

@@ -41,7 +41,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "fine": ("{got} is right.",),
     "works": ("That works.", "Accepted.", "Now it answers."),
-    "scaled": ("{got}, not {expected}, too {much}: {ratio}. So {verb} by {factor}.",),
+    "scaled": ("{got}, not {expected}, {off}. So {verb} by {factor}.",),
     "shifted": (
         "{got}, not {expected}; it may count from {origin}.",
         "Expected {expected}, got {got}: try one {direction}.",
@@ -49,10 +49,8 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "twin": ("{got}, not {expected}{unscaled}; try `{twin}`.",),
     # What was stored is judged in other words than what was read, for other things follow.
     "stored_twin": ("{got} is stored, not {expected}{unscaled}; try `{twin}`.",),
-    "misstored": (
-        "{got} is stored, not {expected}, too {much}: {ratio}. So {verb} by {factor}. Send {sent}.",
-    ),
-    "wrong_factor": ("{got} is stored, not {expected}, too {much}: {ratio}. So {right}.",),
+    "misstored": ("{got} is stored, not {expected}, {off}. So {verb} by {factor}. Send {sent}.",),
+    "wrong_factor": ("{got} is stored, not {expected}, {off}. So {right}.",),
     "used_up": (
         "No trial is left: write down what is known.",
         "The trial is over. What I know must do.",

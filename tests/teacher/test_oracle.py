@@ -192,19 +192,6 @@ def test_a_scale_is_ruled_out_before_another_tool_is_tried(world, demonstrate):
     assert all(float(reached) > float(most) for reached, most in told)
 
 
-def test_only_words_are_told_apart_without_reckoning(world, demonstrate):
-    """Else reinforcement cuts others short: "0.12 is stored, not 12; try ..."."""
-    verdict = re.compile(r"([^,;]+?)(?: is stored)?, not ([^,;]+)(, too |; try )")
-    ends = collections.Counter()
-    for task_id in world.ids("seen", 400, ["silent", "irreversible"]):
-        for said in thoughts(demonstrate(task_id)):
-            if found := verdict.match(said):
-                numbers = all(re.fullmatch(r"[\d.]+", value) for value in found.groups()[:2])
-                ends[numbers, found[3]] += 1
-    assert ends[True, ", too "] > 50
-    assert ends.keys() == {(True, ", too "), (False, "; try ")}
-
-
 def test_what_a_result_has_to_go_through_is_said_before_the_call(world, demonstrate):
     scaled = {
         "tenths_result": "divide the result by 10",

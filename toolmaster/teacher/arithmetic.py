@@ -44,18 +44,18 @@ def no_scale(got: str, expected: str) -> str:
     """What shows that two values differ by more than the place of the point.
 
     The smaller of two numbers is multiplied until it is no longer the smaller: "60" for "58" is
-    ", too much: 58 * 10: 580, not 60"; a zero stays one: ", too little: 0 * 10: 0, not 12". "" for
-    texts, below zero, and where a power of ten happens to lie between them.
+    ", too much: 58 * 10: 580, not 60". "" for texts, for numbers that are not both positive, and
+    where a power of ten happens to lie between them.
     """
     try:
         least, most = sorted((got, expected), key=Decimal)
     except InvalidOperation:
         return ""
     low, high = Decimal(least), Decimal(most)
-    if low < 0 or not high.is_finite():  # "Infinity" may be a name
+    if low <= 0 or not high.is_finite():  # "Infinity" may be a name
         return ""
     factor = 10
-    while 0 < low * factor < high:
+    while low * factor < high:
         factor *= 10
     if low * factor == high:
         return ""

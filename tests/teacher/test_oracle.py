@@ -192,6 +192,18 @@ def test_a_scale_is_ruled_out_before_another_tool_is_tried(world, demonstrate):
     assert all(float(reached) > float(most) for reached, most in told)
 
 
+def test_a_stored_number_is_reckoned_with_and_0_is_no_number(world, demonstrate):
+    """Else reinforcement cuts reckoning short: "0.12 is stored, not 12; try ..."."""
+    ends = collections.Counter()
+    for task_id in world.ids("seen", 400, ["irreversible"]):
+        for said in thoughts(demonstrate(task_id)):
+            ends.update(re.findall(r"[\d.]+ is stored, not [\d.]+(, too |; try )", said))
+            ends.update(re.findall(r"^Nothing is stored; try `", said))
+    assert ends[", too "] > 50
+    assert ends["Nothing is stored; try `"]
+    assert "; try " not in ends
+
+
 def test_what_a_result_has_to_go_through_is_said_before_the_call(world, demonstrate):
     scaled = {
         "tenths_result": "divide the result by 10",

@@ -239,7 +239,10 @@ class OraclePolicy:
         if quirk.twin:
             other = pair[1]
             self.lessons[surface.name] = quirk.lesson(surface.name, other.name)
-            thought = self._twin("stored_twin", got, show(value), other)
+            if got == "0":
+                thought = self._say("stored_nothing", twin=other.name)
+            else:
+                thought = self._twin("stored_twin", got, show(value), other)
             yield from self._call(other, arguments, thought)
             got = yield from self._read_back(other, arguments, show(value))
             return self._say("fine", got=got)
@@ -266,25 +269,26 @@ class OraclePolicy:
         """Write again with the factor that was found, and see; now and then with a wrong one."""
         quirk, key = surface.quirk, str(surface.definition.value)
         value, guess = arguments[key], quirk.factor
+        expected = show(value)
         wrong = self._slips(_WRONG_FACTOR_SHARE)
         if wrong:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
-        seen = {"got": got, "expected": show(value), "off": off_by(got, show(value), guess)}
-        seen |= {"verb": VERB[quirk.sign], "sent": reckoning(show(value), quirk.sign, guess)}
+        seen = {"got": got, "expected": expected, "off": off_by(got, expected, guess)}
+        seen |= {"verb": VERB[quirk.sign], "sent": reckoning(expected, quirk.sign, guess)}
         sent = {**arguments, key: reckoned(value, quirk.sign, guess)}
         thought = self._say("misstored", factor=guess, **seen)
         if wrong:
             yield Completion(_text(thought, surface, sent), slip=True)
         else:
             yield from self._send(thought, surface, sent)
-        got = yield from self._read_back(surface, sent, show(value))
+        got = yield from self._read_back(surface, sent, expected)
         if not wrong:
             return self._say("fine", got=got)
         over = guess > quirk.factor
         times = guess // quirk.factor if over else quirk.factor // guess
-        off = off_by(got, show(value), times)
+        off = off_by(got, expected, times)
         right = reckoning(str(guess), "/" if over else "*", times)
-        return self._say("wrong_factor", got=got, expected=show(value), off=off, right=right)
+        return self._say("wrong_factor", got=got, expected=expected, off=off, right=right)
 
     def _heard_of(self, surface: Surface, planned: PlannedCall) -> dict[str, Any]:
         """Planned arguments to try with; a name that is not known yet gives way to one that is."""

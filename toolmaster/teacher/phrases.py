@@ -49,6 +49,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "twin": ("{got}, not {expected}{unscaled}; try `{twin}`.",),
     # What was stored is judged in other words than what was read, for other things follow.
     "stored_twin": ("{got} is stored, not {expected}{unscaled}; try `{twin}`.",),
+    "stored_nothing": ("Nothing is stored; try `{twin}`.",),  # "0 is stored" begins "0.12 is" too
     "misstored": ("{got} is stored, not {expected}, {off}. So {verb} by {factor}. Send {sent}.",),
     "wrong_factor": ("{got} is stored, not {expected}, {off}. So {right}.",),
     "used_up": (

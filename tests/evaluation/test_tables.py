@@ -129,6 +129,13 @@ def test_compare_table_highlights_only_a_clear_difference():
     assert not bold(unclear)
 
 
+def test_compare_table_tells_long_names_apart():
+    paths = [f"runs/{'deep/' * 30}{model}.jsonl" for model in ("sft", "grpo")]
+    table = compare_table(paths[0], [rollout("1", True)], paths[1], [rollout("1", True)])
+    shown = "".join(lines(table)).replace(" ", "")
+    assert all(f"{name}:{path}" in shown for name, path in zip("AB", paths, strict=True))
+
+
 def test_compare_table_refuses_disjoint_tasks():
     with pytest.raises(InputError, match="no task in common"):
         compare_table("a", [rollout("1", True)], "b", [rollout("2", True)])

@@ -105,8 +105,8 @@ def compare_table(
         means = [bootstrap([s[task] for task in common]).mean for s in (success_a, success_b)]
         shown = [Cell(f"{100 * mean:.1f}") for mean in means]
         rows.append((Cell(name), Cell(str(len(common))), *shown, _points(difference)))
-    header = ("", "tasks", f"{name_a} %", f"{name_b} %", "difference, points")
-    caption = f"difference: {name_b} minus {name_a}, paired by task, 95% bootstrap interval"
+    header = ("", "tasks", "A, %", "B, %", "B - A, points")  # names may be long paths
+    caption = f"A: {name_a}\nB: {name_b}\npaired by task, 95% bootstrap interval"
     return render(Grid("Success on the same tasks", header, tuple(rows), caption))
 
 

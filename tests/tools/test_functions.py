@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import functools
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -188,3 +189,45 @@ def test_parameters_that_cannot_be_named(kind):
 
     with pytest.raises(InputError, match=f"'{kind}' cannot be passed by name"):
         from_function({"args": args, "kwargs": kwargs, "positional": positional}[kind])
+
+
+def test_parameters_may_have_any_name():
+    """Also those of attributes and settings of pydantic's models, without a warning."""
+
+    def ask(schema: str, copy: int, model_config: str, model_dump: str, _x: int) -> tuple:
+        return schema, copy, model_config, model_dump, _x
+
+    tool = from_function(ask)
+    arguments = {"schema": "s", "copy": 1, "model_config": "c", "model_dump": "d", "_x": 2}
+    assert list(tool.parameters["properties"]) == tool.parameters["required"] == list(arguments)
+    assert tool.violation(arguments) is None
+    assert tool.execute(None, arguments) == ("s", 1, "c", "d", 2)
+    with pytest.raises(ValidationError, match=r"(?m)^copy$"):  # what a policy is told
+        tool.execute(None, {**arguments, "copy": "one"})
+
+
+def test_an_alias_of_the_functions_own():
+    def ask(from_: Annotated[str, Field(alias="from")]) -> str:
+        return from_
+
+    assert list(props(ask)) == ["from"]
+    assert from_function(ask).execute(None, {"from": "Oslo"}) == "Oslo"
+
+
+def test_a_private_parameter_keeps_its_default():
+    def ask(city: str, _client: object = None, *, _retries=3) -> tuple:
+        return city, _client, _retries
+
+    assert list(props(ask)) == ["city"]
+    assert from_function(ask).execute(None, {"city": "Oslo"}) == ("Oslo", None, 3)
+    with pytest.raises(ValidationError):
+        from_function(ask).execute(None, {"city": "Oslo", "_retries": 9})
+
+
+def test_what_has_no_name_is_no_tool():
+    with pytest.raises(InputError, match=r"a function with a name, got functools\.partial"):
+        from_function(functools.partial(weather, days=1))
+
+
+def test_a_cached_function_is_a_tool():
+    assert from_function(functools.cache(weather)).execute(None, {"city": "Oslo"}) == "Oslo/3"

@@ -26,14 +26,21 @@ def from_function(
     Args:
         function: every parameter needs a type hint; its docstring's first paragraph becomes the
             description, and lines of a Google-style `Args:` section the parameters' descriptions.
+            A parameter whose name begins with `_` is not shown where it has a default.
         effect: what a call may do to the world.
         timeout_s: seconds one call may take. A plain function runs in a thread, which cannot be
             killed: after the limit its result is ignored.
 
     Raises:
-        InputError: a parameter without a type hint, or with one that is not there or that makes no
-            JSON schema, or of a kind that JSON cannot pass by name.
+        InputError: something that has no name of its own, as a `functools.partial`; a parameter
+            without a type hint, or with one that is not there or that makes no JSON schema, or of a
+            kind that JSON cannot pass by name.
     """
+    if not hasattr(function, "__name__"):
+        raise InputError(
+            f"a tool is made of a function with a name, got {function!r}; write one that calls it:"
+            " def NAME(parameter: type): return ..."
+        )
     name = function.__name__
     summary, model, schema = describe(function)
 
@@ -62,6 +69,8 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
     summary, notes = _docstring(inspect.getdoc(function) or "")
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.name.startswith("_") and parameter.default is not parameter.empty:
+            continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise InputError(
                 f"tool {name!r}: parameter {parameter.name!r} cannot be passed by name"
@@ -93,8 +102,10 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
     """A model of these parameters and its JSON schema."""
+    named = {f"{_FIELD}{key}": field for key, field in fields.items()}
+    config = ConfigDict(extra="forbid", alias_generator=_parameter)
     try:
-        model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        model: type[BaseModel] = create_model(name, __config__=config, **named)
         return model, model.model_json_schema()
     except Exception as error:
         if len(fields) > 1:
@@ -111,7 +122,15 @@ def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str
 def convert(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as their type hints want them, defaults included."""
     validated = model.model_validate(arguments)
-    return {key: getattr(validated, key) for key in model.model_fields}
+    return {_parameter(key): getattr(validated, key) for key in model.model_fields}
+
+
+_FIELD = "of_"
+"""What fields of models begin with: `schema`, `copy`, `_x` are names of parameters only."""
+
+
+def _parameter(field: str) -> str:
+    return field.removeprefix(_FIELD)
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:

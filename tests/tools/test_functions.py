@@ -231,3 +231,15 @@ def test_what_has_no_name_is_no_tool():
 
 def test_a_cached_function_is_a_tool():
     assert from_function(functools.cache(weather)).execute(None, {"city": "Oslo"}) == "Oslo/3"
+
+
+def test_a_generator_is_no_tool():
+    def plain():
+        yield 1
+
+    async def asynchronous():
+        yield 1
+
+    for function in (plain, asynchronous):
+        with pytest.raises(InputError, match="it yields; let it return a list"):
+            from_function(function)

@@ -1,9 +1,15 @@
 """Results of every shape: observations stay bounded, and nothing a tool does ends the session."""
 
 import asyncio
+import dataclasses
+import datetime
+import decimal
+import enum
+import itertools
 import tracemalloc
 
 import pytest
+from pydantic import BaseModel, SecretStr
 from turns import call, play
 
 from toolmaster.protocols import Protocol
@@ -33,6 +39,22 @@ def nested(depth):
 class Opaque:
     def __str__(self):
         return "opaque " * MIB
+
+
+class Size(enum.Enum):
+    LARGE = "large"
+
+
+@dataclasses.dataclass
+class Parcel:
+    size: Size
+    sent: datetime.date | None = None
+    label: bytes = b""
+
+
+class Account(BaseModel):
+    holder: str
+    pin: SecretStr
 
 
 class Unspeakable(Exception):  # noqa: N818
@@ -74,6 +96,33 @@ def test_results_are_shown_within_bounds(result, begins):
     assert step.error is None
     assert step.observation.startswith(begins)
     assert len(step.observation) < LIMIT + 60
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        (
+            Parcel(Size.LARGE, datetime.date(2026, 1, 2)),
+            '{"size": "large", "sent": "2026-01-02", "label": ""}',
+        ),
+        (
+            [Account(holder="Ada", pin=SecretStr("1234"))],
+            '[{"holder": "Ada", "pin": "**********"}]',
+        ),
+        ({"sizes": {Size.LARGE}}, '{"sizes": ["large"]}'),
+        (decimal.Decimal("1.50"), '"1.50"'),
+        (
+            Parcel(Size.LARGE, label=b"\xff"),
+            r'''"Parcel(size=<Size.LARGE: 'large'>, sent=None, label=b'\\xff')"''',
+        ),
+        (itertools.count(), '"count(0)"'),
+    ],
+    ids=["dataclass", "model", "set", "decimal", "bytes in dataclass", "endless"],
+)
+def test_objects_are_shown_by_what_they_hold(result, shown):
+    step = observe(lambda _state, _arguments: result)
+    assert step.error is None
+    assert step.observation == shown
 
 
 @pytest.mark.parametrize("result", [nested(100_000), {(1, 2): 3}, {"a": {"b": {1, 2}, (): 1}}])

@@ -34,7 +34,7 @@ def from_function(
     Raises:
         InputError: something that has no name of its own, as a `functools.partial`; a parameter
             without a type hint, or with one that is not there or that makes no JSON schema, or of a
-            kind that JSON cannot pass by name.
+            kind that JSON cannot pass by name; a generator.
     """
     if not hasattr(function, "__name__"):
         raise InputError(
@@ -62,9 +62,14 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
 
     Raises:
         InputError: a parameter without a type hint, or with one that is not there or that makes no
-            JSON schema, or of a kind that JSON cannot pass by name.
+            JSON schema, or of a kind that JSON cannot pass by name; a generator.
     """
     name = function.__name__
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InputError(
+            f"tool {name!r}: it yields; let it return a list, or, where it is no tool, let its name"
+            " begin with `_`"
+        )
     hints = _hints(function)
     summary, notes = _docstring(inspect.getdoc(function) or "")
     fields: dict[str, Any] = {}

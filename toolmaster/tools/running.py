@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from toolmaster.threads import in_thread
 from toolmaster.tools.tool import Tool
@@ -30,7 +33,10 @@ async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
 
 
 def as_text(result: Any) -> str:
-    """Text as it is, bytes by what they hold, the rest as JSON or else as Python writes it."""
+    """Text as it is, bytes by what they hold, the rest as JSON or else as Python writes it.
+
+    Dataclasses and pydantic models are objects there, sets lists, enums their values.
+    """
     if isinstance(result, str):
         return str(result)
     if isinstance(result, bytes | bytearray):
@@ -38,8 +44,15 @@ def as_text(result: Any) -> str:
     return json.dumps(result, ensure_ascii=False, default=_not_json)
 
 
-def _not_json(value: Any) -> str:
-    return _bytes_as_text(value) if isinstance(value, bytes | bytearray) else str(value)
+def _not_json(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray):
+        return _bytes_as_text(value)
+    if isinstance(value, Iterator):  # perhaps endless
+        return str(value)
+    try:
+        return to_jsonable_python(value, fallback=str)
+    except ValueError:
+        return str(value)
 
 
 def _bytes_as_text(data: bytes | bytearray) -> str:

@@ -19,7 +19,7 @@ quickstart: .venv/ready
 
 test: .venv/ready
 	-$(BIN)/toolmaster model
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-slow: .venv/ready
 	$(BIN)/toolmaster model

@@ -211,7 +211,7 @@ def test_a_port_that_is_none(toolmaster):
 def test_compare(toolmaster, trajectories):
     code, out, _ = toolmaster("compare", trajectories, trajectories)
     assert code == 0
-    assert "trajectories" in out
+    assert f"A:{trajectories}B:{trajectories}" in "".join(out.split())
 
 
 def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path):

@@ -111,7 +111,7 @@ def test_base_paths_and_own_servers(use, server):
         (TEXT, b"", "HTTP 200 OK"),
         (
             {**TEXT, "Content-Encoding": "gzip"},
-            gzip.compress(b"packed"),
+            gzip.compress(b"packed", mtime=0),
             "packed",
         ),
     ],

@@ -157,7 +157,10 @@ def test_shell(running):
     assert running.call("import os\ndef f(): return os.system('/bin/true')") != 0
 
 
-@pytest.mark.parametrize("target", ["os.getppid()", "1", "-1", "os.getpid()", str(os.getpid())])
+@pytest.mark.parametrize(
+    "target",
+    ["os.getppid()", "1", "-1", "os.getpid()", pytest.param(str(os.getpid()), id="the tests")],
+)
 def test_signal(running, target):
     error = refusal(running, f"import os\ndef f(): os.kill({target}, 0)")
     assert "PermissionError" in str(error)

@@ -14,6 +14,9 @@ from toolmaster.errors import InputError
 from toolmaster.tools.tool import Tool
 from toolmaster.types import Effect
 
+_FIELD = "of_"
+"""What fields of models begin with: `schema`, `copy`, `_x` are names of parameters only."""
+
 
 def from_function(
     function: Callable[..., Any],
@@ -128,10 +131,6 @@ def convert(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]
     """The arguments as their type hints want them, defaults included."""
     validated = model.model_validate(arguments)
     return {_parameter(key): getattr(validated, key) for key in model.model_fields}
-
-
-_FIELD = "of_"
-"""What fields of models begin with: `schema`, `copy`, `_x` are names of parameters only."""
 
 
 def _parameter(field: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from openenv.core.env_server import Action, Environment, Observation, State
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import total
 from toolmaster.serving.record import trajectory_of
-from toolmaster.session import Limits, Session
+from toolmaster.session import Session
 from toolmaster.world import World
 
 WEIGHTS = {"format": 1.0, "correctness": 1.0}
@@ -47,7 +48,7 @@ class SessionEnvironment(Environment[Turn, Observed, State]):
         messages = [{"role": step.observation_role, "content": text} for text in shown]
         if self._session.stop_reason is None:
             return Observed(messages=messages)
-        reward = total(trajectory_of(self._session, "openenv"), WEIGHTS)
+        reward = total(await trajectory_of(self._session, "openenv"), WEIGHTS)
         return Observed(messages=messages, done=True, reward=reward)
 
     def reset(self, **given: Any) -> Observed:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import verifiers.v1 as vf
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import REWARDS
 from toolmaster.serving.record import trajectory_of
-from toolmaster.session import Limits, Session
+from toolmaster.session import Session
 from toolmaster.world import World
 
 __all__ = ["SessionEnv", "SessionEnvConfig", "WorldTaskset"]
@@ -54,6 +55,6 @@ class SessionEnv(vf.Env[SessionEnvConfig]):
                     break
                 said = f"<tool_response>{step.observation}</tool_response>"
                 segment = await interaction.turn(said)
-        trajectory = trajectory_of(session, "verifiers")
+        trajectory = await trajectory_of(session, "verifiers")
         for name in ("format", "correctness"):
             interaction.trace.record_reward(name, REWARDS[name](trajectory), 1.0)

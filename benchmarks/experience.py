@@ -29,11 +29,11 @@ from toolmaster.errors import InputError
 from toolmaster.evaluation.evaluate import HELD_OUT
 from toolmaster.experience import Experience, ExperienceStore, Handing
 from toolmaster.experience.checks import CHECK_EVERY
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Policy, Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits
 from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
 

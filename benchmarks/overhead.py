@@ -30,11 +30,12 @@ HERE = Path(__file__).parent
 
 def ours(url: str, rollouts: int) -> int:
     """Our engine; returns how many rollouts were answered."""
+    from toolmaster.limits import Limits
     from toolmaster.policies.base import Sampling
     from toolmaster.policies.openai import OpenAIPolicy
     from toolmaster.protocols import Protocol
     from toolmaster.rollouts import RolloutRequest, run_rollouts
-    from toolmaster.session import Limits, Task
+    from toolmaster.tasksets import Task
     from toolmaster.tools import ToolSet, from_function
 
     def look(number: int) -> str:

@@ -31,13 +31,14 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from toolmaster.chat import CHATML_TOOLS, ChatFormat
+from toolmaster.limits import Limits
 from toolmaster.models import fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.base import Sampling, Spelling
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import groups, run_rollouts
-from toolmaster.session import Limits, Session
+from toolmaster.session import Session
 from toolmaster.world.quirks import FAMILIES
 from toolmaster.world.tasks import World
 

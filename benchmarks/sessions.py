@@ -12,10 +12,11 @@ import asyncio
 import statistics
 import time
 
+from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits, Session
+from toolmaster.session import Session
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.world.quirks import FAMILIES

@@ -88,8 +88,8 @@ def _batches(chat: object, count: int) -> list[list[tuple[list[int], list[int]]]
     """Batches of four demonstrations as (ids, labels)."""
     import asyncio
 
+    from toolmaster.limits import Limits
     from toolmaster.protocols import Protocol
-    from toolmaster.session import Limits
     from toolmaster.teacher.settings import SynthesizeSettings
     from toolmaster.teacher.synthesize import demonstrate
     from toolmaster.training.sft import training_rows

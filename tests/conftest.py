@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.world import World

@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import ConfigError
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Completion
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout, run_rollouts
-from toolmaster.session import CUT_OFF, Limits, Task
+from toolmaster.session import CUT_OFF
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import ErrorKind, StopReason
 
@@ -30,7 +32,7 @@ def tools(execute=lambda state, arguments: "4", timeout_s=None):
 
 
 def task(tool_set=None, name="t"):
-    return Task(id=name, query="q", make_tools=lambda: tool_set or tools())
+    return Task(id=name, query="q", tools=lambda: tool_set or tools())
 
 
 def run(policy, spending, tool_set=None, count=1, **options):

@@ -11,10 +11,10 @@ import pytest
 from typer.main import get_command
 
 from toolmaster.cli import app
+from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.tools import ToolSet

@@ -8,17 +8,17 @@ import pytest
 from toolmaster import pipeline
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.settings import EvaluateSettings
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.recipe import Recipe
 from toolmaster.runs import append_line, append_trajectory, read_lines, read_trajectories
-from toolmaster.session import Limits
 from toolmaster.teacher.settings import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 from toolmaster.types import Score
 
-FAILED = Score(success=False, answer_correct=False, state_correct=True)
+FAILED = Score.of(False, answer=False, state=True)
 SHORT = {"turn_tokens": 8, "context_tokens": 768, "slots": 8}
 STAGES = ("synthesize", "sft", "grpo", "evaluate/base", "evaluate/sft", "evaluate/grpo")
 

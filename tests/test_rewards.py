@@ -29,7 +29,7 @@ def trajectory(calls, *, success, stop=StopReason.ANSWERED, errors=()):
         Step(text="e", phase=Phase.EXECUTION, action=ActionKind.INVALID, error=error)
         for error in errors
     ]
-    score = Score(success=success, answer_correct=success, state_correct=True)
+    score = Score.of(success, answer=success, state=True)
     return Trajectory(
         task_id="t",
         protocol="direct",

@@ -13,6 +13,7 @@ from toolmaster.errors import (
     PermanentPolicyError,
     PolicyError,
 )
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Completion, ContextFullError
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
@@ -25,7 +26,7 @@ from toolmaster.rollouts import (
     side_by_side,
 )
 from toolmaster.runs import append_trajectory
-from toolmaster.session import FollowUp, Limits, Task
+from toolmaster.tasksets import FollowUp, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Score, StopReason
 
@@ -38,12 +39,13 @@ def make_tools():
     return ToolSet((Tool("get", "", {"type": "object"}, lambda s, a: "4"),))
 
 
-def check(answer, _tools):
-    return Score(success=answer == "4", answer_correct=answer == "4", state_correct=True)
+def check(trajectory, _tools):
+    answer = trajectory.answer
+    return Score.of(answer == "4", answer=answer == "4", state=True)
 
 
 def task(name="t", **fields):
-    return Task(**({"id": name, "query": f"do {name}", "make_tools": make_tools} | fields))
+    return Task(**({"id": name, "query": f"do {name}", "tools": make_tools} | fields))
 
 
 def run(requests, policy, **options):
@@ -193,10 +195,10 @@ def test_a_broken_session_is_recorded_and_the_others_go_on():
     def broken():
         raise OSError("no server")
 
-    def bad_check(answer, tools):
+    def bad_check(trajectory, tools):
         raise ZeroDivisionError("oops")
 
-    tasks = [task("a"), task("b", make_tools=broken), task("c", check=bad_check), task("d")]
+    tasks = [task("a"), task("b", tools=broken), task("c", check=bad_check), task("d")]
     finished = []
     requests = [RolloutRequest(t) for t in tasks]
     got = run(requests, ScriptedPolicy([ANSWER]), concurrency=2, on_finish=finished.append)

@@ -65,7 +65,7 @@ def trajectory(**fields):
         "steps": steps,
         "stop_reason": StopReason.ANSWERED,
         "answer": "4",
-        "score": Score(success=True, answer_correct=True, state_correct=True),
+        "score": Score.of(True, answer=True, state=True),
         "labels": {"split": "seen"},
         "seconds": 1.5,
     }

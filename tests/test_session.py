@@ -8,8 +8,11 @@ import threading
 
 import pytest
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import EXECUTION_BEGINS, FollowUp, Limits, Session, Task
+from toolmaster.serving.record import trajectory_of
+from toolmaster.session import EXECUTION_BEGINS, Session
+from toolmaster.tasksets import FollowUp, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet, from_function
 from toolmaster.types import (
     FORMAT_ERRORS,
@@ -57,7 +60,7 @@ def session(*tools, protocol=DIRECT, state=None, check=None, fork=True, **limits
     def make():
         return ToolSet(tools, state, copy.deepcopy if fork else None)
 
-    return Session(Task("t/1", "how many?", make, check), protocol, Limits(**limits))
+    return Session(Task("t/1", "how many?", make, check=check), protocol, Limits(**limits))
 
 
 def call(name="tool", /, **arguments):
@@ -418,18 +421,19 @@ def test_an_ended_session_takes_no_more_turns():
 def test_prompt_and_score():
     seen = []
 
-    def check(given, tools):
-        seen.append((given, tools.state))
-        return Score(success=True, answer_correct=True, state_correct=True)
+    def check(trajectory, tools):
+        seen.append((trajectory.answer, tools.state))
+        return Score.of(True, answer=True, state=True)
 
     a_session = session(tool(add, Effect.WRITE), protocol=TRIAL, check=check, trial_calls=3)
     system, user = a_session.prompt()
     assert (system.role, user.role, user.content) == ("system", "user", "how many?")
     assert "at most 3" in system.content
     play(a_session, call(x=1), EXPERIENCE, call(x=2), answer("4"))
-    assert a_session.score().success
+    record = asyncio.run(trajectory_of(a_session, "me"))
+    assert record.score.success
     assert seen == [("4", {"log": [{"x": 2}]})]
-    assert session().score() is None
+    assert asyncio.run(session().score(record)) is None
 
 
 def test_a_function_becomes_a_tool_of_a_session():

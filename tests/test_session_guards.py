@@ -7,9 +7,11 @@ import io
 import pytest
 from turns import ANSWER, EXPERIENCE, call, play
 
+from toolmaster.limits import Limits
 from toolmaster.permissions import Ask
 from toolmaster.protocols import Protocol
-from toolmaster.session import EXECUTION_BEGINS, NOT_BEGUN, Limits, Session, Task
+from toolmaster.session import EXECUTION_BEGINS, NOT_BEGUN, Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Effect, ErrorKind, Phase, StopReason, TrialMode
 

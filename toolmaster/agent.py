@@ -18,11 +18,13 @@ from pydantic import Field
 
 from toolmaster.errors import InputError
 from toolmaster.experience import Experience, Handing
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.runs import append_trajectory
-from toolmaster.session import Budget, Guard, Limits, Task
+from toolmaster.session import Budget, Guard
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.types import Step, Trajectory
 
@@ -115,7 +117,7 @@ class Agent:
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
-            make_tools=lambda: self.tools,
+            tools=lambda: self.tools,
             experience=handing.text,
         )
         if self.watcher is not None:

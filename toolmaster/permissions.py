@@ -44,6 +44,9 @@ class AllowAll:
     async def permit(self, tool: Tool, call: ToolCall) -> None:
         """Permit it."""
 
+    def denies(self, tool: Tool) -> None:
+        """Deny nothing."""
+
     def outlook(self, tool: Tool) -> str:  # noqa: ARG002 - the same for every tool
         """Nothing stands in the way."""
         return ""
@@ -81,6 +84,9 @@ class Ask:
         """None where the call may run; otherwise why not."""
         asks = tool.effect in (Effect.DESTRUCTIVE, Effect.UNKNOWN)
         return await self.ask(tool, call) if asks else None
+
+    def denies(self, tool: Tool) -> None:
+        """Deny nothing: the user decides."""
 
     def outlook(self, tool: Tool) -> str:
         """What stands between a call and its being run; "" for nothing."""
@@ -206,6 +212,11 @@ class Rules:
         if decision is Decision.DENY:
             return f"not permitted: {reason}"
         return await self._ask.ask(tool, call)
+
+    def denies(self, tool: Tool) -> str | None:
+        """Why the rules forbid every call of this tool, on a copy too; None where they do not."""
+        decision, reason = self._decide(tool)
+        return f"not permitted: {reason}" if decision is Decision.DENY else None
 
     def outlook(self, tool: Tool) -> str:
         """What stands between a call and its being run; "" for nothing."""

@@ -30,9 +30,7 @@ from toolmaster.runs import (
     read_trajectories,
     write_records,
 )
-from toolmaster.teacher.synthesize import candidate_ids, demonstrate
 from toolmaster.types import Trajectory
-from toolmaster.world.tasks import LEVELS
 
 _IN_VAIN = 500
 """Tasks in a row without a demonstration after which synthesis gives up."""
@@ -70,7 +68,7 @@ def run_next(recipe: Recipe) -> str:
 
 def _open(recipe: Recipe) -> Run:
     """The run's folder; tasks of another version of the world are not mixed with ours."""
-    return Run(recipe.run, recipe, facts={"world_version": LEVELS[recipe.world.level]})
+    return Run(recipe.run, recipe, facts={"tasks": recipe.training_tasks().label})
 
 
 def synthesize(recipe: Recipe) -> Path:
@@ -85,19 +83,20 @@ def synthesize(recipe: Recipe) -> Path:
         _take(recipe.synthesize.file, recipe, file)
         run.finish("synthesize", seconds=time.perf_counter() - started)
         return file
-    world, wanted = recipe.world.load(), recipe.synthesize.demonstrations
+    tasks, wanted = recipe.training_tasks().shuffled(recipe.seed), recipe.synthesize.demonstrations
     held = {t.task_id for t in read_trajectories(file)} if file.is_file() else set()
 
     async def collect() -> None:
         count, in_vain = len(held), 0
         with bar("synthesize", wanted, count) as running:
-            for task_id in candidate_ids(world, recipe.world.families, recipe.seed):
+            for task_id in tasks.ids:
                 if count >= wanted:
                     return
                 if task_id in held:
+                    in_vain = 0
                     continue
-                demonstration = await demonstrate(
-                    world, task_id, recipe.protocol, recipe.limits, recipe.synthesize
+                demonstration = await tasks.oracle(
+                    task_id, recipe.protocol, recipe.limits, recipe.synthesize
                 )
                 in_vain += 1
                 if demonstration is not None:
@@ -211,8 +210,7 @@ def grpo(recipe: Recipe) -> Path:
     with bar("grpo", recipe.grpo.steps) as running:
         model = train_grpo(
             run.folder / "sft" / "model",
-            recipe.world.load(),
-            recipe.world.families,
+            recipe.training_tasks(),
             recipe.protocol,
             recipe.limits,
             recipe.grpo,
@@ -238,23 +236,18 @@ def _forget_redone(file: Path, checkpoint: Path | None) -> None:
 def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
     """Measure the models on held-out tasks; returns the trajectories by model title."""
     need_one("evaluate")
-    from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
-    from toolmaster.evaluation.evaluate import held_out_ids  # noqa: PLC0415
+    from toolmaster.evaluation.evaluate import collect  # noqa: PLC0415
 
     run = _open(recipe)
-    world, settings = recipe.world.load(), recipe.evaluate
+    settings = recipe.evaluate
     for name in settings.models:
         if name != "base" and not run.is_done(name):
             raise InputError(f"{run.folder} has no finished {name} model; run `{name}` first")
     results: dict[str, list[Trajectory]] = {}
+    sets = recipe.evaluation_tasks()
     for name in settings.models:
-        few = settings.base_tasks if name == "base" else 1_000_000
-        ids = held_out_ids(
-            world,
-            recipe.world.families,
-            unseen=min(settings.unseen_tasks, few),
-            seen=min(settings.seen_tasks, few),
-        )
+        parts = [part[: settings.base_tasks] for part in sets] if name == "base" else sets
+        ids = [task_id for part in parts for task_id in part.ids]
         stage, file = f"evaluate/{name}", run.stage("evaluate") / f"{name}.jsonl"
         if run.is_done(stage):
             held = {t.task_id: t for t in read_trajectories(file)}
@@ -263,16 +256,21 @@ def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
         policy = _policy(recipe, run, name)
         started = time.perf_counter()
         with bar(f"evaluate {name}", len(ids)) as running:
-            results[MODEL_TITLES[name]] = measure(
-                ids,
-                world,
-                policy,
-                recipe.protocol,
-                recipe.limits,
-                file,
-                concurrency=settings.sampling.slots,
-                on_finish=solved_counter(running),
-            )
+            results[MODEL_TITLES[name]] = [
+                trajectory
+                for part in parts
+                for trajectory in asyncio.run(
+                    collect(
+                        part,
+                        policy,
+                        recipe.protocol,
+                        recipe.limits,
+                        file,
+                        concurrency=settings.sampling.slots,
+                        on_finish=solved_counter(running),
+                    )
+                )
+            ]
         broken = [t.error for t in results[MODEL_TITLES[name]] if t.error is not None]
         if broken:
             raise PolicyError(

@@ -88,10 +88,19 @@ class Action:
 
 _BLOCK = re.compile(r"<(tool_call|experience|answer)>(.*?)</\1>", re.DOTALL)
 _OPEN = re.compile(r"<(tool_call|experience|answer)>")
+_WELL_FORMED = re.compile(
+    r"\s*<think>(?:(?!</?think>).)*</think>\s*<(tool_call|experience|answer)>.*</\1>\s*", re.DOTALL
+)
 CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
 """A turn is over once one of these is written."""
 TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSING_TAGS)
 """Everything a policy writes that is not its own words."""
+
+
+def well_formed(text: str) -> bool:
+    """Whether a turn is `<think>...</think>` and then one block, with no words around them."""
+    blocks = _OPEN.findall(text.partition("</think>")[2])
+    return bool(_WELL_FORMED.fullmatch(text)) and len(blocks) == 1
 
 
 def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return a finding

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy
 from toolmaster.protocols import Protocol
-from toolmaster.session import Budget, Guard, Limits, Session, Task
+from toolmaster.session import Budget, Guard, Session
+from toolmaster.tasksets.task import Task
 from toolmaster.types import Step, StopReason, Trajectory
 
 START_TOGETHER = 16
@@ -93,7 +95,7 @@ async def _attempt(
         trajectory.stop_reason = await _until_deadline(turns, request.budget)
         trajectory.prompt_tokens = conversation.prompt_tokens
         trajectory.answer = session.answer
-        trajectory.score = session.score()
+        trajectory.score = await session.score(trajectory)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         trajectory.stop_reason = StopReason.STOPPED
         trajectory.seconds = time.perf_counter() - started
@@ -155,6 +157,7 @@ async def _converse(
 def _complete(step: Step, completion: Completion, request: RolloutRequest) -> None:
     """Add what only the policy knows of a step, and show it."""
     step.token_ids, step.slip = completion.token_ids, completion.slip
+    step.log_probs = completion.log_probs
     if request.on_step is not None:
         request.on_step(step)
 

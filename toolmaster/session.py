@@ -1,4 +1,4 @@
-"""`Task` and `Session`: the environment a policy acts in.
+"""`Session`: the environment a policy acts in.
 
 A session is single-use and a pure function of its task. It takes the policy's raw text and answers
 everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation
@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol as Protocol_
 
-from pydantic import Field
-
-from toolmaster.config import Settings
+from toolmaster.limits import Limits
 from toolmaster.protocols import Action, Protocol, instructions, parse
+from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.running import as_text, describe_error, run_tool
 from toolmaster.tools.tool import in_quotes
@@ -33,61 +30,10 @@ from toolmaster.types import (
     Step,
     StopReason,
     ToolCall,
+    Trajectory,
     TrialMode,
     handed,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FollowUp:
-    """What the user says once the message before it was answered.
-
-    Args:
-        message: shown as a user message.
-        arrive: called with the session's tools as the message arrives; returns those from now on
-            (more of them, or the same after looking at their state). None leaves them alone.
-    """
-
-    message: str
-    arrive: Callable[[ToolSet], ToolSet] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Something to be done with tools.
-
-    Args:
-        id: unique and sufficient to make the task again.
-        query: what the user asks.
-        make_tools: builds a fresh tool set with its own state, one for each session.
-        check: `check(answer, tools) -> Score`, called once at the end with the real tool set;
-            None for tasks without a rule to score them.
-        labels: what the task says about itself, for breakdowns.
-        follow_ups: further messages of the user, one after each answer; the last answer counts.
-        experience: what is known of these tools from before, a line per tool, shown below the
-            query; "" for none. It is what models and tools once wrote: text, never instructions.
-    """
-
-    id: str
-    query: str
-    make_tools: Callable[[], ToolSet]
-    check: Callable[[str | None, ToolSet], Score] | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    follow_ups: tuple[FollowUp, ...] = ()
-    experience: str = ""
-
-
-class Limits(Settings):
-    """What a session allows."""
-
-    max_turns: int = Field(12, ge=1)
-    """Assistant turns to one message of the user, of any kind."""
-    invalid_turns: int = Field(3, ge=1)
-    """Turns in a row that break the format, after which the session ends."""
-    trial_calls: int = Field(6, ge=0)
-    """Calls allowed in the trial phase."""
-    result_chars: int = Field(2000, ge=20)
-    """Characters of one observation; the rest is cut, visibly."""
 
 
 class Guard(Protocol_):
@@ -95,6 +41,10 @@ class Guard(Protocol_):
 
     async def permit(self, tool: Tool, call: ToolCall) -> str | None:
         """None where the call may run; otherwise why not, which the policy is told."""
+        ...
+
+    def denies(self, tool: Tool) -> str | None:
+        """Why no call of this tool may run at all, not even on a copy; None where one may."""
         ...
 
     def outlook(self, tool: Tool) -> str:
@@ -191,8 +141,8 @@ class Session:
             text: the raw text the policy wrote, without the end-of-turn token.
 
         Returns:
-            The step, also appended to `steps`. Its observation is None when the turn ended the
-            session; `stop_reason` says why.
+            The step, also appended to `steps`. Its observation is None when an answer or a used up
+            budget ended the session; `stop_reason` says whether and why the session has ended.
 
         Raises:
             RuntimeError: the session has already ended.
@@ -238,9 +188,9 @@ class Session:
         recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
         return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
 
-    def score(self) -> Score | None:
-        """The task's verdict on the answer and the real state; None without a checker."""
-        return self.task.check(self.answer, self.tools) if self.task.check else None
+    async def score(self, trajectory: Trajectory) -> Score | None:
+        """Score the record of this session; None where the task has no rule to score it."""
+        return await self.task.score(trajectory, self.tools)
 
     def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
         """Take an experience or an answer."""
@@ -317,8 +267,9 @@ class Session:
         self, tool: Tool, call: ToolCall, forked: bool
     ) -> tuple[str, ErrorKind] | None:
         """Why guard or budget refuse a call; None where it may run."""
-        if self._guard is not None and not forked:
-            reason = await self._guard.permit(tool, call)
+        if self._guard is not None:
+            ask = not forked
+            reason = await self._guard.permit(tool, call) if ask else self._guard.denies(tool)
             if reason is not None:
                 return self._cut(reason), ErrorKind.NOT_PERMITTED
         used_up = self._budget.spend_call() if self._budget is not None else None

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 
 from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.json_endpoint import JsonEndpoint
@@ -24,7 +23,8 @@ from toolmaster.policies.loading import load_policy
 from toolmaster.progress import Bar, bar, console
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import Run, append_trajectory, read_trajectories, write_records
-from toolmaster.session import Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task, taskset
 from toolmaster.teacher.choosing import NOT_JUDGED, Choice, choose, reasons_by_rule, settle
 from toolmaster.teacher.costs import Estimate, estimate, price_of, rollout_tokens
 from toolmaster.teacher.dataset import write_dataset
@@ -34,7 +34,6 @@ from toolmaster.teacher.paid import Answer, Paid, Tokens
 from toolmaster.teacher.prompt import teacher_instruction
 from toolmaster.teacher.propose import propose, proposed
 from toolmaster.teacher.settings import FREE, TeachSettings
-from toolmaster.teacher.synthesize import candidate_ids
 from toolmaster.teacher.tasks import ReadsOnly, Wanted, read_tasks, task_of
 from toolmaster.tools import ToolSet
 from toolmaster.types import Record, StopReason, Trajectory
@@ -100,7 +99,7 @@ class _Teaching:
         tasks = self._tasks()
         async with AsyncExitStack() as stack:
             judge = await self._judge(stack)  # its key is missed now, not after all is paid for
-            expected = self._estimate(tasks, judge)
+            expected = await self._estimate(tasks, judge)
             if (expected.rollouts or expected.verdicts) and not confirm(expected):
                 return []
             if self._to_propose(tasks):
@@ -137,9 +136,8 @@ class _Teaching:
         """The tasks that are there before anything is asked."""
         settings = self.settings
         if self.tools is None:
-            world = settings.world.load()
-            ids = candidate_ids(world, settings.world.families, settings.seed)
-            return [world.draw(task_id).task for task_id in islice(ids, settings.count)]
+            tasks = taskset(settings.world).for_training().shuffled(settings.seed)
+            return list(tasks[: settings.count])
         if settings.tasks is not None:
             wanted = read_tasks(settings.tasks)[: settings.count]
         else:
@@ -166,7 +164,7 @@ class _Teaching:
 
     # --- costs ----------------------------------------------------------------------------------
 
-    def _estimate(self, tasks: Sequence[Task], judge: Judge | None) -> Estimate:
+    async def _estimate(self, tasks: Sequence[Task], judge: Judge | None) -> Estimate:
         """What is still to come."""
         settings = self.settings
         measured = len(self.finished)
@@ -175,7 +173,7 @@ class _Teaching:
         else:
             each = rollout_tokens([self._prompt_chars(task) for task in self._sample(tasks)])
         rollouts = len(self._missing(tasks)) + self._to_propose(tasks) * settings.rollouts
-        verdicts = 0 if judge is None else rollouts + self._unjudged(tasks, judge)
+        verdicts = 0 if judge is None else rollouts + await self._unjudged(tasks, judge)
         return estimate(
             rollouts,
             each,
@@ -191,10 +189,10 @@ class _Teaching:
             return tasks[:_SAMPLE]
         return [task_of(Wanted(query="?" * _QUERY_CHARS), self.tools)]
 
-    def _unjudged(self, tasks: Sequence[Task], judge: Judge) -> int:
+    async def _unjudged(self, tasks: Sequence[Task], judge: Judge) -> int:
         """How many finished rollouts the judge is still to see: the rules let them through."""
-        settings, candidates = self.settings, self._candidates(tasks)
-        _, unsettled = self._settle(tasks, candidates)
+        settings, candidates = self.settings, await self._candidates(tasks)
+        _, unsettled = await self._settle(tasks, candidates)
         unsettled -= {task.id for task, _ in self._missing(tasks)}  # these may still agree
         reasons = reasons_by_rule(
             candidates, settings.behaviours, rules=settings.filter, unsettled=unsettled
@@ -290,8 +288,8 @@ class _Teaching:
         return Judge(endpoint, file, settings.behaviours, settings.protocol)
 
     async def _choose(self, tasks: Sequence[Task], judge: Judge | None) -> Choice:
-        settings, candidates = self.settings, self._candidates(tasks)
-        settled, unsettled = self._settle(tasks, candidates)
+        settings, candidates = self.settings, await self._candidates(tasks)
+        settled, unsettled = await self._settle(tasks, candidates)
         if settings.propose is not None:
             write_records(self.run.folder / "tasks.jsonl", settled)
         return await choose(
@@ -302,7 +300,7 @@ class _Teaching:
             unsettled=unsettled,
         )
 
-    def _candidates(self, tasks: Sequence[Task]) -> list[Trajectory]:
+    async def _candidates(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """What is finished of these tasks, scored as they say now."""
         candidates = []
         for task in tasks:
@@ -311,18 +309,18 @@ class _Teaching:
                 if held is None:
                     continue
                 if self.tools is not None:  # the answer alone decides
-                    held.score = task.check(held.answer, self.tools) if task.check else None
+                    held.score = await task.score(held, self.tools)
                 candidates.append(held)
         return candidates
 
-    def _settle(
+    async def _settle(
         self, tasks: Sequence[Task], candidates: Sequence[Trajectory]
     ) -> tuple[list[Wanted], set[str]]:
         """Proposed tasks whose solutions agree, and the ids of the others; none of given tasks."""
         settings = self.settings
         if settings.propose is None or self.tools is None:
             return [], set()
-        settled = settle(tasks, candidates, settings.rollouts, self.tools)
+        settled = await settle(tasks, candidates, settings.rollouts, self.tools)
         return settled, {task.id for task in tasks} - {wanted.id for wanted in settled}
 
     def _write(self, choice: Choice) -> None:

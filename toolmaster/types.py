@@ -142,12 +142,16 @@ class Step(Record):
     action: ActionKind
     call: ToolCall | None = None
     observation: str | None = None
-    """None when the turn ended the trajectory."""
+    """What the session answered. None when the turn ended the trajectory with an answer, or a used
+    up budget left nothing to say; a turn that reached a limit of turns still has its answer."""
     error: ErrorKind | None = None
     token_ids: list[int] = Field(default_factory=list)
     """Sampled tokens (completion mask 1); empty when the policy does not deal in tokens."""
     observation_ids: list[int] = Field(default_factory=list)
     """Tokens appended after the turn (completion mask 0), up to the next generation prompt."""
+    log_probs: list[float] = Field(default_factory=list)
+    """Log-probability of each sampled token under the distribution it was sampled from (after
+    temperature); as long as `token_ids`, or empty where the policy does not tell."""
     slip: bool = False
     """A teacher's mistake, shown for the sake of its correction: never trained on."""
 
@@ -158,12 +162,26 @@ class Step(Record):
 
 
 class Score(Record):
-    """A rule-based verdict on a finished session."""
+    """How well a finished rollout did its task."""
 
+    value: float = Field(ge=0, le=1)
+    """How well it went, from 0 to 1; what a graded reward uses."""
     success: bool
-    """The task is done: answer and end state are both right."""
-    answer_correct: bool
-    state_correct: bool
+    """Whether the task is done."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Named figures of this rollout, such as "answer", "state" or a benchmark's own metrics."""
+    expected: str = ""
+    """What would have been right, in words; "" where nothing can be said."""
+    reason: str = ""
+    """What a judge or a check said about the outcome; "" for nothing."""
+
+    @classmethod
+    def of(
+        cls, success: bool, expected: str = "", value: float | None = None, **parts: float
+    ) -> Score:
+        """A score whose value is 1 for success and 0 for failure unless another is given."""
+        value = float(success) if value is None else value
+        return cls(value=value, success=success, parts=parts, expected=expected)
 
 
 def handed(experience: str) -> str:
@@ -233,7 +251,7 @@ class Trajectory(Record):
         """What it wrote to end its trial; "" if it never did."""
         blocks = (s.text for s in self.steps if s.action is ActionKind.EXPERIENCE)
         text = next(blocks, "").rpartition("<experience>")[2]
-        return text.removesuffix("</experience>").strip()
+        return text.partition("</experience>")[0].strip()
 
     def calls(self, phase: Phase | None = None) -> list[Step]:
         """Steps that carried a well-formed call, of one phase or of both."""

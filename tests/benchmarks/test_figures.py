@@ -5,7 +5,7 @@ import pytest
 from toolmaster.benchmarks.base import Case
 from toolmaster.benchmarks.figures import Measured, figures, general_values
 from toolmaster.benchmarks.grids import figures_grid
-from toolmaster.session import Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.types import ActionKind, ErrorKind, Phase, Score, Step, ToolCall, Trajectory
 

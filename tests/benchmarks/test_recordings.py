@@ -8,8 +8,10 @@ import pytest
 from toolmaster.benchmarks.recordings import MISS, Recording, Recordings
 from toolmaster.benchmarks.responses import canonical, connect, live
 from toolmaster.errors import InputError, PolicyError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect, ErrorKind
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from toolmaster.benchmarks.base import Case, LeftOut
 from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.session import Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 
 

@@ -40,7 +40,7 @@ def rollout(task_id="t", success=False, steps=(), tools=(), answer="4", **fields
         tools=list(tools),
         steps=list(steps),
         answer=answer,
-        score=Score(success=success, answer_correct=success, state_correct=success),
+        score=Score.of(success, answer=success, state=success),
         **fields,
     )
 

@@ -58,7 +58,7 @@ def rollout(task_id="t0", success=True, steps=(), **fields):
         prompt=[],
         tools=[],
         steps=list(steps),
-        score=Score(success=success, answer_correct=success, state_correct=success),
+        score=Score.of(success, answer=success, state=success),
         **settings,
     )
 

@@ -41,7 +41,7 @@ def rollout(task_id, success, split="unseen", family="plain", trials=0):
         prompt=[],
         tools=[],
         steps=[trial] * trials,
-        score=Score(success=success, answer_correct=success, state_correct=success),
+        score=Score.of(success, answer=success, state=success),
         labels={"split": split, "family": family},
         completion_tokens=120,
     )

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from toolmaster.experience import Card, Evidence
 from toolmaster.experience.cards import schema_hash
+from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits, Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, Score
 
@@ -55,10 +56,10 @@ def answered(text="2"):
 def run(tools, *turns, right=None, experience=""):
     """The trajectory of these turns; judged `right` or not, or without a verdict."""
 
-    def check(answer, _):
-        return Score(success=right, answer_correct=right, state_correct=True)
+    def check(_trajectory, _tools):
+        return Score.of(right, answer=right, state=True)
 
-    task = Task("t", "q", lambda: tools, check if right is not None else None)
+    task = Task("t", "q", lambda: tools, check=check if right is not None else None)
     request = RolloutRequest(replace(task, experience=experience))
     policy = ScriptedPolicy(turns, name="someone@3")
     return asyncio.run(run_rollout(request, policy, Protocol.TRIAL, Limits()))

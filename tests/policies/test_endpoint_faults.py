@@ -6,12 +6,12 @@ import pytest
 from endpoint_server import Hang, HangUp, Status, Stream, completion, delta, refuse, streamed
 
 from toolmaster.errors import PermanentPolicyError
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.openai import OpenAIPolicy
 from toolmaster.policies.pace import Pace
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
-from toolmaster.session import Limits
 from toolmaster.types import StopReason
 
 KEY = "sk-very-secret-0123456789"

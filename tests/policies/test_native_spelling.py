@@ -6,11 +6,12 @@ import json
 import pytest
 from endpoint_server import Stream, call, delta, streamed
 
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.openai import OpenAIPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits, Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.tool import Tool
 from toolmaster.types import ErrorKind, Phase, StopReason
@@ -21,7 +22,7 @@ PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "requi
 def task(*names):
     tools = [Tool(name, "adds one", PARAMETERS, lambda _, given: given["n"] + 1) for name in names]
     make = lambda: ToolSet(tuple(tools), {}, dict)  # noqa: E731
-    return Task("t/1", "What is 4 plus 1?", make_tools=make)
+    return Task("t/1", "What is 4 plus 1?", tools=make)
 
 
 def converse(server, *, protocol=Protocol.DIRECT, names=("add",), spelling="native"):

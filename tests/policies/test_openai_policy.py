@@ -8,12 +8,12 @@ from endpoint_server import Status, Stream, completion, delta, refuse, streamed
 
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PolicyError
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.openai import OpenAIPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollouts
-from toolmaster.session import Limits
 from toolmaster.types import StopReason
 
 KEY = "sk-very-secret-0123456789"

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from toolmaster.chat import ChatFormat
+from toolmaster.limits import Limits
 from toolmaster.models import find_model, load_tokenizer
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
-from toolmaster.session import Limits
 from toolmaster.types import StopReason
 
 START_S = 180

@@ -7,12 +7,12 @@ import torch
 from transformers import LlamaForCausalLM
 
 from toolmaster.errors import PolicyError
+from toolmaster.limits import Limits
 from toolmaster.policies import transformers
 from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
-from toolmaster.session import Limits
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Message, StopReason
 from toolmaster.world.quirks import FAMILIES

@@ -16,7 +16,7 @@ from toolmaster.report.live import (
     spent_text,
     tools_table,
 )
-from toolmaster.session import Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import (
     ActionKind,

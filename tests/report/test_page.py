@@ -47,7 +47,7 @@ def rollout(task_id="t", success=True, split="unseen", family="plain", text="fin
         stop_reason=StopReason.ANSWERED,
         answer=text,
         error=text,
-        score=Score(success=success, answer_correct=success, state_correct=True),
+        score=Score.of(success, answer=success, state=True),
         labels={"split": split, "family": family, "quirk": text},
         completion_tokens=77,
     )

@@ -59,7 +59,7 @@ def trajectory(text="<think>hm</think>[bold]x[/bold]", success=False, ids=True):
         steps=steps,
         stop_reason=StopReason.ANSWERED,
         answer="done",
-        score=Score(success=success, answer_correct=True, state_correct=success),
+        score=Score.of(success, answer=True, state=success),
         labels={"family": "loud"},
         completion_tokens=3,
         prompt_ids=[1] if ids else [],

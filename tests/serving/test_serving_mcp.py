@@ -108,7 +108,7 @@ def test_a_trial_leaves_no_trace_in_the_state(transport, demonstrate, tmp_path):
 
     asyncio.run(run())
     [record] = read_trajectories(out)
-    assert (record.score.success, record.score.state_correct) == (False, False)
+    assert (record.score.success, record.score.parts["state"]) == (False, False)
 
 
 def test_each_connection_has_its_own_session(demonstrate, tmp_path):

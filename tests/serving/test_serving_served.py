@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from toolmaster.errors import InputError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.serving.served import ServedSession, instructions
-from toolmaster.session import Limits, Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet, from_function
 from toolmaster.types import ErrorKind, Phase, Score, StopReason
 
@@ -24,11 +25,12 @@ def make_task(*functions):
 
     tools = tuple(from_function(f) for f in (*functions, add, echo))
 
-    def check(answer, _tools):
+    def check(trajectory, _tools):
+        answer = trajectory.answer
         right = answer == "5"
-        return Score(success=right, answer_correct=right, state_correct=True)
+        return Score.of(right, answer=right, state=True)
 
-    return Task("mine/1", "What is 2 + 3?", lambda: ToolSet(tools), check)
+    return Task("mine/1", "What is 2 + 3?", lambda: ToolSet(tools), check=check)
 
 
 def play(served, *calls):
@@ -51,7 +53,7 @@ def test_a_direct_session_has_no_trial_to_end():
     assert not is_error
     assert text.splitlines()[0] == "the session has ended: answered"
     assert '"success":true' in text
-    record = mine.trajectory()
+    record = asyncio.run(mine.trajectory())
     assert (record.success, record.answer, record.error) == (True, "5", None)
     assert [step.phase for step in record.steps] == [Phase.EXECUTION] * 2
 
@@ -79,7 +81,10 @@ def test_tags_in_arguments_reach_the_tool_as_they_are():
 def test_tags_in_an_answer_cut_nothing(text, answer):
     mine = served()
     play(mine, ("answer", {"text": text}))
-    assert (mine.trajectory().answer, mine.session.stop_reason) == (answer, StopReason.ANSWERED)
+    assert (asyncio.run(mine.trajectory()).answer, mine.session.stop_reason) == (
+        answer,
+        StopReason.ANSWERED,
+    )
 
 
 def test_tags_in_what_was_learned_cut_nothing():
@@ -156,7 +161,7 @@ def test_calls_made_at_once_are_run_one_after_the_other():
 def test_a_client_that_leaves_is_told_so_in_the_record():
     mine = served(client="some client")
     play(mine, ("add", {"a": 1, "b": 1}))
-    record = mine.trajectory()
+    record = asyncio.run(mine.trajectory())
     assert record.policy == "some client"
     assert (record.stop_reason, record.score) == (None, None)
     assert record.error == "left before the end"
@@ -182,4 +187,4 @@ def test_what_a_client_is_told():
 def test_the_stop_reason_is_recorded():
     mine = served(limits=Limits(max_turns=1))
     play(mine, ("add", {"a": 1, "b": 1}))
-    assert mine.trajectory().stop_reason is StopReason.MAX_TURNS
+    assert asyncio.run(mine.trajectory()).stop_reason is StopReason.MAX_TURNS

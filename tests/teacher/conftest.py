@@ -6,10 +6,9 @@ import pytest
 from fake_endpoint import FakeModel
 
 from toolmaster.protocols import Protocol
+from toolmaster.tasksets import taskset
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.teacher.synthesize import candidate_ids
-from toolmaster.world.quirks import FAMILIES
 
 TAGS = ("<tool_response>", "</tool_response>")
 
@@ -25,7 +24,7 @@ def oracle_model(world):
     """A function: an endpoint with the oracle behind it, for the first so many training tasks."""
 
     def make(count, protocol=Protocol.TRIAL, behaviours=Behaviours(), seed=0):  # noqa: B008
-        ids = candidate_ids(world, FAMILIES, seed)
+        ids = iter(taskset("world").for_training().shuffled(seed).ids)
         drawn = [world.draw(next(ids)) for _ in range(count)]
         known = {task.task.query: task for task in drawn}
         assert len(known) == count, "two tasks ask the same"

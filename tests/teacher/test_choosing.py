@@ -1,8 +1,10 @@
 """Agreement, duplicates, slips and the rules, on small hand-made cases."""
 
+import asyncio
+
 import pytest
 
-from toolmaster.teacher.agreement import agreed, normalised
+from toolmaster.answers import agreed, normal_form
 from toolmaster.teacher.choosing import settle
 from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
@@ -41,7 +43,7 @@ def trajectory(*steps, query="What does the rye loaf cost?", answer="4.5", **fie
     ],
 )
 def test_answers_that_are_the_same(a, b, same):
-    assert (normalised(a) == normalised(b)) is same
+    assert (normal_form(a) == normal_form(b)) is same
 
 
 def test_agreement_needs_every_answer():
@@ -56,7 +58,9 @@ def test_proposed_tasks_are_settled_by_all_their_solutions():
     tasks = [task_of(Wanted(query=f"{name}?", id=name), tools) for name in ("a", "b", "c")]
     answers = {"a": ["5", "5.0"], "b": ["5", "6"], "c": ["5"]}  # c was solved once only
     solutions = [trajectory(task_id=t, answer=a) for t, given in answers.items() for a in given]
-    assert settle(tasks, solutions, 2, tools) == [Wanted(query="a?", answer="5", id="a")]
+    assert asyncio.run(settle(tasks, solutions, 2, tools)) == [
+        Wanted(query="a?", answer="5", id="a")
+    ]
     assert [solution.success for solution in solutions] == [True, True, False, False, False]
 
 
@@ -107,7 +111,7 @@ GOOD = (call(), call(phase=EXECUTION))
         (trajectory(*GOOD, answer=None), "no answer: max_turns"),
         (
             trajectory(
-                *GOOD, score={"success": False, "answer_correct": False, "state_correct": True}
+                *GOOD, score={"value": 0, "success": False}
             ),
             "wrong answer or end state",
         ),

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session
+from toolmaster.session import Session
 from toolmaster.teacher.slips import draw_slip, misread
 from toolmaster.types import ErrorKind
 from toolmaster.world.tasks import World

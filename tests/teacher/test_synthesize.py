@@ -5,12 +5,12 @@ from itertools import islice
 
 import pytest
 
+from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits
+from toolmaster.tasksets import taskset
 from toolmaster.teacher import oracle, synthesize
 from toolmaster.teacher.settings import Behaviours, SynthesizeSettings
-from toolmaster.teacher.synthesize import candidate_ids
 from toolmaster.types import ActionKind, ErrorKind, Phase
 from toolmaster.world.quirks import FAMILIES
 
@@ -80,7 +80,10 @@ def test_direct_demonstrations_pass_the_filter(world):
 
 
 def test_candidates_of_different_seeds_share_none(world):
-    one, two = (list(islice(candidate_ids(world, FAMILIES, seed), 300)) for seed in (0, 1))
+    one, two = (
+        list(islice(iter(taskset("world").for_training().shuffled(seed).ids), 300))
+        for seed in (0, 1)
+    )
     assert len(set(one)) == len(set(two)) == 300
     assert not set(one) & set(two)
     assert one == world.ids("seen", 300, FAMILIES)

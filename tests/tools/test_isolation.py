@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from turns import EXPERIENCE, call, play
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.isolation import isolated
 from toolmaster.tools.sources import open_sources

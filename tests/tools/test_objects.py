@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from toolmaster.errors import InputError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import from_object
 from toolmaster.types import Effect, ErrorKind, Phase
 

@@ -12,8 +12,10 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from turns import call, play
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, ErrorKind
 

@@ -13,8 +13,10 @@ from collections import Counter
 import pytest
 from turns import EXPERIENCE, call, play
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Effect, ErrorKind
 

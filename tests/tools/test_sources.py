@@ -10,8 +10,10 @@ from notes_service import DOCUMENT
 from turns import EXPERIENCE, call, play
 
 from toolmaster.errors import ConfigError, InputError, ToolmasterError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools.sources import open_sources, parse_source
 from toolmaster.types import ErrorKind, TrialMode
 

@@ -12,11 +12,11 @@ from trl.trainer.utils import add_fused_lm_head
 
 from toolmaster import rewards
 from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.limits import Limits
 from toolmaster.models import load_model
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits
 from toolmaster.training.attention import ATTENTION
 from toolmaster.training.cpu_head import use_cpu_head
 from toolmaster.training.grpo import (

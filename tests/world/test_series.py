@@ -1,11 +1,12 @@
 """Series: the same tools asked again, and tools that change their behaviour silently."""
 
 import pytest
+from turns import verdict
 
+from toolmaster.answers import as_answer
 from toolmaster.errors import InputError
 from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
-from toolmaster.world.tasks import show
 
 WORLD = World()
 SHORT = World(level="short")
@@ -74,7 +75,9 @@ def test_a_changed_scale_gives_other_numbers_for_the_same_call():
         results.append(tools[surface.name].execute(tools.state, surface.dress(call.arguments)))
         assert surface.quirk.accept(results[-1]) == each.plan.answer
     assert results[0] != results[1]
-    assert drawn[1].task.check(show(drawn[1].plan.answer), drawn[1].task.make_tools()).success
+    assert verdict(
+        drawn[1].task, as_answer(drawn[1].plan.answer), drawn[1].task.make_tools()
+    ).success
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from types import MappingProxyType
 
 import pytest
 
+from toolmaster.answers import as_answer
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word
 from toolmaster.world.quirks import KINDS, Quirk
 from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
-from toolmaster.world.tasks import show
 
 OF = {kind.kind: kind for kind in KINDS}
 SHOP = {"items": {"Rye Loaf": ["a", "b"], "Oat Bun": ["c"]}, "row": ["Oat Bun", "Rye Loaf"]}
@@ -144,8 +144,8 @@ def test_half_of_the_seen_params_are_invented():
 )
 def test_describe(style, with_example, without):
     example = Example({"item": "Rye Loaf", "place": 2}, 4.5)
-    assert describe(style, BATCH, example, show) == with_example
-    assert describe(style, BATCH, None, show) == without
+    assert describe(style, BATCH, example, as_answer) == with_example
+    assert describe(style, BATCH, None, as_answer) == without
 
 
 def test_quirk_default_is_plain():

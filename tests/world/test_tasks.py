@@ -6,12 +6,13 @@ import json
 import random
 
 import pytest
+from turns import verdict
 
+from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import DomainError, InputError
 from toolmaster.types import Effect
 from toolmaster.world import Plan, World
 from toolmaster.world.quirks import FAMILIES
-from toolmaster.world.tasks import same, show
 
 WORLD = World()
 DOMAIN = """
@@ -147,25 +148,25 @@ def test_sessions_do_not_share_state():
 def test_checker_of_a_reading_task():
     drawn = draw()
     tools = drawn.task.make_tools()
-    right = drawn.task.check(show(drawn.plan.answer), tools)
-    assert (right.success, right.answer_correct, right.state_correct) == (True, True, True)
+    right = verdict(drawn.task, as_answer(drawn.plan.answer), tools)
+    assert (right.success, right.parts["answer"], right.parts["state"]) == (True, True, True)
     for given in ("nonsense", "", None):
-        wrong = drawn.task.check(given, tools)
-        assert (wrong.success, wrong.answer_correct, wrong.state_correct) == (False, False, True)
+        wrong = verdict(drawn.task, given, tools)
+        assert (wrong.success, wrong.parts["answer"], wrong.parts["state"]) == (False, False, True)
     tools.state["extra"] = 1
-    spoilt = drawn.task.check(show(drawn.plan.answer), tools)
-    assert (spoilt.success, spoilt.answer_correct, spoilt.state_correct) == (False, True, False)
+    spoilt = verdict(drawn.task, as_answer(drawn.plan.answer), tools)
+    assert (spoilt.success, spoilt.parts["answer"], spoilt.parts["state"]) == (False, True, False)
 
 
 def test_checker_of_a_writing_task():
     drawn = draw(writes=True)
     tools = drawn.task.make_tools()
-    idle = drawn.task.check("done", tools)
-    assert (idle.success, idle.answer_correct, idle.state_correct) == (False, True, False)
+    idle = verdict(drawn.task, "done", tools)
+    assert (idle.success, idle.parts["answer"], idle.parts["state"]) == (False, True, False)
     for call in drawn.plan.calls:
         drawn.plan.domain.tools[call.tool].run(tools.state, **call.arguments)
-    assert drawn.task.check("I did it", tools).success
-    assert not drawn.task.check(None, tools).success
+    assert verdict(drawn.task, "I did it", tools).success
+    assert not verdict(drawn.task, None, tools).success
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_checker_of_a_writing_task():
     ],
 )
 def test_same(given, truth):
-    assert same(given, truth)
+    assert same_answer(given, truth)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +205,14 @@ def test_same(given, truth):
     ],
 )
 def test_not_same(given, truth):
-    assert not same(given, truth)
+    assert not same_answer(given, truth)
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [("a b", "a b"), (4, "4"), (4.5, "4.5"), (["é"], '["é"]')]
 )
 def test_show(value, shown):
-    assert show(value) == shown
+    assert as_answer(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,7 @@ def test_an_external_domain(folder):
     assert list(world.domains) == ["kiosk"]
     assert world.ids("unseen", 1, ["loud"]) == ["v5/unseen/kiosk/loud/0"]
     drawn = world.draw("v5/unseen/kiosk/silent/0")
-    assert drawn.task.check(show(drawn.plan.answer), drawn.task.make_tools()).success
+    assert verdict(drawn.task, as_answer(drawn.plan.answer), drawn.task.make_tools()).success
     with pytest.raises(
         DomainError, match="no goal of it has a place for a quirk of the irreversible family"
     ):

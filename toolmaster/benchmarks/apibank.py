@@ -40,7 +40,8 @@ from toolmaster.benchmarks.base import Benchmark, Case, LeftOut, Source, Suite, 
 from toolmaster.benchmarks.responses import Answerer, History, canonical, connect, unanswered
 from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.errors import ConfigError, InputError, first_problem
-from toolmaster.session import Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, ToolCall, Trajectory
 
@@ -158,7 +159,7 @@ def make_case(sample: Sample) -> Case:
     task = Task(
         id=f"apibank/{sample.family}/{sample.id}",
         query=(FORM if single else "") + sample.text,
-        make_tools=connect(tools, _player(sample), harmless=True),
+        tools=connect(tools, _player(sample), harmless=True),
         check=check,
         labels={"split": "unseen", "family": sample.family, "observations": "recorded"},
     )

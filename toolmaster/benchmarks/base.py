@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolmaster.config import Settings
-from toolmaster.session import Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import Task
 from toolmaster.types import ToolCall, Trajectory
 
 Values = Mapping[str, float | str]

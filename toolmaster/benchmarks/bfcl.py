@@ -31,7 +31,8 @@ from toolmaster.benchmarks.base import Benchmark, Calls, Case, Source, Suite, Va
 from toolmaster.benchmarks.bfcl_world import Run, World, backend, package_data
 from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.errors import InputError
-from toolmaster.session import FollowUp, Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import FollowUp, Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import ActionKind, Phase, ToolCall, Trajectory
 
@@ -128,7 +129,7 @@ def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
     task = Task(
         id=f"bfcl/{row.id}",
         query=first,
-        make_tools=make_tools,
+        tools=make_tools,
         check=lambda _, tool_set: tool_set.state.score(),
         labels={"split": "unseen", "family": row.id.removeprefix("multi_turn_").rpartition("_")[0]},
         follow_ups=tuple(

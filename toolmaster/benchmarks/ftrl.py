@@ -26,7 +26,8 @@ from toolmaster.benchmarks.sources import (
     open_sandbox,
     source_tool,
 )
-from toolmaster.session import Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sandbox import Sandbox
 from toolmaster.types import Score, Step, Trajectory
@@ -104,7 +105,7 @@ def make_case(index: int, row: Row, sandbox: Sandbox) -> Case:
     task = Task(
         id=f"ftrl/{index}",
         query=row.messages[0].content,
-        make_tools=lambda: tools,
+        tools=lambda: tools,
         check=check,
         labels={"split": "unseen", "family": row.data_source.removeprefix("self/")},
     )

@@ -37,7 +37,8 @@ from toolmaster.benchmarks.films.walk import LostError, Stop, other_walks, walk
 from toolmaster.benchmarks.responses import History, connect, live
 from toolmaster.benchmarks.rows import read_cases
 from toolmaster.errors import ConfigError
-from toolmaster.session import Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.openapi import Document, load_document, open_openapi
 from toolmaster.types import Effect, Phase, Score, ToolCall, Trajectory
@@ -166,7 +167,7 @@ async def open_suite(source: Source) -> AsyncIterator[Suite]:
             case = make_case(f"restbench/{stem}/{index}", row, endpoints, films)
             chosen = offered(tools, case, options.offered)
             make_tools = connect(chosen, answering.answerer, harmless=answering.harmless)
-            return answering.finish(replace(case, task=replace(case.task, make_tools=make_tools)))
+            return answering.finish(replace(case, task=replace(case.task, tools=make_tools)))
 
         suite = read_cases(source.path, Row, make)
         yield replace(suite, facts=answering.facts)
@@ -224,7 +225,7 @@ def make_case(task_id: str, row: Row, endpoints: Endpoints, films: Films | None)
     task = Task(
         id=task_id,
         query=row.query,
-        make_tools=lambda: ToolSet(()),
+        tools=lambda: ToolSet(()),
         check=check,
         labels={"split": "unseen", "family": f"{len(gold)} calls"},
     )

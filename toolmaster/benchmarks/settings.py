@@ -11,9 +11,9 @@ from pydantic import Field
 from toolmaster.benchmarks import find_benchmark
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling, Spelling
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits
 
 SAMPLING = Sampling(turn_tokens=512, context_tokens=8192, slots=8)
 """Room for documents of real tools."""

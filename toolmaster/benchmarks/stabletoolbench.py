@@ -38,7 +38,8 @@ from toolmaster.benchmarks.responses import Answerer, History, connect
 from toolmaster.benchmarks.rows import RowError, read_cases
 from toolmaster.benchmarks.toolbench_apis import TIMEOUT_S, Api, as_tool, misuse, named, standard
 from toolmaster.errors import ConfigError, InputError, PolicyError
-from toolmaster.session import Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Score, Trajectory
 
@@ -147,7 +148,7 @@ def make_case(stem: str, row: Row, apis: dict[str, Api], answerer: Answerer) -> 
     task = Task(
         id=f"stabletoolbench/{stem}/{row.query_id}",
         query=row.query,
-        make_tools=connect(list(tools.values()), checked, harmless=True),
+        tools=connect(list(tools.values()), checked, harmless=True),
         check=check,
         labels={"split": "unseen", "family": stem},
     )

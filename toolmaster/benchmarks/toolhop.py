@@ -26,7 +26,8 @@ from toolmaster.benchmarks.sources import (
     open_sandbox,
     source_tool,
 )
-from toolmaster.session import Limits, Task
+from toolmaster.limits import Limits
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sandbox import Sandbox
 from toolmaster.types import Score, Trajectory
@@ -82,7 +83,7 @@ def make_case(row: Row, sandbox: Sandbox) -> Case:
     task = Task(
         id=f"toolhop/{row.id}",
         query=f"{row.question}\n{_FORM}",
-        make_tools=lambda: tool_set,
+        tools=lambda: tool_set,
         check=lambda answer, _: _score(answer, row.answer),
         labels={"split": "unseen", "family": f"{len(tools)} tools"},
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from toolmaster.recipe import Recipe
 from toolmaster.serving.mcp_server import SessionServer
 from toolmaster.serving.served import ServedSession
+from toolmaster.tasksets import taskset
 
 
 def serve_session(
@@ -17,8 +18,8 @@ def serve_session(
     """Serve sessions of one task until the client leaves, or over HTTP until Ctrl-C.
 
     Args:
-        task_id: of a task of the recipe's world.
-        settings: whose world, protocol and limits hold.
+        task_id: of a task of the recipe's task set.
+        settings: whose task set, protocol and limits hold.
         port: of streamable HTTP on this machine; None serves one client over stdio.
         file: the `trajectories.jsonl` to append to; created if missing.
         show_verdict: whether the client is told the score at the end.
@@ -26,7 +27,7 @@ def serve_session(
     Raises:
         InputError: no such task, a port that cannot be had, a file that cannot be written.
     """
-    task = settings.world.load().draw(task_id).task
+    task = taskset(settings.tasks)[task_id]
 
     def make(client: str) -> ServedSession:
         return ServedSession(

@@ -47,7 +47,8 @@ from toolmaster.report.live import (
     spent_text,
     tools_table,
 )
-from toolmaster.session import Guard, Task
+from toolmaster.session import Guard
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory

@@ -17,9 +17,8 @@ class EvaluateSettings(Settings):
 
     models: tuple[ModelName, ...] = ("base", "sft", "grpo")
     """The model before training, after SFT, after GRPO."""
-    unseen_tasks: int = Field(200, ge=0)
-    seen_tasks: int = Field(40, ge=0)
-    """Tasks of training domains with numbers that training never reaches."""
+    tasks: tuple[str, ...] = ()
+    """Task sets to measure on, one line each; empty for the test split of the recipe's `tasks`."""
     base_tasks: int = Field(40, ge=0)
-    """Tasks of each split for the base model, which fails them all and slowly."""
+    """Tasks of each set for the base model, which fails them all and slowly."""
     sampling: Sampling = Sampling()

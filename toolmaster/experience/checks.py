@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from toolmaster.experience.cards import Card, Evidence
 from toolmaster.experience.lessons import shown
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Budget, Guard, Limits, Session, Task
+from toolmaster.session import Budget, Guard, Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.types import Effect, ErrorKind, Step
 
@@ -66,7 +68,7 @@ async def check(
         as changed.
     """
     limits = Limits(trial_calls=len(cards), max_turns=len(cards) + 1)
-    task = Task("check", "", make_tools=lambda: tools)
+    task = Task("check", "check", tools=lambda: tools)
     session = Session(task, Protocol.TRIAL, limits, guard=guard, budget=budget)
     holding, changed, calls = [], [], 0
     for card in cards:

@@ -59,6 +59,8 @@ class Completion:
     """How many tokens were read to write it, as far as known."""
     slip: bool = False
     """See `Step.slip`."""
+    log_probs: list[float] = field(default_factory=list)
+    """See `Step.log_probs`."""
 
 
 class ContextFullError(Exception):

@@ -23,7 +23,7 @@ from toolmaster.budgets import Bound, Budget
 from toolmaster.progress import Bar
 from toolmaster.protocols import Protocol, parse
 from toolmaster.report.viewer import PHASE_STYLE, visible
-from toolmaster.session import Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import (
     ActionKind,

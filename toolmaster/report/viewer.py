@@ -112,13 +112,14 @@ def _show_end(trajectory: Trajectory, console: Console) -> None:
     if score is not None and score.success:
         verdict = ("success", "bold green")
     elif score is not None:
-        parts = {"answer": score.answer_correct, "state": score.state_correct}
-        wrong = " and ".join(name for name, right in parts.items() if not right)
+        wrong = " and ".join(name for name, right in score.parts.items() if right < 1)
         verdict = (f"failure: wrong {wrong or 'outcome'}", "bold red")
     stop = trajectory.stop_reason or "no stop reason"
     effort = f"{trajectory.completion_tokens} tokens, {trajectory.seconds:.1f} s"
     console.print(Rule(style="dim"))
     console.print(Text.assemble(verdict, (f"  {stop}, {effort}", "dim")))
+    if score is not None and not score.success and score.expected:
+        console.print(Text.assemble(("expected  ", "bold"), visible(score.expected)))
     if trajectory.answer is not None:
         console.print(Text.assemble(("answer  ", "bold"), visible(trajectory.answer)))
     if trajectory.error is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -109,14 +109,14 @@ class SessionServer:
             yield
         finally:
             for connection in self._sessions:
-                self._keep(connection)
+                await self._keep(connection)
 
-    def _keep(self, connection: str) -> None:
+    async def _keep(self, connection: str) -> None:
         """Append what was done on a connection, once, and if anything was."""
         served = self._sessions.get(connection)
         if served is not None and served.session.steps and connection not in self._kept:
             self._kept.add(connection)
-            append_trajectory(self._file, served.trajectory())
+            append_trajectory(self._file, await served.trajectory())
 
     async def _list_tools(
         self, _ctx: ServerRequestContext[None], _params: types.PaginatedRequestParams | None
@@ -133,7 +133,7 @@ class SessionServer:
         served = self._sessions[connection]
         text, is_error = await served.call(params.name, params.arguments or {})
         if served.session.stop_reason is not None:
-            self._keep(connection)
+            await self._keep(connection)
         return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
 
     async def _list_prompts(
@@ -165,7 +165,7 @@ def _as_mcp(tool: Tool) -> types.Tool:
     )
 
 
-def _with_sessions(app: ASGIApp, left: Callable[[str], None]) -> ASGIApp:
+def _with_sessions(app: ASGIApp, left: Callable[[str], Awaitable[None]]) -> ASGIApp:
     """The app for versions of the protocol that have sessions; tells when a client ends one."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,6 +188,6 @@ def _with_sessions(app: ASGIApp, left: Callable[[str], None]) -> ASGIApp:
             return
         await app(scope, receive, send)
         if request.method == "DELETE":
-            left(request.headers.get(_SESSION_HEADER, ""))
+            await left(request.headers.get(_SESSION_HEADER, ""))
 
     return wrapped

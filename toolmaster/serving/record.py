@@ -6,7 +6,7 @@ from toolmaster.session import Session
 from toolmaster.types import Trajectory
 
 
-def trajectory_of(session: Session, policy: str, seconds: float = 0.0) -> Trajectory:
+async def trajectory_of(session: Session, policy: str, seconds: float = 0.0) -> Trajectory:
     """What was done in a session so far; one that has not ended carries an error and no score.
 
     Args:
@@ -15,7 +15,7 @@ def trajectory_of(session: Session, policy: str, seconds: float = 0.0) -> Trajec
         seconds: how long it took, where that is known.
     """
     ended = session.stop_reason is not None
-    return Trajectory(
+    trajectory = Trajectory(
         task_id=session.task.id,
         protocol=session.protocol,
         policy=policy,
@@ -24,8 +24,10 @@ def trajectory_of(session: Session, policy: str, seconds: float = 0.0) -> Trajec
         steps=session.steps,
         stop_reason=session.stop_reason,
         answer=session.answer,
-        score=session.score() if ended else None,
         error=None if ended else "left before the end",
         labels=dict(session.task.labels),
         seconds=seconds,
     )
+    if ended:
+        trajectory.score = await session.score(trajectory)
+    return trajectory

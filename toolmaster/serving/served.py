@@ -13,10 +13,12 @@ import time
 from typing import Any
 
 from toolmaster.errors import InputError
+from toolmaster.limits import Limits
 from toolmaster.policies.spellings import untagged
 from toolmaster.protocols import Protocol
 from toolmaster.serving.record import trajectory_of
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool
 from toolmaster.types import Effect, Phase, Trajectory
 
@@ -89,7 +91,7 @@ class ServedSession:
         """
         async with self._one_at_a_time:
             if self.session.stop_reason is not None:
-                return f"{self._ended()}; connect again for another", True
+                return f"{await self._ended()}; connect again for another", True
             reserved = next((tool for tool in self.reserved if tool.name == name), None)
             violation = reserved.violation(arguments) if reserved else None
             if violation is not None:
@@ -97,16 +99,16 @@ class ServedSession:
             step = await self.session.step(_turn(name, arguments, reserved))
             lines = [] if step.observation is None else [step.observation]
             if self.session.stop_reason is not None:
-                lines.append(self._ended())
+                lines.append(await self._ended())
             return "\n".join(lines), step.error is not None
 
-    def trajectory(self) -> Trajectory:
+    async def trajectory(self) -> Trajectory:
         """The record so far; one that has not ended says so."""
-        return trajectory_of(self.session, self._client, time.perf_counter() - self._started)
+        return await trajectory_of(self.session, self._client, time.perf_counter() - self._started)
 
-    def _ended(self) -> str:
+    async def _ended(self) -> str:
         text = f"the session has ended: {self.session.stop_reason}"
-        score = self.session.score() if self._show_verdict else None
+        score = (await self.trajectory()).score if self._show_verdict else None
         return text if score is None else f"{text}\n{score.model_dump_json()}"
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from toolmaster.answers import agreed
 from toolmaster.errors import PolicyError
 from toolmaster.json_endpoint import MalformedReplyError
-from toolmaster.session import Task
-from toolmaster.teacher.agreement import agreed
+from toolmaster.tasksets import Task
 from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
 from toolmaster.teacher.judge import Judge
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.teacher.tasks import Wanted, checker
+from toolmaster.teacher.tasks import Wanted
 from toolmaster.tools import ToolSet
 from toolmaster.types import Trajectory
 
@@ -98,7 +98,7 @@ async def _ask(judge: Judge, trajectory: Trajectory) -> str | None:
         return f"{NOT_JUDGED}: {error}"
 
 
-def settle(
+async def settle(
     tasks: Sequence[Task], candidates: Sequence[Trajectory], rollouts: int, tools: ToolSet
 ) -> list[Wanted]:
     """Find the answers of proposed tasks, and score their solutions by them.
@@ -120,5 +120,5 @@ def settle(
             continue
         settled.append(Wanted(query=task.query, answer=answer, id=task.id))
         for trajectory in solutions:
-            trajectory.score = checker(answer)(trajectory.answer, tools)
+            trajectory.score = await replace(task, answer=answer).score(trajectory, tools)
     return settled

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from toolmaster.teacher.agreement import normalised
+from toolmaster.answers import normal_form
 from toolmaster.teacher.paid import key_of
 from toolmaster.types import Trajectory
 
@@ -21,7 +21,7 @@ def fingerprint(trajectory: Trajectory) -> str:
         for step in trajectory.calls()
         if step.call is not None and not step.slip
     ]
-    return key_of(_words(trajectory.query), calls, normalised(trajectory.answer or ""))
+    return key_of(_words(trajectory.query), calls, normal_form(trajectory.answer or ""))
 
 
 def _plain(value: Any) -> Any:
@@ -31,7 +31,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, bool) or value is None:
         return value
-    return normalised(str(value)) if isinstance(value, int | float) else _words(str(value))
+    return normal_form(str(value)) if isinstance(value, int | float) else _words(str(value))
 
 
 def _words(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolmaster.answers import as_answer
 from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
@@ -26,7 +27,7 @@ from toolmaster.world.domain import Name, PlannedCall, number
 from toolmaster.world.quirks.base import VERB, reckoned
 from toolmaster.world.quirks.silent import TwoBased, ZeroBased
 from toolmaster.world.surface import Example, Surface
-from toolmaster.world.tasks import WorldTask, quoted, show
+from toolmaster.world.tasks import WorldTask, quoted
 
 Turns = Generator[Completion, str, None]
 """Yields turns, receives observations."""
@@ -165,7 +166,7 @@ class OraclePolicy:
             if quirk.family == "loud":
                 self.lessons[surface.name] = f"{surface.name}: {hint}"
             return self._say("works", got=got)
-        expected = show(example.result) if example else got
+        expected = as_answer(example.result) if example else got
         if got == expected:
             self.lessons[surface.name] = f"{surface.name}: as documented"
             return self._say("fine", got=got)
@@ -213,26 +214,26 @@ class OraclePolicy:
         quirk, value_key = surface.quirk, str(surface.definition.value)
         arguments = self._heard_of(surface, planned)
         reader = self._best(str(surface.definition.shown_by))
-        if show(arguments[value_key]) not in self.drawn.plan.query:
+        if as_answer(arguments[value_key]) not in self.drawn.plan.query:
             arguments[value_key] = self._other_value(arguments[value_key], reader.example)
         value = arguments[value_key]
-        parts = {"what": surface.purpose, "value": show(value), "shows": reader.purpose}
+        parts = {"what": surface.purpose, "value": as_answer(value), "shows": reader.purpose}
         self.lessons[surface.name] = quirk.lesson(surface.name, "")
         confused, hint = self._confused(surface, arguments), ""
         wrong = confused[0].name if confused else reader.name
         thought = _join(note, self._say("try_write", tool=surface.name, reader=wrong, **parts))
         if confused:
             yield Completion(_text(thought, surface, arguments), slip=True)
-            thought = self._say("read_back", value=show(value), reader=wrong)
+            thought = self._say("read_back", value=as_answer(value), reader=wrong)
             yield Completion(_text(thought, *confused), slip=True)
             found = self._say("misread_reader", wrong=wrong, reader=reader.name, **parts)
-            got = yield from self._read_back(surface, arguments, show(value), found)
+            got = yield from self._read_back(surface, arguments, as_answer(value), found)
         else:
             _, hint = yield from self._call(surface, arguments, thought)
-            got = yield from self._read_back(surface, arguments, show(value))
+            got = yield from self._read_back(surface, arguments, as_answer(value))
         if hint:
             self.lessons[surface.name] = f"{surface.name}: {hint}"
-        if got == show(value if isinstance(value, str) else number(value)):  # 27 for 27.0
+        if got == as_answer(value if isinstance(value, str) else number(value)):  # 27 for 27.0
             if quirk.family != "loud":
                 self.lessons[surface.name] = f"{surface.name}: as documented"
             return self._say("fine", got=got)
@@ -242,9 +243,9 @@ class OraclePolicy:
             if got == "0":
                 thought = self._say("stored_nothing", twin=other.name)
             else:
-                thought = self._twin("stored_twin", got, show(value), other)
+                thought = self._twin("stored_twin", got, as_answer(value), other)
             yield from self._call(other, arguments, thought)
-            got = yield from self._read_back(other, arguments, show(value))
+            got = yield from self._read_back(other, arguments, as_answer(value))
             return self._say("fine", got=got)
         return (yield from self._verify_factor(surface, arguments, got))
 
@@ -269,7 +270,7 @@ class OraclePolicy:
         """Write again with the factor that was found, and see; now and then with a wrong one."""
         quirk, key = surface.quirk, str(surface.definition.value)
         value, guess = arguments[key], quirk.factor
-        expected = show(value)
+        expected = as_answer(value)
         wrong = self._slips(_WRONG_FACTOR_SHARE)
         if wrong:
             guess = self.rng.choice([power for power in _POWERS if power != quirk.factor])
@@ -295,7 +296,7 @@ class OraclePolicy:
         heard = "\n".join(self.heard)
         arguments = dict(planned.arguments)
         for key, kind in surface.definition.params.items():
-            if isinstance(kind, Name) and show(arguments[key]) not in heard:
+            if isinstance(kind, Name) and as_answer(arguments[key]) not in heard:
                 start = self.drawn.task.make_tools().state
                 entities = next(table for table in start.values() if isinstance(table, dict))
                 known = sorted(name for name in entities if name in heard)
@@ -338,14 +339,14 @@ class OraclePolicy:
             if known:
                 observation = yield from self._act(thought, surface, call.arguments)
             else:
-                arguments = {k: believed.get(show(v), v) for k, v in call.arguments.items()}
+                arguments = {k: believed.get(as_answer(v), v) for k, v in call.arguments.items()}
                 observation, _ = yield from self._call(surface, arguments, thought)
-                believed[show(call.result)] = _value(observation)
+                believed[as_answer(call.result)] = _value(observation)
             note = ""
         thought = self._converted(surface, observation) if informed else ""
         thought = _join(thought, f"{plan.because}." if plan.because else self._say("answer"))
-        answer = plan.answer if plan.because else believed.get(show(plan.answer), plan.answer)
-        yield Completion(f"<think>{thought}</think><answer>{show(answer)}</answer>")
+        answer = plan.answer if plan.because else believed.get(as_answer(plan.answer), plan.answer)
+        yield Completion(f"<think>{thought}</think><answer>{as_answer(answer)}</answer>")
 
     def _acting(self, surface: Surface) -> str:
         """The thought before a call, with what its result has to go through afterwards."""
@@ -372,7 +373,7 @@ class OraclePolicy:
         quirk = surface.quirk
         given, taken = arguments.get(quirk.param), sent.get(quirk.param)
         if quirk.factor != 1 and surface.definition.effect is not Effect.READ:
-            return f"Send {reckoning(show(given), quirk.sign, quirk.factor)}."
+            return f"Send {reckoning(as_answer(given), quirk.sign, quirk.factor)}."
         if quirk.family == "loud" and isinstance(given, str) and isinstance(taken, str):
             return self._say("formed", name=given, form=taken)
         return ""
@@ -463,7 +464,7 @@ def _value(observation: str) -> Any:
 def _true(surface: Surface, observation: str) -> str:
     """An observed number as it is in truth; anything else as it is."""
     try:
-        return show(surface.quirk.accept(json.loads(observation)))
+        return as_answer(surface.quirk.accept(json.loads(observation)))
     except (json.JSONDecodeError, TypeError):
         return observation
 

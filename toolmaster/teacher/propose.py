@@ -14,10 +14,12 @@ from pydantic import BaseModel, Field
 
 from toolmaster.errors import InputError
 from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.runs import append_line, write_atomically
-from toolmaster.session import Limits, Session, Task
-from toolmaster.teacher.tasks import ReadsOnly, Wanted, own, read_tasks
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
+from toolmaster.teacher.tasks import ReadsOnly, Wanted, read_tasks
 from toolmaster.tools import ToolSet
 
 BATCH = 10
@@ -132,7 +134,7 @@ async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict
     except MalformedReplyError:
         calls = []  # proposals are then made from the documentation alone
     limits = Limits(trial_calls=LOOKS, max_turns=LOOKS + 1, invalid_turns=LOOKS + 1)
-    task = Task("look", "", lambda: own(tools))
+    task = Task("look", "look", tools)
     session = Session(task, Protocol.TRIAL, limits, guard=ReadsOnly(tools))
     seen = []
     for call in calls:

@@ -8,11 +8,10 @@ from pydantic import Field
 
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError
+from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits
 from toolmaster.types import TrialMode
-from toolmaster.world.settings import Seed, WorldSettings
 
 SOLUTIONS = 3
 """Independent solutions that must agree on a proposed task, where nothing else is said."""
@@ -71,8 +70,9 @@ class TeachSettings(Settings):
     """Tasks of the embedded world, or the first so many of the file; None for the whole file."""
     rollouts: int = Field(1, ge=1)
     """Times each task is done; for proposed tasks the solutions that must agree."""
-    world: WorldSettings = WorldSettings()
-    seed: Seed = 0
+    world: str = "world"
+    """A task set whose tasks are taught where no tools are given."""
+    seed: int = Field(0, ge=0)
     """Of the embedded world's tasks: other seeds, other tasks."""
     protocol: Protocol = Protocol.TRIAL
     limits: Limits = Limits(max_turns=20)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.session import Limits, Task
+from toolmaster.tasksets import Task
 from toolmaster.teacher.filters import keep
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import SynthesizeSettings
@@ -71,11 +71,3 @@ async def _shown(
     again = ScriptedPolicy([step.text for step in trajectory.steps])
     replay = await run_rollout(request, again, protocol, limits)
     return trajectory if replay.success else None
-
-
-def candidate_ids(world: World, families: Sequence[str], seed: int) -> Iterator[str]:
-    """Training task ids without end; different seeds share none within 100,000 numbers."""
-    start = seed * 100_000
-    while True:
-        yield from world.ids("seen", len(families) * 25, families, start)
-        start += 25

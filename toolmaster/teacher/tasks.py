@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from toolmaster.errors import InputError, first_problem
 from toolmaster.runs import read_lines
-from toolmaster.session import Task
-from toolmaster.teacher.agreement import normalised
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect, Record, Score, ToolCall, TrialMode
+from toolmaster.types import Effect, Record, ToolCall, TrialMode
 
 
 class Wanted(Record):
@@ -55,23 +53,7 @@ def read_tasks(file: Path) -> list[Wanted]:
 
 def task_of(wanted: Wanted, tools: ToolSet) -> Task:
     """A task over these tools; each session has a state of its own where it can be copied."""
-    check = None if wanted.answer is None else checker(wanted.answer)
-    return Task(wanted.id, wanted.query, lambda: own(tools), check)
-
-
-def own(tools: ToolSet) -> ToolSet:
-    """The tools over a copy of their state; the same ones where it cannot be copied."""
-    return tools if tools.copy_state is None else tools.fork()
-
-
-def checker(answer: str) -> Callable[[str | None, ToolSet], Score]:
-    """A checker that knows the answer; the state is not looked at."""
-
-    def check(given: str | None, tools: ToolSet) -> Score:  # noqa: ARG001 - a checker's form
-        right = given is not None and normalised(given) == normalised(answer)
-        return Score(success=right, answer_correct=right, state_correct=True)
-
-    return check
+    return Task(wanted.id, wanted.query, tools, wanted.answer)
 
 
 class ReadsOnly:
@@ -87,6 +69,9 @@ class ReadsOnly:
     async def permit(self, tool: Tool, call: ToolCall) -> str | None:  # noqa: ARG002 - a guard's form
         """None for a call that reads, or that acts on a copy; otherwise why it was not run."""
         return self.outlook(tool) or None
+
+    def denies(self, tool: Tool) -> None:
+        """Deny nothing on a copy."""
 
     def outlook(self, tool: Tool) -> str:
         """Why a call of this tool is not run; "" where it is."""

@@ -56,7 +56,8 @@ def from_object(
         for method in _public_methods(type(instance)):
             effect = effects.get(method.__name__, Effect.UNKNOWN)
             tools.append(_tool(index, method, effect, timeout_s))
-    tool_set = ToolSet(tuple(tools), objects, copy_objects if forkable else None)
+    copy_state = copy_objects if forkable else None
+    tool_set = ToolSet(tuple(tools), objects, copy_state, object_of=_made)
     for name in effects:
         if name not in tool_set:
             close = difflib.get_close_matches(name, tool_set.names(), n=1)
@@ -65,6 +66,11 @@ def from_object(
     if forkable:
         copy_objects(objects)  # says now, not in the first trial, what cannot be copied
     return tool_set
+
+
+def _made(objects: tuple[Any, ...]) -> Any:
+    """The one object, or all of several."""
+    return objects[0] if len(objects) == 1 else objects
 
 
 def copy_objects(objects: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -67,6 +67,19 @@ def load_python(
     return _object_tools(found, effects, source, forkable=forkable, timeout_s=timeout_s)
 
 
+def find_object(named: str) -> Any:
+    """The Python object that `file.py:NAME` or `package.module:NAME` names.
+
+    Raises:
+        InputError: the file or module is missing or fails, or has nothing of this name.
+    """
+    place, colon, name = named.rpartition(":")
+    if not colon or not name.isidentifier():
+        raise InputError(f"{named!r}: write it as file.py:NAME or package.module:NAME")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    return _attribute(module, name, place)
+
+
 def _tool(
     function: FunctionType, effects: Mapping[str, Effect], source: str, timeout_s: float
 ) -> Tool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -111,6 +111,8 @@ class ToolSet:
     tools: tuple[Tool, ...]
     state: Any = None
     copy_state: Callable[[Any], Any] | None = None
+    live: bool = False
+    object_of: Callable[[Any], Any] | None = None
     _by_name: dict[str, Tool] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,7 +155,11 @@ class ToolSet:
         """
         if self.copy_state is None:
             raise InputError("these tools have no state that can be copied")
-        return ToolSet(self.tools, self.copy_state(self.state), self.copy_state)
+        return replace(self, state=self.copy_state(self.state))
+
+    def subject(self) -> Any:
+        """What a task's check looks at: the object that the tools act on, or else this set."""
+        return self if self.object_of is None else self.object_of(self.state)
 
 
 @lru_cache(maxsize=4096)

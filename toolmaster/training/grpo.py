@@ -10,6 +10,7 @@ without padding.
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ from trl import GRPOConfig, GRPOTrainer
 from toolmaster import processes, rewards
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.limits import Limits
 from toolmaster.models import fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import groups, run_rollouts
-from toolmaster.session import Limits
+from toolmaster.tasksets import Taskset
 from toolmaster.training.attention import ATTENTION
 from toolmaster.training.common import (
     Log,
@@ -45,7 +47,9 @@ from toolmaster.training.common import (
 from toolmaster.training.cpu_head import use_cpu_head
 from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Phase, Trajectory
-from toolmaster.world.tasks import World
+
+GRPO_SEEDS = 500
+"""Added to the seed, so that GRPO practises on other tasks than the demonstrations of that seed."""
 
 
 class PackedGRPOTrainer(GRPOTrainer):
@@ -124,7 +128,7 @@ class Explorer:
     main one only, with the trajectories of all.
 
     Args:
-        world: draws the tasks.
+        tasks: the tasks, open.
         policy: generates; takes over the trained weights before each step.
         protocol: how trajectories are laid out.
         limits: of each session.
@@ -133,7 +137,7 @@ class Explorer:
         log: receives numbers about all rollouts of a step, by TRL step.
     """
 
-    world: World
+    tasks: Taskset
     policy: TransformersPolicy
     protocol: Protocol
     limits: Limits
@@ -142,7 +146,7 @@ class Explorer:
     log: Log
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
-        """Roll out `prompts`, each a space-separated list of candidate task ids, G times a prompt.
+        """Roll out `prompts`, each a JSON list of candidate task ids, G times a prompt.
 
         Returns:
             `prompt_ids`, `completion_ids`, `env_mask` and `reward`, one entry for each prompt;
@@ -154,8 +158,8 @@ class Explorer:
         self.policy.load_weights(_plain_weights(trainer))
         self.policy.name = f"grpo@{trainer.state.global_step}"
         rows = prompts[:: self.settings.group_size]
-        candidates = [task_id for row in rows for task_id in row.split()]
-        tasks = [self.world.draw(task_id).task for task_id in candidates]
+        candidates = [task_id for row in rows for task_id in json.loads(row)]
+        tasks = [self.tasks[task_id] for task_id in candidates]
         requests = groups(tasks, self.settings.group_size)
         finished = asyncio.run(
             run_rollouts(
@@ -185,7 +189,8 @@ class Explorer:
         return [t for index in sorted(varied[:rows]) for t in split[index]]
 
     def _spread(self, group: Iterable[Trajectory]) -> float:
-        return statistics.pstdev(rewards.total(t, self.settings.rewards) for t in group)
+        given = [rewards.total(t, self.settings.rewards) for t in group]
+        return statistics.pstdev([reward for reward in given if reward is not None] or [0.0])
 
     def _fields(self, chosen: list[Trajectory]) -> dict[str, list[Any]]:
         tokens = [t.completion_ids() for t in chosen]
@@ -206,7 +211,9 @@ class Explorer:
             {
                 "rollout_broken": mean(t.error is not None for t in finished),
                 "rollout_success": mean(t.success for t in finished),
-                "rollout_reward": mean(rewards.total(t, self.settings.rewards) for t in finished),
+                "rollout_reward": mean(
+                    rewards.total(t, self.settings.rewards) or 0.0 for t in finished
+                ),
                 "rollout_format": mean(t.format_ok for t in finished),
                 "rollout_calls": mean(len(t.calls()) for t in finished),
                 "rollout_trial_calls": mean(len(t.calls(Phase.TRIAL)) for t in finished),
@@ -224,20 +231,18 @@ def reward_of_rollout(
     return reward
 
 
-def task_rows(
-    world: World, families: tuple[str, ...], settings: GrpoSettings, *, seed: int
-) -> list[dict[str, str]]:
-    """One row per group: as many candidate task ids as the settings say, from all families."""
+def task_rows(tasks: Taskset, settings: GrpoSettings, *, seed: int) -> list[dict[str, str]]:
+    """One row per group: the ids of its candidate tasks; used up, the tasks begin again."""
     count = settings.steps * settings.tasks_per_step * settings.candidates
-    ids = world.ids("seen", count, families, 50_000_000 + seed * 100_000)
+    ids = tasks.shuffled(seed + GRPO_SEEDS).ids
+    chosen = [ids[i % len(ids)] for i in range(count)]
     size = settings.candidates
-    return [{"prompt": " ".join(ids[i : i + size])} for i in range(0, count, size)]
+    return [{"prompt": json.dumps(chosen[i : i + size])} for i in range(0, count, size)]
 
 
 def train_grpo(
     model_folder: Path,
-    world: World,
-    families: tuple[str, ...],
+    tasks: Taskset,
     protocol: Protocol,
     limits: Limits,
     settings: GrpoSettings,
@@ -252,8 +257,7 @@ def train_grpo(
 
     Args:
         model_folder: the checkpoint to start from.
-        world: draws the tasks; only its seen domains are used.
-        families: quirk families to train on.
+        tasks: what is practised on.
         protocol: how trajectories are laid out.
         limits: of each session.
         settings: sizes, rewards, optimizer.
@@ -309,10 +313,10 @@ def train_grpo(
         model=model,
         args=arguments,
         reward_funcs=reward_of_rollout,
-        train_dataset=Dataset.from_list(task_rows(world, families, settings, seed=seed)),
+        train_dataset=Dataset.from_list(task_rows(tasks, settings, seed=seed)),
         processing_class=tokenizer,
         peft_config=lora(settings.lora_rank),
-        rollout_func=Explorer(world, policy, protocol, limits, settings, on_group, log),
+        rollout_func=Explorer(tasks, policy, protocol, limits, settings, on_group, log),
         callbacks=[MetricLines(log), *([progress] if progress else [])],
     )
     trainer.remove_callback(PrinterCallback)

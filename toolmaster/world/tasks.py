@@ -17,15 +17,16 @@ import json
 import marshal
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import DomainError, InputError
-from toolmaster.session import Task
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
-from toolmaster.types import Effect, Score
+from toolmaster.types import Effect, Score, Trajectory
 from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef, whole
 from toolmaster.world.lexicon import new_names, renamed
 from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
@@ -38,27 +39,9 @@ LEVELS = {"full": "v5", "short": "v5s"}
 BUILTIN = Path(__file__).parent.parent / "domains"
 
 
-def show(value: Any) -> str:
-    """A value as tools and answers show it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def quoted(value: Any) -> str:
     """A value as documentation shows it: text in quotation marks, as in a call."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def same(given: str | None, truth: Any) -> bool:
-    """Whether an answer is right: equal numbers, or equal text but for case, spaces and stop."""
-    if given is None:
-        return False
-    text = given.strip().rstrip(".").strip()
-    if not isinstance(truth, str):
-        try:
-            return bool(abs(float(text.replace(",", "")) - truth) < 1e-9)
-        except ValueError:
-            return False
-    return " ".join(text.lower().split()) == " ".join(truth.lower().split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +93,32 @@ class World:
         Raises:
             InputError: no or an unknown family, an unknown split, or a split without domains.
         """
+        self.check_families(families)
+        turns = len(families)
+        return [self.id_of(split, families[i % turns], start + i // turns) for i in range(count)]
+
+    def check_families(self, families: Sequence[str]) -> None:
+        """Refuse families that do not exist.
+
+        Raises:
+            InputError: no or an unknown family.
+        """
         unknown = [family for family in families if family not in FAMILIES]
-        if not families:
-            raise InputError(f"no family is named; allowed: {', '.join(FAMILIES)}")
-        if unknown:
-            raise InputError(f"unknown family {unknown[0]!r}; allowed: {', '.join(FAMILIES)}")
+        if not families or unknown:
+            said = f"unknown family {unknown[0]!r}" if unknown else "no family is named"
+            raise InputError(f"{said}; allowed: {', '.join(FAMILIES)}")
+
+    def id_of(self, split: str, family: str, number: int) -> str:
+        """The task id of a number; its domain is drawn from the number.
+
+        Raises:
+            InputError: an unknown split, or one without domains.
+        """
         domains = sorted(name for name, d in self.domains.items() if d.split == split)
         if not domains:
             raise InputError(f"no domain of split {split!r} is loaded")
-
-        def stream() -> Iterator[str]:
-            number = start
-            while True:
-                for family in families:
-                    domain = random.Random(f"{number}/{family}").choice(domains)
-                    yield f"{LEVELS[self.level]}/{split}/{domain}/{family}/{number}"
-                number += 1
-
-        ids = stream()
-        return [next(ids) for _ in range(count)]
+        domain = random.Random(f"{number}/{family}").choice(domains)
+        return f"{LEVELS[self.level]}/{split}/{domain}/{family}/{number}"
 
     def draw(self, task_id: str) -> WorldTask:
         """Draw the task of an id.
@@ -237,19 +227,17 @@ def _assemble(
     expected, answer = plan.state, plan.answer
     writes = any(plan.domain.tools[call.tool].effect is Effect.WRITE for call in plan.calls)
 
-    def check(given: str | None, final: ToolSet) -> Score:
-        state_correct = final.state == expected
-        answer_correct = given is not None if writes else same(given, answer)
-        return Score(
-            success=answer_correct and state_correct,
-            answer_correct=answer_correct,
-            state_correct=state_correct,
-        )
+    def check(trajectory: Trajectory, final: ToolSet) -> Score:
+        state = final.state == expected
+        given = trajectory.answer
+        right = given is not None if writes else same_answer(given, answer)
+        told = "a changed state" if writes else f"the answer {as_answer(answer)!r}"
+        return Score.of(right and state, told, answer=float(right), state=float(state))
 
     def make_tools() -> ToolSet:
         return ToolSet(tools, _copy(start), _copy)
 
-    task = Task(task_id, plan.query, make_tools, check, labels)
+    task = Task(task_id, plan.query, make_tools, answer, check, labels=labels)
     return WorldTask(task, plan, surfaces, chosen)
 
 
@@ -381,6 +369,4 @@ __all__ = [
     "WorldTask",
     "load_domain",
     "quoted",
-    "same",
-    "show",
 ]

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from toolmaster.errors import InputError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
 from toolmaster.types import Effect, ErrorKind

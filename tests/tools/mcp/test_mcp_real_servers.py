@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import EXECUTION_BEGINS, Limits, Session, Task
+from toolmaster.serving.record import trajectory_of
+from toolmaster.session import EXECUTION_BEGINS, Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp, read_mcp_servers
 from toolmaster.types import Effect, ErrorKind, Score, StopReason
@@ -134,13 +137,14 @@ def test_a_trial_reads_and_the_execution_writes(npm, tmp_path):
     config.write_text(json.dumps({"mcpServers": {"files": entry}}))
     written = folder / "out.txt"
 
-    def check(answer, _tools):
+    def check(trajectory, _tools):
+        answer = trajectory.answer
         right, done = answer == "plum", written.read_text() == "plum"
-        return Score(success=right and done, answer_correct=right, state_correct=done)
+        return Score.of(right and done, answer=right, state=done)
 
     async def use(tools):
         session = Session(
-            Task("t/1", "copy in.txt", lambda: tools, check), Protocol.TRIAL, Limits()
+            Task("t/1", "copy in.txt", lambda: tools, check=check), Protocol.TRIAL, Limits()
         )
         write = call_turn("write_file", path=str(written), content="plum")
         read = call_turn("read_text_file", path=str(folder / "in.txt"))
@@ -164,4 +168,4 @@ def test_a_trial_reads_and_the_execution_writes(npm, tmp_path):
     assert [step.observation for step in execution[:2]] == [EXECUTION_BEGINS, "plum"]
     assert execution[2].observation == f"Successfully wrote to {written}"
     assert session.stop_reason is StopReason.ANSWERED
-    assert session.score().success
+    assert asyncio.run(trajectory_of(session, "me")).score.success

@@ -7,8 +7,10 @@ import pytest
 from openapi_services import environment, free_port, running
 
 from toolmaster.errors import InputError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools.openapi import load_document, open_openapi
 from toolmaster.tools.tool import ToolRefusal
 from toolmaster.types import ErrorKind, Phase, StopReason

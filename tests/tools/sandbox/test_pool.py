@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from toolmaster.errors import InputError
+from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.session import Limits, Session, Task
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import ToolRefusal, ToolSet
 from toolmaster.tools.sandbox import (
     IsolationLevel,

@@ -1,0 +1,56 @@
+"""The one rule for when two answers are the same.
+
+Numbers are the same when their values are equal: `"1,325.50"` is `1325.5` and `"13.250"` is
+`13.25`. Commas count only where they separate thousands, so `"1,5"` is not 15, and `"1_000"` is not
+a number. All other texts are the same when they differ at most in case, white space and a final
+full stop. `"13.25 dollars"` is neither `"13.25"` nor `"$13.25"`: the rule never guesses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+_NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?")
+
+
+def normal_form(answer: str) -> str:
+    """One text for all answers that are the same.
+
+    Example:
+        >>> normal_form("1,325.50") == normal_form("1325.5")
+        True
+    """
+    text = " ".join(answer.split()).rstrip(".").strip()
+    if _NUMBER.fullmatch(text):
+        value = Decimal(text.replace(",", "")).normalize()
+        return f"{abs(value) if value == 0 else value:f}"
+    return text.casefold()
+
+
+def same_answer(given: str | None, right: Any) -> bool:
+    """Return whether an answer is the right one.
+
+    Args:
+        given: what the model answered; None, for no answer, is never right.
+        right: the right answer: text, or any JSON value, which is compared as its JSON text.
+    """
+    if given is None:
+        return False
+    return normal_form(given) == normal_form(as_answer(right))
+
+
+def as_answer(value: Any) -> str:
+    """A value as an answer shows it: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def agreed(answers: Sequence[str | None]) -> str | None:
+    """Return the answer that all of these are, as the first words it; None where one differs."""
+    if any(answer is None or not answer.strip() for answer in answers):
+        return None
+    given = [answer for answer in answers if answer is not None]
+    return given[0] if len({normal_form(answer) for answer in given}) == 1 else None

@@ -1,0 +1,163 @@
+"""`taskset`: any task set, named in one line.
+
+    world, world:short                  the embedded world
+    ftrl:FILE, toolhop:FILE, bfcl, ...  a benchmark, from its original file; see `BUILT_IN`
+    tasks.jsonl tools=shop.py:Shop      tasks for one's own tools, one JSON object a line
+    mine.py:tasks, package.module:tasks a `Taskset`, a list of `Task`s, or a function that makes one
+    NAME, NAME:PLACE                    a task set of an installed package (entry point group
+                                        `toolmaster.tasksets`)
+    A weight=0.7 + B weight=0.3         a mixture
+
+Options follow after spaces as `key=value`: `split=` (a split's name), `tasks=` (the first so many),
+`weight=` (in a mixture), and whatever the function that makes the set takes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, validate_call
+
+from toolmaster.errors import ConfigError, InputError, first_problem
+from toolmaster.tasksets.mixture import mix
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tools.python import find_object
+
+BUILT_IN = {
+    "world": "toolmaster.tasksets.world:world",
+    "apibank": "toolmaster.tasksets.apibank:apibank",
+    "bfcl": "toolmaster.tasksets.bfcl:bfcl",
+    "ftrl": "toolmaster.tasksets.ftrl:ftrl",
+    "restbench": "toolmaster.tasksets.restbench:restbench",
+    "stabletoolbench": "toolmaster.tasksets.stabletoolbench:stabletoolbench",
+    "toolhop": "toolmaster.tasksets.toolhop:toolhop",
+}
+"""Name to the function that makes the task set, called as `function(place, **options)`."""
+GROUP = "toolmaster.tasksets"
+"""The entry point group in which an installed package offers task sets."""
+ALLOWED = (
+    "a task set is one of {names} (as NAME or NAME:PLACE), a JSON-lines file with tools=SOURCE, or"
+    " something in Python (mine.py:tasks, package.module:tasks)"
+)
+_OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
+_PLUS = re.compile(r"\s\+\s")
+
+
+def taskset(named: str | Taskset | Iterable[Task] | Mapping[Any, float]) -> Taskset:
+    """Open a task set.
+
+    Args:
+        named: one line, as in the module's docstring; or a task set, some tasks, or a mapping from
+            any of these to its weight in a mixture.
+
+    Raises:
+        ConfigError: the line cannot be understood, or has an option that the set does not take.
+        InputError: the set's file or module is missing or unusable.
+
+    Example:
+        >>> taskset("world:short split=test tasks=2").label
+        'world:short/test (v5s)'
+    """
+    if isinstance(named, Taskset):
+        return named
+    if isinstance(named, str):
+        parts = [_one(line) for line in _PLUS.split(named.strip())]
+        return parts[0][0] if len(parts) == 1 else mix(parts)
+    if isinstance(named, Mapping):
+        return mix([(taskset(key), weight) for key, weight in named.items()])
+    return Taskset("tasks", named)
+
+
+def names() -> dict[str, str]:
+    """Names of all task sets that can be opened by name, and where each is made."""
+    installed = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    return {**installed, **BUILT_IN}
+
+
+def _one(line: str) -> tuple[Taskset, float]:
+    """The task set of one line, and its weight."""
+    place, *words = _OPTION.split(line)
+    options: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "tools":
+            options.setdefault("tools", []).append(value)
+        elif key in options:
+            raise ConfigError(f"task set {place!r}: {key} is given twice")
+        else:
+            options[key] = value
+    split, count = options.pop("split", ""), options.pop("tasks", None)
+    weight = _number(place, "weight", options.pop("weight", "1"))
+    made = _make(place, options)
+    if split:
+        made = made.split(split)
+    if count is not None:
+        made = made[: int(_number(place, "tasks", count))]
+    return made, weight
+
+
+def _number(place: str, key: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if number <= 0:
+        raise ConfigError(f"task set {place!r}: {key} is a number above 0, received {text!r}")
+    return number
+
+
+def _make(place: str, options: dict[str, Any]) -> Taskset:
+    name, _, inner = place.partition(":")
+    known = names()
+    if name in known:
+        return _called(find_object(known[name]), inner or None, options, place)
+    if Path(place).suffix in (".jsonl", ".ndjson"):
+        from toolmaster.tasksets.files import own_tasks  # noqa: PLC0415 - opens tool sources
+
+        return _called(own_tasks, place, options, place)
+    if ":" in place:
+        made = find_object(place)
+        return _called(made, None, options, place) if callable(made) else _held(made, place)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    allowed = ALLOWED.format(names=", ".join(known))
+    raise ConfigError(f"task set {place!r}: there is none of this name{hint}; {allowed}")
+
+
+def _called(
+    make: Callable[..., Any], inner: str | None, options: dict[str, Any], place: str
+) -> Taskset:
+    """Call the function that makes a task set with what the line says."""
+    allowed = list(inspect.signature(make).parameters)
+    given = [] if inner is None else [inner]
+    if given and not allowed:
+        raise ConfigError(f"task set {place!r}: it takes nothing after the colon")
+    for key in options:
+        if key not in allowed[len(given) :]:
+            takes = ", ".join(["split", "tasks", "weight", *allowed[1:]])
+            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
+    try:
+        made = validate_call(make)(*given, **options)
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        name = allowed[int(where)] if where.isdigit() else where
+        raise ConfigError(f"task set {place!r}: {name}: {problem}") from None
+    return _held(made, place)
+
+
+def _held(made: Any, place: str) -> Taskset:
+    if isinstance(made, Taskset):
+        return made
+    if isinstance(made, Iterable) and not isinstance(made, str | bytes | Mapping):
+        return Taskset(place, made)
+    raise InputError(
+        f"task set {place!r}: it is a {type(made).__name__}; expected a Taskset, a list of Tasks,"
+        " or a function that returns one of these"
+    )

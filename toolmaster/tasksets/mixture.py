@@ -1,0 +1,98 @@
+"""`mix`: several task sets as one, each with the share of its weight."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from toolmaster.errors import InputError
+from toolmaster.limits import Limits
+from toolmaster.tasksets.order import PATTERN, Mixed, counts_of
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import Taskset
+
+
+def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Taskset:
+    """Mix task sets, each with the share of its weight.
+
+    Tasks of the sets alternate so that the shares hold in every hundred tasks. The mixture ends
+    where the first set has no further task. Its limits are the largest of its sets.
+
+    Args:
+        parts: task sets with their weights, above 0; the weights need not add up to 1.
+
+    Returns:
+        A task set whose splits are the mixtures of the sets' splits of the same name.
+
+    Raises:
+        InputError: no sets, a weight that is not above 0, more sets than 100, or an id that two
+            sets share.
+
+    Example:
+        >>> a = Taskset("a", [Task("a/1", "q", tools=[]), Task("a/2", "q", tools=[])])
+        >>> b = Taskset("b", [Task("b/1", "q", tools=[])])
+        >>> mix({a: 2, b: 1}).ids[:]
+        ('a/1', 'b/1', 'a/2')
+    """
+    members = list(parts.items() if isinstance(parts, Mapping) else parts)
+    if not 0 < len(members) <= PATTERN or any(weight <= 0 for _, weight in members):
+        raise InputError("a mixture takes 1 to 100 task sets with weights above 0, as weight=0.3")
+    sets = [member for member, _ in members]
+    _refuse_shared_ids(sets)
+    counts = counts_of([weight for _, weight in members])
+    splits: dict[str, Sequence[str]] = {"": Mixed(tuple(s.ids for s in sets), counts)}
+    for name in sets[0].split_names:
+        if all(name in s.split_names and s.part in ("", name) for s in sets):
+            splits[name] = Mixed(tuple(s.split(name).ids for s in sets), counts)
+
+    def owner(task_id: str) -> Taskset:
+        for member in sets:
+            try:
+                member[task_id]
+            except InputError:
+                continue
+            return member
+        raise InputError(f"no set of the mixture has a task {task_id!r}")
+
+    async def oracle(task_id: str, *settings: object) -> object:
+        teacher = owner(task_id).oracle
+        return None if teacher is None else await teacher(task_id, *settings)
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for member in sets:
+                await stack.enter_async_context(member.open())
+            yield
+
+    return Taskset.drawn(
+        " + ".join(s.name for s in sets),
+        splits,
+        lambda task_id: _first(task_id, owner),
+        lambda task_id: owner(task_id).split_of(task_id),
+        version=" + ".join(s.version for s in sets),
+        limits=_largest([s.limits for s in sets if s.limits is not None]),
+        facts={key: value for s in sets for key, value in s.facts.items()},
+        resources=resources,
+        oracle=oracle if any(s.oracle is not None for s in sets) else None,
+    )
+
+
+def _first(task_id: str, owner: Callable[[str], Taskset]) -> Task:
+    return owner(task_id)[task_id]
+
+
+def _refuse_shared_ids(sets: Sequence[Taskset]) -> None:
+    seen: set[str] = set()
+    for member in sets:
+        if isinstance(member.ids, tuple):
+            shared = seen.intersection(member.ids)
+            if shared:
+                raise InputError(f"the id {min(shared)!r} is in two sets of the mixture")
+            seen.update(member.ids)
+
+
+def _largest(limits: Sequence[Limits]) -> Limits | None:
+    if not limits:
+        return None
+    return Limits(**{name: max(getattr(x, name) for x in limits) for name in Limits.model_fields})

@@ -1,0 +1,188 @@
+"""`Task`: something to be done with tools, and how its outcome is scored.
+
+Task("stock", "How many Wool Rugs are left?", tools=make_shop, answer="4")
+Task("order", "Order two Oak Stools.", tools=make_shop,
+check=lambda trajectory, shop: shop.orders == [("Oak Stool", 2)])
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from toolmaster.answers import as_answer, same_answer
+from toolmaster.errors import InputError
+from toolmaster.tools import Tool, ToolSet, from_function, from_object
+from toolmaster.types import Effect, Score, ToolCall, Trajectory
+
+Checked = bool | float | Score
+Check = Callable[[Trajectory, Any], "Checked | Awaitable[Checked]"]
+"""From a finished trajectory and the real tools to a score; see `Task.check`."""
+Calls = Sequence[Sequence[ToolCall]]
+"""Calls that solve a task, one sequence for each message of the user."""
+
+
+class Isolation(StrEnum):
+    """How the rollouts of a task are kept apart."""
+
+    FRESH = "fresh"
+    """A factory makes new tools for each rollout."""
+    FORKED = "forked"
+    """Each rollout works on a copy of the tools' state."""
+    READ_ONLY = "read_only"
+    """All rollouts use the same tools, none of which changes anything."""
+    SHARED = "shared"
+    """All rollouts change the same real state."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What the user says after an answer.
+
+    Args:
+        message: shown as a user message.
+        arrive: called with the session's tools when the message arrives; returns the tools from
+            then on (more of them, or the same after a look at their state). None changes nothing.
+    """
+
+    message: str
+    arrive: Callable[[ToolSet], ToolSet] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to be done with tools.
+
+    Args:
+        id: unique in its task set.
+        query: what the user asks.
+        tools: what the tools are made from. A function or class without parameters is called for
+            every rollout and returns fresh tools: an object (its public methods are the tools), a
+            list of functions or `Tool`s, or a `ToolSet`. Anything else is one of these itself; a
+            state that can be copied is copied for every rollout.
+        answer: the right answer; see `answers.same_answer` for the rule. None where there is none.
+        check: called once at the end as `check(trajectory, made)`, plain or async, where `made` is
+            the real object that the tools act on (the `ToolSet` where it was made of functions).
+            It returns a `Score`, a bool, or a number in [0, 1]. Without it the answer decides.
+        calls: known-good calls, one sequence for each message of the user.
+        needed: names of the tools that a right solution calls, where that is known.
+        labels: what the task says about itself, for breakdowns of results.
+        follow_ups: further messages of the user, one after each answer; the last answer counts.
+        experience: what is known of the tools from earlier tasks, one line a tool. It is shown
+            below the query, as text that models and tools once wrote, never as instructions.
+
+    Raises:
+        InputError: the id or the query is empty.
+
+    Example:
+        >>> task = Task("sum", "What is 2 + 2?", tools=[], answer="4")
+        >>> task.isolation()
+        <Isolation.READ_ONLY: 'read_only'>
+    """
+
+    id: str
+    query: str
+    tools: Any
+    answer: Any = None
+    check: Check | None = None
+    calls: Calls | None = None
+    needed: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    follow_ups: tuple[FollowUp, ...] = ()
+    experience: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "query"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"a task needs an {name} of text, received {value!r}")
+
+    def make_tools(self) -> ToolSet:
+        """Make the tools of one rollout.
+
+        Raises:
+            InputError: no tools can be made of what the task names.
+        """
+        if _is_factory(self.tools):
+            return as_tool_set(self.tools())
+        tools = as_tool_set(self.tools)
+        return tools if tools.copy_state is None else tools.fork()
+
+    def isolation(self) -> Isolation:
+        """How the rollouts of this task are kept apart.
+
+        Raises:
+            InputError: no tools can be made of what the task names.
+        """
+        if _is_factory(self.tools):
+            return Isolation.FRESH
+        tools = as_tool_set(self.tools)
+        if tools.copy_state is not None:
+            return Isolation.FORKED
+        reads = all(tool.effect is Effect.READ for tool in tools.tools)
+        return Isolation.READ_ONLY if reads and not tools.live else Isolation.SHARED
+
+    async def score(self, trajectory: Trajectory, tools: ToolSet) -> Score | None:
+        """Score a finished trajectory.
+
+        Args:
+            trajectory: the rollout, with its answer.
+            tools: the real tools it used.
+
+        Returns:
+            The score; None where the task has neither a check nor an answer.
+
+        Raises:
+            Exception: whatever the check raises, or an InputError for what it returns.
+        """
+        expected = "" if self.answer is None else f"the answer {as_answer(self.answer)!r}"
+        if self.check is not None:
+            checked = self.check(trajectory, tools.subject())
+            if inspect.isawaitable(checked):
+                checked = await checked
+            return _as_score(checked, expected)
+        if self.answer is None:
+            return None
+        right = same_answer(trajectory.answer, self.answer)
+        return Score.of(right, expected, answer=float(right))
+
+
+def _is_factory(tools: Any) -> bool:
+    return callable(tools) and not isinstance(tools, Tool)
+
+
+def as_tool_set(made: Any) -> ToolSet:
+    """Make a tool set of whatever holds tools.
+
+    Args:
+        made: a `ToolSet`; a `Tool` or function; a list of them; or an object, whose public methods
+            become the tools.
+
+    Raises:
+        InputError: it holds nothing that can be a tool.
+    """
+    if isinstance(made, ToolSet):
+        return made
+    if isinstance(made, Tool) or inspect.isroutine(made):
+        made = [made]
+    if isinstance(made, Sequence) and not isinstance(made, str | bytes):
+        return ToolSet(tuple(t if isinstance(t, Tool) else from_function(t) for t in made))
+    if made is None or isinstance(made, str | bytes | int | float | Mapping):
+        raise InputError(
+            f"a task's tools are an object, a list of functions, a ToolSet, or a function that"
+            f" makes one of these; received {made!r}"
+        )
+    return from_object(made)
+
+
+def _as_score(checked: Any, expected: str) -> Score:
+    if isinstance(checked, Score):
+        return checked
+    if isinstance(checked, bool | int | float) and 0 <= checked <= 1:
+        return Score(value=float(checked), success=checked == 1, expected=expected)
+    raise InputError(
+        f"a task's check returns a Score, a bool or a number from 0 to 1; it returned {checked!r}"
+    )

@@ -1,0 +1,93 @@
+"""The embedded world as a task set: `world` or `world:short`.
+
+Its splits: "train" has domains and behaviours for training; "test" has domains and behaviours that
+training never shows; "test_seen" has further tasks of the training domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from toolmaster.tasksets.order import Computed
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
+
+if TYPE_CHECKING:
+    from toolmaster.world import World
+
+HELD_OUT = 90_000_000
+"""Task numbers from here on are never used for training."""
+END = 100_000_000
+TEST_SEEN = "test_seen"
+
+
+def world(
+    level: Literal["full", "short"] = "full",
+    *,
+    families: str = "plain,loud,silent,irreversible",
+    domains: str = "",
+    builtin: bool = True,
+) -> Taskset:
+    """Make the task set of the embedded world.
+
+    Args:
+        level: "short" tasks take one call and have documented tools; "full" ones have any length.
+        families: families of hidden behaviours, separated by commas.
+        domains: folders of further domains, each with a `domain.py`, separated by commas.
+        builtin: whether the built-in domains take part.
+
+    Raises:
+        DomainError: a folder that is not a domain, or two domains of one name.
+        InputError: an unknown family.
+    """
+    from toolmaster.world.tasks import LEVELS, World  # noqa: PLC0415 - the largest part of it all
+
+    folders = [Path(folder.strip()) for folder in domains.split(",") if folder.strip()]
+    loaded = World(folders, builtin=builtin, level=level)
+    chosen = tuple(family.strip() for family in families.split(","))
+    held_out = {TEST: "unseen", TEST_SEEN: "seen"}
+    splits: dict[str, Sequence[str]] = {TRAIN: _Ids(loaded, "seen", chosen, 0, HELD_OUT)}
+    for name, split in held_out.items():
+        splits[name] = _Ids(loaded, split, chosen, HELD_OUT, END)
+    present = {domain.split for domain in loaded.domains.values()}
+    splits = {n: ids for n, ids in splits.items() if held_out.get(n, "seen") in present}
+
+    def draw(task_id: str) -> Task:
+        return loaded.draw(task_id).task
+
+    async def oracle(task_id: str, *settings: object) -> object:
+        from toolmaster.teacher.synthesize import demonstrate  # noqa: PLC0415 - only for training
+
+        return await demonstrate(loaded, task_id, *settings)  # type: ignore[arg-type]
+
+    name = "world" if level == "full" else f"world:{level}"
+    return Taskset.drawn(name, splits, draw, split_of, version=LEVELS[level], oracle=oracle)
+
+
+def split_of(task_id: str) -> str:
+    """The split of a world task's id."""
+    _, split, _, _, number, *_ = task_id.split("/")
+    if int(number) < HELD_OUT:
+        return TRAIN if split == "seen" else TEST
+    return TEST if split == "unseen" else TEST_SEEN
+
+
+class _Ids(Computed):
+    """Ids of one split, families in turn, drawn from a range of numbers."""
+
+    def __init__(
+        self, loaded: World, split: str, families: Sequence[str], start: int, end: int
+    ) -> None:
+        loaded.check_families(families)
+        self._world, self._split, self._families = loaded, split, families
+        self._start, self._end = start, end
+
+    def __len__(self) -> int:
+        return (self._end - self._start) * len(self._families)
+
+    def at(self, index: int) -> str:
+        """The id at a position."""
+        number, family = divmod(index, len(self._families))
+        return self._world.id_of(self._split, self._families[family], self._start + number)

@@ -45,7 +45,7 @@ class Watching:
 def test_trials_leave_the_tools_alone_and_execution_is_real(tools, tmp_path):
     file = tmp_path / "kept.jsonl"
     agent = Agent(ScriptedPolicy([CALL, CALL, LEARNED, CALL, ANSWER]), tools, keep=file)
-    got = asyncio.run(agent.solve("Add one."))
+    got = asyncio.run(agent.arun("Add one."))
     assert (got.answer, got.stop_reason) == ("done", StopReason.ANSWERED)
     assert [s.observation for s in got.calls(Phase.TRIAL)] == ["1", "2"]
     assert [s.observation for s in got.calls(Phase.EXECUTION)] == ["1"]
@@ -56,14 +56,14 @@ def test_trials_leave_the_tools_alone_and_execution_is_real(tools, tmp_path):
 def test_experience_goes_from_task_to_task(tools, tmp_path):
     store = ExperienceStore(tmp_path / "experience.db")
     agent = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), tools, experience=Experience(store))
-    first, second = asyncio.run(agent.solve_all(["a", "b"], concurrency=1))
+    first, second = asyncio.run(agent.arun_all(["a", "b"], concurrency=1))
     assert "adds one" not in first.prompt[1].content
     assert "add: adds one</experience>" in second.prompt[1].content
 
 
 def test_the_same_query_again_is_another_rollout_of_the_same_task(tools):
     agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools)
-    got = asyncio.run(agent.solve_all(["a", "b", "a"]))
+    got = asyncio.run(agent.arun_all(["a", "b", "a"]))
     assert [t.rollout for t in got] == [0, 0, 1]
     assert got[0].task_id == got[2].task_id != got[1].task_id
 
@@ -71,7 +71,7 @@ def test_the_same_query_again_is_another_rollout_of_the_same_task(tools):
 def test_tasks_share_one_budget(tools):
     budget = Budget(BudgetSettings(max_calls=3))
     agent = Agent(ScriptedPolicy([CALL] * 9), tools, budget=budget)
-    got = asyncio.run(agent.solve_all(["a", "b"]))
+    got = asyncio.run(agent.arun_all(["a", "b"]))
     assert {t.stop_reason for t in got} == {StopReason.BUDGET}
     assert budget.spent().calls == 3
 
@@ -79,7 +79,7 @@ def test_tasks_share_one_budget(tools):
 def test_a_watcher_sees_what_happens(tools):
     watching = Watching()
     agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, watcher=watching)
-    asyncio.run(agent.solve("q"))
+    asyncio.run(agent.arun("q"))
     assert watching.seen == [
         ("begin", "q"),
         ("q", "experience"),
@@ -90,7 +90,7 @@ def test_a_watcher_sees_what_happens(tools):
 
 def test_a_failure_is_recorded_and_kept(tools, tmp_path):
     file = tmp_path / "kept.jsonl"
-    got = asyncio.run(Agent(ScriptedPolicy([CALL]), tools, keep=file).solve("q"))
+    got = asyncio.run(Agent(ScriptedPolicy([CALL]), tools, keep=file).arun("q"))
     assert got.stop_reason is StopReason.POLICY_ERROR
     assert read_trajectories(file) == [got]
 
@@ -110,7 +110,7 @@ def test_what_is_stopped_is_kept(tmp_path):
             lambda p: [LEARNED, ANSWER] if p[-1].content == "a" else [LEARNED, CALL]
         )
         agent = Agent(policy, hanging, keep=file)
-        running = asyncio.create_task(agent.solve_all(["a", "b", "c"], concurrency=2))
+        running = asyncio.create_task(agent.arun_all(["a", "b", "c"], concurrency=2))
         await begun.wait()
         running.cancel()
         await running
@@ -126,19 +126,19 @@ def test_what_is_stopped_is_kept(tmp_path):
 def test_text_that_is_no_text_is_mended(tools, tmp_path):
     file = tmp_path / "kept.jsonl"
     agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=file)
-    asyncio.run(agent.solve("half \ud800 a pair"))
+    asyncio.run(agent.arun("half \ud800 a pair"))
     [kept] = read_trajectories(file)
     assert kept.prompt[-1].content == "half ? a pair"
 
 
 def test_no_tools():
-    with pytest.raises(InputError, match="needs tools, got an empty set"):
+    with pytest.raises(InputError, match="needs tools, received none"):
         Agent(ScriptedPolicy([]), ToolSet(()))
 
 
 def test_no_concurrency(tools):
     with pytest.raises(ConfigError, match="at least 1, got 0"):
-        asyncio.run(Agent(ScriptedPolicy([]), tools).solve_all(["q"], concurrency=0))
+        asyncio.run(Agent(ScriptedPolicy([]), tools).arun_all(["q"], concurrency=0))
 
 
 def test_a_file_that_cannot_be_written(tools, tmp_path):
@@ -146,5 +146,5 @@ def test_a_file_that_cannot_be_written(tools, tmp_path):
     watching = Watching()
     agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path, watcher=watching)
     with pytest.raises(InputError, match="cannot append to"):
-        asyncio.run(agent.solve("q"))
+        asyncio.run(agent.arun("q"))
     assert watching.seen[-1] == ("end", "done")

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
 from toolmaster.limits import Limits
-from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy
+from toolmaster.plain import plain
+from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy, Sampling
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Session
 from toolmaster.tasksets.task import Task
@@ -67,6 +68,50 @@ async def run_rollout(
         asyncio.CancelledError: it was stopped from outside; see `RolloutRequest.on_stop`.
     """
     return (await _attempt(request, policy, protocol, limits))[0]
+
+
+def rollout(model: str | Policy, task: Task, **options: Any) -> Trajectory:
+    """Run one task once; the form without `await` of `arollout`."""
+    return plain(arollout(model, task, **options))
+
+
+async def arollout(
+    model: str | Policy,
+    task: Task,
+    *,
+    protocol: Protocol = Protocol.TRIAL,
+    limits: Limits | None = None,
+    sampling: Sampling | None = None,
+    base_url: str | None = None,
+) -> Trajectory:
+    """Run one task once.
+
+    Args:
+        model: `openai:NAME`, a checkpoint folder or a model id of the Hub; or a `Policy`.
+        task: what is to be done.
+        protocol: how the trajectory is laid out.
+        limits: what the session allows.
+        sampling: how the model generates.
+        base_url: the endpoint of an `openai:` model.
+
+    Returns:
+        The trajectory. What the model does wrong and what breaks is recorded in it.
+
+    Raises:
+        InputError: no such model.
+        PolicyError: an endpoint without a key or an address.
+
+    Example:
+        >>> from toolmaster.policies.scripted import ScriptedPolicy
+        >>> task = Task("sum", "What is 2 + 2?", tools=[], answer="4")
+        >>> policy = ScriptedPolicy(["<think>2 + 2 is 4.</think><answer>4</answer>"])
+        >>> rollout(policy, task, protocol=Protocol.DIRECT).success
+        True
+    """
+    from toolmaster.policies.loading import open_policy  # noqa: PLC0415 - loads what it needs
+
+    async with open_policy(model, sampling or Sampling(), base_url=base_url) as policy:
+        return await run_rollout(RolloutRequest(task), policy, protocol, limits or Limits())
 
 
 async def _attempt(

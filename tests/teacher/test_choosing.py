@@ -110,9 +110,7 @@ GOOD = (call(), call(phase=EXECUTION))
         (trajectory(*GOOD, answer=" "), "no answer: max_turns"),
         (trajectory(*GOOD, answer=None), "no answer: max_turns"),
         (
-            trajectory(
-                *GOOD, score={"value": 0, "success": False}
-            ),
+            trajectory(*GOOD, score={"value": 0, "success": False}),
             "wrong answer or end state",
         ),
         (trajectory(call(), Step(text="x", phase=EXECUTION, action="answer")), "no planning"),

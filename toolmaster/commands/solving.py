@@ -22,11 +22,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO, runtime_checkable
-from typing import Protocol as Protocol_
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -37,7 +36,7 @@ from toolmaster.errors import ConfigError, PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.permissions import AllowAll, Ask, Rules, check_policy, read_policy
 from toolmaster.policies.base import Policy
-from toolmaster.policies.loading import load_policy
+from toolmaster.policies.loading import open_policy
 from toolmaster.progress import bar
 from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import (
@@ -55,14 +54,6 @@ from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
 
 ANSWERED, NOT_ANSWERED, STOPPED = 0, 1, 130
 """Exit codes."""
-
-
-@runtime_checkable
-class Closable(Protocol_):
-    """A policy that holds connections."""
-
-    async def close(self) -> None:
-        """Close them."""
 
 
 def run_solve(settings: SolveSettings, task: str | None) -> int:
@@ -113,23 +104,6 @@ def _open_store(file: str | None) -> ExperienceStore | None:
     return ExperienceStore(Path(file) if file is not None else default_path())
 
 
-@asynccontextmanager
-async def _open_policy(settings: SolveSettings) -> AsyncIterator[Policy]:
-    """The model; its connections are closed in the end."""
-    policy = load_policy(
-        settings.model,
-        settings.sampling,
-        base_url=settings.base_url,
-        spelling=settings.spelling,
-        seed=settings.seed,
-    )
-    try:
-        yield policy
-    finally:
-        if isinstance(policy, Closable):
-            await policy.close()
-
-
 class Solving:
     """One run of `toolmaster solve`: its budget, its terminal, and what has ended so far.
 
@@ -158,7 +132,13 @@ class Solving:
             if self.permissions is not None:
                 check_policy(self.permissions, tools)
             self._show_plan(tools)
-            async with _open_policy(settings) as policy:
+            async with open_policy(
+                settings.model,
+                settings.sampling,
+                base_url=settings.base_url,
+                spelling=settings.spelling,
+                seed=settings.seed,
+            ) as policy:
                 with self._terminal() as view:
                     trajectories = await self._solve(policy, tools, view)
         if len(trajectories) > 1:
@@ -186,7 +166,7 @@ class Solving:
             watcher=self,
         )
         try:
-            return await agent.solve_all(self.queries, concurrency=self.settings.concurrency)
+            return await agent.arun_all(self.queries, concurrency=self.settings.concurrency)
         except PermanentPolicyError:  # told already, with the task that met it
             return self.ended
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -89,6 +89,15 @@ class Conversation(Protocol):
             observation: its text.
             role: who speaks: "tool", or "user" for a follow-up message.
         """
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A policy with connections."""
+
+    async def close(self) -> None:
+        """Close them."""
         ...
 
 

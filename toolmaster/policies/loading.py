@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from toolmaster.policies.base import Policy, Sampling, Spelling
+from toolmaster.policies.base import Closable, Policy, Sampling, Spelling
 
 
 def load_policy(
@@ -40,6 +43,32 @@ def load_policy(
 
     folder = find_model(model.removeprefix("hf:"))
     return load_checkpoint(folder, sampling, name=name or str(folder), seed=seed)
+
+
+@asynccontextmanager
+async def open_policy(
+    model: str | Policy, sampling: Sampling, **options: Any
+) -> AsyncIterator[Policy]:
+    """The policy of a model, whose connections are closed in the end.
+
+    Args:
+        model: as `load_policy` takes it; or a policy, which is left open.
+        sampling: how to generate.
+        options: see `load_policy`.
+
+    Raises:
+        InputError: no such checkpoint, or one that cannot be used.
+        PolicyError: an endpoint without a key or an address.
+    """
+    if not isinstance(model, str):
+        yield model
+        return
+    policy = load_policy(model, sampling, **options)
+    try:
+        yield policy
+    finally:
+        if isinstance(policy, Closable):
+            await policy.close()
 
 
 def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:

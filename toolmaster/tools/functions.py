@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -18,10 +18,60 @@ _FIELD = "of_"
 """What fields of models begin with: `schema`, `copy`, `_x` are names of parameters only."""
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+_MARKS = "__tool__"
+"""The attribute in which `tool` keeps what it was told about a function."""
+
+
+@overload
+def tool(function: F) -> F: ...
+
+
+@overload
+def tool(*, effect: Effect | str = ..., timeout_s: float | None = ...) -> Callable[[F], F]: ...
+
+
+def tool(
+    function: Any = None,
+    *,
+    effect: Effect | str = Effect.UNKNOWN,
+    timeout_s: float | None = 30.0,
+) -> Any:
+    """Say what a function or method does as a tool; the function itself stays as it is.
+
+    Args:
+        function: the function, where the decorator is written without arguments.
+        effect: "read", "write", "destructive" or "unknown": what a call may do to the world.
+        timeout_s: seconds one call may take.
+
+    Raises:
+        ValueError: an effect that does not exist.
+
+    Example:
+        >>> @tool(effect="read")
+        ... def get_price(item: str) -> int:
+        ...     "Price of an item in dollars."
+        ...     return 46
+        >>> from_function(get_price).effect
+        <Effect.READ: 'read'>
+    """
+
+    def mark(marked: Any) -> Any:
+        setattr(marked, _MARKS, {"effect": Effect(effect), "timeout_s": timeout_s})
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def marks(function: Callable[..., Any]) -> dict[str, Any]:
+    """What the decorator `tool` was told about a function; empty where it was not used."""
+    return dict(getattr(function, _MARKS, {}))
+
+
 def from_function(
     function: Callable[..., Any],
     *,
-    effect: Effect = Effect.UNKNOWN,
+    effect: Effect | None = None,
     timeout_s: float | None = 30.0,
 ) -> Tool:
     """Turn a Python function, plain or async, into a tool.
@@ -30,9 +80,10 @@ def from_function(
         function: every parameter needs a type hint; its docstring's first paragraph becomes the
             description, and lines of a Google-style `Args:` section the parameters' descriptions.
             A parameter whose name begins with `_` is not shown where it has a default.
-        effect: what a call may do to the world.
-        timeout_s: seconds one call may take. A plain function runs in a thread, which cannot be
-            killed: after the limit its result is ignored.
+        effect: what a call may do to the world; None for what the decorator `tool` says, or else
+            unknown.
+        timeout_s: seconds one call may take, unless the decorator says so. A plain function runs in
+            a thread, which cannot be killed: after the limit its result is ignored.
 
     Raises:
         InputError: something that has no name of its own, as a `functools.partial`; a parameter
@@ -54,7 +105,10 @@ def from_function(
         return await execute(_state, arguments)
 
     run = execute_async if inspect.iscoroutinefunction(function) else execute
-    return Tool(name, summary, schema, run, effect, timeout_s)
+    told = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
+    if effect is not None:
+        told["effect"] = effect
+    return Tool(name, summary, schema, run, **told)
 
 
 def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:

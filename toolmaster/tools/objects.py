@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from toolmaster.errors import InputError
-from toolmaster.tools.functions import convert, describe
+from toolmaster.tools.functions import convert, describe, marks
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
 
@@ -37,7 +37,8 @@ def from_object(
     Args:
         objects: the objects; every parameter of a public method needs a type hint, and its
             docstring is read as by `from_function`.
-        effects: what a call may do, by method name; a method not named is `unknown`.
+        effects: what a call may do, by method name; a method not named has the effect that the
+            decorator `tool` gives it, or else `unknown`.
         timeout_s: seconds one call may take; None runs it inline without a limit. A plain method
             that is cut off goes on in its thread and may still change its object.
         forkable: False for objects that cannot be copied: trials may then only call methods that
@@ -54,8 +55,10 @@ def from_object(
     tools = []
     for index, instance in enumerate(objects):
         for method in _public_methods(type(instance)):
-            effect = effects.get(method.__name__, Effect.UNKNOWN)
-            tools.append(_tool(index, method, effect, timeout_s))
+            told = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(method)}
+            if method.__name__ in effects:
+                told["effect"] = effects[method.__name__]
+            tools.append(_tool(index, method, **told))
     copy_state = copy_objects if forkable else None
     tool_set = ToolSet(tuple(tools), objects, copy_state, object_of=_made)
     for name in effects:

@@ -83,7 +83,7 @@ def find_object(named: str) -> Any:
 def _tool(
     function: FunctionType, effects: Mapping[str, Effect], source: str, timeout_s: float
 ) -> Tool:
-    effect = effects.get(function.__name__, Effect.UNKNOWN)
+    effect = effects.get(function.__name__)
     return replace(from_function(function, effect=effect, timeout_s=timeout_s), source=source)
 
 

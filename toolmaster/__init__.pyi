@@ -1,0 +1,74 @@
+"""Names of the public API; `__init__.py` loads each one when it is first used."""
+
+from .agent import Agent
+from .budgets import Budget, BudgetSettings
+from .errors import ToolmasterError
+from .evaluation.evaluate import Evaluation, aevaluate, compare, evaluate
+from .experience import Experience, ExperienceStore
+from .limits import Limits
+from .permissions import AllowAll, Ask, Rules
+from .policies.base import Policy, Sampling
+from .policies.loading import load_policy
+from .policies.scripted import ScriptedPolicy
+from .protocols import Protocol
+from .rewards import judge
+from .rollouts import arollout, rollout
+from .runs import read_trajectories
+from .tasksets import FollowUp, Task, Taskset, mix, taskset
+from .teacher import ademonstrate, demonstrate
+from .tools import Tool, ToolRefusal, ToolSet, from_function, from_object, tool
+from .tools.sources import open_sources
+from .training.grpo import grpo
+from .training.sft import sft
+from .types import Effect, Phase, Score, Step, ToolCall, Trajectory
+
+__version__: str
+
+__all__ = [
+    "Agent",
+    "AllowAll",
+    "Ask",
+    "Budget",
+    "BudgetSettings",
+    "Effect",
+    "Evaluation",
+    "Experience",
+    "ExperienceStore",
+    "FollowUp",
+    "Limits",
+    "Phase",
+    "Policy",
+    "Protocol",
+    "Rules",
+    "Sampling",
+    "Score",
+    "ScriptedPolicy",
+    "Step",
+    "Task",
+    "Taskset",
+    "Tool",
+    "ToolCall",
+    "ToolRefusal",
+    "ToolSet",
+    "ToolmasterError",
+    "Trajectory",
+    "__version__",
+    "ademonstrate",
+    "aevaluate",
+    "arollout",
+    "compare",
+    "demonstrate",
+    "evaluate",
+    "from_function",
+    "from_object",
+    "grpo",
+    "judge",
+    "load_policy",
+    "mix",
+    "open_sources",
+    "read_trajectories",
+    "rollout",
+    "sft",
+    "taskset",
+    "tool",
+]

@@ -1,0 +1,27 @@
+"""`plain`: the form without `await` of an asynchronous function."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def plain(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end and return its result.
+
+    Inside a running event loop, as in a notebook, it runs in a thread with a loop of its own, and
+    the caller waits for it. Code that is asynchronous should `await` the coroutine itself.
+
+    Raises:
+        Exception: whatever the coroutine raises.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1, "toolmaster") as pool:
+        return pool.submit(asyncio.run, work).result()

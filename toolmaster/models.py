@@ -120,6 +120,52 @@ def load_model(folder: Path, dtype: str) -> Any:
     return model
 
 
+_PLAIN = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "granite", "smollm3", "olmo2", "glm4", "phi3", "gemma"}
+)
+"""Architectures whose attention is plain causal attention unless their settings say otherwise."""
+_LENGTH_DEPENDENT = frozenset({"dynamic", "longrope"})
+"""Position encodings that change with the longest sequence of a batch."""
+
+
+def is_plain_causal(config: Any) -> bool:
+    """Return whether our attention functions compute what this architecture computes.
+
+    They know plain causal attention. An architecture is taken only if a test compares it with
+    Transformers' own; any other, and any sliding window, takes Transformers' own path.
+
+    Args:
+        config: a Transformers configuration.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    return (
+        text.model_type in _PLAIN
+        and not getattr(text, "sliding_window", None)
+        and set(getattr(text, "layer_types", None) or ()) <= {"full_attention"}
+        and rope.get("rope_type") not in _LENGTH_DEPENDENT
+    )
+
+
+def check_context(config: Any, context_tokens: int, name: str) -> None:
+    """Refuse a context that is longer than the model's own.
+
+    Args:
+        config: a Transformers configuration.
+        context_tokens: tokens of a whole trajectory at most.
+        name: the model's name, for the message.
+
+    Raises:
+        InputError: the model's positions end before `context_tokens`.
+    """
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and context_tokens > longest:
+        raise InputError(
+            f"context_tokens is {context_tokens}, but {name!r} was made for at most {longest}"
+            f" tokens (max_position_embeddings); set context_tokens to at most {longest}"
+        )
+
+
 def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
     """Make each of the protocol's tags one token, as models made for tools have it.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from toolmaster.errors import PolicyError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.policies import transformers
 from toolmaster.policies.base import ContextFullError, Sampling
@@ -157,6 +157,12 @@ def test_other_tags_do_not_end_a_turn(make_policy, tiny_chat):
     turn = tiny_chat.turn_ids("<think>a > b</think> <answer>4</answer>")
     scripted(policy, turn)
     assert asyncio.run(talk(policy, "q", []))[1] == turn
+
+
+def test_a_context_longer_than_the_models_is_refused(make_policy):
+    with pytest.raises(InputError, match=r"context_tokens is 2049, but 'tiny' was made for at most "
+                       r"2048 tokens .*; set context_tokens to at most 2048"):  # fmt: skip
+        make_policy(context_tokens=2049)
 
 
 def test_no_room_is_left(make_policy):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny_models import OTHERS, PLAIN, tiny
 
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.training.attention import (
@@ -11,6 +12,7 @@ from toolmaster.training.attention import (
     _varlen_attention,
     sequence_lengths,
     share_prefixes,
+    use_packed_attention,
 )
 
 LENGTHS = (7, 1, 40, 12)
@@ -108,6 +110,33 @@ def test_a_packed_row_is_its_sequences_one_by_one(packed, load_tiny):
     parts = sequences()
     expected = torch.cat([alone(part, use_cache=False).logits for part in parts], 1)
     torch.testing.assert_close(run(packed, torch.cat(parts, 1)), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_packed_row_of_each_plain_architecture(name):
+    model, alone, parts = tiny(name), tiny(name), sequences()
+    assert use_packed_attention(model)
+    alone.set_attn_implementation("eager")
+    with torch.no_grad():
+        expected = torch.cat([alone(part, use_cache=False).logits for part in parts], 1)
+        found = run(model, torch.cat(parts, 1))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures_keep_their_own_attention(name):
+    model = tiny(name)
+    before = model.config._attn_implementation
+    assert not use_packed_attention(model)
+    assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("name", ["mistral_window", "gemma2", "gpt_oss"])
+def test_what_our_attention_does_not_know_is_never_passed_over(name):
+    model = tiny(name)
+    model.set_attn_implementation(ATTENTION)
+    with pytest.raises(ValueError, match="is not plain causal attention"):
+        run(model, torch.cat(sequences(), 1))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from toolmaster.models import is_plain_causal
 from toolmaster.policies.slot_attention import ATTENTION, Block, Segment, StepPlan
 
 _GROWTH = 128
@@ -51,13 +52,20 @@ class SlotCache:
 
     Args:
         model: a causal language model of Transformers that takes the attention interface; its
-            attention implementation is switched to ours.
+            attention implementation is switched to ours. Its attention must be plain causal
+            attention, see `models.is_plain_causal`.
         slots: rows that can be in flight.
         max_length: tokens a slot can hold.
         step_tokens: prompt tokens put into one step at most, besides decoding rows; None for what
             suits the device.
         together: a row that misses at most so many tokens counts as decoding; None likewise.
+
+    Raises:
+        ValueError: the architecture needs more than plain causal attention.
     """
+
+    drafts = True
+    """Rows may bring draft tokens."""
 
     def __init__(
         self,
@@ -67,6 +75,8 @@ class SlotCache:
         step_tokens: int | None = None,
         together: int | None = None,
     ) -> None:
+        if not is_plain_causal(model.config):
+            raise ValueError(f"{model.config.model_type}: not plain causal attention")
         self.model = model
         self.max_length = max_length
         on_cpu = model.device.type == "cpu"
@@ -149,8 +159,8 @@ class SlotCache:
 
         Returns:
             The rows whose prompts are complete, and next-token logits, (M, V): for each of these
-            rows one of its last token, then one of each token of its draft. Of a draft nothing
-            counts as computed yet; who takes a token of it over adds 1 to `computed`.
+            rows one of its last token, then one of each token of its draft. Draft tokens are scored
+            but not committed: the caller adds 1 to `row.computed` for each draft token it accepts.
         """
         narrow: list[Row] = []
         wide: list[Row] = []

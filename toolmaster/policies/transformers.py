@@ -12,9 +12,11 @@ from transformers import PreTrainedModel
 
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import PolicyError
+from toolmaster.models import check_context, is_plain_causal
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.drafts import Drafts, Followers
+from toolmaster.policies.padded import PaddedBatch
 from toolmaster.policies.slots import Row, SlotCache
 from toolmaster.protocols import CLOSING_TAGS
 from toolmaster.types import Message, Role
@@ -74,12 +76,18 @@ class TransformersPolicy:
     Rollouts call it concurrently; a pump task, alive only while there is work, steps all of them
     together. Turns end at the end-of-turn token or once a closing tag of the protocol is written.
 
+    A model of plain causal attention generates with our slot cache, any other with Transformers'
+    own forward pass and cache (see `models.is_plain_causal`).
+
     Args:
         model: a causal language model in evaluation mode, best in `models.fast_dtype()`.
         chat: the chat format of its tokenizer.
         sampling: how to generate.
         name: shown in trajectories.
         seed: of the sampling; results repeat when rollouts are submitted in the same order.
+
+    Raises:
+        InputError: `sampling.context_tokens` is more than the model was made for.
     """
 
     def __init__(
@@ -90,18 +98,26 @@ class TransformersPolicy:
         name: str = "transformers",
         seed: int = 0,
     ) -> None:
+        check_context(model.config, sampling.context_tokens, name)
         self.model = model.eval()
         self.chat = chat
         self.sampling = sampling
         self.name = name
-        self._cache = SlotCache(model, sampling.slots, sampling.context_tokens)
+        self._cache: SlotCache | PaddedBatch
+        if is_plain_causal(model.config):
+            self._cache = SlotCache(model, sampling.slots, sampling.context_tokens)
+        else:
+            self._cache = PaddedBatch(model, sampling.slots)
         self._generator = torch.Generator(device=model.device).manual_seed(seed)
         self._waiting: list[_Job] = []
         self._running: dict[int, _Job] = {}
         self._pump: asyncio.Task[None] | None = None
         self._closers = _closing_ids(chat)
-        self._drafts = Drafts(_DRAFT)
+        self._drafts = self._new_drafts()
         self._steps = 0
+
+    def _new_drafts(self) -> Drafts:
+        return Drafts(_DRAFT if self._cache.drafts else 0)
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
@@ -120,7 +136,7 @@ class TransformersPolicy:
             raise RuntimeError("weights cannot change while rollouts are in flight")
         self.model.load_state_dict(weights)
         self._cache.clear()
-        self._drafts = Drafts(_DRAFT)
+        self._drafts = self._new_drafts()
 
     async def generate(self, token_ids: list[int], max_new_tokens: int) -> list[int]:
         """Sample one turn after `token_ids`; at most `max_new_tokens` tokens, at least one.

@@ -20,6 +20,8 @@ import torch
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
+from toolmaster.models import is_plain_causal
+
 ATTENTION = "toolmaster_varlen"
 
 
@@ -33,9 +35,12 @@ def _varlen_attention(
     dropout: float = 0.0,
     *,
     position_ids: torch.Tensor,
-    **_kwargs: Any,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention per sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
+    unknown = [key for key in ("sliding_window", "softcap", "s_aux") if kwargs.get(key) is not None]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is not plain causal attention; see use_packed_attention")
     scale = scaling if scaling is not None else query.shape[3] ** -0.5
     version = 0 if position_ids.is_inference() else position_ids._version
     spans = _spans(position_ids, version)
@@ -172,6 +177,23 @@ def share_prefixes(
         places += [*range(same), *range(taken, taken + own)]
         begin, taken = begin + len(sequence), taken + own
     return input_ids[:, kept], position_ids[:, kept], torch.tensor(places, device=input_ids.device)
+
+
+def use_packed_attention(model: Any) -> bool:
+    """Switch a model to the attention of this module, if it computes the same for this model.
+
+    Args:
+        model: a causal language model of Transformers; changed in place, or left as it is.
+
+    Returns:
+        Whether it was switched. Sequences may share a row only then: a model with sliding windows,
+        capped scores, sinks, convolutions or linear attention is trained on padded rows, with
+        Transformers' own attention.
+    """
+    if not is_plain_causal(model.config):
+        return False
+    model.set_attn_implementation(ATTENTION)
+    return True
 
 
 AttentionInterface.register(ATTENTION, _varlen_attention)

@@ -33,7 +33,7 @@ from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import groups, run_rollouts
 from toolmaster.tasksets import Taskset
-from toolmaster.training.attention import ATTENTION
+from toolmaster.training.attention import use_packed_attention
 from toolmaster.training.common import (
     Log,
     MetricLines,
@@ -290,7 +290,7 @@ def train_grpo(
     policy = TransformersPolicy(acting, chat, settings.sampling, seed=draw)
     model = load_model(model_folder, "float32")
     keep_embeddings(model)
-    model.set_attn_implementation(ATTENTION)
+    packed = use_packed_attention(model)
     accumulation = rows // sharing
     arguments = GRPOConfig(
         **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
@@ -309,7 +309,8 @@ def train_grpo(
         loss_type="grpo",  # by trajectory: by token, long failures would outweigh short successes
         shuffle_dataset=False,
     )
-    trainer: Any = PackedGRPOTrainer(
+    kind = PackedGRPOTrainer if packed else GRPOTrainer
+    trainer: Any = kind(
         model=model,
         args=arguments,
         reward_funcs=reward_of_rollout,
@@ -320,10 +321,11 @@ def train_grpo(
         callbacks=[MetricLines(log), *([progress] if progress else [])],
     )
     trainer.remove_callback(PrinterCallback)
-    compile_blocks(trainer.model)
     temperature = settings.sampling.temperature
-    use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=True)
-    if trainer.ref_model is not None:
+    if packed:
+        compile_blocks(trainer.model)
+        use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=True)
+    if packed and trainer.ref_model is not None:
         use_cpu_head(trainer.accelerator.unwrap_model(trainer.ref_model), temperature=temperature)
     train(trainer)
     save(trainer, tokenizer, folder / "model")

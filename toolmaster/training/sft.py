@@ -2,7 +2,8 @@
 
 Rows arrive tokenized with labels, rendered by the same `ChatFormat` as rollouts, so that no mask is
 ever recovered from text. float32 weights, bfloat16 autocast where the machine multiplies in it,
-sequences packed without padding or leakage, logits for trained tokens only.
+sequences packed without padding or leakage where the attention allows it (`use_packed_attention`),
+logits for trained tokens only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.processes import is_main
-from toolmaster.training.attention import ATTENTION
+from toolmaster.training.attention import use_packed_attention
 from toolmaster.training.common import (
     Log,
     MetricLines,
@@ -89,7 +90,7 @@ def train_sft(
     model = load_model(model_folder, "float32")
     new_tokens = add_tag_tokens(model, tokenizer)
     keep_embeddings(model, new_tokens)
-    model.set_attn_implementation(ATTENTION)
+    packed = use_packed_attention(model)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
     if is_main():
         log(0, {"longest_turn_tokens": longest_turn(rows)})
@@ -102,7 +103,7 @@ def train_sft(
         lr_scheduler_type=_SCHEDULES.get(settings.schedule, settings.schedule),
         warmup_steps=settings.warmup_share,
         max_length=None,
-        padding_free=True,
+        padding_free=packed,
     )
     trainer: Any = SFTTrainer(
         model=model,
@@ -113,8 +114,9 @@ def train_sft(
         callbacks=[MetricLines(log), *([progress] if progress else [])],
     )
     trainer.remove_callback(PrinterCallback)
-    compile_blocks(trainer.model)
-    use_cpu_head(base_model(trainer.model))
+    if packed:
+        compile_blocks(trainer.model)
+        use_cpu_head(base_model(trainer.model))
     train(trainer)
     save(trainer, tokenizer, folder / "model")
     return folder / "model"

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolmaster.protocols import CLOSING_TAGS, TAGS, Protocol, find_form, instructions, parse
+from toolmaster.protocols import Protocol, find_form, instructions, parse
+from toolmaster.tags import CLOSING_TAGS, TAGS
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
@@ -44,7 +45,7 @@ def test_experience_keeps_its_lines():
 def test_there_is_no_experience_without_a_trial(protocol):
     action = parse("<think>t</think><experience>a</experience>", protocol)
     assert (action.kind, action.error) == (ActionKind.INVALID, ErrorKind.WRONG_PHASE)
-    assert action.text == "there is no <experience> here; write <tool_call> or <answer>"
+    assert action.text == "there is no experience block here; write a tool_call or answer block"
 
 
 def test_blocks_inside_a_thought_do_not_count():
@@ -55,25 +56,25 @@ def test_blocks_inside_a_thought_do_not_count():
 @pytest.mark.parametrize(
     ("protocol", "allowed"),
     [
-        (TRIAL, "<tool_call>, <experience> or <answer>"),
-        (DIRECT, "<tool_call> or <answer>"),
-        (PAPER, "<tool_call> or <answer>"),
+        (TRIAL, "tool_call, experience or answer"),
+        (DIRECT, "tool_call or answer"),
+        (PAPER, "tool_call or answer"),
     ],
 )
 @pytest.mark.parametrize("text", ["", "hello", "<think>t</think>", "</answer>"])
 def test_no_action(protocol, allowed, text):
     action = parse(text, protocol)
     assert action.error is ErrorKind.NO_ACTION
-    assert action.text == f"write exactly one {allowed} after your thought"
+    assert action.text == f"write exactly one {allowed} block after your thought"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"<think>t {CALL}", "<think> is never closed; close it, then write one block"),
-        ("<answer>4", "<answer> is never closed with </answer>"),
-        ('<tool_call>{"name"', "<tool_call> is never closed with </tool_call>"),
-        ("<answer>4</tool_call>", "<answer> is never closed with </answer>"),
+        (f"<think>t {CALL}", "the think block is never closed; close it, then write one block"),
+        ("<answer>4", "the answer block is never closed"),
+        ('<tool_call>{"name"', "the tool_call block is never closed"),
+        ("<answer>4</tool_call>", "the answer block is never closed"),
     ],
 )
 def test_unclosed_tag(text, message):

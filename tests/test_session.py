@@ -89,8 +89,12 @@ def only(a_session, turn):
 @pytest.mark.parametrize(
     ("turn", "error", "observation"),
     [
-        ("hm", ErrorKind.NO_ACTION, "write exactly one <tool_call> or <answer> after your thought"),
-        ("<answer>4", ErrorKind.UNCLOSED_TAG, "<answer> is never closed with </answer>"),
+        (
+            "hm",
+            ErrorKind.NO_ACTION,
+            "write exactly one tool_call or answer block after your thought",
+        ),
+        ("<answer>4", ErrorKind.UNCLOSED_TAG, "the answer block is never closed"),
         (answer() * 2, ErrorKind.SEVERAL_ACTIONS, "write one block a turn, got 2; none was run"),
         (
             "<tool_call>[]</tool_call>",
@@ -106,7 +110,7 @@ def only(a_session, turn):
         (
             EXPERIENCE,
             ErrorKind.WRONG_PHASE,
-            "there is no <experience> here; write <tool_call> or <answer>",
+            "there is no experience block here; write a tool_call or answer block",
         ),
     ],
 )
@@ -295,7 +299,7 @@ def test_trial_budget():
         None,
     ]
     assert steps[2].observation == (
-        "error: the trial budget of 2 calls is used up; write <experience>"
+        "error: the trial budget of 2 calls is used up; write your experience"
     )
 
 
@@ -347,7 +351,7 @@ def test_wrong_phase():
     a_session = session(protocol=TRIAL)
     early, experience, late = play(a_session, answer(), EXPERIENCE, EXPERIENCE)
     assert (early.action, early.error) == (ActionKind.INVALID, ErrorKind.WRONG_PHASE)
-    assert early.observation == "error: still in the trial; write <experience> first"
+    assert early.observation == "error: still in the trial; write your experience first"
     assert experience.error is None
     assert (late.action, late.error) == (ActionKind.INVALID, ErrorKind.WRONG_PHASE)
     assert late.observation == "error: the trial is over; call a tool or answer"

@@ -183,9 +183,9 @@ def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
     import torch  # noqa: PLC0415 - heavy
     from transformers import AddedToken  # noqa: PLC0415
 
-    from toolmaster.protocols import TAGS  # noqa: PLC0415
+    from toolmaster.tags import RESPONSE_TAGS, TAGS  # noqa: PLC0415
 
-    tags = [*TAGS, "<tool_response>", "</tool_response>"]
+    tags = [*TAGS, *RESPONSE_TAGS]
     pieces = {tag: tokenizer.encode(tag, add_special_tokens=False) for tag in tags}
     new = [tag for tag in tags if len(pieces[tag]) > 1]
     tokenizer.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in new])

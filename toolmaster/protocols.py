@@ -91,10 +91,6 @@ _OPEN = re.compile(r"<(tool_call|experience|answer)>")
 _WELL_FORMED = re.compile(
     r"\s*<think>(?:(?!</?think>).)*</think>\s*<(tool_call|experience|answer)>.*</\1>\s*", re.DOTALL
 )
-CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
-"""A turn is over once one of these is written."""
-TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSING_TAGS)
-"""Everything a policy writes that is not its own words."""
 
 
 def well_formed(text: str) -> bool:
@@ -117,23 +113,24 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
     body = rest if found else thought
     if not found and "<think>" in text:
         return _invalid(
-            ErrorKind.UNCLOSED_TAG, "<think> is never closed; close it, then write one block"
+            ErrorKind.UNCLOSED_TAG,
+            "the think block is never closed; close it, then write one block",
         )
     blocks = _BLOCK.findall(body)
     opened = _OPEN.findall(body)
-    allowed = "<tool_call>, <experience> or <answer>"
+    allowed = "tool_call, experience or answer"
     if protocol is not Protocol.TRIAL:
-        allowed = "<tool_call> or <answer>"
+        allowed = "tool_call or answer"
         if "experience" in opened:
             return _invalid(
-                ErrorKind.WRONG_PHASE, f"there is no <experience> here; write {allowed}"
+                ErrorKind.WRONG_PHASE, f"there is no experience block here; write a {allowed} block"
             )
     if not opened:
-        return _invalid(ErrorKind.NO_ACTION, f"write exactly one {allowed} after your thought")
-    if len(opened) > len(blocks) == 0:
         return _invalid(
-            ErrorKind.UNCLOSED_TAG, f"<{opened[0]}> is never closed with </{opened[0]}>"
+            ErrorKind.NO_ACTION, f"write exactly one {allowed} block after your thought"
         )
+    if len(opened) > len(blocks) == 0:
+        return _invalid(ErrorKind.UNCLOSED_TAG, f"the {opened[0]} block is never closed")
     if len(opened) > 1:
         return _invalid(
             ErrorKind.SEVERAL_ACTIONS, f"write one block a turn, got {len(opened)}; none was run"

@@ -15,6 +15,7 @@ from typing import Protocol as Protocol_
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Action, Protocol, instructions, parse
+from toolmaster.tags import with_known
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.running import as_text, describe_error, run_tool
@@ -32,7 +33,6 @@ from toolmaster.types import (
     ToolCall,
     Trajectory,
     TrialMode,
-    handed,
 )
 
 
@@ -126,7 +126,7 @@ class Session:
     def prompt(self) -> list[Message]:
         """The messages before the first assistant turn. The tools are rendered by the template."""
         system = instructions(self.protocol, self.limits.trial_calls)
-        query = self.task.query + handed(self.task.experience)
+        query = with_known(self.task.query, self.task.experience)
         if self._budget is not None and self._budget.left():
             system += f"\n{self._budget.left()}"
         return [
@@ -201,7 +201,7 @@ class Session:
             self.phase = Phase.EXECUTION
             return EXECUTION_BEGINS, None
         if self.phase is Phase.TRIAL:
-            return "still in the trial; write <experience> first", ErrorKind.WRONG_PHASE
+            return "still in the trial; write your experience first", ErrorKind.WRONG_PHASE
         follow_up = next(self._follow_ups, None)
         if follow_up is not None:
             self._turns = 0
@@ -234,7 +234,7 @@ class Session:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
             used = f"the trial budget of {self.limits.trial_calls} calls is used up"
-            return f"{used}; write <experience>", ErrorKind.BUDGET_EXHAUSTED
+            return f"{used}; write your experience", ErrorKind.BUDGET_EXHAUSTED
         self._trial_calls += trial
         if call.name not in self.tools:
             return self._unknown(call.name), ErrorKind.UNKNOWN_TOOL

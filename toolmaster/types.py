@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolmaster.tags import split_known
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -184,11 +186,6 @@ class Score(Record):
         return cls(value=value, success=success, parts=parts, expected=expected)
 
 
-def handed(experience: str) -> str:
-    """Experience as it stands below the query; "" for none."""
-    return f"\n<experience>{experience}</experience>" if experience else ""
-
-
 class Trajectory(Record):
     """The record of one rollout."""
 
@@ -223,7 +220,7 @@ class Trajectory(Record):
     def query(self) -> str:
         """What the user asked; "" in a rollout that broke before its prompt was made."""
         shown = next((m.content for m in self.prompt if m.role == "user"), "")
-        return shown.removesuffix(handed(self.known))
+        return split_known(shown)[0] if self.known else shown
 
     @property
     def success(self) -> bool:

@@ -5,10 +5,11 @@ import torch
 from tiny_models import tiny
 
 from toolmaster.chat import ChatFormat
+from toolmaster.limits import Limits
 from toolmaster.models import add_tag_tokens, fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
-from toolmaster.limits import Limits
+from toolmaster.tasksets import Task, Taskset
 from toolmaster.training.grpo import train_grpo
 from toolmaster.training.settings import GrpoSettings, SftSettings
 from toolmaster.training.sft import train_sft, training_rows
@@ -65,12 +66,11 @@ def test_sft_sees_the_loss_of_eager_attention(name, folder, world, demonstrate, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_grpo_rolls_out_and_learns(name, folder, world, tmp_path):
+def test_grpo_rolls_out_and_scores(name, folder, tmp_path):
     lines, groups = [], []
     train_grpo(
         folder(name),
-        world,
-        FAMILIES,
+        Taskset("sums", [Task("a", "What is 1 + 1?", tools=[], answer="2")]),
         Protocol.TRIAL,
         Limits(invalid_turns=2, max_turns=3),
         GrpoSettings(

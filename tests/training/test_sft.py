@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
-from toolmaster.protocols import TAGS
+from toolmaster.tags import RESPONSE_TAGS, TAGS
 from toolmaster.training import sft
 from toolmaster.training.common import last_checkpoint
 from toolmaster.training.settings import SftSettings
@@ -146,7 +146,7 @@ def test_the_result_is_an_ordinary_checkpoint(train, tiny_folder):
     assert config["vocab_size"] == len(load_tokenizer(folder)) == model.vocab_size
     tokenizer = load_tokenizer(folder)
     assert tokenizer.eos_token == "<|im_end|>"
-    for tag in (*TAGS, "<tool_response>", "</tool_response>"):
+    for tag in (*TAGS, *RESPONSE_TAGS):
         assert len(tokenizer.encode(tag, add_special_tokens=False)) == 1, tag
     assert ChatFormat(tokenizer).text(ChatFormat(tokenizer).turn_ids("<think>a</think>")) == (
         "<think>a</think>"
@@ -239,7 +239,7 @@ def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):
 
 def test_tags_become_tokens_that_begin_as_the_mean_of_their_pieces(tiny_model, tiny_chat):
     tokenizer = tiny_chat.tokenizer
-    tags = [*TAGS, "<tool_response>", "</tool_response>"]
+    tags = [*TAGS, *RESPONSE_TAGS]
     pieces = {tag: tokenizer.encode(tag, add_special_tokens=False) for tag in tags}
     new = [tag for tag in tags if len(pieces[tag]) > 1]
     assert new

@@ -4,6 +4,9 @@ Rollouts append tokens turn by turn; SFT renders finished trajectories. Both go 
 `ChatFormat`, piece by piece, so the tokens are the same by construction: a prompt, then for each
 step the turn (completion mask 1) and the observation with everything up to the next generation
 prompt (mask 0).
+
+What tools, users and schemas say never becomes a tag of the protocol or a token that the template
+writes: such text is broken by a space. A turn keeps its tags, which the policy writes.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from toolmaster.errors import InputError
+from toolmaster.tags import RESPONSE_TAGS, TAGS, broken, inert, split_known, without_controls
 from toolmaster.types import Message, Phase, Role, Step, Trajectory
 
 _TURN = "turnmarker9turnmarker"
@@ -48,10 +52,7 @@ class ChatFormat:
 
     def __post_init__(self) -> None:
         self._around = {role: self._split(role) for role in ("tool", "user")}
-        # A special token need not have a role: `prepare_tokenizer` takes <|endoftext|>'s away.
-        added = [str(t) for t in self.tokenizer.added_tokens_decoder.values() if t.special]
-        tokens = {"<|im_start|>", *map(str, self.tokenizer.all_special_tokens), *added}
-        self._special = re.compile("|".join(re.escape(token) for token in sorted(tokens)))
+        self._special = _control_tokens(self.tokenizer)
 
     def _split(self, role: str) -> tuple[str, str]:
         """What the template writes before and after an observation of that role."""
@@ -76,8 +77,9 @@ class ChatFormat:
 
     def prompt_ids(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
         """Tokens before the first assistant turn, generation prompt included."""
-        messages = [{"role": m.role, "content": self._plain(m.content)} for m in prompt]
-        return self._encode(self._text(messages, [self._plain_json(t) for t in tools], prompt=True))
+        messages = [{"role": m.role, "content": self._content(m)} for m in prompt]
+        shown = [self._outside_json(tool) for tool in tools]
+        return self._encode(self._text(messages, shown, prompt=True))
 
     def turn_ids(self, text: str) -> list[int]:
         """Tokens of an assistant turn with its end-of-turn token."""
@@ -86,7 +88,7 @@ class ChatFormat:
     def observation_ids(self, observation: str, role: Role = "tool") -> list[int]:
         """Tokens from after an end-of-turn token to the next generation prompt."""
         before, after = self._around[role]
-        return self._encode(before + self._plain(observation) + after)
+        return self._encode(before + self._outside(observation) + after)
 
     def text(self, token_ids: Sequence[int]) -> str:
         """The text of a sampled turn, without its end-of-turn token."""
@@ -146,20 +148,45 @@ class ChatFormat:
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def _plain(self, text: str) -> str:
-        """Text in which no special token can be smuggled."""
-        return self._special.sub(lambda match: _broken(match.group()), text)
+    def _content(self, message: Message) -> str:
+        """A message of the prompt: the system's tags are ours, and so are those around experience.
 
-    def _plain_json(self, value: Any) -> Any:
+        The session has broken every tag inside the experience, see `tags.with_known`.
+        """
+        if message.role == "system":
+            return self._plain(message.content)
+        query, known = split_known(message.content)
+        return self._outside(query) + self._plain(known)
+
+    def _plain(self, text: str) -> str:
+        """The text without control tokens; tags of the protocol stay."""
+        return self._special.sub(lambda match: broken(match.group()), without_controls(text))
+
+    def _outside(self, text: str) -> str:
+        """The text without control tokens and tags."""
+        return self._plain(inert(text))
+
+    def _outside_json(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._plain(value)
+            return self._outside(value)
         if isinstance(value, dict):
-            return {self._plain(key): self._plain_json(item) for key, item in value.items()}
+            return {self._outside(key): self._outside_json(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._plain_json(item) for item in value]
+            return [self._outside_json(item) for item in value]
         return value
 
 
-def _broken(token: str) -> str:
-    """The text of a special token, written so that it no longer is one."""
-    return token.replace("|", " ") if "|" in token else f"{token[0]} {token[1:]}"
+def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """A pattern of the special tokens and of the added tokens that the template itself writes.
+
+    A special token need not have a role: `prepare_tokenizer` takes that of <|endoftext|> away.
+    Other added tokens, such as runs of spaces, are ordinary text.
+    """
+    template = str(tokenizer.chat_template)
+    tokens = {"<|im_start|>", *map(str, tokenizer.all_special_tokens)}
+    for token in tokenizer.added_tokens_decoder.values():
+        text = str(token)
+        if token.special or (text.strip() and text in template):
+            tokens.add(text)
+    tokens -= {*TAGS, *RESPONSE_TAGS}
+    return re.compile("|".join(re.escape(token) for token in sorted(tokens, reverse=True)))

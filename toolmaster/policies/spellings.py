@@ -14,7 +14,8 @@ from typing import Any
 
 from toolmaster.policies.guide import native_guide, text_guide
 from toolmaster.policies.replies import CallPart, Reply
-from toolmaster.protocols import CLOSING_TAGS, find_form
+from toolmaster.protocols import find_form
+from toolmaster.tags import CLOSING_TAGS, inert
 from toolmaster.types import Message, Role
 
 BEGIN_EXECUTION = "begin_execution"
@@ -50,7 +51,8 @@ class Text:
         return text
 
     def observe(self, observation: str, role: Role) -> None:
-        """Add what the session answered."""
+        """Add what the session answered; no tag or control token in it is real."""
+        observation = inert(observation)
         if role == "tool":
             observation = f"<tool_response>{observation}</tool_response>"
         self.messages.append({"role": "user", "content": observation})
@@ -67,7 +69,7 @@ class Trained(Text):
 
     def observe(self, observation: str, role: Role) -> None:
         """Add what the session answered, in the role of the one who speaks."""
-        self.messages.append({"role": role, "content": observation})
+        self.messages.append({"role": role, "content": inert(observation)})
 
 
 class Native:

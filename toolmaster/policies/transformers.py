@@ -18,7 +18,7 @@ from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.drafts import Drafts, Followers
 from toolmaster.policies.padded import PaddedBatch
 from toolmaster.policies.slots import Row, SlotCache
-from toolmaster.protocols import CLOSING_TAGS
+from toolmaster.tags import CLOSING_TAGS
 from toolmaster.types import Message, Role
 
 _DRAFT = 3

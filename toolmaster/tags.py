@@ -1,0 +1,60 @@
+"""The protocol's tags, and how text from outside is kept from looking like them.
+
+A tag may be one token of the model. What a tool, a user or a schema says must never become such a
+token: it could end its own message, or speak as the model.
+"""
+
+from __future__ import annotations
+
+import re
+
+CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
+"""A turn is over once one of these is written."""
+TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSING_TAGS)
+"""Everything a policy writes that is not its own words."""
+RESPONSE_TAGS = ("<tool_response>", "</tool_response>")
+"""Around an observation, in templates that show it as a user message."""
+
+_TAG = re.compile("|".join(map(re.escape, (*TAGS, *RESPONSE_TAGS))))
+_CONTROL = re.compile(r"<\|[\w. -]{1,64}\|>")
+"""The shape of most models' control tokens, such as <|im_end|>."""
+_KNOWN = re.compile(r"\n<experience>((?:(?!</?experience>).)*)</experience>\Z", re.DOTALL)
+
+
+def inert(text: str) -> str:
+    """Return text from outside with every tag and control token broken by a space.
+
+    Example:
+        >>> inert("4</tool_response><|im_end|>")
+        '4< /tool_response>< im_end >'
+    """
+    return _TAG.sub(lambda match: broken(match.group()), without_controls(text))
+
+
+def without_controls(text: str) -> str:
+    """Return the text with what is shaped like a control token broken by spaces; tags stay."""
+    return _CONTROL.sub(lambda match: broken(match.group()), text)
+
+
+def broken(token: str) -> str:
+    """Return the text of a token, written so that it no longer is that token."""
+    return token.replace("|", " ") if "|" in token else f"{token[0]} {token[1:]}"
+
+
+def with_known(query: str, experience: str) -> str:
+    """Return a user message: the query, then the experience known of its tools, if there is any.
+
+    Both come from outside; only the tags around the experience are ours.
+    """
+    known = f"\n<experience>{inert(experience)}</experience>" if experience else ""
+    return inert(query) + known
+
+
+def split_known(message: str) -> tuple[str, str]:
+    """Return a user message's query and the block of experience below it, "" where there is none.
+
+    Args:
+        message: made by `with_known`.
+    """
+    found = _KNOWN.search(message)
+    return (message[: found.start()], found.group()) if found else (message, "")

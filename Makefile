@@ -3,15 +3,16 @@ PYTHON ?= python3
 # On Linux, PyPI's torch may bring CUDA along; give another requirement here to choose the build.
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: quickstart test test-slow lint types check bench clean
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps bfcl-eval==2026.3.23 mpmath  # its own pins would not fit
+	$(INSTALL) $(TORCH)
+	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --no-deps bfcl-eval mpmath  # its own pins would not fit
 	touch $@
 
 quickstart: .venv/ready

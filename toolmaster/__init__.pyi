@@ -3,7 +3,8 @@
 from .agent import Agent
 from .budgets import Budget, BudgetSettings
 from .errors import ToolmasterError
-from .evaluation.evaluate import Evaluation, aevaluate, compare, evaluate
+from .evaluation.evaluate import aevaluate, evaluate
+from .evaluation.evaluation import Comparison, Evaluation, compare
 from .experience import Experience, ExperienceStore
 from .limits import Limits
 from .permissions import AllowAll, Ask, Rules
@@ -30,6 +31,7 @@ __all__ = [
     "Ask",
     "Budget",
     "BudgetSettings",
+    "Comparison",
     "Effect",
     "Evaluation",
     "Experience",

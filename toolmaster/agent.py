@@ -28,7 +28,7 @@ from toolmaster.experience import Experience, Handing
 from toolmaster.limits import Limits
 from toolmaster.permissions import Ask
 from toolmaster.plain import plain
-from toolmaster.policies.base import Policy, Sampling
+from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
@@ -39,9 +39,6 @@ from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Step, Trajectory
-
-AGENT_SAMPLING = Sampling(turn_tokens=512, context_tokens=8192, slots=8)
-"""Room for documents of real tools and for long thoughts."""
 
 
 class AgentLimits(Limits):
@@ -123,7 +120,7 @@ class Agent:
             raise InputError("an agent needs tools, received none")
         self.model = model
         self.base_url = base_url
-        self.sampling = sampling or AGENT_SAMPLING
+        self.sampling = sampling or RoomySampling()
         self.protocol = protocol
         self.limits = limits or AgentLimits()
         self.guard: Guard = guard or Ask()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from toolmaster.errors import InputError
+from toolmaster.policies.base import Sampling
 
 SMOLLM2 = "smollm2-135m-instruct"
 _HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -147,23 +148,26 @@ def is_plain_causal(config: Any) -> bool:
     )
 
 
-def check_context(config: Any, context_tokens: int, name: str) -> None:
-    """Refuse a context that is longer than the model's own.
+def fit_context(config: Any, sampling: Sampling, name: str) -> Sampling:
+    """Hold `context_tokens` against the longest context the model was made for.
 
     Args:
         config: a Transformers configuration.
-        context_tokens: tokens of a whole trajectory at most.
+        sampling: how to generate; a `context_tokens` that nobody has set is made to fit.
         name: the model's name, for the message.
 
     Raises:
-        InputError: the model's positions end before `context_tokens`.
+        InputError: the model's positions end before the `context_tokens` that were asked for.
     """
     longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if longest is not None and context_tokens > longest:
-        raise InputError(
-            f"context_tokens is {context_tokens}, but {name!r} was made for at most {longest}"
-            f" tokens (max_position_embeddings); set context_tokens to at most {longest}"
-        )
+    if longest is None or sampling.context_tokens <= longest:
+        return sampling
+    if "context_tokens" not in sampling.model_fields_set:
+        return sampling.model_copy(update={"context_tokens": longest})
+    raise InputError(
+        f"context_tokens is {sampling.context_tokens}, but {name!r} was made for at most {longest}"
+        f" tokens (max_position_embeddings); set context_tokens to at most {longest}"
+    )
 
 
 def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:

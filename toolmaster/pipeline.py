@@ -1,4 +1,4 @@
-"""The stages of a run, each resumable and a command: synthesize, sft, grpo, evaluate, report.
+"""The stages of a run, each resumable and a command: demonstrate, sft, grpo, evaluate, report.
 
 from toolmaster.config import load_config
 from toolmaster.recipe import Recipe
@@ -12,29 +12,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from toolmaster.allocator import release
 from toolmaster.errors import InputError, PolicyError
+from toolmaster.evaluation.metrics import by_label, by_taskset, latest
 from toolmaster.models import find_model
-from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
-from toolmaster.runs import (
-    CHECKPOINTS,
-    Run,
-    append_trajectory,
-    read_trajectories,
-    write_records,
-)
+from toolmaster.runs import CHECKPOINTS, Run, append_trajectory, read_trajectories, write_records
+from toolmaster.tasksets import Taskset
 from toolmaster.types import Trajectory
 
-_IN_VAIN = 500
-"""Tasks in a row without a demonstration after which synthesis gives up."""
 MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
+DEMONSTRATIONS = "trajectories.jsonl"
 
 
 def run_all(recipe: Recipe) -> Path:
@@ -47,114 +43,71 @@ def run_all(recipe: Recipe) -> Path:
 def run_next(recipe: Recipe) -> str:
     """Run the first stage that is not finished; returns its name, in the end "report"."""
     need_one("run")
+    recipe.evaluation_tasks()  # what cannot be opened, or overlaps, is said before any work
     find_model(recipe.model)
     run = _open(recipe)
-    models = recipe.evaluate.models
-    if not run.is_done("synthesize"):
-        synthesize(recipe)
-        return "synthesize"
-    if not run.is_done("sft"):
-        sft(recipe)
-        return "sft"
-    if "grpo" in models and not run.is_done("grpo"):
-        grpo(recipe)
-        return "grpo"
-    if not all(run.is_done(f"evaluate/{name}") for name in models):
-        evaluate(recipe)
-        return "evaluate"
+    stages = {"demonstrate": demonstrate, "sft": sft, "grpo": grpo, "evaluate": evaluate}
+    for name in recipe.stages:
+        if not run.is_done(name):
+            stages[name](recipe)
+            return name
     report(recipe)
     return "report"
 
 
 def _open(recipe: Recipe) -> Run:
-    """The run's folder; tasks of another version of the world are not mixed with ours."""
-    return Run(recipe.run, recipe, facts={"tasks": recipe.training_tasks().label})
+    """The run's folder; tasks of another version are not mixed with those there."""
+    return Run(recipe.run, recipe, facts={"taskset": recipe.training_tasks().label})
 
 
-def synthesize(recipe: Recipe) -> Path:
-    """Make the demonstrations; returns their file."""
-    need_one("synthesize")
-    run = _open(recipe)
-    file = run.stage("synthesize") / "trajectories.jsonl"
-    if run.is_done("synthesize"):
-        return file
+@contextmanager
+def _finishing(run: Run, stage: str) -> Iterator[Path]:
+    """The folder of a stage, which is marked as finished, with its seconds, in the end."""
     started = time.perf_counter()
-    if recipe.synthesize.file is not None:
-        _take(recipe.synthesize.file, recipe, file)
-        run.finish("synthesize", seconds=time.perf_counter() - started)
-        return file
-    tasks, wanted = recipe.training_tasks().shuffled(recipe.seed), recipe.synthesize.demonstrations
-    held = {t.task_id for t in read_trajectories(file)} if file.is_file() else set()
-
-    async def collect() -> None:
-        count, in_vain = len(held), 0
-        with bar("synthesize", wanted, count) as running:
-            for task_id in tasks.ids:
-                if count >= wanted:
-                    return
-                if task_id in held:
-                    in_vain = 0
-                    continue
-                demonstration = await tasks.oracle(
-                    task_id, recipe.protocol, recipe.limits, recipe.synthesize
-                )
-                in_vain += 1
-                if demonstration is not None:
-                    append_trajectory(file, demonstration)
-                    count, in_vain = count + 1, 0
-                    running.advance()
-                if in_vain >= _IN_VAIN:
-                    raise InputError(
-                        f"none of {in_vain} tasks in a row gave a demonstration; the limits, the"
-                        " protocol and the families of the recipe leave the teacher no way to"
-                        " succeed"
-                    )
-
-    asyncio.run(collect())
-    run.finish("synthesize", seconds=time.perf_counter() - started)
-    return file
+    yield run.stage(stage)
+    run.finish(stage, seconds=time.perf_counter() - started)
 
 
-def _take(source: Path, recipe: Recipe, file: Path) -> None:
-    """Take demonstrations that were made before, their tokens as the recipe's model has them.
+def _need(run: Run, recipe: Recipe, stage: str) -> None:
+    """Refuse to go on without an earlier stage.
 
     Raises:
-        InputError: there are none, they were made with another protocol than the recipe's, or one
-            of them broke or failed.
+        InputError: the recipe has the stage, and it is not finished.
     """
-    demonstrations = read_trajectories(source)
-    others = {t.protocol for t in demonstrations} - {recipe.protocol}
-    if not demonstrations or others:
-        found = f"the protocol {min(others)!r}" if others else "no demonstrations"
-        raise InputError(f"{source} holds {found}; the recipe trains {recipe.protocol.value!r}")
-    bad = next((t for t in demonstrations if t.error or not t.steps or _failed(t)), None)
-    if bad is not None:
-        raise InputError(f"{source}: {bad.task_id} did not solve its task; keep those that did")
-    write_records(file, map(_untokenized, demonstrations))
+    if stage in recipe.stages and not run.is_done(stage):
+        raise InputError(f"{run.folder} has no finished {stage} stage; run `{stage}` first")
 
 
-def _failed(trajectory: Trajectory) -> bool:
-    return trajectory.score is not None and not trajectory.success
+def demonstrate(recipe: Recipe) -> Path:
+    """Make the demonstrations; returns their file."""
+    need_one("demonstrate")
+    run = _open(recipe)
+    file = run.stage("demonstrate") / DEMONSTRATIONS
+    if run.is_done("demonstrate"):
+        return file
+    from toolmaster.teacher import ademonstrate  # noqa: PLC0415 - only for this stage
 
-
-def _untokenized(trajectory: Trajectory) -> Trajectory:
-    """Without the tokens of whichever model wrote it."""
-    steps = [
-        step.model_copy(update={"token_ids": [], "observation_ids": []})
-        for step in trajectory.steps
-    ]
-    return trajectory.model_copy(update={"prompt_ids": [], "steps": steps})
+    with _finishing(run, "demonstrate") as folder:
+        tasks = recipe.training_tasks().shuffled(recipe.seed)
+        asyncio.run(
+            ademonstrate(
+                tasks,
+                recipe.demonstrate,
+                folder,
+                protocol=recipe.protocol,
+                limits=recipe.limits_for(tasks),
+            )
+        )
+    return file
 
 
 def sft(recipe: Recipe) -> Path:
     """Fine-tune on the demonstrations; returns the checkpoint's folder."""
     run = _open(recipe)
-    folder = run.stage("sft")
     if run.is_done("sft"):
-        return folder / "model"
-    if not run.is_done("synthesize"):
-        raise InputError(f"{run.folder} has no finished demonstrations; run `synthesize` first")
-    demonstrations = read_trajectories(run.folder / "synthesize" / "trajectories.jsonl")
+        return run.folder / "sft" / "model"
+    _need(run, recipe, "demonstrate")
+    demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
     base = find_model(recipe.model)
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
 
@@ -162,9 +115,8 @@ def sft(recipe: Recipe) -> Path:
         run.log("sft", step, values)
         _tell_cut(recipe, values.get("longest_turn_tokens", 0))
 
-    started = time.perf_counter()
-    with bar("sft", len(demonstrations)) as running:
-        model = train_sft(
+    with _finishing(run, "sft") as folder, bar("sft", len(demonstrations)) as running:
+        return train_sft(
             base,
             demonstrations,
             recipe.sft,
@@ -173,14 +125,12 @@ def sft(recipe: Recipe) -> Path:
             log=log,
             progress=training_callback(running),
         )
-    run.finish("sft", seconds=time.perf_counter() - started)
-    return model
 
 
 def _tell_cut(recipe: Recipe, longest_turn: int) -> None:
     """Warn where the model may not write as long a turn as it learns to write."""
     for stage, sampling in ("grpo", recipe.grpo.sampling), ("evaluate", recipe.evaluate.sampling):
-        if sampling.turn_tokens < longest_turn:
+        if stage in recipe.stages and sampling.turn_tokens < longest_turn:
             console.print(
                 f"[yellow]{stage}.sampling.turn_tokens={sampling.turn_tokens} cuts turns short:"
                 f" demonstrations have turns of up to {longest_turn} tokens; raise it[/yellow]"
@@ -188,31 +138,30 @@ def _tell_cut(recipe: Recipe, longest_turn: int) -> None:
 
 
 def grpo(recipe: Recipe) -> Path:
-    """Reinforce the fine-tuned model; returns the checkpoint's folder."""
+    """Reinforce the model of the stage before; returns the checkpoint's folder."""
     run = _open(recipe)
-    folder = run.stage("grpo")
     if run.is_done("grpo"):
-        return folder / "model"
-    if not run.is_done("sft"):
-        raise InputError(f"{run.folder} has no finished SFT model; run `sft` first")
+        return run.folder / "grpo" / "model"
+    _need(run, recipe, "sft")
+    start = run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model)
     from toolmaster.training.common import last_checkpoint  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
 
-    file = folder / "trajectories.jsonl"
+    file = run.stage("grpo") / DEMONSTRATIONS
     if is_main():
-        _forget_redone(file, last_checkpoint(folder / CHECKPOINTS))
+        _forget_redone(file, last_checkpoint(run.stage("grpo") / CHECKPOINTS))
 
     def keep(group: list[Trajectory]) -> None:
         for trajectory in group:
             append_trajectory(file, trajectory)
 
-    started = time.perf_counter()
-    with bar("grpo", recipe.grpo.steps) as running:
-        model = train_grpo(
-            run.folder / "sft" / "model",
-            recipe.training_tasks(),
+    tasks = recipe.training_tasks()
+    with _finishing(run, "grpo") as folder, bar("grpo", 1) as running:
+        return train_grpo(
+            start,
+            tasks,
             recipe.protocol,
-            recipe.limits,
+            recipe.limits_for(tasks),
             recipe.grpo,
             folder,
             seed=recipe.seed,
@@ -220,8 +169,6 @@ def grpo(recipe: Recipe) -> Path:
             on_group=keep,
             progress=training_callback(running),
         )
-    run.finish("grpo", seconds=time.perf_counter() - started)
-    return model
 
 
 def _forget_redone(file: Path, checkpoint: Path | None) -> None:
@@ -233,80 +180,114 @@ def _forget_redone(file: Path, checkpoint: Path | None) -> None:
         write_records(file, kept)
 
 
+def models_of(recipe: Recipe) -> dict[str, Path | str]:
+    """The models that a run measures: name ("base", "sft", "grpo") to folder or model."""
+    trained = {name: recipe.run / name / "model" for name in ("sft", "grpo")}
+    models: dict[str, Path | str] = {n: f for n, f in trained.items() if n in recipe.stages}
+    if recipe.evaluate.base_tasks:
+        models = {"base": recipe.model, **models}
+    return models
+
+
 def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
-    """Measure the models on held-out tasks; returns the trajectories by model title."""
+    """Measure the models on held-out tasks; returns the trajectories by model title.
+
+    Raises:
+        InputError: a model is not trained yet.
+        PolicyError: rollouts broke; the others are kept.
+    """
     need_one("evaluate")
-    from toolmaster.evaluation.evaluate import collect  # noqa: PLC0415
-
     run = _open(recipe)
+    for name in models_of(recipe):
+        if name != "base":
+            _need(run, recipe, name)
+    with _finishing(run, "evaluate") as folder:
+        for name in models_of(recipe):
+            _measure(recipe, name, folder / f"{name}.jsonl")
+            release()
+    return results_of(recipe)
+
+
+def _measure(recipe: Recipe, name: str, file: Path) -> None:
+    """Run what is missing of one model's evaluation."""
+    from toolmaster.evaluation.evaluate import collect  # noqa: PLC0415 - loads what it needs
+
     settings = recipe.evaluate
-    for name in settings.models:
-        if name != "base" and not run.is_done(name):
-            raise InputError(f"{run.folder} has no finished {name} model; run `{name}` first")
-    results: dict[str, list[Trajectory]] = {}
-    sets = recipe.evaluation_tasks()
-    for name in settings.models:
-        parts = [part[: settings.base_tasks] for part in sets] if name == "base" else sets
-        ids = [task_id for part in parts for task_id in part.ids]
-        stage, file = f"evaluate/{name}", run.stage("evaluate") / f"{name}.jsonl"
-        if run.is_done(stage):
-            held = {t.task_id: t for t in read_trajectories(file)}
-            results[MODEL_TITLES[name]] = [held[task_id] for task_id in ids]
-            continue
-        policy = _policy(recipe, run, name)
-        started = time.perf_counter()
-        with bar(f"evaluate {name}", len(ids)) as running:
-            results[MODEL_TITLES[name]] = [
-                trajectory
-                for part in parts
-                for trajectory in asyncio.run(
-                    collect(
-                        part,
-                        policy,
-                        recipe.protocol,
-                        recipe.limits,
-                        file,
-                        concurrency=settings.sampling.slots,
-                        on_finish=solved_counter(running),
-                    )
+    sets = _measured(recipe, name)
+    total = sum(len(tasks) for tasks in sets) * settings.rollouts
+    held = len(_held(file))
+    if held == total:
+        return
+    folder = find_model(str(models_of(recipe)[name]))
+    policy = load_checkpoint(folder, settings.sampling, name=name, seed=recipe.seed)
+    with bar(f"evaluate {name}", total, held) as running:
+        count = solved_counter(running)
+        for tasks in sets:
+            trajectories = asyncio.run(
+                collect(
+                    tasks,
+                    policy,
+                    recipe.protocol,
+                    recipe.limits_for(tasks),
+                    file,
+                    rollouts=settings.rollouts,
+                    concurrency=settings.sampling.slots,
+                    on_finish=count,
                 )
-            ]
-        broken = [t.error for t in results[MODEL_TITLES[name]] if t.error is not None]
-        if broken:
-            raise PolicyError(
-                f"{len(broken)} of {len(ids)} rollouts of {name} broke, the first: {broken[0]}; the"
-                " others are kept, start the same command again to run these once more"
             )
-        run.finish(stage, seconds=time.perf_counter() - started)
-        del policy
-        release()
-    return results
+            broken = [t.error for t in trajectories if t.error is not None]
+            if broken:
+                raise PolicyError(
+                    f"{len(broken)} of {len(trajectories)} rollouts of {name} broke, the first:"
+                    f" {broken[0]}; the others are kept, start the same command again to run these"
+                    " once more"
+                )
 
 
-def _policy(recipe: Recipe, run: Run, name: str) -> Policy:
-    """The in-process policy of a stage's model."""
-    folder = find_model(recipe.model) if name == "base" else run.folder / name / "model"
-    return load_checkpoint(folder, recipe.evaluate.sampling, name=name, seed=recipe.seed)
+def _measured(recipe: Recipe, name: str) -> list[Taskset]:
+    """The task sets that one model is measured on: the model before training on fewer tasks."""
+    sets = recipe.evaluation_tasks()
+    return [tasks[: recipe.evaluate.base_tasks] for tasks in sets] if name == "base" else sets
+
+
+def _held(file: Path) -> list[Trajectory]:
+    """The rollouts of an evaluation that have not broken; of one that was run again, the last."""
+    return [t for t in latest(read_trajectories(file)) if t.error is None] if file.is_file() else []
+
+
+def results_of(recipe: Recipe) -> dict[str, list[Trajectory]]:
+    """The finished evaluations of a run, by model title."""
+    folder = recipe.run / "evaluate"
+    found = {name: _held(folder / f"{name}.jsonl") for name in models_of(recipe)}
+    return {MODEL_TITLES[name]: held for name, held in found.items() if held}
 
 
 def report(recipe: Recipe) -> Path:
-    """Print the tables and write `report.html`; returns its path."""
-    from toolmaster.evaluation.metrics import by_label  # noqa: PLC0415 - loads numpy
+    """Print the tables and write `report.html` of what is finished; returns its path.
+
+    Raises:
+        InputError: nothing was measured yet.
+    """
     from toolmaster.evaluation.tables import compare_table, family_table, main_table  # noqa: PLC0415
-    from toolmaster.report.page import write_report  # noqa: PLC0415
+    from toolmaster.report.page import write_report  # noqa: PLC0415 - loads jinja2
 
     run = _open(recipe)
-    results = evaluate(recipe)
-    unseen = {
-        title: [t for t in trajectories if t.labels["split"] == "unseen"]
-        for title, trajectories in results.items()
-    }
-    console.print(main_table({title: by_label(ts, "split") for title, ts in results.items()}))
-    console.print(family_table({title: by_label(ts, "family") for title, ts in unseen.items()}))
+    results = results_of(recipe)
+    if not results and "evaluate" in recipe.stages:
+        raise InputError(f"{run.folder} has no evaluation to report; run `evaluate` first")
+    if results:
+        console.print(main_table({title: by_taskset(ts) for title, ts in results.items()}))
+        for tasks in recipe.evaluation_tasks():
+            families = {
+                title: by_label([t for t in ts if t.taskset == tasks.label], "family")
+                for title, ts in results.items()
+            }
+            if max(map(len, families.values())) > 1:
+                console.print(family_table(families, tasks.label))
     before, after = MODEL_TITLES["sft"], MODEL_TITLES["grpo"]
-    if unseen.get(before) and unseen.get(after):
-        console.print(compare_table(before, unseen[before], after, unseen[after]))
+    if results.get(before) and results.get(after):
+        console.print(compare_table(before, results[before], after, results[after]))
     path = run.folder / "report.html"
     write_report(path, run.folder.name, recipe.model_dump(mode="json"), results, run.metrics())
-    console.print(f"report: {path}")
+    console.print(f"report: {path}", soft_wrap=True)
     return path

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from toolmaster.config import Settings
+from toolmaster.errors import InputError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.limits import Limits
 from toolmaster.models import SMOLLM2
@@ -16,42 +18,67 @@ from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_overlap
 from toolmaster.teacher.settings import SynthesizeSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 
+Stage = Literal["demonstrate", "sft", "grpo", "evaluate"]
+STAGES: tuple[Stage, ...] = ("demonstrate", "sft", "grpo", "evaluate")
+
 
 class Recipe(Settings):
     """A whole run."""
 
     run: Path = Path("runs/quickstart")
     """Where everything it makes goes."""
+    stages: tuple[Stage, ...] = STAGES
+    """What the run does, in this order; what is left out is taken as it is."""
     model: str = SMOLLM2
-    """A checkpoint folder, or the name of the quickstart's model."""
+    """The model to start from: a checkpoint folder, a model id of the Hub, or the quickstart's."""
     seed: int = Field(0, ge=0)
-    """Of the tasks, their order and what is sampled."""
-    protocol: Protocol = Protocol.TRIAL
-    limits: Limits = Limits()
+    """Of the choice and order of tasks and of what is sampled."""
     tasks: str = "world"
     """The task set to train on, in one line; see `toolmaster tasks`."""
-    synthesize: SynthesizeSettings = SynthesizeSettings()
+    protocol: Protocol = Protocol.TRIAL
+    """How trajectories are laid out."""
+    limits: Limits | None = None
+    """What a session allows; None for what the task set says."""
+    demonstrate: SynthesizeSettings = SynthesizeSettings()
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def training_tasks(self) -> Taskset:
-        """The tasks to train on: the train split of `tasks` where evaluation measures the rest."""
-        tasks = taskset(self.tasks).for_training()
-        if tasks.part or self.evaluate.tasks:
-            return tasks
-        return tasks.split(TRAIN)
+        """The tasks to train on: the train split of `tasks` where evaluation measures the rest.
+
+        Raises:
+            InputError: the task set cannot be opened, or has no tasks to train on.
+        """
+        tasks = taskset(self.tasks, default=TRAIN).for_training()
+        if not tasks.part and not self.evaluate.tasks and "evaluate" in self.stages:
+            tasks = tasks.split(TRAIN)
+        if not len(tasks):
+            raise InputError(
+                f"{tasks.label} has no tasks to train on; name another split=, or in evaluate.tasks"
+                " another set to measure on, so that all of this one are trained on"
+            )
+        return tasks
 
     def evaluation_tasks(self) -> list[Taskset]:
         """The task sets to measure on.
 
         Raises:
-            ConfigError: a task to measure on is one of those to train on.
+            InputError: a set cannot be opened or is empty, or has tasks that are trained on.
         """
+        trains = self.stages != ("evaluate",)
         if not self.evaluate.tasks:
-            return [taskset(self.tasks).split(TEST)]
-        training = self.training_tasks()
-        sets = [taskset(line).for_evaluation() for line in self.evaluate.tasks]
+            tasks = taskset(self.tasks, default=TEST)
+            sets = [tasks.split(TEST) if trains and not tasks.part else tasks.for_evaluation()]
+        else:
+            sets = [taskset(line, default=TEST).for_evaluation() for line in self.evaluate.tasks]
         for measured in sets:
-            refuse_overlap(training, measured)
+            if not len(measured):
+                raise InputError(f"{measured.label} has no tasks to measure on")
+            if trains:
+                refuse_overlap(self.training_tasks(), measured)
         return sets
+
+    def limits_for(self, tasks: Taskset) -> Limits:
+        """What a session of these tasks allows."""
+        return self.limits or tasks.limits or Limits()

@@ -18,7 +18,14 @@ from typing import Any, TypeVar
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
-from toolmaster.policies.base import Completion, ContextFullError, Conversation, Policy, Sampling
+from toolmaster.policies.base import (
+    Completion,
+    ContextFullError,
+    Conversation,
+    Policy,
+    RoomySampling,
+    Sampling,
+)
 from toolmaster.protocols import Protocol
 from toolmaster.session import Budget, Guard, Session
 from toolmaster.tasksets.task import Task
@@ -110,7 +117,7 @@ async def arollout(
     """
     from toolmaster.policies.loading import open_policy  # noqa: PLC0415 - loads what it needs
 
-    async with open_policy(model, sampling or Sampling(), base_url=base_url) as policy:
+    async with open_policy(model, sampling or RoomySampling(), base_url=base_url) as policy:
         return await run_rollout(RolloutRequest(task), policy, protocol, limits or Limits())
 
 

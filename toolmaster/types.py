@@ -190,6 +190,8 @@ class Trajectory(Record):
     """The record of one rollout."""
 
     task_id: str
+    taskset: str = ""
+    """Label of the task set it belongs to, such as `world:short/test (v5s)`; "" where unknown."""
     protocol: str
     policy: str
     """Name of the policy that acted, with its version after '@' where it has one."""

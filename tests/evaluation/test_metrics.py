@@ -9,7 +9,9 @@ from toolmaster.evaluation.metrics import (
     bootstrap,
     by_label,
     paired_difference,
+    pass_at,
     recoveries,
+    share,
     summarize,
     useful_trials,
 )
@@ -103,9 +105,38 @@ def test_paired_difference_uses_common_tasks_only():
 
 
 def test_pairing_removes_the_spread_between_tasks():
-    # b solves exactly what a solves: no doubt about the difference, however the tasks vary.
+    # b solves exactly what a solves, however the tasks vary; 3.84 / (20 + 3.84) may still differ.
     a = [rollout(str(i), i % 2 == 0) for i in range(20)]
-    assert paired_difference(a, list(reversed(a))).model_dump() == {"mean": 0, "low": 0, "high": 0}
+    found = paired_difference(a, list(reversed(a)))
+    assert (found.mean, found.low, found.high) == (0, -found.high, pytest.approx(0.1611, abs=1e-4))
+
+
+def test_intervals_are_honest_at_the_ends_and_for_one_task():
+    # Wilson, by hand: 0 of 16 gives z^2 / (16 + z^2) = 3.8415 / 19.8415.
+    assert str(share([0.0] * 16)) == "0.00 [0.00, 0.19]"
+    assert str(share([1.0] * 16)) == "1.00 [0.81, 1.00]"
+    assert str(share([1.0])) == "1.00 [one task]"
+    half = share([1.0, 0.0] * 50)  # z = 1.96: 0.5 +- 0.0962
+    assert (half.low, half.high) == (
+        pytest.approx(0.4038, abs=1e-4),
+        pytest.approx(0.5962, abs=1e-4),
+    )
+    assert str(share([0.5] * 16)) == "0.50 [0.28, 0.72]"  # graded, all alike
+    graded = share([0.2, 0.4, 0.6, 0.8])
+    assert 0.2 < graded.low < 0.5 < graded.high < 0.8
+
+
+@pytest.mark.parametrize(
+    ("successes", "rollouts", "k", "right"),
+    [(0, 4, 2, 0.0), (4, 4, 1, 1.0), (1, 4, 1, 0.25), (1, 4, 2, 0.5), (2, 4, 2, 1 - 1 / 6)],
+)
+def test_pass_at_by_hand(successes, rollouts, k, right):
+    assert pass_at(successes, rollouts, k) == pytest.approx(right)
+
+
+def test_pass_at_needs_enough_rollouts():
+    with pytest.raises(InputError, match="pass@3 needs at least 3 rollouts a task, received 2"):
+        pass_at(1, 2, 3)
 
 
 def test_paired_difference_refuses_disjoint_tasks():
@@ -173,16 +204,17 @@ def test_summary_counts_errors_and_stops_per_trajectory():
         rollout("4", False, stop_reason=StopReason.MAX_TURNS),
     ]
     summary = summarize(group)
-    assert summary.errors == {"no_action": 0.5, "tool_error": 0.25}
-    assert summary.execution_errors == 0.5
-    assert summary.format_ok == 0.25
-    assert (summary.completion_tokens, summary.seconds) == (10.0, 0.75)
-    assert summary.stop_reasons == {"answered": 2, "none": 1, "max_turns": 1}
-    assert json.loads(summary.model_dump_json())["success"]["mean"] == 0.5
+    assert summary.errors == {"no_action": 2 / 3, "tool_error": 1 / 3}  # of three: one broke
+    assert summary.execution_errors == 2 / 3
+    assert summary.format_ok == 1 / 3
+    assert (summary.completion_tokens, summary.seconds) == (40 / 3, 1.0)
+    assert summary.stop_reasons == {"answered": 2, "max_turns": 1}
+    assert (summary.rollouts, summary.broken) == (3, 1)
+    assert json.loads(summary.model_dump_json())["success"]["mean"] == 2 / 3
 
 
 def test_summarize_refuses_nothing():
-    with pytest.raises(InputError, match="no values"):
+    with pytest.raises(InputError, match="nothing to measure: 0 rollouts"):
         summarize([])
 
 

@@ -4,11 +4,11 @@ import pytest
 from rich.console import Console
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation.metrics import by_label
+from toolmaster.evaluation.metrics import by_label, by_taskset
 from toolmaster.evaluation.tables import (
     behaviour_grid,
     compare_table,
-    families,
+    evaluation_table,
     family_table,
     main_table,
 )
@@ -26,7 +26,7 @@ def row(table, name):
     return next(line for line in lines(table) if line.startswith(name))
 
 
-def rollout(task_id, success, split="unseen", family="plain", trials=0):
+def rollout(task_id, success, taskset="w/test (v1)", family="plain", trials=0, **fields):
     trial = Step(
         text="...",
         phase=Phase.TRIAL,
@@ -36,53 +36,56 @@ def rollout(task_id, success, split="unseen", family="plain", trials=0):
     )
     return Trajectory(
         task_id=task_id,
+        taskset=taskset,
         protocol="trial",
         policy="p",
         prompt=[],
         tools=[],
         steps=[trial] * trials,
         score=Score.of(success, answer=success, state=success),
-        labels={"split": split, "family": family},
+        labels={"family": family},
         completion_tokens=120,
+        **fields,
     )
 
 
-def test_main_table_shows_success_with_interval_and_effort_on_unseen():
-    group = [rollout("1", True, "seen", trials=5)]
-    group += [rollout("2", True, trials=1), rollout("3", False, trials=2)]
-    table = main_table({"after SFT": by_label(group, "split")})
-    assert row(table, "after SFT") == (
-        "after SFT 100.0 [100.0, 100.0] 50.0 [0.0, 100.0] 1.5 1.5 120"
-    )
-    assert any("(1 seen, 2 unseen)" in line for line in lines(table))
+def test_main_table_shows_each_task_set_and_effort_on_the_first():
+    group = [rollout("2", True, trials=1), rollout("3", False, trials=2)]
+    group += [rollout("1", True, "other (v1)", trials=5)]
+    table = main_table({"after SFT": by_taskset(group)})
+    assert lines(table)[1] == "model w/test, % other, % calls trial calls tokens"
+    assert row(table, "after SFT") == "after SFT 50.0 [9.5, 90.5] 100.0 [one task] 1.5 1.5 120"
+    assert any("(2 of w/test (v1), 1 of other (v1))" in line for line in lines(table))
 
 
 def test_a_row_of_fewer_tasks_than_the_others_says_so():
     many = [rollout(str(number), True) for number in range(3)]
     groups = {"base": many[:1], "SFT": many}
-    for make, key in ((main_table, "split"), (family_table, "family")):
-        table = make({name: by_label(group, key) for name, group in groups.items()})
-        assert "], 1 task" in row(table, "base")
+    for make, by in ((main_table, by_taskset), (family_table, lambda g: by_label(g, "family"))):
+        table = make({name: by(group) for name, group in groups.items()})
+        assert "[one task], 1 task" in row(table, "base")
         assert "task" not in row(table, "SFT")
-        assert f"(3 {many[0].labels[key]})" in str(table.caption)
+        assert "(3 " in str(table.caption)
 
 
-def test_main_table_marks_a_missing_split():
-    table = main_table({"base": by_label([rollout("1", True, "seen")], "split")})
-    assert row(table, "base") == "base 100.0 [100.0, 100.0] - - - -"
+def test_main_table_marks_a_missing_task_set():
+    rows = {"a": by_taskset([rollout("1", True)]), "b": by_taskset([rollout("2", True, "other")])}
+    table = main_table(rows)
+    assert row(table, "b") == "b - 100.0 [one task] - - -"
 
 
 def test_model_names_are_not_markup():
-    table = main_table({"[red]qwen[/red]": by_label([rollout("1", True)], "split")})
+    table = main_table({"[red]qwen[/red]": by_taskset([rollout("1", True)])})
     assert row(table, "[red]qwen[/red]")
 
 
-def test_family_table_keeps_the_family_order():
+def test_family_table_shows_families_as_they_come():
     group = [rollout("1", True, family="silent"), rollout("2", False, family="loud")]
-    table = family_table({"base": by_label(group, "family")})
+    table = family_table({"base": by_label(group, "family")}, "w/test")
     header = next(line for line in lines(table) if line.startswith("model"))
     assert header == "model loud, % silent, %"
-    assert row(table, "base") == "base 0.0 [0, 0] 100.0 [100, 100]"
+    assert row(table, "base") == "base 0.0 [one task] 100.0 [one task]"
+    assert str(table.title) == "Success by family on w/test"
 
 
 def test_family_table_fits_a_hundred_columns_for_four_families():
@@ -95,13 +98,13 @@ def test_family_table_fits_a_hundred_columns_for_four_families():
     assert len(row(table, "after SFT and GRPO").split()) == 4 + 4 * 3
 
 
-def test_families_come_in_their_order_then_others_by_name():
-    assert families(["zeta", "irreversible", "plain", "alpha", "plain"]) == [
-        "plain",
-        "irreversible",
-        "alpha",
-        "zeta",
-    ]
+def test_an_evaluation_shows_parts_families_and_broken_rollouts():
+    group = [rollout(f"{f}{i}", i > 0, family=f) for f in ("a", "b") for i in range(4)]
+    table = evaluation_table("m", [*group, rollout("x", False, error="gone")])
+    assert lines(table)[1] == "tasks success % answer state calls tokens"
+    assert row(table, "w/test (v1)") == "w/test (v1) 8 75.0 [40.9, 92.9] 75.0 75.0 0.0 120"
+    assert row(table, "a") == "a 4 75.0 [30.1, 95.4] 75.0 75.0 0.0 120"
+    assert "1 rollouts broke and are not counted" in str(table.caption)
 
 
 def test_compare_table_pairs_tasks_overall_and_per_family():
@@ -142,7 +145,7 @@ def test_compare_table_refuses_disjoint_tasks():
 
 
 def test_behaviour_grid_shows_a_dash_without_errors():
-    summary = by_label([rollout("1", True, trials=2)], "split")["unseen"]
+    summary = by_label([rollout("1", True, trials=2)], "family")["plain"]
     grid = behaviour_grid({"base": summary})
     cells = dict(zip(grid.header, (cell.value for cell in grid.rows[0]), strict=True))
     assert cells["useful trials"] == "1.0"

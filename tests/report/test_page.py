@@ -24,7 +24,7 @@ from toolmaster.types import (
 EVIL = "</pre><script>alert('x')</script><img src=\"https://evil.example/a.png\" onerror=alert(1)>"
 
 
-def rollout(task_id="t", success=True, split="unseen", family="plain", text="fine"):
+def rollout(task_id="t", success=True, taskset="w/test", family="plain", text="fine", error=None):
     call = ToolCall(name=f"bake{text}", arguments={"q": text})
     steps = [
         Step(
@@ -39,6 +39,7 @@ def rollout(task_id="t", success=True, split="unseen", family="plain", text="fin
     ]
     return Trajectory(
         task_id=task_id,
+        taskset=taskset,
         protocol="trial",
         policy=text,
         prompt=[Message(role="user", content=text)],
@@ -46,9 +47,9 @@ def rollout(task_id="t", success=True, split="unseen", family="plain", text="fin
         steps=steps,
         stop_reason=StopReason.ANSWERED,
         answer=text,
-        error=text,
+        error=error,
         score=Score.of(success, answer=success, state=True),
-        labels={"split": split, "family": family, "quirk": text},
+        labels={"family": family, "quirk": text},
         completion_tokens=77,
     )
 
@@ -77,7 +78,7 @@ class Tags(HTMLParser):
 def test_hostile_text_stays_text_wherever_it_appears(tmp_path):
     html = page(
         tmp_path,
-        {EVIL: [rollout(EVIL, text=EVIL, family=EVIL), rollout("b", split="seen")]},
+        {EVIL: [rollout(EVIL, text=EVIL, family=EVIL, taskset=EVIL), rollout("b", error=EVIL)]},
         [{"stage": EVIL, "step": 1, f"loss{EVIL}": 0.5}],
         {EVIL: {EVIL: EVIL}},
         EVIL,
@@ -97,13 +98,13 @@ def test_the_page_needs_no_network(tmp_path):
 
 
 def test_table_values_bars_and_settings_appear(tmp_path):
-    base = [rollout("1", True), rollout("2", False), rollout("3", True, "seen")]
-    sft = [rollout("1", True, family="silent"), rollout("3", False, "seen")]
+    base = [rollout("1", True), rollout("2", False), rollout("3", True, "w/test_seen")]
+    sft = [rollout("1", True, family="silent"), rollout("3", False, "w/test_seen")]
     config = {"seed": 3, "sft": {"lora": {"rank": 16}}, "runs": Path("runs/a")}
     html = page(tmp_path, {"base model": base, "after SFT": sft}, config=config)
-    assert "50.0 <small>[0.0, 100.0]</small>" in html
-    assert "base model, plain: 50.0% [0.0, 100.0], 2 tasks" in html
-    assert "after SFT, silent: 100.0% [100.0, 100.0], 1 tasks" in html
+    assert "50.0 <small>[9.5, 90.5]</small>" in html
+    assert "base model, plain: 50.0% [9.5, 90.5], 2 tasks" in html
+    assert "after SFT, silent: 100.0% of one task" in html
     assert html.count('<path class="whisker"') == 2
     assert "<dt>lora.rank</dt><dd>16</dd>" in html
     assert "<dt>seed</dt><dd>3</dd>" in html
@@ -146,9 +147,8 @@ def test_a_folder_in_the_way_is_an_input_error(tmp_path):
         write_report(tmp_path, "A run", {}, {}, [])
 
 
-def test_choose_mixes_outcomes_and_families_and_prefers_unseen():
-    group = [rollout("seen", True, "seen", "loud")]
-    group += [rollout(f"p{i}", True) for i in range(9)]
+def test_choose_mixes_outcomes_and_families():
+    group = [rollout(f"p{i}", True) for i in range(9)]
     group += [
         rollout("s", False, family="silent"),
         rollout("q", False),

@@ -13,17 +13,9 @@ from toolmaster.agent import AgentLimits
 from toolmaster.budgets import BudgetSettings
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.policies.base import Sampling, Spelling
+from toolmaster.policies.base import RoomySampling, Spelling
 from toolmaster.protocols import Protocol
 from toolmaster.types import TrialMode
-
-
-class SolveSampling(Sampling):
-    """How the model generates: room for documents of real tools and for long thoughts."""
-
-    turn_tokens: int = Field(512, ge=8)
-    context_tokens: int = Field(8192, ge=128)
-    slots: int = Field(8, ge=1)
 
 
 class SolveSettings(Settings):
@@ -48,7 +40,7 @@ class SolveSettings(Settings):
     as_json: bool = False
     out: Path = Path("runs/solve/trajectories.jsonl")
     limits: AgentLimits = AgentLimits()
-    sampling: SolveSampling = SolveSampling()
+    sampling: RoomySampling = RoomySampling()
     concurrency: int = Field(8, ge=1)
     """Tasks in flight."""
     spelling: Spelling = Spelling.AUTO

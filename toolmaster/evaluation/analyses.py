@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict
 
-from toolmaster.evaluation.metrics import Interval, bootstrap
+from toolmaster.evaluation.metrics import Interval, share
 from toolmaster.types import Record, Trajectory
 
 MOST_CALLS = 8
@@ -26,7 +26,7 @@ STRATA = ("low", "medium", "high")
 
 
 class Share(Record):
-    """A share with its 95% bootstrap interval, and how many things it is a share of."""
+    """A share with its 95% interval, and how many things it is a share of."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -204,7 +204,7 @@ def _third(degree: float, cuts: Any) -> int:
 
 def share_of(outcomes: Sequence[float]) -> Share:
     """The mean of numbers in [0, 1] with its interval; they are what is resampled."""
-    return Share(count=len(outcomes), share=bootstrap(outcomes))
+    return Share(count=len(outcomes), share=share(outcomes))
 
 
 def _vector(count: Counter[str], spread: Counter[str], documents: int) -> dict[str, float]:

@@ -1,13 +1,14 @@
 """Pure functions from trajectories to numbers.
 
 Tasks are the unit of uncertainty: several rollouts of one task are averaged first, and intervals
-come from resampling tasks. A rollout that broke (`Trajectory.error`) counts as a failure like any
-other; `Summary.stop_reasons` shows how many there were.
+speak of tasks. A rollout that broke (`Trajectory.error`) says nothing about the model: it is
+counted apart, in `Summary.broken`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -40,8 +41,15 @@ class Interval(Record):
     model_config = ConfigDict(frozen=True)
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    """None for a single task, which tells nothing of other tasks."""
+    high: float | None
+
+    def __str__(self) -> str:
+        """`0.31 [0.27, 0.35]`; `0.31 [one task]` where there is no interval."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:.2f} [one task]"
+        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 class Summary(Record):
@@ -52,9 +60,15 @@ class Summary(Record):
     tasks: int
     """Distinct task ids."""
     rollouts: int
-    """Trajectories."""
+    """Trajectories that did not break."""
+    broken: int = 0
+    """Rollouts that broke by no doing of the model; nothing else here counts them."""
     success: Interval
-    """Share of tasks solved; a task's rollouts are averaged first, tasks are resampled."""
+    """Share of tasks solved; a task's rollouts are averaged first."""
+    value: Interval
+    """Mean graded score, likewise."""
+    parts: dict[str, Interval]
+    """Each named figure of the scores, likewise; a task that does not have it is left out."""
     format_ok: float
     """Share that answered without a single format error."""
     calls: float
@@ -84,11 +98,46 @@ class Recoveries(NamedTuple):
     mended: int
 
 
+Z = 1.959964
+"""The 97.5% quantile of the normal distribution."""
+
+
+def share(values: Sequence[float]) -> Interval:
+    """The mean of values in [0, 1] and its 95% interval.
+
+    Where every value is 0 or 1, or all are equal, the interval is Wilson's (1927): it is honest at
+    0% and 100%, where resampling would find no spread. Otherwise it is the bootstrap's.
+
+    Args:
+        values: one number per task, each in [0, 1].
+
+    Returns:
+        The mean and its interval; of one value no interval.
+
+    Raises:
+        InputError: there are no values.
+
+    Example:
+        >>> print(share([0.0] * 16))
+        0.00 [0.00, 0.19]
+    """
+    if len(values) == 1:
+        return Interval(mean=values[0], low=None, high=None)
+    if len(set(values)) > 1 and not set(values) <= {0.0, 1.0}:
+        return bootstrap(values)
+    if not values:
+        return bootstrap(values)
+    count, mean = len(values), sum(values) / len(values)
+    middle = (mean + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    spread = mean * (1 - mean) / count + Z**2 / (4 * count**2)
+    half = Z * math.sqrt(spread) / (1 + Z**2 / count)
+    return Interval(mean=mean, low=max(middle - half, 0.0), high=min(middle + half, 1.0))
+
+
 def bootstrap(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Interval:
     """The mean of values and its 95% percentile bootstrap interval.
 
-    The interval has no width when all values are equal, however few they are: read 0% and 100%
-    together with the number of tasks.
+    Resampling finds no spread where all values are equal; `share` and `difference` know better.
 
     Args:
         values: one number per task.
@@ -129,15 +178,71 @@ def paired_difference(a: Sequence[Trajectory], b: Sequence[Trajectory]) -> Inter
             f"no task in common: {len(success_a)} tasks on one side, {len(success_b)} on the "
             "other; compare runs of the same task ids"
         )
-    return bootstrap([success_b[task_id] - success_a[task_id] for task_id in common])
+    return difference([success_b[task_id] - success_a[task_id] for task_id in common])
+
+
+def difference(values: Sequence[float]) -> Interval:
+    """The mean of differences in [-1, 1] and its 95% interval.
+
+    It is the bootstrap's, except where all differences are equal: then up to z^2 / (n + z^2) of
+    other tasks may differ from these n, as in Wilson's interval at 0.
+
+    Args:
+        values: one difference per task.
+
+    Raises:
+        InputError: there are no values.
+    """
+    if len(values) == 1:
+        return Interval(mean=values[0], low=None, high=None)
+    if len(set(values)) != 1:
+        return bootstrap(values)
+    mean, half = values[0], Z**2 / (len(values) + Z**2)
+    return Interval(mean=mean, low=max(mean - half, -1.0), high=min(mean + half, 1.0))
+
+
+def pass_at(successes: int, rollouts: int, k: int) -> float:
+    """Probability that at least one of k rollouts succeeds, estimated without bias.
+
+    Source: Chen et al., arXiv 2107.03374, equation 1: 1 - C(n - c, k) / C(n, k).
+
+    Args:
+        successes: c, how many of a task's rollouts succeeded.
+        rollouts: n, how many there were; at least k.
+        k: how many tries are allowed.
+
+    Raises:
+        InputError: there are fewer rollouts than k.
+
+    Example:
+        >>> pass_at(1, 4, 2)
+        0.5
+    """
+    if not 1 <= k <= rollouts:
+        raise InputError(f"pass@{k} needs at least {k} rollouts a task, received {rollouts}")
+    return 1 - math.comb(rollouts - successes, k) / math.comb(rollouts, k)
 
 
 def success_by_task(trajectories: Iterable[Trajectory]) -> dict[str, float]:
-    """Task id to the share of its rollouts that succeeded, sorted by task id."""
-    outcomes: defaultdict[str, list[bool]] = defaultdict(list)
+    """Task id to the share of its rollouts that succeeded, sorted by task id; broken ones apart."""
+    return by_task(trajectories, lambda t: float(t.success))
+
+
+def by_task(
+    trajectories: Iterable[Trajectory], number: Callable[[Trajectory], float | None]
+) -> dict[str, float]:
+    """Task id to the mean of a number over its rollouts, sorted by task id.
+
+    Args:
+        trajectories: any; rollouts that broke are left out.
+        number: of one trajectory; None where it has none.
+    """
+    numbers: defaultdict[str, list[float]] = defaultdict(list)
     for trajectory in trajectories:
-        outcomes[trajectory.task_id].append(trajectory.success)
-    return {task_id: sum(won) / len(won) for task_id, won in sorted(outcomes.items())}
+        found = None if trajectory.error is not None else number(trajectory)
+        if found is not None:
+            numbers[trajectory.task_id].append(found)
+    return {task_id: sum(n) / len(n) for task_id, n in sorted(numbers.items())}
 
 
 def latest(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
@@ -155,10 +260,19 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
         The summary; JSON with `model_dump_json`.
 
     Raises:
-        InputError: there are no trajectories.
+        InputError: there are no trajectories, or all rollouts broke.
     """
+    count = len(trajectories)
+    trajectories = [t for t in trajectories if t.error is None]
+    if not trajectories:
+        raise InputError(f"nothing to measure: {count} rollouts, all of them broken")
     successes = success_by_task(trajectories)
-    success = bootstrap(list(successes.values()))
+    names = dict.fromkeys(name for t in trajectories if t.score for name in t.score.parts)
+    parts = {
+        name: share([*by_task(trajectories, lambda t, n=name: _part(t, n)).values()])  # type: ignore[misc]
+        for name in names
+    }
+    values = by_task(trajectories, lambda t: t.score.value if t.score else 0.0)
 
     def mean(number: Callable[[Trajectory], float]) -> float:
         return sum(map(number, trajectories)) / len(trajectories)
@@ -171,7 +285,10 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
     return Summary(
         tasks=len(successes),
         rollouts=len(trajectories),
-        success=success,
+        broken=count - len(trajectories),
+        success=share(list(successes.values())),
+        value=share(list(values.values())),
+        parts=parts,
         format_ok=mean(lambda t: t.format_ok),
         calls=mean(lambda t: len(t.calls())),
         trial_calls=trials,
@@ -189,6 +306,10 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
     )
 
 
+def _part(trajectory: Trajectory, name: str) -> float | None:
+    return None if trajectory.score is None else trajectory.score.parts.get(name)
+
+
 def by_label(trajectories: Sequence[Trajectory], label: str) -> dict[str, Summary]:
     """One summary for each value of a label.
 
@@ -202,7 +323,19 @@ def by_label(trajectories: Sequence[Trajectory], label: str) -> dict[str, Summar
     groups: defaultdict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         groups[trajectory.labels.get(label, NO_LABEL)].append(trajectory)
-    return {value: summarize(group) for value, group in sorted(groups.items())}
+    return {value: summarize(group) for value, group in sorted(groups.items()) if _whole(group)}
+
+
+def by_taskset(trajectories: Sequence[Trajectory]) -> dict[str, Summary]:
+    """One summary for each task set, in the order in which they come."""
+    groups: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.taskset or "tasks", []).append(trajectory)
+    return {label: summarize(group) for label, group in groups.items() if _whole(group)}
+
+
+def _whole(trajectories: Iterable[Trajectory]) -> bool:
+    return any(t.error is None for t in trajectories)
 
 
 def useful_trials(trajectory: Trajectory) -> int:

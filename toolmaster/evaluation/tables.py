@@ -18,14 +18,13 @@ from toolmaster.evaluation.metrics import (
     NO_LABEL,
     Interval,
     Summary,
-    bootstrap,
     paired_difference,
     success_by_task,
+    summarize,
 )
 from toolmaster.types import Trajectory
-from toolmaster.world.quirks import FAMILIES
 
-SPLITS = ("seen", "unseen")
+INTERVAL = "95% interval over tasks"
 
 
 class Cell(NamedTuple):
@@ -50,10 +49,10 @@ class Grid:
 
 
 def main_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
-    """Success on seen and unseen tools, and the effort on unseen ones.
+    """Success on each task set, and the effort on the first.
 
     Args:
-        rows: model name to split ("seen", "unseen") to summary; a missing split shows as "-".
+        rows: model name to task set's label to summary; a missing set shows as "-".
 
     Returns:
         A table for `rich.console.Console.print`.
@@ -61,17 +60,17 @@ def main_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
     return render(main_grid(rows))
 
 
-def family_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
-    """Success on unseen tools for each family.
+def family_table(rows: Mapping[str, Mapping[str, Summary]], on: str = "") -> Table:
+    """Success for each family of tasks: a task set's own categories.
 
     Args:
-        rows: model name to family to summary, of unseen tools only. A family is a kind of quirk in
-            the embedded world, a benchmark's own category elsewhere.
+        rows: model name to family to summary.
+        on: what the tasks are called.
 
     Returns:
         A table for `rich.console.Console.print`.
     """
-    return render(family_grid(rows))
+    return render(family_grid(rows, on))
 
 
 def compare_table(
@@ -93,50 +92,50 @@ def compare_table(
         InputError: no task id is in both.
     """
     groups: dict[str, tuple[Sequence[Trajectory], Sequence[Trajectory]]] = {"all tasks": (a, b)}
-    for family in families([t.labels.get("family", NO_LABEL) for t in a]):
+    for family in dict.fromkeys(t.labels.get("family", NO_LABEL) for t in a):
         groups[family] = (_of_family(a, family), _of_family(b, family))
     rows = []
     for name, (of_a, of_b) in groups.items():
         success_a, success_b = success_by_task(of_a), success_by_task(of_b)
         common = success_a.keys() & success_b.keys()
-        if name != "all tasks" and not common:
+        if name != "all tasks" and (not common or len(groups) == 2):
             continue
         difference = paired_difference(of_a, of_b)
-        means = [bootstrap([s[task] for task in common]).mean for s in (success_a, success_b)]
+        means = [sum(s[task] for task in common) / len(common) for s in (success_a, success_b)]
         shown = [Cell(f"{100 * mean:.1f}") for mean in means]
         rows.append((Cell(name), Cell(str(len(common))), *shown, _points(difference)))
     header = ("", "tasks", "A, %", "B, %", "B - A, points")  # names may be long paths
-    caption = f"A: {name_a}\nB: {name_b}\npaired by task, 95% bootstrap interval"
+    caption = f"A: {name_a}\nB: {name_b}\npaired by task, {INTERVAL}"
     return render(Grid("Success on the same tasks", header, tuple(rows), caption))
 
 
 def main_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
     """The content of `main_table`."""
+    sets = list(dict.fromkeys(label for row in rows.values() for label in row))
+    counts = {label: _tasks(rows.values(), label) for label in sets}
     shown = []
-    counts = {split: _tasks(rows.values(), split) for split in SPLITS}
-    for model, splits in rows.items():
-        unseen = splits.get("unseen")
+    for model, row in rows.items():
+        first = row.get(sets[0]) if sets else None
         effort: tuple[Cell, ...] = (EMPTY, EMPTY, EMPTY)
-        if unseen is not None:
+        if first is not None:
             effort = (
-                Cell(f"{unseen.calls:.1f}"),
-                Cell(f"{unseen.trial_calls:.1f}"),
-                Cell(f"{unseen.completion_tokens:.0f}"),
+                Cell(f"{first.calls:.1f}"),
+                Cell(f"{first.trial_calls:.1f}"),
+                Cell(f"{first.completion_tokens:.0f}"),
             )
-        success = (_success(splits.get(split), counts[split]) for split in SPLITS)
+        success = (_success(row.get(label), counts[label]) for label in sets)
         shown.append((Cell(model), *success, *effort))
-    header = ("model", "seen tools, %", "unseen tools, %", "calls", "trial calls", "tokens")
-    caption = "success with 95% bootstrap interval over tasks"
-    told = [f"{count} {split}" for split, count in counts.items() if count]
-    if told:
-        caption += f" ({', '.join(told)})"
-    caption += "; calls and tokens per rollout on unseen tools"
+    header = ("model", *(f"{short(label)}, %" for label in sets), "calls", "trial calls", "tokens")
+    told = ", ".join(f"{count} of {label}" for label, count in counts.items())
+    caption = f"{INTERVAL} ({told})"
+    if sets:
+        caption += f"; calls and tokens per rollout on {short(sets[0])}"
     return Grid("Success", header, tuple(shown), caption)
 
 
-def family_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
-    """The content of `family_table`."""
-    names = families(family for groups in rows.values() for family in groups)
+def family_grid(rows: Mapping[str, Mapping[str, Summary]], on: str = "") -> Grid:
+    """The content of `family_table`; `on` names the tasks."""
+    names = list(dict.fromkeys(family for groups in rows.values() for family in groups))
     counts = {family: _tasks(rows.values(), family) for family in names}
     shown = [
         (Cell(model), *(_success(groups.get(family), counts[family], 0) for family in names))
@@ -144,15 +143,53 @@ def family_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
     ]
     header = ("model", *(f"{family}, %" for family in names))
     told = ", ".join(f"{count} {family}" for family, count in counts.items())
-    caption = f"95% bootstrap interval over tasks ({told})" if names else ""
-    return Grid("Success on unseen tools by family", header, tuple(shown), caption)
+    caption = f"{INTERVAL} ({told})" if names else ""
+    return Grid(f"Success by family{on and f' on {on}'}", header, tuple(shown), caption)
+
+
+def short(label: str) -> str:
+    """A task set's label without its version."""
+    return label.partition(" (")[0]
+
+
+def evaluation_table(model: str, trajectories: Sequence[Trajectory]) -> Table:
+    """Success and every named figure, for each task set and, where there are some, each family."""
+    groups: dict[str, Sequence[Trajectory]] = {}
+    for label in dict.fromkeys(t.taskset for t in trajectories):
+        of_set = [t for t in trajectories if t.taskset == label]
+        groups[label or "all tasks"] = of_set
+        families = dict.fromkeys(t.labels.get("family", NO_LABEL) for t in of_set)
+        if len(families) > 1:
+            groups |= {f"  {family}": _of_family(of_set, family) for family in families}
+    summaries = {name: summarize(g) for name, g in groups.items() if any(not t.error for t in g)}
+    names = list(dict.fromkeys(name for s in summaries.values() for name in s.parts))
+    rows = [
+        (
+            Cell(name),
+            Cell(f"{s.tasks}{f' x {s.rollouts / s.tasks:.0f}' if s.rollouts > s.tasks else ''}"),
+            _success(s, s.tasks),
+            *(_percent(s.parts.get(part)) for part in names),
+            Cell(f"{s.calls:.1f}"),
+            Cell(f"{s.completion_tokens:.0f}"),
+        )
+        for name, s in summaries.items()
+    ]
+    parts = (name.replace("_", " ") for name in names)
+    header = ("", "tasks", "success %", *parts, "calls", "tokens")
+    broken = sum(t.error is not None for t in trajectories)
+    told = f"; {broken} rollouts broke and are not counted" if broken else ""
+    return render(Grid(model, header, tuple(rows), f"{INTERVAL}{told}"))
+
+
+def _percent(interval: Interval | None) -> Cell:
+    return EMPTY if interval is None else Cell(f"{100 * interval.mean:.1f}")
 
 
 def behaviour_grid(rows: Mapping[str, Summary]) -> Grid:
     """How models got there: format, trials, errors and recovery.
 
     Args:
-        rows: model name to its summary on unseen tools.
+        rows: model name to its summary.
 
     Returns:
         A grid with one row per model.
@@ -175,14 +212,7 @@ def behaviour_grid(rows: Mapping[str, Summary]) -> Grid:
         kept = Cell(f"{100 * s.format_ok:.1f}")
         shown.append((Cell(model), kept, *trials, *execution, recovery, Cell(f"{s.seconds:.1f}")))
     caption = "per rollout; recovered: the share of errors mended later in the same rollout"
-    return Grid("Behaviour on unseen tools", header, tuple(shown), caption)
-
-
-def families(names: Iterable[str]) -> list[str]:
-    """Quirk families without repetition: the known ones in their order, then any others by name."""
-    present = set(names)
-    known = [family for family in FAMILIES if family in present]
-    return known + sorted(present - set(known))
+    return Grid("Behaviour", header, tuple(shown), caption)
 
 
 def render(grid: Grid) -> Table:
@@ -215,19 +245,20 @@ def _success(summary: Summary | None, count: int, digits: int = 1) -> Cell:
     if summary is None:
         return EMPTY
     interval = summary.success
-    note = f"[{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}]"
+    note = "[one task]"
+    if interval.low is not None and interval.high is not None:
+        note = f"[{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}]"
     if summary.tasks != count:
         note += f", {summary.tasks} task{'s' * (summary.tasks > 1)}"
     return Cell(f"{100 * interval.mean:.1f}", note)
 
 
 def _points(difference: Interval) -> Cell:
-    mean, low, high = (
-        f"{round(100 * share, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
-        for share in (difference.mean, difference.low, difference.high)
-    )
-    clear = difference.low > 0 or difference.high < 0
-    return Cell(mean, f"[{low}, {high}]", strong=clear)
+    mean = f"{round(100 * difference.mean, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
+    if difference.low is None or difference.high is None:
+        return Cell(mean, "[one task]")
+    low, high = (f"{round(100 * d, 1) + 0.0:+.1f}" for d in (difference.low, difference.high))
+    return Cell(mean, f"[{low}, {high}]", strong=difference.low > 0 or difference.high < 0)
 
 
 def _tasks(rows: Iterable[Mapping[str, Summary]], key: str) -> int:

@@ -46,6 +46,16 @@ class Sampling(Settings):
     """Rollouts in flight; each holds a key-value cache of `context_tokens`."""
 
 
+class RoomySampling(Sampling):
+    """How a model generates with real tools: room for their documents and for long thoughts."""
+
+    turn_tokens: int = Field(512, ge=8)
+    context_tokens: int = Field(8192, ge=128)
+    """Tokens of a whole trajectory at most; where nothing is said, the model's own limit if that is
+    smaller."""
+    slots: int = Field(8, ge=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One assistant turn as written."""

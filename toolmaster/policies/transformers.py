@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import PolicyError
-from toolmaster.models import check_context, is_plain_causal
+from toolmaster.models import fit_context, is_plain_causal
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.drafts import Drafts, Followers
@@ -98,7 +98,7 @@ class TransformersPolicy:
         name: str = "transformers",
         seed: int = 0,
     ) -> None:
-        check_context(model.config, sampling.context_tokens, name)
+        sampling = fit_context(model.config, sampling, name)
         self.model = model.eval()
         self.chat = chat
         self.sampling = sampling

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
 from toolmaster.evaluation.metrics import Summary
-from toolmaster.evaluation.tables import families
 
 COLOURS = 6
 """Model colours the style sheet defines."""
@@ -121,7 +120,7 @@ def success_bars(rows: Mapping[str, Mapping[str, Summary]]) -> BarChart:
         The chart, one group of bars per family; a model without a family leaves a gap.
     """
     frame = Frame(width=900, height=300, top=26)
-    names = families(family for groups in rows.values() for family in groups)
+    names = list(dict.fromkeys(family for groups in rows.values() for family in groups))
     slot = 1 / max(1, len(names))
     width_share = min(0.8 * slot / max(1, len(rows)), 0.075)
     bars: list[Bar] = []
@@ -182,17 +181,22 @@ def ticks(low: float, high: float, *, smallest: float = 0.0) -> list[float]:
 
 def _bar(frame: Frame, x: float, width: float, *, index: int, name: str, summary: Summary) -> Bar:
     success = summary.success
-    percents = [f"{100 * share:.1f}" for share in (success.mean, success.low, success.high)]
+    low = success.mean if success.low is None else success.low
+    high = success.mean if success.high is None else success.high
+    percents = [f"{100 * share:.1f}" for share in (success.mean, low, high)]
+    of_tasks = f"[{percents[1]}, {percents[2]}], {summary.tasks} tasks"
+    if summary.tasks == 1:
+        of_tasks = "of one task"
     return Bar(
         x=x,
         y=frame.y(success.mean),
         width=round(width, 2),
         height=round(frame.y_end - frame.y(success.mean), 2),
-        whisker_top=frame.y(success.high),
-        whisker_bottom=frame.y(success.low),
+        whisker_top=frame.y(high),
+        whisker_bottom=frame.y(low),
         colour=index % COLOURS,
         label=f"{100 * success.mean:.0f}" if width >= LABELLED_WIDTH else "",
-        title=f"{name}: {percents[0]}% [{percents[1]}, {percents[2]}], {summary.tasks} tasks",
+        title=f"{name}: {percents[0]}% {of_tasks}",
     )
 
 

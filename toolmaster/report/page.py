@@ -17,8 +17,8 @@ from typing import Any
 import jinja2
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation.metrics import Summary, by_label, summarize
-from toolmaster.evaluation.tables import Grid, behaviour_grid, family_grid, main_grid
+from toolmaster.evaluation.metrics import Summary, by_label, by_taskset, summarize
+from toolmaster.evaluation.tables import Grid, behaviour_grid, family_grid, main_grid, short
 from toolmaster.report.charts import curves, legend, success_bars
 from toolmaster.types import Phase, Step, Trajectory
 
@@ -40,8 +40,7 @@ def write_report(
         path: the HTML file to write; its folder is made.
         title: the heading.
         config: the resolved settings, JSON-like.
-        evaluations: model name to its trajectories, each with `labels["split"]` "seen" or "unseen"
-            and, for the breakdown, `labels["family"]`.
+        evaluations: model name to its trajectories; the label "family" gives a breakdown.
         metrics: training metrics: rows with "stage", "step" and numbers such as loss and reward.
         grids: further tables, shown first.
 
@@ -66,19 +65,23 @@ def render_report(
 ) -> str:
     """The report as text; the arguments are those of `write_report`."""
     filled = {name: list(group) for name, group in evaluations.items() if group}
-    unseen = {name: _of_split(group, "unseen") for name, group in filled.items()}
-    unseen = {name: group for name, group in unseen.items() if group}
-    by_split = {name: by_label(group, "split") for name, group in filled.items()}
-    by_family = {name: by_label(group, "family") for name, group in unseen.items()}
-    overall: dict[str, Summary] = {name: summarize(group) for name, group in unseen.items()}
+    by_set = {name: by_taskset(group) for name, group in filled.items()}
+    first = next((label for sets in by_set.values() for label in sets), "")
+    on_first = {
+        name: [t for t in group if (t.taskset or "tasks") == first and t.error is None]
+        for name, group in filled.items()
+    }
+    on_first = {name: group for name, group in on_first.items() if group}
+    by_family = {name: by_label(group, "family") for name, group in on_first.items()}
+    overall: dict[str, Summary] = {name: summarize(group) for name, group in on_first.items()}
     page = _template().render(
         title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         grids=grids,
-        main=main_grid(by_split) if filled else None,
-        family=family_grid(by_family) if unseen else None,
-        behaviour=behaviour_grid(overall) if unseen else None,
-        bars=success_bars(by_family) if unseen else None,
+        main=main_grid(by_set) if filled else None,
+        family=family_grid(by_family, short(first)) if on_first else None,
+        behaviour=behaviour_grid(overall) if on_first else None,
+        bars=success_bars(by_family) if on_first else None,
         models=list(legend(list(by_family))),
         curves=curves(metrics),
         viewer={name: choose(group) for name, group in filled.items()},
@@ -88,7 +91,7 @@ def render_report(
 
 
 def choose(trajectories: Sequence[Trajectory], count: int = SHOWN_PER_MODEL) -> list[Trajectory]:
-    """A few trajectories that differ: first in outcome, then in family; unseen tools first.
+    """A few trajectories that differ: first in outcome, then in family; in their order.
 
     Args:
         trajectories: of one model.
@@ -97,7 +100,7 @@ def choose(trajectories: Sequence[Trajectory], count: int = SHOWN_PER_MODEL) -> 
     Returns:
         The chosen ones; the same input gives the same choice.
     """
-    rest = sorted(trajectories, key=lambda t: t.labels.get("split") != "unseen")
+    rest = list(trajectories)
     chosen: list[Trajectory] = []
     outcomes: Counter[bool] = Counter()
     shown: Counter[str | None] = Counter()
@@ -140,10 +143,6 @@ def _leaves(value: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
 
 def _show(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _of_split(trajectories: Sequence[Trajectory], split: str) -> list[Trajectory]:
-    return [t for t in trajectories if t.labels.get("split") == split]
 
 
 def _phases(trajectory: Trajectory) -> list[tuple[Phase, list[Step]]]:

@@ -50,12 +50,15 @@ _OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
 _PLUS = re.compile(r"\s\+\s")
 
 
-def taskset(named: str | Taskset | Iterable[Task] | Mapping[Any, float]) -> Taskset:
+def taskset(
+    named: str | Taskset | Iterable[Task] | Mapping[Any, float], *, default: str = ""
+) -> Taskset:
     """Open a task set.
 
     Args:
         named: one line, as in the module's docstring; or a task set, some tasks, or a mapping from
             any of these to its weight in a mixture.
+        default: the split to take where a line names none and the set has its own splits.
 
     Raises:
         ConfigError: the line cannot be understood, or has an option that the set does not take.
@@ -68,10 +71,10 @@ def taskset(named: str | Taskset | Iterable[Task] | Mapping[Any, float]) -> Task
     if isinstance(named, Taskset):
         return named
     if isinstance(named, str):
-        parts = [_one(line) for line in _PLUS.split(named.strip())]
+        parts = [_one(line, default) for line in _PLUS.split(named.strip())]
         return parts[0][0] if len(parts) == 1 else mix(parts)
     if isinstance(named, Mapping):
-        return mix([(taskset(key), weight) for key, weight in named.items()])
+        return mix([(taskset(key, default=default), weight) for key, weight in named.items()])
     return Taskset("tasks", named)
 
 
@@ -81,7 +84,7 @@ def names() -> dict[str, str]:
     return {**installed, **BUILT_IN}
 
 
-def _one(line: str) -> tuple[Taskset, float]:
+def _one(line: str, default: str) -> tuple[Taskset, float]:
     """The task set of one line, and its weight."""
     place, *words = _OPTION.split(line)
     options: dict[str, Any] = {}
@@ -96,8 +99,8 @@ def _one(line: str) -> tuple[Taskset, float]:
     split, count = options.pop("split", ""), options.pop("tasks", None)
     weight = _number(place, "weight", options.pop("weight", "1"))
     made = _make(place, options)
-    if split:
-        made = made.split(split)
+    if split or default in made.source.splits:
+        made = made.split(split or default)
     if count is not None:
         made = made[: int(_number(place, "tasks", count))]
     return made, weight

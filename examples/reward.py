@@ -1,0 +1,33 @@
+"""Rewards: functions of a finished trajectory. None leaves a rollout out of its group.
+
+    python examples/reward.py
+
+In a recipe, or as an option, a reward is named `examples/reward.py:brief`:
+
+    toolmaster grpo MODEL TASKSET --reward examples/reward.py:brief
+"""
+
+import toolmaster as tm
+
+
+def brief(t: tm.Trajectory) -> float | None:
+    """Success, less a little for every call; the cost is bounded, so success always wins."""
+    if t.error:
+        return None
+    return float(t.success) - min(0.02 * len(t.calls()), 0.3)
+
+
+def careful(t: tm.Trajectory) -> float | None:
+    """A call in execution that fails costs; the same call in the trial costs nothing."""
+    if t.error:
+        return None
+    failed = sum(step.error is not None for step in t.calls(tm.Phase.EXECUTION))
+    return float(t.success) - min(0.1 * failed, 0.5)
+
+
+if __name__ == "__main__":
+    task = tm.Task("sum", "What is 2 + 2?", tools=[], answer="4")
+    for answer in ("4", "5"):
+        turn = f"<think>I add.</think><answer>{answer}</answer>"
+        trajectory = tm.rollout(tm.ScriptedPolicy([turn]), task, protocol=tm.Protocol.DIRECT)
+        print(answer, "brief:", brief(trajectory), "careful:", careful(trajectory))

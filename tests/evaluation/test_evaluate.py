@@ -1,0 +1,150 @@
+"""One model on one task set: resuming, rollouts, what is left out, and comparing two."""
+
+import json
+
+import pytest
+
+from toolmaster import aevaluate, compare, evaluate, read_trajectories
+from toolmaster.errors import ConfigError, InputError, PolicyError
+from toolmaster.evaluation.evaluation import Evaluation
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.tasksets import Task, Taskset
+from toolmaster.types import ToolCall
+
+DIRECT = Protocol.DIRECT
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def sums(count, **fields):
+    """Tasks "what is i + 1"; their known-good calls are right."""
+    return Taskset(
+        "sums",
+        [
+            Task(
+                f"sum/{i}",
+                f"What is {i} + 1?",
+                tools=[add],
+                answer=i + 1,
+                calls=[[ToolCall(name="add", arguments={"a": i, "b": 1})]],
+                labels={"family": "even" if i % 2 == 0 else "odd"},
+            )
+            for i in range(count)
+        ],
+        **fields,
+    )
+
+
+def says(answer):
+    return ScriptedPolicy([f"<think>I guess.</think><answer>{answer}</answer>"], f"says {answer}")
+
+
+def test_success_families_and_text():
+    result = evaluate(says(1), sums(4), protocol=DIRECT)
+    assert str(result.success) == "0.25 [0.05, 0.70]"
+    assert {name: part.success.mean for name, part in result.by("family").items()} == {
+        "even": 0.5,
+        "odd": 0.0,
+    }
+    assert "sums (1)" in str(result)
+    assert "25.0 [4.6, 69.9]" in str(result)
+
+
+def test_it_goes_on_where_it_was_stopped(tmp_path):
+    file = tmp_path / "out.jsonl"
+    evaluate(says(1), sums(2), protocol=DIRECT, out=file)
+    seen = []
+    result = evaluate(says(1), sums(3), protocol=DIRECT, out=str(file), on_finish=seen.append)
+    assert [t.task_id for t in seen] == ["sum/2"]
+    assert len(result.trajectories) == len(read_trajectories(file)) == 3
+
+
+def test_several_rollouts_a_task_give_mean_and_pass_at_k():
+    turns = iter([1, 0, 2, 2])  # task 0: right, wrong; task 1: right, right
+
+    def script(_prompt):
+        return [f"<think>t</think><answer>{next(turns)}</answer>"]
+
+    policy = ScriptedPolicy(script)
+    result = evaluate(policy, sums(2), rollouts=2, protocol=DIRECT)
+    assert [t.rollout for t in result.trajectories] == [0, 1, 0, 1]
+    assert result.success.mean == 0.75
+    assert (result.pass_at(1).mean, result.pass_at(2).mean) == (0.75, 1.0)
+    with pytest.raises(InputError, match="pass@3 needs"):
+        result.pass_at(3)
+
+
+@pytest.mark.parametrize("protocol", [Protocol.DIRECT, Protocol.TRIAL])
+def test_known_good_calls_in_place_of_a_model(protocol):
+    result = evaluate("replay", sums(3), protocol=protocol)
+    assert result.success.mean == 1.0
+    assert [len(t.calls()) for t in result.trajectories] == [1, 1, 1]
+
+
+def test_a_replay_file_that_matches_nothing_is_refused(tmp_path):
+    file = tmp_path / "replay.json"
+    calls = [{"name": "add", "arguments": {"a": 0, "b": 1}}]
+    file.write_text(json.dumps({"sum/0": {"calls": calls, "answer": "1"}, "sum/9": {"calls": []}}))
+    with pytest.raises(InputError, match=r"1 of 2 ids are no task of sums \(1\); .* 'sum/9'"):
+        evaluate(f"replay:{file}", sums(3))
+    file.write_text(json.dumps({"sum/0": {"calls": calls, "answer": "1"}}))
+    result = evaluate(f"replay:{file}", sums(3), protocol=DIRECT)
+    assert result.success.mean == 1.0
+    assert result.facts["without known-good calls"] == "2 tasks"
+
+
+def test_tasks_that_a_model_was_trained_on_are_left_out(tmp_path, tiny_folder):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in tiny_folder.iterdir():
+        (folder / file.name).symlink_to(file)
+    record = {"base": "tiny", "task_ids": ["sum/0", "sum/2", "elsewhere"]}
+    (folder / "training.json").write_text(json.dumps(record))
+    result = evaluate(folder, sums(3), protocol=DIRECT)
+    assert [t.task_id for t in result.trajectories] == ["sum/1"]
+    assert result.facts["left out, trained on"] == "2 tasks"
+    with pytest.raises(InputError, match="all 1 tasks were trained on"):
+        evaluate(folder, sums(1))
+
+
+def test_nothing_answered_is_an_error_and_some_broken_are_counted():
+    with pytest.raises(PolicyError, match="all 2 rollouts broke; the first: the script"):
+        evaluate(ScriptedPolicy([]), sums(2), protocol=DIRECT)
+    turns = {"What is 0 + 1?": ["<think>t</think><answer>1</answer>"]}
+    half = ScriptedPolicy(lambda prompt: turns.get(prompt[1].content, []))
+    result = evaluate(half, sums(2), protocol=DIRECT)
+    assert (result.success.mean, result.summary.broken) == (1.0, 1)
+
+
+def test_compare_tells_which_tasks_flipped():
+    a, b = (evaluate(says(n), sums(4), protocol=DIRECT) for n in (1, 2))
+    comparison = compare(a, b)
+    assert (comparison.won, comparison.lost) == (("sum/1",), ("sum/0",))
+    assert comparison.difference.mean == 0
+    assert "won 1: sum/1\nlost 1: sum/0" in str(comparison)
+    assert compare(a.trajectories, b.trajectories).won == ("sum/1",)
+    with pytest.raises(InputError, match="no task in common"):
+        compare(a, Evaluation([]))
+
+
+def test_a_task_set_is_named_in_one_line():
+    with pytest.raises(ConfigError, match="there is none of this name"):
+        evaluate(says(1), "nowhere")
+    result = evaluate(says(1), "world:short tasks=2", protocol=DIRECT)
+    assert {t.taskset for t in result.trajectories} == {"world:short/test (v5s)"}
+
+
+async def _inside_a_loop():
+    plain = evaluate(says(1), sums(1), protocol=DIRECT)
+    awaited = await aevaluate(says(1), sums(1), protocol=DIRECT)
+    return plain.success.mean, awaited.success.mean
+
+
+def test_both_forms_work_inside_an_event_loop():
+    import asyncio  # noqa: PLC0415
+
+    assert asyncio.run(_inside_a_loop()) == (1.0, 1.0)

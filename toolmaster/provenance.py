@@ -1,0 +1,80 @@
+"""What a model was trained on, kept in its folder, so that nobody measures it on the same tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from toolmaster.errors import InputError, first_problem
+from toolmaster.runs import write_atomically
+from toolmaster.types import Record
+
+FILE = "training.json"
+
+
+class Training(Record):
+    """The training of one model, that of the model it started from included."""
+
+    base: str
+    """The model that the first training started from, as it was named."""
+    revision: str = ""
+    """Its revision on the Hub; "" for a folder."""
+    stages: list[str] = Field(default_factory=list)
+    """The trainings in order, such as "sft" and "grpo"."""
+    tasksets: list[str] = Field(default_factory=list)
+    """Labels of the task sets trained on."""
+    task_ids: list[str] = Field(default_factory=list)
+    """Ids of the tasks trained on, sorted."""
+
+
+def read_training(folder: Path) -> Training | None:
+    """What a model folder says of its training; None where it says nothing.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        return Training.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        raise InputError(f"{file}: {where}: {problem}; remove the file to go on") from None
+
+
+def write_training(
+    folder: Path,
+    stage: str,
+    start: Path,
+    *,
+    base: str,
+    revision: str = "",
+    tasksets: Iterable[str],
+    task_ids: Iterable[str],
+) -> None:
+    """Say in a model's folder what it was trained on.
+
+    Args:
+        folder: of the trained model.
+        stage: "sft" or "grpo".
+        start: the model folder that this training started from; what it was trained on counts too.
+        base: how that model was named.
+        revision: its revision on the Hub; "" for a folder.
+        tasksets: labels of the task sets.
+        task_ids: ids of the tasks.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    before = read_training(start) or Training(base=base, revision=revision)
+    training = Training(
+        base=before.base,
+        revision=before.revision,
+        stages=[*before.stages, stage],
+        tasksets=sorted({*before.tasksets, *tasksets}),
+        task_ids=sorted({*before.task_ids, *task_ids}),
+    )
+    write_atomically(folder / FILE, training.model_dump_json(indent=1))

@@ -1,0 +1,111 @@
+"""Known-good calls played through our sessions: the proof of a task set that needs no model.
+
+A replay file is JSON: task id to `{"calls": [{"name": ..., "arguments": {...}}, ...], "answer":
+...}`; a task with several messages of the user has a list of such lists. Without a file the task's
+own `calls` and `answer` are played.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from toolmaster.answers import as_answer
+from toolmaster.errors import InputError, first_problem
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.tasksets.task import Calls, Task
+from toolmaster.tasksets.taskset import Taskset
+from toolmaster.types import Record, ToolCall
+
+
+class Replay(Record):
+    """What is played for one task."""
+
+    calls: list[ToolCall] | list[list[ToolCall]]
+    answer: str = ""
+
+    def by_message(self) -> Calls:
+        """The calls, one sequence for each message of the user."""
+        flat = [call for call in self.calls if isinstance(call, ToolCall)]
+        nested = [calls for calls in self.calls if isinstance(calls, list)]
+        return nested or [flat]
+
+
+_FILE = TypeAdapter(dict[str, Replay])
+
+
+def read_replays(path: Path) -> dict[str, Replay]:
+    """Read a replay file.
+
+    Raises:
+        InputError: it is missing, or not of the form above.
+    """
+    try:
+        return _FILE.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read the replay {path}: {error.strerror}") from None
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        raise InputError(f"{path}: {where or 'the file'}: {problem}") from None
+
+
+def own_replay(task: Task) -> Replay | None:
+    """What a task itself knows to be good; None where it knows no calls."""
+    if task.calls is None:
+        return None
+    answer = "done" if task.answer is None else as_answer(task.answer)
+    return Replay(calls=[list(calls) for calls in task.calls], answer=answer)
+
+
+def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
+    """The replays of a task set's tasks, from a file or from the tasks themselves.
+
+    Raises:
+        InputError: the file cannot be read or names a task that is not in the set, or no task has
+            known-good calls.
+    """
+    if file is None:
+        own = ((task.id, own_replay(task)) for task in tasks)
+        found = {task_id: replay for task_id, replay in own if replay is not None}
+    else:
+        found = read_replays(file)
+        unknown = sorted(found.keys() - set(tasks.ids))
+        if unknown:
+            raise InputError(
+                f"{file}: {len(unknown)} of {len(found)} ids are no task of {tasks.label}; the"
+                f" first is {unknown[0]!r}"
+            )
+    if not found:
+        raise InputError(f"no task of {tasks.label} has known-good calls")
+    return found
+
+
+def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:
+    """A policy that plays a replay."""
+    return ScriptedPolicy(turns(replay, protocol), "replay")
+
+
+def turns(replay: Replay, protocol: Protocol) -> list[str]:
+    """The assistant turns: every message of the user gets its calls and an answer."""
+    written = ["<experience>none</experience>"] if protocol is Protocol.TRIAL else []
+    messages = replay.by_message()
+    for number, calls in enumerate(messages, 1):
+        written += [call_turn(call) for call in calls]
+        answer = replay.answer if number == len(messages) else "done"
+        written.append(f"<answer>{answer}</answer>")
+    return written
+
+
+def call_turn(call: ToolCall) -> str:
+    """The turn that makes a call."""
+    body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+    return f"<tool_call>{body}</tool_call>"
+
+
+def missing(tasks: Taskset, replays: Mapping[str, Replay]) -> Sequence[str]:
+    """Ids of the tasks that have no replay."""
+    return [task_id for task_id in tasks.ids if task_id not in replays]

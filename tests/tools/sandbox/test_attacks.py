@@ -7,6 +7,8 @@ and the only file to be destroyed is one that the test made.
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,47 @@ def broken(running, source):
 
 def test_endless_loop_that_ignores_signals_and_swallows_exceptions(running):
     assert broken(running, SWALLOWING) == "cpu_s"
+
+
+BETWEEN_TICKS = """
+import ctypes, time
+ctypes.CDLL(None).prctl(29, 8_000_000, 0, 0, 0)  # timer slack: wakes up at a tick of the kernel
+print(flush=True)
+while True:
+    start = time.perf_counter()
+    while time.perf_counter() - start < 0.0018: pass
+    time.sleep(0.0005)
+"""
+
+
+@pytest.fixture
+def between_ticks():
+    """Two processes on the one processor of this test, which work when the kernel does not look."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usual)})
+    try:
+        command = [sys.executable, "-c", BETWEEN_TICKS]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    finally:
+        os.sched_setaffinity(0, usual)
+    for process in running:
+        process.stdout.readline()
+    yield min(usual)
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("source", [SWALLOWING, "def f(): return sum(iter(int, 1))"])
+def test_time_that_the_kernel_charges_too_much_for(between_ticks, at_level, source):
+    """It may end a call that has used half of its time, as such loads make it believe."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {between_ticks})
+    try:
+        confined = at_level(IsolationLevel.CONFINED, workers=1)
+    finally:
+        os.sched_setaffinity(0, usual)
+    assert broken(confined, source) == "cpu_s"
 
 
 def test_endless_loop_in_compiled_code(running):

@@ -205,12 +205,45 @@ def test_without_the_right_to_mount(as_user):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits through a pidfd")
-def test_workers_end_with_their_owner(as_user):
+def test_workers_end_with_their_owner(as_user, tmp_path):
     process, (worker, *_) = as_user
     ended = select.poll()
     ended.register(os.pidfd_open(int(worker)), select.POLLIN)
+    assert list(tmp_path.iterdir()) != []
     process.kill()
     assert ended.poll(60_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+BUSY_OWNER = """
+import asyncio, sys
+from toolmaster.tools.sandbox import IsolationLevel, Sandbox, SandboxLimits
+async def main():
+    sandbox = Sandbox(SandboxLimits(wall_s=600), workers=1)
+    sandbox._levels = [IsolationLevel[sys.argv[1]]]
+    async with sandbox:
+        print(sandbox._slots._queue[0]._process.pid, flush=True)
+        source = "import time\\ndef f(): open('x', 'w').close(); time.sleep(600)"
+        await sandbox.call(source, "f", {})
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits through a pidfd")
+@pytest.mark.parametrize("level", ["PROCESS", "CONFINED"])
+def test_an_owner_killed_during_a_call_leaves_no_folder(monkeypatch, tmp_path, level):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-c", BUSY_OWNER, level]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        if not (keeper := owner.stdout.readline()):
+            pytest.skip("not offered here")
+        while not list(tmp_path.glob("*/x")):
+            assert owner.poll() is None
+        ended = select.poll()
+        ended.register(os.pidfd_open(int(keeper)), select.POLLIN)
+        owner.kill()
+        assert ended.poll(60_000)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interpreter_that_is_gone(monkeypatch, tmp_path):

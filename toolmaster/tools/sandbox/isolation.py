@@ -114,17 +114,30 @@ def _limit(limits: dict[str, Any], *, tolerant: bool) -> None:
                 raise OSError(f"limit {what} of {value}: {error}") from error
 
 
+def end_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends.
+
+    Raises:
+        OSError: the parent has ended already.
+    """
+    with suppress(OSError):  # Linux alone has it; elsewhere the parent sees to it
+        kernel.call("prctl", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise OSError("the process that this one works for has ended")
+
+
 def bind_call(level: int, cpu_s: int, worker: int) -> None:
     """Bind the process of one call; it can never undo this, and ends with the worker.
+
+    At `cpu_s` seconds of processor time the kernel sends SIGXCPU, which ends the process and says
+    why it ended. Source that ignores the signal is killed at twice as many seconds.
 
     Raises:
         OSError: a bound cannot be had, or the worker has ended already.
     """
-    with suppress(OSError):  # Linux alone has it; elsewhere the worker sees to it
-        kernel.call("prctl", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != worker:
-        raise OSError("the worker has ended")
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    end_with(worker)
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, 2 * cpu_s))
     if level >= CONFINED:
         seccomp.install()
     else:

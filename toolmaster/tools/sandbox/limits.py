@@ -14,7 +14,7 @@ class SandboxLimits(Settings):
     wall_s: float = Field(10.0, gt=0)
     """Seconds on the clock, from the moment a worker takes the call."""
     cpu_s: int = Field(5, ge=1)
-    """Whole seconds of processor time."""
+    """Whole seconds of processor time; source that ignores signals is killed at twice as many."""
     memory_mib: int = Field(512, ge=64)
     """Address space, in MiB; the interpreter itself takes about 20 of them."""
     scratch_mib: int = Field(16, ge=1)

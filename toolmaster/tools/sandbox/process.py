@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -157,10 +157,8 @@ class WorkerProcess:
         try:
             _, complaints = self._process.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             _, complaints = self._process.communicate()
-        with suppress(OSError):
-            scratch.empty(self._scratch)
-            os.rmdir(self._scratch)
+        scratch.remove(self._scratch)  # where the keeper could not
         lines = complaints.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""

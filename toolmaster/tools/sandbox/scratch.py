@@ -1,9 +1,10 @@
-"""The scratch folder: whether it holds too much, and emptying it whatever it holds."""
+"""The scratch folder: whether it holds too much, and clearing it away whatever it holds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 
@@ -61,3 +62,10 @@ def empty(folder: str) -> None:
                 moved += 1
                 os.rename(inner.path, os.path.join(folder, f"{token}-{moved}"))
             os.rmdir(entry.path)
+
+
+def remove(folder: str) -> None:
+    """Remove the folder and everything in it; what cannot be removed, or is gone, is let be."""
+    with suppress(OSError):
+        empty(folder)
+        os.rmdir(folder)

@@ -1,6 +1,8 @@
 """The worker process: warm, isolated, and forked anew for every call.
 
-It runs as a program of its own (`process.START`), with the standard library alone. It never reads
+It runs as a program of its own (`process.START`), with the standard library alone. The process that
+the owner starts is not the worker but its keeper: it stays outside every isolation and removes the
+scratch folder when the worker has ended, also where the owner was killed. The worker never reads
 what a call is about: it takes the bytes into one buffer, forks, wipes the buffer and supervises.
 Everything untrusted happens in the forked child, which ends with the call; so no call can see or
 change anything of another.
@@ -12,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -51,6 +54,7 @@ def main() -> None:
     """Set up, say so, and serve until the owner closes the connection."""
     settings = json.loads(sys.argv[2])
     connection: int = settings["connection"]
+    _continue_as_worker(settings["scratch"])
     try:
         sys.path += settings["packages"]
         for name in WARM.split():
@@ -77,6 +81,30 @@ def main() -> None:
     Server(connection, folder, settings["level"], settings["limits"]).serve()
 
 
+def _continue_as_worker(folder: str) -> None:
+    """Fork; the child goes on as the worker, the parent is its keeper and never returns.
+
+    The keeper hands SIGTERM on, waits for the worker, removes the scratch folder and ends. It holds
+    the standard error open, and nothing else that the owner waits for.
+    """
+    heard = {signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)  # until the keeper listens
+    keeper, worker = os.getpid(), os.fork()
+    if worker == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+        isolation.end_with(keeper)
+        return
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    ended = code = 0
+    while not ended:
+        if signal.sigwait(heard) == signal.SIGTERM:
+            code = 128 + signal.SIGTERM
+            os.kill(worker, signal.SIGTERM)
+        ended, _ = os.waitpid(worker, os.WNOHANG)
+    scratch.remove(folder)
+    os._exit(code)
+
+
 class Server:
     """Answers calls one after the other.
 
@@ -92,7 +120,6 @@ class Server:
         self._folder = folder
         self._level = level
         self._limits = limits
-        self._cpu_s = 0.9 * limits["cpu_s"]  # the kernel counts towards the limit in coarser steps
         self._result_bytes = (limits["result_kib"] << 10) + COMPILED.size + MAX_COMPILED
         self._on_disk = level < IsolationLevel.NAMESPACED
         largest = max(MAX_CALL + MAX_COMPILED, self._result_bytes + 1)
@@ -149,16 +176,35 @@ class Server:
             os.close(reading)
             isolation.kill(self._level, child)
             _, ended, usage = os.wait4(child, 0)
-        if status is Status.DONE and ended and usage.ru_utime + usage.ru_stime > self._cpu_s:
+        if status is Status.DONE and self._out_of_time(ended, usage):
             status = Status.CPU
         elif status is Status.DONE and (ended or size == 0):
             status = Status.DIED
         return status, size, _ending(ended)
 
+    def _out_of_time(self, ended: int, usage: resource.struct_rusage) -> bool:
+        """Whether the limit of processor time ended a call's process.
+
+        The kernel counts in whole ticks: on a busy machine it charges a process for the time that
+        others used within a tick, and ends it when it has truly used little more than half of the
+        limit. So SIGXCPU is taken at its word, and for SIGKILL, which source that ignores SIGXCPU
+        gets at twice the limit, half of the limit is enough.
+        """
+        if not os.WIFSIGNALED(ended):
+            return False
+        used_s: float = usage.ru_utime + usage.ru_stime
+        by = os.WTERMSIG(ended)
+        return by == signal.SIGXCPU or (by == signal.SIGKILL and used_s > self._limits["cpu_s"] / 2)
+
     def _collect(self, reading: int, deadline: float) -> tuple[Status, int]:
-        """Read what the call writes until it closes its end or breaks a limit."""
+        """Read what the call writes until it closes its end or breaks a limit.
+
+        Raises:
+            SystemExit: the owner has closed the connection, or was killed.
+        """
         poller = select.poll()
         poller.register(reading, select.POLLIN)
+        poller.register(self._connection, 0)  # a hang-up is told unasked
         size, look = 0, time.monotonic() + WATCH_S if self._on_disk else deadline
         while size <= self._result_bytes:
             now = time.monotonic()
@@ -168,7 +214,10 @@ class Server:
                 if scratch.overfull(self._folder, self._limits):
                     return Status.SCRATCH, size
                 look = time.monotonic() + WATCH_S
-            if poller.poll(1000 * (min(look, deadline) - now)):
+            ready = dict(poller.poll(1000 * (min(look, deadline) - now)))
+            if self._connection in ready:
+                raise SystemExit
+            if ready:
                 count = os.readv(reading, [self._buffer[size : self._result_bytes + 1]])
                 if count == 0:
                     return Status.DONE, size

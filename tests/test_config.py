@@ -1,5 +1,7 @@
 """Recipes and overrides: what is accepted, and every way of saying no."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import Field
 
@@ -150,3 +152,37 @@ def test_bad_values_are_all_named(recipe):
 
 def test_exit_code_is_that_of_a_usage_error():
     assert ConfigError.exit_code == 2
+
+
+class Kinds(Settings):
+    """One setting of each kind that text can be taken for."""
+
+    run: Path = Path("runs")
+    model: str = ""
+    count: int = 0
+    maybe: str | None = None
+    names: tuple[str, ...] = ()
+    share: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("run=2026-11-30", "run", Path("2026-11-30")),
+        ("run=1e3", "run", Path("1e3")),
+        ("model=true", "model", "true"),
+        ("maybe=12", "maybe", "12"),
+        ("model=😀", "model", "😀"),
+        ('names=["😀"]', "names", ("😀",)),
+        ("count=7", "count", 7),
+        ("share=1e-3", "share", 0.001),
+    ],
+)
+def test_text_stays_text_where_the_setting_is_text(override, key, value):
+    assert getattr(load_config(Kinds, None, [override]), key) == value
+
+
+def test_values_are_taken_as_they_are_and_overrides_win():
+    given = {"model": "a=b 😀\n'\"", "names": ["1e3"], "count": 2}
+    settings = load_config(Kinds, None, ["count=3"], given)
+    assert (settings.model, settings.names, settings.count) == (given["model"], ("1e3",), 3)

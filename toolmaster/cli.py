@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
+from typing import Annotated, Any, Optional, TypeVar
 
 import typer
 
-from toolmaster.allocator import restart, restart_tuned
+from toolmaster.allocator import restart_tuned
 from toolmaster.commands import experience
 from toolmaster.commands.solve import solve
 from toolmaster.errors import InputError, ToolmasterError
-
-if TYPE_CHECKING:
-    from toolmaster.recipe import Recipe
 
 app = typer.Typer(
     help="Train, measure and run language models that try unfamiliar tools before using them.",
@@ -28,27 +23,15 @@ app = typer.Typer(
 )
 app.add_typer(experience.app, name="experience")
 T = TypeVar("T")
-RecipeFile = Annotated[
-    Path, typer.Argument(help="A TOML recipe, for example recipes/quickstart.toml")
-]
-Overrides = Annotated[
+Words = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads this annotation
-    typer.Argument(help="Settings to change: key=value, for example seed=1 sft.learning_rate=1e-4"),
+    typer.Argument(metavar="WORDS...", help="Places, then settings to change: key=value"),
 ]
 SessionOverrides = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads this annotation
     typer.Argument(help="Settings to change: key=value, for example seed=1 limits.trial_calls=3"),
 ]
-
-_HANDED_ON = "TOOLMASTER_SETTINGS"
-"""Where a process that starts again finds the settings it began with."""
-
-
-def _recipe(recipe: Path | None, overrides: list[str] | None) -> Recipe:
-    from toolmaster.config import load_config  # noqa: PLC0415
-    from toolmaster.recipe import Recipe  # noqa: PLC0415
-
-    return load_config(Recipe, recipe, overrides or [])
+JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, nothing else")]
 
 
 def _run(work: Callable[[], T]) -> T:
@@ -59,89 +42,88 @@ def _run(work: Callable[[], T]) -> T:
         raise typer.Exit(130) from None
 
 
-def _restarting(settings: Recipe, restart: Callable[[], None]) -> None:
-    """Start again with the same settings, whatever becomes of the recipe's file meanwhile."""
-    os.environ[_HANDED_ON] = settings.model_dump_json()
-    try:
-        restart()
-    finally:  # it did not have to
-        del os.environ[_HANDED_ON]
+def _stage(command: str, words: list[str] | None, given: dict[str, Any]) -> None:
+    from toolmaster.commands.stages import recipe_of, run_stage  # noqa: PLC0415 - heavy
+    from toolmaster.commands.words import split_words  # noqa: PLC0415
+
+    recipe = recipe_of(split_words(words), command, given)
+    _run(lambda: run_stage(command, recipe))
 
 
-def _run_stage(name: str, recipe: Path, overrides: list[str] | None) -> None:
-    handed_on = os.environ.pop(_HANDED_ON, None)
-    if handed_on is None:
-        settings = _recipe(recipe, overrides)
-    else:
-        from toolmaster.recipe import Recipe  # noqa: PLC0415
-
-        settings = Recipe.model_validate_json(handed_on)
-    _restarting(settings, restart_tuned)
-    from toolmaster import pipeline  # noqa: PLC0415
-    from toolmaster.runs import no_space  # noqa: PLC0415
-
-    try:
-        if name != "run":
-            _run(lambda: getattr(pipeline, name)(settings))
-        elif _run(lambda: pipeline.run_next(settings)) != "report":
-            _restarting(settings, restart)  # the next stage should not pay for this one's memory
-    except Exception as error:  # of whatever library was writing: each has another one
-        if isinstance(error, ToolmasterError) or not no_space(error, settings.run):
-            raise
-        raise InputError(
-            f"no space left for {settings.run}; what is finished is kept: free some space and start"
-            " the same command again"
-        ) from None
+@app.command()
+def run(words: Words = None) -> None:
+    """All stages of a RECIPE, one after the other; continues where it was stopped."""
+    _stage("run", words, {})
 
 
-def _stage(name: str, help_text: str) -> None:
-    def command(recipe: RecipeFile, overrides: Overrides = None) -> None:
-        _run_stage(name, recipe, overrides)
-
-    command.__doc__ = help_text
-    app.command(name)(command)
+@app.command()
+def sft(words: Words = None) -> None:
+    """Fine-tune: RECIPE, or MODEL DEMONSTRATIONS.jsonl."""
+    _stage("sft", words, {})
 
 
-_stage("run", "All stages of a recipe, one after the other; continues where it was stopped.")
-_stage("synthesize", "Make demonstrations with the oracle teacher.")
-_stage("sft", "Fine-tune on the demonstrations.")
-_stage("grpo", "Reinforce the fine-tuned model.")
-_stage("report", "Print the tables and write report.html.")
-app.command()(solve)
+@app.command()
+def grpo(
+    words: Words = None,
+    reward: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="format, correctness, ..., mine.py:function; may be repeated"),
+    ] = None,
+) -> None:
+    """Reinforce: RECIPE, or MODEL TASKSET."""
+    given = {"grpo.rewards": dict.fromkeys(reward, 1.0)} if reward else {}
+    _stage("grpo", words, given)
 
 
 @app.command()
 def evaluate(
-    recipe: Annotated[
-        Optional[str],  # noqa: UP045 - no Path, for it may be `base_url=http://...`
-        typer.Argument(help="A TOML recipe; none with --benchmark"),
+    words: Words = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Trajectories, from which a stopped evaluation goes on")
     ] = None,
-    overrides: Overrides = None,
-    benchmark: Annotated[str | None, typer.Option(help="toolhop, ftrl, bfcl, ...")] = None,
-    data: Annotated[str | None, typer.Option(help="The benchmark's original file")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A checkpoint folder, or openai:NAME with base_url=URL")
-    ] = None,
-    replay: Annotated[
-        str | None, typer.Option(help="Instead of a model: a file of known calls, or gold")
-    ] = None,
+    rollouts: Annotated[int | None, typer.Option(help="Rollouts of each task")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Endpoint of an openai: model")] = None,
+    as_json: JsonOutput = False,
 ) -> None:
-    """Measure the models of a recipe on held-out tasks, or any model on a benchmark."""
-    if benchmark is None:
-        if recipe is None:
-            raise typer.BadParameter("give a RECIPE or --benchmark NAME")
-        if any(option is not None for option in (data, model, replay)):
-            raise typer.BadParameter("--data, --model and --replay go with --benchmark NAME")
-        _run_stage("evaluate", Path(recipe), overrides)
-        return
-    from toolmaster.benchmarks.run import evaluate_benchmark  # noqa: PLC0415
-    from toolmaster.benchmarks.settings import settings_for  # noqa: PLC0415
+    """Measure: RECIPE, or MODEL TASKSET; MODEL may be `replay` for known-good calls."""
+    from toolmaster.commands.words import split_words, two_places  # noqa: PLC0415
 
-    named = {"data": data, "model": model, "replay": replay}
-    given = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
-    settings = settings_for(benchmark, [*given, *([recipe] if recipe else []), *(overrides or [])])
+    found = split_words(words)
+    if found.recipe is not None:
+        _stage("evaluate", words, {"evaluate.rollouts": rollouts})
+        return
+    from toolmaster.commands.evaluate import run_evaluate  # noqa: PLC0415 - heavy
+
+    model, tasks = two_places(found, "evaluate", "MODEL", "TASKSET")
+    given = {"out": out, "rollouts": rollouts, "base_url": base_url}
     restart_tuned()
-    _run(lambda: evaluate_benchmark(settings))
+    _run(lambda: run_evaluate(model, tasks, given, found.settings, as_json=as_json))
+
+
+@app.command()
+def report(words: Words = None) -> None:
+    """Print the tables of a RECIPE's run and write report.html."""
+    _stage("report", words, {})
+
+
+@app.command()
+def tasks(
+    taskset: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help='A task set, for example "world:short split=test"'),
+    ] = None,
+    as_json: JsonOutput = False,
+) -> None:
+    """List the task sets, or show what one holds."""
+    from toolmaster.commands.tasks import list_tasksets, show_taskset  # noqa: PLC0415 - heavy
+
+    if taskset is None:
+        list_tasksets()
+    else:
+        show_taskset(taskset, as_json=as_json)
+
+
+app.command()(solve)
 
 
 @app.command()
@@ -150,24 +132,6 @@ def model(name: str = "smollm2-135m-instruct") -> None:
     from toolmaster.models import find_model  # noqa: PLC0415
 
     typer.echo(find_model(name))
-
-
-@app.command()
-def domains(
-    name: Annotated[str | None, typer.Argument(help="Show this domain's tools and a task")] = None,
-    path: Annotated[
-        list[Path] | None, typer.Option(help="A folder of a domain outside the package")
-    ] = None,
-) -> None:
-    """List the domains of the embedded world, or show one."""
-    from toolmaster.world.listing import list_domains, show_domain  # noqa: PLC0415
-    from toolmaster.world.tasks import World  # noqa: PLC0415
-
-    world = World(path or [])
-    if name is None:
-        list_domains(world)
-    else:
-        show_domain(world, name)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # `-1` is an index
@@ -201,15 +165,12 @@ def view(
 def compare(
     a: Annotated[Path, typer.Argument(help="The baseline's trajectories.jsonl")],
     b: Annotated[Path, typer.Argument(help="The trajectories.jsonl compared with it")],
+    as_json: JsonOutput = False,
 ) -> None:
-    """Compare two runs on the tasks they share, with an interval on the difference."""
-    from toolmaster.evaluation.metrics import latest  # noqa: PLC0415
-    from toolmaster.evaluation.tables import compare_table  # noqa: PLC0415
-    from toolmaster.progress import console  # noqa: PLC0415
-    from toolmaster.runs import read_trajectories  # noqa: PLC0415
+    """Compare two evaluations on the tasks they share, and tell which tasks flipped."""
+    from toolmaster.commands.evaluate import run_compare  # noqa: PLC0415 - heavy
 
-    one, two = latest(read_trajectories(a)), latest(read_trajectories(b))
-    console.print(compare_table(str(a), one, str(b), two))
+    run_compare(a, b, as_json=as_json)
 
 
 @app.command(no_args_is_help=True)
@@ -269,8 +230,10 @@ def serve_session(
 ) -> None:
     """Offer a task as an MCP server: any MCP client can do it."""
     from toolmaster.commands.serve_session import serve_session as serve  # noqa: PLC0415
+    from toolmaster.config import load_config  # noqa: PLC0415
+    from toolmaster.recipe import Recipe  # noqa: PLC0415
 
-    settings = _recipe(recipe, overrides)
+    settings = load_config(Recipe, recipe, overrides or [])
     serve(task, settings, port=port, file=out, show_verdict=verdict)
 
 

@@ -10,9 +10,10 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from toolmaster.errors import ConfigError
@@ -27,13 +28,21 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()) -> S:
-    """Read a recipe and apply overrides.
+def load_config(
+    cls: type[S],
+    recipe: Path | None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] = MappingProxyType({}),
+) -> S:
+    """Read a recipe and apply values and overrides.
 
     Args:
         cls: the settings model to build.
         recipe: a TOML file; None for the defaults alone.
-        overrides: items `a.b=value`; the value is TOML (`3`, `true`, `[1, 2]`) or else plain text.
+        overrides: items `a.b=value`; the value is TOML (`3`, `true`, `[1, 2]`) or else plain text,
+            as it is where the setting takes text.
+        values: settings by key (`a.b`) as Python values, such as those of a command's options; an
+            override of the same key wins.
 
     Raises:
         ConfigError: a file that cannot be read, a malformed override, an unknown key, a bad value.
@@ -46,11 +55,13 @@ def load_config(cls: type[S], recipe: Path | None, overrides: Sequence[str] = ()
             raise ConfigError(f"cannot read the recipe {str(recipe)!r}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{recipe}: not valid TOML: {error}") from None
+    for key, value in values.items():
+        _set(cls, data, key, value, key)
     for item in overrides:
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"override {item!r}: write it as key=value, for example seed=1")
-        _set(cls, data, key.strip(), _parse(value.strip()), item)
+        _set(cls, data, key.strip(), _parse(cls, key.strip(), value.strip()), item)
     fields = cls.model_fields.items()
     _complete({key: f.get_default(call_default_factory=True) for key, f in fields}, data)
     try:
@@ -93,11 +104,31 @@ def _field(section: Any, key: str) -> FieldInfo | None:
     return fields.get(key)
 
 
-def _parse(text: str) -> object:
+def _parse(section: Any, key: str, text: str) -> object:
+    """What a setting's text means: TOML, or the text itself where the setting takes nothing else.
+
+    `run=2026-11-30` and `model=1e3` are text; `seed=1e3` is a number.
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    field = None
+    for part in key.split("."):
+        field = _field(section, part)
+        section = field.annotation if field else None
+    if field is None or isinstance(value, str) or _accepts(field, value):
+        return value
+    return text if _accepts(field, text) else value
+
+
+def _accepts(field: FieldInfo, value: object) -> bool:
+    """Whether a setting takes a value as it is."""
+    try:
+        TypeAdapter(Annotated[field.annotation, None, *field.metadata]).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _explain(cls: type[BaseModel], error: Any) -> str:

@@ -202,7 +202,8 @@ def test_what_cannot_be_kept_is_dropped_and_noted(schema, kept, reason):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["^a+$", "^.{0,262144}$", r"^(\w{1,5000}\d{0,5000}){1,5000}$", r"(?<n>a)\k<n>", "(?<"]
+    "pattern",
+    ["^a+$", "^.{0,262144}$", r"^(\w{1,5000}\d{0,5000}){1,5000}$", r"(?<n>a)\k<n>", "(?<"],
 )
 def test_a_pattern_is_kept_if_the_validator_can_use_it(pattern):
     """Which sizes and dialects it can use differs between versions of the validator."""

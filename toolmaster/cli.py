@@ -203,7 +203,7 @@ def teach(
         "tasks": tasks,
         "propose": propose,
         "judge": judge,
-        "prices": prices,
+        "prices": prices and prices.split(","),
     }
     settings = teach_settings(given, recipe, overrides or [])
     _run(lambda: run_teach(settings, yes=yes))

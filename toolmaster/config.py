@@ -6,6 +6,8 @@ one spelling (`sft.learning_rate=1e-4`); the resolved settings are saved as JSON
 
 from __future__ import annotations
 
+import copy
+import datetime as dt
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -56,12 +58,12 @@ def load_config(
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{recipe}: not valid TOML: {error}") from None
     for key, value in values.items():
-        _set(cls, data, key, value, key)
+        _set(data, key, value, key)
     for item in overrides:
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"override {item!r}: write it as key=value, for example seed=1")
-        _set(cls, data, key.strip(), _parse(cls, key.strip(), value.strip()), item)
+        _set(data, key.strip(), _parse(cls, key.strip(), value.strip()), item)
     fields = cls.model_fields.items()
     _complete({key: f.get_default(call_default_factory=True) for key, f in fields}, data)
     try:
@@ -71,31 +73,35 @@ def load_config(
         raise ConfigError("\n".join(where + _explain(cls, e) for e in error.errors())) from None
 
 
-def _set(section: Any, data: dict[str, Any], key: str, value: object, item: str) -> None:
-    """Set one value; the rest of a table that the recipe leaves out keeps its defaults."""
+def _set(data: dict[str, Any], key: str, value: object, item: str) -> None:
+    """Set the value of `key` (`a.b`); `item` names the override in an error."""
     *parents, last = key.split(".")
     for parent in parents:
-        field = _field(section, parent)
-        default = field.get_default(call_default_factory=True) if field else None
-        data = data.setdefault(parent, dict(default) if isinstance(default, dict) else {})
-        section = field.annotation if field else None
+        data = data.setdefault(parent, {})
         if not isinstance(data, dict):
             raise ConfigError(f"override {item!r}: {parent!r} is a value, not a section")
     data[last] = value
 
 
 def _complete(defaults: Mapping[str, Any], data: dict[str, Any]) -> None:
-    """Give sections that are set in part what else their own defaults say.
+    """Add to sections and tables that are set in part what else their own defaults say.
 
-    `sampling: Sampling = Sampling(temperature=1.0)` stays at 1.0 where only its `slots` are set.
+    `sampling: Sampling = Sampling(temperature=1.0)` stays at 1.0 where only its `slots` are set;
+    `weights: dict[str, float] = {"a": 1.0}` keeps its `a` where only a `b` is set.
     """
     for key, value in data.items():
         default = defaults.get(key)
-        if isinstance(default, Settings) and isinstance(value, dict):
+        if not isinstance(value, dict):
+            continue
+        if isinstance(default, Settings):
             own = dict(default)
             for name in default.model_fields_set - value.keys():
                 value[name] = own[name]
             _complete(own, value)
+        elif isinstance(default, dict):
+            for name in default.keys() - value.keys():
+                value[name] = copy.deepcopy(default[name])
+            _complete(default, value)
 
 
 def _field(section: Any, key: str) -> FieldInfo | None:
@@ -107,11 +113,14 @@ def _field(section: Any, key: str) -> FieldInfo | None:
 def _parse(section: Any, key: str, text: str) -> object:
     """What a setting's text means: TOML, or the text itself where the setting takes nothing else.
 
-    `run=2026-11-30` and `model=1e3` are text; `seed=1e3` is a number.
+    `run=2026-11-30` and `model=1e3` are text; `seed=1e3` is a number. No setting is a date.
     """
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
+        return text
+    value = read.pop("value")
+    if read or isinstance(value, dt.date | dt.time):  # further lines of a text are no settings
         return text
     field = None
     for part in key.split("."):
@@ -124,8 +133,9 @@ def _parse(section: Any, key: str, text: str) -> object:
 
 def _accepts(field: FieldInfo, value: object) -> bool:
     """Whether a setting takes a value as it is."""
+    kind: Any = Annotated[field.annotation, None, *field.metadata]
     try:
-        TypeAdapter(Annotated[field.annotation, None, *field.metadata]).validate_python(value)
+        TypeAdapter(kind).validate_python(value)
     except ValidationError:
         return False
     return True

@@ -91,9 +91,16 @@ def test_a_recipe_says_what_to_teach_on(file):
 
     settings = teach_settings({"model": "openai:m"}, file, ["count=3", "seed=7"])
     recipe = load_config(Recipe, file)
-    assert settings.world == recipe.world
+    assert settings.world == recipe.tasks
     assert (settings.protocol, settings.limits) == (recipe.protocol, recipe.limits)
     assert (settings.seed, settings.count) == (7, 3)
+
+
+def test_options_keep_their_values():
+    given = {"model": "openai:m", "tools": ["/x/\U0001f600.py", "1e3"], "tasks": Path("2026-11-30")}
+    settings = teach_settings(given, None, ["run=1e3"])
+    assert settings.tools == ("/x/\U0001f600.py", "1e3")
+    assert (settings.tasks, settings.run) == (Path("2026-11-30"), Path("1e3"))
 
 
 def test_proposals_are_solved_several_times():

@@ -55,12 +55,8 @@ def settings_from(options: Mapping[str, Any], words: Sequence[str]) -> SolveSett
     Raises:
         ConfigError: a wrong key or value, no tools, or no model.
     """
-    given = [
-        f"{key}={json.dumps(value, ensure_ascii=False)}"
-        for key, value in options.items()
-        if value is not None
-    ]
-    settings = load_config(SolveSettings, None, [*given, *words])
+    given = {key: value for key, value in options.items() if value is not None}
+    settings = load_config(SolveSettings, None, words, given)
     if not settings.tools:
         raise ConfigError(
             "no tools: give --tools module.py, an mcpServers file, or an OpenAPI file or address"

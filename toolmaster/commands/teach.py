@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,23 +31,15 @@ def teach_settings(
     Raises:
         ConfigError: a recipe, an option or an override that cannot be accepted.
     """
-    items = []
+    values: dict[str, object] = {}
     if recipe is not None:
-        settings = load_config(Recipe, recipe).model_dump(mode="json")
-        items += [
-            f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"
-            for section in ("world", "limits")
-            for key, value in settings[section].items()
-        ]
-        items += [f"{key}={json.dumps(settings[key])}" for key in ("protocol", "seed")]
+        settings = load_config(Recipe, recipe)
+        values = {key: getattr(settings, key) for key in ("limits", "protocol", "seed")}
+        values["world"] = settings.tasks
     if given.get("propose") is not None:
-        items.append(f"rollouts={SOLUTIONS}")
-    for key, value in given.items():
-        if value is None:
-            continue
-        text = f"[{value}]" if key == "prices" else json.dumps(value, default=str)
-        items.append(f"{key}={text}")
-    return load_config(TeachSettings, None, [*items, *overrides])
+        values["rollouts"] = SOLUTIONS
+    values |= {key: value for key, value in given.items() if value is not None}
+    return load_config(TeachSettings, None, overrides, values)
 
 
 def run_teach(settings: TeachSettings, *, yes: bool) -> None:

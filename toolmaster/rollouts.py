@@ -8,10 +8,8 @@ trajectory, the others go on.
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -281,26 +279,14 @@ async def side_by_side(
             finished[index] = await work(item)
 
     try:
-        with _rare_collections():
-            async with asyncio.TaskGroup() as group:
-                for begun in range(1, concurrency + 1):
-                    group.create_task(worker())
-                    if begun % START_TOGETHER == 0:
-                        await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            for begun in range(1, concurrency + 1):
+                group.create_task(worker())
+                if begun % START_TOGETHER == 0:
+                    await asyncio.sleep(0)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [finished[index] for index in sorted(finished)]
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for garbage in cycles less often: with many rollouts in flight, each look is long."""
-    usual = gc.get_threshold()
-    gc.set_threshold(max(usual[0], 50_000) if usual[0] else 0, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def groups(tasks: Sequence[Task], group_size: int) -> list[RolloutRequest]:

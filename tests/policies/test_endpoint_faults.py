@@ -8,6 +8,8 @@ from endpoint_server import Hang, HangUp, Status, Stream, completion, delta, ref
 from toolmaster.errors import PermanentPolicyError
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
+from toolmaster.policies.endpoint import MOST_REFUSALS, ChatEndpoint
+from toolmaster.policies.faults import Fault, FaultKind
 from toolmaster.policies.openai import OpenAIPolicy
 from toolmaster.policies.pace import Pace
 from toolmaster.protocols import Protocol
@@ -109,6 +111,47 @@ def test_being_limited_for_too_long_is_given_up(serve, task):
     server = serve(lambda body: LIMITED)
     [got] = run(server.url, [RolloutRequest(task)], retries=1, timeout_s=0.05)
     assert "429 slow down" in got.error
+
+
+@pytest.mark.parametrize("asked", [{"retry_after": "0"}, {"retry_after_ms": "0"}, {}])
+def test_an_endpoint_that_asks_for_no_pause_is_not_hammered(serve, task, asked):
+    """Pauses of at least 75% of 0.1, 0.2, 0.4 and 0.8 s: the fifth request is the last."""
+    server = serve(lambda body: refuse(429, "slow down", **asked))
+    [got] = run(server.url, [RolloutRequest(task)], retries=1, wait_s=0.1, timeout_s=1.0)
+    assert "429 slow down" in got.error
+    assert len(server.requests) <= 5
+
+
+def test_one_request_is_turned_away_so_often_and_no_more(serve, task):
+    server = serve(lambda body: LIMITED)
+    [got] = run(server.url, [RolloutRequest(task)], retries=1, wait_s=0.0)
+    assert "429 slow down" in got.error
+    assert len(server.requests) == MOST_REFUSALS
+
+
+def test_pauses_grow_with_the_rounds_that_were_turned_away():
+    """Three rounds of two requests; a success begins anew. Endpoints can ask for longer pauses."""
+
+    async def go():
+        pace, counted = Pace(), []
+        for _ in range(3):
+            entered = [await pace.enter() for _ in range(2)]
+            for moment in entered:
+                counted.append(pace.refusals(moment))
+                pace.slow_down(moment, 0.0)
+                pace.leave(moment)
+            pace.width = 2
+        pace.leave(await pace.enter(), succeeded=True)
+        counted.append(pace.refusals(await pace.enter()))
+        return counted
+
+    assert asyncio.run(go()) == [0, 0, 1, 1, 2, 2, 0]
+    endpoint = ChatEndpoint("m", Sampling(), "http://127.0.0.1:1/v1", wait_s=0.5)
+    for failures, longest_s in ((0, 0.5), (1, 1.0), (3, 4.0), (4, 8.0), (9, 8.0), (5000, 8.0)):
+        for asked_s in (None, 0.0):
+            pause_s = endpoint._pause_s(failures, Fault(FaultKind.LIMITED, "", asked_s))
+            assert 0.75 * longest_s <= pause_s <= longest_s
+    assert endpoint._pause_s(0, Fault(FaultKind.LIMITED, "", 30.0)) == 30.0
 
 
 def test_an_endpoint_at_its_limit_is_not_hammered(serve, task):

@@ -25,6 +25,9 @@ from toolmaster.policies.replies import Reply, read_reply
 
 OPENAI = "https://api.openai.com/v1"
 LONGEST_WAIT_S = 8.0
+"""The longest pause that an endpoint did not ask for."""
+MOST_REFUSALS = 64
+"""How often one request may be turned away for the number of requests."""
 OPTIONAL = ("stream_options", "parallel_tool_calls", "tool_choice", "temperature")
 """Fields of a request that are left out once an endpoint says it does not know them."""
 
@@ -47,9 +50,10 @@ class ChatEndpoint:
         idle_s: seconds the endpoint may be silent.
         timeout_s: seconds a whole reply may take.
         retries: how often a request is repeated that failed in passing; one that was only turned
-            away for the number of requests is repeated for `timeout_s`.
-        wait_s: seconds before the first repetition, doubled each time, where the endpoint does not
-            say how long to wait.
+            away for the number of requests is repeated for `timeout_s`, `MOST_REFUSALS` times at
+            most.
+        wait_s: seconds before the first repetition, doubled each time up to `LONGEST_WAIT_S`; an
+            endpoint can ask for a longer pause, not for a shorter one.
         role: what the model is for, such as "judge"; told in messages. Its key is read from
             `<ROLE>_API_KEY`, or else `OPENAI_API_KEY`. "" for the policy.
 
@@ -113,7 +117,7 @@ class ChatEndpoint:
         give_up_at = asyncio.get_running_loop().time() + self._timeout_s
         while True:
             body = self._request(fields)
-            result = await self._attempt(body, turned_away)
+            result = await self._attempt(body)
             if isinstance(result, Reply):
                 result.count(messages, tools)
                 return result
@@ -121,14 +125,15 @@ class ChatEndpoint:
                 continue
             if result.kind is FaultKind.LIMITED and self._retries:
                 turned_away += 1
-                if asyncio.get_running_loop().time() < give_up_at:
+                in_time = asyncio.get_running_loop().time() < give_up_at
+                if in_time and turned_away < MOST_REFUSALS:
                     continue  # to wait with all others
             failures += 1
             if result.kind not in _WORTH_RETRYING or failures > self._retries:
                 raise self._error(result)
             await asyncio.sleep(self._pause_s(failures - 1, result))
 
-    async def _attempt(self, body: dict[str, Any], turned_away: int) -> Reply | Fault:
+    async def _attempt(self, body: dict[str, Any]) -> Reply | Fault:
         """One request, when its turn has come: the reply, or what went wrong."""
         entered = await self._pace.enter()
         fault: Fault | None = None
@@ -144,7 +149,8 @@ class ChatEndpoint:
             fault = Fault(FaultKind.PASSING, f"no whole answer within {self._timeout_s:g} s")
         finally:
             if fault is not None and fault.kind is FaultKind.LIMITED:
-                self._pace.slow_down(entered, self._pause_s(turned_away, fault))
+                refusals = self._pace.refusals(entered)
+                self._pace.slow_down(entered, self._pause_s(refusals, fault))
             self._pace.leave(entered, succeeded=fault is None)
         self._answered = self._answered or fault is None
         return fault or reply
@@ -193,10 +199,9 @@ class ChatEndpoint:
         return bool(named)
 
     def _pause_s(self, failures: int, fault: Fault) -> float:
-        if fault.wait_s is not None:
-            return fault.wait_s
-        longest_s = min(self._wait_s * 2.0**failures, LONGEST_WAIT_S)
-        return longest_s * random.uniform(0.75, 1.0)
+        """Seconds to wait after the `failures`-th failure in a row, counted from 0."""
+        longest_s = min(self._wait_s * 2.0 ** min(failures, 32), LONGEST_WAIT_S)
+        return max(fault.wait_s or 0.0, longest_s * random.uniform(0.75, 1.0))
 
     def _error(self, fault: Fault) -> Exception:
         """The exception of a fault that stays; the key is taken out of it."""

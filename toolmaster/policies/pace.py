@@ -1,7 +1,8 @@
 """How fast an endpoint may be asked, shared by everyone who asks it.
 
 One answer "too many requests" slows all of them down: for as long as the endpoint says nobody asks,
-then half as many requests are in flight as before, and each success lets a little more through.
+then half as many requests are in flight as before, and each success lets a little more through. How
+often in a row that was so is counted, so that pauses can grow whatever the endpoint says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Pace:
     def __init__(self) -> None:
         self.width = math.inf
         """Requests that may be in flight."""
+        self._slowed = 0
         self._in_flight = 0
         self._resume_at = 0.0
         self._slowed_at = -math.inf
@@ -51,7 +53,17 @@ class Pace:
         self._in_flight -= 1
         if succeeded and entered > self._slowed_at:
             self.width += 1 / self.width
+            self._slowed = 0
         self._wake()
+
+    def refusals(self, entered: float) -> int:
+        """How often in a row all were slowed down before, without a success in between.
+
+        Args:
+            entered: when a request began that was turned away; of those in flight together only the
+                first one counts.
+        """
+        return self._slowed if entered > self._slowed_at else self._slowed - 1
 
     def slow_down(self, entered: float, pause_s: float) -> None:
         """The endpoint has had too many requests.
@@ -66,6 +78,7 @@ class Pace:
         if entered > self._slowed_at:
             self.width = max(1.0, min(self.width, self._in_flight) / 2)
             self._slowed_at = now
+            self._slowed += 1
 
     def _wake(self) -> None:
         free = self.width - self._in_flight

@@ -8,8 +8,11 @@ import threading
 
 import pytest
 
+from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
+from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
+from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import EXECUTION_BEGINS, Session
 from toolmaster.tasksets import FollowUp, Task
@@ -412,6 +415,19 @@ def test_tool_errors_are_no_invalid_turns():
     a_session = session(tool(fail), invalid_turns=1)
     play(a_session, call(), call("zzz"))
     assert a_session.stop_reason is None
+
+
+def test_a_tool_whose_own_model_fails_breaks_the_rollout():
+    """A simulator that cannot be asked says nothing of the policy that called it."""
+
+    def dead(_state, _arguments):
+        raise PolicyError("the simulator is dead")
+
+    policy = ScriptedPolicy([call()])
+    request = RolloutRequest(Task("t/1", "q", [tool(dead)]))
+    trajectory = asyncio.run(run_rollout(request, policy, DIRECT, Limits()))
+    assert trajectory.stop_reason is StopReason.POLICY_ERROR
+    assert (trajectory.error, trajectory.score) == ("the simulator is dead", None)
 
 
 def test_an_ended_session_takes_no_more_turns():

@@ -13,6 +13,7 @@ import asyncio
 import difflib
 from typing import Protocol as Protocol_
 
+from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Action, Protocol, instructions, parse
 from toolmaster.tags import with_known
@@ -296,6 +297,8 @@ class Session:
             result = await asyncio.wait_for(running, tool.timeout_s)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
+        except PolicyError:  # whoever answers for the tool cannot: not the acting policy's doing
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is an observation
             if isinstance(error, TimeoutError) and tool.timeout_s is not None:
                 return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT

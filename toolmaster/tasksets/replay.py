@@ -65,23 +65,41 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
     """The replays of a task set's tasks, from a file or from the tasks themselves.
 
     Raises:
-        InputError: the file cannot be read or names a task that is not in the set, or no task has
-            known-good calls.
+        InputError: the file cannot be read or names a task that the set does not have, or no task
+            has known-good calls.
     """
     if file is None:
         own = ((task.id, own_replay(task)) for task in tasks)
         found = {task_id: replay for task_id, replay in own if replay is not None}
     else:
-        found = read_replays(file)
-        unknown = sorted(found.keys() - set(tasks.ids))
-        if unknown:
-            raise InputError(
-                f"{file}: {len(unknown)} of {len(found)} ids are no task of {tasks.label}; the"
-                f" first is {unknown[0]!r}"
-            )
+        found = _of_part(tasks, read_replays(file), file)
     if not found:
         raise InputError(f"no task of {tasks.label} has known-good calls")
     return found
+
+
+def _of_part(tasks: Taskset, replays: dict[str, Replay], file: Path) -> dict[str, Replay]:
+    """The replays of this part of a set; each id must be one of the whole set."""
+    known = set(tasks.ids)
+    unknown = [task_id for task_id in replays if task_id not in known and not _has(tasks, task_id)]
+    if unknown:
+        raise InputError(
+            f"{file}: {len(unknown)} of {len(replays)} ids are no task of {tasks.label}; the"
+            f" first is {min(unknown)!r}"
+        )
+    found = {task_id: replay for task_id, replay in replays.items() if task_id in known}
+    if not found:
+        raise InputError(f"{file}: none of its {len(replays)} ids is a task of {tasks.label}")
+    return found
+
+
+def _has(tasks: Taskset, task_id: str) -> bool:
+    """Whether the set that `tasks` is a part of has a task."""
+    try:
+        tasks[task_id]
+    except InputError:
+        return False
+    return True
 
 
 def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:

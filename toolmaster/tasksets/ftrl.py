@@ -1,35 +1,31 @@
-"""FTRL: questions over local tools, with the sub-answer that each needed tool has to give.
+"""FTRL: questions over local tools, with the sub-answers that each needed tool has to give.
 
 Source: Ye et al., "Feedback-Driven Tool-Use Improvements", arXiv 2508.08791; its test file (200
 rows) as `.parquet`, `.json` or `.jsonl`. Official metric, from `Code/evaluation/evaluation_self.py`
 of github.com/bytedance/FTRL: a call solves at most one open sub-answer of its tool, by containing
 it in the observation; Solve-P is solved per call (1 without calls), Solve-R solved per sub-answer,
-Solve-F1 their harmonic form. Calls of the trial count too, as that harness knows no phases. Strict:
-everything is solved by calls without error and the answer is the gold answer.
+Solve-F1 their harmonic form. Calls of the trial count too, as that harness knows no phases.
+
+`value` is Solve-F1; `success` says whether the answer contains the gold answer. Parts: `solve_p`,
+`solve_r`, `solve_f1`, `answer_contains`, and `strict` (everything is solved by calls without error,
+and the answer is the gold answer).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from pydantic import BaseModel, Field, Json
 
-from toolmaster.benchmarks.answers import contains, exact
-from toolmaster.benchmarks.base import Benchmark, Case, Source, Suite, Values
-from toolmaster.benchmarks.rows import RowError, read_cases
-from toolmaster.benchmarks.sources import (
-    Schema,
-    SourceOptions,
-    facts,
-    open_sandbox,
-    source_tool,
-)
+from toolmaster.answers import same_answer
 from toolmaster.limits import Limits
-from toolmaster.tasksets import Task
+from toolmaster.tasksets.rows import RowError, read_rows
+from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tasksets.upstream import contains
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.tools.sandbox import Sandbox
 from toolmaster.types import Score, Step, Trajectory
 
 LIMITS = Limits(max_turns=27, result_chars=8000)
@@ -62,21 +58,31 @@ class Row(BaseModel):
     data_source: str = "other"
 
 
-@asynccontextmanager
-async def open_suite(source: Source) -> AsyncIterator[Suite]:
-    """Open the file; its functions run in the sandbox."""
-    async with open_sandbox(source) as sandbox:
-        suite = read_cases(source.path, Row, lambda index, row: make_case(index, row, sandbox))
-        yield replace(suite, facts=facts(sandbox))
-
-
-def make_case(index: int, row: Row, sandbox: Sandbox) -> Case:
-    """A row as a case.
+def ftrl(file: Path, *, isolation: LevelName = "confined") -> Taskset:
+    """FTRL: questions over local tools, measured by the sub-answers that calls find.
 
     Args:
-        index: of the row in its file; it is the row's only name.
-        row: the row.
-        sandbox: runs its functions.
+        file: the original test file, such as `ftrl_test.parquet`.
+        isolation: the least isolation in which the tools' source may run.
+
+    Raises:
+        InputError: the file is unusable.
+    """
+    tools = SourceTools(isolation)
+    rows = read_rows(file, Row, lambda index, row: _task(index, row, tools))
+    return Taskset(
+        "ftrl",
+        rows.tasks,
+        version=rows.version,
+        limits=LIMITS,
+        left_out=rows.left_out,
+        facts=tools.facts,
+        resources=tools.sandbox.open,
+    )
+
+
+def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
+    """Make a task of a row; the row's index is its only name.
 
     Raises:
         RowError: not one user message, no sub-answers, a needed tool without schema or source.
@@ -86,30 +92,32 @@ def make_case(index: int, row: Row, sandbox: Sandbox) -> Case:
     golds = {name: answers for name, answers in row.unsolved_set.items() if answers}
     if not golds:
         raise RowError("unsolved_set", "no sub-answers to find")
-    tools = ToolSet(tuple(_tool(item.function, row, sandbox) for item in row.tools))
+    tools = ToolSet(tuple(_tool(item.function, row, source_tools) for item in row.tools))
     for name in golds.keys() - set(tools.names()):
         raise RowError(f"unsolved_set.{name}", "no such tool in tools")
 
-    def check(answer: str | None, _: ToolSet) -> Score:
-        right = contains(answer, row.answer)
-        return Score(success=right, answer_correct=right, state_correct=True)
+    def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
+        solved = solve(trajectory, golds)
+        right = contains(trajectory.answer, row.answer)
+        exact = same_answer(trajectory.answer, row.answer)
+        return Score.of(
+            right,
+            f"an answer that contains {row.answer!r}",
+            solved["solve_f1"],
+            **solved,
+            answer_contains=right,
+            strict=exact and _unsolved(_succeeded(trajectory), golds) == 0,
+        )
 
-    def measure(trajectory: Trajectory) -> Values:
-        right = exact(trajectory.answer, row.answer)
-        return {
-            **solve(trajectory, golds),
-            "answer_contains": float(contains(trajectory.answer, row.answer)),
-            "strict": float(right and _open(_succeeded(trajectory), golds) == 0),
-        }
-
-    task = Task(
+    return Task(
         id=f"ftrl/{index}",
         query=row.messages[0].content,
-        tools=lambda: tools,
+        tools=tools,
+        answer=row.answer,
         check=check,
-        labels={"split": "unseen", "family": row.data_source.removeprefix("self/")},
+        needed=tuple(golds),
+        labels={"family": row.data_source.removeprefix("self/")},
     )
-    return Case(task, measure, needed=tuple(golds), answer=row.answer)
 
 
 def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, float]:
@@ -121,7 +129,7 @@ def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, f
     """
     calls = trajectory.calls()
     total = sum(len(answers) for answers in golds.values())
-    solved = total - _open(calls, golds)
+    solved = total - _unsolved(calls, golds)
     return {
         "solve_p": solved / len(calls) if calls else 1.0,
         "solve_r": solved / total,
@@ -129,8 +137,8 @@ def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, f
     }
 
 
-def _open(calls: Iterable[Step], golds: Mapping[str, Sequence[str]]) -> int:
-    """How many sub-answers the calls leave unsolved."""
+def _unsolved(calls: Iterable[Step], golds: Mapping[str, Sequence[str]]) -> int:
+    """How many sub-answers the calls leave open."""
     remaining = {name: list(answers) for name, answers in golds.items()}
     for step in calls:
         answers = remaining.get(step.call.name, []) if step.call else []
@@ -144,10 +152,7 @@ def _succeeded(trajectory: Trajectory) -> list[Step]:
     return [step for step in trajectory.calls() if step.error is None]
 
 
-def _tool(schema: Schema, row: Row, sandbox: Sandbox) -> Tool:
+def _tool(schema: Schema, row: Row, source_tools: SourceTools) -> Tool:
     if schema.name not in row.codes:
         raise RowError(f"codes.{schema.name}", "no source for this tool")
-    return source_tool(sandbox, schema, row.codes[schema.name])
-
-
-benchmark = Benchmark("ftrl", open_suite, LIMITS, SourceOptions)
+    return source_tools.tool(schema, row.codes[schema.name])

@@ -1,48 +1,42 @@
 """ToolHop: multi-hop questions, each with its own tools as Python source that nobody trusts.
 
 Source: Ye et al., "ToolHop", arXiv 2501.02506; the file `ToolHop.json` (995 rows). Official
-metric: the answer contains the gold answer. Strict: it is the gold answer, and every sub-question
-was answered by an observation of its tool. A row's schemas and functions are matched by name; where
-a row has two tools of one name, the second is called NAME_2.
+metric, and `success` here: the answer contains the gold answer. Parts: `answer_contains` (that
+metric), `answer_exact` (it is the gold answer), `steps_solved` (fraction of the sub-questions whose
+answer an observation of their tool contains), and `strict` (the gold answer with all steps solved).
+
+A row's schemas and functions are matched by name; where a row has two tools of one name, the second
+is called NAME_2.
 """
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from toolmaster.benchmarks.answers import contains, exact
-from toolmaster.benchmarks.base import Benchmark, Case, Source, Suite, Values
-from toolmaster.benchmarks.rows import RowError, read_cases
-from toolmaster.benchmarks.sources import (
-    Schema,
-    SourceOptions,
-    facts,
-    open_sandbox,
-    source_tool,
-)
+from toolmaster.answers import same_answer
 from toolmaster.limits import Limits
-from toolmaster.tasksets import Task
+from toolmaster.tasksets.rows import RowError, read_rows
+from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tasksets.upstream import contains
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.tools.sandbox import Sandbox
 from toolmaster.types import Score, Trajectory
 
 _FORM = (
     "Use the tools; do not answer from memory. Answer in as few words as possible: a date as"
     " YYYY-MM-DD, a name as first name and last name, a number in digits."
 )
+LIMITS = Limits(max_turns=16, result_chars=8000)
+"""The 9 turns of the original, and on top a trial of 6 calls and its experience."""
 
 Signatures = Mapping[str, set[str]]
 """Function name to the names of its parameters."""
-
-
-LIMITS = Limits(max_turns=16, result_chars=8000)
-"""The 9 turns of the original, and on top a trial of 6 calls and its experience."""
 
 
 class Row(BaseModel):
@@ -59,53 +53,70 @@ class Row(BaseModel):
     """Python sources; by tool name in some copies of the file."""
 
 
-@asynccontextmanager
-async def open_suite(source: Source) -> AsyncIterator[Suite]:
-    """Open the file; its functions run in the sandbox."""
-    async with open_sandbox(source) as sandbox:
-        suite = read_cases(source.path, Row, lambda _, row: make_case(row, sandbox))
-        yield replace(suite, facts=facts(sandbox))
+def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
+    """ToolHop: multi-hop questions over tools given as Python source.
+
+    Args:
+        file: the original file, such as `ToolHop.json`.
+        isolation: the least isolation in which the tools' source may run.
+
+    Raises:
+        InputError: the file is unusable.
+    """
+    tools = SourceTools(isolation)
+    rows = read_rows(file, Row, lambda _, row: _task(row, tools))
+    return Taskset(
+        "toolhop",
+        rows.tasks,
+        version=rows.version,
+        limits=LIMITS,
+        left_out=rows.left_out,
+        facts=tools.facts,
+        resources=tools.sandbox.open,
+    )
 
 
-def make_case(row: Row, sandbox: Sandbox) -> Case:
-    """A row as a case.
+def _task(row: Row, source_tools: SourceTools) -> Task:
+    """Make a task of a row.
 
     Raises:
         RowError: a tool without a sub-question or a function, or a function that is not Python.
     """
     for question in row.tools.keys() - row.sub_task.keys():
         raise RowError(f"tools.{question}", "no such question in sub_task")
-    tools = make_tools(row, sandbox)
+    tools = _tools(row, source_tools)
     golds = {
         tool.name: row.sub_task[question] for tool, question in zip(tools, row.tools, strict=True)
     }
-    tool_set = ToolSet(tools)
-    task = Task(
+
+    def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
+        right = contains(trajectory.answer, row.answer)
+        exact, solved = same_answer(trajectory.answer, row.answer), _solved(trajectory, golds)
+        return Score.of(
+            right,
+            f"an answer that contains {row.answer!r}",
+            answer_contains=right,
+            answer_exact=exact,
+            steps_solved=solved,
+            strict=exact and solved == 1.0,
+        )
+
+    return Task(
         id=f"toolhop/{row.id}",
         query=f"{row.question}\n{_FORM}",
-        tools=lambda: tool_set,
-        check=lambda answer, _: _score(answer, row.answer),
-        labels={"split": "unseen", "family": f"{len(tools)} tools"},
+        tools=ToolSet(tools),
+        answer=row.answer,
+        check=check,
+        needed=tuple(golds),
+        labels={"family": f"{len(tools)} tools"},
     )
 
-    def measure(trajectory: Trajectory) -> Values:
-        right = exact(trajectory.answer, row.answer)
-        solved = _solved(trajectory, golds)
-        return {
-            "answer_contains": float(contains(trajectory.answer, row.answer)),
-            "answer_exact": float(right),
-            "steps_solved": solved,
-            "strict": float(right and solved == 1.0),
-        }
 
-    return Case(task, measure, needed=tuple(golds), answer=row.answer)
-
-
-def make_tools(row: Row, sandbox: Sandbox) -> tuple[Tool, ...]:
+def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
     """The row's tools in the order of its sub-questions.
 
     Raises:
-        RowError: see `make_case`.
+        RowError: see `_task`.
     """
     texts = row.functions if isinstance(row.functions, list) else list(row.functions.values())
     sources = [(source, _signatures(source, i)) for i, source in enumerate(texts)]
@@ -115,7 +126,7 @@ def make_tools(row: Row, sandbox: Sandbox) -> tuple[Tool, ...]:
         source = _source(schema, sources, f"tools.{question}")
         used[schema.name] += 1
         name = schema.name if used[schema.name] == 1 else f"{schema.name}_{used[schema.name]}"
-        tools.append(source_tool(sandbox, schema, source, name))
+        tools.append(source_tools.tool(schema, source, name))
     return tuple(tools)
 
 
@@ -144,7 +155,7 @@ def _signatures(source: str, index: int) -> Signatures:
 
 
 def _solved(trajectory: Trajectory, golds: Mapping[str, str]) -> float:
-    """The share of sub-questions whose answer an observation of its tool contains."""
+    """The fraction of sub-questions whose answer an observation of their tool contains."""
     solved = {
         step.call.name
         for step in trajectory.calls()
@@ -154,11 +165,3 @@ def _solved(trajectory: Trajectory, golds: Mapping[str, str]) -> float:
         and contains(step.observation, golds[step.call.name])
     }
     return len(solved) / len(golds)
-
-
-def _score(answer: str | None, gold: str) -> Score:
-    right = contains(answer, gold)
-    return Score(success=right, answer_correct=right, state_correct=True)
-
-
-benchmark = Benchmark("toolhop", open_suite, LIMITS, SourceOptions)

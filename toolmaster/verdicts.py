@@ -1,7 +1,8 @@
 """Verdicts of a judge, each kept with its reason in a file and never asked for twice.
 
-A verdict stands under a key made of all that was judged, the model and the prompt. A judge that
-cannot be asked is not asked again for every trajectory: the first failure answers for the rest.
+A verdict stands under a key made of all that was judged, the model and the prompt: trajectories of
+the same content share it, also those that are judged at the same time. A judge that cannot be asked
+is not asked again for every trajectory: the first failure answers for the rest.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import InputError, PolicyError, first_problem
-from toolmaster.json_endpoint import JsonEndpoint, Reply
+from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError, Reply
 from toolmaster.runs import append_line, read_lines
 from toolmaster.types import Record, Trajectory
 
@@ -74,6 +76,8 @@ class Verdicts(Generic[V]):
         self._instructions, self._opinion, self._verdict = instructions, opinion, verdict
         self._turn = asyncio.Semaphore(REQUESTS)
         self._held: dict[str, V] = {}
+        self._unformed: dict[str, str] = {}
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.fault: str | None = None
         """Why the judge cannot be asked; None as long as it can."""
         for number, line in enumerate(read_lines(file), 1):
@@ -94,11 +98,20 @@ class Verdicts(Generic[V]):
 
         Raises:
             PolicyError: the judge cannot be asked, now or since an earlier failure.
-            MalformedReplyError: it never wrote the form.
+            MalformedReplyError: it never wrote the form, now or when it was asked the same before.
         """
         key = self._key(question, vote)
-        if key in self._held:
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            if key in self._unformed:
+                raise MalformedReplyError(self._unformed[key])
+            if key not in self._held:
+                self._held[key] = await self._ask(trajectory, question, vote, key)
             return self._held[key]
+
+    async def _ask(
+        self, trajectory: Trajectory, question: dict[str, Any], vote: int, key: str
+    ) -> V:
+        """Ask the judge, and keep its verdict in the file; see `get`."""
         async with self._turn:
             if self.fault is not None:
                 raise PolicyError(self.fault)
@@ -106,6 +119,9 @@ class Verdicts(Generic[V]):
                 reply: Reply[BaseModel] = await self._endpoint.ask(
                     self._instructions, question, self._opinion
                 )
+            except MalformedReplyError as error:
+                self._unformed[key] = str(error)
+                raise
             except PolicyError as error:
                 self.fault = self.fault or str(error)
                 raise
@@ -120,7 +136,6 @@ class Verdicts(Generic[V]):
             **reply.value.model_dump(),
         )
         append_line(self._file, verdict.model_dump(mode="json"))
-        self._held[key] = verdict
         return verdict
 
     def holds(self, question: dict[str, Any], vote: int = 0) -> bool:

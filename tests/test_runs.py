@@ -1,6 +1,8 @@
 """Run folders: nothing is lost to a kill, nothing is mixed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -299,3 +301,38 @@ def test_metrics_of_a_repeated_step_are_the_later_ones(tmp_path):
         {"stage": "sft", "step": 2, "runtime": 9},
         {"stage": "grpo", "step": 2, "loss": 5.0},
     ]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from toolmaster.runs import append_line, write_atomically
+file, whole, name, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(count):
+    append_line(file, {"by": name, "number": number, "text": "y" * (number * 37 % 20_000)})
+    if number % 20 == 0:
+        write_atomically(whole, name * 50_000)
+"""
+
+
+def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path):
+    """Three of them, a thousand records each, some larger than a buffer; the first line is torn."""
+    file, whole, count = tmp_path / "app.jsonl", tmp_path / "whole.txt", 1000
+    file.write_text('{"by": "nobo')
+    command = [sys.executable, "-c", WRITER, str(file), str(whole)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    writers = [subprocess.Popen([*command, name, str(count)], text=True, **pipes) for name in "abc"]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    assert [writer.communicate()[1] for writer in writers] == [""] * 3
+    records = read_lines(file)
+    for name in "abc":
+        assert [r["number"] for r in records if r["by"] == name] == list(range(count))
+    assert len(records) == 3 * count
+    assert whole.read_text() in {name * 50_000 for name in "abc"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["app.jsonl", "whole.txt"]

@@ -2,9 +2,9 @@
 
 `runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
 with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a
-time; a torn last line, which a kill can leave, is dropped on reading. A stage that is finished says
-so in `done.json`. A run that made something refuses to go on under other settings. Of several
-processes only the main one writes.
+time, by one process at a time; a torn last line, which a kill can leave, is dropped on reading. A
+stage that is finished says so in `done.json`. A run that made something refuses to go on under
+other settings. Of the processes of one training only the main one writes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -24,6 +26,9 @@ from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError, first_problem
 from toolmaster.processes import is_main
 from toolmaster.types import Trajectory
+
+if sys.platform != "win32":
+    import fcntl
 
 CHECKPOINTS = "checkpoints"
 """The folder, in a stage's, of what an unfinished training goes on from."""
@@ -130,7 +135,7 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         InputError: the disk is full or the file cannot be written; what was there before stays.
     """
-    scratch = path.with_suffix(path.suffix + ".part")
+    scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # another process has another
     try:
         scratch.write_text(text, encoding="utf-8", errors="replace")
         os.replace(scratch, path)
@@ -152,12 +157,14 @@ def no_space(error: Exception, folder: Path) -> bool:
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append one JSON line, mending a torn last line first.
 
+    Several processes may append to one file: each holds the file's lock while it does.
+
     Raises:
         InputError: the disk is full or the file cannot be written; nothing half-written counts.
     """
     data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
     try:
-        with path.open("ab+") as file:
+        with path.open("ab+") as file, _locked(file):
             _mend(file)
             file.write(data)
     except OSError as error:
@@ -165,6 +172,22 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
             f"cannot append to {path}: {error.strerror}; what was written before is intact: free"
             " some space and start the same command again"
         ) from None
+
+
+@contextmanager
+def _locked(file: BinaryIO) -> Iterator[None]:
+    """Hold the lock of a file, where the system and the file system have locks."""
+    if sys.platform == "win32":
+        yield
+        return
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+        file.flush()
+    finally:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _mend(file: BinaryIO) -> None:

@@ -110,3 +110,22 @@ def test_a_shared_name_takes_the_label_in_front_and_says_so():
 def test_a_tool_to_be_forked_needs_a_copy():
     with pytest.raises(InputError, match="tool 'one' is to be tried on a fork, but its state"):
         ToolSet((tool("one", trials=TrialMode.FORK),))
+
+
+def test_the_object_that_a_check_looks_at():
+    def first(state):
+        return state[0]
+
+    plain = ToolSet((tool("one"),), "state")
+    till = ToolSet((tool("two"),), ("till",), object_of=first)
+    desk = ToolSet((tool("three"),), ("desk",), object_of=first)
+    assert merge([("a", plain), ("b", till)]).subject() == "till"
+    assert merge([("a", desk), ("b", plain), ("c", till)]).subject() == ("desk", "till")
+    merged = merge([("a", plain)])
+    assert merged.subject() is merged
+
+
+def test_a_live_part_makes_the_whole_live():
+    still, live = ToolSet((tool("one"),), []), ToolSet((tool("two"),), [], live=True)
+    assert merge([("a", still), ("b", live)]).live
+    assert not merge([("a", still)]).live

@@ -65,6 +65,20 @@ number = 3
 class Needy:
     def __init__(self, what):
         self.what = what
+
+
+def make_basket():
+    made = Basket()
+    made.put("apple")
+    return made
+
+
+def broken_factory():
+    raise LookupError("no baskets")
+
+
+def made_text():
+    return "no object"
 '''
 
 
@@ -117,6 +131,29 @@ def test_one_function_class_object_or_tool_set(shop):
     basket = [("put", "unknown", "fork"), ("total", "read", "fork")]
     assert opened(f"{shop}:Basket") == opened(f"{shop}:basket") == basket
     assert opened(f"{shop}:tools") == [("price", "unknown", "read_only")]
+
+
+def test_a_factory_makes_another_object_each_time(shop):
+    async def items(tools):
+        return tools.subject().items, tools.fork().subject().items
+
+    for _ in range(2):
+        assert opened(f"{shop}:make_basket", use=items) == (["apple"], ["apple"])
+    assert [name for name, *_ in opened(f"{shop}:make_basket")] == ["put", "total"]
+    assert "it fails: LookupError: no baskets" in refused(InputError, f"{shop}:broken_factory")
+    said = refused(InputError, f"{shop}:made_text")
+    assert "is to make the tools' object; it returned 'no object'" in said
+    assert "as in `def made_text() -> str:`" in said
+
+
+def test_what_acts_on_a_service_is_live(shop, mcp_file, notes):
+    async def live(tools):
+        return tools.live
+
+    assert not opened(f"{shop}:basket", use=live)
+    assert opened(mcp_file, use=live)
+    assert opened(notes.url, use=live)
+    assert opened(shop, mcp_file, use=live)
 
 
 def test_a_file_named_twice_is_run_once_until_it_changes(shop):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,9 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
             their description what they are called where they come from.
 
     Returns:
-        One tool set, every tool with its `trials` set. `state` is the tuple of the parts' states.
+        One tool set, every tool with its `trials` set. `state` is the tuple of the parts' states;
+        it is live where a part is. A check looks at the object of the part that has one, or at the
+        tuple of objects where several have.
     """
     names = iter(unique_names([(label, name) for label, part in parts for name in part.names()]))
     tools = [
@@ -42,7 +44,20 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
         )
 
     states = tuple(part.state for _, part in parts)
-    return ToolSet(tuple(tools), states, copy_states if any(copies) else None)
+    live = any(part.live for _, part in parts)
+    copy_state = copy_states if any(copies) else None
+    return ToolSet(tuple(tools), states, copy_state, live, _object_of([part for _, part in parts]))
+
+
+def _object_of(parts: Sequence[ToolSet]) -> Callable[[tuple[Any, ...]], Any] | None:
+    """From the states of the parts to the object, or the objects, that their tools act on."""
+    found = [(i, part.object_of) for i, part in enumerate(parts) if part.object_of is not None]
+
+    def object_of(states: tuple[Any, ...]) -> Any:
+        objects = tuple(own(states[index]) for index, own in found)
+        return objects[0] if len(objects) == 1 else objects
+
+    return object_of if found else None
 
 
 def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:

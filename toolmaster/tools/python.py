@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
+import typing
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from toolmaster.errors import InputError
-from toolmaster.tools.functions import from_function
+from toolmaster.tools.functions import from_function, marks
 from toolmaster.tools.isolation import isolated
 from toolmaster.tools.objects import from_object
 from toolmaster.tools.tool import Tool, ToolSet
@@ -35,9 +36,9 @@ def load_python(
 
     Args:
         place: a file that ends in `.py`, or a dotted module name.
-        name: what to take from it: a function, a class (called without arguments), an object, a
-            `Tool` or a `ToolSet`. None for all functions that it defines whose names are public
-            and that have a docstring; those in `__all__` where it has one.
+        name: what to take from it: a function, a class or a factory (called without arguments), an
+            object, a `Tool` or a `ToolSet`. None for all functions that it defines whose names are
+            public and that have a docstring; those in `__all__` where it has one.
         forkable: whether trials of an object run on a copy, which must be possible then.
         timeout_s: seconds one call may take.
 
@@ -57,6 +58,8 @@ def load_python(
             )
         return ToolSet(tuple(_tool(f, effects, source, timeout_s) for f in functions))
     source = f"{source}:{name}"
+    if isinstance(found, FunctionType) and makes_tools(found):
+        found = _made_by(found, source)
     if isinstance(found, Tool):
         found = ToolSet((found,))
     if isinstance(found, ToolSet):
@@ -78,6 +81,41 @@ def find_object(named: str) -> Any:
         raise InputError(f"{named!r}: write it as file.py:NAME or package.module:NAME")
     module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
     return _attribute(module, name, place)
+
+
+PLAIN = (str, bytes, int, float, bool, list, dict, tuple, set, type(None))
+"""What a tool returns, and a factory does not."""
+
+
+def makes_tools(found: Any) -> bool:
+    """Whether something from a module makes another object each time that it is called.
+
+    That is a class, or a function without parameters, unless its return annotation names plain
+    data (`-> str`, `-> list[int]`), as that of a tool does.
+    """
+    if not isinstance(found, FunctionType):
+        return isinstance(found, type)
+    if inspect.signature(found).parameters or inspect.iscoroutinefunction(found) or marks(found):
+        return False
+    try:
+        returned = typing.get_type_hints(found).get("return", object)
+    except Exception:  # noqa: BLE001 - `from_function` says what is wrong with the hints
+        return False
+    return (typing.get_origin(returned) or returned) not in PLAIN
+
+
+def _made_by(factory: FunctionType, source: str) -> Any:
+    """What a factory makes."""
+    try:
+        made = factory()
+    except Exception as error:
+        raise InputError(f"{source}: it fails: {type(error).__name__}: {error}") from error
+    if isinstance(made, PLAIN):
+        raise InputError(
+            f"{source}: a function without parameters is to make the tools' object; it returned"
+            f" {made!r}. A tool says what it returns, as in `def {factory.__name__}() -> str:`"
+        )
+    return made
 
 
 def _tool(
@@ -123,10 +161,16 @@ def _kept_inside(tools: ToolSet) -> ToolSet:
         return tools
 
     def copy(state: Any) -> _Copy:
-        return _Copy(copy_state(state.state if isinstance(state, _Copy) else state))
+        return _Copy(copy_state(_bare(state)))
 
+    own = tools.object_of
+    object_of = None if own is None else lambda state: own(_bare(state))
     guarded = tuple(_guarded(tool) for tool in tools.tools)
-    return replace(tools, tools=guarded, copy_state=copy)
+    return replace(tools, tools=guarded, copy_state=copy, object_of=object_of)
+
+
+def _bare(state: Any) -> Any:
+    return state.state if isinstance(state, _Copy) else state
 
 
 def _guarded(tool: Tool) -> Tool:

@@ -133,18 +133,29 @@ async def open_sources(
         ConfigError: no source, one that cannot be recognised, or an option that cannot be used.
         InputError: a source that is missing, broken or has no tools; says which.
     """
+    sources = parse_sources(specs, trials)
+    async with AsyncExitStack() as stack:
+        parts = [
+            (source.label, await stack.enter_async_context(open_source(source)))
+            for source in sources
+        ]
+        yield merge(parts)
+
+
+def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list[Source]:
+    """Recognise all lines.
+
+    Raises:
+        ConfigError: no source, one that is given twice, or see `parse_source`.
+        InputError: a JSON file that cannot be read.
+    """
     sources = [parse_source(spec, trials) for spec in specs]
     if not sources:
         raise ConfigError(f"no tools: name at least one source; {ALLOWED}")
     for index, source in enumerate(sources):
         if (source.place, source.name) in {(s.place, s.name) for s in sources[:index]}:
             raise ConfigError(f"{source.place}: given twice; once is enough")
-    async with AsyncExitStack() as stack:
-        parts = [
-            (source.label, _shaped(await stack.enter_async_context(_open(source)), source))
-            for source in sources
-        ]
-        yield merge(parts)
+    return sources
 
 
 def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
@@ -209,19 +220,22 @@ def _json_kind(file: Path) -> str:
 
 
 @asynccontextmanager
-async def _open(source: Source) -> AsyncIterator[ToolSet]:
+async def open_source(source: Source) -> AsyncIterator[ToolSet]:
+    """Open one source and give its tools, shaped as its options say.
+
+    Raises:
+        ConfigError: an option that this source cannot have.
+        InputError: it is missing, broken or has no tools.
+    """
     options = source.options
     if source.kind == "python":
-        from toolmaster.tools.python import load_python  # noqa: PLC0415 - runs the user's code
-
-        forkable = options.trials in (None, TrialMode.FORK)
-        yield load_python(source.place, source.name, forkable=forkable, timeout_s=options.timeout_s)
+        yield python_tools(source)
     elif source.kind == "mcp":
         from toolmaster.tools.mcp import open_mcp, read_mcp_servers  # noqa: PLC0415 - heavy
 
         servers = read_mcp_servers(Path(source.place))
         async with open_mcp(servers, timeout_s=options.timeout_s) as tools:
-            yield tools
+            yield replace(_shaped(tools, source), live=True)
     else:
         from toolmaster.tools.openapi import load_document, open_openapi  # noqa: PLC0415 - heavy
 
@@ -229,7 +243,22 @@ async def _open(source: Source) -> AsyncIterator[ToolSet]:
         async with open_openapi(
             document, base_url=options.base_url, auth=options.auth, timeout_s=options.timeout_s
         ) as tools:
-            yield tools
+            yield replace(_shaped(tools, source), live=True)
+
+
+def python_tools(source: Source) -> ToolSet:
+    """Load the tools of a Python source, which need no opening; a class makes another object.
+
+    Raises:
+        ConfigError: an option that this source cannot have.
+        InputError: it is missing, fails on import or has no tools.
+    """
+    from toolmaster.tools.python import load_python  # noqa: PLC0415 - runs the user's code
+
+    options = source.options
+    forkable = options.trials in (None, TrialMode.FORK)
+    tools = load_python(source.place, source.name, forkable=forkable, timeout_s=options.timeout_s)
+    return _shaped(tools, source)
 
 
 def _shaped(tools: ToolSet, source: Source) -> ToolSet:

@@ -103,6 +103,9 @@ class ToolSet:
         copy_state: how to fork the state (`copy.deepcopy` does for plain data). None, the default,
             says that it cannot be forked, as with live services and functions that reach outside
             their state: trials may then only call tools that read, unless a tool says otherwise.
+        live: whether the tools act on a service outside this program, which all rollouts share.
+        object_of: from the state to the object that the tools act on, which a task's check looks
+            at. None where the tools are functions.
 
     Raises:
         InputError: two tools share a name, or one is to be tried on a fork that cannot be made.

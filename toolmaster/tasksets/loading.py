@@ -9,26 +9,29 @@
     A weight=0.7 + B weight=0.3         a mixture
 
 Options follow after spaces as `key=value`: `split=` (a split's name), `tasks=` (the first so many),
-`weight=` (in a mixture), and whatever the function that makes the set takes.
+`weight=` (in a mixture), and whatever the function that makes the set takes. After `tools=SOURCE`
+come the options of that source, such as `trials=live`; `tools=` may be given several times.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError, validate_call
 
-from toolmaster.errors import ConfigError, InputError, first_problem
+from toolmaster.errors import ConfigError, InputError, ToolmasterError, first_problem
 from toolmaster.tasksets.mixture import mix
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools.python import find_object
+from toolmaster.tools.sources import SourceOptions
 
 BUILT_IN = {
     "world": "toolmaster.tasksets.world:world",
@@ -46,7 +49,7 @@ ALLOWED = (
     "a task set is one of {names} (as NAME or NAME:PLACE), a JSON-lines file with tools=SOURCE, or"
     " something in Python (mine.py:tasks, package.module:tasks)"
 )
-_OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
+_OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.-]*=)")
 _PLUS = re.compile(r"\s\+\s")
 
 
@@ -75,7 +78,7 @@ def taskset(
         return parts[0][0] if len(parts) == 1 else mix(parts)
     if isinstance(named, Mapping):
         return mix([(taskset(key, default=default), weight) for key, weight in named.items()])
-    return Taskset("tasks", named)
+    return _held(named, "tasks")
 
 
 def names() -> dict[str, str]:
@@ -92,6 +95,8 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
         key, _, value = word.partition("=")
         if key == "tools":
             options.setdefault("tools", []).append(value)
+        elif "tools" in options and key.partition(".")[0] in SourceOptions.model_fields:
+            options["tools"][-1] += f" {word}"
         elif key in options:
             raise ConfigError(f"task set {place!r}: {key} is given twice")
         else:
@@ -99,20 +104,23 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
     split, count = options.pop("split", ""), options.pop("tasks", None)
     weight = _number(place, "weight", options.pop("weight", "1"))
     made = _make(place, options)
-    if split or default in made.source.splits:
-        made = made.split(split or default)
+    if not split and default in made.source.splits:
+        split = default
+    if split:
+        made = made.split(split)
     if count is not None:
-        made = made[: int(_number(place, "tasks", count))]
+        made = made[: int(_number(place, "tasks", count, whole=True))]
     return made, weight
 
 
-def _number(place: str, key: str, text: str) -> float:
+def _number(place: str, key: str, text: str, *, whole: bool = False) -> float:
     try:
-        number = float(text)
+        number = int(text) if whole else float(text)
     except ValueError:
-        number = 0.0
-    if number <= 0:
-        raise ConfigError(f"task set {place!r}: {key} is a number above 0, received {text!r}")
+        number = 0
+    if not 0 < number < math.inf:
+        kind = "whole number" if whole else "number"
+        raise ConfigError(f"task set {place!r}: {key} is a {kind} above 0, received {text!r}")
     return number
 
 
@@ -120,39 +128,58 @@ def _make(place: str, options: dict[str, Any]) -> Taskset:
     name, _, inner = place.partition(":")
     known = names()
     if name in known:
-        return _called(find_object(known[name]), inner or None, options, place)
+        made = find_object(known[name])
+        return _called(made, inner or None, options, place)
     if Path(place).suffix in (".jsonl", ".ndjson"):
         from toolmaster.tasksets.files import own_tasks  # noqa: PLC0415 - opens tool sources
 
         return _called(own_tasks, place, options, place)
     if ":" in place:
-        made = find_object(place)
-        return _called(made, None, options, place) if callable(made) else _held(made, place)
+        return _called(find_object(place), None, options, place)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     allowed = ALLOWED.format(names=", ".join(known))
     raise ConfigError(f"task set {place!r}: there is none of this name{hint}; {allowed}")
 
 
-def _called(
-    make: Callable[..., Any], inner: str | None, options: dict[str, Any], place: str
-) -> Taskset:
-    """Call the function that makes a task set with what the line says."""
-    allowed = list(inspect.signature(make).parameters)
+def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -> Taskset:
+    """Call what makes a task set with what the line says; anything else is one already."""
+    parameters = inspect.signature(made).parameters if callable(made) else {}
     given = [] if inner is None else [inner]
-    if given and not allowed:
+    if given and not parameters:
         raise ConfigError(f"task set {place!r}: it takes nothing after the colon")
-    for key in options:
-        if key not in allowed[len(given) :]:
-            takes = ", ".join(["split", "tasks", "weight", *allowed[1:]])
-            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
+    _check_options(list(parameters.values())[len(given) :], options, place)
+    if not callable(made):
+        return _held(made, place)
     try:
-        made = validate_call(make)(*given, **options)
+        return _held(validate_call(made)(*given, **options), place)
     except ValidationError as error:
         where, problem = first_problem(error)
-        name = allowed[int(where)] if where.isdigit() else where
-        raise ConfigError(f"task set {place!r}: {name}: {problem}") from None
-    return _held(made, place)
+        key, *rest = where.split(".")
+        names = dict(zip(map(str, range(len(parameters))), parameters, strict=True))
+        key = ".".join([names.get(key, key), *rest])
+        raise ConfigError(f"task set {place!r}: {key}: {problem}") from None
+    except ToolmasterError:
+        raise
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise InputError(f"task set {place!r}: it fails: {problem}") from error
+
+
+def _check_options(
+    parameters: Sequence[inspect.Parameter], options: Mapping[str, Any], place: str
+) -> None:
+    """Refuse an option that is not taken, and a place or option that is missing."""
+    allowed = [parameter.name for parameter in parameters]
+    for key in options:
+        if key not in allowed:
+            takes = ", ".join(["split", "tasks", "weight", *allowed])
+            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in options:
+            place_of = parameter.kind is not parameter.KEYWORD_ONLY and ":" not in place
+            how = f"{place}:FILE" if place_of else f"{parameter.name}=..."
+            raise ConfigError(f"task set {place!r}: it needs {parameter.name!r}, as in {how}")
 
 
 def _held(made: Any, place: str) -> Taskset:

@@ -16,7 +16,7 @@ from typing import Any
 from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import InputError
 from toolmaster.tools import Tool, ToolSet, from_function, from_object
-from toolmaster.types import Effect, Score, ToolCall, Trajectory
+from toolmaster.types import Effect, Score, ToolCall, Trajectory, TrialMode
 
 Checked = bool | float | Score
 Check = Callable[[Trajectory, Any], "Checked | Awaitable[Checked]"]
@@ -62,7 +62,8 @@ class Task:
         tools: what the tools are made from. A function or class without parameters is called for
             every rollout and returns fresh tools: an object (its public methods are the tools), a
             list of functions or `Tool`s, or a `ToolSet`. Anything else is one of these itself; a
-            state that can be copied is copied for every rollout.
+            state that can be copied is copied for every rollout. A factory of tools that are not
+            all fresh says so in an attribute `isolation`.
         answer: the right answer; see `answers.same_answer` for the rule. None where there is none.
         check: called once at the end as `check(trajectory, made)`, plain or async, where `made` is
             the real object that the tools act on (the `ToolSet` where it was made of functions).
@@ -98,7 +99,7 @@ class Task:
         for name in ("id", "query"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
-                raise InputError(f"a task needs an {name} of text, received {value!r}")
+                raise InputError(f"a task's {name} is a text that says something, got {value!r}")
 
     def make_tools(self) -> ToolSet:
         """Make the tools of one rollout.
@@ -118,12 +119,8 @@ class Task:
             InputError: no tools can be made of what the task names.
         """
         if _is_factory(self.tools):
-            return Isolation.FRESH
-        tools = as_tool_set(self.tools)
-        if tools.copy_state is not None:
-            return Isolation.FORKED
-        reads = all(tool.effect is Effect.READ for tool in tools.tools)
-        return Isolation.READ_ONLY if reads and not tools.live else Isolation.SHARED
+            return getattr(self.tools, "isolation", Isolation.FRESH)
+        return isolation_of(as_tool_set(self.tools))
 
     async def score(self, trajectory: Trajectory, tools: ToolSet) -> Score | None:
         """Score a finished trajectory.
@@ -143,15 +140,34 @@ class Task:
             checked = self.check(trajectory, tools.subject())
             if inspect.isawaitable(checked):
                 checked = await checked
-            return _as_score(checked, expected)
+            return as_score(checked, expected)
         if self.answer is None:
             return None
         right = same_answer(trajectory.answer, self.answer)
         return Score.of(right, expected, answer=float(right))
 
 
+def isolation_of(tools: ToolSet) -> Isolation:
+    """How rollouts that start with these tools are kept apart."""
+    if tools.live:
+        return Isolation.SHARED
+    changing = [tool for tool in tools.tools if tool.effect is not Effect.READ]
+    if not changing and tools.copy_state is None:
+        return Isolation.READ_ONLY
+    forked = all(tools.trial_mode(tool.name) is TrialMode.FORK for tool in changing)
+    return Isolation.FORKED if forked else Isolation.SHARED
+
+
 def _is_factory(tools: Any) -> bool:
-    return callable(tools) and not isinstance(tools, Tool)
+    """Whether it is called to make tools: it takes no argument, and is no tool itself."""
+    if isinstance(tools, Tool) or not callable(tools):
+        return False
+    try:
+        parameters = inspect.signature(tools).parameters.values()
+    except (TypeError, ValueError):  # a class written in C
+        return True
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty or p.kind in kinds for p in parameters)
 
 
 def as_tool_set(made: Any) -> ToolSet:
@@ -170,15 +186,34 @@ def as_tool_set(made: Any) -> ToolSet:
         made = [made]
     if isinstance(made, Sequence) and not isinstance(made, str | bytes):
         return ToolSet(tuple(t if isinstance(t, Tool) else from_function(t) for t in made))
+    if isinstance(made, type):
+        raise InputError(
+            f"a task's tools: {made.__name__} cannot be made without arguments; give a function"
+            f" without parameters that makes it, as in `lambda: {made.__name__}(...)`"
+        )
     if made is None or isinstance(made, str | bytes | int | float | Mapping):
         raise InputError(
             f"a task's tools are an object, a list of functions, a ToolSet, or a function that"
             f" makes one of these; received {made!r}"
         )
-    return from_object(made)
+    tools = from_object(made)
+    if not tools.tools:
+        raise InputError(
+            f"a task's tools: {type(made).__name__} has no public method that is a function"
+        )
+    return tools
 
 
-def _as_score(checked: Any, expected: str) -> Score:
+def as_score(checked: Any, expected: str = "") -> Score:
+    """Make a score of what a check returned.
+
+    Args:
+        checked: a `Score`, a bool or a number from 0 to 1.
+        expected: what would have been right, in words, for a check that does not say it.
+
+    Raises:
+        InputError: it is something else.
+    """
     if isinstance(checked, Score):
         return checked
     if isinstance(checked, bool | int | float) and 0 <= checked <= 1:

@@ -1,0 +1,111 @@
+"""`differences`: compares the end state of a task's object with what is expected of it.
+
+A path is made of names with dots between them: attributes of objects, keys of mappings and indexes
+of lists, as in `stock.Wool Rug` or `orders.0.item`. Values are compared as JSON, so a tuple equals
+a list and a dataclass equals an object with its fields; a set equals a list of its values in any
+order. Numbers are equal by value, up to rounding; texts only if every character is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from toolmaster.answers import as_answer
+
+ROUNDING = 1e-9
+"""Relative difference up to which two numbers are equal."""
+_MISSING = object()
+_INDEX = re.compile(r"-?[0-9]{1,9}")
+_SCALAR = (str, int, float, bool, list, type(None))
+
+
+def differences(made: Any, expected: Mapping[str, Any]) -> list[str]:
+    """Compare an object with what is expected.
+
+    Args:
+        made: any object, mapping or list.
+        expected: path to the JSON value that is right there.
+
+    Returns:
+        One line for each path where something else was found; empty where all is right.
+
+    Example:
+        >>> differences({"stock": {"Wool Rug": 4}}, {"stock.Wool Rug": 3})
+        ['stock.Wool Rug is 4']
+    """
+    found = {path: _at(made, path.split(".")) for path in expected}
+    return [
+        f"{path} is {'not there' if value is _MISSING else as_answer(_plain(value))}"
+        for path, value in found.items()
+        if value is _MISSING or not _same(value, expected[path])
+    ]
+
+
+def _at(value: Any, names: Sequence[str]) -> Any:
+    """The value at a path; a key may have dots itself, and the longest that is there counts."""
+    for end in range(len(names), 0, -1):
+        member = _member(value, ".".join(names[:end]))
+        if member is not _MISSING:
+            return _at(member, names[end:])
+    return value if not names else _MISSING
+
+
+def _member(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        keys = {str(key): key for key in value}
+        return value[keys[name]] if name in keys else _MISSING
+    if isinstance(value, Sequence) and _INDEX.fullmatch(name):
+        there = -len(value) <= int(name) < len(value) and not isinstance(value, str | bytes)
+        return value[int(name)] if there else _MISSING
+    member = getattr(value, name, _MISSING)
+    return _MISSING if callable(member) else member
+
+
+def _same(value: Any, expected: Any) -> bool:
+    if isinstance(expected, dict):
+        found = _fields(value)
+        is_object = isinstance(value, Mapping) or not isinstance(_plain(value), _SCALAR)
+        same_keys = is_object and found.keys() == expected.keys()
+        return same_keys and all(_same(found[key], item) for key, item in expected.items())
+    if isinstance(expected, list):
+        if isinstance(value, Set):
+            return _same_set(value, expected)
+        is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return is_list and len(value) == len(expected) and all(map(_same, value, expected))
+    value = float(value) if isinstance(value, Decimal) else _plain(value)
+    if isinstance(value, bool) or isinstance(expected, bool):
+        return value is expected
+    if isinstance(value, int | float) and isinstance(expected, int | float):
+        return value == expected or math.isclose(value, expected, rel_tol=ROUNDING)
+    return bool(value == expected)
+
+
+def _same_set(value: Set[Any], expected: Sequence[Any]) -> bool:
+    rest = list(value)
+    for item in expected:
+        place = next((i for i, one in enumerate(rest) if _same(one, item)), None)
+        if place is None:
+            return False
+        del rest[place]
+    return not rest
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The keys of a mapping, or the public fields of an object; empty where it has none."""
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {key: item for key, item in getattr(value, "__dict__", {}).items() if key[:1] != "_"}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    return to_jsonable_python(value, fallback=lambda other: getattr(other, "__dict__", str(other)))

@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-_NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?")
+_NUMBER = re.compile(r"([+-]?)(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?", re.ASCII)
 
 
 def normal_form(answer: str) -> str:
@@ -25,10 +24,13 @@ def normal_form(answer: str) -> str:
         True
     """
     text = " ".join(answer.split()).rstrip(".").strip()
-    if _NUMBER.fullmatch(text):
-        value = Decimal(text.replace(",", "")).normalize()
-        return f"{abs(value) if value == 0 else value:f}"
-    return text.casefold()
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        return text.casefold()
+    whole = number[2].replace(",", "").lstrip("0") or "0"
+    part = (number[3] or "").rstrip("0")
+    value = f"{whole}.{part}" if part else whole
+    return f"-{value}" if number[1] == "-" and value != "0" else value
 
 
 def same_answer(given: str | None, right: Any) -> bool:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.order import PATTERN, Mixed, counts_of
-from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tasksets.order import PATTERN, Computed, Mixed, counts_of
+from toolmaster.tasksets.taskset import LISTED, Taskset
 
 
 def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Taskset:
     """Mix task sets, each with the share of its weight.
 
     Tasks of the sets alternate so that the shares hold in every hundred tasks. The mixture ends
-    where the first set has no further task. Its limits are the largest of its sets.
+    where the first set has no further task. Its limits are the largest of its sets, and its facts
+    say which sets it mixes, in which shares.
 
     Args:
         parts: task sets with their weights, above 0; the weights need not add up to 1.
@@ -35,7 +37,7 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
         ('a/1', 'b/1', 'a/2')
     """
     members = list(parts.items() if isinstance(parts, Mapping) else parts)
-    if not 0 < len(members) <= PATTERN or any(weight <= 0 for _, weight in members):
+    if not 0 < len(members) <= PATTERN or not all(0 < weight < math.inf for _, weight in members):
         raise InputError("a mixture takes 1 to 100 task sets with weights above 0, as weight=0.3")
     sets = [member for member, _ in members]
     _refuse_shared_ids(sets)
@@ -45,8 +47,14 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
         if all(name in s.split_names and s.part in ("", name) for s in sets):
             splits[name] = Mixed(tuple(s.split(name).ids for s in sets), counts)
 
+    listed = [member for member in sets if not isinstance(member.ids, Computed)]
+    drawn = [member for member in sets if isinstance(member.ids, Computed)]
+
+    @lru_cache(maxsize=LISTED)
     def owner(task_id: str) -> Taskset:
-        for member in sets:
+        for member in [*listed, *drawn]:
+            if drawn == [member]:  # spares drawing the task only to see whose it is
+                return member
             try:
                 member[task_id]
             except InputError:
@@ -68,18 +76,27 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
     return Taskset.drawn(
         " + ".join(s.name for s in sets),
         splits,
-        lambda task_id: _first(task_id, owner),
+        lambda task_id: owner(task_id)[task_id],
         lambda task_id: owner(task_id).split_of(task_id),
         version=" + ".join(s.version for s in sets),
         limits=_largest([s.limits for s in sets if s.limits is not None]),
-        facts={key: value for s in sets for key, value in s.facts.items()},
+        left_out=[row for s in sets for row in s.left_out],
+        facts=_facts(sets, counts),
         resources=resources,
         oracle=oracle if any(s.oracle is not None for s in sets) else None,
+        set_of=lambda task_id: owner(task_id).source.set_of(task_id),
     )
 
 
-def _first(task_id: str, owner: Callable[[str], Taskset]) -> Task:
-    return owner(task_id)[task_id]
+def _facts(sets: Sequence[Taskset], counts: Sequence[int]) -> dict[str, str]:
+    """What results on the mixture depend on; facts of one name stand side by side."""
+    facts: dict[str, list[str]] = {}
+    for member, share in zip(sets, counts, strict=True):
+        facts.setdefault("mixture", []).append(f"{share}% {member.label}")
+        for key, value in member.facts.items():
+            if key != "taskset" and value not in facts.setdefault(key, []):
+                facts[key].append(value)
+    return {key: " + ".join(values) for key, values in facts.items()}
 
 
 def _refuse_shared_ids(sets: Sequence[Taskset]) -> None:

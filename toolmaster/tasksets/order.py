@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -23,8 +24,8 @@ def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
     if isinstance(ids, list | tuple):
         return tuple(random.Random(f"shuffle/{seed}").sample(ids, len(ids)))
     if isinstance(ids, Mixed):
-        return Mixed(tuple(reorder(part, seed) for part in ids.parts), ids.counts)
-    return Rotated(ids, seed * STEP % max(len(ids), 1))
+        return Mixed(tuple(reorder(part, seed) for part in ids.parts), ids.counts, seed)
+    return Rotated(ids.ids if isinstance(ids, Rotated) else ids, seed)
 
 
 class Computed(Sequence[str]):
@@ -45,17 +46,17 @@ class Computed(Sequence[str]):
 
 @dataclass(frozen=True, slots=True)
 class Rotated(Computed):
-    """The same ids, beginning at another place."""
+    """The same ids, beginning at the place of a seed."""
 
     ids: Sequence[str]
-    start: int
+    seed: int
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def at(self, index: int) -> str:
         """The id at a position."""
-        return self.ids[(self.start + index) % len(self.ids)]
+        return self.ids[(self.seed * STEP + index) % len(self.ids)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,12 @@ class Mixed(Computed):
     Args:
         parts: the sequences.
         counts: how many ids of each stand among `PATTERN` ids in a row.
+        seed: of the order of the parts; None for their own order.
     """
 
     parts: tuple[Sequence[str], ...]
     counts: tuple[int, ...]
+    seed: int | None = None
 
     def __len__(self) -> int:
         whole = min(len(part) // count for part, count in zip(self.parts, self.counts, strict=True))
@@ -86,6 +89,7 @@ class Mixed(Computed):
         return self.parts[which][block * self.counts[which] + rank]
 
 
+@lru_cache(maxsize=64)
 def _pattern(counts: tuple[int, ...]) -> list[tuple[int, int]]:
     """For each of `PATTERN` slots: which part, and the rank of the slot among those of the part."""
     slots = sorted(

@@ -7,20 +7,23 @@ shop["order"]                      # one task by its id
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.order import reorder
+from toolmaster.tasksets.order import PATTERN, Computed, reorder
 from toolmaster.tasksets.task import Task
 
 TRAIN, TEST = "train", "test"
 SEARCHED = 10_000
 """Tasks of a measured set that are looked for among those trained on."""
+LISTED = 100_000
+"""Computed ids that are listed one by one; a set of more of them is known by its split."""
 TRAIN_PERCENT = 80
 """Percent of the tasks that the hash of their id puts into the train split."""
 
@@ -37,6 +40,33 @@ class LeftOut:
     reason: str
 
 
+@dataclass(slots=True)
+class _Opening:
+    """What the tools of a task set need, opened once for all parts that are open at a time."""
+
+    resources: Callable[[], AbstractAsyncContextManager[Any]] | None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    users: int = 0
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[None]:
+        """Open with the first user, close with the last."""
+        if not self.users and not self.lock.locked():
+            self.lock = asyncio.Lock()  # one that served another event loop may not serve this one
+        async with self.lock:
+            if self.resources is not None and not self.users:
+                await self.stack.enter_async_context(self.resources())
+            self.users += 1
+        try:
+            yield
+        finally:
+            async with self.lock:
+                self.users -= 1
+                if not self.users:
+                    await self.stack.aclose()
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """What all parts of one task set share."""
@@ -50,11 +80,13 @@ class _Source:
     limits: Limits | None
     left_out: Sequence[LeftOut]
     facts: Mapping[str, str]
-    resources: Callable[[], AbstractAsyncContextManager[Any]] | None
+    opening: _Opening
     oracle: Any
+    set_of: Callable[[str], str]
+    """From a task id to the name of the set that it comes from; a mixture has several."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Taskset(Sequence[Task]):
     """Tasks in a fixed order, found by position or id; a slice or split of one is one again.
 
@@ -122,8 +154,9 @@ class Taskset(Sequence[Task]):
             limits,
             left_out,
             facts or {},
-            resources,
+            _Opening(resources),
             oracle,
+            lambda _: name,
         )
         self._set(tuple(found), source, "")
 
@@ -141,9 +174,11 @@ class Taskset(Sequence[Task]):
         *,
         version: str,
         limits: Limits | None = None,
+        left_out: Sequence[LeftOut] = (),
         facts: Mapping[str, str] | None = None,
         resources: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         oracle: Any = None,
+        set_of: Callable[[str], str] | None = None,
     ) -> Taskset:
         """Make a task set whose tasks are made from their ids when they are asked for.
 
@@ -156,12 +191,24 @@ class Taskset(Sequence[Task]):
             split_of: from a task id to the name of its split.
             version: of the tasks.
             limits: see `Taskset`.
+            left_out: see `Taskset`.
             facts: see `Taskset`.
             resources: see `Taskset`.
             oracle: see `Taskset`.
+            set_of: from a task id to the name of the set that it comes from, for a mixture.
         """
         source = _Source(
-            name, version, draw, split_of, splits, limits, (), facts or {}, resources, oracle
+            name,
+            version,
+            draw,
+            split_of,
+            splits,
+            limits,
+            left_out,
+            facts or {},
+            _Opening(resources),
+            oracle,
+            set_of or (lambda _: name),
         )
         return cls._part(next(iter(splits.values())), source, "")
 
@@ -194,7 +241,8 @@ class Taskset(Sequence[Task]):
     @property
     def split_names(self) -> Sequence[str]:
         """Names of the splits: the set's own, or "train" and "test" by a stable hash."""
-        return tuple(name for name in self.source.splits if name) or (TRAIN, TEST)
+        own = self.source.splits
+        return tuple(name for name in own if name) if own else (TRAIN, TEST)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -204,9 +252,6 @@ class Taskset(Sequence[Task]):
 
     def __contains__(self, task: object) -> bool:
         return (task.id if isinstance(task, Task) else task) in self.ids
-
-    def __hash__(self) -> int:
-        return id(self)
 
     @overload
     def __getitem__(self, key: int | str) -> Task: ...
@@ -240,15 +285,14 @@ class Taskset(Sequence[Task]):
             InputError: there is no such split, or this already is another one.
         """
         if name not in self.split_names:
-            allowed = ", ".join(self.split_names)
+            allowed = ", ".join(self.split_names) or "none"
             raise InputError(f"task set {self.name!r} has no split {name!r}; it has: {allowed}")
         if self.part not in ("", name):
             raise InputError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
         if self.part == name:
             return self
-        own = self.source.splits
-        if own and self.ids is next(iter(own.values())):  # the whole of a drawn set
-            return self._part(own[name], self.source, name)
+        if isinstance(self.ids, Computed):  # the whole of a drawn set, in some order
+            return self._part(self._reordered(self.source.splits[name]), self.source, name)
         kept = tuple(task_id for task_id in self.ids if self.source.split_of(task_id) == name)
         return self._part(kept, self.source, name)
 
@@ -270,8 +314,22 @@ class Taskset(Sequence[Task]):
         """
         return self._part(reorder(self.ids, seed), self.source, self.part)
 
+    def _reordered(self, ids: Sequence[str]) -> Sequence[str]:
+        """Ids of another split in the order of these."""
+        seed = getattr(self.ids, "seed", None)
+        return ids if seed is None else reorder(ids, seed)
+
     def without(self, ids: Iterable[str]) -> Taskset:
-        """Return the set without some of its tasks."""
+        """Return the set without some of its tasks.
+
+        Raises:
+            InputError: its ids are drawn without end; take so many first.
+        """
+        if len(self.ids) > LISTED and isinstance(self.ids, Computed):
+            raise InputError(
+                f"task set {self.name!r} has {len(self.ids):,} tasks; take some before others are"
+                " left out, as in tasks[:1000].without(ids)"
+            )
         gone = set(ids)
         kept = tuple(task_id for task_id in self.ids if task_id not in gone)
         return self._part(kept, self.source, self.part)
@@ -289,7 +347,7 @@ class Taskset(Sequence[Task]):
     @property
     def facts(self) -> dict[str, str]:
         """What results depend on, to be kept with them."""
-        return {"taskset": self.label, **self.source.facts}
+        return {**self.source.facts, "taskset": self.label}
 
     @property
     def oracle(self) -> Any:
@@ -300,13 +358,12 @@ class Taskset(Sequence[Task]):
     async def open(self) -> AsyncIterator[Taskset]:
         """Open what the tools need: rollouts of these tasks run inside.
 
+        Parts of one set that are open at the same time share what is opened, on one event loop.
+
         Raises:
             InputError: something that the tools need cannot be opened.
         """
-        if self.source.resources is None:
-            yield self
-            return
-        async with self.source.resources():
+        async with self.source.opening.use():
             yield self
 
 
@@ -316,14 +373,15 @@ def refuse_overlap(training: Taskset, measured: Taskset) -> None:
     Raises:
         InputError: a task is in both sets; says how to keep them apart.
     """
-    if training.name != measured.name:
-        return
     ids: Sequence[str] = measured.ids[:SEARCHED]
-    if isinstance(training.ids, tuple):
-        shared = sorted(set(training.ids).intersection(ids))
-    else:
+    named = [(measured.source.set_of(task_id), task_id) for task_id in ids]
+    if isinstance(training.ids, Computed) and len(training.ids) > LISTED:
         own = training.part or TRAIN
-        shared = [task_id for task_id in ids if measured.split_of(task_id) == own]
+        sets = {training.source.set_of(task_id) for task_id in training.ids[:PATTERN]}
+        shared = [t for name, t in named if name in sets and measured.split_of(t) == own]
+    else:
+        trained = {(training.source.set_of(task_id), task_id) for task_id in training.ids}
+        shared = [task_id for name, task_id in named if (name, task_id) in trained]
     if shared:
         raise InputError(
             f"{shared[0]!r} is a task of both training ({training.label}) and evaluation"

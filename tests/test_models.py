@@ -47,8 +47,9 @@ def test_a_context_is_held_against_the_models_own(tiny_folder):
     with pytest.raises(InputError, match="context_tokens is 2049, but 'tiny' was made for at most"):
         fit_context(config, Sampling(context_tokens=2049), "tiny")
     config.max_position_embeddings = 512
-    assert fit_context(config, Sampling(), "tiny").context_tokens == 512  # of 1024, which nobody set
-    with pytest.raises(InputError, match="'tiny' was made for at most 2048 tokens"):  # the folder
+    unset = Sampling()  # 1024
+    assert fit_context(config, unset, "tiny").context_tokens == 512
+    with pytest.raises(InputError, match="'tiny' was made for at most 2048 tokens"):
         load_checkpoint(tiny_folder, Sampling(context_tokens=4096), name="tiny")
 
 

@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from toolmaster.chat.pieces import CONVERSATION, PROBE_TOOL, Pieces, Render
+from toolmaster.chat.template import renderer, template_pieces
 from toolmaster.errors import InputError
 from toolmaster.tags import RESPONSE_TAGS, TAGS, broken, inert, split_known, without_controls
 from toolmaster.types import Message, Phase, Role, Step, Trajectory
-
-_TURN = "turnmarker9turnmarker"
-_OBSERVATION = "obsmarker9obsmarker"
 
 
 class Rendered(NamedTuple):
@@ -39,56 +38,67 @@ class ChatFormat:
     """Renders with the chat template of one tokenizer.
 
     Args:
-        tokenizer: a Transformers tokenizer whose template supports tools; see `prepare_tokenizer`.
+        tokenizer: a Transformers tokenizer, see `prepare_tokenizer`.
 
     Raises:
-        InputError: the template changes earlier turns when later ones are added.
+        InputError: its template does more than append; the message says what.
     """
 
     tokenizer: Any
-    _around: dict[str, tuple[str, str]] = field(init=False)
-    """Role of an observation to the text before and after it."""
+    _pieces: Pieces = field(init=False)
+    _render: Render = field(init=False)
     _special: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._around = {role: self._split(role) for role in ("tool", "user")}
+        self._pieces = template_pieces(self.tokenizer)
+        self._render = renderer(self.tokenizer)
         self._special = _control_tokens(self.tokenizer)
+        self._check_tokens()
 
-    def _split(self, role: str) -> tuple[str, str]:
-        """What the template writes before and after an observation of that role."""
-        opening = [{"role": "user", "content": "q"}, {"role": "assistant", "content": _TURN}]
-        text = self._text([*opening, {"role": role, "content": _OBSERVATION}], None, prompt=True)
-        start = self._text(opening, None, prompt=False)
-        head = start[: start.index(_TURN) + len(_TURN)]
-        end = head + self.tokenizer.eos_token
-        if not text.startswith(end) or text.count(_OBSERVATION) != 1:
-            raise InputError(
-                f"the chat template of {self.tokenizer.name_or_path!r} rewrites earlier turns or"
-                f" does not end an assistant turn with {self.tokenizer.eos_token!r}; multi-turn"
-                " training needs a template that only appends"
+    def _check_tokens(self) -> None:
+        """Hold the tokens of the pieces against those of a whole conversation."""
+        messages = [Message(role=role, content=content) for role, content in CONVERSATION]
+        token_ids = self.prompt_ids(messages[:2], [PROBE_TOOL])
+        for message in messages[2:]:
+            if message.role == "assistant":
+                token_ids += self.turn_ids(message.content)
+            else:
+                token_ids += self.observation_ids(message.content, message.role)
+        shown = [{"role": m.role, "content": self._shown(m)} for m in messages]
+        text = self._render(shown, [PROBE_TOOL], False)
+        found = self._encode(text)[: len(token_ids)]
+        if found != token_ids:
+            at = next(
+                i
+                for i, pair in enumerate(zip(found, token_ids, strict=False))
+                if len(set(pair)) > 1
             )
-        before, after = text[len(end) :].split(_OBSERVATION)
-        return before, after
+            raise InputError(
+                f"the tokenizer of {self.tokenizer.name_or_path!r} makes other tokens of a whole"
+                f" conversation than of its messages one by one, at"
+                f" {self.tokenizer.decode(found[max(at - 5, 0) : at + 5])!r}"
+            )
 
     @property
     def end_of_turn_id(self) -> int:
         """The token that ends an assistant turn."""
-        return int(self.tokenizer.eos_token_id)
+        return int(self.tokenizer.convert_tokens_to_ids(self._pieces.end))
 
     def prompt_ids(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
         """Tokens before the first assistant turn, generation prompt included."""
         messages = [{"role": m.role, "content": self._content(m)} for m in prompt]
         shown = [self._outside_json(tool) for tool in tools]
-        return self._encode(self._text(messages, shown, prompt=True))
+        return self._encode(self._render(messages, shown, True))
 
     def turn_ids(self, text: str) -> list[int]:
         """Tokens of an assistant turn with its end-of-turn token."""
-        return [*self._encode(self._plain(text)), self.end_of_turn_id]
+        begun = self._pieces.end + self._pieces.header
+        return [*self._after(begun, self._plain(text)), self.end_of_turn_id]
 
     def observation_ids(self, observation: str, role: Role = "tool") -> list[int]:
         """Tokens from after an end-of-turn token to the next generation prompt."""
-        before, after = self._around[role]
-        return self._encode(before + self._outside(observation) + after)
+        before, after = self._pieces.around[role]
+        return self._after(self._pieces.end, before + self._outside(observation) + after)
 
     def text(self, token_ids: Sequence[int]) -> str:
         """The text of a sampled turn, without its end-of-turn token."""
@@ -137,16 +147,21 @@ class ChatFormat:
         prompt = trajectory.prompt_ids or self.prompt_ids(trajectory.prompt, trajectory.tools)
         return trajectory.model_copy(update={"steps": steps, "prompt_ids": prompt})
 
-    def _text(
-        self, messages: list[dict[str, str]], tools: list[Any] | None, *, prompt: bool
-    ) -> str:
-        text = self.tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=prompt
-        )
-        return str(text)
-
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _after(self, earlier: str, text: str) -> list[int]:
+        """Tokens of a text that stands behind another: some tokenizers mark where one begins."""
+        before, token_ids = self._encode(earlier), self._encode(earlier + text)
+        if token_ids[: len(before)] == before:
+            return token_ids[len(before) :]
+        return self._encode(text)  # its first token would join the one before, which is there
+
+    def _shown(self, message: Message) -> str:
+        """A message as it stands in a conversation, wherever it is."""
+        if message.role == "assistant":
+            return self._plain(message.content)
+        return self._outside(message.content) if message.role == "tool" else self._content(message)
 
     def _content(self, message: Message) -> str:
         """A message of the prompt: the system's tags are ours, and so are those around experience.

@@ -1,37 +1,29 @@
-"""Our ChatML template with tools, for models whose own template knows none (SmolLM2).
+"""Which chat template a model is trained and served with.
 
-Three choices matter. The newline between turns belongs to the *next* turn, so every message ends
-exactly at the end-of-turn token and engines that re-tokenise turn by turn see the same tokens.
-A tool is its description, then a signature line: a model reads from left to right, and a name that
-stands before its description is read without knowing what it is for. A parameter that is more than
-a plain type keeps its JSON schema. No name follows a space: after a space a word has other tokens
-than after the quotation mark of a call, and a small model copies tokens better than it spells.
+Its own where that only appends, so that a server shows the model what it saw in training. Otherwise
+a flat template made from its own (`chat.flat`); and our ChatML template with tools for a model that
+knows ChatML's tokens and whose own template has no place for tools (SmolLM2).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from toolmaster.chat.flat import flatten, with_still_clock
+from toolmaster.chat.pieces import Pieces, Render, TemplateError, learn, shows_tools
+from toolmaster.chat.signatures import SIGNATURE_MACRO
 from toolmaster.errors import InputError
 
-CHATML_TOOLS = """\
-{%- macro signature(tool) -%}
-{%- set f = tool.function if tool.function is defined else tool -%}
-{%- set params = f.parameters or {} -%}
-{%- if f.description %}# {{ f.description | replace('\n', '\n# ') + '\n' }}{% endif -%}
-{{- f.name }}(
-{%- for key, schema in (params.properties or {}).items() -%}
-{{- key }}{{ '' if key in (params.required or []) else '?' }}:{{ schema.type if schema is mapping and (schema.keys() | list) == ['type'] else schema | tojson }}
-{%- if not loop.last %},{% endif -%}
-{%- endfor -%})
-{%- endmacro -%}
+CHATML_TOOLS = (
+    SIGNATURE_MACRO
+    + """\
 {%- if tools and (not messages or messages[0].role != 'system') -%}
-{{- '<|im_start|>system\n<tools>\n' }}{% for tool in tools %}{{ signature(tool) + '\n' }}{% endfor %}{{ '</tools><|im_end|>' }}
+{{- '<|im_start|>system\n<tools>\n' }}{{ signatures(tools) }}{{ '</tools><|im_end|>' }}
 {%- endif -%}
 {%- for message in messages -%}
 {{- '' if loop.first and not (tools and message.role != 'system') else '\n' -}}
 {%- if message.role == 'system' -%}
-{{- '<|im_start|>system\n' + message.content }}{% if tools and loop.first %}{{ '\n<tools>\n' }}{% for tool in tools %}{{ signature(tool) + '\n' }}{% endfor %}{{ '</tools>' }}{% endif %}{{ '<|im_end|>' }}
+{{- '<|im_start|>system\n' + message.content }}{% if tools and loop.first %}{{ '\n<tools>\n' }}{{ signatures(tools) }}{{ '</tools>' }}{% endif %}{{ '<|im_end|>' }}
 {%- elif message.role == 'tool' -%}
 {{- '<|im_start|>user\n<tool_response>' + message.content + '</tool_response><|im_end|>' }}
 {%- elif message.role == 'assistant' -%}
@@ -45,37 +37,32 @@ CHATML_TOOLS = """\
 {%- endfor -%}
 {%- if add_generation_prompt %}{{ '\n<|im_start|>assistant\n' }}{% endif -%}
 """  # noqa: E501 - a template cannot break its lines
-
-_PROBE_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "probe_tool_name",
-        "description": "probe_description",
-        "parameters": {"type": "object", "properties": {"probe_key": {"type": "string"}}},
-    },
-}
+)
+"""Ours. The newline between turns belongs to the *next* turn, so every message ends exactly at the
+end-of-turn token, and engines that re-tokenise turn by turn see the same tokens."""
+_CHATML = ("<|im_start|>", "<|im_end|>")
 
 
-def supports_tools(tokenizer: Any) -> bool:
-    """Whether the tokenizer's chat template shows both tools and tool messages to the model."""
-    if not tokenizer.chat_template:
-        return False
-    conversation = [
-        {"role": "user", "content": "question"},
-        {"role": "assistant", "content": "reply"},
-        {"role": "tool", "content": "probe_observation"},
-    ]
+def template_pieces(tokenizer: Any) -> Pieces:
+    """Return what the tokenizer's chat template writes around turns and observations.
+
+    Raises:
+        InputError: the template does more than append.
+    """
     try:
-        text = tokenizer.apply_chat_template(conversation, tools=[_PROBE_TOOL], tokenize=False)
-    except Exception:  # noqa: BLE001 - a template may raise anything; then it does not support tools
-        return False
-    return all(
-        part in text for part in ("probe_tool_name", "probe_key", "<tool_response>", "probe_obs")
-    )
+        return _learn(tokenizer)
+    except TemplateError as error:
+        raise InputError(
+            f"the chat template of {tokenizer.name_or_path!r} {error}; tokens of training, of"
+            " rollouts and of a server would differ. Load the tokenizer with"
+            " toolmaster.models.load_tokenizer, which makes a template that only appends"
+        ) from None
 
 
 def prepare_tokenizer(tokenizer: Any) -> Any:
-    """Give the tokenizer our template if its own cannot carry tools; leave it alone otherwise.
+    """Give the tokenizer a chat template that shows tools and only appends; its own if it does.
+
+    The end-of-turn token becomes `eos_token`, where generation stops.
 
     Args:
         tokenizer: a Transformers tokenizer; changed in place.
@@ -84,20 +71,86 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
         The same tokenizer.
 
     Raises:
-        InputError: the model has neither a template with tools nor ChatML's special tokens.
+        InputError: no such template can be made.
     """
-    if supports_tools(tokenizer):
-        return tokenizer
-    vocabulary = tokenizer.get_vocab()
-    missing = [token for token in ("<|im_start|>", "<|im_end|>") if token not in vocabulary]
-    if missing:
+    own = _own_template(tokenizer)
+    reasons = []
+    if own is None:
+        reasons.append("is missing")
+    else:
+        tokenizer.chat_template = own
+        render = renderer(tokenizer)
+        native = shows_tools(render)
+        try:
+            if not native:
+                raise TemplateError("shows no tools")
+            return _settled(tokenizer)
+        except TemplateError as error:
+            reasons.append(str(error))
+        if native or not _knows_chatml(tokenizer):
+            try:
+                tokenizer.chat_template = flatten(own, render, added_tokens(tokenizer))
+                return _settled(tokenizer)
+            except TemplateError as error:
+                reasons.append(str(error))
+    if not _knows_chatml(tokenizer):
+        tokenizer.chat_template = own
+        missing = next(token for token in _CHATML if token not in tokenizer.get_vocab())
+        why = " and ".join(dict.fromkeys(reasons))
         raise InputError(
-            f"the chat template of {tokenizer.name_or_path!r} shows no tools and the vocabulary"
-            f" lacks {missing[0]!r}, which our ChatML template needs; use a checkpoint whose"
-            " template supports tools, or add ChatML's special tokens to its vocabulary"
+            f"the chat template of {tokenizer.name_or_path!r} {why}, and the vocabulary lacks"
+            f" {missing!r}, which our ChatML template needs; use a checkpoint of an instruct model"
+            " with a chat template, or add ChatML's special tokens to its vocabulary"
         )
     tokenizer.chat_template = CHATML_TOOLS
-    tokenizer.eos_token = "<|im_end|>"  # noqa: S105 - a token, not a secret
+    return _settled(tokenizer)
+
+
+def renderer(tokenizer: Any) -> Render:
+    """Return the tokenizer's present chat template as a function."""
+    template = tokenizer.chat_template
+
+    def render(
+        messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, prompt: bool
+    ) -> str:
+        text = tokenizer.apply_chat_template(
+            messages,
+            tools=tools or None,
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=prompt,
+        )
+        return str(text)
+
+    return render
+
+
+def added_tokens(tokenizer: Any) -> list[str]:
+    """Return the texts of the tokens that were added to the vocabulary, special or not."""
+    return [str(token) for token in tokenizer.added_tokens_decoder.values() if str(token).strip()]
+
+
+def _learn(tokenizer: Any) -> Pieces:
+    return learn(renderer(tokenizer), added_tokens(tokenizer))
+
+
+def _own_template(tokenizer: Any) -> str | None:
+    """The model's template; of several named ones that for tools."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("tool_use") or template.get("default")
+    return with_still_clock(template) if template else None
+
+
+def _settled(tokenizer: Any) -> Any:
+    """The tokenizer with its turns' end as the end of text, checked once more with that."""
+    tokenizer.eos_token = _learn(tokenizer).end
+    _learn(tokenizer)  # a template may write eos_token elsewhere
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _knows_chatml(tokenizer: Any) -> bool:
+    vocabulary = tokenizer.get_vocab()
+    return all(token in vocabulary for token in _CHATML)

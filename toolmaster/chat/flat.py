@@ -1,0 +1,238 @@
+"""A template that only appends, made from a model's own.
+
+Most templates do more: they drop the thoughts of earlier turns, trim contents, open <think> in the
+generation prompt, put today's date in the system message. A model is trained on exactly the tokens
+that it saw and wrote, so a server has to show it exactly these again. The flat template has the
+model's own one write the messages before the first turn, tools included, and then appends: each
+turn and each observation as it is, between the tokens that the model knows. It is saved with the
+trained model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from toolmaster.chat.pieces import (
+    NEXT,
+    OBSERVATION,
+    TURN,
+    USER,
+    Pieces,
+    Render,
+    TemplateError,
+    in_response_tags,
+    leading_token,
+    shows_tools,
+    without_think,
+)
+from toolmaster.chat.signatures import SIGNATURE_MACRO
+
+_TODAY = date(2024, 7, 26)
+"""The date that Llama's template takes where it has no clock."""
+_TEMPLATE = """\
+{#- Made by toolmaster from the model's own template, which writes what stands before the first
+turn. After it, messages are appended as they are. -#}
+%(signature)s
+{%%- macro own(messages, tools, add_generation_prompt) %%}
+%(own)s{%% endmacro -%%}
+{%%- set tools = tools if tools is defined and tools else none -%%}
+{%%- set flat = namespace(head=[], turns=[], system='') -%%}
+{%%- for message in messages -%%}
+{%%- if flat.turns or message.role in ('assistant', 'tool') -%%}
+{%%- set flat.turns = flat.turns + [message] -%%}
+{%%- else -%%}
+{%%- set flat.head = flat.head + [message] -%%}
+{%%- endif -%%}
+{%%- endfor -%%}
+%(fold)s
+{%%- if flat.head -%%}{{- own(flat.head, %(tools)s, %(prompted)s)%(cut)s -}}{%%- endif -%%}
+{%%- for message in flat.turns -%%}
+{%%- if message.role == 'assistant' -%%}
+{{- %(header)s -}}{%% generation %%}{{- message.content or '' -}}
+{%%- for call in message.tool_calls or [] -%%}
+{{- '<tool_call>' + {'name': call.function.name, 'arguments': call.function.arguments} | tojson + '</tool_call>' -}}
+{%%- endfor -%%}{{- %(end)s -}}{%% endgeneration %%}
+{%%- elif message.role == 'tool' -%%}
+{{- %(before_tool)s + message.content + %(after_tool)s -}}
+{%%- else -%%}
+{{- %(before_user)s + message.content + %(after_user)s -}}
+{%%- endif -%%}
+{%%- endfor -%%}
+{%%- if add_generation_prompt -%%}{{- %(header)s -}}{%%- endif -%%}
+"""  # noqa: E501 - a template cannot break its lines
+_TAKE_SYSTEM = """\
+{%- if flat.head and flat.head[0].role == 'system' -%}
+{%- set flat.system = flat.head[0].content -%}
+{%- set flat.head = flat.head[1:] -%}
+{%- endif -%}
+"""
+_LIST_TOOLS = """\
+{%- if tools -%}
+{%- set flat.system = flat.system + ('\\n' if flat.system else '') + '<tools>\\n' + signatures(tools) + '</tools>' -%}
+{%- endif -%}
+"""  # noqa: E501
+_AS_SYSTEM = """\
+{%- if flat.system -%}
+{%- set flat.head = [{'role': 'system', 'content': flat.system}] + flat.head -%}
+{%- endif -%}
+"""
+_INTO_USER = """\
+{%- if flat.system and flat.head and flat.head[0].role == 'user' -%}
+{%- set flat.head = [{'role': 'user', 'content': flat.system + '\\n\\n' + flat.head[0].content}] + flat.head[1:] -%}
+{%- endif -%}
+"""  # noqa: E501
+
+
+def flatten(own: str, render: Render, tokens: Sequence[str]) -> str:
+    """Make the flat template of a model's own one.
+
+    Args:
+        own: the source of the model's template.
+        render: that template.
+        tokens: the texts of all added tokens of the tokenizer.
+
+    Raises:
+        TemplateError: the template does not show even a plain conversation.
+    """
+    native = shows_tools(render)
+    prompted = _ends_text(render, tokens)
+    plain = _without_prompt(render, prompted) if prompted else render
+    pieces = _plain_pieces(plain, tokens, native=native)
+    return _TEMPLATE % {
+        "own": own.removesuffix("\n"),
+        "signature": "" if native else SIGNATURE_MACRO,
+        "fold": _fold(render, native=native),
+        "tools": "tools" if native else "none",
+        "prompted": "true" if prompted else "false",
+        "cut": f"[:-{len(prompted)}]" if prompted else "",
+        "header": _literal(pieces.header),
+        "end": _literal(pieces.end),
+        **{
+            f"{place}_{role}": _literal(around)
+            for role, both in pieces.around.items()
+            for place, around in zip(("before", "after"), both, strict=True)
+        },
+    }
+
+
+def _ends_text(render: Render, tokens: Sequence[str]) -> str:
+    """The generation prompt of a template that ends the text where it is asked for none; else "".
+
+    Phi does; its head has to be written with the generation prompt, and that taken off again.
+    """
+    opening = [{"role": "user", "content": USER}]
+    try:
+        ended, prompted = render(opening, None, False), render(opening, None, True)
+    except Exception:  # noqa: BLE001 - a template may raise anything
+        return ""
+    if prompted.startswith(ended):
+        return ""
+    same = next(
+        (at for at, (one, two) in enumerate(zip(ended, prompted, strict=False)) if one != two),
+        min(len(ended), len(prompted)),
+    )
+    begins = (prompted.rfind(token, 0, same + len(token) - 1) for token in tokens)
+    inside = [
+        at for at, token in zip(begins, tokens, strict=True) if -1 < at < same < at + len(token)
+    ]
+    return prompted[min([same, *inside]) :]  # both may go on with a token that begins alike
+
+
+def _without_prompt(render: Render, prompt: str) -> Render:
+    """The template asked for a generation prompt, which is taken off again."""
+
+    def rendered(
+        messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, _prompt: bool
+    ) -> str:
+        return render(messages, tools, True).removesuffix(prompt)
+
+    return rendered
+
+
+def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pieces:
+    """What the model's template writes around the plainest contents, without generation prompts."""
+    opening: list[dict[str, Any]] = [
+        {"role": "user", "content": USER},
+        {"role": "assistant", "content": TURN},
+    ]
+    try:
+        head = render(opening[:1], None, False)
+        text = render([*opening, {"role": "user", "content": NEXT}], None, False)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise TemplateError(f"refuses a plain conversation: {reason}") from error
+    if not text.startswith(head) or text.count(TURN) != 1 or text.count(NEXT) != 1:
+        raise TemplateError("does not show a plain conversation message by message")
+    begin, rest = text.split(TURN)
+    end = leading_token(rest, tokens)
+    if end is None:
+        raise TemplateError("ends an assistant turn with no token of its own")
+    before, after = rest.removeprefix(end).split(NEXT)
+    tool = _tool_around(render, opening, TURN + end, tokens) if native else None
+    return Pieces(
+        without_think(begin.removeprefix(head)),
+        end,
+        {"user": (before, after), "tool": tool or in_response_tags((before, after))},
+    )
+
+
+def _tool_around(
+    render: Render, opening: list[dict[str, Any]], turn: str, tokens: Sequence[str]
+) -> tuple[str, str] | None:
+    """What stands around a tool message; None where it takes more than its content to write it."""
+    shown = f'{OBSERVATION}"<'
+    try:
+        text = render([*opening, {"role": "tool", "content": shown}], None, False)
+    except Exception:  # noqa: BLE001 - a template may raise anything
+        return None
+    rest = text.partition(turn)[2]
+    quoted = json.dumps(shown)
+    if rest.count(quoted) == 1:  # Llama shows a text as a JSON string
+        before, after = rest.split(quoted)
+        return (before, after) if leading_token(after, tokens) else None
+    if rest.count(shown) == 1:
+        before, after = rest.split(shown)
+        return before, after
+    return None
+
+
+def _fold(render: Render, *, native: bool) -> str:
+    """The part that puts system message and tools where the model's own template has room."""
+    user = {"role": "user", "content": USER}
+    try:
+        shown = "smark1smark" in render(
+            [{"role": "system", "content": "smark1smark"}, user], None, False
+        )
+    except Exception:  # noqa: BLE001 - a template may raise anything
+        shown = False
+    if native and shown:
+        return ""
+    tools = "" if native else _LIST_TOOLS
+    return _TAKE_SYSTEM + tools + (_AS_SYSTEM if shown else _INTO_USER)
+
+
+def with_still_clock(own: str) -> str:
+    """Return the template with a clock that stands still: a prompt must not change overnight.
+
+    Args:
+        own: the source of a template, which may write today's date.
+    """
+    if "strftime_now" not in own or "macro strftime_now" in own:
+        return own
+    formats = set(re.findall(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""", own))
+    dates = {form: _TODAY.strftime(form) for _, form in sorted(formats)}
+    otherwise = json.dumps(_TODAY.isoformat())
+    return (
+        "{%- macro strftime_now(form) -%}{{- "
+        f"{json.dumps(dates)}.get(form, {otherwise})"
+        " -}}{%- endmacro %}" + own
+    )
+
+
+def _literal(text: str) -> str:
+    """A string of the template language."""
+    return json.dumps(text, ensure_ascii=False)

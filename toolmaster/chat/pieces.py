@@ -1,0 +1,177 @@
+"""What a chat template writes around turns and observations, learned by asking it.
+
+A conversation becomes tokens piece by piece, so its template must only append: what it has written
+for earlier messages stays when later ones come, and contents stand as they are. Many templates do
+not (they drop old thoughts, trim contents, move the tools); `learn` says which and why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolmaster.tags import RESPONSE_TAGS
+
+Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
+"""Messages, tools, and whether a generation prompt follows, to the template's text."""
+
+USER, TURN, NEXT, OBSERVATION = "qmark1qmark", "tmark1tmark", "qmark2qmark", "omark1omark"
+PROBE_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "probe_tool_name",
+        "description": "probe_description",
+        "parameters": {
+            "type": "object",
+            "properties": {"probe_key": {"type": "string", "description": "probe_text"}},
+            "required": ["probe_key"],
+        },
+    },
+}
+_CALL = (
+    '<think>So: "a" < b?</think><tool_call>{"name": "f", "arguments": {"k": "é\\n"}}</tool_call>'
+)
+CONVERSATION = (
+    ("system", "Write <think>...</think> and one block."),
+    ("user", "What is it?\n<experience>f: cents</experience>"),
+    ("assistant", _CALL),
+    ("tool", '{"price": "4.50 <b>"}\n'),
+    ("assistant", "<think>\n  hm </think>\n<experience>f: cents</experience> "),
+    ("tool", "go on"),
+    ("assistant", _CALL),
+    ("tool", "  error: no"),
+    ("assistant", "<think></think><answer>4</answer>"),
+    ("user", " And now?\n"),
+    ("assistant", "\n<think>ok</think><answer>5</answer>\n"),
+)
+"""Turns as the protocol has them, and contents that a template might trim, escape or move."""
+
+
+class TemplateError(Exception):
+    """A template that cannot be used as it is; the message says what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Text around the contents of messages.
+
+    Args:
+        header: the generation prompt, before each assistant turn.
+        end: the token after each assistant turn.
+        around: role of an observation ("tool" or "user") to the text before and after it; the text
+            before follows `end`, the text after ends with `header`.
+    """
+
+    header: str
+    end: str
+    around: dict[str, tuple[str, str]]
+
+
+def learn(render: Render, tokens: Sequence[str]) -> Pieces:
+    """Learn the pieces of a template that only appends.
+
+    Args:
+        render: the template.
+        tokens: the texts of all added tokens of the tokenizer.
+
+    Raises:
+        TemplateError: the template does more than append.
+    """
+    opening: list[dict[str, Any]] = [{"role": "user", "content": USER}]
+    start = _asked(render, opening, prompt=True)
+    bare = _asked(render, opening, prompt=False)
+    if not start.startswith(bare):
+        raise TemplateError("changes the prompt where a generation prompt follows")
+    opening.append({"role": "assistant", "content": TURN})
+    around, end = {}, None
+    for role, content in (("user", NEXT), ("tool", OBSERVATION)):
+        text = _asked(render, [*opening, {"role": role, "content": content}], prompt=True)
+        if not text.startswith(start + TURN):
+            raise TemplateError(
+                "writes an earlier turn in another form than that in which turns are generated"
+            )
+        rest = text.removeprefix(start + TURN)
+        end = end or leading_token(rest, tokens)
+        if end is None or not rest.startswith(end):
+            raise TemplateError("ends an assistant turn with no token of its own")
+        if rest.count(content) != 1:
+            raise TemplateError(f"does not show a message of the role {role!r} once, as it is")
+        before, after = rest.removeprefix(end).split(content)
+        around[role] = (before, after)
+    assert end is not None  # noqa: S101 - both roles have set it
+    pieces = Pieces(start.removeprefix(bare), end, around)
+    _check(render, pieces)
+    return pieces
+
+
+def leading_token(text: str, tokens: Sequence[str]) -> str | None:
+    """Return the longest of the tokens that the text begins with, if any."""
+    return max((token for token in tokens if text.startswith(token)), key=len, default=None)
+
+
+def shows_tools(render: Render) -> bool:
+    """Return whether the template shows name, documentation and parameters of a tool."""
+    opening = [{"role": "system", "content": "s"}, {"role": "user", "content": USER}]
+    for messages in (opening, opening[1:]):
+        try:
+            text = render(messages, [PROBE_TOOL], True)
+        except Exception:  # noqa: BLE001, S112 - a template may raise anything
+            continue
+        return all(part in text for part in ("probe_tool_name", "probe_description", "probe_key"))
+    return False
+
+
+def _check(render: Render, pieces: Pieces) -> None:
+    """Hold whole conversations against the pieces, one message after the other."""
+    messages = [{"role": role, "content": content} for role, content in CONVERSATION]
+    for tools in (None, [PROBE_TOOL]):
+        text = _asked(render, messages[:2], prompt=True, tools=tools)
+        for count, message in enumerate(messages[2:], 3):
+            answered = message["role"] != "assistant"
+            if answered:
+                before, after = pieces.around[message["role"]]
+                text += before + message["content"] + after
+            else:
+                text += message["content"] + pieces.end
+            found = _asked(render, messages[:count], prompt=answered, tools=tools)
+            if found != text and (answered or found.rstrip() != text.rstrip()):
+                raise TemplateError(_reason(found, messages[:count]))
+
+
+def _reason(found: str, messages: list[dict[str, str]]) -> str:
+    """Why a conversation is not the sum of its pieces."""
+    lost = next((m for m in messages[2:] if m["content"] not in found), None)
+    if lost is None:
+        return "rewrites earlier messages when later ones are added"
+    if lost["content"].strip() in found:
+        return f"trims the content of messages of the role {lost['role']!r}"
+    if lost["role"] == "assistant" and "<think>" in lost["content"]:
+        return "drops or rewrites the <think> block of a turn"
+    return f"changes the content of messages of the role {lost['role']!r}"
+
+
+def _asked(
+    render: Render,
+    messages: list[dict[str, Any]],
+    *,
+    prompt: bool,
+    tools: list[dict[str, Any]] | None = None,
+) -> str:
+    try:
+        return render(messages, tools, prompt)
+    except Exception as error:
+        roles = ", ".join(message["role"] for message in messages)
+        reason = " ".join(str(error).split())
+        raise TemplateError(f"refuses messages of the roles {roles}: {reason}") from error
+
+
+def in_response_tags(around: tuple[str, str]) -> tuple[str, str]:
+    """Return the text around a user message, for an observation shown as one."""
+    return around[0] + RESPONSE_TAGS[0], RESPONSE_TAGS[1] + around[1]
+
+
+def without_think(header: str) -> str:
+    """Return a generation prompt without the <think> that it opens: the policy writes its own."""
+    return re.sub(r"(?:<think>\s*|(?:<think>\s*)?</think>\s*)\Z", "", header).rstrip(" ")

@@ -98,7 +98,7 @@ def test_one_rollout():
     assert (got.answer, got.stop_reason, got.success) == ("4", StopReason.ANSWERED, True)
     assert got.labels == {"split": "seen"}
     assert (got.prompt_ids, got.prompt_tokens, got.completion_tokens) == ([7, 8], 2, 2)
-    assert got.completion_ids() == ([1, 90, 91, 2], [1, 0, 0, 1])
+    assert got.completion()[:2] == ([1, 90, 91, 2], [1, 0, 0, 1])
     assert policy.seen == ["4"]
     assert got.format_ok
     assert got.error is None
@@ -110,7 +110,7 @@ def test_no_observation_is_given_once_it_is_over():
     assert got.stop_reason is StopReason.MAX_TURNS
     assert policy.seen == ["4", "4"]
     assert got.steps[-1].observation == "4"
-    assert got.completion_ids() == ([1, 90, 91, 2, 90, 91, 3], [1, 0, 0, 1, 0, 0, 1])
+    assert got.completion()[:2] == ([1, 90, 91, 2, 90, 91, 3], [1, 0, 0, 1, 0, 0, 1])
 
 
 def test_a_full_context_ends_the_trajectory():
@@ -263,7 +263,7 @@ def test_a_follow_up_is_a_user_message_and_costs_tokens():
         "tool",
         "assistant",
     ]
-    assert got.completion_ids() == ([1, 90, 91, 2, 90, 91, 3], [1, 0, 0, 1, 0, 0, 1])
+    assert got.completion()[:2] == ([1, 90, 91, 2, 90, 91, 3], [1, 0, 0, 1, 0, 0, 1])
 
 
 def test_a_request_may_bring_its_own_policy():

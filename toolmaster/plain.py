@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -25,3 +25,13 @@ def plain(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     with ThreadPoolExecutor(1, "toolmaster") as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+def outside_loop(work: Callable[[], T]) -> T:
+    """Call a function that runs event loops of its own, in a thread where one is running here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1, "toolmaster") as pool:
+        return pool.submit(work).result()

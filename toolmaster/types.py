@@ -8,8 +8,9 @@ from text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -186,6 +187,28 @@ class Score(Record):
         return cls(value=value, success=success, parts=parts, expected=expected)
 
 
+class TrainedTokens(NamedTuple):
+    """The tokens of a completion; four lists of equal length T."""
+
+    token_ids: list[int]
+    mask: list[int]
+    """Completion mask: 1 where the policy sampled the token, 0 where the session appended it, and
+    in a teacher's injected errors."""
+    phases: list[Phase]
+    """Phase of the turn that wrote the token, or that the observation answers."""
+    log_probs: list[float | None]
+    """Log-probability of a sampled token when it was sampled; None where nobody told."""
+
+    def extend(
+        self, ids: Sequence[int], mask: int, phase: Phase, log_probs: Sequence[float | None]
+    ) -> None:
+        """Append tokens of one kind."""
+        self.token_ids.extend(ids)
+        self.mask.extend([mask] * len(ids))
+        self.phases.extend([phase] * len(ids))
+        self.log_probs.extend(log_probs)
+
+
 class Trajectory(Record):
     """The record of one rollout."""
 
@@ -256,20 +279,17 @@ class Trajectory(Record):
         """Steps that carried a well-formed call, of one phase or of both."""
         return [s for s in self.steps if s.action is ActionKind.CALL and phase in (None, s.phase)]
 
-    def completion_ids(self) -> tuple[list[int], list[int]]:
-        """Tokens after the prompt and their completion mask.
+    def completion(self) -> TrainedTokens:
+        """Everything after the prompt, token by token.
 
-        Returns:
-            `(token_ids, completion_mask)`, two lists of equal length T; mask 1 where the policy
-            sampled the token, 0 where the session appended it and in slips. Trailing observation
-            tokens (after the last sampled one) are left out: no one will continue from them.
+        Trailing observation tokens (after the last sampled one) are left out: no one will continue
+        from them.
         """
-        token_ids: list[int] = []
-        mask: list[int] = []
+        tokens = TrainedTokens([], [], [], [])
         for index, step in enumerate(self.steps):
-            token_ids += step.token_ids
-            mask += [int(not step.slip)] * len(step.token_ids)
+            log_probs: Sequence[float | None] = step.log_probs or [None] * len(step.token_ids)
+            tokens.extend(step.token_ids, int(not step.slip), step.phase, log_probs)
             if index + 1 < len(self.steps):
-                token_ids += step.observation_ids
-                mask += [0] * len(step.observation_ids)
-        return token_ids, mask
+                ids = step.observation_ids
+                tokens.extend(ids, 0, step.phase, [None] * len(ids))
+        return tokens

@@ -7,13 +7,15 @@ import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from toolmaster.chat import ChatFormat
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
+from toolmaster.provenance import read_training
 from toolmaster.tags import RESPONSE_TAGS, TAGS
 from toolmaster.training import sft
 from toolmaster.training.common import last_checkpoint
 from toolmaster.training.settings import SftSettings
 from toolmaster.training.sft import longest_turn, train_sft, training_rows
+from toolmaster.training.sft import sft as sft_function
 from toolmaster.types import ActionKind, Message, Phase, Step, Trajectory
 from toolmaster.world.quirks import FAMILIES
 
@@ -27,12 +29,13 @@ def demonstrations(world, demonstrate):
 def train(tiny_folder, demonstrations, tmp_path):
     """A function: train the tiny model; returns the folder and the lines logged of steps."""
 
-    def run(folder=tmp_path / "sft", progress=None, **settings):
+    def run(folder=tmp_path / "sft", progress=None, lora_rank=0, **trainer):
         lines = []
+        trainer = {"learning_rate": 1e-3, "save_steps": 100} | trainer
         model = train_sft(
             tiny_folder,
             demonstrations,
-            SftSettings(**({"learning_rate": 1e-3, "save_steps": 100} | settings)),
+            SftSettings(trainer=trainer, lora_rank=lora_rank),
             folder,
             seed=0,
             log=lambda step, values: lines.append((step, values)) if step else None,
@@ -115,7 +118,7 @@ def test_trained_tokens_are_the_turns(tiny_chat, demonstrations):
 
 
 def test_a_few_steps_lower_the_loss(train):
-    _, lines = train(batch_sequences=4, epochs=3, warmup_share=0)
+    _, lines = train(per_device_train_batch_size=4, num_train_epochs=3, warmup_steps=0)
     losses = [values["loss"] for _, values in lines if "loss" in values]
     assert [step for step, values in lines if "loss" in values] == list(range(1, 10))
     assert losses[-1] < losses[0] - 0.5
@@ -123,22 +126,23 @@ def test_a_few_steps_lower_the_loss(train):
 
 
 def test_a_constant_rate_is_warmed_up(train):
-    settings = {"batch_sequences": 3, "schedule": "constant", "warmup_share": 0.6}
-    _, lines = train(**settings)
+    schedule = {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 0.6}
+    _, lines = train(per_device_train_batch_size=3, **schedule)
     rates = [values["learning_rate"] for _, values in lines if "loss" in values]
     assert rates == pytest.approx([0, 1e-3 / 3, 2e-3 / 3, 1e-3])
 
 
 def test_accumulated_rows_give_the_loss_of_one_row(train, tmp_path):
-    one = train(tmp_path / "one", batch_sequences=6, warmup_share=0)[1]
-    three = train(tmp_path / "three", batch_sequences=2, accumulation=3, warmup_share=0)[1]
+    parts = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    one = train(tmp_path / "one", per_device_train_batch_size=6, warmup_steps=0)[1]
+    three = train(tmp_path / "three", warmup_steps=0, **parts)[1]
     for (_, whole), (_, parts) in zip(one[:2], three[:2], strict=True):
         assert parts["loss"] == pytest.approx(whole["loss"], rel=0.01)
         assert parts["grad_norm"] == pytest.approx(whole["grad_norm"], rel=0.05)
 
 
 def test_the_result_is_an_ordinary_checkpoint(train, tiny_folder):
-    folder, _ = train(batch_sequences=6)
+    folder, _ = train(per_device_train_batch_size=6)
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.dtype is torch.float32
     config = json.loads((folder / "config.json").read_text())
@@ -157,7 +161,7 @@ def test_the_result_is_an_ordinary_checkpoint(train, tiny_folder):
 
 def test_small_steps_are_kept(train, tiny_folder):
     """In bfloat16 a weight of 0.05 moves by 2e-4 or not at all."""
-    folder, _ = train(batch_sequences=12, learning_rate=1e-6, warmup_share=0)
+    folder, _ = train(per_device_train_batch_size=12, learning_rate=1e-6, warmup_steps=0)
     trained, before = load_model(folder, "float32"), load_model(tiny_folder, "float32")
     name = "model.layers.0.mlp.up_proj.weight"
     moved = trained.state_dict()[name] - before.state_dict()[name]
@@ -166,7 +170,7 @@ def test_small_steps_are_kept(train, tiny_folder):
 
 
 def test_no_embedding_changes_but_those_of_new_tokens(train, tiny_folder):
-    folder, _ = train(batch_sequences=6)
+    folder, _ = train(per_device_train_batch_size=6)
     trained, before = load_model(folder, "float32"), load_model(tiny_folder, "float32")
     rows, old = (m.get_input_embeddings().weight.detach() for m in (trained, before))
     assert torch.equal(rows[: len(old)], old)
@@ -178,7 +182,7 @@ def test_no_embedding_changes_but_those_of_new_tokens(train, tiny_folder):
 
 def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path):
     folder = tmp_path / "stopped"
-    settings = {"batch_sequences": 3, "epochs": 2, "save_steps": 3}
+    settings = {"per_device_train_batch_size": 3, "num_train_epochs": 2, "save_steps": 3}
     with pytest.raises(KeyboardInterrupt):
         train(folder, Stop(5), **settings)
     assert [p.name for p in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
@@ -194,14 +198,14 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path):
 
 def test_a_checkpoint_that_a_kill_left_half_written_is_passed_over(train, tmp_path):
     folder = tmp_path / "sft"
-    train(folder, batch_sequences=3, save_steps=2)
+    train(folder, per_device_train_batch_size=3, save_steps=2)
     checkpoints = folder / "checkpoints"
     torn = checkpoints / "checkpoint-9"
     torn.mkdir()
     (torn / "trainer_state.json").write_text('{"global_step": 9, "ep')
     (checkpoints / "checkpoint-8").mkdir()
     assert last_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
-    _, lines = train(folder, batch_sequences=3, save_steps=2)
+    _, lines = train(folder, per_device_train_batch_size=3, save_steps=2)
     assert [step for step, values in lines if "loss" in values] == []
 
 
@@ -211,7 +215,7 @@ def test_no_checkpoint(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's
 def test_adapters_are_merged_into_an_ordinary_checkpoint(train, tiny_folder):
-    folder, lines = train(batch_sequences=6, lora_rank=4, learning_rate=1e-2)
+    folder, lines = train(per_device_train_batch_size=6, lora_rank=4, learning_rate=1e-2)
     assert all(values["loss"] > 0 for _, values in lines if "loss" in values)
     assert not (folder / "adapter_config.json").exists()
     trained = load_model(folder, "float32").state_dict()
@@ -224,7 +228,7 @@ def test_adapters_are_merged_into_an_ordinary_checkpoint(train, tiny_folder):
 @pytest.mark.filterwarnings("ignore")  # PEFT's, about tied and resized embeddings
 def test_adapters_come_with_the_embeddings_of_new_tokens(train, monkeypatch, tiny_folder):
     monkeypatch.setattr(sft, "add_tag_tokens", lambda model, tokenizer: [5, 9])
-    folder, _ = train(batch_sequences=6, lora_rank=4, learning_rate=1e-1)
+    folder, _ = train(per_device_train_batch_size=6, lora_rank=4, learning_rate=1e-1)
     trained, before = load_model(folder, "float32"), load_model(tiny_folder, "float32")
     rows = trained.get_input_embeddings().weight
     changed = (rows != before.get_input_embeddings().weight).any(1)
@@ -233,7 +237,7 @@ def test_adapters_come_with_the_embeddings_of_new_tokens(train, monkeypatch, tin
 
 
 def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):
-    with pytest.raises(InputError, match="no demonstrations to train on; run the synthesize"):
+    with pytest.raises(InputError, match="no demonstrations to train on; run the demonstrate"):
         train_sft(tiny_folder, [], SftSettings(), tmp_path, seed=0, log=lambda step, values: None)
 
 
@@ -259,3 +263,48 @@ def test_tags_are_added_once(tiny_model, tiny_chat):
     before = tiny_model.get_input_embeddings().weight.detach().clone()
     add_tag_tokens(tiny_model, tiny_chat.tokenizer)
     assert torch.equal(tiny_model.get_input_embeddings().weight, before)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ({"learning_rat": 1}, "has no such field; did you mean 'learning_rate'"),
+        ({"output_dir": "x"}, "sft.trainer.output_dir cannot be set: the run's folder"),
+        ({"packing": True}, "cannot be set"),
+        ({"lr_scheduler_type": "zigzag"}, "sft.trainer: zigzag is not a valid"),
+    ],
+)
+def test_fields_that_trl_does_not_have_or_that_are_ours(train, trainer, message):
+    with pytest.raises(ConfigError, match=message):
+        train(**trainer)
+
+
+def test_the_public_function_takes_trl_s_words(tiny_folder, demonstrations, tmp_path):
+    folder = sft_function(
+        tiny_folder,
+        demonstrations[:4],
+        output_dir=tmp_path / "out",
+        max_steps=1,
+        per_device_train_batch_size=2,
+    )
+    assert folder == tmp_path / "out" / "model"
+    training = read_training(folder)
+    assert training.stages == ["sft"]
+    assert training.task_ids == sorted(t.task_id for t in demonstrations[:4])
+    lines = [json.loads(x) for x in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1]
+    with pytest.raises(ConfigError, match=r"sft\(\)\.epochs: SFTConfig of TRL has no such field"):
+        sft_function(tiny_folder, demonstrations, output_dir=tmp_path / "no", epochs=3)
+
+
+def test_metrics_go_where_report_to_says(tiny_folder, demonstrations, tmp_path):
+    pytest.importorskip("tensorboard")
+    sft_function(
+        tiny_folder,
+        demonstrations[:2],
+        output_dir=tmp_path,
+        max_steps=1,
+        report_to="tensorboard",
+        logging_dir=str(tmp_path / "logs"),
+    )
+    assert list((tmp_path / "logs").rglob("events.*"))

@@ -33,17 +33,22 @@ class Spelling(StrEnum):
     """For a model that toolmaster trained: what it saw in training, without a word more."""
 
 
-class Sampling(Settings):
-    """How the in-process policy generates."""
+class Room(Settings):
+    """How much a model may generate."""
 
-    temperature: float = Field(0.0, ge=0.0)
-    """0 takes the most likely token."""
     turn_tokens: int = Field(224, ge=8)
     """Tokens of one turn at most; a longer one is cut short, which breaks its call."""
     context_tokens: int = Field(1024, ge=128)
     """Tokens of a whole trajectory at most."""
     slots: int = Field(48, ge=1)
     """Rollouts in flight; each holds a key-value cache of `context_tokens`."""
+
+
+class Sampling(Room):
+    """How a model generates."""
+
+    temperature: float = Field(0.0, ge=0.0)
+    """0 takes the most likely token."""
 
 
 class RoomySampling(Sampling):

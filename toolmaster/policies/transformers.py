@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ from toolmaster.types import Message, Role
 
 _DRAFT = 3
 """Tokens guessed at most; more are too often wrong to pay (benchmarks/rollouts.py)."""
+_SMALLEST = 1e-38
+"""Below the smallest share that a token can be drawn with; keeps logarithms finite."""
 _COMPILE_AFTER = 100
 """Steps after which the model's blocks are compiled: a single task is done before that pays."""
 
@@ -31,11 +34,13 @@ _COMPILE_AFTER = 100
 class _Job:
     row: Row
     budget: int
-    done: asyncio.Future[list[int]]
+    done: asyncio.Future[tuple[list[int], list[float]]]
     start: int
     """Tokens of the row that were there before this turn."""
     followers: Followers = field(default_factory=dict)
     closed: bool = False
+    log_probs: list[float] = field(default_factory=list)
+    """Of the tokens sampled in this turn; empty where the most likely token is taken."""
 
 
 @dataclass(slots=True)
@@ -57,10 +62,11 @@ class _Dialogue:
         if room < 1:
             raise ContextFullError
         read = len(self.token_ids)
-        sampled = await self.policy.generate(self.token_ids, min(sampling.turn_tokens, room))
+        room = min(sampling.turn_tokens, room)
+        sampled, log_probs = await self.policy.generate(self.token_ids, room)
         self.token_ids += sampled
         text = self.policy.chat.text(sampled)
-        return Completion(text, sampled, len(sampled), prompt_tokens=read)
+        return Completion(text, sampled, len(sampled), prompt_tokens=read, log_probs=log_probs)
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
         end = self.policy.chat.end_of_turn_id
@@ -138,8 +144,18 @@ class TransformersPolicy:
         self._cache.clear()
         self._drafts = self._new_drafts()
 
-    async def generate(self, token_ids: list[int], max_new_tokens: int) -> list[int]:
+    def reseed(self, *parts: int) -> None:
+        """Begin the sampling anew from a seed made of these numbers."""
+        self._generator.manual_seed(random.Random(repr(parts)).getrandbits(63))
+
+    async def generate(
+        self, token_ids: list[int], max_new_tokens: int
+    ) -> tuple[list[int], list[float]]:
         """Sample one turn after `token_ids`; at most `max_new_tokens` tokens, at least one.
+
+        Returns:
+            The tokens, and the log-probability of each under the distribution it was sampled from,
+            after temperature; no log-probabilities at temperature 0.
 
         Raises:
             PolicyError: the model failed; every rollout in flight receives the same.
@@ -184,26 +200,32 @@ class TransformersPolicy:
                 waiting.append(job)
         self._waiting = waiting
 
-    def _sample(self, logits: torch.Tensor) -> list[int]:
-        """A token for each row of (N, V); on CPU in a seventh of the time of `multinomial`."""
-        if self.sampling.temperature == 0.0:
-            return logits.topk(1).indices[:, 0].tolist()  # a third of the time of `argmax`
+    def _sample(self, logits: torch.Tensor) -> list[tuple[int, float | None]]:
+        """A token for each row of (N, V), with its log-probability where one is drawn.
+
+        On CPU it takes a seventh of the time of `multinomial`.
+        """
+        if self.sampling.temperature == 0.0:  # `topk` takes a third of the time of `argmax`
+            return [(token, None) for token in logits.topk(1).indices[:, 0].tolist()]
         scaled = logits / self.sampling.temperature
-        below = torch.softmax(scaled, -1, dtype=torch.float32).cumsum(-1)
+        shares = torch.softmax(scaled, -1, dtype=torch.float32)
+        below = shares.cumsum(-1)
         drawn = torch.rand(len(logits), 1, generator=self._generator, device=logits.device)
         places = torch.searchsorted(below, drawn * below[:, -1:], right=True)
-        return places[:, 0].clamp_max(logits.shape[1] - 1).tolist()
+        places = places.clamp_max(logits.shape[1] - 1)
+        log_probs = shares.gather(1, places).clamp_min(_SMALLEST).log()
+        return list(zip(places[:, 0].tolist(), log_probs[:, 0].tolist(), strict=True))
 
-    def _take_all(self, job: _Job, tokens: list[int]) -> None:
+    def _take_all(self, job: _Job, drawn: list[tuple[int, float | None]]) -> None:
         """Take what was drawn after the last token and after each token of the draft.
 
         A token drawn after a draft holds only where the draft was drawn as well.
         """
         row, known = job.row, len(job.row.token_ids)
         draft, row.draft = row.draft, []
-        for index, token in enumerate(tokens):
+        for index, (token, log_prob) in enumerate(drawn):
             row.computed += index > 0
-            if self._take(job, token):
+            if self._take(job, token, log_prob):
                 return
             if draft[index : index + 1] != [token]:
                 break
@@ -211,7 +233,7 @@ class TransformersPolicy:
         room = job.budget - (len(row.token_ids) - job.start) - 1
         row.draft = self._drafts.guess(row.token_ids, job.followers, room)
 
-    def _take(self, job: _Job, token: int) -> bool:
+    def _take(self, job: _Job, token: int, log_prob: float | None) -> bool:
         """Append a sampled token; end the turn and say so when it is over.
 
         A closing tag is followed by the end-of-turn token; a model that goes on instead is stopped
@@ -220,13 +242,15 @@ class TransformersPolicy:
         end = token == self.chat.end_of_turn_id
         if not job.closed or end:
             job.row.token_ids.append(token)
+            if log_prob is not None:
+                job.log_probs.append(log_prob)
         sampled = job.row.token_ids[job.start :]
         over = end or job.closed or len(sampled) >= job.budget
         if over:
             del self._running[job.row.slot]
             self._cache.release(job.row)
             if not job.done.done():
-                job.done.set_result(sampled)
+                job.done.set_result((sampled, job.log_probs))
         elif token in self._closers:
             job.closed = self.chat.text(sampled[-12:]).rstrip().endswith(CLOSING_TAGS)
         return over

@@ -16,7 +16,8 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from toolmaster.models import fast_dtype
-from toolmaster.runs import CHECKPOINTS
+from toolmaster.processes import is_main
+from toolmaster.runs import CHECKPOINTS, append_line
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -25,7 +26,7 @@ Log = Callable[[int, dict[str, Any]], None]
 """Receives an optimizer step and its metrics."""
 
 
-def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, Any]:
+def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
     """Arguments that every training stage passes to its TRL configuration."""
     on_cpu = not torch.cuda.is_available()
     return {
@@ -38,7 +39,6 @@ def trainer_arguments(folder: Path, *, seed: int, save_steps: int) -> dict[str, 
         "optim": "adamw_torch_fused",
         "logging_steps": 1,
         "save_strategy": "steps",
-        "save_steps": save_steps,
         "save_total_limit": 1,
         "report_to": "none",
         "disable_tqdm": True,
@@ -90,6 +90,17 @@ def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
             weight.register_hook(of_new_tokens)
         else:
             weight.requires_grad_(requires_grad=False)
+
+
+def metrics_file(folder: Path) -> Log:
+    """A `Log` that appends to `metrics.jsonl` in a folder, in the main process."""
+
+    def log(step: int, values: dict[str, Any]) -> None:
+        if is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            append_line(folder / "metrics.jsonl", {"step": step, **values})
+
+    return log
 
 
 class MetricLines(TrainerCallback):

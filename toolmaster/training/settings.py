@@ -1,70 +1,88 @@
-"""Settings of the training stages, free of torch so that recipes parse fast."""
+"""Settings of the training stages, free of torch so that recipes parse fast.
+
+What TRL has a word for is said in TRL's words: `[sft.trainer]` takes any field of `SFTConfig`,
+`[grpo.trainer]` any field of `GRPOConfig`. The rest is ours.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from toolmaster.config import Settings
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import Room
+
+SFT_DEFAULTS: dict[str, Any] = {
+    "num_train_epochs": 1.0,
+    "learning_rate": 3e-4,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
+    "warmup_steps": 0.05,
+    "lr_scheduler_type": "linear",
+    "save_steps": 40,
+}
+"""What TRL is told where a recipe says nothing; `warmup_steps` below 1 is a share."""
+GRPO_DEFAULTS: dict[str, Any] = {
+    "max_steps": 4,
+    "num_generations": 6,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 9,
+    "learning_rate": 1e-5,
+    "lr_scheduler_type": "constant",
+    "temperature": 1.0,
+    "beta": 0.0,
+    "num_iterations": 1,
+    "scale_rewards": "group",
+    "loss_type": "grpo",
+    "save_steps": 2,
+}
+"""The same for GRPO. The loss is averaged by rollout: by token, long failures would outweigh short
+successes."""
 
 
 class SftSettings(Settings):
     """Supervised fine-tuning on demonstrations; loss on thoughts and actions only (Eq. 5)."""
 
-    epochs: float = Field(1.0, gt=0)
-    learning_rate: float = Field(3e-4, gt=0)
-    batch_sequences: int = Field(4, ge=1)
-    """Sequences of one optimizer step, packed into one row without padding."""
-    accumulation: int = Field(1, ge=1)
-    """Rows of one optimizer step, where one row of `batch_sequences` would not fit in memory."""
-    warmup_share: float = Field(0.05, ge=0, lt=1)
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    trainer: dict[str, Any] = Field(SFT_DEFAULTS)
+    """Fields of TRL's `SFTConfig`."""
     lora_rank: int = Field(0, ge=0)
     """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
-    save_steps: int = Field(40, ge=1)
-    """Optimizer steps between two checkpoints to resume from."""
+
+
+class JudgeSettings(Settings):
+    """The model that the reward "judge" asks."""
+
+    model: str | None = None
+    """`openai:NAME`; its key is read from JUDGE_API_KEY, or else OPENAI_API_KEY."""
+    base_url: str | None = None
+    """Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`."""
+    prices: tuple[float, float] | None = None
+    """Money for a million tokens that it reads, and for a million that it writes."""
+    max_cost: float | None = Field(None, gt=0)
+    """Money after which nothing more is asked: rollouts are then left out of their groups."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> JudgeSettings:
+        if self.max_cost is not None and self.prices is None:
+            raise ValueError("max_cost needs prices, for example prices = [0.15, 0.6]")
+        return self
 
 
 class GrpoSettings(Settings):
     """Group-relative policy optimization (Eq. 6) with our rollouts."""
 
-    steps: int = Field(4, ge=1)
-    """Optimizer steps; each follows its own rollouts."""
-    tasks_per_step: int = Field(6, ge=1)
-    """Groups trained on in one step."""
-    candidates: int = Field(2, ge=1)
-    """Tasks rolled out for each group trained on; of all groups of a step those whose rewards vary
-    most are kept, for one whose members all fare alike teaches nothing."""
-    group_size: int = Field(6, ge=2)
-    """Rollouts of one task."""
-    row_sequences: int = Field(4, ge=1)
-    """Sequences packed into one forward pass; must divide tasks_per_step * group_size."""
-    learning_rate: float = Field(1e-5, gt=0)
-    beta: float = Field(0.0, ge=0)
-    """Weight of the KL term to the model before GRPO; 0 needs no reference model."""
-    iterations: int = Field(1, ge=1)
-    """Optimizer passes over the rollouts of one step."""
-    scale_rewards: Literal["group", "batch"] = "group"
-    """What a group's rewards less their mean are divided by: their own spread (the paper) or that
-    of the whole step. Their own makes as much of a small cost, in a group that solved its task
-    throughout, as of success in another."""
+    trainer: dict[str, Any] = Field(GRPO_DEFAULTS)
+    """Fields of TRL's `GRPOConfig`."""
     lora_rank: int = Field(0, ge=0)
+    """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
+    oversample: int = Field(2, ge=1)
+    """Tasks rolled out for each group trained on. Of all groups of a step those whose rewards vary
+    most are kept: a group whose members all fare alike teaches nothing."""
     rewards: dict[str, float] = Field({"format": 1.0, "correctness": 1.0, "call_cost": 0.02})
-    """Reward name (see `rewards.REWARDS`) to weight; the reward is the weighted sum."""
-    save_steps: int = Field(2, ge=1)
-    sampling: Sampling = Sampling(temperature=1.0)
-
-    @model_validator(mode="after")
-    def _divides(self) -> GrpoSettings:
-        if self.tasks_per_step * self.group_size % self.row_sequences:
-            raise ValueError("row_sequences must divide tasks_per_step * group_size")
-        if self.sampling.temperature == 0:
-            raise ValueError("sampling.temperature must be above 0: alike rollouts teach nothing")
-        from toolmaster.rewards import REWARDS  # noqa: PLC0415 - rewards import types only
-
-        unknown = sorted(set(self.rewards) - set(REWARDS))
-        if unknown:
-            raise ValueError(f"unknown reward {unknown[0]!r}; allowed: {', '.join(REWARDS)}")
-        return self
+    """Reward to weight: a built-in one (see `rewards`), "judge", file.py:NAME or module:NAME."""
+    judge: JudgeSettings = JudgeSettings()
+    live_tools: bool = False
+    """Whether rollouts may use tools whose real state they share, such as a live service."""
+    sampling: Room = Room()
+    """Tokens of a turn and of a rollout, and rollouts in flight."""

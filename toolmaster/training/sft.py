@@ -19,9 +19,12 @@ from trl import SFTConfig, SFTTrainer
 
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import InputError
-from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
+from toolmaster.models import add_tag_tokens, find_model, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.processes import is_main
+from toolmaster.progress import bar, training_callback
+from toolmaster.provenance import write_training
+from toolmaster.runs import read_trajectories
 from toolmaster.training.attention import use_packed_attention
 from toolmaster.training.common import (
     Log,
@@ -29,16 +32,15 @@ from toolmaster.training.common import (
     base_model,
     keep_embeddings,
     lora,
+    metrics_file,
     save,
     train,
     trainer_arguments,
 )
 from toolmaster.training.cpu_head import use_cpu_head
-from toolmaster.training.settings import SftSettings
+from toolmaster.training.fields import check_fields, make_config
+from toolmaster.training.settings import SFT_DEFAULTS, SftSettings
 from toolmaster.types import Trajectory
-
-_SCHEDULES = {"constant": "constant_with_warmup"}
-"""What Transformers calls a schedule where it has another name; its `constant` takes no warmup."""
 
 
 def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> list[dict[str, Any]]:
@@ -84,8 +86,9 @@ def train_sft(
     Raises:
         InputError: no demonstrations, or a model that cannot be loaded.
     """
+    check_fields(SFTConfig, settings.trainer, "sft.trainer")
     if not demonstrations:
-        raise InputError("no demonstrations to train on; run the synthesize stage first")
+        raise InputError("no demonstrations to train on; run the demonstrate stage first")
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder, "float32")
     new_tokens = add_tag_tokens(model, tokenizer)
@@ -94,17 +97,8 @@ def train_sft(
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
     if is_main():
         log(0, {"longest_turn_tokens": longest_turn(rows)})
-    arguments = SFTConfig(
-        **trainer_arguments(folder, seed=seed, save_steps=settings.save_steps),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_sequences,
-        gradient_accumulation_steps=settings.accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=_SCHEDULES.get(settings.schedule, settings.schedule),
-        warmup_steps=settings.warmup_share,
-        max_length=None,
-        padding_free=packed,
-    )
+    ours = {**trainer_arguments(folder, seed=seed), "max_length": None, "padding_free": packed}
+    arguments = make_config(SFTConfig, "sft.trainer", {**SFT_DEFAULTS, **settings.trainer}, ours)
     trainer: Any = SFTTrainer(
         model=model,
         args=arguments,
@@ -119,4 +113,56 @@ def train_sft(
         use_cpu_head(base_model(trainer.model))
     train(trainer)
     save(trainer, tokenizer, folder / "model")
+    if is_main():
+        write_training(
+            folder / "model",
+            "sft",
+            model_folder,
+            base=str(model_folder),
+            tasksets={t.taskset for t in demonstrations if t.taskset},
+            task_ids={t.task_id for t in demonstrations},
+        )
     return folder / "model"
+
+
+def sft(
+    model: str | Path,
+    demonstrations: Sequence[Trajectory] | str | Path,
+    *,
+    output_dir: str | Path,
+    seed: int = 0,
+    lora_rank: int = 0,
+    **trainer: Any,
+) -> Path:
+    """Fine-tune a model on demonstrations; a stopped training goes on when it is called again.
+
+    Args:
+        model: a checkpoint folder, or a model id of the Hub.
+        demonstrations: what to learn: trajectories, or a JSON-lines file of them.
+        output_dir: where checkpoints and the result go.
+        seed: of the order of the data.
+        lora_rank: 0 trains all weights; otherwise the rank of the adapters, merged at the end.
+        trainer: fields of TRL's `SFTConfig`, such as `learning_rate` or `report_to`.
+
+    Returns:
+        The folder of the trained model, an ordinary Transformers checkpoint.
+
+    Raises:
+        ConfigError: a field that TRL does not have, or that is ours to set.
+        InputError: no demonstrations, or a model that cannot be loaded.
+    """
+    settings = SftSettings(trainer={**SFT_DEFAULTS, **trainer}, lora_rank=lora_rank)
+    check_fields(SFTConfig, trainer, "sft()")
+    if isinstance(demonstrations, str | Path):
+        demonstrations = read_trajectories(Path(demonstrations))
+    folder = Path(output_dir)
+    with bar("sft", len(demonstrations)) as running:
+        return train_sft(
+            find_model(str(model)),
+            demonstrations,
+            settings,
+            folder,
+            seed=seed,
+            log=metrics_file(folder),
+            progress=training_callback(running),
+        )

@@ -1,0 +1,208 @@
+"""TRL's `GRPOTrainer`, with what only our rollouts know: log-probabilities, phases, no padding.
+
+`RolloutTrainer` compares the trained model with the probabilities that tokens were really sampled
+with, and can give each phase an advantage of its own. `PackedTrainer` also scores rollouts in one
+row without padding. TRL keeps the loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from accelerate.utils import gather_object
+from trl import GRPOTrainer
+
+from toolmaster.rewards import PhaseReward, Rewarded
+from toolmaster.types import Phase, Trajectory
+
+EPSILON = 1e-4
+"""Added to a spread before dividing by it, as TRL does."""
+
+
+class RolloutTrainer(GRPOTrainer):
+    """`GRPOTrainer` that knows the rollouts behind its rows.
+
+    `collected` holds the trajectories of this process's rows and their rewards, in order, from the
+    rollout function's call until the next one.
+    """
+
+    collected: tuple[Sequence[Trajectory], Sequence[Rewarded]] = ((), ())
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        output = super()._generate_and_score_completions(inputs)
+        trajectories, rewards = self.collected
+        width = output["completion_ids"].shape[1]
+        sampled = sampled_log_probs(trajectories, width)
+        if sampled is not None:
+            # The policy that sampled these tokens is the old one: TRL's ratio then corrects for
+            # what differs in how sampling and training compute (arXiv 1707.06347, Eq. 6).
+            output["old_per_token_logps"] = sampled.to(output["completion_ids"].device)
+        everyone = gather_object(list(rewards))
+        if any(isinstance(reward, PhaseReward) for reward in everyone):
+            by_phase = phase_advantages(everyone, self.num_generations, self.scale_rewards)
+            start = self.accelerator.process_index * len(rewards)
+            own = by_phase[start : start + len(rewards)]
+            advantages = spread_over_tokens(own, trajectories, width)
+            output["advantages"] = advantages.to(output["completion_ids"].device)
+        return output
+
+
+def sampled_log_probs(trajectories: Sequence[Trajectory], width: int) -> torch.Tensor | None:
+    """Log-probabilities of sampled tokens when they were sampled.
+
+    Args:
+        trajectories: B of them.
+        width: T, completion tokens of the longest, padding included.
+
+    Returns:
+        (B, T) float32, 0 on other tokens; None where a trained token has none.
+    """
+    rows = torch.zeros(len(trajectories), width)
+    for index, trajectory in enumerate(trajectories):
+        tokens = trajectory.completion()
+        for place, (trained, log_prob) in enumerate(
+            zip(tokens.mask, tokens.log_probs, strict=True)
+        ):
+            if trained and log_prob is None:
+                return None
+            rows[index, place] = log_prob if trained and log_prob is not None else 0.0
+    return rows
+
+
+def phase_advantages(
+    rewards: Sequence[Rewarded],
+    group_size: int,
+    scale: Literal["group", "batch", "none"] | str | bool,
+) -> torch.Tensor:
+    """Group-relative advantages of each phase.
+
+    For each phase p, with R_p the rewards of a group in p: A_p = (R_p - mean R_p) / (std + 1e-4),
+    where std is that of the group or of the whole batch in p (Eq. 6 of arXiv 2601.12762, phase by
+    phase). A plain number counts for both phases.
+
+    Args:
+        rewards: B of them, the members of a group side by side; None is left out of its group.
+        group_size: rollouts of one task.
+        scale: what differences are divided by: the group's spread, the batch's, or nothing.
+
+    Returns:
+        (B, 2) float32: trial and execution; 0 where the reward is None.
+
+    Example:
+        >>> phase_advantages([PhaseReward(1, 0), PhaseReward(0, 0)], 2, "none").tolist()
+        [[0.5, 0.0], [-0.5, 0.0]]
+    """
+    given = torch.tensor([_pair(reward) for reward in rewards], dtype=torch.float32)
+    groups = given.view(-1, group_size, 2)
+    centred = groups - groups.nanmean(dim=1, keepdim=True)
+    if scale in ("group", True):
+        centred = centred / (_spread(groups, 1) + EPSILON)
+    elif scale == "batch":
+        centred = centred / (_spread(given, 0) + EPSILON)
+    return centred.view(-1, 2).nan_to_num(0.0)
+
+
+def _pair(reward: Rewarded) -> tuple[float, float]:
+    if reward is None:
+        return math.nan, math.nan
+    return reward if isinstance(reward, PhaseReward) else (float(reward), float(reward))
+
+
+def _spread(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """The standard deviation over a dimension without the NaN, with n - 1 as TRL has it."""
+    known = ~values.isnan()
+    count = known.sum(dim, keepdim=True)
+    squares = (values - values.nanmean(dim, keepdim=True)) ** 2
+    return (squares.nansum(dim, keepdim=True) / (count - 1).clamp_min(1)).sqrt()
+
+
+def spread_over_tokens(
+    advantages: torch.Tensor, trajectories: Sequence[Trajectory], width: int
+) -> torch.Tensor:
+    """Give each completion token the advantage of its phase.
+
+    Args:
+        advantages: (B, 2), trial and execution.
+        trajectories: B of them.
+        width: T, completion tokens of the longest, padding included.
+
+    Returns:
+        (B, T), 0 on padding.
+    """
+    rows = torch.zeros(len(trajectories), width)
+    for index, trajectory in enumerate(trajectories):
+        phases = trajectory.completion().phases
+        places = torch.tensor([int(phase is Phase.EXECUTION) for phase in phases], dtype=torch.long)
+        rows[index, : len(phases)] = advantages[index][places]
+    return rows
+
+
+class PackedTrainer(RolloutTrainer):
+    """A trainer whose forward pass holds a batch as one row without padding."""
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,  # noqa: ARG002 - TRL's signature
+        **_kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Score completions.
+
+        Args:
+            model: the trained or the reference model.
+            input_ids: (B, T) prompts padded on the left, completions on the right.
+            attention_mask: (B, T), 1 on real tokens.
+            logits_to_keep: how many positions at the end are completion, C.
+            batch_size: sequences of one row at most; None puts the whole batch in one row.
+            compute_entropy: whether to return entropies.
+            compute_aux_loss: ignored; no mixture of experts.
+
+        Returns:
+            Log-probabilities and entropies, (B, C), zero on padding; no auxiliary loss.
+        """
+        size = batch_size or len(input_ids)
+        parts = [
+            self._score_row(model, ids, mask, logits_to_keep, entropy=compute_entropy)
+            for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
+        ]
+        log_probs = torch.cat([part for part, _ in parts])
+        entropy = torch.cat([part for _, part in parts]) if compute_entropy else None
+        return log_probs, entropy, None
+
+    def _score_row(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        *,
+        entropy: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and, if wanted, entropies, (B, C), by one row without padding."""
+        real = attention_mask.bool()
+        positions = (attention_mask.cumsum(1) - 1)[real].unsqueeze(0)
+        completion = torch.zeros_like(real)
+        completion[:, -logits_to_keep:] = True
+        labels = input_ids.masked_fill(~completion, -100)[real].unsqueeze(0)
+        with self.accelerator.autocast():
+            scored = model(
+                input_ids=input_ids[real].unsqueeze(0),
+                position_ids=positions,
+                labels=labels,
+                fused_lm_head=True,
+            )
+
+        def unpack(values: torch.Tensor) -> torch.Tensor:
+            row = torch.cat([values.new_zeros(1), values[0].float()])  # of position t, not t - 1
+            padded = row.new_zeros(real.shape).masked_scatter(real, row)
+            return padded[:, -logits_to_keep:]
+
+        return unpack(scored.log_probs), unpack(scored.entropy if entropy else scored.log_probs)

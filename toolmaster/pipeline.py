@@ -2,6 +2,7 @@
 
 from toolmaster.config import load_config
 from toolmaster.recipe import Recipe
+from toolmaster.rewards import Rewards
 from toolmaster import pipeline
 
 recipe = load_config(Recipe, Path("recipes/quickstart.toml"))
@@ -25,8 +26,10 @@ from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
+from toolmaster.rewards import Rewards
 from toolmaster.runs import CHECKPOINTS, Run, append_trajectory, read_trajectories, write_records
 from toolmaster.tasksets import Taskset
+from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Trajectory
 
 MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
@@ -55,6 +58,25 @@ def run_next(recipe: Recipe) -> str:
             return name
     report(recipe)
     return "report"
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse, before any work, what some stage would refuse.
+
+    Raises:
+        ConfigError: a reward or a field of TRL that does not exist.
+        InputError: a model or task set that cannot be opened, or a task both trained on and measured.
+    """
+    recipe.evaluation_tasks()
+    find_model(recipe.model)
+    rewards_of(recipe.grpo, recipe.run)
+    if {"sft", "grpo"} & set(recipe.stages):
+        from trl import GRPOConfig, SFTConfig  # noqa: PLC0415 - loads torch
+
+        from toolmaster.training.fields import check_fields  # noqa: PLC0415
+
+        check_fields(SFTConfig, recipe.sft.trainer, "sft.trainer")
+        check_fields(GRPOConfig, recipe.grpo.trainer, "grpo.trainer")
 
 
 def _open(recipe: Recipe) -> Run:
@@ -162,6 +184,7 @@ def grpo(recipe: Recipe) -> Path:
         return train_grpo(
             start,
             tasks,
+            rewards_of(recipe.grpo, folder),
             recipe.protocol,
             recipe.limits_for(tasks),
             recipe.grpo,
@@ -171,6 +194,18 @@ def grpo(recipe: Recipe) -> Path:
             on_group=keep,
             progress=training_callback(running),
         )
+
+
+def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
+    """The rewards of a recipe; a judge keeps its verdicts in the folder."""
+    model, asked = settings.judge.model, settings.judge
+    if model is None or "judge" not in settings.rewards:
+        return Rewards(settings.rewards)
+    kept = folder / "verdicts.jsonl"
+    judged = Judge(
+        model, base_url=asked.base_url, prices=asked.prices, max_cost=asked.max_cost, file=kept
+    )
+    return Rewards(settings.rewards, judged)
 
 
 def _forget_redone(file: Path, checkpoint: Path | None) -> None:

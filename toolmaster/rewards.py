@@ -184,6 +184,13 @@ class Rewards:
         whole = _added(gains, costs)
         return whole if by_phase else whole.total
 
+    async def close(self) -> None:
+        """Close the connections of rewards that have some, such as a judge."""
+        for _, reward, _ in self._found:  # type: ignore[attr-defined]
+            close = getattr(reward, "close", None)
+            if close is not None:
+                await close()
+
 
 def _weighted(name: str, value: Any, weight: float) -> PhaseReward:
     if isinstance(value, PhaseReward):

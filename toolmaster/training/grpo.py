@@ -165,7 +165,10 @@ def train_grpo(
         if packed and trainer.ref_model is not None:
             reference = trainer.accelerator.unwrap_model(trainer.ref_model)
             use_cpu_head(reference, temperature=temperature)
-        train(trainer)
+        try:
+            train(trainer)
+        finally:
+            runner.run(rewards.close())
     save(trainer, tokenizer, folder / "model")
     if processes.is_main():
         write_training(

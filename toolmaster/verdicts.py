@@ -55,7 +55,7 @@ class Verdicts(Generic[V]):
 
     Args:
         endpoint: who judges.
-        file: where verdicts are kept.
+        file: where verdicts are kept; None keeps them in memory.
         instructions: the judge's system message.
         opinion: the JSON form it must write.
         verdict: what is kept: the fields of `opinion` and those of `Vote`.
@@ -67,20 +67,19 @@ class Verdicts(Generic[V]):
     def __init__(
         self,
         endpoint: JsonEndpoint,
-        file: Path,
+        file: Path | None,
         instructions: str,
         opinion: type[BaseModel],
         verdict: type[V],
     ) -> None:
         self._endpoint, self._file = endpoint, file
         self._instructions, self._opinion, self._verdict = instructions, opinion, verdict
-        self._turn = asyncio.Semaphore(REQUESTS)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._held: dict[str, V] = {}
         self._unformed: dict[str, str] = {}
-        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.fault: str | None = None
         """Why the judge cannot be asked; None as long as it can."""
-        for number, line in enumerate(read_lines(file), 1):
+        for number, line in enumerate(read_lines(file) if file else (), 1):
             try:
                 held = verdict.model_validate(line)
             except ValidationError as error:
@@ -100,6 +99,7 @@ class Verdicts(Generic[V]):
             PolicyError: the judge cannot be asked, now or since an earlier failure.
             MalformedReplyError: it never wrote the form, now or when it was asked the same before.
         """
+        self._enter_loop()
         key = self._key(question, vote)
         async with self._asking.setdefault(key, asyncio.Lock()):
             if key in self._unformed:
@@ -107,6 +107,13 @@ class Verdicts(Generic[V]):
             if key not in self._held:
                 self._held[key] = await self._ask(trajectory, question, vote, key)
             return self._held[key]
+
+    def _enter_loop(self) -> None:
+        """Make the locks of the running event loop, where it is another one than before."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._turn = loop, asyncio.Semaphore(REQUESTS)
+            self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def _ask(
         self, trajectory: Trajectory, question: dict[str, Any], vote: int, key: str
@@ -135,7 +142,8 @@ class Verdicts(Generic[V]):
             prompt=prompt_name(self._instructions),
             **reply.value.model_dump(),
         )
-        append_line(self._file, verdict.model_dump(mode="json"))
+        if self._file is not None:
+            append_line(self._file, verdict.model_dump(mode="json"))
         return verdict
 
     def holds(self, question: dict[str, Any], vote: int = 0) -> bool:

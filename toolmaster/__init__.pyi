@@ -6,14 +6,13 @@ from .errors import ToolmasterError
 from .evaluation.evaluate import aevaluate, evaluate
 from .evaluation.evaluation import Comparison, Evaluation, compare
 from .experience import Experience, ExperienceStore
-from .judge import judge
 from .limits import Limits
 from .permissions import AllowAll, Ask, Rules
 from .policies.base import Policy, Sampling
 from .policies.loading import load_policy
 from .policies.scripted import ScriptedPolicy
 from .protocols import Protocol
-from .rewards import PhaseReward
+from .rewards import PhaseReward, judge
 from .rollouts import arollout, rollout
 from .runs import read_trajectories
 from .tasksets import FollowUp, Task, Taskset, mix, taskset

@@ -2,7 +2,7 @@
 
 from toolmaster.config import load_config
 from toolmaster.recipe import Recipe
-from toolmaster.rewards import Rewards
+from toolmaster.rewards import Rewards, judge
 from toolmaster import pipeline
 
 recipe = load_config(Recipe, Path("recipes/quickstart.toml"))
@@ -26,7 +26,7 @@ from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
-from toolmaster.rewards import Rewards
+from toolmaster.rewards import Rewards, judge
 from toolmaster.runs import CHECKPOINTS, Run, append_trajectory, read_trajectories, write_records
 from toolmaster.tasksets import Taskset
 from toolmaster.training.settings import GrpoSettings
@@ -65,7 +65,8 @@ def check(recipe: Recipe) -> None:
 
     Raises:
         ConfigError: a reward or a field of TRL that does not exist.
-        InputError: a model or task set that cannot be opened, or a task both trained on and measured.
+        InputError: a model or task set that cannot be opened, or a task that is both trained on
+            and measured.
     """
     recipe.evaluation_tasks()
     find_model(recipe.model)
@@ -198,12 +199,15 @@ def grpo(recipe: Recipe) -> Path:
 
 def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
     """The rewards of a recipe; a judge keeps its verdicts in the folder."""
-    model, asked = settings.judge.model, settings.judge
-    if model is None or "judge" not in settings.rewards:
+    asked = settings.judge
+    if asked.model is None or "judge" not in settings.rewards:
         return Rewards(settings.rewards)
-    kept = folder / "verdicts.jsonl"
-    judged = Judge(
-        model, base_url=asked.base_url, prices=asked.prices, max_cost=asked.max_cost, file=kept
+    judged = judge(
+        asked.model,
+        base_url=asked.base_url,
+        prices=asked.prices,
+        max_cost=asked.max_cost,
+        file=folder / "verdicts.jsonl",
     )
     return Rewards(settings.rewards, judged)
 

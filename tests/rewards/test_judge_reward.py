@@ -1,4 +1,4 @@
-"""The judge as a reward: asked once for the same content, paid within bounds, None when it fails."""
+"""The judge as a reward: asked once for the same content, within bounds, None when it fails."""
 
 import asyncio
 import json

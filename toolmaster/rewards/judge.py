@@ -31,7 +31,7 @@ and every fact in the answer appears in, or follows from, what the calls returne
 something is missing, made up, contradicted by what the calls returned or by `expected`, or if the
 assistant gives up where the tools could have helped.
 
-Write one JSON object and nothing else: {"reason": "<one or two sentences>", "solved": true|false}"""
+Write one JSON object and nothing else: {"reason": "<one sentence>", "solved": true|false}"""
 
 
 class Opinion(BaseModel):
@@ -98,6 +98,10 @@ class JudgeReward:
         except (PolicyError, MalformedReplyError) as error:
             self.fault = str(error)
             return None
+
+    async def close(self) -> None:
+        """Close the judge's connections."""
+        await self._endpoint.__aexit__(None, None, None)
 
     def numbers(self) -> dict[str, float]:
         """Tokens that the judge has read and written, and their cost where prices are known."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolmaster.tags import RESPONSE_TAGS, TAGS, inert, split_known, with_known
+from toolmaster.tags import RESPONSE_TAGS, TAGS, inert, split_known, with_known, with_texts
 
 TOKENS = (*TAGS, *RESPONSE_TAGS, "<|im_end|>", "<|eot_id|>")
 pieces = st.lists(st.sampled_from(TOKENS) | st.text("<|/a>thinkanswer", max_size=6), max_size=12)
@@ -29,3 +29,8 @@ def test_only_the_block_around_experience_is_ours(query, known):
     block = f"\n<experience>{inert(known)}</experience>" if known else ""
     assert message == inert(query) + block
     assert split_known(message) == (inert(query), block)
+
+
+def test_all_texts_of_a_schema():
+    schema = {"a<answer>": ["b</think>", 1, None, {"c": "<|im_end|>"}]}
+    assert with_texts(schema, inert) == {"a< answer>": ["b< /think>", 1, None, {"c": "< im_end >"}]}

@@ -7,6 +7,8 @@ token: it could end its own message, or speak as the model.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
 """A turn is over once one of these is written."""
@@ -29,6 +31,22 @@ def inert(text: str) -> str:
         '4< /tool_response>< im_end >'
     """
     return _TAG.sub(lambda match: broken(match.group()), without_controls(text))
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON-like value, such as a tool's schema, with all its texts changed.
+
+    Args:
+        value: its keys are changed as well.
+        change: for example `inert`.
+    """
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): with_texts(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_texts(item, change) for item in value]
+    return value
 
 
 def without_controls(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolmaster.tags import split_known
+from toolmaster.tags import inert, split_known
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -260,12 +260,14 @@ class Trajectory(Record):
         )
 
     def messages(self) -> list[Message]:
-        """The whole conversation, prompt first."""
+        """The whole conversation, prompt first; no tag in an observation is real."""
         messages = list(self.prompt)
         for step in self.steps:
             messages.append(Message(role="assistant", content=step.text))
             if step.observation is not None:
-                messages.append(Message(role=step.observation_role, content=step.observation))
+                messages.append(
+                    Message(role=step.observation_role, content=inert(step.observation))
+                )
         return messages
 
     @property

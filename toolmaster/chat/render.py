@@ -19,7 +19,15 @@ from typing import Any, NamedTuple
 from toolmaster.chat.pieces import CONVERSATION, PROBE_TOOL, Pieces, Render
 from toolmaster.chat.template import renderer, template_pieces
 from toolmaster.errors import InputError
-from toolmaster.tags import RESPONSE_TAGS, TAGS, broken, inert, split_known, without_controls
+from toolmaster.tags import (
+    RESPONSE_TAGS,
+    TAGS,
+    broken,
+    inert,
+    split_known,
+    with_texts,
+    without_controls,
+)
 from toolmaster.types import Message, Phase, Role, Step, Trajectory
 
 
@@ -87,7 +95,7 @@ class ChatFormat:
     def prompt_ids(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
         """Tokens before the first assistant turn, generation prompt included."""
         messages = [{"role": m.role, "content": self._content(m)} for m in prompt]
-        shown = [self._outside_json(tool) for tool in tools]
+        shown = with_texts(list(tools), self._outside)
         return self._encode(self._render(messages, shown, True))
 
     def turn_ids(self, text: str) -> list[int]:
@@ -180,15 +188,6 @@ class ChatFormat:
     def _outside(self, text: str) -> str:
         """The text without control tokens and tags."""
         return self._plain(inert(text))
-
-    def _outside_json(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._outside(value)
-        if isinstance(value, dict):
-            return {self._outside(key): self._outside_json(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._outside_json(item) for item in value]
-        return value
 
 
 def _control_tokens(tokenizer: Any) -> re.Pattern[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from toolmaster.policies.guide import native_guide, text_guide
 from toolmaster.policies.replies import CallPart, Reply
 from toolmaster.protocols import find_form
-from toolmaster.tags import CLOSING_TAGS, inert
+from toolmaster.tags import CLOSING_TAGS, inert, with_texts
 from toolmaster.types import Message, Role
 
 BEGIN_EXECUTION = "begin_execution"
@@ -36,7 +36,9 @@ class Text:
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
         self.messages: list[dict[str, Any]] = [m.model_dump() for m in prompt]
         trial_calls, rest = find_form(self.messages[0]["content"])
-        lines = [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
+        lines = [
+            json.dumps(with_texts(tool["function"], inert), ensure_ascii=False) for tool in tools
+        ]
         listing = "<tools>\n" + "\n".join(lines) + "\n</tools>"
         explained = rest == self.messages[0]["content"]
         parts = ["" if explained else text_guide(trial_calls), rest, listing]
@@ -65,7 +67,7 @@ class Trained(Text):
 
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
         self.messages = [m.model_dump() for m in prompt]
-        self.tools = tools
+        self.tools = with_texts(list(tools), inert)
 
     def observe(self, observation: str, role: Role) -> None:
         """Add what the session answered, in the role of the one who speaks."""

@@ -15,7 +15,6 @@ from toolmaster.errors import ConfigError
 MODULES = {
     "toolhop": "toolhop",
     "ftrl": "ftrl",
-    "bfcl": "bfcl",
     "restbench": "restbench",
     "stabletoolbench": "stabletoolbench",
     "apibank": "apibank",

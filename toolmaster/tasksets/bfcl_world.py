@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toolmaster.benchmarks.base import Calls
 from toolmaster.errors import InputError
+from toolmaster.tasksets.task import Calls
 from toolmaster.tools import ToolRefusal
-from toolmaster.types import Score
 
 LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
 """Arguments that could keep the processor busy for ever, and are refused above 10,000."""
@@ -106,16 +105,16 @@ class Run:
         self.message += 1
         self.calls = 0
 
-    def score(self) -> Score:
-        """The verdict, once: closes the last message if the session got that far."""
+    def verdict(self) -> tuple[bool, bool, bool]:
+        """Close the last message, once, if the session got that far.
+
+        Returns:
+            Whether it did, whether all states were right, and whether all results were returned.
+        """
         complete = self.message >= len(self.gold_calls) - 1
         if complete:
             self.close_message()
-        return Score(
-            success=complete and self.states_right and self.responses_right,
-            answer_correct=complete and self.responses_right,
-            state_correct=complete and self.states_right,
-        )
+        return complete, self.states_right, self.responses_right
 
 
 def _attempt(world: World, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:

@@ -1,4 +1,4 @@
-"""BFCL multi-turn: gold accepted, anything less refused, and verdicts like its own checker's."""
+"""BFCL multi-turn: known-good calls accepted, anything less refused, like its own checker."""
 
 import json
 import random
@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from toolmaster.benchmarks.replay import Replay, gold_replays
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.protocols import Protocol
+from toolmaster.tasksets import Isolation, taskset
+from toolmaster.tasksets.replay import Replay, replays_of
 from toolmaster.types import ErrorKind, ToolCall
 
 pytest.importorskip(
@@ -16,6 +17,8 @@ pytest.importorskip(
     reason="needs `pip install --no-deps bfcl-eval mpmath`",
 )
 
+NAME = "BFCL_v4_multi_turn_miss_func.json"
+PARTS = ("states_equal", "responses_given", "strict")
 FILES = {"root": {"home": {"type": "directory", "contents": {}}}}
 ROW = {
     "id": "multi_turn_miss_func_0",
@@ -39,8 +42,8 @@ def case_file(write, tmp_path):
     def save(gold=GOLD, **changes):
         row = ROW | changes
         (tmp_path / "possible_answer").mkdir(exist_ok=True)
-        write("possible_answer/case.json", {"id": row["id"], "ground_truth": gold})
-        return write("case.json", row)
+        write(f"possible_answer/{NAME}", {"id": row["id"], "ground_truth": gold})
+        return write(NAME, row)
 
     return save
 
@@ -54,12 +57,14 @@ MKDIR, TOUCH, LS = call("mkdir", dir_name="old"), call("touch", file_name="a.txt
 
 @pytest.fixture
 def verdict(play, case_file):
-    """A function: trajectory and values of the made-up case with these calls."""
+    """A function: trajectory and score of the made-up case with these calls."""
 
     def run(*calls):
         replays = {"bfcl/multi_turn_miss_func_0": Replay(calls=calls)}
-        [(_, trajectory, values)] = play("bfcl", case_file(), replays, Protocol.DIRECT)
-        return trajectory, tuple(values.values())
+        [trajectory] = play(taskset(f"bfcl:{case_file()}"), replays, Protocol.DIRECT)
+        score = trajectory.score
+        assert score.value == score.success
+        return trajectory, (score.success, *(score.parts[part] for part in PARTS))
 
     return run
 
@@ -67,7 +72,7 @@ def verdict(play, case_file):
 @pytest.mark.parametrize(
     ("calls", "expected"),
     [
-        # accuracy, states equal, responses given, strict
+        # success, states equal, responses given, strict
         ([[MKDIR], [], [TOUCH], [LS]], (1, 1, 1, 1)),
         ([[MKDIR], [LS], [TOUCH], [LS]], (1, 1, 1, 0)),  # nothing to call at the second message
         ([[MKDIR], [], [TOUCH], []], (0, 1, 0, 0)),
@@ -94,81 +99,92 @@ def test_a_tool_works_from_its_message_on(verdict):
     assert users[3] == "What is there now?"
 
 
-def test_a_session_that_ends_early_fails(play, case_file):
+def test_a_session_that_ends_early_is_not_scored(play, case_file):
     short = {"bfcl/multi_turn_miss_func_0": Replay(calls=[[MKDIR], []])}
-    [(_, trajectory, values)] = play("bfcl", case_file(), short)
+    [trajectory] = play(taskset(f"bfcl:{case_file()}"), short)
     assert trajectory.error == "the script has no more turns, and the task is not over"
-    assert set(values.values()) == {0.0}
+    assert trajectory.score is None
 
 
-def test_a_trial_changes_nothing(load, case_file):
-    [case] = load("bfcl", case_file()).cases
-    tools = case.task.make_tools()
+def test_a_trial_changes_nothing(case_file):
+    [task] = taskset(f"bfcl:{case_file()}")
+    assert task.isolation() is Isolation.FRESH
+    tools = task.make_tools()
     fork = tools.fork()
     assert "error" not in fork["mkdir"].execute(fork.state, {"dir_name": "old"})
     assert tools["ls"].execute(tools.state, {}) == json.dumps({"current_directory_content": []})
 
 
-def test_numbers_that_never_end_are_refused(load, case_file):
+def test_numbers_that_never_end_are_refused(case_file):
     path = case_file(
         involved_classes=["MathAPI"],
         missed_function={},
         gold=[["add(a=1,b=2)"]] * 3,
         question=ROW["question"][:2] + ROW["question"][3:],
     )
-    [case] = load("bfcl", path).cases
-    tools = case.task.make_tools()
+    [task] = taskset(f"bfcl:{path}")
+    tools = task.make_tools()
     with pytest.raises(Exception, match="exponent must be at most 10000"):
         tools["power"].execute(tools.state, {"base": 10, "exponent": 10**9})
 
 
-def test_rows_that_cannot_be_loaded_are_named(load, case_file, tmp_path):
-    def reason(**changes):
-        [item] = load("bfcl", case_file(**changes)).left_out
-        return item.field, item.reason
-
-    assert reason(involved_classes=["Moon"]) == (
-        "involved_classes",
-        "no class 'Moon' in the package",
-    )
-    assert reason(initial_config={"GorillaFileSystem": {"root": {}}})[0] == "initial_config"
-    assert reason(missed_function={"2": ["fly"]}) == (
-        "missed_function",
-        "no tool 'fly' in the classes",
-    )
-    assert reason(gold=[]) == ("ground_truth", "expected a list of gold calls for each message")
-    assert reason(gold=[*GOLD[:3], ["ls(x=1)"]])[1].startswith("cannot read 'ls(x=1)'")
-    assert reason(gold=[*GOLD[:3], ["import os"]])[1].startswith("cannot read 'import os'")
-    assert reason(missed_function={}) == ("question.2", "no message and no tools")
-    (tmp_path / "possible_answer" / "case.json").unlink()
-    with pytest.raises(InputError, match="cannot read the gold calls"):
-        load("bfcl", tmp_path / "case.json")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"involved_classes": ["Moon"]}, "involved_classes: no class 'Moon' in the package"),
+        ({"initial_config": {"GorillaFileSystem": {"root": {}}}}, "initial_config"),
+        ({"missed_function": {"2": ["fly"]}}, "missed_function: no tool 'fly' in the classes"),
+        ({"gold": []}, "ground_truth: expected a list of calls for each message"),
+        ({"gold": [*GOLD[:3], ["ls(x=1)"]]}, r"ground_truth: cannot read 'ls\(x=1\)'"),
+        ({"gold": [*GOLD[:3], ["import os"]]}, "ground_truth: cannot read 'import os'"),
+        ({"missed_function": {}}, r"question\.2: no message and no tools"),
+    ],
+)
+def test_rows_that_cannot_be_loaded_are_named(case_file, changes, reason):
+    with pytest.raises(InputError, match=rf"none of its 1 rows can be used; .* row 0, {reason}"):
+        taskset(f"bfcl:{case_file(**changes)}")
 
 
-def test_all_gold_is_accepted(play):
-    found = play("bfcl", None, gold_replays)
-    assert Counter(case.task.labels["family"] for case, _, _ in found) == {
-        "base": 200,
-        "miss_func": 200,
-        "miss_param": 200,
-        "long_context": 200,
+def test_files_that_cannot_be_used(case_file, tmp_path):
+    file = case_file()
+    (tmp_path / "possible_answer" / NAME).write_text('{"id": 3}')
+    with pytest.raises(
+        InputError, match=r"not the right calls of BFCL: KeyError\('ground_truth'\)"
+    ):
+        taskset(f"bfcl:{file}")
+    (tmp_path / "possible_answer" / NAME).unlink()
+    with pytest.raises(InputError, match="cannot read the right calls"):
+        taskset(f"bfcl:{file}")
+    with pytest.raises(InputError, match=r"its name is to be BFCL_v4_CATEGORY.json, one of multi"):
+        taskset(f"bfcl:{file.rename(tmp_path / 'case.json')}")
+    with pytest.raises(ConfigError, match="bfcl has no category 'turns'; it has: multi_turn, sing"):
+        taskset("bfcl:turns")
+
+
+def test_all_known_good_calls_are_accepted(play):
+    tasks = taskset("bfcl")
+    assert tasks.label.startswith("bfcl:multi_turn (")
+    assert Counter(task.labels["family"] for task in tasks) == {
+        "multi_turn_base": 200,
+        "multi_turn_miss_func": 200,
+        "multi_turn_miss_param": 200,
+        "multi_turn_long_context": 200,
     }
-    assert sum(values["accuracy"] for _, _, values in found) == 800
-    assert sum(values["strict"] for _, _, values in found) == 800
+    found = play(tasks, replays_of(tasks, None))
+    assert sum(t.success for t in found) == 800
+    assert sum(t.score.parts["strict"] for t in found) == 800
 
 
-def test_all_gold_without_its_last_call_is_refused(play):
-    def without_last(cases):
-        replays = gold_replays(cases)
-        for replay in replays.values():
-            next(calls for calls in reversed(replay.calls) if calls).pop()
-        return replays
-
-    found = play("bfcl", None, without_last)
-    assert sum(values["accuracy"] for _, _, values in found) == 0
+def test_all_known_good_calls_but_the_last_are_refused(play):
+    tasks = taskset("bfcl")
+    replays = replays_of(tasks, None)
+    for replay in replays.values():
+        next(calls for calls in reversed(replay.calls) if calls).pop()
+    found = play(tasks, replays)
+    assert sum(t.success for t in found) == 0
     # The other 296 calls only read (or change the current folder, which is no public attribute):
     # the state is the same, and what the call returned is what is missing.
-    assert sum(values["states_equal"] == 0 for _, _, values in found) == 504
+    assert sum(not t.score.parts["states_equal"] for t in found) == 504
 
 
 def corrupted(gold, rng):
@@ -198,26 +214,21 @@ def test_verdicts_are_those_of_the_original_checker(play):
         multi_turn_checker,
     )
 
-    from toolmaster.benchmarks.bfcl import CATEGORIES  # noqa: PLC0415
-    from toolmaster.benchmarks.bfcl_world import package_data  # noqa: PLC0415
+    from toolmaster.tasksets.bfcl_multi_turn import CATEGORIES  # noqa: PLC0415
+    from toolmaster.tasksets.bfcl_world import package_data  # noqa: PLC0415
 
     rows, golds = {}, {}
     for name in CATEGORIES:
-        file = f"BFCL_v4_multi_turn_{name}.json"
+        file = f"BFCL_v4_{name}.json"
         for line in (package_data() / file).read_text().splitlines():
             rows[json.loads(line)["id"]] = json.loads(line)
         for line in (package_data() / "possible_answer" / file).read_text().splitlines():
             golds[json.loads(line)["id"]] = json.loads(line)["ground_truth"]
     rng = random.Random(7)
-    replays = {}
-
-    def corrupt(cases):
-        for case in cases:
-            replays[case.task.id] = Replay(calls=corrupted(case.gold, rng))
-        return replays
-
+    tasks = taskset("bfcl")
+    replays = {task.id: Replay(calls=corrupted(task.calls, rng)) for task in tasks}
     verdicts = Counter()
-    for _, trajectory, _ in play("bfcl", None, corrupt, Protocol.DIRECT):
+    for trajectory in play(tasks, replays, Protocol.DIRECT):
         name = trajectory.task_id.removeprefix("bfcl/")
         decoded = [
             [

@@ -1,15 +1,15 @@
-"""BFCL multi-turn: 800 conversations over eight stateful Python classes, judged by their state.
+"""BFCL's multi-turn tasks: conversations over stateful Python classes, judged by their state.
 
-Source: Patil et al., the Berkeley Function Calling Leaderboard; classes, cases and gold calls come
-from its package: `pip install --no-deps bfcl-eval mpmath`. Official metric, by the rule of its
-`multi_turn_checker`: after each message of the user every attribute equals that of instances on
-which the gold calls ran, everything the gold calls of that message return was returned by some call
-so far, and there was a call wherever gold has one. Strict: also no call to a message that gold
-answers without one (a parameter or function is missing: the right thing is to ask).
+The rule is that of the package's `multi_turn_checker`: after each message of the user every
+attribute equals that of instances on which the known-good calls ran, everything that these calls
+return was returned by some call so far, and there was a call wherever the known-good calls have
+one. Parts of the score: `states_equal` and `responses_given` are the two halves of that rule;
+`strict` also asks for no call where the known-good calls have none (a parameter or function is
+missing, and the right thing is to ask).
 
 In `miss_func` some tools come with a later message: it lists them, and they work from then on. A
-tool that gold calls before it came (`tail` in miss_func_49) is there from the start. A tool that
-has not come yet is unknown here, while the original would run it.
+tool that the known-good calls use before it came (`tail` in miss_func_49) is there from the start.
+A tool that has not come yet is unknown here, while the original would run it.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ import ast
 import copy
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.benchmarks.base import Benchmark, Calls, Case, Source, Suite, Values
-from toolmaster.benchmarks.bfcl_world import Run, World, backend, package_data
-from toolmaster.benchmarks.rows import RowError, read_cases
-from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.tasksets import FollowUp, Task
+from toolmaster.tasksets.bfcl_single_turn import json_schema
+from toolmaster.tasksets.bfcl_world import Run, World, backend, package_data
+from toolmaster.tasksets.rows import RowError
+from toolmaster.tasksets.task import Calls, FollowUp, Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import ActionKind, Phase, ToolCall, Trajectory
+from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
 
 LIMITS = Limits(max_turns=42, result_chars=20000)
-"""Gold takes up to 34 calls to one message; a trial of 6 calls and its experience come on top."""
-CATEGORIES = ("base", "miss_func", "miss_param", "long_context")
+"""The known-good calls to one message are up to 34; a trial of 6 calls and its experience come on
+top."""
+CATEGORIES = (
+    "multi_turn_base",
+    "multi_turn_miss_func",
+    "multi_turn_miss_param",
+    "multi_turn_long_context",
+)
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
 
 
@@ -66,48 +68,23 @@ class Row(BaseModel):
         return World(self.involved_classes, self.initial_config, long_context=long_context)
 
 
-@asynccontextmanager
-async def open_suite(source: Source) -> AsyncIterator[Suite]:
-    """Open one file of the package's `data` folder, or all of its multi-turn files."""
-    folder = package_data()
-    paths = [folder / f"BFCL_v4_multi_turn_{name}.json" for name in CATEGORIES]
-    suites = [_read(path) for path in ([source.path] if source.path else paths)]
-    yield Suite(
-        [case for suite in suites for case in suite.cases],
-        [item for suite in suites for item in suite.left_out],
-        {"bfcl-eval": version("bfcl-eval")},
-    )
-
-
-def _read(path: Path) -> Suite:
-    """The cases of a file; its gold calls lie beside it in `possible_answer/`."""
-    answers = path.parent / "possible_answer" / path.name
-    try:
-        lines = [json.loads(line) for line in answers.read_text("utf-8").splitlines()]
-        gold = {line["id"]: line["ground_truth"] for line in lines}
-    except OSError as error:
-        raise InputError(f"cannot read the gold calls {answers}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{answers}: not the gold calls of BFCL: {error!r}") from None
-    return read_cases(path, Row, lambda _, row: make_case(row, gold.get(row.id)))
-
-
-def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
-    """A row as a case.
+def make_task(row: Row, category: str, ground_truth: list[list[str]] | None) -> Task:
+    """Make a task of a row.
 
     Args:
         row: the row.
-        ground_truth: its gold calls as Python text, one list for each message.
+        category: one of `CATEGORIES`.
+        ground_truth: the known-good calls as Python text, one list for each message.
 
     Raises:
-        RowError: an unknown class, gold calls that are missing or cannot be read, a message that is
-            empty without tools, a first state that its class does not take.
+        RowError: an unknown class, known-good calls that are missing or cannot be read, a message
+            that is empty without tools, a first state that its class does not take.
     """
     for name in row.involved_classes:
         if name not in backend().CLASS_FILE_PATH_MAPPING:
             raise RowError("involved_classes", f"no class {name!r} in the package")
     if ground_truth is None or len(ground_truth) != len(row.question):
-        raise RowError("ground_truth", "expected a list of gold calls for each message")
+        raise RowError("ground_truth", "expected a list of calls for each message")
     try:
         world = row.world()
     except Exception as error:  # noqa: BLE001 - the package raises what it likes
@@ -126,19 +103,31 @@ def make_case(row: Row, ground_truth: list[list[str]] | None) -> Case:
         state = Run(row.world(), row.world(), gold)
         return ToolSet(tuple(tools.values()), state, copy.deepcopy)
 
-    task = Task(
+    def check(trajectory: Trajectory, session_tools: ToolSet) -> Score:
+        run: Run = session_tools.state
+        complete, states, responses = run.verdict()
+        right = complete and states and responses
+        return Score.of(
+            right,
+            "the state and results of the known-good calls after each message",
+            states_equal=complete and states,
+            responses_given=complete and responses,
+            strict=right and not _unasked(trajectory, gold),
+        )
+
+    return Task(
         id=f"bfcl/{row.id}",
         query=first,
         tools=make_tools,
-        check=lambda _, tool_set: tool_set.state.score(),
-        labels={"split": "unseen", "family": row.id.removeprefix("multi_turn_").rpartition("_")[0]},
+        check=check,
+        calls=gold,
+        needed=tuple(dict.fromkeys(call.name for calls in gold for call in calls)),
+        labels={"family": category},
         follow_ups=tuple(
             FollowUp(message, _arrival(added.get(number, [])))
             for number, message in enumerate(later, 1)
         ),
     )
-    needed = dict.fromkeys(call.name for calls in gold for call in calls)
-    return Case(task, lambda t: measure(t, gold), tuple(needed), gold, "done")
 
 
 def _called(name: str, gold: Calls) -> bool:
@@ -166,25 +155,14 @@ def _arrival(added: list[Tool]) -> Callable[[ToolSet], ToolSet]:
     return arrive
 
 
-def measure(trajectory: Trajectory, gold: Calls) -> Values:
-    """Official accuracy and its two parts, and the strict figure.
-
-    Args:
-        trajectory: finished.
-        gold: the gold calls, one sequence for each message.
-    """
-    message, unasked = 0, 0
+def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
+    """Whether there was a call to a message that the known-good calls answer without one."""
+    message = 0
     for step in trajectory.steps:
-        if step.action is ActionKind.CALL and step.phase is Phase.EXECUTION:
-            unasked += not gold[message]
+        if step.action is ActionKind.CALL and step.phase is Phase.EXECUTION and not gold[message]:
+            return True
         message += step.action is ActionKind.ANSWER
-    score = trajectory.score
-    return {
-        "accuracy": float(trajectory.success),
-        "states_equal": float(score is not None and score.state_correct),
-        "responses_given": float(score is not None and score.answer_correct),
-        "strict": float(trajectory.success and not unasked),
-    }
+    return False
 
 
 def _parse(text: str, world: World) -> ToolCall:
@@ -218,23 +196,5 @@ def _tool(document: dict[str, Any]) -> Tool:
     def execute(state: Run, arguments: dict[str, Any]) -> str:
         return state.execute(name, arguments)
 
-    parameters = _json_schema(document["parameters"])
+    parameters = json_schema(document["parameters"])
     return Tool(name, document["description"], parameters, execute, validated=False)
-
-
-def _json_schema(schema: Any) -> Any:
-    """The documents' own type names in those of JSON Schema."""
-    if isinstance(schema, list):
-        return [_json_schema(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    types = {"dict": "object", "float": "number"}
-    return {
-        key: types.get(value, value)
-        if key == "type" and isinstance(value, str)
-        else _json_schema(value)
-        for key, value in schema.items()
-    }
-
-
-benchmark = Benchmark("bfcl", open_suite, LIMITS)

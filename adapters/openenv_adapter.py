@@ -5,18 +5,21 @@ An action is the raw text of an assistant turn. `create_app(SessionEnvironment, 
 """
 
 import asyncio
+import os
 from typing import Any
 
 from openenv.core.env_server import Action, Environment, Observation, State
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.rewards import total
+from toolmaster.rewards.builtin import Rewards
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
-from toolmaster.world import World
+from toolmaster.tasksets import taskset
 
-WEIGHTS = {"format": 1.0, "correctness": 1.0}
+TASKS = os.environ.get("TOOLMASTER_TASKSET", "world")
+"""The task set, in one line; its tools must need nothing that stays open."""
+REWARDS = Rewards({"format": 1.0, "correctness": 1.0})
 
 
 class Turn(Action):
@@ -31,12 +34,12 @@ class Observed(Observation):
 
 
 class SessionEnvironment(Environment[Turn, Observed, State]):
-    """World tasks: `reset(task_id=...)` begins one."""
+    """Tasks of a task set: `reset(task_id=...)` begins one."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
     async def reset_async(self, task_id: str, episode_id: str | None = None) -> Observed:
-        self._session = Session(World().draw(task_id).task, Protocol.TRIAL, Limits())
+        self._session = Session(taskset(TASKS)[task_id], Protocol.TRIAL, Limits())
         self.state = State(episode_id=episode_id, task_id=task_id)
         messages = [message.model_dump() for message in self._session.prompt()]
         return Observed(messages=messages, tools=self._session.tools.schemas())
@@ -48,7 +51,7 @@ class SessionEnvironment(Environment[Turn, Observed, State]):
         messages = [{"role": step.observation_role, "content": text} for text in shown]
         if self._session.stop_reason is None:
             return Observed(messages=messages)
-        reward = total(await trajectory_of(self._session, "openenv"), WEIGHTS)
+        reward = await REWARDS.of(await trajectory_of(self._session, "openenv"))
         return Observed(messages=messages, done=True, reward=reward)
 
     def reset(self, **given: Any) -> Observed:

@@ -5,33 +5,36 @@ message. `EnvConfig(taskset={"id": "verifiers_adapter"}, ...)` finds both by thi
 """
 
 import json
+import os
 from collections.abc import Iterator
 
 import verifiers.v1 as vf
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.rewards import REWARDS
+from toolmaster.rewards.builtin import correctness, format_reward
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
-from toolmaster.world import World
+from toolmaster.tasksets import taskset
 
-__all__ = ["SessionEnv", "SessionEnvConfig", "WorldTaskset"]
+__all__ = ["SessionEnv", "SessionEnvConfig", "Tasks"]
+
+
+TASKS = os.environ.get("TOOLMASTER_TASKSET", "world split=train")
+"""The task set, in one line; its tools must need nothing that stays open."""
 
 
 def open_session(task_id: str) -> Session:
-    return Session(World().draw(task_id).task, Protocol.TRIAL, Limits())
+    return Session(taskset(TASKS)[task_id], Protocol.TRIAL, Limits())
 
 
-class WorldConfig(vf.TasksetConfig):
-    split: str = "seen"
-    families: tuple[str, ...] = ("plain", "loud", "silent", "irreversible")
+class TasksConfig(vf.TasksetConfig):
     count: int = 1000
 
 
-class WorldTaskset(vf.Taskset[vf.Task[vf.TaskData, vf.State], WorldConfig]):
+class Tasks(vf.Taskset[vf.Task[vf.TaskData, vf.State], TasksConfig]):
     def load(self) -> Iterator[vf.Task]:
-        for task_id in World().ids(self.config.split, self.config.count, self.config.families):
+        for task_id in taskset(TASKS).ids[: self.config.count]:
             session = open_session(task_id)
             system, user = session.prompt()
             tools = [json.dumps(schema["function"]) for schema in session.tools.schemas()]
@@ -56,5 +59,5 @@ class SessionEnv(vf.Env[SessionEnvConfig]):
                 said = f"<tool_response>{step.observation}</tool_response>"
                 segment = await interaction.turn(said)
         trajectory = await trajectory_of(session, "verifiers")
-        for name in ("format", "correctness"):
-            interaction.trace.record_reward(name, REWARDS[name](trajectory), 1.0)
+        for name, reward in (("format", format_reward), ("correctness", correctness)):
+            interaction.trace.record_reward(name, reward(trajectory), 1.0)

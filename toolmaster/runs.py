@@ -246,12 +246,13 @@ def append_trajectory(path: Path, trajectory: Trajectory) -> None:
     append_line(path, trajectory.model_dump(mode="json", exclude_defaults=True))
 
 
-def read_trajectories(path: Path) -> list[Trajectory]:
+def read_trajectories(path: str | Path) -> list[Trajectory]:
     """All trajectories of a file.
 
     Raises:
         InputError: the file is missing, or a record in it is no trajectory.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     trajectories = []

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TASK = "v5/unseen/apiary/irreversible/2"
-NEEDED = ["jsonschema-rs>=0.30", "pydantic>=2.12"]
+NEEDED = ["jsonschema-rs>=0.30", "lazy-loader>=0.4", "pydantic>=2.12"]
 """What sessions import; the package itself is taken from this tree."""
 FRAMEWORKS = {
     "openenv": ["openenv-core==0.3.0"],

@@ -27,11 +27,12 @@ def serve_session(
     Raises:
         InputError: no such task, a port that cannot be had, a file that cannot be written.
     """
-    task = taskset(settings.tasks)[task_id]
+    tasks = taskset(settings.tasks)
+    task, limits = tasks[task_id], settings.limits_for(tasks)
 
     def make(client: str) -> ServedSession:
         return ServedSession(
-            task, settings.protocol, settings.limits, client=client, show_verdict=show_verdict
+            task, settings.protocol, limits, client=client, show_verdict=show_verdict
         )
 
     server = SessionServer(make, file)

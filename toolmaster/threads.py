@@ -15,15 +15,15 @@ from contextlib import suppress
 from typing import Any
 
 
-async def in_thread(function: Callable[[], Any]) -> Any:
+def start_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
     """Call a function in a thread of its own.
 
     Returns:
-        What it returns.
+        A future of the running event loop: what the function returns or raises. StopIteration and
+        SystemExit, which no future can pass on, become a RuntimeError.
 
     Raises:
-        RuntimeError: it raised StopIteration or SystemExit, which no future can pass on.
-        Exception: whatever else it raises.
+        RuntimeError: there is no running event loop, or no further thread can be started.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
@@ -42,7 +42,7 @@ async def in_thread(function: Callable[[], Any]) -> Any:
             loop.call_soon_threadsafe(_settle, done, result, failure)
 
     threading.Thread(target=work, daemon=True).start()
-    return await done
+    return done
 
 
 def _settle(done: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:

@@ -28,7 +28,9 @@ def tool(function: F) -> F: ...
 
 
 @overload
-def tool(*, effect: Effect | str = ..., timeout_s: float | None = ...) -> Callable[[F], F]: ...
+def tool(
+    *, effect: Effect | str = ..., timeout_s: float | None = ..., thread_safe: bool = ...
+) -> Callable[[F], F]: ...
 
 
 def tool(
@@ -36,6 +38,7 @@ def tool(
     *,
     effect: Effect | str = Effect.UNKNOWN,
     timeout_s: float | None = 30.0,
+    thread_safe: bool = False,
 ) -> Any:
     """Say what a function or method does as a tool; the function itself stays as it is.
 
@@ -43,6 +46,9 @@ def tool(
         function: the function, where the decorator is written without arguments.
         effect: "read", "write", "destructive" or "unknown": what a call may do to the world.
         timeout_s: seconds one call may take.
+        thread_safe: whether calls may run at the same time. Otherwise one call runs at a time, of
+            all plain functions of the module or all methods of the object. Async functions that
+            are no methods always run at the same time.
 
     Raises:
         ValueError: an effect that does not exist.
@@ -57,7 +63,8 @@ def tool(
     """
 
     def mark(marked: Any) -> Any:
-        setattr(marked, _MARKS, {"effect": Effect(effect), "timeout_s": timeout_s})
+        told = {"effect": Effect(effect), "timeout_s": timeout_s, "thread_safe": thread_safe}
+        setattr(marked, _MARKS, told)
         return marked
 
     return mark if function is None else mark(function)
@@ -75,6 +82,10 @@ def from_function(
     timeout_s: float | None = 30.0,
 ) -> Tool:
     """Turn a Python function, plain or async, into a tool.
+
+    Plain functions of one module share its globals, and methods their object: one call of them runs
+    at a time. Async functions run at the same time, and so do those that the decorator `tool` says
+    are thread-safe.
 
     Args:
         function: every parameter needs a type hint; its docstring's first paragraph becomes the
@@ -105,10 +116,19 @@ def from_function(
         return await execute(_state, arguments)
 
     run = execute_async if inspect.iscoroutinefunction(function) else execute
+    shared = _shared(function)
     told = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
     if effect is not None:
         told["effect"] = effect
-    return Tool(name, summary, schema, run, **told)
+    return Tool(name, summary, schema, run, acts_on=lambda _state: shared, **told)
+
+
+def _shared(function: Callable[..., Any]) -> Any:
+    """What calls of a function may change: its object, or the globals of its module."""
+    bound = getattr(function, "__self__", None)
+    if bound is not None or inspect.iscoroutinefunction(function):
+        return bound
+    return getattr(inspect.unwrap(function), "__globals__", function)
 
 
 def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:

@@ -97,6 +97,7 @@ def _moved(tool: Tool, index: int, name: str, label: str, part: ToolSet) -> Tool
         trials=part.trial_mode(tool.name),
         source=tool.source or label,
         own_name=tool.own_name or tool.name,
+        acts_on=lambda states: tool.shared(states[index]),
     )
 
 

@@ -32,7 +32,9 @@ def from_object(
     fork. An object is forked by its method `snapshot()`, which returns another object of the same
     class with the same state, or else by `copy.deepcopy`; objects without `snapshot()` are copied
     together, so that what they share stays shared. What a method changes outside its object (class
-    attributes, globals, files) is not forked.
+    attributes, globals, files) is not forked. One call at a time runs on an object, or on several
+    that were given together, except calls of methods that the decorator `tool` says are
+    thread-safe.
 
     Args:
         objects: the objects; every parameter of a public method needs a type hint, and its
@@ -117,7 +119,7 @@ def _public_methods(cls: type) -> Iterator[Callable[..., Any]]:
                     yield method
 
 
-def _tool(index: int, method: Callable[..., Any], effect: Effect, timeout_s: float | None) -> Tool:
+def _tool(index: int, method: Callable[..., Any], **told: Any) -> Tool:
     """One method of the object at `index` of the state."""
     name = method.__name__
     summary, model, schema = _describe(method)
@@ -129,7 +131,7 @@ def _tool(index: int, method: Callable[..., Any], effect: Effect, timeout_s: flo
         return await execute(state, arguments)
 
     run = execute_async if inspect.iscoroutinefunction(method) else execute
-    return Tool(name, summary, schema, run, effect, timeout_s)
+    return Tool(name, summary, schema, run, acts_on=_made, **told)
 
 
 @lru_cache(maxsize=4096)

@@ -187,7 +187,7 @@ def _guarded(tool: Tool) -> Tool:
         return await execute(state, arguments)
 
     run = execute_async if inspect.iscoroutinefunction(tool.execute) else execute
-    return replace(tool, execute=run)
+    return replace(tool, execute=run, acts_on=lambda state: tool.shared(_bare(state)))
 
 
 async def _awaited_inside(result: Awaitable[Any]) -> Any:

@@ -5,23 +5,56 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from toolmaster.threads import in_thread
+from toolmaster.threads import start_thread
+from toolmaster.tools.locks import HELD, CallLock, lock_of
 from toolmaster.tools.tool import Tool
 
 
 async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
-    """The tool's result: in a thread where a plain function has a time limit to keep."""
+    """Run a call, after those that asked before on what it may change; see `Tool.shared`.
+
+    A plain function with a time limit runs in a thread.
+
+    Returns:
+        The tool's result.
+
+    Raises:
+        TimeoutError: it did not end within `timeout_s`; waiting for other calls does not count.
+        ToolRefusal: the tool refuses, or an earlier call ran out of time and still runs.
+        Exception: whatever else the tool raises.
+    """
+    shared, held = tool.shared(state), HELD.get()
+    lock = None if shared is None else lock_of(shared)
+    if lock is None or lock in held:
+        return await _in_time(tool, state, arguments, None)
+    await lock.acquire(tool.name)
+    token = HELD.set((*held, lock))
+    try:
+        return await _in_time(tool, state, arguments, lock)
+    finally:
+        HELD.reset(token)
+        lock.release()
+
+
+async def _in_time(tool: Tool, state: Any, arguments: dict[str, Any], lock: CallLock | None) -> Any:
+    if tool.timeout_s is None:
+        return await _result(tool, state, arguments, lock)
+    async with asyncio.timeout(tool.timeout_s):
+        return await _result(tool, state, arguments, lock)
+
+
+async def _result(tool: Tool, state: Any, arguments: dict[str, Any], lock: CallLock | None) -> Any:
     try:
         if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
             result = tool.execute(state, arguments)
         else:
-            result = await in_thread(partial(tool.execute, state, arguments))
+            result = await _in_thread(partial(tool.execute, state, arguments), lock)
         return await result if inspect.isawaitable(result) else result
     except SystemExit as error:  # would end this program, not the tool
         raise RuntimeError(f"SystemExit: {error}") from error
@@ -30,6 +63,26 @@ async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
         if task is not None and task.cancelling():
             raise
         raise RuntimeError("the tool was cancelled from within") from error  # not this rollout
+
+
+async def _in_thread(call: Callable[[], Any], lock: CallLock | None) -> Any:
+    """The result of a call in a thread, which keeps the lock until it has ended."""
+    if lock is None:
+        return await start_thread(call)
+
+    def work() -> Any:
+        try:
+            return call()
+        finally:
+            lock.leave_thread()
+
+    lock.enter_thread()
+    try:
+        done = start_thread(work)
+    except BaseException:
+        lock.leave_thread()
+        raise
+    return await done
 
 
 def as_text(result: Any) -> str:

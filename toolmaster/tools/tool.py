@@ -6,6 +6,7 @@ be forked, which is how trials stay harmless. Neither knows about models, prompt
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,11 @@ class Tool:
         source: where it comes from (a server, a document, a module), for people and for
             experience, which is kept by source and schema.
         own_name: what it is called there, where that is another name; "" for `name`.
+        thread_safe: whether calls may run at the same time on one state. Otherwise one call runs at
+            a time, of all tools and sessions that share the state.
+        acts_on: a function from the state to the object that a call may change, or to None where
+            calls may run at the same time. Without it that object is the state. A tool without a
+            state shares nothing if it is async, and runs one call at a time if it is plain.
     """
 
     name: str
@@ -63,6 +69,18 @@ class Tool:
     trials: TrialMode | None = None
     source: str = ""
     own_name: str = ""
+    thread_safe: bool = False
+    acts_on: Callable[[Any], Any] | None = None
+
+    def shared(self, state: Any) -> Any:
+        """The object that calls on this state may change, one at a time; None for any number."""
+        if self.thread_safe:
+            return None
+        if self.acts_on is not None:
+            return self.acts_on(state)
+        if state is not None or inspect.iscoroutinefunction(self.execute):
+            return state
+        return self.execute
 
     def schema(self) -> dict[str, Any]:
         """The tool in OpenAI's function form."""

@@ -1,19 +1,19 @@
 """A language model in place of a service that is gone: documentation and call in, response out.
 
-What it says is invented, and labelled so: tasks carry the label `observations`, and every response
-is kept with its source. It sees the calls before, so that it can stay consistent with itself.
+What it says is invented, and results say so. It sees the calls that the session made before, so as
+to stay consistent with itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from toolmaster.benchmarks.responses import History
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
 from toolmaster.tools import Tool, ToolRefusal
 
 INSTRUCTIONS = """\
@@ -32,9 +32,16 @@ Respond as the real service would:
 
 Write one JSON object and nothing else: {"error": null, "response": <any JSON>} or
 {"error": "<message>", "response": null}."""
-
 EARLIER = 8
 """Calls before that the simulator is shown, the latest ones."""
+
+
+class Visit(NamedTuple):
+    """A call of a session and what came of it; of a refusal, its text."""
+
+    tool: str
+    arguments: dict[str, Any]
+    result: Any
 
 
 class _Response(BaseModel):
@@ -49,16 +56,19 @@ class Simulator:
 
     Args:
         endpoint: the model.
-        examples: tool name to the form of its response, where it is known.
+        examples: `Tool.own_name` to the form of its response, where that is known.
     """
 
     def __init__(self, endpoint: JsonEndpoint, examples: Mapping[str, Any]) -> None:
-        self._endpoint = endpoint
-        self._examples = examples
-        self.name = f"simulated by {endpoint.model}"
+        self._endpoint, self._examples = endpoint, examples
 
-    async def answer(self, tool: Tool, arguments: dict[str, Any], history: History) -> Any:
-        """Answer one call.
+    async def answer(self, tool: Tool, arguments: dict[str, Any], visits: Sequence[Visit]) -> Any:
+        """Answer one call with any JSON value.
+
+        Args:
+            tool: the tool that is called.
+            arguments: of the call.
+            visits: the session's calls before.
 
         Raises:
             ToolRefusal: the simulated service refuses.
@@ -66,10 +76,10 @@ class Simulator:
         """
         question = {
             "tool": tool.schema()["function"],
-            "example": self._examples.get(tool.name),
+            "example": self._examples.get(tool.own_name),
             "earlier": [
                 {"tool": visit.tool, "call": visit.arguments, "response": visit.result}
-                for visit in history.visits[-EARLIER:]
+                for visit in visits[-EARLIER:]
             ],
             "call": arguments,
         }
@@ -80,3 +90,19 @@ class Simulator:
         if reply.value.error:
             raise ToolRefusal(str(reply.value.error))
         return reply.value.response
+
+
+@asynccontextmanager
+async def open_simulator(
+    model: str, base_url: str | None, examples: Mapping[str, Any]
+) -> AsyncIterator[Simulator]:
+    """Open the simulator of a model `openai:NAME`, after a look whether its endpoint answers.
+
+    Raises:
+        ConfigError: a model of another kind.
+        PolicyError: no key in SIMULATOR_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
+    """
+    name = endpoint_model("simulator", model)
+    async with JsonEndpoint("simulator", name, base_url) as endpoint:
+        await endpoint.check()
+        yield Simulator(endpoint, examples)

@@ -6,13 +6,12 @@ import json
 import pytest
 from fake_endpoint import FakeModel, in_turn
 
-from toolmaster.benchmarks.responses import History, Visit
-from toolmaster.benchmarks.simulator import Simulator
-from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint
+from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.tasksets.simulator import Visit, open_simulator
 from toolmaster.tools import Tool, ToolRefusal
 
-TOOL = Tool("find", "Finds towns.", {"type": "object", "properties": {"q": {}}}, lambda *_: None)
+PARAMETERS = {"type": "object", "properties": {"q": {}}}
+TOOL = Tool("find", "Finds towns.", PARAMETERS, lambda *_: None, own_name="Towns/find")
 
 
 @pytest.fixture
@@ -20,12 +19,11 @@ def simulate(monkeypatch):
     """A function: the answer of a simulator at this address."""
     monkeypatch.setenv("SIMULATOR_API_KEY", "none")
 
-    def run(url, arguments, visits=()):
+    def run(url, arguments, visits=(), model="openai:m"):
         async def work():
-            async with JsonEndpoint("simulator", "m", url, retries=0) as endpoint:
-                simulator = Simulator(endpoint, {"find": {"towns": ["str"]}})
-                assert simulator.name == "simulated by m"
-                return await simulator.answer(TOOL, arguments, History(list(visits)))
+            examples = {"Towns/find": {"towns": ["str"]}}
+            async with open_simulator(model, url, examples) as simulator:
+                return await simulator.answer(TOOL, arguments, visits)
 
         return asyncio.run(work())
 
@@ -33,11 +31,11 @@ def simulate(monkeypatch):
 
 
 def test_it_sees_documentation_example_and_the_calls_before(simulate):
-    model = FakeModel(in_turn('{"error": null, "response": {"towns": ["Ashby"]}}'))
-    visits = [Visit("find", {"q": str(n)}, True, n) for n in range(20)]
+    model = FakeModel(in_turn("ready", '{"error": null, "response": {"towns": ["Ashby"]}}'))
+    visits = [Visit("find", {"q": str(n)}, n) for n in range(20)]
     with model.serve() as url:
         assert simulate(url, {"q": "a"}, visits) == {"towns": ["Ashby"]}
-    [[_, question]] = model.asked
+    [_, [_, question]] = model.asked
     asked = json.loads(question["content"])
     assert asked["tool"]["description"] == "Finds towns."
     assert asked["example"] == {"towns": ["str"]}
@@ -46,7 +44,7 @@ def test_it_sees_documentation_example_and_the_calls_before(simulate):
 
 
 def test_its_errors_are_refusals(simulate):
-    model = FakeModel(in_turn('{"error": "q is missing", "response": null}'))
+    model = FakeModel(in_turn("ready", '{"error": "q is missing", "response": null}'))
     with model.serve() as url, pytest.raises(ToolRefusal, match="q is missing"):
         simulate(url, {})
 
@@ -57,3 +55,5 @@ def test_a_simulator_that_fails_is_no_answer(simulate):
         simulate(url, {})
     with pytest.raises(PolicyError, match=r"the simulator 'm' at http://127\.0\.0\.1:9/v1: "):
         simulate("http://127.0.0.1:9/v1", {})
+    with pytest.raises(ConfigError, match="openai:NAME; received"):
+        simulate("http://127.0.0.1:9/v1", {}, model="hf:m")

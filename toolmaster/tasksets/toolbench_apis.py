@@ -1,7 +1,7 @@
 """The web APIs of ToolBench as a row lists them, and as tools named as the original names them.
 
-A tool judges its arguments for itself, as there: what is missing or unknown is refused by whoever
-answers, types are not enforced.
+A tool judges its arguments for itself, as there: a parameter that is missing or unknown is refused,
+types are not enforced.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.benchmarks.responses import unanswered
 from toolmaster.tools import Tool
 from toolmaster.tools.tool import in_quotes
 from toolmaster.types import Effect
 
 DESCRIPTION_CHARS = 256
-TIMEOUT_S = 60.0
 TYPES = {"NUMBER": "number", "BOOLEAN": "boolean", "OBJECT": "object", "ARRAY": "array"}
 """The files' types that are not text; everything else is."""
 RESERVED = frozenset({"from", "class", "return", "false", "true", "id", "and"})
@@ -53,19 +51,15 @@ class Api(BaseModel):
         return standard(self.api_name)
 
     @property
-    def standard_tool(self) -> str:
-        """What the original's server calls the tool that the API belongs to."""
-        return standard(self.tool_name, reserve=False)
-
-    @property
-    def standard_category(self) -> str:
-        """What the original's server calls the category."""
-        return re.sub(r"_+", "_", re.sub(r"[ ,/]", "_", self.category_name))
+    def own_name(self) -> str:
+        """Category, tool and API as the original's server calls them, with slashes between."""
+        category = re.sub(r"_+", "_", re.sub(r"[ ,/]", "_", self.category_name))
+        return f"{category}/{standard(self.tool_name, reserve=False)}/{self.standard_name}"
 
     @property
     def name(self) -> str:
         """The tool's name, as the original forms it."""
-        return f"{self.standard_name}_for_{self.standard_tool}"[-64:]
+        return f"{self.standard_name}_for_{standard(self.tool_name, reserve=False)}"[-64:]
 
 
 def standard(name: str, *, reserve: bool = True) -> str:
@@ -89,7 +83,7 @@ def named(apis: Sequence[Api]) -> dict[str, Api]:
 
 
 def as_tool(name: str, api: Api) -> Tool:
-    """An API as a tool; what answers it comes with `connect`."""
+    """An API as a tool; who answers it comes with `responses.Connected`."""
     required = {standard(p.name): p for p in api.required_parameters}
     optional = {standard(p.name): p for p in api.optional_parameters}
     schema = {
@@ -101,7 +95,13 @@ def as_tool(name: str, api: Api) -> Tool:
     text = " ".join(api.api_description.split())[:DESCRIPTION_CHARS]
     description = f"{api.tool_name}: {text or api.api_name}"
     effect = Effect.READ if api.method.upper() == "GET" else Effect.UNKNOWN
-    return Tool(name, description, schema, unanswered, effect, TIMEOUT_S * 2, validated=False)
+    return Tool(
+        name, description, schema, _unanswered, effect, validated=False, own_name=api.own_name
+    )
+
+
+def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
+    raise NotImplementedError("answered by `responses.Connected`")
 
 
 def _property(parameter: Parameter) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Refuses:
         self.asked.append((tool.name, call.arguments))
         return f"not permitted: {tool.name}" if tool.name in self.names else None
 
+    def denies(self, tool):
+        return f"denied: {tool.name}" if tool.name in self.names else None
+
     def outlook(self, tool):
         return "it is refused" if tool.name in self.names else ""
 

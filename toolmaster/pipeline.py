@@ -110,18 +110,16 @@ def demonstrate(recipe: Recipe) -> Path:
     file = run.stage("demonstrate") / DEMONSTRATIONS
     if run.is_done("demonstrate"):
         return file
-    from toolmaster.teacher import ademonstrate  # noqa: PLC0415 - only for this stage
+    from toolmaster.teacher import demonstrate as make  # noqa: PLC0415 - only for this stage
 
     with _finishing(run, "demonstrate") as folder:
         tasks = recipe.training_tasks().shuffled(recipe.seed)
-        asyncio.run(
-            ademonstrate(
-                tasks,
-                recipe.demonstrate,
-                folder,
-                protocol=recipe.protocol,
-                limits=recipe.limits_for(tasks),
-            )
+        make(
+            tasks,
+            output_dir=folder,
+            protocol=recipe.protocol,
+            limits=recipe.limits_for(tasks),
+            **dict(recipe.demonstrate),
         )
     return file
 

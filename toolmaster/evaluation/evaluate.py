@@ -22,12 +22,9 @@ from toolmaster.provenance import read_training
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
 from toolmaster.tasksets import Task, Taskset, taskset
-from toolmaster.tasksets.replay import missing, replay_policy, replays_of
+from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of
 from toolmaster.tasksets.taskset import TEST
 from toolmaster.types import Trajectory
-
-REPLAY = "replay"
-"""In place of a model: the tasks' own known-good calls, or `replay:FILE`."""
 
 
 def evaluate(model: str | Path | Policy, tasks: Any, **options: Any) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Demonstrations: solved, filtered, and checked by playing them again."""
+"""The embedded world's oracle: solved, filtered, and checked by playing the turns again."""
 
 import asyncio
 from itertools import islice
@@ -6,11 +6,11 @@ from itertools import islice
 import pytest
 
 from toolmaster.limits import Limits
-from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import taskset
-from toolmaster.teacher import oracle, synthesize
-from toolmaster.teacher.settings import Behaviours, SynthesizeSettings
+from toolmaster.teacher import oracle
+from toolmaster.teacher import world as shown
+from toolmaster.teacher.settings import Behaviours, DemonstrationSettings
 from toolmaster.types import ActionKind, ErrorKind, Phase
 from toolmaster.world.quirks import FAMILIES
 
@@ -19,9 +19,7 @@ TRIAL, DIRECT = Protocol.TRIAL, Protocol.DIRECT
 
 def run(world, task_id, protocol=TRIAL, limits=None, **settings):
     return asyncio.run(
-        synthesize.demonstrate(
-            world, task_id, protocol, limits or Limits(), SynthesizeSettings(**settings)
-        )
+        shown.show(world, task_id, protocol, limits or Limits(), DemonstrationSettings(**settings))
     )
 
 
@@ -40,16 +38,15 @@ def test_every_task_gives_a_demonstration(world, ids):
 def test_a_demonstration_is_played_again(world, ids, monkeypatch):
     played = []
 
-    def other(turns):
-        played.append(turns)
-        return ScriptedPolicy([*turns[:-1], "<think>t</think><answer>wrong</answer>"])
+    async def not_again(trajectory, *_):
+        played.append(trajectory)
+        return False
 
-    [task_id] = [i for i in ids if world.draw(i).task.labels["goal"].startswith("ask")][:1]
-    monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 0.0)
-    kept = run(world, task_id, known_share=0.0)
-    monkeypatch.setattr(synthesize, "ScriptedPolicy", other)
-    assert run(world, task_id, known_share=0.0) is None
-    assert played == [[step.text for step in kept.steps]]
+    monkeypatch.setattr(shown, "_OVERSPEND_SHARE", 0.0)
+    kept = run(world, ids[0], known_share=0.0)
+    monkeypatch.setattr(shown, "succeeds_again", not_again)
+    assert run(world, ids[0], known_share=0.0) is None
+    assert [t.messages() for t in played] == [kept.messages()]
 
 
 def test_what_does_not_solve_its_task_is_dropped(world, ids):
@@ -122,9 +119,9 @@ def test_what_must_be_applied_is_handed_twice_as_often(world):
 
 def test_some_try_once_more_than_allowed_and_mend_it(world, monkeypatch):
     for task_id in world.ids("seen", 24, FAMILIES):
-        monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 0.0)
+        monkeypatch.setattr(shown, "_OVERSPEND_SHARE", 0.0)
         enough = run(world, task_id, known_share=0.0)
-        monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 1.0)
+        monkeypatch.setattr(shown, "_OVERSPEND_SHARE", 1.0)
         over = run(world, task_id, known_share=0.0)
         [refused] = [s for s in over.steps if s.error is ErrorKind.BUDGET_EXHAUSTED]
         tried = len(over.calls(Phase.TRIAL)) - 1
@@ -142,7 +139,7 @@ def test_some_try_once_more_than_allowed_and_mend_it(world, monkeypatch):
 def test_nobody_tries_too_often_where_no_mistakes_are_shown(
     world, monkeypatch, protocol, behaviours
 ):
-    monkeypatch.setattr(synthesize, "_OVERSPEND_SHARE", 1.0)
+    monkeypatch.setattr(shown, "_OVERSPEND_SHARE", 1.0)
     for task_id in world.ids("seen", 8, FAMILIES):
         settings = {"behaviours": Behaviours(**behaviours), "known_share": 0.0, "filter": False}
         got = run(world, task_id, protocol, **settings)

@@ -1,4 +1,4 @@
-"""Demonstrations: the teacher's trajectories that solve their task, checked by re-execution."""
+"""The oracle of the embedded world's task set: one demonstration of one task."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import random
 from dataclasses import replace
 
 from toolmaster.limits import Limits
-from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import Task
+from toolmaster.teacher.acting import succeeds_again
 from toolmaster.teacher.filters import keep
 from toolmaster.teacher.oracle import OraclePolicy
-from toolmaster.teacher.settings import SynthesizeSettings
+from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World, WorldTask
 
@@ -20,8 +20,8 @@ _OVERSPEND_SHARE = 0.06
 """Share of those whose trial is allowed just the calls it needs, and tries one more."""
 
 
-async def demonstrate(
-    world: World, task_id: str, protocol: Protocol, limits: Limits, settings: SynthesizeSettings
+async def show(
+    world: World, task_id: str, protocol: Protocol, limits: Limits, settings: DemonstrationSettings
 ) -> Trajectory | None:
     """One demonstration of one task.
 
@@ -56,7 +56,7 @@ async def _shown(
     task: Task,
     protocol: Protocol,
     limits: Limits,
-    settings: SynthesizeSettings,
+    settings: DemonstrationSettings,
     *,
     overspends: bool = False,
 ) -> Trajectory | None:
@@ -68,6 +68,4 @@ async def _shown(
     trajectory = await run_rollout(request, oracle, protocol, limits)
     if not trajectory.success or (settings.filter and not keep(trajectory)):
         return None
-    again = ScriptedPolicy([step.text for step in trajectory.steps])
-    replay = await run_rollout(request, again, protocol, limits)
-    return trajectory if replay.success else None
+    return trajectory if await succeeds_again(trajectory, request, protocol, limits) else None

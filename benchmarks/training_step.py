@@ -86,7 +86,7 @@ def main(steps: int) -> None:
 
 def _batches(chat: object, count: int) -> list[list[tuple[list[int], list[int]]]]:
     """Batches of four demonstrations as (ids, labels)."""
-    from toolmaster.teacher import demonstrate
+    from toolmaster.teacher.demonstrations import demonstrate
     from toolmaster.training.sft import training_rows
 
     rows = training_rows(chat, demonstrate("world:short", count=count * 4, filter=False))  # type: ignore[arg-type]

@@ -54,9 +54,9 @@ def one_message(error):
 
 
 def test_a_wrong_key(toolmaster, recipe):
-    code, _, error = toolmaster("demonstrate", recipe, "sft.learning_rat=1")
+    code, _, error = toolmaster("demonstrate", recipe, "sft.lora_rnk=1")
     assert code == 2
-    assert "unknown key 'sft.learning_rat' (did you mean 'learning_rate'?)" in one_message(error)
+    assert "unknown key 'sft.lora_rnk' (did you mean 'lora_rank'?)" in one_message(error)
 
 
 def test_a_bad_value(toolmaster, recipe):
@@ -161,7 +161,7 @@ def test_options_keep_their_values(tmp_path):
     words = split_words(["m", "/x/\U0001f600.jsonl", "run=2026-11-30", "seed=1"])
     recipe = recipe_of(words, "grpo", {"grpo.rewards": {"mine.py:f": 1.0}})
     assert (str(recipe.run), recipe.model, recipe.tasks) == ("2026-11-30", "m", "/x/\U0001f600.jsonl")
-    assert recipe.grpo.rewards == {"mine.py:f": 1.0}
+    assert recipe.grpo.rewards["mine.py:f"] == 1.0
     assert recipe.stages == ("grpo",)
 
 
@@ -266,7 +266,7 @@ def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path
     (folder / "config.json").write_text('{"model_type": "llama"}')
     code, _, error = toolmaster("view", trajectories, "--tokens", folder)
     assert code == 1
-    assert "shows no tools and the vocabulary lacks '<|im_start|>'" in one_message(error)
+    assert "is missing, and the vocabulary lacks" in one_message(error)
 
 
 def test_no_such_model(toolmaster, tmp_path):

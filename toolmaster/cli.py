@@ -71,7 +71,11 @@ def grpo(
     ] = None,
 ) -> None:
     """Reinforce: RECIPE, or MODEL TASKSET."""
-    given = {"grpo.rewards": dict.fromkeys(reward, 1.0)} if reward else {}
+    given: dict[str, Any] = {}
+    if reward:  # these in place of the usual ones
+        from toolmaster.training.settings import REWARDS  # noqa: PLC0415
+
+        given["grpo.rewards"] = {**dict.fromkeys(REWARDS, 0.0), **dict.fromkeys(reward, 1.0)}
     _stage("grpo", words, given)
 
 
@@ -211,7 +215,7 @@ def propose(
     out: Annotated[Path, typer.Option(help="Folder for the tasks")] = Path("runs/proposals"),
 ) -> None:
     """Let a model propose tasks for your tools."""
-    from toolmaster.teacher import propose as propose_tasks  # noqa: PLC0415 - heavy
+    from toolmaster.teacher.propose import propose as propose_tasks  # noqa: PLC0415 - heavy
 
     made = _run(lambda: propose_tasks(tools, model, count, output_dir=out, base_url=base_url))
     typer.echo(f"{len(made)} tasks: {out / 'proposals.jsonl'}")

@@ -10,7 +10,8 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.runs import read_lines, read_trajectories, write_records
 from toolmaster.tasksets import Task, Taskset, taskset
-from toolmaster.teacher import ademonstrate, collecting, demonstrate
+from toolmaster.teacher import collecting
+from toolmaster.teacher.demonstrations import ademonstrate, demonstrate
 
 
 class Sums:

@@ -10,7 +10,8 @@ from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.runs import read_lines
 from toolmaster.tasksets import FollowUp, Task, Taskset, mix, taskset
-from toolmaster.teacher import Behaviours, demonstrate
+from toolmaster.teacher.demonstrations import demonstrate
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Effect, Phase, ToolCall
 

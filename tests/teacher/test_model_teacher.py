@@ -14,7 +14,8 @@ from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
 from toolmaster.runs import read_lines, read_trajectories
 from toolmaster.tasksets import taskset
-from toolmaster.teacher import Behaviours, demonstrate
+from toolmaster.teacher.demonstrations import demonstrate
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.oracle import OraclePolicy
 
 SERIAL = Sampling(turn_tokens=1024, context_tokens=16384, slots=1)

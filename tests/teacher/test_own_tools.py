@@ -12,7 +12,8 @@ from toolmaster.errors import ConfigError, InputError
 from toolmaster.policies.base import Sampling
 from toolmaster.runs import read_lines
 from toolmaster.tasksets import Task, Taskset
-from toolmaster.teacher import demonstrate, propose
+from toolmaster.teacher.demonstrations import demonstrate
+from toolmaster.teacher.propose import propose
 from toolmaster.teacher.propose import LOOK, PROPOSE
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge

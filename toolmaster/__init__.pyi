@@ -3,8 +3,10 @@
 from .agent import Agent
 from .budgets import Budget, BudgetSettings
 from .errors import ToolmasterError
+from .evaluation.comparison import Comparison, compare
 from .evaluation.evaluate import aevaluate, evaluate
-from .evaluation.evaluation import Comparison, Evaluation, compare
+from .evaluation.evaluation import Evaluation
+from .evaluation.intervals import Interval
 from .experience import Experience, ExperienceStore
 from .limits import Limits
 from .permissions import AllowAll, Ask, Rules
@@ -16,8 +18,7 @@ from .rewards import PhaseReward, judge
 from .rollouts import arollout, rollout
 from .runs import read_trajectories
 from .tasksets import FollowUp, Task, Taskset, mix, taskset
-from .teacher.demonstrations import ademonstrate, demonstrate
-from .teacher.propose import apropose, propose
+from .teacher import ademonstrate, demonstrate
 from .tools import Tool, ToolRefusal, ToolSet, from_function, from_object, tool
 from .tools.sources import open_sources
 from .training.grpo import grpo
@@ -38,6 +39,7 @@ __all__ = [
     "Experience",
     "ExperienceStore",
     "FollowUp",
+    "Interval",
     "Limits",
     "Phase",
     "PhaseReward",
@@ -59,7 +61,6 @@ __all__ = [
     "__version__",
     "ademonstrate",
     "aevaluate",
-    "apropose",
     "arollout",
     "compare",
     "demonstrate",
@@ -71,7 +72,6 @@ __all__ = [
     "load_policy",
     "mix",
     "open_sources",
-    "propose",
     "read_trajectories",
     "rollout",
     "sft",

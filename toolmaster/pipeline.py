@@ -20,7 +20,7 @@ from typing import Any
 
 from toolmaster.allocator import release
 from toolmaster.errors import InputError, PolicyError
-from toolmaster.evaluation.metrics import by_label, by_taskset, latest
+from toolmaster.evaluation.metrics import latest
 from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import is_main, need_one
@@ -46,7 +46,10 @@ def run_all(recipe: Recipe) -> Path:
 def run_next(recipe: Recipe) -> str:
     """Run the first stage that is not finished; returns its name, in the end "report"."""
     need_one("run")
-    check(recipe)
+    recipe.evaluation_tasks()  # what cannot be opened, or overlaps, is said before any work
+    config = read_config(find_model(recipe.model))
+    for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
+        fit_context(config, sampling, recipe.model)
     run = _open(recipe)
     stages = {"demonstrate": demonstrate, "sft": sft, "grpo": grpo, "evaluate": evaluate}
     for name in recipe.stages:
@@ -66,9 +69,7 @@ def check(recipe: Recipe) -> None:
             and measured.
     """
     recipe.evaluation_tasks()
-    config = read_config(find_model(recipe.model))
-    for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
-        fit_context(config, sampling, recipe.model)
+    find_model(recipe.model)
     rewards_of(recipe.grpo, recipe.run)
     if {"sft", "grpo"} & set(recipe.stages):
         from trl import GRPOConfig, SFTConfig  # noqa: PLC0415 - loads torch
@@ -109,16 +110,18 @@ def demonstrate(recipe: Recipe) -> Path:
     file = run.stage("demonstrate") / DEMONSTRATIONS
     if run.is_done("demonstrate"):
         return file
-    from toolmaster.teacher.demonstrations import demonstrate as make  # noqa: PLC0415 - only for this stage
+    from toolmaster.teacher import ademonstrate  # noqa: PLC0415 - only for this stage
 
     with _finishing(run, "demonstrate") as folder:
         tasks = recipe.training_tasks().shuffled(recipe.seed)
-        make(
-            tasks,
-            output_dir=folder,
-            protocol=recipe.protocol,
-            limits=recipe.limits_for(tasks),
-            **dict(recipe.demonstrate),
+        asyncio.run(
+            ademonstrate(
+                tasks,
+                recipe.demonstrate,
+                folder,
+                protocol=recipe.protocol,
+                limits=recipe.limits_for(tasks),
+            )
         )
     return file
 
@@ -306,26 +309,28 @@ def report(recipe: Recipe) -> Path:
     Raises:
         InputError: nothing was measured yet.
     """
-    from toolmaster.evaluation.tables import compare_table, family_table, main_table  # noqa: PLC0415
+    from toolmaster.evaluation.comparison import compare, compare_grid  # noqa: PLC0415
+    from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415
+    from toolmaster.evaluation.grids import render  # noqa: PLC0415
+    from toolmaster.evaluation.tables import run_grids  # noqa: PLC0415
     from toolmaster.report.page import write_report  # noqa: PLC0415 - loads jinja2
 
     run = _open(recipe)
     results = results_of(recipe)
     if not results and "evaluate" in recipe.stages:
         raise InputError(f"{run.folder} has no evaluation to report; run `evaluate` first")
-    if results:
-        console.print(main_table({title: by_taskset(ts) for title, ts in results.items()}))
-        for tasks in recipe.evaluation_tasks():
-            families = {
-                title: by_label([t for t in ts if t.taskset == tasks.label], "family")
-                for title, ts in results.items()
-            }
-            if max(map(len, families.values())) > 1:
-                console.print(family_table(families, tasks.label))
-    before, after = MODEL_TITLES["sft"], MODEL_TITLES["grpo"]
-    if results.get(before) and results.get(after):
-        console.print(compare_table(before, results[before], after, results[after]))
+    for grid in run_grids(results) if results else ():
+        console.print(render(grid))
+    before, after = (
+        Evaluation(results.get(title, []), title)
+        for title in (MODEL_TITLES["sft"], MODEL_TITLES["grpo"])
+    )
+    grids = []
+    if before.trajectories and after.trajectories:
+        console.print(compare(before, after))
+        grids = [compare_grid(before, after)]
     path = run.folder / "report.html"
-    write_report(path, run.folder.name, recipe.model_dump(mode="json"), results, run.metrics())
+    settings = recipe.model_dump(mode="json")
+    write_report(path, run.folder.name, settings, results, run.metrics(), grids)
     console.print(f"report: {path}", soft_wrap=True)
     return path

@@ -132,6 +132,7 @@ async def _attempt(
         policy=policy.name,
         prompt=[],
         tools=[],
+        needed=list(task.needed),
         known=task.experience,
         labels=dict(task.labels),
         rollout=request.rollout,

@@ -222,6 +222,8 @@ class Trajectory(Record):
     """The messages before the first assistant turn."""
     tools: list[dict[str, Any]]
     """JSON schemas of the tools, in OpenAI's function form."""
+    needed: list[str] = Field(default_factory=list)
+    """Names of the tools that a right solution calls, where the task tells."""
     known: str = ""
     """Experience that was handed with the task, see `session.Task`."""
     steps: list[Step] = Field(default_factory=list)

@@ -1,62 +1,32 @@
-"""The paper's analyses, worked by hand."""
+"""Success by calls and the classes of errors, worked by hand."""
 
 import pytest
+from made_trajectories import call, rollout
 
 from toolmaster.evaluation.analyses import (
     ErrorClass,
-    by_familiarity,
     error_class,
     error_classes,
-    familiarity,
     success_by_calls,
 )
-from toolmaster.types import ActionKind, ErrorKind, Phase, Score, Step, ToolCall, Trajectory
-
-
-def call(name, error=None):
-    return Step(
-        text="...",
-        phase=Phase.EXECUTION,
-        action=ActionKind.CALL,
-        call=ToolCall(name=name, arguments={}),
-        observation="ok",
-        error=error,
-    )
-
-
-def tool(name, description="", **parameters):
-    properties = {key: {"type": "string", "description": text} for key, text in parameters.items()}
-    schema = {"type": "object", "properties": properties}
-    function = {"name": name, "description": description, "parameters": schema}
-    return {"type": "function", "function": function}
-
-
-def rollout(task_id="t", success=False, steps=(), tools=(), answer="4", **fields):
-    return Trajectory(
-        task_id=task_id,
-        protocol="direct",
-        policy="p",
-        prompt=[],
-        tools=list(tools),
-        steps=list(steps),
-        answer=answer,
-        score=Score.of(success, answer=success, state=success),
-        **fields,
-    )
+from toolmaster.evaluation.analysis_tables import calls_grid, errors_grid, left_out_grid
+from toolmaster.tasksets.taskset import LeftOut
+from toolmaster.types import ErrorKind
 
 
 def test_success_by_calls():
-    group = [rollout(steps=[call("a")] * n, success=n > 1) for n in (0, 1, 2, 2, 8, 11)]
-    found = success_by_calls(group)
-    assert {key: (share.count, share.share.mean) for key, share in found.items()} == {
+    group = [rollout(str(i), n > 1, [call("a")] * n) for i, n in enumerate((0, 1, 2, 2, 8, 11))]
+    group.append(rollout("2", False, [call("a")] * 2, rollout=1))  # once more task "2"
+    found = success_by_calls([*group, rollout("x", error="gone")])
+    assert {key: (interval.count, interval.mean) for key, interval in found.items()} == {
         "0": (1, 0.0),
         "1": (1, 0.0),
-        "2": (2, 1.0),
+        "2": (2, 0.75),
         "8+": (2, 1.0),
     }
 
 
-FAILED = call("b", ErrorKind.TOOL_ERROR)
+FAILED = call("b", error=ErrorKind.TOOL_ERROR)
 
 
 @pytest.mark.parametrize(
@@ -74,59 +44,53 @@ FAILED = call("b", ErrorKind.TOOL_ERROR)
     ],
 )
 def test_error_class(steps, needed, expected):
-    assert error_class(rollout(steps=steps), needed) is expected
+    assert error_class(rollout(success=False, steps=steps, needed=needed)) is expected
 
 
 def test_no_answer_is_an_incomplete_chain():
-    unanswered = rollout(steps=[call("a")], answer=None)
-    assert error_class(unanswered, ["a"]) is ErrorClass.INCOMPLETE_CHAIN
+    unanswered = rollout(success=False, steps=[call("a")], answer=None, needed=["a"])
+    assert error_class(unanswered) is ErrorClass.INCOMPLETE_CHAIN
 
 
 def test_what_has_no_error_class():
     assert error_class(rollout(success=True)) is None
-    assert error_class(rollout(error="the endpoint is down")) is None
+    assert error_class(rollout(success=False, error="the endpoint is down")) is None
+    assert error_class(rollout(score=None)) is None
 
 
 def test_error_classes_know_what_each_task_needs():
-    group = [rollout("1", steps=[call("a")]), rollout("2", steps=[call("a")]), rollout("3", True)]
-    assert error_classes(group, {"1": ["a", "b"]}) == {
+    group = [
+        rollout("1", False, [call("a")], needed=["a", "b"]),
+        rollout("2", False, [call("a")]),
+        rollout("3", True),
+    ]
+    assert error_classes(group) == {
         ErrorClass.INCOMPLETE_CHAIN: 1,
         ErrorClass.EXECUTION_FAILURE: 0,
         ErrorClass.REASONING_ERROR: 1,
     }
 
 
-def test_familiarity_is_one_for_the_same_document_and_zero_without_a_common_word():
-    price = tool("get_price", "Price of a product.", product="its name")
-    same, other = familiarity([price, tool("wind", "Kites.")], [price, tool("ship", "Parcels")])
-    assert same == pytest.approx(1.0)
-    assert other == 0.0
-    assert familiarity([price], []) == [0.0]
-
-
-def test_familiarity_splits_names_and_prefers_rare_words():
-    snake, camel, common = familiarity(
-        [tool("tide_table"), tool("tideTable"), tool("get_forecast")],
-        [tool("tide_table"), *(tool(f"get_{word}") for word in ("price", "ship", "wind"))],
-    )
-    assert snake == camel == pytest.approx(1.0)
-    # Of two words "get" is shared, and it is in 4 of 7 documents: idf 1 + ln(8/5) and 1 + ln(8/2).
-    assert common == pytest.approx(1.47 * 1.47 / (1.47**2 + 2.386**2), abs=0.02)
-
-
-def test_by_familiarity():
-    known, near, far = tool("get_price"), tool("get_weight"), tool("fly_kite")
-    group = [
-        rollout("1", True, [call("get_price")] * 2, [known]),
-        rollout("2", True, [call("get_weight"), call("get_weight", ErrorKind.TOOL_ERROR)], [near]),
-        rollout("3", False, [call("nothing")], [far]),
+def test_the_tables_of_the_analyses():
+    group = [rollout(str(i), i > 0, [call("a")] * i) for i in range(3)]
+    grid = calls_grid({"m": group, "n": group[:1]})
+    assert [[cell.value for cell in row] for row in grid.rows] == [
+        ["0", "0.0", "0.0"],
+        ["1", "100.0", "-"],
+        ["2", "100.0", "-"],
     ]
-    found = by_familiarity(group, [known])
-    assert list(found) == ["low", "medium", "high"]
-    low, medium, high = found.values()
-    assert (low.tools, low.frequency, low.call_success) == (1, 0.0, None)
-    assert low.success.share.mean == 0.0
-    assert (medium.frequency, medium.call_success.share.mean) == (2.0, 0.5)
-    assert (high.familiarity, high.call_success.count) == (pytest.approx(1.0), 2)
-    assert high.success.share.mean == 1.0
-    assert by_familiarity([], [known]) == {}
+    errors = errors_grid({"m": group})
+    assert errors.header == ("class", "%")
+    assert [(row[1].value, row[1].note) for row in errors.rows] == [
+        ("33.3", "(1)"),
+        ("0.0", "(0)"),
+        ("0.0", "(0)"),
+    ]
+
+
+def test_left_out_rows_are_named():
+    rows = [LeftOut("f.json", i, "", "no query") for i in range(21)]
+    grid = left_out_grid(rows)
+    assert [cell.value for cell in grid.rows[0]] == ["f.json, row 0", "-", "no query"]
+    assert len(grid.rows) == 20
+    assert grid.caption == "21 rows could not become tasks, the first 20 are shown"

@@ -1,12 +1,17 @@
 """One model on one task set: resuming, rollouts, what is left out, and comparing two."""
 
+import asyncio
 import json
 
 import pytest
 
 from toolmaster import aevaluate, compare, evaluate, read_trajectories
 from toolmaster.errors import ConfigError, InputError, PolicyError
+from toolmaster.evaluation.analyses import ErrorClass, error_class
+from toolmaster.evaluation.evaluate import collect
 from toolmaster.evaluation.evaluation import Evaluation
+from toolmaster.evaluation.kept import read_evaluation
+from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Task, Taskset
@@ -51,7 +56,12 @@ def test_success_families_and_text():
         "odd": 0.0,
     }
     assert "sums (1)" in str(result)
-    assert "25.0 [4.6, 69.9]" in str(result)
+    assert "success %       4   25.0    [4.6, 69.9]" in str(result)
+    assert repr(result.by("family")["odd"]) == "<says 1: success 0.00 [0.00, 0.66]>"
+    record = result.record()
+    assert (record["tasks"], record["families"]["even"]["success"]["mean"]) == (4, 0.5)
+    assert result.by_calls().keys() == {"0"}
+    assert sum(result.error_classes().values()) == 3
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path):
@@ -94,7 +104,7 @@ def test_a_replay_file_that_matches_nothing_is_refused(tmp_path):
     file.write_text(json.dumps({"sum/0": {"calls": calls, "answer": "1"}}))
     result = evaluate(f"replay:{file}", sums(3), protocol=DIRECT)
     assert result.success.mean == 1.0
-    assert result.facts["without known-good calls"] == "2 tasks"
+    assert result.facts["left out, without known-good calls"] == "2 of 3 tasks"
 
 
 def test_tasks_that_a_model_was_trained_on_are_left_out(tmp_path, tiny_folder):
@@ -106,9 +116,11 @@ def test_tasks_that_a_model_was_trained_on_are_left_out(tmp_path, tiny_folder):
     (folder / "training.json").write_text(json.dumps(record))
     result = evaluate(folder, sums(3), protocol=DIRECT)
     assert [t.task_id for t in result.trajectories] == ["sum/1"]
-    assert result.facts["left out, trained on"] == "2 tasks"
-    with pytest.raises(InputError, match="all 1 tasks were trained on"):
-        evaluate(folder, sums(1))
+    assert result.facts["left out, trained on"] == "2 of 3 tasks"
+    assert "left out, trained on: 2 of 3 tasks" in str(result)
+    assert {t.policy for t in result.trajectories} == {str(folder)}
+    with pytest.raises(InputError, match=r"nothing to measure .*trained on: 1 of 1 tasks"):
+        evaluate(f"hf:{folder}", sums(1))
 
 
 def test_nothing_answered_is_an_error_and_some_broken_are_counted():
@@ -118,6 +130,74 @@ def test_nothing_answered_is_an_error_and_some_broken_are_counted():
     half = ScriptedPolicy(lambda prompt: turns.get(prompt[1].content, []))
     result = evaluate(half, sums(2), protocol=DIRECT)
     assert (result.success.mean, result.summary.broken) == (1.0, 1)
+
+
+def test_tasks_that_cannot_be_scored_are_left_out():
+    asked = Task("asked", "Hello?", tools=[add])
+    tasks = Taskset("sums", [*sums(2), asked])
+    result = evaluate(says(1), tasks, protocol=DIRECT)
+    assert (result.success.mean, result.success.count) == (0.5, 2)
+    assert result.facts["left out, without an answer or a check"] == "1 of 3 tasks"
+    with pytest.raises(InputError, match="nothing to measure in asks"):
+        evaluate(says(1), Taskset("asks", [asked]))
+
+
+def test_a_set_drawn_on_demand_is_not_measured_whole():
+    with pytest.raises(InputError, match=r"has [\d,]+ tasks; say how many to measure: tasks=200"):
+        evaluate(says(1), "world:short")
+    with pytest.raises(InputError, match="has no tasks"):
+        evaluate(says(1), Taskset("none", []))
+
+
+def test_needed_tools_are_told_by_the_task():
+    task = Task("t", "What is 1 + 1?", tools=[add], answer=3, needed=("add",))
+    [trajectory] = evaluate(says(2), [task], protocol=DIRECT).trajectories
+    assert trajectory.needed == ["add"]
+    assert error_class(trajectory) is ErrorClass.INCOMPLETE_CHAIN
+
+
+@pytest.mark.parametrize(
+    ("other", "says_what"),
+    [
+        ({"model": says(2)}, "model: 'says 1' -> 'says 2'"),
+        ({"protocol": Protocol.TRIAL}, "protocol: 'direct' -> 'trial'"),
+        ({"limits": Limits(max_turns=3)}, "limits.max_turns: 12 -> 3"),
+        ({"tasks": sums(3, version="2")}, r"taskset: .*sums \(1\).* -> .*sums \(2\)"),
+    ],
+)
+def test_a_file_takes_no_rollouts_of_other_settings(tmp_path, other, says_what):
+    file = tmp_path / "folder" / "out.jsonl"
+    settings = {"model": says(1), "tasks": sums(3), "protocol": DIRECT, "out": file}
+    first = evaluate(**settings)
+    with pytest.raises(ConfigError, match=f"holds rollouts made with other settings .*{says_what}"):
+        evaluate(**settings | other)
+    again = evaluate(**settings, rollouts=2)  # more of the same is welcome
+    assert len(again.trajectories) == 6
+    kept = read_evaluation(file)
+    assert (kept.model, kept.facts) == ("says 1", first.facts)
+    assert compare(file, again).difference.mean == 0
+
+
+def test_a_file_of_another_model_is_refused_without_its_settings(tmp_path):
+    file = tmp_path / "out.jsonl"
+    evaluate(says(1), sums(1), protocol=DIRECT, out=file)
+    (tmp_path / "out.settings.json").unlink()
+    with pytest.raises(InputError, match=r"holds rollouts of 'says 1' .* not of 'says 2'"):
+        evaluate(says(2), sums(1), protocol=DIRECT, out=file)
+    (tmp_path / "out.settings.json").write_text("{}")
+    with pytest.raises(InputError, match=r"out\.settings\.json: .* remove it to go on"):
+        evaluate(says(1), sums(1), protocol=DIRECT, out=file)
+
+
+def test_two_sets_in_one_file_keep_their_own_rollouts(tmp_path):
+    def collected(name):
+        tasks = Taskset(name, sums(2))
+        work = collect(tasks, says(1), DIRECT, Limits(), tmp_path / "f.jsonl", concurrency=1)
+        return asyncio.run(work)
+
+    assert [t.taskset for t in collected("a")] == ["a (1)"] * 2
+    assert [t.taskset for t in collected("b")] == ["b (1)"] * 2
+    assert len(read_trajectories(tmp_path / "f.jsonl")) == 4
 
 
 def test_compare_tells_which_tasks_flipped():
@@ -145,6 +225,4 @@ async def _inside_a_loop():
 
 
 def test_both_forms_work_inside_an_event_loop():
-    import asyncio  # noqa: PLC0415
-
     assert asyncio.run(_inside_a_loop()) == (1.0, 1.0)

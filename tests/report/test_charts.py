@@ -4,15 +4,23 @@ import itertools
 
 import pytest
 
-from toolmaster.evaluation.metrics import Interval, summarize
 from toolmaster.report.charts import Frame, curves, success_bars, ticks
-from toolmaster.types import Trajectory
+from toolmaster.types import Score, Trajectory
 
 
-def summary(mean, low, high):
-    bare = Trajectory(task_id="t", protocol="trial", policy="p", prompt=[], tools=[])
-    interval = Interval(mean=mean, low=low, high=high)
-    return summarize([bare]).model_copy(update={"success": interval})
+def rollouts(family, *outcomes):
+    return [
+        Trajectory(
+            task_id=f"{family}/{number}",
+            protocol="trial",
+            policy="p",
+            prompt=[],
+            tools=[],
+            labels={"family": family},
+            score=Score.of(outcome),
+        )
+        for number, outcome in enumerate(outcomes)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,26 +47,36 @@ def test_frame_turns_the_y_axis_upwards():
 
 
 def test_bars_stand_on_the_axis_and_whiskers_span_the_interval():
-    chart = success_bars({"a": {"plain": summary(0.5, 0.25, 0.75)}})
+    chart = success_bars({"a": rollouts("plain", *[True, False] * 50)}, "family")
     (bar,) = chart.bars
     frame = chart.frame
     assert bar.y + bar.height == pytest.approx(frame.y(0))
-    assert (bar.whisker_top, bar.whisker_bottom) == (frame.y(0.75), frame.y(0.25))
+    whiskers = (bar.whisker_top, bar.whisker_bottom)
+    assert whiskers == pytest.approx((frame.y(0.5962), frame.y(0.4038)), abs=0.02)
+    assert bar.title == "a, plain: 50.0% [40.4, 59.6], 100 tasks"
     assert bar.y == frame.y(0.5)
 
 
 def test_bars_of_many_models_do_not_overlap():
-    rows = {f"m{i}": dict.fromkeys(("plain", "loud"), summary(0.5, 0.2, 0.8)) for i in range(9)}
-    bars = sorted(success_bars(rows).bars)
+    group = [*rollouts("plain", True, False), *rollouts("loud", True, False)]
+    bars = sorted(success_bars({f"m{i}": group for i in range(9)}, "family").bars)
     assert len(bars) == 18
     assert all(a.x + a.width <= b.x for a, b in itertools.pairwise(bars))
 
 
 def test_a_missing_family_leaves_a_gap():
-    rows = {"a": {"plain": summary(1, 1, 1)}, "b": {"silent": summary(1, 1, 1)}}
-    chart = success_bars(rows)
+    rows = {"a": rollouts("plain", True), "b": rollouts("silent", True)}
+    chart = success_bars(rows, "family")
     assert [group.text for group in chart.groups] == ["plain", "silent"]
     assert [bar.colour for bar in chart.bars] == [0, 1]
+
+
+def test_one_task_has_no_whisker_and_many_families_no_chart():
+    (bar,) = success_bars({"a": rollouts("plain", True)}, "family").bars
+    assert (bar.whisker_top, bar.whisker_bottom) == (bar.y, bar.y)
+    assert bar.title == "a, plain: 100.0% [one task]"
+    many = [t for i in range(13) for t in rollouts(f"f{i}", True)]
+    assert success_bars({"a": many}, "family") is None
 
 
 def test_a_curve_runs_from_corner_to_corner_in_step_order():

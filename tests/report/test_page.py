@@ -104,7 +104,7 @@ def test_table_values_bars_and_settings_appear(tmp_path):
     html = page(tmp_path, {"base model": base, "after SFT": sft}, config=config)
     assert "50.0 <small>[9.5, 90.5]</small>" in html
     assert "base model, plain: 50.0% [9.5, 90.5], 2 tasks" in html
-    assert "after SFT, silent: 100.0% of one task" in html
+    assert "after SFT, silent: 100.0% [one task]" in html
     assert html.count('<path class="whisker"') == 2
     assert "<dt>lora.rank</dt><dd>16</dd>" in html
     assert "<dt>seed</dt><dd>3</dd>" in html

@@ -12,8 +12,8 @@ from pydantic import Field
 from rich.console import Console
 
 from toolmaster.config import Settings, load_config
+from toolmaster.evaluation.comparison import compare
 from toolmaster.evaluation.evaluate import evaluate
-from toolmaster.evaluation.evaluation import Comparison, Evaluation, compare
 from toolmaster.limits import Limits
 from toolmaster.policies.base import RoomySampling, Spelling
 from toolmaster.progress import bar, console, solved_counter
@@ -96,7 +96,7 @@ def run_evaluate(
             **_model_options(settings),
         )
     if as_json:
-        print(json.dumps(_record(result)))
+        print(json.dumps(result.record()))
         return
     console.print(result)
     console.print(f"kept: toolmaster view {out}", style="dim", markup=False, soft_wrap=True)
@@ -116,34 +116,12 @@ def run_compare(a: Path, b: Path, *, as_json: bool) -> None:
     Raises:
         InputError: a file cannot be read, or they share no task.
     """
-    one, two = (Evaluation(read_trajectories(path), str(path)) for path in (a, b))
-    comparison = compare(one, two)
+    comparison = compare(a, b)
     if as_json:
-        print(json.dumps(_comparison(comparison)))
+        print(json.dumps(comparison.record()))
     else:
         console.print(comparison)
 
 
 def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-")
-
-
-def _record(result: Evaluation) -> dict[str, Any]:
-    return {
-        "model": result.model,
-        "facts": dict(result.facts),
-        **result.summary.model_dump(mode="json"),
-        "families": {
-            name: part.summary.model_dump(mode="json") for name, part in result.by("family").items()
-        },
-    }
-
-
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "a": comparison.a.model,
-        "b": comparison.b.model,
-        "difference": comparison.difference.model_dump(),
-        "won": comparison.won,
-        "lost": comparison.lost,
-    }

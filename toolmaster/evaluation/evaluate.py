@@ -1,4 +1,4 @@
-"""`evaluate`: one model on one task set, kept one by one so that a stopped evaluation goes on.
+"""`evaluate`: one model on one task set, kept rollout by rollout so that a stopped one goes on.
 
 result = evaluate("runs/sft/model", "world:short tasks=200", out="results.jsonl")
 print(result)
@@ -6,25 +6,29 @@ print(result)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.evaluation import Evaluation
+from toolmaster.evaluation.kept import Kept, keep
+from toolmaster.evaluation.prepare import prepare
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
-from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.progress import bar, console, solved_counter
 from toolmaster.protocols import Protocol
-from toolmaster.provenance import read_training
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
 from toolmaster.tasksets import Task, Taskset, taskset
-from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of
 from toolmaster.tasksets.taskset import TEST
 from toolmaster.types import Trajectory
+
+MAY_CHANGE = ("base_url",)
+"""Options of a model that may differ when a stopped evaluation goes on."""
 
 
 def evaluate(model: str | Path | Policy, tasks: Any, **options: Any) -> Evaluation:
@@ -46,7 +50,10 @@ async def aevaluate(
 ) -> Evaluation:
     """Measure a model on a task set.
 
-    Tasks that the model was trained on are left out, and the result says how many.
+    Tasks that the model was trained on are left out, and so are tasks with neither an answer nor a
+    check; `facts` of the result says how many. A rollout that breaks by no doing of the model (an
+    endpoint is down, a tool server died) is counted apart and is run again when the evaluation is
+    started again with the same `out`.
 
     Args:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; a `Policy`; or "replay"
@@ -54,71 +61,77 @@ async def aevaluate(
         tasks: a task set, or whatever `taskset` opens; its own test split where it has one and no
             other is named.
         rollouts: how often each task is run.
-        out: a JSON-lines file of trajectories, from which a stopped evaluation goes on.
+        out: a JSON-lines file of trajectories, from which a stopped evaluation goes on. What they
+            depend on is written beside it, as `NAME.settings.json`.
         protocol: how trajectories are laid out.
         limits: what each session allows; None for what the task set says.
         sampling: how the model generates; `slots` rollouts are in flight.
-        on_finish: called with each new trajectory.
+        on_finish: called with each new trajectory; None shows a bar in a terminal.
         model_options: `base_url`, `spelling` and `seed`, see `policies.loading.load_policy`.
 
+    Returns:
+        The evaluation: `success`, `value`, `parts`, `by(label)`, `pass_at(k)`; `print` shows it.
+
     Raises:
-        ConfigError: the task set's line cannot be understood.
+        ConfigError: the task set's line cannot be understood, or `out` holds rollouts that were
+            made with other settings.
         InputError: no such model, no tasks left to measure on, or a file that cannot be used.
-        PolicyError: no rollout was answered at all.
+        PolicyError: all rollouts broke.
     """
-    chosen = taskset(tasks, default=TEST).for_evaluation()
-    measured, trained = _untrained(chosen, model)
-    facts = {**measured.facts, **({"left out, trained on": f"{trained} tasks"} if trained else {})}
+    prepared = prepare(model, taskset(tasks, default=TEST).for_evaluation(), protocol)
+    measured, file = prepared.tasks, None if out is None else Path(out)
+    limits = limits or measured.limits or Limits()
     sampling = sampling or RoomySampling()
-    acting: Any = RolloutRequest
-    named: str | Policy = str(model) if isinstance(model, Path) else model
-    if isinstance(named, str) and named.partition(":")[0] == REPLAY:
-        measured, acting, left = _replayed(measured, named.partition(":")[2], protocol)
-        facts |= {"without known-good calls": f"{left} tasks"} if left else {}
-        named = ScriptedPolicy((), REPLAY)
-    async with open_policy(named, sampling, **model_options) as policy:
-        trajectories = await collect(
-            measured,
-            policy,
-            protocol,
-            limits or measured.limits or Limits(),
-            None if out is None else Path(out),
-            rollouts=rollouts,
-            concurrency=sampling.slots,
-            request=acting,
-            on_finish=on_finish,
-        )
+    facts = {**measured.facts, **prepared.facts}
+    named = {} if prepared.name is None else {"name": prepared.name}
+    async with open_policy(prepared.policy, sampling, **named, **model_options) as policy:
+        if file is not None:
+            settings = {
+                **measured.facts,
+                "protocol": str(protocol),
+                "limits": limits.model_dump(mode="json"),
+                **_model_settings(prepared.policy, sampling, model_options),
+            }
+            keep(file, Kept(model=policy.name, settings=settings, facts=facts))
+        with _progress(on_finish, policy.name, len(measured) * rollouts, file) as told:
+            trajectories = await collect(
+                measured,
+                policy,
+                protocol,
+                limits,
+                file,
+                rollouts=rollouts,
+                concurrency=sampling.slots,
+                request=prepared.request,
+                on_finish=told,
+            )
     broken = [t.error for t in trajectories if t.error is not None]
     if len(broken) == len(trajectories):
         raise PolicyError(f"all {len(broken)} rollouts broke; the first: {broken[0]}")
     return Evaluation(trajectories, policy.name, facts)
 
 
-def _untrained(tasks: Taskset, model: str | Path | Policy) -> tuple[Taskset, int]:
-    """The tasks that the model was not trained on, and how many are left out.
-
-    Raises:
-        InputError: none is left.
-    """
-    folder = Path(str(model).removeprefix("hf:")) if isinstance(model, str | Path) else None
-    training = None if folder is None else read_training(folder)
-    known = set() if training is None else set(training.task_ids).intersection(tasks.ids[:])
-    left = tasks.without(known) if known else tasks
-    if not len(left):
-        told = f"all {len(known)} tasks were trained on" if known else "it has no tasks"
-        raise InputError(f"nothing to measure in {tasks.label}: {told}")
-    return left, len(known)
+def _model_settings(
+    policy: str | Policy, sampling: Sampling, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What decides how a model that is named generates; a `Policy` has decided that itself."""
+    if not isinstance(policy, str):
+        return {}
+    given = {k: str(v) for k, v in options.items() if v is not None and k not in MAY_CHANGE}
+    return {"sampling": sampling.model_dump(mode="json", exclude={"slots"}), **given}
 
 
-def _replayed(tasks: Taskset, file: str, protocol: Protocol) -> tuple[Taskset, Any, int]:
-    """The tasks with known-good calls, how they are run, and how many have none."""
-    replays = replays_of(tasks, Path(file) if file else None)
-    without = missing(tasks, replays)
-
-    def request(task: Task, rollout: int) -> RolloutRequest:
-        return RolloutRequest(task, rollout, policy=replay_policy(replays[task.id], protocol))
-
-    return tasks.without(without), request, len(without)
+@contextmanager
+def _progress(
+    on_finish: Callable[[Trajectory], None] | None, model: str, total: int, file: Path | None
+) -> Iterator[Callable[[Trajectory], None] | None]:
+    """Who is told of finished trajectories: the caller, or a bar in the terminal."""
+    if on_finish is not None or not console.is_terminal:
+        yield on_finish
+        return
+    held = len(read_trajectories(file)) if file is not None and file.is_file() else 0
+    with bar(f"evaluate {model}", total, min(held, total)) as running:
+        yield solved_counter(running)
 
 
 async def collect(
@@ -151,11 +164,11 @@ async def collect(
         that broke are kept and run again when the evaluation is started again.
 
     Raises:
-        InputError: the file or the tools of the task set cannot be used.
+        InputError: the file holds rollouts of another model or protocol, or the file or the tools
+            of the task set cannot be used.
         PermanentPolicyError: the policy will answer nothing at all.
     """
-    held = read_trajectories(file) if file is not None and file.is_file() else []
-    finished = {(t.task_id, t.rollout): t for t in held if t.error is None}
+    finished = _held(file, tasks.label, policy, protocol)
 
     def record(trajectory: Trajectory) -> None:
         trajectory.taskset = tasks.label
@@ -177,3 +190,22 @@ async def collect(
             on_finish=record,
         )
     return [finished[place] for place in wanted]
+
+
+def _held(
+    file: Path | None, label: str, policy: Policy, protocol: Protocol
+) -> dict[tuple[str, int], Trajectory]:
+    """The rollouts of a task set that a file holds and that did not break, by task and number.
+
+    Raises:
+        InputError: it holds rollouts of another model or protocol.
+    """
+    held = read_trajectories(file) if file is not None and file.is_file() else []
+    ours = (policy.name, str(protocol))
+    other = next(((t.policy, t.protocol) for t in held if (t.policy, t.protocol) != ours), None)
+    if other is not None:
+        raise InputError(
+            f"{file} holds rollouts of {other[0]!r} in the format {other[1]!r}, not of {ours[0]!r}"
+            f" in {ours[1]!r}; give another file"
+        )
+    return {(t.task_id, t.rollout): t for t in held if t.error is None and t.taskset == label}

@@ -1,79 +1,68 @@
-"""`Evaluation`: what one model did on some tasks, and `compare`: two models on the same tasks."""
+"""`Evaluation`: what one model did on some tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from toolmaster.evaluation.analyses import ErrorClass, error_classes, success_by_calls
+from toolmaster.evaluation.grids import Shown, render
+from toolmaster.evaluation.intervals import Interval
 from toolmaster.evaluation.metrics import (
-    NO_LABEL,
-    Interval,
     Summary,
-    by_task,
+    by_label,
+    figures,
+    is_scored,
     latest,
-    paired_difference,
-    pass_at,
-    share,
-    success_by_task,
+    pass_at_k,
     summarize,
 )
-from toolmaster.evaluation.tables import compare_table, evaluation_table
+from toolmaster.evaluation.tables import FAMILY, family_grid, figures_grid, of_set, sets_of
 from toolmaster.types import Trajectory
 
-FLIPPED_SHOWN = 10
-"""Task ids that a comparison names on each side; `won` and `lost` have them all."""
 
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
+    """What one model did on some tasks; `print` shows its tables.
 
-class _Shown:
-    """Something that prints as rich renders it."""
-
-    def __rich__(self) -> RenderableType:
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        console = Console(width=100, color_system=None)
-        with console.capture() as captured:
-            console.print(self.__rich__())
-        return captured.get().strip("\n")
-
-
-@dataclass(frozen=True)
-class Evaluation(_Shown):
-    """What one model did on some tasks.
+    Tasks are the unit: the rollouts of a task are averaged first. Rollouts that broke by no doing
+    of the model are not counted as failures; `summary.broken` is their number.
 
     Args:
         trajectories: of one model, any number of rollouts a task; of a rollout that was run again
             because it broke, the last counts.
         model: its name.
         facts: what the figures depend on: task set, versions, judges, tasks left out.
-
-    Example:
-        >>> print(Evaluation([]).trajectories)
-        []
     """
 
-    trajectories: Sequence[Trajectory] = field(repr=False)
+    trajectories: Sequence[Trajectory]
     model: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trajectories", latest(self.trajectories))
 
-    @property
+    def __repr__(self) -> str:
+        scored = any(map(is_scored, self.trajectories))
+        return f"<{self.model}: success {self.success if scored else 'not measured'}>"
+
+    @cached_property
     def summary(self) -> Summary:
         """All figures.
 
         Raises:
-            InputError: there are no trajectories, or all rollouts broke.
+            InputError: there are no trajectories, all rollouts broke, or none was scored.
         """
         return summarize(self.trajectories)
 
     @property
     def success(self) -> Interval:
-        """Share of tasks solved (mean@k: the rollouts of a task are averaged first)."""
+        """Share of tasks solved (mean@k for k rollouts a task)."""
         return self.summary.success
 
     @property
@@ -83,109 +72,74 @@ class Evaluation(_Shown):
 
     @property
     def parts(self) -> dict[str, Interval]:
-        """Each named figure of the scores."""
+        """Each named figure of the scores, such as a benchmark's own metrics."""
         return self.summary.parts
 
     def pass_at(self, k: int) -> Interval:
-        """Share of tasks that at least one of k rollouts solves; see `metrics.pass_at`.
+        """Share of tasks that at least one of k rollouts solves, estimated without bias.
+
+        Args:
+            k: how many rollouts are allowed; a task with fewer scored rollouts is left out.
 
         Raises:
-            InputError: a task has fewer than k rollouts that did not break.
+            InputError: no task has k scored rollouts.
         """
-        counts = by_task(self.trajectories, lambda _: 1.0)
-        rollouts = {
-            task: [t.success for t in self.trajectories if t.task_id == task and t.error is None]
-            for task in counts
-        }
-        return share([pass_at(sum(won), len(won), k) for won in rollouts.values()])
+        return pass_at_k(self.trajectories, k)
 
     def by(self, label: str) -> dict[str, Evaluation]:
-        """One evaluation for each value of a label, such as "family"; "taskset" for task sets."""
-        groups: dict[str, list[Trajectory]] = {}
-        for t in self.trajectories:
-            value = t.taskset if label == "taskset" else t.labels.get(label, NO_LABEL)
-            groups.setdefault(value, []).append(t)
+        """One evaluation for each value of a label of the tasks.
+
+        Args:
+            label: such as "family"; "taskset" for the task sets. Tasks without it come under
+                "unlabelled".
+        """
+        groups = by_label(self.trajectories, label)
+        return {value: Evaluation(group, self.model, self.facts) for value, group in groups.items()}
+
+    def by_calls(self) -> dict[str, Interval]:
+        """Success against the number of calls: "0", "1", ... "8+"."""
+        return success_by_calls(self.trajectories)
+
+    def error_classes(self) -> dict[ErrorClass, int]:
+        """How many rollouts failed for which reason; see `analyses.error_class`."""
+        return error_classes(self.trajectories)
+
+    def record(self) -> dict[str, Any]:
+        """Everything it says, JSON-like.
+
+        Returns:
+            "model", "facts", the fields of `summary`, "figures" by name, and the summaries of
+            "families".
+        """
         return {
-            value: Evaluation(group, self.model, self.facts)
-            for value, group in sorted(groups.items())
-            if any(t.error is None for t in group)
+            "model": self.model,
+            "facts": dict(self.facts),
+            **self.summary.model_dump(mode="json"),
+            "figures": {name: i.model_dump() for name, i in figures(self.trajectories).items()},
+            "families": {
+                name: part.summary.model_dump(mode="json") for name, part in self.by(FAMILY).items()
+            },
         }
 
     def __rich__(self) -> RenderableType:
-        lines = [evaluation_table(self.model, self.trajectories)]
-        facts = "; ".join(f"{key}: {value}" for key, value in self.facts.items())
-        return Group(*lines, Text(facts, style="dim"))
+        if not any(map(is_scored, self.trajectories)):
+            return Text(f"{self.model}: nothing was measured")
+        results = {self.model: self.trajectories}
+        shown: list[RenderableType] = []
+        for label in sets_of(results):
+            part = of_set(results, label)
+            shown.append(render(figures_grid(part, f"{self.model} on {label}")))
+            families = family_grid(part)
+            if families is not None:
+                shown.append(render(families))
+        facts = [f"{key}: {value}" for key, value in self.facts.items() if key != "taskset"]
+        shown += [Text(line, style="dim") for line in (self._effort(), *facts)]
+        return Group(*shown)
 
-
-@dataclass(frozen=True)
-class Comparison(_Shown):
-    """Two models on the tasks that both ran; differences are `b` minus `a`.
-
-    Args:
-        a: the baseline.
-        b: what is compared with it.
-        difference: of success, paired by task.
-        won: ids of tasks of which `b` solved a larger share of its rollouts.
-        lost: ids of tasks of which it solved a smaller share.
-    """
-
-    a: Evaluation
-    b: Evaluation
-    difference: Interval
-    won: tuple[str, ...]
-    lost: tuple[str, ...]
-
-    def __rich__(self) -> RenderableType:
-        table = compare_table(self.a.model, self.a.trajectories, self.b.model, self.b.trajectories)
-        return Group(table, Text(str_of(self)))
-
-
-def str_of(comparison: Comparison) -> str:
-    """The comparison in words: the difference, then which tasks flipped."""
-    d = comparison.difference
-    interval = (
-        "one task" if d.low is None or d.high is None else f"{_points(d.low)}, {_points(d.high)}"
-    )
-    lines = [f"{_points(d.mean)} points [{interval}], paired by task"]
-    for name, ids in (("won", comparison.won), ("lost", comparison.lost)):
-        more = f" and {len(ids) - FLIPPED_SHOWN} more" if len(ids) > FLIPPED_SHOWN else ""
-        lines.append(f"{name} {len(ids)}: {', '.join(ids[:FLIPPED_SHOWN]) or 'none'}{more}")
-    return "\n".join(lines)
-
-
-def _points(number: float) -> str:
-    return f"{round(100 * number, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
-
-
-def compare(
-    a: Evaluation | Sequence[Trajectory], b: Evaluation | Sequence[Trajectory]
-) -> Comparison:
-    """Compare two models on the tasks that both ran.
-
-    Args:
-        a: the baseline: an evaluation, or its trajectories.
-        b: what is compared with it.
-
-    Returns:
-        The paired difference with its interval, and which tasks flipped.
-
-    Raises:
-        InputError: no task id is in both.
-    """
-    one, two = (_evaluation(side) for side in (a, b))
-    difference = paired_difference(one.trajectories, two.trajectories)
-    before, after = (success_by_task(side.trajectories) for side in (one, two))
-    common = sorted(before.keys() & after.keys())
-    return Comparison(
-        one,
-        two,
-        difference,
-        tuple(task for task in common if after[task] > before[task]),
-        tuple(task for task in common if after[task] < before[task]),
-    )
-
-
-def _evaluation(side: Evaluation | Sequence[Trajectory]) -> Evaluation:
-    if isinstance(side, Evaluation):
-        return side
-    return Evaluation(side, next((t.policy for t in side), ""))
+    def _effort(self) -> str:
+        s = self.summary
+        return (
+            f"{s.rollouts} rollouts of {s.tasks} tasks; per rollout {s.calls:.1f} calls"
+            f" ({s.trial_calls:.1f} in the trial), {s.completion_tokens:.0f} tokens,"
+            f" {s.seconds:.1f} s"
+        )

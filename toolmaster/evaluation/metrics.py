@@ -1,74 +1,68 @@
-"""Pure functions from trajectories to numbers.
+"""Pure functions from trajectories to figures.
 
-Tasks are the unit of uncertainty: several rollouts of one task are averaged first, and intervals
-speak of tasks. A rollout that broke (`Trajectory.error`) says nothing about the model: it is
-counted apart, in `Summary.broken`.
+Tasks are the unit of uncertainty: the rollouts of one task are averaged first, and intervals speak
+of tasks. Two kinds of rollouts say nothing about success and are counted apart: one that broke by
+no doing of the model (`Trajectory.error`), and one whose task has neither an answer nor a check.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 from pydantic import ConfigDict
 
 from toolmaster.errors import InputError
-from toolmaster.types import (
-    FORMAT_ERRORS,
-    ActionKind,
-    ErrorKind,
-    Phase,
-    Record,
-    Step,
-    ToolCall,
-    Trajectory,
+from toolmaster.evaluation.behaviour import (
+    call_success,
+    execution_errors,
+    recoveries,
+    tool_recall,
+    useful_trials,
 )
+from toolmaster.evaluation.intervals import Interval, mean_interval, number_interval, pass_at
+from toolmaster.types import Phase, Record, Trajectory
 
 NO_LABEL = "unlabelled"
 """Where `by_label` puts trajectories that lack the label."""
 
-NOT_MISTAKES = frozenset({ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_EXECUTED})
-"""Refusals that a correct call can meet; there is nothing in them to recover from."""
 
+class TaskKey(NamedTuple):
+    """A task among those of all task sets: ids are unique in one set only."""
 
-class Interval(Record):
-    """A mean with its 95% interval."""
-
-    model_config = ConfigDict(frozen=True)
-
-    mean: float
-    low: float | None
-    """None for a single task, which tells nothing of other tasks."""
-    high: float | None
-
-    def __str__(self) -> str:
-        """`0.31 [0.27, 0.35]`; `0.31 [one task]` where there is no interval."""
-        if self.low is None or self.high is None:
-            return f"{self.mean:.2f} [one task]"
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+    taskset: str
+    """Label of the task set; "" where unknown."""
+    task_id: str
 
 
 class Summary(Record):
-    """What a set of trajectories amounts to. Means are over trajectories unless said otherwise."""
+    """What a set of trajectories amounts to.
+
+    Intervals are over tasks; other means are over the rollouts that did not break.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     tasks: int
-    """Distinct task ids."""
+    """Tasks with a rollout that did not break."""
     rollouts: int
-    """Trajectories that did not break."""
+    """Rollouts that did not break."""
     broken: int = 0
     """Rollouts that broke by no doing of the model; nothing else here counts them."""
+    unscored: int = 0
+    """Rollouts of tasks without an answer and a check; no figure of success counts them."""
     success: Interval
-    """Share of tasks solved; a task's rollouts are averaged first."""
+    """Share of tasks solved (mean@k: a task's rollouts are averaged first)."""
     value: Interval
-    """Mean graded score, likewise."""
+    """Mean graded score."""
     parts: dict[str, Interval]
-    """Each named figure of the scores, likewise; a task that does not have it is left out."""
+    """Each named figure of the scores; a task that does not have it is left out."""
+    tool_recall: Interval | None
+    """Share of the needed tools called with success; None where no task tells which are needed."""
+    call_success: Interval | None
+    """Share of well-formed calls without an error; None without calls."""
     format_ok: float
     """Share that answered without a single format error."""
     calls: float
@@ -82,176 +76,17 @@ class Summary(Record):
     recovery: float | None
     """Share of all mistakes mended later, see `recoveries`; None when there were none."""
     errors: dict[str, float]
-    """Error kind to its mean number per trajectory, most frequent first."""
+    """Error kind to its mean number per rollout, most frequent first."""
     execution_errors: float
-    """Mean number of turns of the execution phase that were answered with an error."""
+    """Turns of the execution phase that were answered with an error."""
     completion_tokens: float
     seconds: float
     stop_reasons: dict[str, int]
-    """Stop reason to the number of trajectories; "none" for rollouts that broke before one."""
-
-
-class Recoveries(NamedTuple):
-    """How many mistakes a trajectory holds and how many of them were mended."""
-
-    mistakes: int
-    mended: int
-
-
-Z = 1.959964
-"""The 97.5% quantile of the normal distribution."""
-
-
-def share(values: Sequence[float]) -> Interval:
-    """The mean of values in [0, 1] and its 95% interval.
-
-    Where every value is 0 or 1, or all are equal, the interval is Wilson's (1927): it is honest at
-    0% and 100%, where resampling would find no spread. Otherwise it is the bootstrap's.
-
-    Args:
-        values: one number per task, each in [0, 1].
-
-    Returns:
-        The mean and its interval; of one value no interval.
-
-    Raises:
-        InputError: there are no values.
-
-    Example:
-        >>> print(share([0.0] * 16))
-        0.00 [0.00, 0.19]
-    """
-    if len(values) == 1:
-        return Interval(mean=values[0], low=None, high=None)
-    if len(set(values)) > 1 and not set(values) <= {0.0, 1.0}:
-        return bootstrap(values)
-    if not values:
-        return bootstrap(values)
-    count, mean = len(values), sum(values) / len(values)
-    middle = (mean + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    spread = mean * (1 - mean) / count + Z**2 / (4 * count**2)
-    half = Z * math.sqrt(spread) / (1 + Z**2 / count)
-    return Interval(mean=mean, low=max(middle - half, 0.0), high=min(middle + half, 1.0))
-
-
-def bootstrap(values: Sequence[float], *, resamples: int = 2000, seed: int = 0) -> Interval:
-    """The mean of values and its 95% percentile bootstrap interval.
-
-    Resampling finds no spread where all values are equal; `share` and `difference` know better.
-
-    Args:
-        values: one number per task.
-        resamples: how often N values are drawn, with replacement, from the N given.
-        seed: the same seed gives the same interval.
-
-    Returns:
-        The mean and the 2.5% and 97.5% percentiles of the resampled means.
-
-    Raises:
-        InputError: there are no values.
-    """
-    if not values:
-        raise InputError("no values to average: expected at least one trajectory, got none")
-    array = np.asarray(values, dtype=np.float64)
-    draws = np.random.default_rng(seed).integers(0, len(array), size=(resamples, len(array)))
-    low, high = np.percentile(array[draws].mean(axis=1), [2.5, 97.5])
-    return Interval(mean=float(array.mean()), low=float(low), high=float(high))
-
-
-def paired_difference(a: Sequence[Trajectory], b: Sequence[Trajectory]) -> Interval:
-    """Success of `b` minus success of `a`, over the tasks that both have.
-
-    Args:
-        a: the baseline's trajectories.
-        b: the trajectories compared with it.
-
-    Returns:
-        The mean difference per task and its 95% interval, in [-1, 1]; above 0 where `b` is better.
-
-    Raises:
-        InputError: no task id is in both.
-    """
-    success_a, success_b = success_by_task(a), success_by_task(b)
-    common = sorted(success_a.keys() & success_b.keys())
-    if not common:
-        raise InputError(
-            f"no task in common: {len(success_a)} tasks on one side, {len(success_b)} on the "
-            "other; compare runs of the same task ids"
-        )
-    return difference([success_b[task_id] - success_a[task_id] for task_id in common])
-
-
-def difference(values: Sequence[float]) -> Interval:
-    """The mean of differences in [-1, 1] and its 95% interval.
-
-    It is the bootstrap's, except where all differences are equal: then up to z^2 / (n + z^2) of
-    other tasks may differ from these n, as in Wilson's interval at 0.
-
-    Args:
-        values: one difference per task.
-
-    Raises:
-        InputError: there are no values.
-    """
-    if len(values) == 1:
-        return Interval(mean=values[0], low=None, high=None)
-    if len(set(values)) != 1:
-        return bootstrap(values)
-    mean, half = values[0], Z**2 / (len(values) + Z**2)
-    return Interval(mean=mean, low=max(mean - half, -1.0), high=min(mean + half, 1.0))
-
-
-def pass_at(successes: int, rollouts: int, k: int) -> float:
-    """Probability that at least one of k rollouts succeeds, estimated without bias.
-
-    Source: Chen et al., arXiv 2107.03374, equation 1: 1 - C(n - c, k) / C(n, k).
-
-    Args:
-        successes: c, how many of a task's rollouts succeeded.
-        rollouts: n, how many there were; at least k.
-        k: how many tries are allowed.
-
-    Raises:
-        InputError: there are fewer rollouts than k.
-
-    Example:
-        >>> pass_at(1, 4, 2)
-        0.5
-    """
-    if not 1 <= k <= rollouts:
-        raise InputError(f"pass@{k} needs at least {k} rollouts a task, received {rollouts}")
-    return 1 - math.comb(rollouts - successes, k) / math.comb(rollouts, k)
-
-
-def success_by_task(trajectories: Iterable[Trajectory]) -> dict[str, float]:
-    """Task id to the share of its rollouts that succeeded, sorted by task id; broken ones apart."""
-    return by_task(trajectories, lambda t: float(t.success))
-
-
-def by_task(
-    trajectories: Iterable[Trajectory], number: Callable[[Trajectory], float | None]
-) -> dict[str, float]:
-    """Task id to the mean of a number over its rollouts, sorted by task id.
-
-    Args:
-        trajectories: any; rollouts that broke are left out.
-        number: of one trajectory; None where it has none.
-    """
-    numbers: defaultdict[str, list[float]] = defaultdict(list)
-    for trajectory in trajectories:
-        found = None if trajectory.error is not None else number(trajectory)
-        if found is not None:
-            numbers[trajectory.task_id].append(found)
-    return {task_id: sum(n) / len(n) for task_id, n in sorted(numbers.items())}
-
-
-def latest(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """Of rollouts that were run again, because they broke, the last one; the others as they are."""
-    return list({(t.task_id, t.rollout): t for t in trajectories}.values())
+    """Stop reason to the number of rollouts; "none" where there is none."""
 
 
 def summarize(trajectories: Sequence[Trajectory]) -> Summary:
-    """Everything this module knows about a set of trajectories.
+    """Compute every figure of a set of trajectories.
 
     Args:
         trajectories: of one policy, any number of rollouts per task.
@@ -260,35 +95,34 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
         The summary; JSON with `model_dump_json`.
 
     Raises:
-        InputError: there are no trajectories, or all rollouts broke.
+        InputError: there are no trajectories, all rollouts broke, or none was scored.
     """
-    count = len(trajectories)
-    trajectories = [t for t in trajectories if t.error is None]
-    if not trajectories:
-        raise InputError(f"nothing to measure: {count} rollouts, all of them broken")
-    successes = success_by_task(trajectories)
-    names = dict.fromkeys(name for t in trajectories if t.score for name in t.score.parts)
-    parts = {
-        name: share([*by_task(trajectories, lambda t, n=name: _part(t, n)).values()])  # type: ignore[misc]
-        for name in names
-    }
-    values = by_task(trajectories, lambda t: t.score.value if t.score else 0.0)
+    whole = [t for t in trajectories if t.error is None]
+    scored = [t for t in whole if is_scored(t)]
+    _need_scored(len(trajectories), len(whole), len(scored))
 
     def mean(number: Callable[[Trajectory], float]) -> float:
-        return sum(map(number, trajectories)) / len(trajectories)
+        return sum(map(number, whole)) / len(whole)
 
-    trials = mean(lambda t: len(t.calls(Phase.TRIAL)))
-    useful = mean(useful_trials)
-    recovered = [recoveries(t) for t in trajectories]
+    names = dict.fromkeys(name for t in scored if t.score for name in t.score.parts)
+    trials, useful = mean(lambda t: len(t.calls(Phase.TRIAL))), mean(useful_trials)
+    recovered = [recoveries(t) for t in whole]
     mistakes = sum(r.mistakes for r in recovered)
-    kinds = Counter(str(s.error) for t in trajectories for s in t.steps if s.error is not None)
+    kinds = Counter(str(s.error) for t in whole for s in t.steps if s.error is not None)
+    stops = Counter(str(t.stop_reason or "none") for t in whole)
     return Summary(
-        tasks=len(successes),
-        rollouts=len(trajectories),
-        broken=count - len(trajectories),
-        success=share(list(successes.values())),
-        value=share(list(values.values())),
-        parts=parts,
+        tasks=len({key_of(t) for t in whole}),
+        rollouts=len(whole),
+        broken=len(trajectories) - len(whole),
+        unscored=len(whole) - len(scored),
+        success=mean_interval([*success_by_task(scored).values()]),
+        value=mean_interval([*by_task(scored, _value).values()]),
+        parts={
+            name: number_interval([*by_task(scored, partial(_part, name)).values()])
+            for name in names
+        },
+        tool_recall=_if_any(by_task(whole, tool_recall)),
+        call_success=_if_any(by_task(whole, call_success)),
         format_ok=mean(lambda t: t.format_ok),
         calls=mean(lambda t: len(t.calls())),
         trial_calls=trials,
@@ -296,110 +130,142 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
         useful_trials=useful,
         unproductive_trials=trials - useful,
         recovery=sum(r.mended for r in recovered) / mistakes if mistakes else None,
-        errors={kind: count / len(trajectories) for kind, count in kinds.most_common()},
-        execution_errors=mean(_execution_errors),
+        errors={kind: count / len(whole) for kind, count in kinds.most_common()},
+        execution_errors=mean(execution_errors),
         completion_tokens=mean(lambda t: t.completion_tokens),
         seconds=mean(lambda t: t.seconds),
-        stop_reasons=dict(
-            Counter(str(t.stop_reason or "none") for t in trajectories).most_common()
-        ),
+        stop_reasons=dict(stops.most_common()),
     )
 
 
-def _part(trajectory: Trajectory, name: str) -> float | None:
+def _need_scored(rollouts: int, whole: int, scored: int) -> None:
+    if not scored:
+        why = "all of them broke" if not whole else "no task has an answer or a check"
+        raise InputError(f"nothing to measure: {rollouts} rollouts{', ' + why if rollouts else ''}")
+
+
+def _if_any(figures: dict[TaskKey, float]) -> Interval | None:
+    return mean_interval([*figures.values()]) if figures else None
+
+
+def _value(trajectory: Trajectory) -> float | None:
+    return None if trajectory.score is None else trajectory.score.value
+
+
+def _part(name: str, trajectory: Trajectory) -> float | None:
     return None if trajectory.score is None else trajectory.score.parts.get(name)
 
 
-def by_label(trajectories: Sequence[Trajectory], label: str) -> dict[str, Summary]:
-    """One summary for each value of a label.
+def figures(trajectories: Sequence[Trajectory]) -> dict[str, Interval]:
+    """The figures that say how well a model does, as tables show them.
 
     Args:
-        trajectories: of one policy.
-        label: a key of `Trajectory.labels`, such as "split" or "family".
+        trajectories: of one policy on tasks of one set; at least one is scored.
 
     Returns:
-        Label value to summary, sorted by value; trajectories without the label under "unlabelled".
+        Name to interval: success; `pass@k` where tasks have k rollouts; the graded value and the
+        named parts where they say more than success; what became of the calls.
     """
-    groups: defaultdict[str, list[Trajectory]] = defaultdict(list)
+    summary = summarize(trajectories)
+    k = rollouts_of(trajectories)
+    found = {"success" if k == 1 else f"success (mean@{k})": summary.success}
+    if k > 1:
+        found[f"pass@{k}"] = pass_at_k(trajectories, k)
+    scored = [t for t in trajectories if is_scored(t)]
+    if any(_value(t) != float(t.success) for t in scored):
+        found["value"] = summary.value
+    found |= {
+        name: interval
+        for name, interval in summary.parts.items()
+        if any(_part(name, t) != float(t.success) for t in scored)
+    }
+    if summary.tool_recall is not None:
+        found["needed tools used"] = summary.tool_recall
+    if summary.call_success is not None:
+        found["calls without error"] = summary.call_success
+    return found
+
+
+def rollouts_of(trajectories: Iterable[Trajectory]) -> int:
+    """The most scored rollouts of any task."""
+    return max(Counter(key_of(t) for t in trajectories if is_scored(t)).values(), default=0)
+
+
+def key_of(trajectory: Trajectory) -> TaskKey:
+    """The task of a trajectory, among those of all task sets."""
+    return TaskKey(trajectory.taskset, trajectory.task_id)
+
+
+def success_by_task(trajectories: Iterable[Trajectory]) -> dict[TaskKey, float]:
+    """Task to the share of its scored rollouts that succeeded; see `by_task`."""
+    return by_task(trajectories, lambda t: None if t.score is None else float(t.score.success))
+
+
+def by_task(
+    trajectories: Iterable[Trajectory], number: Callable[[Trajectory], float | None]
+) -> dict[TaskKey, float]:
+    """Average a number over the rollouts of each task.
+
+    Args:
+        trajectories: any; rollouts that broke are left out.
+        number: of one trajectory; None where it has none.
+
+    Returns:
+        Task to mean, sorted by task; a task whose rollouts have no number is missing.
+    """
+    numbers: defaultdict[TaskKey, list[float]] = defaultdict(list)
     for trajectory in trajectories:
-        groups[trajectory.labels.get(label, NO_LABEL)].append(trajectory)
-    return {value: summarize(group) for value, group in sorted(groups.items()) if _whole(group)}
+        found = None if trajectory.error is not None else number(trajectory)
+        if found is not None:
+            numbers[key_of(trajectory)].append(found)
+    return {key: sum(n) / len(n) for key, n in sorted(numbers.items())}
 
 
-def by_taskset(trajectories: Sequence[Trajectory]) -> dict[str, Summary]:
-    """One summary for each task set, in the order in which they come."""
-    groups: dict[str, list[Trajectory]] = {}
-    for trajectory in trajectories:
-        groups.setdefault(trajectory.taskset or "tasks", []).append(trajectory)
-    return {label: summarize(group) for label, group in groups.items() if _whole(group)}
-
-
-def _whole(trajectories: Iterable[Trajectory]) -> bool:
-    return any(t.error is None for t in trajectories)
-
-
-def useful_trials(trajectory: Trajectory) -> int:
-    """How many trial calls told something new.
-
-    A trial call is useful when it does not repeat an earlier trial call (same tool, same arguments)
-    and either succeeds with an observation that this tool has not given before, or fails with an
-    error kind that this tool has not shown before. A call refused for lack of budget never is.
+def pass_at_k(trajectories: Iterable[Trajectory], k: int) -> Interval:
+    """Share of tasks that at least one of k rollouts solves; see `intervals.pass_at`.
 
     Args:
-        trajectory: any trajectory; without a trial phase the count is 0.
+        trajectories: of one policy; a task with fewer than k scored rollouts is left out.
+        k: how many rollouts are allowed.
 
-    Returns:
-        The count, at most the number of trial calls.
+    Raises:
+        InputError: no task has k scored rollouts.
     """
-    calls: set[tuple[str, str]] = set()
-    news: set[tuple[str, str]] = set()
-    useful = 0
-    for step in trajectory.calls(Phase.TRIAL):
-        if step.call is None or step.error is ErrorKind.BUDGET_EXHAUSTED:
-            continue
-        name = step.call.name
-        call = (name, json.dumps(step.call.arguments, sort_keys=True))
-        told = (name, f"ok {step.observation}" if step.error is None else f"error {step.error}")
-        useful += call not in calls and told not in news
-        calls.add(call)
-        news.add(told)
-    return useful
-
-
-def recoveries(trajectory: Trajectory) -> Recoveries:
-    """How many mistakes were made and how many of them were mended later in the same trajectory.
-
-    A mistake is any error but `budget_exhausted` and `not_executed`. A format error is mended by
-    any later well-formed turn, an unknown tool by any later successful call, every other error by a
-    later successful call of the same tool. Later means the same phase or the one after it.
-
-    Args:
-        trajectory: any trajectory.
-
-    Returns:
-        The number of mistakes and how many of them were mended.
-    """
-    mistakes = mended = 0
-    for index, step in enumerate(trajectory.steps):
-        if step.error is None or step.error in NOT_MISTAKES:
-            continue
-        mistakes += 1
-        mended += any(
-            _mends(later, step.error, step.call) for later in trajectory.steps[index + 1 :]
-        )
-    return Recoveries(mistakes, mended)
-
-
-def _mends(later: Step, error: ErrorKind, failed: ToolCall | None) -> bool:
-    """Whether a later turn makes up for an error of an earlier one."""
-    if error in FORMAT_ERRORS:
-        return later.action is not ActionKind.INVALID
-    if later.action is not ActionKind.CALL or later.call is None or later.error is not None:
-        return False
-    return error is ErrorKind.UNKNOWN_TOOL or (
-        failed is not None and later.call.name == failed.name
+    outcomes: defaultdict[TaskKey, list[bool]] = defaultdict(list)
+    for t in trajectories:
+        if is_scored(t):
+            outcomes[key_of(t)].append(t.success)
+    most = max(map(len, outcomes.values()), default=0)
+    if not 1 <= k <= most:
+        raise InputError(f"pass@{k} needs {max(k, 1)} scored rollouts of a task; there are {most}")
+    return mean_interval(
+        [pass_at(sum(won), len(won), k) for won in outcomes.values() if len(won) >= k]
     )
 
 
-def _execution_errors(trajectory: Trajectory) -> int:
-    return sum(s.phase is Phase.EXECUTION and s.error is not None for s in trajectory.steps)
+def latest(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """Of rollouts that were run again, because they broke, the last one; the others as they are."""
+    return list({(key_of(t), t.rollout): t for t in trajectories}.values())
+
+
+def by_label(trajectories: Iterable[Trajectory], label: str) -> dict[str, list[Trajectory]]:
+    """Sort trajectories by a label.
+
+    Args:
+        trajectories: any.
+        label: a key of `Trajectory.labels`, such as "family"; or "taskset".
+
+    Returns:
+        Label value to trajectories, in order of appearance; those without the label under
+        "unlabelled". Groups without a scored rollout are left out.
+    """
+    groups: dict[str, list[Trajectory]] = {}
+    for t in trajectories:
+        value = (t.taskset or "tasks") if label == "taskset" else t.labels.get(label, NO_LABEL)
+        groups.setdefault(value, []).append(t)
+    return {value: group for value, group in groups.items() if any(map(is_scored, group))}
+
+
+def is_scored(trajectory: Trajectory) -> bool:
+    """Whether a rollout says something about success: it did not break, and it was scored."""
+    return trajectory.error is None and trajectory.score is not None

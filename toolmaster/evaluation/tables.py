@@ -1,195 +1,133 @@
-"""The result tables: what each cell says, and how a terminal shows it.
-
-A `Grid` is a table without a medium: the terminal draws it with rich, the HTML report with its
-template, and both say the same. All text is data, never rich markup.
-"""
+"""What the result tables say. Each takes the trajectories of models: name to trajectories."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from toolmaster.evaluation.grids import (
+    EMPTY,
+    INTERVAL,
+    Cell,
+    Grid,
+    interval_cell,
+    model_cells,
+    model_header,
+    most,
+)
+from toolmaster.evaluation.intervals import Interval
 from toolmaster.evaluation.metrics import (
-    NO_LABEL,
-    Interval,
     Summary,
-    paired_difference,
-    success_by_task,
+    by_label,
+    figures,
+    is_scored,
     summarize,
 )
 from toolmaster.types import Trajectory
 
-INTERVAL = "95% interval over tasks"
+Results = Mapping[str, Sequence[Trajectory]]
+"""Name of a model to its trajectories."""
+FAMILY = "family"
+"""The label by which task sets sort their tasks."""
 
 
-class Cell(NamedTuple):
-    """A value and what qualifies it (an interval), shown fainter; `strong` values stand out."""
-
-    value: str
-    note: str = ""
-    strong: bool = False
-
-
-EMPTY = Cell("-")
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table without a medium; the first column names the rows."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    caption: str = ""
+def run_grids(results: Results) -> list[Grid]:
+    """The tables that a run prints: success on each set, then each set on its own."""
+    grids: list[Grid] = [main_grid(results)]
+    for label in sets_of(results):
+        part = of_set(results, label)
+        families = family_grid(part, f"Success by family on {short(label)}")
+        grids += [
+            figures_grid(part, f"Figures on {short(label)}"),
+            *([families] if families else []),
+        ]
+    return grids
 
 
-def main_table(rows: Mapping[str, Mapping[str, Summary]]) -> Table:
-    """Success on each task set, and the effort on the first.
+def main_grid(results: Results) -> Grid:
+    """Success on each task set, and the effort of a rollout.
 
     Args:
-        rows: model name to task set's label to summary; a missing set shows as "-".
+        results: model to trajectories.
 
     Returns:
-        A table for `rich.console.Console.print`.
+        A grid with one row per model and one column per task set; "-" for a set that a model was
+        not measured on.
     """
-    return render(main_grid(rows))
-
-
-def family_table(rows: Mapping[str, Mapping[str, Summary]], on: str = "") -> Table:
-    """Success for each family of tasks: a task set's own categories.
-
-    Args:
-        rows: model name to family to summary.
-        on: what the tasks are called.
-
-    Returns:
-        A table for `rich.console.Console.print`.
-    """
-    return render(family_grid(rows, on))
-
-
-def compare_table(
-    name_a: str, a: Sequence[Trajectory], name_b: str, b: Sequence[Trajectory]
-) -> Table:
-    """Two models on the tasks they both ran, overall and for each family.
-
-    Args:
-        name_a: the baseline.
-        a: its trajectories.
-        name_b: what is compared with it.
-        b: its trajectories.
-
-    Returns:
-        A table of success and of the paired difference `b` minus `a`, in percentage points; a
-        difference stands out when its 95% interval does not contain 0.
-
-    Raises:
-        InputError: no task id is in both.
-    """
-    groups: dict[str, tuple[Sequence[Trajectory], Sequence[Trajectory]]] = {"all tasks": (a, b)}
-    for family in dict.fromkeys(t.labels.get("family", NO_LABEL) for t in a):
-        groups[family] = (_of_family(a, family), _of_family(b, family))
-    rows = []
-    for name, (of_a, of_b) in groups.items():
-        success_a, success_b = success_by_task(of_a), success_by_task(of_b)
-        common = success_a.keys() & success_b.keys()
-        if name != "all tasks" and (not common or len(groups) == 2):
-            continue
-        difference = paired_difference(of_a, of_b)
-        means = [sum(s[task] for task in common) / len(common) for s in (success_a, success_b)]
-        shown = [Cell(f"{100 * mean:.1f}") for mean in means]
-        rows.append((Cell(name), Cell(str(len(common))), *shown, _points(difference)))
-    header = ("", "tasks", "A, %", "B, %", "B - A, points")  # names may be long paths
-    caption = f"A: {name_a}\nB: {name_b}\npaired by task, {INTERVAL}"
-    return render(Grid("Success on the same tasks", header, tuple(rows), caption))
-
-
-def main_grid(rows: Mapping[str, Mapping[str, Summary]]) -> Grid:
-    """The content of `main_table`."""
+    rows = {model: by_label(group, "taskset") for model, group in results.items()}
     sets = list(dict.fromkeys(label for row in rows.values() for label in row))
-    counts = {label: _tasks(rows.values(), label) for label in sets}
-    shown = []
-    for model, row in rows.items():
-        first = row.get(sets[0]) if sets else None
-        effort: tuple[Cell, ...] = (EMPTY, EMPTY, EMPTY)
-        if first is not None:
-            effort = (
-                Cell(f"{first.calls:.1f}"),
-                Cell(f"{first.trial_calls:.1f}"),
-                Cell(f"{first.completion_tokens:.0f}"),
-            )
-        success = (_success(row.get(label), counts[label]) for label in sets)
-        shown.append((Cell(model), *success, *effort))
+    summaries = {m: {label: summarize(g) for label, g in row.items()} for m, row in rows.items()}
+    counts = {label: _most_tasks(summaries, label) for label in sets}
+    shown = [
+        (
+            Cell(model),
+            *(_success(row.get(label), counts[label]) for label in sets),
+            *_effort(results[model]),
+        )
+        for model, row in summaries.items()
+    ]
     header = ("model", *(f"{short(label)}, %" for label in sets), "calls", "trial calls", "tokens")
     told = ", ".join(f"{count} of {label}" for label, count in counts.items())
-    caption = f"{INTERVAL} ({told})"
-    if sets:
-        caption += f"; calls and tokens per rollout on {short(sets[0])}"
+    caption = f"{INTERVAL} ({told}); calls and tokens per rollout{_not_counted(results)}"
     return Grid("Success", header, tuple(shown), caption)
 
 
-def family_grid(rows: Mapping[str, Mapping[str, Summary]], on: str = "") -> Grid:
-    """The content of `family_table`; `on` names the tasks."""
-    names = list(dict.fromkeys(family for groups in rows.values() for family in groups))
-    counts = {family: _tasks(rows.values(), family) for family in names}
-    shown = [
-        (Cell(model), *(_success(groups.get(family), counts[family], 0) for family in names))
-        for model, groups in rows.items()
-    ]
-    header = ("model", *(f"{family}, %" for family in names))
-    told = ", ".join(f"{count} {family}" for family, count in counts.items())
-    caption = f"{INTERVAL} ({told})" if names else ""
-    return Grid(f"Success by family{on and f' on {on}'}", header, tuple(shown), caption)
+def figures_grid(results: Results, title: str = "Figures") -> Grid:
+    """Every figure that says how well the models do on one task set.
+
+    Args:
+        results: model to trajectories of one set.
+        title: of the grid.
+
+    Returns:
+        A grid with one row per figure and one column per model.
+    """
+    found = {
+        model: figures(group) for model, group in results.items() if any(map(is_scored, group))
+    }
+    names = dict.fromkeys(name for of_model in found.values() for name in of_model)
+    rows = []
+    for name in names:
+        intervals = [of_model.get(name) for of_model in found.values()]
+        tasks = most(intervals)
+        cells = model_cells(intervals, tasks)
+        rows.append((Cell(_with_unit(name, intervals)), Cell(str(tasks)), *cells))
+    header = ("", "tasks", *model_header(found, "mean"))
+    return Grid(title, header, tuple(rows), f"{INTERVAL}{_not_counted(results)}")
 
 
-def short(label: str) -> str:
-    """A task set's label without its version."""
-    return label.partition(" (")[0]
+def family_grid(results: Results, title: str = "Success by family") -> Grid | None:
+    """Success for each family of tasks: a task set's own categories.
+
+    Args:
+        results: model to trajectories of one set.
+        title: of the grid.
+
+    Returns:
+        A grid with one row per family and one column per model; None where the tasks are of one
+        family.
+    """
+    groups = {model: by_label(group, FAMILY) for model, group in results.items()}
+    families = dict.fromkeys(family for of_model in groups.values() for family in of_model)
+    if len(families) < 2:
+        return None
+    rows = []
+    for family in families:
+        intervals = [
+            summarize(of_model[family]).success if family in of_model else None
+            for of_model in groups.values()
+        ]
+        tasks = most(intervals)
+        rows.append((Cell(family), Cell(str(tasks)), *model_cells(intervals, tasks)))
+    header = (FAMILY, "tasks", *model_header(groups, "success %"))
+    caption = f"success in percent, {INTERVAL}"
+    return Grid(title, header, tuple(rows), caption)
 
 
-def evaluation_table(model: str, trajectories: Sequence[Trajectory]) -> Table:
-    """Success and every named figure, for each task set and, where there are some, each family."""
-    groups: dict[str, Sequence[Trajectory]] = {}
-    for label in dict.fromkeys(t.taskset for t in trajectories):
-        of_set = [t for t in trajectories if t.taskset == label]
-        groups[label or "all tasks"] = of_set
-        families = dict.fromkeys(t.labels.get("family", NO_LABEL) for t in of_set)
-        if len(families) > 1:
-            groups |= {f"  {family}": _of_family(of_set, family) for family in families}
-    summaries = {name: summarize(g) for name, g in groups.items() if any(not t.error for t in g)}
-    names = list(dict.fromkeys(name for s in summaries.values() for name in s.parts))
-    rows = [
-        (
-            Cell(name),
-            Cell(f"{s.tasks}{f' x {s.rollouts / s.tasks:.0f}' if s.rollouts > s.tasks else ''}"),
-            _success(s, s.tasks),
-            *(_percent(s.parts.get(part)) for part in names),
-            Cell(f"{s.calls:.1f}"),
-            Cell(f"{s.completion_tokens:.0f}"),
-        )
-        for name, s in summaries.items()
-    ]
-    parts = (name.replace("_", " ") for name in names)
-    header = ("", "tasks", "success %", *parts, "calls", "tokens")
-    broken = sum(t.error is not None for t in trajectories)
-    told = f"; {broken} rollouts broke and are not counted" if broken else ""
-    return render(Grid(model, header, tuple(rows), f"{INTERVAL}{told}"))
-
-
-def _percent(interval: Interval | None) -> Cell:
-    return EMPTY if interval is None else Cell(f"{100 * interval.mean:.1f}")
-
-
-def behaviour_grid(rows: Mapping[str, Summary]) -> Grid:
+def behaviour_grid(results: Results) -> Grid:
     """How models got there: format, trials, errors and recovery.
 
     Args:
-        rows: model name to its summary.
+        results: model to trajectories.
 
     Returns:
         A grid with one row per model.
@@ -198,73 +136,71 @@ def behaviour_grid(rows: Mapping[str, Summary]) -> Grid:
         "model",
         "format kept %",
         "useful trials",
-        "unproductive trials",
+        "other trials",
         "execution calls",
         "execution errors",
         "recovered %",
         "seconds",
     )
     shown = []
-    for model, s in rows.items():
+    for model, group in results.items():
+        if not any(map(is_scored, group)):
+            continue
+        s = summarize(group)
         trials = [Cell(f"{n:.1f}") for n in (s.useful_trials, s.unproductive_trials)]
         execution = [Cell(f"{s.execution_calls:.1f}"), Cell(f"{s.execution_errors:.2f}")]
         recovery = EMPTY if s.recovery is None else Cell(f"{100 * s.recovery:.1f}")
         kept = Cell(f"{100 * s.format_ok:.1f}")
         shown.append((Cell(model), kept, *trials, *execution, recovery, Cell(f"{s.seconds:.1f}")))
-    caption = "per rollout; recovered: the share of errors mended later in the same rollout"
+    caption = "per rollout; recovered: share of the errors mended later in the same rollout"
     return Grid("Behaviour", header, tuple(shown), caption)
 
 
-def render(grid: Grid) -> Table:
-    """A grid as a rich table."""
-    table = Table(
-        title=Text(grid.title, style="bold"),
-        caption=Text(grid.caption, style="dim"),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        header_style="bold",
-    )
-    for index, name in enumerate(grid.header):
-        table.add_column(Text(name), justify="right" if index else "left")
-    for row in grid.rows:
-        table.add_row(*(_text(cell) for cell in row))
-    return table
+def short(label: str) -> str:
+    """A task set's label without its version."""
+    return label.partition(" (")[0]
 
 
-def _text(cell: Cell) -> Text:
-    note = f" {cell.note}" if cell.note else ""
-    return Text.assemble((cell.value, "bold" if cell.strong else ""), (note, "dim"))
+def of_set(results: Results, label: str) -> dict[str, list[Trajectory]]:
+    """The trajectories of one task set, by model; models without any are left out."""
+    groups = {model: by_label(group, "taskset") for model, group in results.items()}
+    return {model: sets[label] for model, sets in groups.items() if label in sets}
 
 
-def _success(summary: Summary | None, count: int, digits: int = 1) -> Cell:
-    """Success in percent, and how many tasks where they are not the `count` of the caption.
-
-    `digits` are the decimals of the interval.
-    """
-    if summary is None:
-        return EMPTY
-    interval = summary.success
-    note = "[one task]"
-    if interval.low is not None and interval.high is not None:
-        note = f"[{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}]"
-    if summary.tasks != count:
-        note += f", {summary.tasks} task{'s' * (summary.tasks > 1)}"
-    return Cell(f"{100 * interval.mean:.1f}", note)
+def sets_of(results: Results) -> list[str]:
+    """Labels of the task sets, in order of appearance."""
+    return list(dict.fromkeys(label for g in results.values() for label in by_label(g, "taskset")))
 
 
-def _points(difference: Interval) -> Cell:
-    mean = f"{round(100 * difference.mean, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
-    if difference.low is None or difference.high is None:
-        return Cell(mean, "[one task]")
-    low, high = (f"{round(100 * d, 1) + 0.0:+.1f}" for d in (difference.low, difference.high))
-    return Cell(mean, f"[{low}, {high}]", strong=difference.low > 0 or difference.high < 0)
+def _most_tasks(rows: Mapping[str, Mapping[str, Summary]], label: str) -> int:
+    return most(row[label].success for row in rows.values() if label in row)
 
 
-def _tasks(rows: Iterable[Mapping[str, Summary]], key: str) -> int:
-    """The most tasks any model has under a key."""
-    return max((row[key].tasks for row in rows if key in row), default=0)
+def _success(summary: Summary | None, tasks: int) -> Cell:
+    return interval_cell(None if summary is None else summary.success, tasks)
 
 
-def _of_family(trajectories: Sequence[Trajectory], family: str) -> list[Trajectory]:
-    return [t for t in trajectories if t.labels.get("family", NO_LABEL) == family]
+def _effort(trajectories: Sequence[Trajectory]) -> tuple[Cell, ...]:
+    if not any(map(is_scored, trajectories)):
+        return EMPTY, EMPTY, EMPTY
+    s = summarize(trajectories)
+    numbers = f"{s.calls:.1f}", f"{s.trial_calls:.1f}", f"{s.completion_tokens:.0f}"
+    return tuple(Cell(number) for number in numbers)
+
+
+def _with_unit(name: str, intervals: Sequence[Interval | None]) -> str:
+    shown = name.replace("_", " ")
+    return f"{shown} %" if all(i is None or i.share for i in intervals) else shown
+
+
+def _not_counted(results: Results) -> str:
+    """What the reader must know of rollouts that no figure counts; "" where there are none."""
+    groups = [*results.values()]
+    broken = sum(t.error is not None for group in groups for t in group)
+    unscored = sum(t.error is None and t.score is None for group in groups for t in group)
+    told = ""
+    if broken:
+        told += f"; {broken} rollout{'s' * (broken > 1)} broke and did not count"
+    if unscored:
+        told += f"; {unscored} rollout{'s' * (unscored > 1)} without a score did not count"
+    return told

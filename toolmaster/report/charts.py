@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
-from toolmaster.evaluation.metrics import Summary
+from toolmaster.evaluation.grids import interval_cell
+from toolmaster.evaluation.intervals import Interval
+from toolmaster.evaluation.metrics import by_label, summarize
+from toolmaster.evaluation.tables import Results
 
 COLOURS = 6
 """Model colours the style sheet defines."""
@@ -20,6 +23,9 @@ FLAT = 1e-9
 
 LABELLED_WIDTH = 36
 """The narrowest bar with room for its value beside the whisker."""
+
+MOST_GROUPS = 12
+"""The most groups of bars that a chart has room for."""
 
 CURVES = ("loss", "reward", "success")
 """Metrics are drawn when their name has one of these words in it."""
@@ -110,29 +116,38 @@ class LineChart:
         return " ".join(f"{x:g},{y:g}" for x, y in self.dots)
 
 
-def success_bars(rows: Mapping[str, Mapping[str, Summary]]) -> BarChart:
-    """Success per family and model, with 95% whiskers.
+def success_bars(
+    results: Results, label: str, colours: Mapping[str, int] | None = None
+) -> BarChart | None:
+    """Success for each value of a label and each model, with 95% whiskers.
 
     Args:
-        rows: model name to family to summary.
+        results: model name to trajectories of one task set.
+        label: a label of the tasks, such as "family".
+        colours: model name to the number of its colour; None numbers them in order.
 
     Returns:
-        The chart, one group of bars per family; a model without a family leaves a gap.
+        The chart, one group of bars per value; a model without a value leaves a gap. None for more
+        values than a chart has room for.
     """
+    colours = colours or dict(legend(list(results)))
+    rows = {model: by_label(group, label) for model, group in results.items()}
+    names = list(dict.fromkeys(name for of_model in rows.values() for name in of_model))
+    if len(names) > MOST_GROUPS:
+        return None
     frame = Frame(width=900, height=300, top=26)
-    names = list(dict.fromkeys(family for groups in rows.values() for family in groups))
     slot = 1 / max(1, len(names))
     width_share = min(0.8 * slot / max(1, len(rows)), 0.075)
     bars: list[Bar] = []
-    for group, family in enumerate(names):
+    for group, name in enumerate(names):
         start = slot * (group + 0.5) - width_share * len(rows) / 2
-        for index, (model, summaries) in enumerate(rows.items()):
-            if family in summaries:
+        for index, (model, of_model) in enumerate(rows.items()):
+            if name in of_model:
                 x = frame.x(start + index * width_share)
                 width = 0.86 * (frame.x(width_share) - frame.left)
-                name = f"{model}, {family}"
-                summary = summaries[family]
-                bars.append(_bar(frame, x, width, index=index, name=name, summary=summary))
+                success = summarize(of_model[name]).success
+                title = f"{model}, {name}"
+                bars.append(_bar(frame, x, width, colours[model], title, success))
     groups = tuple(Tick(frame.x(slot * (i + 0.5)), name) for i, name in enumerate(names))
     y_ticks = tuple(Tick(frame.y(percent / 100), f"{percent}%") for percent in range(0, 101, 25))
     return BarChart(frame, tuple(bars), groups, y_ticks)
@@ -179,14 +194,11 @@ def ticks(low: float, high: float, *, smallest: float = 0.0) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def _bar(frame: Frame, x: float, width: float, *, index: int, name: str, summary: Summary) -> Bar:
-    success = summary.success
+def _bar(frame: Frame, x: float, width: float, colour: int, title: str, success: Interval) -> Bar:
+    cell = interval_cell(success)
     low = success.mean if success.low is None else success.low
     high = success.mean if success.high is None else success.high
-    percents = [f"{100 * share:.1f}" for share in (success.mean, low, high)]
-    of_tasks = f"[{percents[1]}, {percents[2]}], {summary.tasks} tasks"
-    if summary.tasks == 1:
-        of_tasks = "of one task"
+    told = f"{title}: {cell.value}% {cell.note}"
     return Bar(
         x=x,
         y=frame.y(success.mean),
@@ -194,9 +206,9 @@ def _bar(frame: Frame, x: float, width: float, *, index: int, name: str, summary
         height=round(frame.y_end - frame.y(success.mean), 2),
         whisker_top=frame.y(high),
         whisker_bottom=frame.y(low),
-        colour=index % COLOURS,
+        colour=colour,
         label=f"{100 * success.mean:.0f}" if width >= LABELLED_WIDTH else "",
-        title=f"{name}: {percents[0]}% {of_tasks}",
+        title=told if success.low is None else f"{told}, {success.count} tasks",
     )
 
 

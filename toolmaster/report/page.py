@@ -10,6 +10,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,19 @@ from typing import Any
 import jinja2
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation.metrics import Summary, by_label, by_taskset, summarize
-from toolmaster.evaluation.tables import Grid, behaviour_grid, family_grid, main_grid, short
-from toolmaster.report.charts import curves, legend, success_bars
+from toolmaster.evaluation.analysis_tables import calls_grid, errors_grid
+from toolmaster.evaluation.grids import Grid
+from toolmaster.evaluation.tables import (
+    FAMILY,
+    Results,
+    behaviour_grid,
+    family_grid,
+    figures_grid,
+    main_grid,
+    of_set,
+    sets_of,
+)
+from toolmaster.report.charts import BarChart, curves, legend, success_bars
 from toolmaster.types import Phase, Step, Trajectory
 
 SHOWN_PER_MODEL = 4
@@ -30,7 +41,7 @@ def write_report(
     path: Path,
     title: str,
     config: dict[str, Any],
-    evaluations: Mapping[str, Sequence[Trajectory]],
+    evaluations: Results,
     metrics: Sequence[dict[str, Any]],
     grids: Sequence[Grid] = (),
 ) -> None:
@@ -42,7 +53,7 @@ def write_report(
         config: the resolved settings, JSON-like.
         evaluations: model name to its trajectories; the label "family" gives a breakdown.
         metrics: training metrics: rows with "stage", "step" and numbers such as loss and reward.
-        grids: further tables, shown first.
+        grids: further tables, shown after the first one.
 
     Raises:
         InputError: the file cannot be written.
@@ -59,35 +70,50 @@ def write_report(
 def render_report(
     title: str,
     config: Mapping[str, Any],
-    evaluations: Mapping[str, Sequence[Trajectory]],
+    evaluations: Results,
     metrics: Sequence[Mapping[str, Any]],
     grids: Sequence[Grid] = (),
 ) -> str:
     """The report as text; the arguments are those of `write_report`."""
     filled = {name: list(group) for name, group in evaluations.items() if group}
-    by_set = {name: by_taskset(group) for name, group in filled.items()}
-    first = next((label for sets in by_set.values() for label in sets), "")
-    on_first = {
-        name: [t for t in group if (t.taskset or "tasks") == first and t.error is None]
-        for name, group in filled.items()
-    }
-    on_first = {name: group for name, group in on_first.items() if group}
-    by_family = {name: by_label(group, "family") for name, group in on_first.items()}
-    overall: dict[str, Summary] = {name: summarize(group) for name, group in on_first.items()}
+    labels = sets_of(filled)
     page = _template().render(
         title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        main=main_grid(filled) if labels else None,
         grids=grids,
-        main=main_grid(by_set) if filled else None,
-        family=family_grid(by_family, short(first)) if on_first else None,
-        behaviour=behaviour_grid(overall) if on_first else None,
-        bars=success_bars(by_family) if on_first else None,
-        models=list(legend(list(by_family))),
+        sections=[_section(filled, label) for label in labels],
         curves=curves(metrics),
         viewer={name: choose(group) for name, group in filled.items()},
         config=flatten(config),
     )
     return page.lstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the report says of one task set."""
+
+    label: str
+    models: list[tuple[str, int]]
+    """Name and number of the colour."""
+    families: BarChart | None
+    grids: tuple[Grid, ...]
+
+
+def _section(results: Results, label: str) -> Section:
+    colours = dict(legend(list(results)))
+    part = of_set(results, label)
+    by_family = family_grid(part)
+    chart = success_bars(part, FAMILY, colours) if by_family is not None else None
+    grids = (
+        figures_grid(part),
+        *(() if by_family is None else (by_family,)),
+        behaviour_grid(part),
+        calls_grid(part),
+        errors_grid(part),
+    )
+    return Section(label, [(name, colours[name]) for name in part], chart, grids)
 
 
 def choose(trajectories: Sequence[Trajectory], count: int = SHOWN_PER_MODEL) -> list[Trajectory]:

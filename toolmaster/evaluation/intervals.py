@@ -1,0 +1,164 @@
+"""Means over tasks with honest 95% intervals, paired differences, and pass@k.
+
+One method serves all of them, so that figures of one table can be compared: Wilson's score interval
+(1927) with an effective number of tasks (Dean and Pagano, Journal of Survey Statistics and
+Methodology, 2015). `tests/evaluation/test_intervals.py` measures
+how often it covers the true mean: about 95%, at worst 86%, where the bootstrap falls to 13%.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from pydantic import ConfigDict
+
+from toolmaster.errors import InputError
+from toolmaster.types import Record
+
+Z = 1.959964
+"""The 97.5% quantile of the normal distribution."""
+EQUAL = 1e-12
+"""A variance below this one is rounding."""
+
+
+class Interval(Record):
+    """A mean over tasks with its 95% interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float | None
+    """None for a single task, which says nothing about other tasks."""
+    high: float | None
+    count: int
+    """Number of tasks (or of whatever else was averaged)."""
+    share: bool = True
+    """Whether it is a share, which tables show in percent; False for any other number."""
+
+    def __str__(self) -> str:
+        """`0.31 [0.27, 0.35]`; `0.31 [one task]` where there is no interval."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:.2f} [one task]"
+        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Average numbers in [0, 1], one a task, with the 95% interval.
+
+    For zeros and ones this is Wilson's interval. Graded values, and means of several rollouts, vary
+    less than zeros and ones of the same mean: the number of tasks counts for as many times more as
+    their variance is smaller, less a correction for a variance that few tasks can only guess. Where
+    all values are equal, up to z^2 / (n + z^2) of all tasks may have any other value.
+
+    Args:
+        values: one number for each task, each in [0, 1].
+
+    Returns:
+        The mean and its interval; for a single value, no interval.
+
+    Raises:
+        InputError: there are no values.
+
+    Example:
+        >>> print(mean_interval([0.0] * 16))
+        0.00 [0.00, 0.19]
+    """
+    count = len(values)
+    if not count:
+        raise InputError("nothing to average: expected at least one task, received none")
+    mean = math.fsum(values) / count
+    if count == 1:
+        return Interval(mean=mean, low=None, high=None, count=1)
+    variance = math.fsum((value - mean) ** 2 for value in values) / count
+    if variance < EQUAL:
+        others = Z**2 / (count + Z**2)
+        low = (1 - others) * mean
+        high = low + others
+    else:
+        gain = mean * (1 - mean) / variance * max(0.0, 1 - (Z**2 + 1) / (2 * (count - 1)))
+        low, high = _wilson(mean, count * max(1.0, gain))
+    return Interval(mean=mean, low=max(low, 0.0), high=min(high, 1.0), count=count)
+
+
+def number_interval(values: Sequence[float]) -> Interval:
+    """Average numbers of any size, one a task, with Student's 95% interval.
+
+    Args:
+        values: one number for each task; where all are in [0, 1], see `mean_interval`.
+
+    Raises:
+        InputError: there are no values.
+    """
+    if all(0 <= value <= 1 for value in values):
+        return mean_interval(values)
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1:
+        return Interval(mean=mean, low=None, high=None, count=1, share=False)
+    half = _student(count - 1) * statistics.stdev(values) / math.sqrt(count)
+    return Interval(mean=mean, low=mean - half, high=mean + half, count=count, share=False)
+
+
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571)
+
+
+def _student(freedom: int) -> float:
+    """The 97.5% quantile of Student's distribution, from 6 degrees on by Cornish and Fisher."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[freedom - 1]
+    first, second = Z**3 + Z, 5 * Z**5 + 16 * Z**3 + 3 * Z
+    return Z + first / (4 * freedom) + second / (96 * freedom**2)
+
+
+def _wilson(mean: float, count: float) -> tuple[float, float]:
+    middle = mean + Z**2 / (2 * count)
+    half = Z * math.sqrt(mean * (1 - mean) / count + Z**2 / (4 * count**2))
+    return (middle - half) / (1 + Z**2 / count), (middle + half) / (1 + Z**2 / count)
+
+
+def difference_interval(differences: Sequence[float]) -> Interval:
+    """Average differences in [-1, 1], one a task, with the 95% interval.
+
+    It is `mean_interval` stretched to [-1, 1].
+
+    Args:
+        differences: one number for each task, each in [-1, 1].
+
+    Raises:
+        InputError: there are no differences.
+
+    Example:
+        >>> print(difference_interval([0.0] * 16))  # equal on 16 tasks; others may differ
+        0.00 [-0.19, 0.19]
+    """
+    half = mean_interval([(1 + difference) / 2 for difference in differences])
+    return Interval(
+        mean=math.fsum(differences) / len(differences),
+        low=None if half.low is None else 2 * half.low - 1,
+        high=None if half.high is None else 2 * half.high - 1,
+        count=half.count,
+    )
+
+
+def pass_at(successes: int, rollouts: int, k: int) -> float:
+    """Estimate without bias the probability that at least one of k rollouts succeeds.
+
+    Source: Chen et al., arXiv 2107.03374, equation 1: 1 - C(n - c, k) / C(n, k).
+
+    Args:
+        successes: c, how many of a task's rollouts succeeded.
+        rollouts: n, how many there were; at least k.
+        k: how many rollouts are allowed; at least 1.
+
+    Raises:
+        InputError: k is below 1, or there are fewer rollouts than k.
+
+    Example:
+        >>> pass_at(1, 4, 2)
+        0.5
+    """
+    if not 1 <= k <= rollouts:
+        raise InputError(f"pass@{k} needs at least {max(k, 1)} rollouts a task, not {rollouts}")
+    return 1 - math.comb(rollouts - successes, k) / math.comb(rollouts, k)

@@ -1,0 +1,92 @@
+"""What an evaluation keeps on disk: its trajectories, and beside them what they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from toolmaster.errors import ConfigError, InputError, first_problem
+from toolmaster.evaluation.evaluation import Evaluation
+from toolmaster.runs import read_trajectories, write_atomically
+from toolmaster.types import Record
+
+
+class Kept(Record):
+    """What the rollouts of a file depend on, written beside it."""
+
+    model: str
+    settings: dict[str, Any]
+    """Rollouts of other settings do not go into the same file."""
+    facts: dict[str, str]
+    """See `Evaluation.facts`."""
+
+
+def keep(out: Path, kept: Kept) -> None:
+    """Write beside a file of trajectories what they depend on.
+
+    Args:
+        out: the file of trajectories, which may hold some already.
+        kept: what is written.
+
+    Raises:
+        ConfigError: the trajectories that are there were made with other settings.
+        InputError: the file cannot be read or written.
+    """
+    before = _read(out)
+    if before is not None and out.is_file():
+        old, new = dict(_leaves(_settings(before))), dict(_leaves(_settings(kept)))
+        changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+        if changed:
+            changes = "; ".join(f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in changed)
+            raise ConfigError(
+                f"{out} holds rollouts made with other settings ({changes}); give another out=FILE,"
+                " or remove this one"
+            )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out.parent}: {error.strerror}") from None
+    write_atomically(_beside(out), kept.model_dump_json(indent=1))
+
+
+def read_evaluation(file: Path) -> Evaluation:
+    """Read the evaluation that `evaluate(..., out=file)` kept, or any file of trajectories.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    trajectories = read_trajectories(file)
+    kept = _read(file)
+    if kept is None:
+        return Evaluation(trajectories, str(file))
+    return Evaluation(trajectories, kept.model, kept.facts)
+
+
+def _settings(kept: Kept) -> Mapping[str, Any]:
+    return {"model": kept.model, **kept.settings}
+
+
+def _read(out: Path) -> Kept | None:
+    file = _beside(out)
+    if not file.is_file():
+        return None
+    try:
+        return Kept.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        raise InputError(f"{file}: {where or 'the whole'}: {problem}; remove it to go on") from None
+
+
+def _beside(out: Path) -> Path:
+    return out.with_suffix(".settings.json")
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value

@@ -1,0 +1,107 @@
+"""What an evaluation measures: which tasks, with which policy, and what must be said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from toolmaster.errors import InputError
+from toolmaster.models import find_model, model_revision
+from toolmaster.policies.base import Policy
+from toolmaster.policies.scripted import ScriptedPolicy
+from toolmaster.protocols import Protocol
+from toolmaster.provenance import read_training
+from toolmaster.rollouts import RolloutRequest
+from toolmaster.tasksets import Task, Taskset
+from toolmaster.tasksets.replay import missing, replay_policy, replays_of
+
+REPLAY = "replay"
+"""In place of a model: the tasks' own known-good calls, or `replay:FILE`."""
+ENDPOINT = "openai"
+MOST_DRAWN = 20_000
+"""Tasks of a set that makes them on demand, above which the caller must say how many to measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is measured."""
+
+    tasks: Taskset
+    policy: str | Policy
+    """What `open_policy` takes."""
+    name: str | None = None
+    """How the model was named, where the policy is named by its folder."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What the figures depend on beside the task set, and why tasks are left out."""
+    request: Callable[[Task, int], RolloutRequest] = RolloutRequest
+    """Makes the request of a task and the number of its rollout."""
+
+    def without(self, ids: Iterable[str], why: str) -> Prepared:
+        """Leave tasks out and say so.
+
+        Raises:
+            InputError: no task is left.
+        """
+        gone = list(ids)
+        if not gone:
+            return self
+        facts = {**self.facts, f"left out, {why}": f"{len(gone)} of {len(self.tasks)} tasks"}
+        tasks = self.tasks.without(gone)
+        if not len(tasks):
+            told = "; ".join(f"{key}: {value}" for key, value in facts.items())
+            raise InputError(f"nothing to measure in {self.tasks.label}: {told}")
+        return replace(self, tasks=tasks, facts=facts)
+
+
+def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> Prepared:
+    """Find the model and the tasks that it can be measured on.
+
+    Args:
+        model: see `evaluate`.
+        tasks: what is to be measured; tasks without an answer and a check, those that the model
+            was trained on, and for a replay those without known-good calls are left out.
+        protocol: how a replay is laid out.
+
+    Raises:
+        InputError: no such model; no task is left; or so many that the caller must choose.
+    """
+    if not len(tasks):
+        raise InputError(f"nothing to measure: {tasks.label} has no tasks")
+    if len(tasks) > MOST_DRAWN and not isinstance(tasks.ids, tuple):
+        raise InputError(
+            f"{tasks.label} has {len(tasks):,} tasks; say how many to measure: tasks=200 in its"
+            " line, or a slice such as tasks[:200]"
+        )
+    unscored = [task.id for task in tasks if task.answer is None and task.check is None]
+    if not isinstance(model, str | Path):
+        return _scored(Prepared(tasks, model), unscored)
+    name = str(model).removeprefix("hf:")
+    kind, _, place = name.partition(":")
+    if kind == REPLAY:
+        prepared = Prepared(tasks, ScriptedPolicy((), REPLAY))
+        return _replayed(_scored(prepared, unscored), place, protocol)
+    if kind == ENDPOINT:
+        return _scored(Prepared(tasks, name), unscored)
+    folder = find_model(name)
+    revision = model_revision(folder)
+    facts = {} if revision is None else {"revision": revision}
+    training = read_training(folder)
+    known = set() if training is None else set(training.task_ids)
+    prepared = _scored(Prepared(tasks, str(folder), name, facts), unscored)
+    return prepared.without([i for i in prepared.tasks.ids if i in known], "trained on")
+
+
+def _scored(prepared: Prepared, unscored: Iterable[str]) -> Prepared:
+    return prepared.without(unscored, "without an answer or a check")
+
+
+def _replayed(prepared: Prepared, file: str, protocol: Protocol) -> Prepared:
+    """The tasks with known-good calls, and how these are played."""
+    replays = replays_of(prepared.tasks, Path(file) if file else None)
+
+    def request(task: Task, rollout: int) -> RolloutRequest:
+        return RolloutRequest(task, rollout, policy=replay_policy(replays[task.id], protocol))
+
+    without = missing(prepared.tasks, replays)
+    return replace(prepared.without(without, "without known-good calls"), request=request)

@@ -86,24 +86,10 @@ def main(steps: int) -> None:
 
 def _batches(chat: object, count: int) -> list[list[tuple[list[int], list[int]]]]:
     """Batches of four demonstrations as (ids, labels)."""
-    import asyncio
-
-    from toolmaster.limits import Limits
-    from toolmaster.protocols import Protocol
-    from toolmaster.teacher.settings import SynthesizeSettings
-    from toolmaster.teacher.synthesize import demonstrate
+    from toolmaster.teacher.demonstrations import demonstrate
     from toolmaster.training.sft import training_rows
-    from toolmaster.world.quirks import FAMILIES
-    from toolmaster.world.tasks import World
 
-    world = World(level="short")
-
-    async def collect() -> list[object]:
-        ids = world.ids("seen", count * 4, FAMILIES)
-        settings = SynthesizeSettings(filter=False)
-        return [await demonstrate(world, i, Protocol.TRIAL, Limits(), settings) for i in ids]
-
-    rows = training_rows(chat, [d for d in asyncio.run(collect()) if d is not None])  # type: ignore[arg-type,misc]
+    rows = training_rows(chat, demonstrate("world:short", count=count * 4, filter=False))  # type: ignore[arg-type]
     pairs = [(row["input_ids"], row["labels"]) for row in rows]
     return [pairs[i : i + 4] for i in range(0, len(pairs) - 3, 4)]
 

@@ -9,6 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from toolmaster import cli, pipeline
+from toolmaster.commands import stages
+from toolmaster.commands.stages import recipe_of
+from toolmaster.commands.words import split_words
 from toolmaster.runs import append_trajectory, read_trajectories
 
 
@@ -51,13 +54,13 @@ def one_message(error):
 
 
 def test_a_wrong_key(toolmaster, recipe):
-    code, _, error = toolmaster("synthesize", recipe, "sft.learning_rat=1")
+    code, _, error = toolmaster("demonstrate", recipe, "sft.lora_rnk=1")
     assert code == 2
-    assert "unknown key 'sft.learning_rat' (did you mean 'learning_rate'?)" in one_message(error)
+    assert "unknown key 'sft.lora_rnk' (did you mean 'lora_rank'?)" in one_message(error)
 
 
 def test_a_bad_value(toolmaster, recipe):
-    code, _, error = toolmaster("synthesize", recipe, "seed=-1")
+    code, _, error = toolmaster("demonstrate", recipe, "seed=-1")
     assert code == 2
     assert "seed: " in one_message(error)
 
@@ -69,7 +72,7 @@ def test_a_missing_recipe(toolmaster, tmp_path):
 
 
 def test_a_wrong_option(toolmaster):
-    code, _, error = toolmaster("synthesize", "--quick")
+    code, _, error = toolmaster("demonstrate", "--quick")
     assert code == 2
     assert "No such option: --quick" in error
 
@@ -77,19 +80,19 @@ def test_a_wrong_option(toolmaster):
 def test_a_stage_too_early(toolmaster, recipe):
     code, _, error = toolmaster("sft", recipe)
     assert code == 1
-    assert one_message(error).endswith("has no finished demonstrations; run `synthesize` first")
+    assert one_message(error).endswith("has no finished demonstrate stage; run `demonstrate` first")
 
 
 def test_a_run_goes_on_in_a_new_process_after_each_stage(
     toolmaster, recipe, tmp_path, tiny_folder, monkeypatch
 ):
-    monkeypatch.setattr(cli, "restart", lambda: sys.exit(77))
+    monkeypatch.setattr(stages, "restart", lambda: sys.exit(77))
     monkeypatch.setattr(pipeline, "sft", lambda recipe: None)
-    small = [f"model={tiny_folder}", "synthesize.demonstrations=1"]
+    small = [f"model={tiny_folder}", "demonstrate.count=1"]
     for _ in range(2):  # the second comes to the next stage
         code, _, _ = toolmaster("run", recipe, *small)
         assert code == 77
-        assert (tmp_path / "run" / "synthesize" / "done.json").is_file()
+        assert (tmp_path / "run" / "demonstrate" / "done.json").is_file()
     monkeypatch.setattr(pipeline, "run_next", lambda recipe: "report")
     code, _, _ = toolmaster("run", recipe, *small)
     assert code == 0
@@ -104,7 +107,7 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
         handed_on.update(os.environ)
         sys.exit(77)
 
-    monkeypatch.setattr(cli, "restart", restart)
+    monkeypatch.setattr(stages, "restart", restart)
     assert toolmaster("run", recipe, "seed=7")[0] == 77
     recipe.write_text("seed = 8\n")  # edited meanwhile, or a pipe that has been read
     for name in handed_on.keys() - os.environ.keys():
@@ -116,11 +119,50 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
     assert begun[2].seed == 8
 
 
-@pytest.mark.parametrize("option", ["--model", "--data", "--replay"])
-def test_options_of_a_benchmark_without_one(toolmaster, recipe, option):
-    code, _, error = toolmaster("evaluate", recipe, option, "x")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "base"], "`evaluate` takes a RECIPE.toml, or MODEL and TASKSET"),
+        (["grpo", "a", "b", "c"], "`grpo` takes a RECIPE.toml, or MODEL and TASKSET"),
+        (["sft"], "`sft` takes a RECIPE.toml, or MODEL and DEMONSTRATIONS.jsonl; received none"),
+        (["run", "x"], "`run` needs a RECIPE.toml"),
+        (["evaluate", "m", "wrld"], "task set 'wrld': there is none of this name (did you mean"),
+        (["evaluate", "m", "world speed=3"], "no option 'speed'; it takes: split, tasks, weight"),
+    ],
+)
+def test_words_that_are_none(toolmaster, words, message):
+    code, _, error = toolmaster(*words)
     assert code == 2
-    assert "--data, --model and --replay go with --benchmark NAME" in " ".join(error.split())
+    assert message in one_message(error)
+
+
+def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import toolmaster as tm\n"
+        "def add(a: int, b: int) -> int:\n"
+        "    'Add.'\n"
+        "    return a + b\n"
+        "calls = [[tm.ToolCall(name='add', arguments={'a': 1, 'b': 1})]]\n"
+        "tasks = [tm.Task('one', '1 + 1?', tools=[add], answer='2', calls=calls)]\n"
+    )
+    out = tmp_path / "out.jsonl"
+    words = ["evaluate", "replay", f"{tmp_path}/mine.py:tasks", "--out", out]
+    code, shown, _ = toolmaster(*words, "--json")
+    assert code == 0
+    assert json.loads(shown)["success"] == {"mean": 1.0, "low": None, "high": None}
+    assert len(read_trajectories(out)) == 1
+    code, shown, _ = toolmaster("tasks", f"{tmp_path}/mine.py:tasks", "--json")
+    assert json.loads(shown)["tools"] == ["add"]
+    code, shown, _ = toolmaster("tasks")
+    assert {"world", "bfcl", "ftrl"} <= set(shown.split())
+
+
+def test_options_keep_their_values(tmp_path):
+    words = split_words(["m", "/x/\U0001f600.jsonl", "run=2026-11-30", "seed=1"])
+    recipe = recipe_of(words, "grpo", {"grpo.rewards": {"mine.py:f": 1.0}})
+    assert (str(recipe.run), recipe.model, recipe.tasks) == ("2026-11-30", "m", "/x/\U0001f600.jsonl")
+    assert recipe.grpo.rewards["mine.py:f"] == 1.0
+    assert recipe.stages == ("grpo",)
 
 
 def test_compare_counts_a_rollout_that_was_run_again_once(toolmaster, trajectories, tmp_path):
@@ -129,16 +171,17 @@ def test_compare_counts_a_rollout_that_was_run_again_once(toolmaster, trajectori
         again = {"error": "gone", "score": None}
         append_trajectory(broken, trajectory.model_copy(update=again))
         append_trajectory(broken, trajectory)
-    _, shown, _ = toolmaster("compare", trajectories, broken)
-    assert shown.count("100.0") == 4
-    assert shown.count("+0.0 [+0.0, +0.0]") == 2
+    _, shown, _ = toolmaster("compare", trajectories, broken, "--json")
+    compared = json.loads(shown)
+    assert compared["difference"]["mean"] == 0
+    assert (compared["won"], compared["lost"]) == ([], [])
 
 
 def test_changed_settings(toolmaster, recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps({"seed": 5}))
     (tmp_path / "run" / "metrics.jsonl").touch()
-    code, _, error = toolmaster("synthesize", recipe)
+    code, _, error = toolmaster("demonstrate", recipe)
     assert code == 2
     assert "was begun with other settings" in one_message(error)
 
@@ -223,23 +266,13 @@ def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path
     (folder / "config.json").write_text('{"model_type": "llama"}')
     code, _, error = toolmaster("view", trajectories, "--tokens", folder)
     assert code == 1
-    assert "shows no tools and the vocabulary lacks '<|im_start|>'" in one_message(error)
+    assert "is missing, and the vocabulary lacks" in one_message(error)
 
 
 def test_no_such_model(toolmaster, tmp_path):
     code, _, error = toolmaster("model", "--name", tmp_path / "none")
     assert code == 1
     assert "is no checkpoint folder" in one_message(error)
-
-
-def test_domains(toolmaster):
-    code, out, _ = toolmaster("domains")
-    assert code == 0
-    assert "bakery" in out
-    assert toolmaster("domains", "bakery")[0] == 0
-    code, _, error = toolmaster("domains", "moon")
-    assert code == 1
-    assert "moon" in one_message(error)
 
 
 def test_a_full_disk(toolmaster, recipe, monkeypatch):
@@ -249,7 +282,7 @@ def test_a_full_disk(toolmaster, recipe, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(runs, "_mend", full)
-    code, _, error = toolmaster("synthesize", recipe)
+    code, _, error = toolmaster("demonstrate", recipe)
     assert code == 1
     assert "No space left on device; what was written before is intact" in one_message(error)
 
@@ -292,13 +325,13 @@ def test_ctrl_c(toolmaster, recipe, monkeypatch):
     def stopped(settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "synthesize", stopped)
-    code, _, error = toolmaster("synthesize", recipe)
+    monkeypatch.setattr(pipeline, "demonstrate", stopped)
+    code, _, error = toolmaster("demonstrate", recipe)
     assert code == 130
     assert one_message(error) == "stopped; the same command continues from here"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["synthesize", "none.toml"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["demonstrate", "none.toml"]])
 def test_help_and_wrong_recipes_need_no_torch(arguments):
     program = (
         "import sys; from toolmaster.cli import main\n"
@@ -317,4 +350,4 @@ def test_as_a_module():
     done = subprocess.run(
         [sys.executable, "-m", "toolmaster", "--help"], capture_output=True, text=True, check=True
     )
-    assert "synthesize" in done.stdout
+    assert "demonstrate" in done.stdout

@@ -9,18 +9,18 @@ from toolmaster import pipeline
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.limits import Limits
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import Room, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.recipe import Recipe
 from toolmaster.runs import append_line, append_trajectory, read_lines, read_trajectories
-from toolmaster.teacher.settings import SynthesizeSettings
+from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 from toolmaster.types import Score
 
 FAILED = Score.of(False, answer=False, state=True)
 SHORT = {"turn_tokens": 8, "context_tokens": 768, "slots": 8}
-STAGES = ("synthesize", "sft", "grpo", "evaluate/base", "evaluate/sft", "evaluate/grpo")
+STAGES = ("demonstrate", "sft", "grpo", "evaluate")
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +38,22 @@ def recipe(tiny_folder, tmp_path):
         run=tmp_path / "run",
         model=str(tiny_folder),
         limits=Limits(max_turns=8),
-        synthesize=SynthesizeSettings(demonstrations=6),
-        sft=SftSettings(batch_sequences=3),
+        demonstrate=DemonstrationSettings(count=6),
+        sft=SftSettings(trainer={"per_device_train_batch_size": 3}),
         grpo=GrpoSettings(
-            steps=1,
-            tasks_per_step=1,
-            group_size=2,
-            row_sequences=2,
-            candidates=1,
-            sampling=Sampling(temperature=1.0, **SHORT),
+            trainer={
+                "max_steps": 1,
+                "num_generations": 2,
+                "per_device_train_batch_size": 2,
+                "gradient_accumulation_steps": 1,
+            },
+            oversample=1,
+            sampling=Room(**SHORT),
         ),
         evaluate=EvaluateSettings(
-            unseen_tasks=2, seen_tasks=2, base_tasks=1, sampling=Sampling(**SHORT)
+            tasks=("world split=test tasks=2", "world split=test_seen tasks=2"),
+            base_tasks=1,
+            sampling=Sampling(**SHORT),
         ),
     )
 
@@ -66,16 +70,16 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
     for stage in STAGES:
         assert json.loads((recipe.run / stage / "done.json").read_text())["seconds"] > 0
     assert not list(recipe.run.rglob("checkpoint-*"))
-    demonstrations = read_trajectories(recipe.run / "synthesize" / "trajectories.jsonl")
+    demonstrations = read_trajectories(recipe.run / "demonstrate" / "trajectories.jsonl")
     assert len({t.task_id for t in demonstrations}) == 6
     assert all(t.success for t in demonstrations)
     trained_on = read_trajectories(recipe.run / "grpo" / "trajectories.jsonl")
     assert [(t.policy, t.rollout) for t in trained_on] == [("grpo@0", 0), ("grpo@0", 1)]
     for name, count in (("base", 2), ("sft", 4), ("grpo", 4)):
         measured = read_trajectories(recipe.run / "evaluate" / f"{name}.jsonl")
-        assert sorted(t.labels["split"] for t in measured) == (
-            ["seen"] * (count // 2) + ["unseen"] * (count // 2)
-        )
+        half = count // 2
+        sets = ["world/test (v5)"] * half + ["world/test_seen (v5)"] * half
+        assert sorted(t.taskset for t in measured) == sets
         assert {t.policy for t in measured} == {name}
     lines = read_lines(recipe.run / "metrics.jsonl")
     assert {(line["stage"], line["step"]) for line in lines if "loss" in line} == {
@@ -99,9 +103,8 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
 
 
 def test_turns_that_fit_are_not_warned_of(recipe, capsys):
-    wide = Sampling(turn_tokens=2000)
-    for name in "grpo", "evaluate":
-        stage = getattr(recipe, name).model_copy(update={"sampling": wide})
+    for name, kind in (("grpo", Room), ("evaluate", Sampling)):
+        stage = getattr(recipe, name).model_copy(update={"sampling": kind(turn_tokens=2000)})
         recipe = recipe.model_copy(update={name: stage})
     pipeline._tell_cut(recipe, 2000)
     assert capsys.readouterr().out == ""
@@ -110,36 +113,39 @@ def test_turns_that_fit_are_not_warned_of(recipe, capsys):
 
 
 def test_a_torn_demonstration_is_made_again(recipe):
-    file = pipeline.synthesize(recipe)
+    file = pipeline.demonstrate(recipe)
     whole = file.read_bytes()
-    done = recipe.run / "synthesize" / "done.json"
+    done = recipe.run / "demonstrate" / "done.json"
     for keep in (0, 3):
         lines = whole.splitlines(keepends=True)
         file.write_bytes(b"".join(lines[:keep]) + lines[keep][:200])
         done.unlink()
-        pipeline.synthesize(recipe)
+        pipeline.demonstrate(recipe)
         again = read_trajectories(file)
         assert [t.task_id for t in again] == [json.loads(line)["task_id"] for line in lines]
         assert done.is_file()
 
 
 def test_demonstrations_that_are_done_are_left_alone(recipe):
-    file = pipeline.synthesize(recipe)
+    file = pipeline.demonstrate(recipe)
     file.write_bytes(file.read_bytes()[:100])
-    assert pipeline.synthesize(recipe).stat().st_size == 100
+    assert pipeline.demonstrate(recipe).stat().st_size == 100
 
 
 def test_limits_that_leave_no_way_to_succeed(recipe):
     impossible = recipe.model_copy(update={"limits": Limits(max_turns=1)})
-    with pytest.raises(InputError, match="tasks in a row gave a demonstration; the limits"):
-        pipeline.synthesize(impossible)
+    with pytest.raises(InputError, match="gave a demonstration: .*; the limits"):
+        pipeline.demonstrate(impossible)
 
 
 def test_changed_settings_are_refused(recipe):
-    pipeline.synthesize(recipe)
+    pipeline.demonstrate(recipe)
     for update, change in (
         ({"seed": 1}, "seed: 0 -> 1"),
-        ({"sft": SftSettings(learning_rate=1e-5)}, "sft.learning_rate: 0.0003 -> 1e-05"),
+        (
+            {"sft": SftSettings(trainer={"learning_rate": 1e-5})},
+            "sft.trainer.learning_rate: None -> 1e-05",
+        ),
     ):
         with pytest.raises(ConfigError, match=change):
             pipeline.sft(recipe.model_copy(update=update))
@@ -148,10 +154,10 @@ def test_changed_settings_are_refused(recipe):
 @pytest.mark.parametrize(
     ("stage", "done", "message"),
     [
-        ("sft", [], "no finished demonstrations; run `synthesize` first"),
-        ("grpo", ["synthesize"], "no finished SFT model; run `sft` first"),
-        ("evaluate", [], "no finished sft model; run `sft` first"),
-        ("report", [], "no finished sft model; run `sft` first"),
+        ("sft", [], "no finished demonstrate stage; run `demonstrate` first"),
+        ("grpo", ["demonstrate"], "no finished sft stage; run `sft` first"),
+        ("evaluate", [], "no finished sft stage; run `sft` first"),
+        ("report", [], "no evaluation to report; run `evaluate` first"),
     ],
 )
 def test_stages_out_of_order(recipe, stage, done, message):
@@ -165,11 +171,22 @@ def test_stages_out_of_order(recipe, stage, done, message):
         getattr(pipeline, stage)(recipe.model_copy(update={"evaluate": few}))
 
 
-def test_an_evaluation_goes_on_after_a_kill(recipe, monkeypatch):
-    only_base = EvaluateSettings(
-        models=("base",), unseen_tasks=3, seen_tasks=0, base_tasks=3, sampling=Sampling(**SHORT)
-    )
-    recipe = recipe.model_copy(update={"evaluate": only_base})
+@pytest.fixture
+def only_base(recipe):
+    """A function: a recipe that only measures the model it starts from."""
+
+    def make(count, **sampling):
+        settings = EvaluateSettings(
+            tasks=(f"world split=test tasks={count}",),
+            base_tasks=count,
+            sampling=Sampling(**(SHORT | sampling)),
+        )
+        return recipe.model_copy(update={"stages": ("evaluate",), "evaluate": settings})
+
+    return make
+
+
+def test_an_evaluation_goes_on_after_a_kill(only_base, monkeypatch):
     conversation, opened = TransformersPolicy.conversation, []
 
     def counted(self, *arguments):
@@ -178,32 +195,22 @@ def test_an_evaluation_goes_on_after_a_kill(recipe, monkeypatch):
             raise KeyboardInterrupt
         return conversation(self, *arguments)
 
-    one_slot = recipe.model_copy(
-        update={
-            "evaluate": only_base.model_copy(
-                update={"sampling": Sampling(**(SHORT | {"slots": 1}))}
-            )
-        }
-    )
+    recipe = only_base(3, slots=1)
     monkeypatch.setattr(TransformersPolicy, "conversation", counted)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.evaluate(one_slot)
+        pipeline.evaluate(recipe)
     file = recipe.run / "evaluate" / "base.jsonl"
     assert len(read_trajectories(file)) == 2
-    assert not (recipe.run / "evaluate" / "base" / "done.json").exists()
-    results = pipeline.evaluate(one_slot)
+    assert not (recipe.run / "evaluate" / "done.json").exists()
+    results = pipeline.evaluate(recipe)
     assert len(opened) == 4
     assert len({t.task_id for t in results["base model"]}) == len(read_trajectories(file)) == 3
 
 
-def test_rollouts_that_broke_are_run_again(recipe):
-    only_base = EvaluateSettings(
-        models=("base",), unseen_tasks=2, seen_tasks=0, base_tasks=2, sampling=Sampling(**SHORT)
-    )
-    recipe = recipe.model_copy(update={"evaluate": only_base})
+def test_rollouts_that_broke_are_run_again(only_base):
+    recipe = only_base(2)
     [first, second] = pipeline.evaluate(recipe)["base model"]
-    run = pipeline._open(recipe)
-    (run.stage("evaluate/base") / "done.json").unlink()
+    (recipe.run / "evaluate" / "done.json").unlink()
     file = recipe.run / "evaluate" / "base.jsonl"
     broken = first.model_copy(update={"error": "the device is gone"})
     file.unlink()
@@ -211,33 +218,57 @@ def test_rollouts_that_broke_are_run_again(recipe):
         append_line(file, trajectory.model_dump(mode="json"))
     results = pipeline.evaluate(recipe)["base model"]
     assert [t.error for t in results] == [None, None]
-    assert [t.task_id for t in read_trajectories(file)] == [
-        first.task_id,
-        second.task_id,
-        first.task_id,
-    ]
+    ids = [t.task_id for t in read_trajectories(file)]
+    assert ids == [first.task_id, second.task_id, first.task_id]
 
 
-def test_rollouts_that_break_are_not_a_result(recipe, monkeypatch):
-    only_base = EvaluateSettings(
-        models=("base",), unseen_tasks=2, seen_tasks=0, base_tasks=2, sampling=Sampling(**SHORT)
-    )
-    recipe = recipe.model_copy(update={"evaluate": only_base})
+def test_rollouts_that_break_are_not_a_result(only_base, monkeypatch):
+    recipe = only_base(2)
     with monkeypatch.context() as patched:
         gone = PolicyError("the device is gone")
         patched.setattr(TransformersPolicy, "generate", AsyncMock(side_effect=gone))
         with pytest.raises(PolicyError, match=r"2 of 2 rollouts of base broke, the first: .*gone"):
             pipeline.evaluate(recipe)
-    assert not pipeline._open(recipe).is_done("evaluate/base")
+    assert not pipeline._open(recipe).is_done("evaluate")
     results = pipeline.evaluate(recipe)["base model"]
     assert [t.error for t in results] == [None, None]
 
 
-def test_another_version_of_the_world_is_refused(recipe, monkeypatch):
-    pipeline.synthesize(recipe)
-    monkeypatch.setattr(pipeline, "LEVELS", {"full": "v0", "short": "v0s"})
-    with pytest.raises(ConfigError, match=r"world_version: 'v\d+' -> 'v0'"):
-        pipeline.synthesize(recipe)
+def test_a_report_starts_no_evaluation(recipe):
+    run = pipeline._open(recipe)
+    for name in ("demonstrate", "sft", "grpo"):
+        run.finish(name)
+    with pytest.raises(InputError, match="no evaluation to report; run `evaluate` first"):
+        pipeline.report(recipe)
+    assert not (recipe.run / "evaluate").exists()
+
+
+def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
+    pipeline.demonstrate(recipe)
+    monkeypatch.setattr("toolmaster.world.tasks.LEVELS", {"full": "v0", "short": "v0s"})
+    with pytest.raises(ConfigError, match=r"taskset: 'world/train \(v\d+\)' -> 'world/train \(v0\)'"):
+        pipeline.demonstrate(recipe)
+
+
+def test_what_is_trained_on_is_not_measured(recipe):
+    overlapping = recipe.evaluate.model_copy(update={"tasks": ("world split=train tasks=2",)})
+    with pytest.raises(InputError, match="of both training .* and evaluation"):
+        pipeline.run_next(recipe.model_copy(update={"evaluate": overlapping}))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"sft": SftSettings(trainer={"epochs": 3})}, "sft.trainer.epochs: SFTConfig of TRL has no"),
+        ({"grpo": GrpoSettings(rewards={"corectness": 1})}, "unknown reward 'corectness'"),
+        ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
+        ({"model": "nowhere/at/all"}, "no checkpoint folder"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_first(recipe, section, message):
+    with pytest.raises((ConfigError, InputError), match=message):
+        pipeline.run_next(recipe.model_copy(update=section))
+    assert not (recipe.run / "demonstrate").exists()
 
 
 def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstrate):
@@ -246,8 +277,8 @@ def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstr
     steps = [step.model_copy(update={"token_ids": [1, 2]}) for step in made.steps]
     file = tmp_path / "others.jsonl"
     append_trajectory(file, made.model_copy(update={"steps": steps, "prompt_ids": [3]}))
-    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
-    assert read_trajectories(pipeline.synthesize(taken)) == [made]
+    taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
+    assert read_trajectories(pipeline.demonstrate(taken)) == [made]
 
 
 @pytest.mark.parametrize("change", [{"error": "gone"}, {"steps": []}, {"score": FAILED}])
@@ -255,9 +286,9 @@ def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, ch
     [task_id] = world.ids("seen", 1, ["plain"])
     file = tmp_path / "others.jsonl"
     append_trajectory(file, demonstrate(task_id).model_copy(update=change))
-    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
+    taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=f"{task_id} did not solve its task"):
-        pipeline.synthesize(taken)
+        pipeline.demonstrate(taken)
 
 
 def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstrate):
@@ -266,16 +297,16 @@ def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstra
     made = [demonstrate(task_id) for task_id in world.ids("seen", 3, ["plain", "loud"])]
     for demonstration in made:
         append_trajectory(file, demonstration)
-    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
-    assert read_trajectories(pipeline.synthesize(taken)) == made
+    taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
+    assert read_trajectories(pipeline.demonstrate(taken)) == made
     assert (pipeline.sft(taken) / "config.json").is_file()
 
 
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        ("direct", r"holds the protocol 'direct'; the recipe trains 'trial'"),
-        (None, r"holds no demonstrations; the recipe trains 'trial'"),
+        ("direct", r"holds the protocol 'direct'; 'trial' is wanted"),
+        (None, r"holds no demonstrations; 'trial' is wanted"),
     ],
 )
 def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, protocol, message):
@@ -284,9 +315,9 @@ def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, pr
     if protocol is not None:
         [task_id] = world.ids("seen", 1, ["plain"])
         append_trajectory(file, demonstrate(task_id, Protocol(protocol)))
-    taken = recipe.model_copy(update={"synthesize": SynthesizeSettings(file=file)})
+    taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=message):
-        pipeline.synthesize(taken)
+        pipeline.demonstrate(taken)
 
 
 def test_rollouts_after_the_checkpoint_are_rolled_out_again(tmp_path, world, demonstrate):

@@ -21,12 +21,15 @@ ANY = {"type": "object"}
 class Refuses:
     """Writes down what it is asked, and refuses tools by name."""
 
-    def __init__(self, *names):
-        self.names, self.asked = names, []
+    def __init__(self, *names, denied=()):
+        self.names, self.denied, self.asked = names, denied, []
 
     async def permit(self, tool, call):
         self.asked.append((tool.name, call.arguments))
         return f"not permitted: {tool.name}" if tool.name in self.names else None
+
+    def denies(self, tool):
+        return f"denied: {tool.name}" if tool.name in self.denied else None
 
     def outlook(self, tool):
         return "it is refused" if tool.name in self.names else ""
@@ -84,6 +87,16 @@ def test_a_guard_is_asked_in_execution_and_not_on_a_fork():
     assert steps[2].observation == "error: not permitted: burn"
     assert guard.asked == [("burn", {"x": 1}), ("lend", {"x": 2})]
     assert state == [{"x": 2}]
+
+
+def test_what_is_denied_does_not_run_in_a_forked_trial_either():
+    guard, state = Refuses(denied=("burn",)), []
+    a_session = session(tool("burn"), tool("lend"), state=state, guard=guard)
+    steps = run(a_session, call("burn"), call("lend"))
+    assert [step.phase for step in steps] == [Phase.TRIAL] * 2
+    assert steps[0].observation == "error: denied: burn"
+    assert [step.error for step in steps] == [ErrorKind.NOT_PERMITTED, None]
+    assert guard.asked == []
 
 
 def test_a_guard_is_asked_in_a_live_trial():

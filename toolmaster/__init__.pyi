@@ -18,7 +18,8 @@ from .rewards import PhaseReward, judge
 from .rollouts import arollout, rollout
 from .runs import read_trajectories
 from .tasksets import FollowUp, Task, Taskset, mix, taskset
-from .teacher import ademonstrate, demonstrate
+from .teacher.demonstrations import ademonstrate, demonstrate
+from .teacher.propose import apropose, propose
 from .tools import Tool, ToolRefusal, ToolSet, from_function, from_object, tool
 from .tools.sources import open_sources
 from .training.grpo import grpo
@@ -61,6 +62,7 @@ __all__ = [
     "__version__",
     "ademonstrate",
     "aevaluate",
+    "apropose",
     "arollout",
     "compare",
     "demonstrate",
@@ -72,6 +74,7 @@ __all__ = [
     "load_policy",
     "mix",
     "open_sources",
+    "propose",
     "read_trajectories",
     "rollout",
     "sft",

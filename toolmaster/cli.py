@@ -71,7 +71,11 @@ def grpo(
     ] = None,
 ) -> None:
     """Reinforce: RECIPE, or MODEL TASKSET."""
-    given = {"grpo.rewards": dict.fromkeys(reward, 1.0)} if reward else {}
+    given: dict[str, Any] = {}
+    if reward:  # these in place of the usual ones
+        from toolmaster.training.settings import REWARDS  # noqa: PLC0415
+
+        given["grpo.rewards"] = {**dict.fromkeys(REWARDS, 0.0), **dict.fromkeys(reward, 1.0)}
     _stage("grpo", words, given)
 
 
@@ -174,39 +178,47 @@ def compare(
 
 
 @app.command(no_args_is_help=True)
-def teach(
-    overrides: SessionOverrides = None,
-    model: Annotated[str | None, typer.Option(help="The teacher: openai:NAME")] = None,
-    base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint")] = None,
-    tools: Annotated[
-        list[str] | None,
-        typer.Option(help="A Python module, an MCP file, an OpenAPI document; may be repeated"),
+def demonstrate(
+    words: Words = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="openai:NAME, a checkpoint folder, or replay:FILE")
     ] = None,
-    tasks: Annotated[Path | None, typer.Option(help="Tasks for the tools, JSON lines")] = None,
-    propose: Annotated[int | None, typer.Option(help="Let the model propose so many tasks")] = None,
-    judge: Annotated[str | None, typer.Option(help="A model that judges: openai:NAME")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Endpoint of the teacher")] = None,
+    count: Annotated[int | None, typer.Option(help="Number of demonstrations to keep")] = None,
+    judge: Annotated[str | None, typer.Option(help="Model that judges: openai:NAME")] = None,
     prices: Annotated[
-        str | None, typer.Option(help="Money for a million tokens read and written: 0.25,1.0")
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="Take world, protocol, limits and seed from a recipe")
+        str | None, typer.Option(help="Money per million tokens read and written: 0.25,1.0")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before spending")] = False,
 ) -> None:
-    """Make demonstrations with a teacher model, on your tools or on the embedded world."""
-    from toolmaster.commands.teach import run_teach, teach_settings  # noqa: PLC0415
-
+    """Make demonstrations: RECIPE, or TASKSET; with a teacher model, the oracle or known calls."""
     given = {
-        "model": model,
+        "teacher": teacher,
         "base_url": base_url,
-        "tools": tools,
-        "tasks": tasks,
-        "propose": propose,
+        "count": count,
         "judge": judge,
         "prices": prices and prices.split(","),
+        "confirm": False if yes else None,
     }
-    settings = teach_settings(given, recipe, overrides or [])
-    _run(lambda: run_teach(settings, yes=yes))
+    _stage("demonstrate", words, {f"demonstrate.{key}": value for key, value in given.items()})
+
+
+@app.command(no_args_is_help=True)
+def propose(
+    tools: Annotated[
+        list[str],
+        typer.Argument(help="Python modules, MCP files, OpenAPI documents: one word each"),
+    ],
+    model: Annotated[str, typer.Option(help="The model that proposes: openai:NAME")],
+    count: Annotated[int, typer.Option(help="Number of tasks to propose", min=1)] = 20,
+    base_url: Annotated[str | None, typer.Option(help="Endpoint of the model")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the tasks")] = Path("runs/proposals"),
+) -> None:
+    """Let a model propose tasks for your tools."""
+    from toolmaster.teacher.propose import propose as propose_tasks  # noqa: PLC0415 - heavy
+
+    made = _run(lambda: propose_tasks(tools, model, count, output_dir=out, base_url=base_url))
+    typer.echo(f"{len(made)} tasks: {out / 'proposals.jsonl'}")
 
 
 @app.command("serve-session")

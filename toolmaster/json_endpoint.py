@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.errors import PolicyError, first_problem
+from toolmaster.errors import ConfigError, PolicyError, first_problem
 from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.endpoint import ChatEndpoint
 
@@ -118,6 +118,22 @@ class JsonEndpoint:
         if self._on_answer is not None:
             self._on_answer(answer.content, answer.prompt_tokens, answer.tokens)
         return answer.content, answer.model
+
+
+def endpoint_model(role: str, named: str) -> str:
+    """The endpoint's name of a model that is written `openai:NAME`.
+
+    Args:
+        role: what it is for, such as "judge".
+        named: what the user wrote.
+
+    Raises:
+        ConfigError: it is written otherwise.
+    """
+    kind, _, name = named.partition(":")
+    if kind != "openai" or not name:
+        raise ConfigError(f"a {role} is a model of an endpoint, openai:NAME; received {named!r}")
+    return name
 
 
 def _first_object(text: str) -> Any:

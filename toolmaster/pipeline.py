@@ -46,10 +46,7 @@ def run_all(recipe: Recipe) -> Path:
 def run_next(recipe: Recipe) -> str:
     """Run the first stage that is not finished; returns its name, in the end "report"."""
     need_one("run")
-    recipe.evaluation_tasks()  # what cannot be opened, or overlaps, is said before any work
-    config = read_config(find_model(recipe.model))
-    for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
-        fit_context(config, sampling, recipe.model)
+    check(recipe)
     run = _open(recipe)
     stages = {"demonstrate": demonstrate, "sft": sft, "grpo": grpo, "evaluate": evaluate}
     for name in recipe.stages:
@@ -69,7 +66,9 @@ def check(recipe: Recipe) -> None:
             and measured.
     """
     recipe.evaluation_tasks()
-    find_model(recipe.model)
+    config = read_config(find_model(recipe.model))
+    for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
+        fit_context(config, sampling, recipe.model)
     rewards_of(recipe.grpo, recipe.run)
     if {"sft", "grpo"} & set(recipe.stages):
         from trl import GRPOConfig, SFTConfig  # noqa: PLC0415 - loads torch
@@ -110,18 +109,16 @@ def demonstrate(recipe: Recipe) -> Path:
     file = run.stage("demonstrate") / DEMONSTRATIONS
     if run.is_done("demonstrate"):
         return file
-    from toolmaster.teacher import ademonstrate  # noqa: PLC0415 - only for this stage
+    from toolmaster.teacher.demonstrations import demonstrate as make  # noqa: PLC0415 - only for this stage
 
     with _finishing(run, "demonstrate") as folder:
         tasks = recipe.training_tasks().shuffled(recipe.seed)
-        asyncio.run(
-            ademonstrate(
-                tasks,
-                recipe.demonstrate,
-                folder,
-                protocol=recipe.protocol,
-                limits=recipe.limits_for(tasks),
-            )
+        make(
+            tasks,
+            output_dir=folder,
+            protocol=recipe.protocol,
+            limits=recipe.limits_for(tasks),
+            **dict(recipe.demonstrate),
         )
     return file
 

@@ -15,7 +15,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.smollm2 import SMOLLM2
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_overlap
-from toolmaster.teacher.settings import SynthesizeSettings
+from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 
 Stage = Literal["demonstrate", "sft", "grpo", "evaluate"]
@@ -39,7 +39,7 @@ class Recipe(Settings):
     """How trajectories are laid out."""
     limits: Limits | None = None
     """What a session allows; None for what the task set says."""
-    demonstrate: SynthesizeSettings = SynthesizeSettings()
+    demonstrate: DemonstrationSettings = DemonstrationSettings(count=400, confirm=True)
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

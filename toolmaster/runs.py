@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,6 +30,7 @@ from toolmaster.types import Trajectory
 if sys.platform != "win32":
     import fcntl
 
+R = TypeVar("R", bound=BaseModel)
 CHECKPOINTS = "checkpoints"
 """The folder, in a stage's, of what an unfinished training goes on from."""
 
@@ -241,6 +242,28 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     write_atomically(path, "".join(lines))
 
 
+def read_records(path: Path, form: type[R]) -> list[R]:
+    """Return the records of a JSON-lines file, validated; a missing file is empty.
+
+    Args:
+        path: the file.
+        form: what each line must be.
+
+    Raises:
+        InputError: a line is not of this form; says which and why.
+    """
+    records = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            records.append(form.model_validate(line))
+        except ValidationError as error:
+            where, problem = first_problem(error)
+            raise InputError(
+                f"{path}, record {number}: {where or 'the whole'}: {problem}"
+            ) from None
+    return records
+
+
 def append_trajectory(path: Path, trajectory: Trajectory) -> None:
     """Append one trajectory to a `trajectories.jsonl`."""
     append_line(path, trajectory.model_dump(mode="json", exclude_defaults=True))
@@ -255,11 +278,4 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    trajectories = []
-    for index, record in enumerate(read_lines(path), 1):
-        try:
-            trajectories.append(Trajectory.model_validate(record))
-        except ValidationError as error:
-            where, problem = first_problem(error)
-            raise InputError(f"{path}, record {index}: {where or 'the whole'}: {problem}") from None
-    return trajectories
+    return read_records(path, Trajectory)

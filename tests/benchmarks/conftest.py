@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from toolmaster.benchmarks.replay import policies
 
 from toolmaster.benchmarks import find_benchmark
 from toolmaster.benchmarks.base import Source
-from toolmaster.benchmarks.replay import policies
 from toolmaster.config import load_config
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol

@@ -5,13 +5,13 @@ import json
 
 import pytest
 from service_runs import run_replays
+from toolmaster.benchmarks.replay import Replay, gold_replays
+from toolmaster.benchmarks.rows import RowError
 
 from toolmaster.benchmarks import find_benchmark
 from toolmaster.benchmarks.apibank import equal_call, find_document, rouge_l, same_call
 from toolmaster.benchmarks.apibank_files import ApiDocument, read_classes, read_request
 from toolmaster.benchmarks.base import Source
-from toolmaster.benchmarks.replay import Replay, gold_replays
-from toolmaster.benchmarks.rows import RowError
 from toolmaster.errors import InputError
 from toolmaster.protocols import Protocol
 from toolmaster.types import ToolCall

@@ -20,12 +20,18 @@ def _no_keys(monkeypatch):
 
 
 @pytest.fixture
+def by_oracle(demonstrate):
+    """A function: the oracle's trajectory of a task of the embedded world."""
+    return demonstrate
+
+
+@pytest.fixture
 def oracle_model(world):
     """A function: an endpoint with the oracle behind it, for the first so many training tasks."""
 
-    def make(count, protocol=Protocol.TRIAL, behaviours=Behaviours(), seed=0):  # noqa: B008
-        ids = iter(taskset("world").for_training().shuffled(seed).ids)
-        drawn = [world.draw(next(ids)) for _ in range(count)]
+    def make(count, protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
+        ids = taskset("world").for_training()[:count].ids
+        drawn = [world.draw(task_id) for task_id in ids]
         known = {task.task.query: task for task in drawn}
         assert len(known) == count, "two tasks ask the same"
 

@@ -5,12 +5,11 @@ import asyncio
 import pytest
 
 from toolmaster.answers import agreed, normal_form
-from toolmaster.teacher.choosing import settle
+from toolmaster.tasksets import Task
+from toolmaster.teacher.choosing import DUPLICATE, ENOUGH, UNSETTLED, Agreed, Choice
 from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
-from toolmaster.teacher.settings import Behaviours
-from toolmaster.teacher.tasks import Wanted, task_of
-from toolmaster.tools import ToolSet
+from toolmaster.teacher.settings import Behaviours, DemonstrationSettings
 from toolmaster.types import ErrorKind, Message, Phase, Step, ToolCall, Trajectory
 
 TRIAL, EXECUTION = Phase.TRIAL, Phase.EXECUTION
@@ -26,6 +25,9 @@ def trajectory(*steps, query="What does the rye loaf cost?", answer="4.5", **fie
     prompt = [Message(role="system", content="s"), Message(role="user", content=query)]
     made = {"task_id": "t", "protocol": "trial", "policy": "m", "tools": [], "prompt": prompt}
     return Trajectory(**{**made, "answer": answer, "steps": list(steps), **fields})
+
+
+GOOD = (call(), call(phase=EXECUTION))
 
 
 @pytest.mark.parametrize(
@@ -53,15 +55,37 @@ def test_agreement_needs_every_answer():
     assert agreed(["", ""]) is None
 
 
-def test_proposed_tasks_are_settled_by_all_their_solutions():
-    tools = ToolSet(())
-    tasks = [task_of(Wanted(query=f"{name}?", id=name), tools) for name in ("a", "b", "c")]
+def test_open_tasks_are_settled_by_all_their_solutions():
     answers = {"a": ["5", "5.0"], "b": ["5", "6"], "c": ["5"]}  # c was solved once only
-    solutions = [trajectory(task_id=t, answer=a) for t, given in answers.items() for a in given]
-    assert asyncio.run(settle(tasks, solutions, 2, tools)) == [
-        Wanted(query="a?", answer="5", id="a")
+    solved = [
+        (
+            Task(name, f"{name}?", tools=[]),
+            [trajectory(*GOOD, task_id=name, answer=a) for a in given],
+        )
+        for name, given in answers.items()
     ]
-    assert [solution.success for solution in solutions] == [True, True, False, False, False]
+    choice = Choice(DemonstrationSettings(teacher="openai:m", rollouts=2))
+    asyncio.run(choice.add(solved))
+    assert choice.agreed == [Agreed(id="a", query="a?", answer="5")]
+    assert [(t.task_id, t.success) for t in choice.kept] == [("a", True)]
+    assert [(t.task_id, reason) for t, reason in choice.left_out] == [
+        ("a", DUPLICATE),
+        ("b", UNSETTLED),
+        ("b", UNSETTLED),
+        ("c", UNSETTLED),
+    ]
+    assert choice.in_vain == 2
+
+
+def test_no_more_than_wanted_is_kept():
+    solved = [
+        (Task(n, f"{n}?", tools=[], answer="4.5"), [trajectory(*GOOD, query=n)]) for n in "abc"
+    ]
+    choice = Choice(DemonstrationSettings(count=2))
+    asyncio.run(choice.add(solved[:1]))
+    asyncio.run(choice.add(solved[1:]))
+    assert [t.query for t in choice.kept] == ["a", "b"]
+    assert [reason for _, reason in choice.left_out] == [ENOUGH]
 
 
 def test_duplicates():
@@ -98,9 +122,6 @@ def test_slips_are_what_nobody_should_learn_to_write():
     made.protocol = "paper"  # its trials cannot be told from its execution
     mark_slips(made)
     assert [step.slip for step in made.steps] == [False, True, True, False, False]
-
-
-GOOD = (call(), call(phase=EXECUTION))
 
 
 @pytest.mark.parametrize(

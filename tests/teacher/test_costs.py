@@ -3,13 +3,16 @@
 import pytest
 
 from toolmaster.errors import InputError
-from toolmaster.teacher.costs import estimate, price_of, rollout_tokens, verdict_tokens
+from toolmaster.teacher.costs import VERDICT, Estimate, cost_of, rollout_tokens
 from toolmaster.teacher.paid import Answer, Paid, Tokens, key_of
 
 
-def test_a_price():
-    assert price_of(Tokens(2_000_000, 500_000), (0.25, 1.1)) == pytest.approx(0.5 + 0.55)
-    assert price_of(Tokens(1, 1), None) is None
+def test_costs():
+    used = Tokens(2_000_000, 500_000)
+    assert cost_of((used, (0.25, 1.1))) == pytest.approx(0.5 + 0.55)
+    assert cost_of((used, (0.25, 1.1)), (used, (1.0, 2.0))) == pytest.approx(1.05 + 3.0)
+    assert cost_of((used, (0.25, 1.1)), (used, None)) is None
+    assert cost_of((used, (0.25, 1.1)), (Tokens(), None)) == pytest.approx(1.05)
 
 
 def test_tokens_of_a_rollout():
@@ -19,14 +22,14 @@ def test_tokens_of_a_rollout():
 
 def test_an_estimate():
     each = Tokens(10_000, 1_000)
-    assert estimate(100, each, (2.0, 10.0)).cost == pytest.approx(2.0 + 1.0)
-    judged = estimate(100, each, (2.0, 10.0), verdicts=100, judge_prices=(1.0, 1.0))
-    assert verdict_tokens() == (500 + 8 * 200, 80)
+    assert Estimate(100, each, (2.0, 10.0)).cost == pytest.approx(2.0 + 1.0)
+    judged = Estimate(100, each, (2.0, 10.0), verdicts=100, judge_prices=(1.0, 1.0))
+    assert VERDICT == (500 + 8 * 200, 80)
     assert judged.judge == (210_000, 8_000)
     assert judged.cost == pytest.approx(3.0 + 0.218)
-    assert estimate(100, each, (2.0, 10.0), verdicts=1).cost is None
+    assert Estimate(100, each, (2.0, 10.0), verdicts=1).cost is None
     assert str(judged).startswith("100 rollouts and 100 verdicts: about 1,210,000 tokens read and")
-    text = str(estimate(3, each, None, measured=2))
+    text = str(Estimate(3, each, None, measured=2))
     assert text == (
         "3 rollouts: about 30,000 tokens read and 3,000 written (as the 2 finished ones);"
         " cost: no prices given"
@@ -50,5 +53,5 @@ def test_answers_are_kept_and_found(tmp_path):
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "paid.jsonl").write_text('{"role": "teacher"}\n')
-    with pytest.raises(InputError, match=r"paid.jsonl, line 1: text: Field required"):
+    with pytest.raises(InputError, match=r"paid.jsonl, record 1: text: Field required"):
         Paid(tmp_path / "paid.jsonl")

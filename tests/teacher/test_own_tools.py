@@ -1,6 +1,5 @@
-"""Teaching on tools of one's own: task files, proposals that agree, nothing real changed."""
+"""Demonstrations on one's own tools: proposals whose answers agree, nothing real changed."""
 
-import asyncio
 import copy
 import json
 import re
@@ -9,14 +8,15 @@ from dataclasses import replace
 import pytest
 from fake_endpoint import FakeModel
 
-from toolmaster.config import load_config
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.policies.base import Sampling
 from toolmaster.runs import read_lines
-from toolmaster.teach import teach
+from toolmaster.tasksets import Task, Taskset
+from toolmaster.teacher.demonstrations import demonstrate
+from toolmaster.teacher.propose import propose
 from toolmaster.teacher.propose import LOOK, PROPOSE
-from toolmaster.teacher.settings import TeachSettings
-from toolmaster.teacher.tasks import read_tasks
 from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools.merging import merge
 from toolmaster.types import Effect, TrialMode
 
 ITEM = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
@@ -69,73 +69,73 @@ def teacher(answers=None, tool="price"):
     return FakeModel(reply)
 
 
+SERIAL = Sampling(turn_tokens=1024, context_tokens=16384, slots=1)
+RYE, BUN = 'Price of "Rye Loaf"?', 'Price of "Oat Bun"?'
+
+
 @pytest.fixture
 def run(tmp_path):
-    """A function: teach with these tools, from settings and a model."""
+    """A function: demonstrate these tasks with a model as the teacher."""
 
-    def work(model, tools, *overrides, confirm=lambda _: True):
-        given = [f"run={tmp_path / 'run'}", "model=openai:m", "sampling.slots=1"]
+    def work(model, tasks, **settings):
+        given = {"teacher": "openai:m", "sampling": SERIAL, "output_dir": tmp_path / "run"}
         with model.serve() as url:
-            settings = load_config(TeachSettings, None, [*given, f"base_url={url}", *overrides])
-            return asyncio.run(teach(settings, tools, confirm=confirm))
+            return demonstrate(tasks, **{**given, "base_url": url, **settings})
 
     return work
 
 
 @pytest.fixture
-def tasks(tmp_path):
-    """A function: a file of tasks."""
+def proposals(tmp_path):
+    """A function: the tasks that a model proposes for these tools."""
 
-    def write(*lines):
-        path = tmp_path / "tasks.jsonl"
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return path
+    def work(model, count, tools, folder=tmp_path / "proposals"):
+        with model.serve() as url:
+            return propose(tools, "openai:m", count, output_dir=folder, base_url=url)
 
-    return write
+    return work
 
 
-def test_a_file_of_tasks(run, tasks, tmp_path):
-    file = tasks(
-        {"query": 'Price of "Rye Loaf"?', "answer": "450"},
-        {"query": 'Price of "Oat Bun"?', "answer": "999", "id": "bun"},
-        {"query": 'What about "Oat Bun"?'},
-    )
-    kept = run(teacher(), shop(), f"tasks={file}")
-    assert [(t.task_id, t.success) for t in kept] == [("tasks/1", True), ("tasks/3", False)]
+def tasks(tools, *queries, **answers):
+    """A task set of these queries, `t0`, `t1`, ...; answers by id."""
+    made = [Task(f"t{i}", query, tools, answers.get(f"t{i}")) for i, query in enumerate(queries)]
+    return Taskset("shop", made)
+
+
+def test_tasks_with_and_without_an_answer(run, tmp_path):
+    asked = tasks(shop(), RYE, BUN, 'What about "Oat Bun"?', t0="450", t1="999")
+    kept = run(teacher(), asked)
+    assert [(t.task_id, t.success) for t in kept] == [("t0", True), ("t2", False)]
     [left_out] = read_lines(tmp_path / "run" / "left_out.jsonl")
-    assert left_out == {"task_id": "bun", "rollout": 0, "reason": "wrong answer or end state"}
+    assert left_out == {"task_id": "t1", "rollout": 0, "reason": "wrong answer or end state"}
 
 
-def test_a_file_of_tasks_that_was_changed(run, tasks, tmp_path):
-    rye = {"query": 'Price of "Rye Loaf"?', "answer": "4.50"}
-    bun = {"query": 'Price of "Oat Bun"?', "answer": "120"}
-    model, settings = teacher(), [f"tasks={tasks(rye, bun)}"]
-    assert [t.query for t in run(model, shop(), *settings)] == [bun["query"]]
+def test_answers_and_tasks_that_were_changed(run):
+    model = teacher()
+    assert [t.query for t in run(model, tasks(shop(), RYE, BUN, t0="4.50", t1="120"))] == [BUN]
     asked = len(model.asked)
-    tasks({**rye, "answer": "450"}, {"query": bun["query"]})  # an answer mended, another unknown
-    kept = run(model, shop(), *settings)
-    assert [(t.query, t.success) for t in kept] == [(rye["query"], True), (bun["query"], False)]
+    kept = run(model, tasks(shop(), RYE, BUN, t0="450"))  # an answer mended, another unknown
+    assert [(t.query, t.success) for t in kept] == [(RYE, True), (BUN, False)]
     assert len(model.asked) == asked
-    tasks(bun, rye)  # under each other's id
-    assert [t.answer for t in run(model, shop(), *settings)] == ["120"]
+    swapped = tasks(shop(), BUN, RYE, t0="120", t1="4.50")  # under each other's id
+    assert [t.answer for t in run(model, swapped)] == ["120"]
     assert len(model.asked) == 2 * asked
-    tasks(rye, bun)
-    assert [t.answer for t in run(model, shop(), *settings)] == ["120"]
+    again = tasks(shop(), RYE, BUN, t0="4.50", t1="120")
+    assert [t.answer for t in run(model, again)] == ["120"]
     assert len(model.asked) == 2 * asked
 
 
-def test_sessions_write_to_their_own_copy(run, tasks):
-    tools, file = shop(), tasks({"query": 'Sell "Rye Loaf"'})
-    kept = run(teacher(tool="sell"), tools, f"tasks={file}")
+def test_sessions_write_to_their_own_copy(run):
+    tools = shop()
+    kept = run(teacher(tool="sell"), tasks(tools, 'Sell "Rye Loaf"'))
     assert [step.observation for step in kept[0].calls()] == ["sold", "sold"]
     assert tools.state["sold"] == []
 
 
-@pytest.mark.parametrize(("writes", "sold"), [("false", []), ("true", ["Rye Loaf"])])
-def test_real_writes_only_where_the_user_says_so(run, tasks, tmp_path, writes, sold):
+@pytest.mark.parametrize(("writes", "sold"), [(False, []), (True, ["Rye Loaf"])])
+def test_real_writes_only_where_the_user_says_so(run, tmp_path, writes, sold):
     tools = shop(copy_state=None)
-    file = tasks({"query": 'Sell "Rye Loaf"'})
-    run(teacher(tool="sell"), tools, f"tasks={file}", f"writes={writes}")
+    run(teacher(tool="sell"), tasks(tools, 'Sell "Rye Loaf"'), writes=writes)
     assert tools.state["sold"] == sold
     [tried] = read_lines(tmp_path / "run" / "candidates.jsonl")
     said = [step["observation"] for step in tried["steps"][:3:2]]
@@ -146,122 +146,91 @@ def test_real_writes_only_where_the_user_says_so(run, tasks, tmp_path, writes, s
         assert all("not permitted: sell may change something real" in text for text in said)
 
 
-def test_tools_that_will_not_be_run_are_named_first(run, tasks, capsys):
-    file = tasks({"query": 'Price of "Rye Loaf"?'})
-    run(teacher(), shop(copy_state=None), f"tasks={file}")
+def test_tools_that_will_not_be_run_are_named_first(run, capsys):
+    run(teacher(), tasks(shop(copy_state=None), RYE))
     assert "may change something real are not run: sell; declare" in capsys.readouterr().out
     [_, sell] = shop().tools
     model = teacher()
     with pytest.raises(ConfigError, match=r"no tool could be run: .*: sell; .*writes=true"):
-        run(model, ToolSet((sell,)), f"tasks={file}")
+        run(model, tasks(ToolSet((sell,)), RYE))
     assert model.asked == []
 
 
-def test_proposed_tasks_are_kept_where_all_solutions_agree(run, tmp_path):
+def test_a_live_tool_of_a_merged_set_is_not_run_either(run):
+    live = shop(copy_state=None)
+    merged = merge([("here", shop()), ("there", live)])
+    run(teacher(tool="there_sell"), tasks(merged, 'Sell "Rye Loaf"'))
+    assert live.state["sold"] == []
+
+
+def test_open_tasks_are_kept_where_all_answers_agree(run, proposals, tmp_path):
     tools, model = shop(), teacher({"Oat Bun": ["119"]})
-    kept = run(model, tools, "propose=2", "rollouts=3", "prices=[1,1]")
-    assert {(t.task_id, t.answer, t.success) for t in kept} == {("proposed/1", "450", True)}
-    assert len(kept) == 1  # the other two solutions make the same calls
-    folder = tmp_path / "run"
+    proposed = proposals(model, 2, tools)
+    assert [(task.id, task.query) for task in proposed] == [
+        ("proposed/1", RYE),
+        ("proposed/2", BUN),
+    ]
+    kept = run(model, proposed, rollouts=3)
+    assert [(t.task_id, t.answer, t.success) for t in kept] == [("proposed/1", "450", True)]
+    folder = tmp_path / "run"  # the other two solutions make the same calls
     assert read_lines(folder / "tasks.jsonl") == [
-        {"query": 'Price of "Rye Loaf"?', "answer": "450", "id": "proposed/1"}
+        {"id": "proposed/1", "query": RYE, "answer": "450"}
     ]
     reasons = [line["reason"] for line in read_lines(folder / "left_out.jsonl")]
-    assert reasons == ["duplicate"] * 2 + ["no agreement on the answer of a proposed task"] * 3
-    seen = json.loads((folder / "looks.json").read_text())
-    assert [look["returned"] for look in seen] == ["450", "sold"]
-    assert tools.state["sold"] == []  # looking around is a trial
-    [asked] = [m for m in model.asked if m[0]["content"] == PROPOSE]
-    assert json.loads(asked[1]["content"])["seen"] == seen
-    paid = [line["role"] for line in read_lines(folder / "paid.jsonl")]
-    assert (paid.count("proposer"), paid.count("teacher")) == (2, 2 * 3 * 4)
+    open_task = "no agreement on the answer of a task that nothing scores"
+    assert reasons == ["duplicate"] * 2 + [open_task] * 3
+    assert len(read_lines(folder / "paid.jsonl")) == 2 * 3 * 4
 
     count = len(model.asked)
-    assert run(model, shop(), "propose=2", "rollouts=3", "prices=[1,1]") == kept
+    assert run(model, proposed, rollouts=3) == kept
+    assert len(model.asked) == count
+    assert len(run(model, proposed, rollouts=2)) == 1  # two of the other three agree
     assert len(model.asked) == count
 
 
-def test_fewer_proposals_than_before(run, tmp_path):
-    model = teacher()
-    assert len(run(model, shop(), "propose=2", "rollouts=2")) == 2
-    asked = len(model.asked)
-    [kept] = run(model, shop(), "propose=1", "rollouts=3")
-    assert kept.task_id == "proposed/1"
-    assert len(model.asked) == asked + 4  # one more solution of the one task
-    assert len(read_lines(tmp_path / "run" / "proposals.jsonl")) == 2
+def test_a_model_looks_around_before_it_proposes(proposals, tmp_path):
+    tools, model = shop(), teacher()
+    first = proposals(model, 1, tools)
+    folder = tmp_path / "proposals"
+    seen = json.loads((folder / "looks.json").read_text())
+    assert [look["returned"] for look in seen] == ["450", "sold"]
+    assert tools.state["sold"] == []  # looking around is a trial
+    [_, asked] = model.asked
+    assert json.loads(asked[1]["content"])["seen"] == seen
+    assert [task.id for task in proposals(model, 2, tools)] == ["proposed/1", "proposed/2"]
+    assert len(first) == len(proposals(model, 1, tools)) == 1
+    assert len(model.asked) == 3  # neither the look nor the first proposal was asked for again
+    assert [line["role"] for line in read_lines(folder / "paid.jsonl")] == ["proposer"] * 3
 
 
-def test_proposals_to_come_are_part_of_the_estimate(run):
-    shown = []
-    run(teacher(), shop(), "propose=1", "rollouts=3")
-    settings = ("propose=2", "rollouts=2")
-    assert run(teacher(), shop(), *settings, confirm=shown.append) == []
-    assert [estimate.rollouts for estimate in shown] == [2]
-
-
-def test_only_what_may_be_kept_awaits_a_verdict(run):
-    shown, model = [], teacher({"Oat Bun": ["119"]})
-    run(model, shop(), "propose=2", "rollouts=2")
-    judge = ("judge=j", "judge_url=http://127.0.0.1:9/v1")
-    for rollouts in (2, 3):
-        run(model, shop(), "propose=2", *judge, f"rollouts={rollouts}", confirm=shown.append)
-    # the two that agree; then two more rollouts, after which the others may agree as well
-    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2), (2, 6)]
-
-
-def test_looking_around_writes_nothing_real(run, tmp_path):
+def test_looking_around_writes_nothing_real(proposals, tmp_path):
     price, sell = shop().tools
     tools = replace(shop(copy_state=None), tools=(price, replace(sell, trials=TrialMode.LIVE)))
-    run(teacher(), tools, "propose=1", "rollouts=2")
-    [_, sold] = json.loads((tmp_path / "run" / "looks.json").read_text())
+    proposals(teacher(), 1, tools)
+    [_, sold] = json.loads((tmp_path / "proposals" / "looks.json").read_text())
     assert "not permitted: sell may change something real" in sold["returned"]
     assert tools.state["sold"] == []
 
 
-def test_settled_tasks_are_a_file_of_tasks(run, tmp_path):
-    run(teacher(), shop(), "propose=2", "rollouts=2")
-    again = f"run={tmp_path / 'again'}"
-    kept = run(teacher(), shop(), f"tasks={tmp_path / 'run' / 'tasks.jsonl'}", again)
-    assert [t.success for t in kept] == [True, True]
+def test_a_verdict_is_awaited_where_something_may_be_kept(run, proposals):
+    shown, model = [], teacher({"Oat Bun": ["119"]})
+    proposed = proposals(model, 2, shop())
+    run(model, proposed, rollouts=2)
+    for rollouts in (2, 3):
+        judge = {"judge": "j", "judge_url": "http://127.0.0.1:9/v1"}
+        run(model, proposed, rollouts=rollouts, **judge, confirm=shown.append)
+    # One that agreed with its duplicate. Then two more rollouts, after which all may agree: the
+    # three different solutions of now, and two to come.
+    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 1), (2, 5)]
 
 
-def test_a_model_that_proposes_nothing_new_comes_to_an_end(run, tmp_path):
-    run(teacher(), shop(), "propose=9", "rollouts=2")
-    queries = [task.query for task in read_tasks(tmp_path / "run" / "proposals.jsonl")]
-    assert queries == ['Price of "Rye Loaf"?', 'Price of "Oat Bun"?']
+def test_a_model_that_proposes_nothing_new_comes_to_an_end(proposals, tmp_path):
+    assert [task.query for task in proposals(teacher(), 9, shop())] == [RYE, BUN]
     silent = FakeModel(lambda _: "I would rather not.")
     with pytest.raises(InputError, match=r"'m' proposed no task for these tools: there is no JSON"):
-        run(silent, shop(), "propose=9", "rollouts=2", f"run={tmp_path / 'silent'}")
+        proposals(silent, 9, shop(), tmp_path / "silent")
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ([], "give either --tasks FILE or --propose N"),
-        (["tasks=a", "propose=1", "rollouts=2"], "give either --tasks FILE or --propose N"),
-        (["propose=1"], "rollouts=1 is too few; give 2 or more"),
-        (["propose=1", "rollouts=2", "model=hf:x"], "only an endpoint can propose tasks"),
-    ],
-)
-def test_settings_that_make_no_sense(run, overrides, message):
-    with pytest.raises(ConfigError, match=message):
-        run(teacher(), shop(), *overrides)
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ([], "holds no tasks"),
-        ([{"question": "?"}], r"line 1: query: Field required; a task is \{\"query\""),
-        ([{"query": ""}], "line 1: query: String should have at least 1"),
-        ([{"query": "a", "id": "x"}, {"query": "b", "id": "x"}], "line 2: the id 'x' is used twi"),
-    ],
-)
-def test_files_that_are_no_tasks(tasks, lines, message):
-    with pytest.raises(InputError, match=message):
-        read_tasks(tasks(*lines))
-
-
-def test_no_file_of_tasks(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        read_tasks(tmp_path / "none.jsonl")
+def test_only_an_endpoint_can_propose(tmp_path):
+    with pytest.raises(ConfigError, match="only an endpoint can propose tasks, received 'hf:x'"):
+        propose(shop(), "hf:x", 3, output_dir=tmp_path)

@@ -53,7 +53,8 @@ def _direct(words: Words, command: str) -> dict[str, Any]:
     if command == "demonstrate":
         if len(words.places) != 1:
             raise ConfigError("`demonstrate` takes a RECIPE.toml, or a TASKSET")
-        return {**made, "stages": ["demonstrate"], "tasks": words.places[0]}
+        made |= {"stages": ["demonstrate"], "demonstrate.count": None}
+        return {**made, "tasks": words.places[0]}
     if command == "sft":
         model, file = two_places(words, command, "MODEL", "DEMONSTRATIONS.jsonl")
         stages = ["demonstrate", "sft"]

@@ -14,10 +14,8 @@ from toolmaster.protocols import Protocol
 from toolmaster.provenance import read_training
 from toolmaster.rollouts import RolloutRequest
 from toolmaster.tasksets import Task, Taskset
-from toolmaster.tasksets.replay import missing, replay_policy, replays_of
+from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of
 
-REPLAY = "replay"
-"""In place of a model: the tasks' own known-good calls, or `replay:FILE`."""
 ENDPOINT = "openai"
 MOST_DRAWN = 20_000
 """Tasks of a set that makes them on demand, above which the caller must say how many to measure."""

@@ -138,10 +138,12 @@ class Rewards:
     judge: Reward | None = None
 
     def __post_init__(self) -> None:
-        if not self.weights:
+        if not any(self.weights.values()):
             raise ConfigError("GRPO needs at least one reward, such as correctness = 1.0")
         found: list[tuple[str, Reward, float]] = []
         for named, weight in self.weights.items():
+            if weight == 0:
+                continue
             if not isinstance(named, str):
                 found.append((getattr(named, "__name__", repr(named)), named, weight))
             elif named != "judge":

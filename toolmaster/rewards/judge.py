@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from toolmaster.budgets import Budget, BudgetSettings
-from toolmaster.errors import ConfigError, PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, M, MalformedReplyError, Reply
+from toolmaster.errors import PolicyError
+from toolmaster.json_endpoint import JsonEndpoint, M, MalformedReplyError, Reply, endpoint_model
 from toolmaster.types import Trajectory
 from toolmaster.verdicts import Verdicts, Vote, observed
 
@@ -145,9 +145,7 @@ def judge(
         >>> judge("openai:NAME", base_url="http://localhost:8000/v1").numbers()
         {'judge_prompt_tokens': 0.0, 'judge_completion_tokens': 0.0}
     """
-    kind, _, name = model.partition(":")
-    if kind != "openai" or not name:
-        raise ConfigError(f"a judge is a model of an endpoint, openai:NAME; received {model!r}")
+    name = endpoint_model("judge", model)
     budget = Budget(BudgetSettings(max_cost=max_cost, prices=prices))
     endpoint = _PaidEndpoint(name, base_url, budget)
     kept = None if file is None else Path(file)

@@ -21,6 +21,9 @@ from toolmaster.tasksets.task import Calls, Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.types import Record, ToolCall
 
+REPLAY = "replay"
+"""In place of a model: the tasks' own known-good calls, or `replay:FILE`."""
+
 
 class Replay(Record):
     """What is played for one task."""

@@ -58,9 +58,9 @@ def world(
         return loaded.draw(task_id).task
 
     async def oracle(task_id: str, *settings: object) -> object:
-        from toolmaster.teacher.synthesize import demonstrate  # noqa: PLC0415 - only for training
+        from toolmaster.teacher.world import show  # noqa: PLC0415 - only for training
 
-        return await demonstrate(loaded, task_id, *settings)  # type: ignore[arg-type]
+        return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
     name = "world" if level == "full" else f"world:{level}"
     return Taskset.drawn(name, splits, draw, split_of, version=LEVELS[level], oracle=oracle)

@@ -1,1 +1,1 @@
-"""Teachers: who shows the skill. The oracle knows the world's secrets but acts through sessions."""
+"""Demonstrations: from oracles, known-good calls and teacher models, filtered and kept."""

@@ -1,13 +1,12 @@
-"""Which of a teacher's trajectories are demonstrations, and what speaks against the others.
+"""Which trajectories are demonstrations, and the reason against each of the others.
 
-Rules come first, the judge sees only what they let through, and of duplicates the first stays. The
-choice is made from what is on disk, so it can be made again at any time.
+Rules come first, then duplicates are removed, and only what is left is shown to a judge.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from toolmaster.answers import agreed
@@ -15,110 +14,122 @@ from toolmaster.errors import PolicyError
 from toolmaster.json_endpoint import MalformedReplyError
 from toolmaster.tasksets import Task
 from toolmaster.teacher.duplicates import fingerprint
-from toolmaster.teacher.filters import mark_slips, reason_against
+from toolmaster.teacher.filters import reason_against
 from toolmaster.teacher.judge import Judge
-from toolmaster.teacher.settings import Behaviours
-from toolmaster.teacher.tasks import Wanted
+from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.tools import ToolSet
-from toolmaster.types import Trajectory
+from toolmaster.types import Record, Trajectory
 
 NOT_JUDGED = "not judged"
 """How the reason begins where the judge gave no verdict."""
+DUPLICATE = "duplicate"
+UNSETTLED = "no agreement on the answer of a task that nothing scores"
+ENOUGH = "there are enough"
+Solved = tuple[Task, list[Trajectory]]
+"""A task and its finished rollouts."""
+
+
+class Agreed(Record):
+    """A task without an answer of its own, and the answer on which all rollouts agreed.
+
+    It is a line of `tasks.jsonl`, which is a task set: `tasks.jsonl tools=SOURCE`.
+    """
+
+    id: str
+    query: str
+    answer: str
 
 
 @dataclass(slots=True)
 class Choice:
-    """What was chosen.
+    """Chooses demonstrations, one batch of tasks after the other.
 
     Args:
-        kept: the demonstrations.
-        left_out: the others, each with the reason.
-    """
-
-    kept: list[Trajectory] = field(default_factory=list)
-    left_out: list[tuple[Trajectory, str]] = field(default_factory=list)
-
-
-async def choose(
-    candidates: Sequence[Trajectory],
-    behaviours: Behaviours,
-    *,
-    rules: bool,
-    judge: Judge | None = None,
-    unsettled: Collection[str] = (),
-) -> Choice:
-    """Apply the filter.
-
-    Args:
-        candidates: finished trajectories; their slips are marked here.
-        behaviours: what the teacher was told to show.
-        rules: see `filters.reason_against`.
+        settings: the filter's; `count` bounds what is kept.
         judge: asked about what the rules let through; None for the rules alone.
-        unsettled: ids of proposed tasks whose solutions do not agree.
     """
-    reasons = reasons_by_rule(candidates, behaviours, rules=rules, unsettled=unsettled)
-    passed = [index for index, reason in enumerate(reasons) if reason is None]
-    if judge is not None:
-        said = await asyncio.gather(*(_ask(judge, candidates[index]) for index in passed))
-        for index, reason in zip(passed, said, strict=True):
-            reasons[index] = reason
-    choice, seen = Choice(), set()
-    for trajectory, reason in zip(candidates, reasons, strict=True):
-        mark = fingerprint(trajectory)
-        if reason is None and mark not in seen:
-            seen.add(mark)
-            choice.kept.append(trajectory)
-        else:
-            choice.left_out.append((trajectory, reason or "duplicate"))
-    return choice
 
+    settings: DemonstrationSettings
+    judge: Judge | None = None
+    kept: list[Trajectory] = field(default_factory=list)
+    """The demonstrations."""
+    left_out: list[tuple[Trajectory, str]] = field(default_factory=list)
+    """The other trajectories, each with the reason against it."""
+    agreed: list[Agreed] = field(default_factory=list)
+    in_vain: int = 0
+    """Number of tasks in a row, up to the latest one, without a demonstration."""
+    _seen: set[str] = field(default_factory=set)
 
-def reasons_by_rule(
-    candidates: Sequence[Trajectory],
-    behaviours: Behaviours,
-    *,
-    rules: bool,
-    unsettled: Collection[str] = (),
-) -> list[str | None]:
-    """What speaks against each candidate before a judge is asked; see `choose`."""
-    reasons: list[str | None] = []
-    for trajectory in candidates:
-        mark_slips(trajectory)
-        reason = reason_against(trajectory, behaviours, rules=rules)
-        if reason is None and trajectory.task_id in unsettled:
-            reason = "no agreement on the answer of a proposed task"
-        reasons.append(reason)
-    return reasons
+    async def add(self, batch: Sequence[Solved]) -> None:
+        """Choose from further tasks, each of them once."""
+        reasoned = await self._by_rule(batch, self._seen)
+        passed = [trajectory for trajectory, reason in reasoned if reason is None]
+        said = await asyncio.gather(*map(self._ask, passed))
+        judged = dict(zip(map(id, passed), said, strict=True))
+        chosen = set()
+        for trajectory, rule in reasoned:
+            reason = rule or judged[id(trajectory)]
+            if reason is None and len(self.kept) == self.settings.count:
+                reason = ENOUGH
+            if reason is None:
+                self.kept.append(trajectory)
+                chosen.add(trajectory.task_id)
+            else:
+                self.left_out.append((trajectory, reason))
+        for task, solutions in batch:
+            self.in_vain = 0 if task.id in chosen else self.in_vain + 1
+            answer = self._common_answer(task, solutions)
+            if answer is not None:
+                self.agreed.append(Agreed(id=task.id, query=task.query, answer=answer))
 
+    async def awaiting_verdict(self, batch: Sequence[Solved]) -> int:
+        """Count the trajectories that `add` would show to the judge for the first time.
 
-async def _ask(judge: Judge, trajectory: Trajectory) -> str | None:
-    try:
-        return await judge.reason_against(trajectory)
-    except (PolicyError, MalformedReplyError) as error:
-        return f"{NOT_JUDGED}: {error}"
+        A task with fewer rollouts than wanted is still to be run: its answers may yet agree.
+        """
+        judge = self.judge
+        if judge is None:
+            return 0
+        reasoned = await self._by_rule(batch, set(self._seen), to_come=True)
+        return sum(reason is None and not judge.has_judged(t) for t, reason in reasoned)
 
+    async def _by_rule(
+        self, batch: Sequence[Solved], seen: set[str], *, to_come: bool = False
+    ) -> list[tuple[Trajectory, str | None]]:
+        """Each trajectory, scored as its task says now, and what speaks against it."""
+        found = []
+        for task, solutions in batch:
+            answer = self._common_answer(task, solutions)
+            scored = task if answer is None else replace(task, answer=answer)
+            may_agree = to_come and len(solutions) < self.settings.rollouts
+            unsettled = self._is_open(task) and answer is None and not may_agree
+            for trajectory in solutions:
+                if task.check is None:  # the answer alone decides
+                    trajectory.score = await scored.score(trajectory, ToolSet(()))
+                reason = reason_against(
+                    trajectory, self.settings.behaviours, rules=self.settings.filter
+                ) or (UNSETTLED if unsettled else None)
+                if reason is None:
+                    mark = fingerprint(trajectory)
+                    reason = DUPLICATE if mark in seen else None
+                    seen.add(mark)
+                found.append((trajectory, reason))
+        return found
 
-async def settle(
-    tasks: Sequence[Task], candidates: Sequence[Trajectory], rollouts: int, tools: ToolSet
-) -> list[Wanted]:
-    """Find the answers of proposed tasks, and score their solutions by them.
+    def _is_open(self, task: Task) -> bool:
+        """Whether only other rollouts can tell what the answer of a task is."""
+        return self.settings.rollouts > 1 and task.check is None and task.answer is None
 
-    Args:
-        tasks: what was proposed.
-        candidates: its solutions; those of an agreed task get their score here.
-        rollouts: how many solutions must agree.
-        tools: what the tasks are for.
+    def _common_answer(self, task: Task, solutions: Sequence[Trajectory]) -> str | None:
+        """The answer of all wanted rollouts of an open task; None where they differ."""
+        if not self._is_open(task) or len(solutions) < self.settings.rollouts:
+            return None
+        return agreed([trajectory.answer for trajectory in solutions])
 
-    Returns:
-        The tasks on which all solutions agree, with the answer.
-    """
-    settled = []
-    for task in tasks:
-        solutions = [t for t in candidates if t.task_id == task.id]
-        answer = agreed([t.answer for t in solutions]) if len(solutions) == rollouts else None
-        if answer is None:
-            continue
-        settled.append(Wanted(query=task.query, answer=answer, id=task.id))
-        for trajectory in solutions:
-            trajectory.score = await replace(task, answer=answer).score(trajectory, tools)
-    return settled
+    async def _ask(self, trajectory: Trajectory) -> str | None:
+        if self.judge is None:
+            return None
+        try:
+            return await self.judge.reason_against(trajectory)
+        except (PolicyError, MalformedReplyError) as error:
+            return f"{NOT_JUDGED}: {error}"

@@ -1,4 +1,4 @@
-"""What synthesis costs: estimated before anything is asked, and counted afterwards.
+"""What a teacher model costs: estimated before anything is asked, and counted afterwards.
 
 An endpoint reads the whole conversation again at each turn, so a rollout of n turns with a prompt
 of P tokens, a tokens a turn and o tokens an observation reads n P + (a + o) n (n - 1) / 2 tokens
@@ -7,10 +7,14 @@ and writes n a. Discounts for prompts that an endpoint has cached are not counte
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from toolmaster.errors import ConfigError
 from toolmaster.policies.base import TOKEN_CHARS
 from toolmaster.teacher.paid import Tokens
 
@@ -20,49 +24,67 @@ TURNS = 8
 """Turns of a rollout, before any is known."""
 TURN_TOKENS = 120
 OBSERVATION_TOKENS = 80
-JUDGE_PROMPT_TOKENS = 500
-VERDICT_TOKENS = 80
+VERDICT = Tokens(500 + TURNS * (TURN_TOKENS + OBSERVATION_TOKENS), 80)
+"""Tokens of one verdict: a judge reads its instructions and a whole rollout."""
 
 
-def price_of(used: Tokens, prices: Prices | None) -> float | None:
-    """The money for tokens; None without prices."""
-    if prices is None:
-        return None
-    return (used.prompt_tokens * prices[0] + used.tokens * prices[1]) / 1e6
+def cost_of(*parts: tuple[Tokens, Prices | None]) -> float | None:
+    """Return the money for tokens, each part at its prices; None where some have no prices."""
+    costs = []
+    for used, prices in parts:
+        if prices is not None:
+            costs.append((used.prompt_tokens * prices[0] + used.tokens * prices[1]) / 1e6)
+        elif any(used):
+            return None
+    return sum(costs) if costs else None
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run will take.
+    """What is still to come, and what it costs.
 
     Args:
-        rollouts: how many are to come.
-        verdicts: how many a judge is to give.
-        teacher: tokens of the teacher over all rollouts.
-        judge: tokens of the judge over all verdicts.
-        cost: money for both; None without prices for all who are asked.
-        measured: how many finished rollouts it goes by; 0 where it goes by the prompts.
+        rollouts: number of rollouts of the teacher.
+        each: tokens of one of them.
+        prices: of the teacher.
+        verdicts: number of verdicts of a judge.
+        judge_prices: of the judge.
+        measured: number of finished rollouts that `each` was measured on; 0 where it goes by the
+            length of the prompts.
     """
 
     rollouts: int
-    verdicts: int
-    teacher: Tokens
-    judge: Tokens
-    cost: float | None
+    each: Tokens
+    prices: Prices | None
+    verdicts: int = 0
+    judge_prices: Prices | None = None
     measured: int = 0
 
+    @property
+    def teacher(self) -> Tokens:
+        """Tokens of the teacher, over all rollouts."""
+        return Tokens(*(self.rollouts * count for count in self.each))
+
+    @property
+    def judge(self) -> Tokens:
+        """Tokens of the judge, over all verdicts."""
+        return Tokens(*(self.verdicts * count for count in VERDICT))
+
+    @property
+    def cost(self) -> float | None:
+        """Money for both; None without prices for all who are asked."""
+        return cost_of((self.teacher, self.prices), (self.judge, self.judge_prices))
+
     def __str__(self) -> str:
-        tokens = Tokens(*(a + b for a, b in zip(self.teacher, self.judge, strict=True)))
-        basis = (
-            f"as the {self.measured} finished ones"
-            if self.measured
-            else f"by the length of prompts and {TURNS} turns each"
-        )
+        read, written = (a + b for a, b in zip(self.teacher, self.judge, strict=True))
+        basis = f"by the length of prompts and {TURNS} turns each"
+        if self.measured:
+            basis = f"as the {self.measured} finished ones"
         money = "no prices given" if self.cost is None else f"about {self.cost:,.2f}"
         verdicts = f" and {self.verdicts} verdicts" if self.verdicts else ""
         return (
-            f"{self.rollouts} rollouts{verdicts}: about {tokens.prompt_tokens:,} tokens read and"
-            f" {tokens.tokens:,} written ({basis}); cost: {money}"
+            f"{self.rollouts} rollouts{verdicts}: about {read:,} tokens read and {written:,}"
+            f" written ({basis}); cost: {money}"
         )
 
 
@@ -73,34 +95,23 @@ def rollout_tokens(prompt_chars: Sequence[int]) -> Tokens:
     return Tokens(round(TURNS * prompt + grown), TURNS * TURN_TOKENS)
 
 
-def verdict_tokens() -> Tokens:
-    """The judge's tokens of one verdict."""
-    read = JUDGE_PROMPT_TOKENS + TURNS * (TURN_TOKENS + OBSERVATION_TOKENS)
-    return Tokens(read, VERDICT_TOKENS)
+def ask_at_terminal(expected: Estimate) -> bool:
+    """Show an estimate and ask whether to go on.
 
-
-def estimate(
-    rollouts: int,
-    each: Tokens,
-    prices: Prices | None,
-    *,
-    verdicts: int = 0,
-    judge_prices: Prices | None = None,
-    measured: int = 0,
-) -> Estimate:
-    """An estimate for rollouts of so many tokens each.
-
-    Args:
-        rollouts: how many are to come.
-        each: the teacher's tokens of one.
-        prices: of the teacher.
-        verdicts: how many a judge is to give.
-        judge_prices: of the judge.
-        measured: how many finished rollouts `each` was measured on.
+    Raises:
+        ConfigError: nobody is at the terminal.
     """
-    teacher = Tokens(*(rollouts * count for count in each))
-    judge = Tokens(*(verdicts * count for count in verdict_tokens()))
-    costs = [price_of(teacher, prices)] + [price_of(judge, judge_prices)] * bool(verdicts)
-    known = [cost for cost in costs if cost is not None]
-    cost = sum(known) if len(known) == len(costs) else None
-    return Estimate(rollouts, verdicts, teacher, judge, cost, measured)
+    print(expected, flush=True)
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to confirm the cost; give --yes to go on without asking")
+    if threading.current_thread() is not threading.main_thread():
+        return _says_yes()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _says_yes()  # the event loop's own handler would wait for the answer
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _says_yes() -> bool:
+    return input("Go on? [y/N] ").strip().casefold() in ("y", "yes")

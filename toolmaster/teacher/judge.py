@@ -18,6 +18,7 @@ from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Trajectory
 from toolmaster.verdicts import OBSERVATION_CHARS, Verdicts, Vote
 
+ROLE = "judge"
 INSTRUCTIONS = """\
 You decide whether a worked example is good enough to teach from. You get one JSON object: `query`
 (what a user asked), `turns` (what an assistant with tools wrote, in order, each with the `result`

@@ -11,28 +11,25 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from toolmaster.answers import as_answer
-from toolmaster.errors import PolicyError
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
+from toolmaster.teacher.acting import Acting, Turns
 from toolmaster.teacher.arithmetic import no_scale, off_by, reckoning
 from toolmaster.teacher.phrases import VOICE_SHARES, say
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.slips import draw_slip
-from toolmaster.types import Effect, Message, Role
+from toolmaster.types import Effect, Message
 from toolmaster.world.domain import Name, PlannedCall, number
 from toolmaster.world.quirks.base import VERB, reckoned
 from toolmaster.world.quirks.silent import TwoBased, ZeroBased
 from toolmaster.world.surface import Example, Surface
 from toolmaster.world.tasks import WorldTask, quoted
 
-Turns = Generator[Completion, str, None]
-"""Yields turns, receives observations."""
 Exchange = Generator[Completion, str, str]
-"""The same, and returns what was learned in the end."""
+"""Like `Turns`, and returns what was learned in the end."""
 _SLIP_SHARE = 0.08
 """Chance of a slip at each call, of which a demonstration has one at most."""
 _WRONG_FACTOR_SHARE = 0.3
@@ -44,26 +41,6 @@ _ASTRAY_SHARE = 0.5
 _POWERS = (10, 100, 1000, 10_000)
 _FORGET_SHARE = 0.4
 """Chance that the execution forgets what a loud tool demands, which then says so again."""
-
-
-@dataclass(slots=True)
-class _Acting:
-    turns: Turns
-    prompt_ids: list[int] = field(default_factory=list)
-    prompt_tokens: int = 0
-    observation: str | None = None
-
-    async def complete(self) -> Completion:
-        try:
-            if self.observation is None:
-                return next(self.turns)
-            return self.turns.send(self.observation)
-        except StopIteration:
-            raise PolicyError("the oracle has nothing left to do, yet the task goes on") from None
-
-    def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002
-        self.observation = observation
-        return []
 
 
 class OraclePolicy:
@@ -108,9 +85,9 @@ class OraclePolicy:
         self,
         prompt: Sequence[Message],  # noqa: ARG002 - the oracle knows the task
         tools: Sequence[dict[str, Any]],  # noqa: ARG002
-    ) -> _Acting:
+    ) -> Acting:
         """Begin the demonstration."""
-        return _Acting(self._turns())
+        return Acting(self._turns())
 
     def _turns(self) -> Turns:
         tried = self.behaviours.trial and self.protocol is not Protocol.DIRECT

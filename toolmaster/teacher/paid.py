@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from toolmaster.errors import InputError, first_problem
-from toolmaster.runs import append_line, read_lines
+from toolmaster.runs import append_line, read_records
 from toolmaster.types import Record
 
 
@@ -54,12 +52,8 @@ class Paid:
         self._file = file
         self._answers: list[Answer] = []
         self._held: dict[str, Answer] = {}
-        for number, line in enumerate(read_lines(file), 1):
-            try:
-                self._hold(Answer.model_validate(line))
-            except ValidationError as error:
-                where, problem = first_problem(error)
-                raise InputError(f"{file}, line {number}: {where}: {problem}") from None
+        for answer in read_records(file, Answer):
+            self._hold(answer)
 
     def _hold(self, answer: Answer) -> None:
         self._answers.append(answer)
@@ -78,6 +72,14 @@ class Paid:
         """
         append_line(self._file, answer.model_dump(mode="json", exclude_defaults=True))
         self._hold(answer)
+
+    def of(self, role: str) -> Callable[[str, int, int], None]:
+        """A function that keeps the text and the tokens, read and written, of a role's answers."""
+
+        def add(text: str, prompt_tokens: int, tokens: int) -> None:
+            self.add(Answer(role=role, text=text, prompt_tokens=prompt_tokens, tokens=tokens))
+
+        return add
 
     def spent(self, *roles: str) -> Tokens:
         """What the answers of these roles have taken."""

@@ -1,32 +1,34 @@
-"""Task synthesis: a model proposes tasks for given tools, grounded by a few calls that look around.
-
-What it proposes is a guess until it is solved: `agreement.agreed` over independent solutions
-decides which tasks stay, and their answer. Looks and proposals are kept as they arrive.
-"""
+"""`propose`: a model proposes tasks for given tools, grounded by a few calls that look around."""
 
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.limits import Limits
+from toolmaster.plain import plain
 from toolmaster.protocols import Protocol
-from toolmaster.runs import append_line, write_atomically
+from toolmaster.runs import append_line, read_records, write_atomically
 from toolmaster.session import Session
-from toolmaster.tasksets import Task
-from toolmaster.teacher.tasks import ReadsOnly, Wanted, read_tasks
+from toolmaster.tasksets import Task, Taskset, as_tool_set
+from toolmaster.teacher.guards import ReadsOnly
+from toolmaster.teacher.paid import Paid
 from toolmaster.tools import ToolSet
+from toolmaster.tools.sources import open_sources
+from toolmaster.types import Record
 
+ROLE = "proposer"
 BATCH = 10
 """Tasks asked for at once."""
 LOOKS = 6
 """Calls that look around before anything is proposed."""
-_IN_VAIN = 3
+MAX_IN_VAIN = 3
 """Batches in a row without anything new after which no more is asked for."""
 _SHOWN = 60
 """Latest proposals shown, so that others are made."""
@@ -67,38 +69,84 @@ class _Proposal(BaseModel):
     query: str = Field(min_length=1)
 
 
+class Proposed(Record):
+    """A line of `proposals.jsonl`, which is a task set: `proposals.jsonl tools=SOURCE`."""
+
+    id: str
+    query: str
+
+
 class _Proposals(BaseModel):
     tasks: list[_Proposal]
 
 
-def proposed(folder: Path) -> list[Wanted]:
-    """What was proposed so far, without answers."""
-    file = folder / "proposals.jsonl"
-    return read_tasks(file) if file.is_file() else []
+def propose(tools: Any, model: str, count: int, **options: Any) -> Taskset:
+    """Let a model propose tasks; the form of `apropose` without `await`."""
+    return plain(apropose(tools, model, count, **options))
 
 
-async def propose(endpoint: JsonEndpoint, tools: ToolSet, count: int, folder: Path) -> list[Wanted]:
-    """Propose tasks until there are `count`, or nothing new comes.
+async def apropose(
+    tools: Any,
+    model: str,
+    count: int,
+    *,
+    output_dir: str | Path = "runs/proposals",
+    base_url: str | None = None,
+) -> Taskset:
+    """Let a model propose tasks for tools: a request that looks around, then one for ten tasks.
+
+    The tasks have no answer: `demonstrate` with `rollouts=3` keeps those on whose answer
+    independent solutions agree.
 
     Args:
-        endpoint: who proposes.
-        tools: what the tasks are for. Looking around changes nothing.
-        count: how many tasks.
-        folder: keeps `looks.json` and `proposals.jsonl`; what is there is not asked for again.
+        tools: tool sources in one line each; or functions, an object or a `ToolSet`.
+        model: the model that proposes, as `openai:NAME`.
+        count: number of tasks.
+        output_dir: keeps `looks.json`, `proposals.jsonl` and paid answers; what is there is not
+            asked for again.
+        base_url: its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
 
     Returns:
-        The tasks, `count` at most, without answers.
+        At most `count` tasks.
 
     Raises:
-        InputError: not one task was proposed.
+        ConfigError: the model is no endpoint.
+        InputError: tools that cannot be used, or not one task was proposed.
         PolicyError: the endpoint cannot be asked.
     """
+    kind, _, name = model.partition(":")
+    if kind != "openai":
+        raise ConfigError(f"only an endpoint can propose tasks, received {model!r}: openai:NAME")
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "proposals.jsonl"
-    tasks = proposed(folder)
+    sources = [tools] if isinstance(tools, str) else tools
+    named = isinstance(sources, list | tuple) and all(isinstance(s, str) for s in sources)
+    async with AsyncExitStack() as stack:
+        paid = Paid(folder / "paid.jsonl")
+        endpoint = await stack.enter_async_context(
+            JsonEndpoint(ROLE, name, base_url, on_answer=paid.of(ROLE))
+        )
+        opened = await stack.enter_async_context(open_sources(sources)) if named else None
+        offered = as_tool_set(tools) if opened is None else opened
+        proposals = await _propose(endpoint, offered, count, file)
+    if not named:
+        made = [Task(proposal.id, proposal.query, tools) for proposal in proposals[:count]]
+        return Taskset("proposals", made)
+    from toolmaster.tasksets.files import own_tasks  # noqa: PLC0415 - opens tool sources
+
+    return own_tasks(file, tools=list(sources))[:count]
+
+
+async def _propose(
+    endpoint: JsonEndpoint, tools: ToolSet, count: int, file: Path
+) -> list[Proposed]:
+    """Ask until there are `count` tasks, or nothing new comes; each is kept as it arrives."""
+    tasks = read_records(file, Proposed)
     known = {_plain(task.query) for task in tasks}
     in_vain, problem = 0, "none was new"
-    seen = await _look(endpoint, tools, folder / "looks.json") if len(tasks) < count else []
-    while len(tasks) < count and in_vain < _IN_VAIN:
+    seen = await _look(endpoint, tools, file.with_name("looks.json")) if len(tasks) < count else []
+    while len(tasks) < count and in_vain < MAX_IN_VAIN:
         question = {
             "tools": tools.schemas(),
             "seen": seen,
@@ -111,16 +159,16 @@ async def propose(endpoint: JsonEndpoint, tools: ToolSet, count: int, folder: Pa
         except MalformedReplyError as error:
             problem = str(error)
             continue
-        for proposal in reply.value.tasks[: count - len(tasks)]:
-            if _plain(proposal.query) in known:
+        for proposal in reply.value.tasks:
+            if _plain(proposal.query) in known or len(tasks) == count:
                 continue
             known.add(_plain(proposal.query))
-            tasks.append(Wanted(query=proposal.query, id=f"proposed/{len(tasks) + 1}"))
-            append_line(file, tasks[-1].model_dump(mode="json"))
+            tasks.append(Proposed(query=proposal.query, id=f"proposed/{len(tasks) + 1}"))
+            append_line(file, tasks[-1].model_dump())
             in_vain = 0
     if not tasks:
         raise InputError(f"{endpoint.model!r} proposed no task for these tools: {problem}")
-    return tasks[:count]
+    return tasks
 
 
 async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict[str, Any]]:

@@ -41,6 +41,10 @@ GRPO_DEFAULTS: dict[str, Any] = {
 successes."""
 
 
+REWARDS = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
+"""The rewards where nothing else is said."""
+
+
 class SftSettings(Settings):
     """Supervised fine-tuning on demonstrations; loss on thoughts and actions only (Eq. 5)."""
 
@@ -79,8 +83,9 @@ class GrpoSettings(Settings):
     oversample: int = Field(2, ge=1)
     """Tasks rolled out for each group trained on. Of all groups of a step those whose rewards vary
     most are kept: a group whose members all fare alike teaches nothing."""
-    rewards: dict[str, float] = Field({"format": 1.0, "correctness": 1.0, "call_cost": 0.02})
-    """Reward to weight: a built-in one (see `rewards`), "judge", file.py:NAME or module:NAME."""
+    rewards: dict[str, float] = Field(REWARDS)
+    """Reward to weight: a built-in one (see `rewards`), "judge", file.py:NAME or module:NAME. A
+    recipe that names some keeps the others; weight 0 leaves one out."""
     judge: JudgeSettings = JudgeSettings()
     live_tools: bool = False
     """Whether rollouts may use tools whose real state they share, such as a live service."""

@@ -57,6 +57,7 @@ class Operation:
         body: the request body, if it takes one.
         server: the URL of an own server, absolute or relative; None for the document's.
         accept: media types that it answers with.
+        example: the document's example of a successful response; None where it has none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Operation:
     body: Body | None
     server: str | None
     accept: tuple[str, ...]
+    example: Any = field(repr=False)
     _schema: dict[str, Any] = field(repr=False)
     _uses: tuple[str, ...] = field(repr=False)
     _reader: SchemaReader = field(repr=False)

@@ -108,6 +108,7 @@ class _Reading:
             body=body,
             server=first_server(self.raw.get("servers")) or first_server(self.item.get("servers")),
             accept=self._accept(),
+            example=self._example(),
             _schema=schema,
             _uses=tuple(self.uses),
             _reader=self.reader,
@@ -128,6 +129,25 @@ class _Reading:
         for answer in as_object(self.raw.get("responses")).values():
             found += as_object(as_object(answer).get("content"))
         return tuple(dict.fromkeys(t for t in found if isinstance(t, str) and "/" in t))
+
+    def _example(self) -> Any:
+        """The first example of a successful response; None where there is none."""
+        for status, answer in as_object(self.raw.get("responses")).items():
+            if not str(status).startswith("2"):
+                continue
+            try:
+                answer = as_object(self.spec.resolve(answer))  # noqa: PLW2901
+                examples = list(as_object(answer.get("examples")).values())  # of Swagger 2.0
+                for media in as_object(answer.get("content")).values():
+                    given = as_object(media)
+                    examples += [given["example"]] if "example" in given else []
+                    named = as_object(given.get("examples")).values()
+                    examples += [as_object(self.spec.resolve(e)).get("value") for e in named]
+            except UnusableError:
+                continue
+            if any(example is not None for example in examples):
+                return next(example for example in examples if example is not None)
+        return None
 
     def _declared(self) -> list[dict[str, Any]]:
         """The parameters of path and operation; the operation's own win."""

@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -100,6 +101,25 @@ def _wanted(document: Document, only: Sequence[str]) -> list[Operation]:
     return [op for op in document.operations if not only or op.name in wanted]
 
 
+def described(operation: Operation, credentials: Credentials) -> Tool:
+    """An operation as a tool that is not connected to a service yet.
+
+    Args:
+        operation: the operation.
+        credentials: what is sent with each request, which no model has to give.
+    """
+    schema = operation.arguments()
+    for parameter in operation.parameters:
+        if credentials.covers(parameter.location, parameter.name):
+            del schema["properties"][parameter.argument]
+            schema["required"] = [n for n in schema.get("required", ()) if n != parameter.argument]
+
+    def execute(_state: Any, _arguments: dict[str, Any]) -> Any:
+        raise NotImplementedError("no service is connected")
+
+    return Tool(operation.name, operation.description, schema, execute, operation.effect)
+
+
 class _Service:
     """Calls the operations of one service."""
 
@@ -110,26 +130,11 @@ class _Service:
         self._credentials, self._limit = credentials, limit
 
     def tool(self, operation: Operation, timeout_s: float) -> Tool:
-        schema = operation.arguments()
-        for parameter in operation.parameters:
-            if self._credentials.covers(parameter.location, parameter.name):
-                del schema["properties"][parameter.argument]
-                schema["required"] = [
-                    n for n in schema.get("required", ()) if n != parameter.argument
-                ]
-
         async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
             return await self._call(operation, arguments)
 
-        return Tool(
-            operation.name,
-            operation.description,
-            schema,
-            execute,
-            operation.effect,
-            timeout_s,
-            source=self._base,
-        )
+        tool = described(operation, self._credentials)
+        return replace(tool, execute=execute, timeout_s=timeout_s, source=self._base)
 
     async def _call(self, operation: Operation, arguments: dict[str, Any]) -> Any:
         parts = build(operation, arguments)

@@ -1,0 +1,192 @@
+"""Who answers calls: recordings and their misses, examples, and files that a kill can leave."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from fake_endpoint import FakeModel, in_turn
+
+from toolmaster.errors import ConfigError, InputError, PolicyError
+from toolmaster.limits import Limits
+from toolmaster.protocols import Protocol
+from toolmaster.session import Session
+from toolmaster.tasksets import Isolation, Task
+from toolmaster.tasksets.responses import (
+    MISS,
+    NO_EXAMPLE,
+    Answering,
+    Connected,
+    answering,
+    canonical,
+)
+from toolmaster.tools import Tool, ToolRefusal
+from toolmaster.types import Effect, ErrorKind
+
+PARAMETERS = {"type": "object", "properties": {"town": {"type": "string"}, "n": {}}}
+TOOL = Tool(
+    "weather", "Weather of a town.", PARAMETERS, lambda *_: None, Effect.READ, own_name="weather"
+)
+SENDS = replace(TOOL, effect=Effect.WRITE)
+CALLS = [{"town": "Ashby", "n": 2}, {"town": "Atlantis"}, {"n": 2.0, "town": "Ashby"}]
+
+
+class Weather:
+    """A live service that counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+        self.answering = Answering("live", "the weather", self.answer)
+
+    async def answer(self, _tool, arguments, _visits):
+        self.calls += 1
+        if arguments.get("town") == "Atlantis":
+            raise ToolRefusal("404 Not Found: no such town")
+        if arguments.get("town") == "Pompeii":
+            raise OSError("the service burst")
+        return {"town": arguments.get("town"), "calls": self.calls, "é": [1, 2.5, None]}
+
+
+@pytest.fixture
+def weather():
+    return Weather()
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "recordings.jsonl"
+
+
+def observe(who, *calls, protocol=Protocol.DIRECT, tool=TOOL, live=False):
+    """The observations of calls in one session, and the session."""
+
+    async def work():
+        tools = Connected([tool], who.answer, live)
+        session = Session(Task("t", "q", tools), protocol, Limits(trial_calls=9))
+        async with who.open():
+            for arguments in calls:
+                body = json.dumps({"name": tool.name, "arguments": arguments})
+                await session.step(f"<think>t</think><tool_call>{body}</tool_call>")
+        return session
+
+    session = asyncio.run(work())
+    return [(step.observation, step.error) for step in session.steps], session
+
+
+def test_what_was_recorded_is_observed_again(weather, file):
+    heard, _ = observe(answering("live", weather.answering, {}, recordings=file), *CALLS[:2])
+    again, _ = observe(answering("recorded", weather.answering, {}, recordings=file), *CALLS)
+    assert again == [*heard, heard[0]]  # the third call is the first in another spelling
+    assert heard[1] == ("error: 404 Not Found: no such town", ErrorKind.TOOL_ERROR)
+    assert weather.calls == 2
+    assert {json.loads(line)["source"] for line in file.read_text().splitlines()} == {"the weather"}
+
+
+def test_a_live_service_is_asked_each_time(weather, file):
+    who = answering("live", weather.answering, {}, recordings=file)
+    heard, _ = observe(who, CALLS[0], CALLS[0])
+    assert [json.loads(text)["calls"] for text, _ in heard] == [1, 2]
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_miss_is_refused_not_invented(weather, file):
+    file.write_text('{"tool": "weather", "arguments": {"town": "Ashby"}, "result": "sunny"}\n')
+    who = answering("recorded", weather.answering, {}, recordings=file)
+    heard, session = observe(who, {"town": "Brill"}, {"town": "Ashby"})
+    assert heard == [(f"error: {MISS}", ErrorKind.TOOL_ERROR), ("sunny", None)]
+    assert session.tools.state[0].result == MISS
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_what_broke_is_not_recorded(weather, file):
+    who = answering("live", weather.answering, {}, recordings=file)
+    [(text, error)], _ = observe(who, {"town": "Pompeii"})
+    assert (text, error) == ("error: OSError: the service burst", ErrorKind.TOOL_ERROR)
+    assert not file.exists()
+
+
+def test_what_was_simulated_is_said_again(weather, file, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    replies = [json.dumps({"error": None, "response": n}) for n in range(9)]
+    model = FakeModel(in_turn("ready", *replies))
+    with model.serve() as url:
+        options = {"simulator": "openai:m", "simulator_url": url}
+        who = answering("simulated", weather.answering, {}, **options)
+        heard, _ = observe(who, CALLS[0], {"n": 1}, CALLS[2])
+        assert [text for text, _ in heard] == ["0", "1", "0"]
+        who = answering("simulated", weather.answering, {}, recordings=file, **options)
+        heard, _ = observe(who, CALLS[0])
+        again = answering("simulated", weather.answering, {}, recordings=file, **options)
+        assert observe(again, CALLS[0])[0] == heard
+    assert who.label == "simulated by m"
+    assert json.loads(file.read_text())["source"] == "simulated by m"
+    assert weather.calls == 0
+
+
+def test_examples(weather):
+    who = answering("examples", weather.answering, {"weather": {"sky": "blue"}})
+    assert observe(who, CALLS[0])[0] == [('{"sky": "blue"}', None)]
+    who = answering("examples", weather.answering, {"weather": None})
+    assert observe(who, CALLS[0])[0] == [(f"error: {NO_EXAMPLE}", ErrorKind.TOOL_ERROR)]
+
+
+def test_a_torn_last_line_is_mended_and_a_damaged_one_named(weather, file):
+    observe(answering("live", weather.answering, {}, recordings=file), CALLS[0])
+    with file.open("a") as opened:
+        opened.write('{"tool": "wea')
+    observe(answering("live", weather.answering, {}, recordings=file), CALLS[1])
+    assert len(file.read_text().splitlines()) == 2
+    file.write_text('{"tool": "weather"}\n')
+    with pytest.raises(InputError, match="line 1: arguments: Field required"):
+        answering("live", weather.answering, {}, recordings=file)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error", "message"),
+    [
+        ("recorded", {}, InputError, "responses=recorded: no recorded responses; give recordings="),
+        ("simulated", {}, ConfigError, "responses=simulated and simulator=openai:NAME go together"),
+        ("live", {"simulator": "openai:m"}, ConfigError, "go together"),
+        ("simulated", {"simulator": "m"}, ConfigError, "a simulator is a model of an"),
+    ],
+)
+def test_options_that_do_not_go_together(weather, kind, options, error, message):
+    with pytest.raises(error, match=message):
+        answering(kind, weather.answering, {}, **options)
+
+
+def test_trials_run_on_a_copy_unless_the_service_is_live(weather):
+    who = replace(weather.answering, kind="recorded")
+    heard, session = observe(who, CALLS[0], protocol=Protocol.TRIAL, tool=SENDS)
+    assert heard[0][1] is None
+    assert session.tools.state == []  # what a trial calls is not what the session did
+    heard, _ = observe(who, CALLS[0], protocol=Protocol.TRIAL, tool=SENDS, live=True)
+    assert heard[0][1] is ErrorKind.NOT_EXECUTED
+    heard, _ = observe(who, CALLS[0], protocol=Protocol.TRIAL, live=True)
+    assert heard[0][1] is None
+
+
+def test_rollouts_share_a_live_service_only(weather):
+    isolation = {
+        live: Task("t", "q", Connected([TOOL], weather.answer, live)).isolation()
+        for live in (True, False)
+    }
+    assert isolation == {True: Isolation.SHARED, False: Isolation.FRESH}
+
+
+def test_who_cannot_answer_breaks_the_session():
+    async def dead(*_):
+        raise PolicyError("the simulator is dead")
+
+    for protocol in Protocol.DIRECT, Protocol.TRIAL:
+        with pytest.raises(PolicyError, match="the simulator is dead"):
+            observe(Answering("simulated", "m", dead), CALLS[0], protocol=protocol)
+
+
+def test_one_spelling_of_arguments():
+    assert (
+        canonical({"b": [1.0, {"z": 2, "a": "é"}], "a": None})
+        == '{"a":null,"b":[1,{"a":"é","z":2}]}'
+    )
+    assert canonical({"a": 1.5}) != canonical({"a": 1})
+    assert canonical({"a": True}) != canonical({"a": 1})

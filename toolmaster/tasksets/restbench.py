@@ -1,0 +1,230 @@
+"""RestBench: queries on the real services of TMDB and Spotify, with gold paths of endpoints.
+
+Source: Song et al., "RestGPT", arXiv 2306.06624; `tmdb.json` or `spotify.json` with the service's
+OpenAPI document. Official metric: the correct-path rate, the fraction of queries whose calls
+contain the gold path as a subsequence. Nothing says what a right answer is, so `success` is about
+the path, too: the calls of the execution phase that were answered contain it. `value` is the
+fraction of the path that they walk. Parts: `correct_path` (the official metric, all calls) and
+`correct_path_strict` (success, no call to another endpoint, and an answer).
+
+Gold endpoints with typos, stray spaces or a query string are read as the endpoint that they mean;
+one that the document does not have can never be reached and counts as not reached.
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, PositiveInt
+
+from toolmaster.errors import ConfigError
+from toolmaster.limits import Limits
+from toolmaster.tasksets.resource import Held
+from toolmaster.tasksets.responses import Answering, Connected, Kind, answering
+from toolmaster.tasksets.rows import read_rows
+from toolmaster.tasksets.simulator import Visit
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tools import Tool
+from toolmaster.tools.openapi import (
+    Credentials,
+    Document,
+    described,
+    load_document,
+    open_openapi,
+)
+from toolmaster.tools.running import run_tool
+from toolmaster.types import Phase, Score, Trajectory
+
+LIMITS = Limits(max_turns=20, result_chars=8000)
+TIMEOUT_S = 30.0
+"""Seconds the live service may take to answer."""
+
+
+class Row(BaseModel):
+    """A row of the file."""
+
+    query: str = Field(min_length=1)
+    solution: list[str] = Field(min_length=1)
+
+
+def restbench(
+    file: Path,
+    *,
+    document: Path | None = None,
+    responses: Kind = "examples",
+    base_url: str | None = None,
+    auth: str = "",
+    recordings: Path | None = None,
+    simulator: str | None = None,
+    simulator_url: str | None = None,
+    offered: PositiveInt | None = None,
+) -> Taskset:
+    """RestBench: queries on TMDB or Spotify, measured by the path of endpoints that is called.
+
+    Args:
+        file: the original file, `tmdb.json` or `spotify.json`.
+        document: the service's OpenAPI document; None looks beside the file and in ../specs for
+            `tmdb_oas.json` or `spotify_oas.json`.
+        responses: who answers the calls: "examples" of the document, "live", "recorded" (with
+            `recordings`) or "simulated" (with `simulator`).
+        base_url: where the live service is; None for the server that the document names.
+        auth: credentials of the live service, as KIND=VARIABLE with commas between: for TMDB
+            `api_key=TMDB_API_KEY`, for Spotify `bearer=SPOTIFY_TOKEN`; see
+            `tools.openapi.Credentials`.
+        recordings: a JSON-lines file of responses, read and added to.
+        simulator: the model that answers, as `openai:NAME`.
+        simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
+        offered: tools that a task offers, for models with a short context: those of its gold path
+            and others drawn by chance. None offers all, as the original does.
+
+    Raises:
+        ConfigError: options that do not go together, or no document.
+        InputError: the file, the document, the recordings or a credential is unusable.
+    """
+    service = load_document(document or find_document(file))
+    live = responses == "live"
+    credentials = _credentials(auth) if live else {}
+    keys = Credentials(credentials, service.security_schemes)
+    tools = [
+        replace(described(op, keys), own_name=op.name, timeout_s=TIMEOUT_S if live else None)
+        for op in service.operations
+    ]
+    who = answering(
+        responses,
+        _service(service, base_url, credentials),
+        {operation.name: operation.example for operation in service.operations},
+        recordings=recordings,
+        simulator=simulator,
+        simulator_url=simulator_url,
+    )
+    endpoints = Endpoints(service)
+
+    def make(index: int, row: Row) -> Task:
+        task_id = f"restbench/{file.stem}/{index}"
+        gold = [endpoints.tool(written) for written in row.solution]
+        shown = _offered(tools, gold, offered, seed=task_id)
+        return Task(
+            id=task_id,
+            query=row.query,
+            tools=Connected(shown, who.answer, live),
+            check=lambda trajectory, _: _score(trajectory, gold, who),
+            needed=tuple(dict.fromkeys(gold)),
+            labels={"family": f"{len(gold)} calls", "observations": who.label},
+        )
+
+    rows = read_rows(file, Row, make)
+    return Taskset(
+        "restbench",
+        rows.tasks,
+        version=rows.version,
+        limits=LIMITS,
+        left_out=rows.left_out,
+        facts={"observations": who.label},
+        resources=who.open,
+    )
+
+
+class Endpoints:
+    """The document's endpoints, found by what a gold path calls them."""
+
+    def __init__(self, document: Document) -> None:
+        self._names = {f"{op.method} {op.path}": op.name for op in document.operations}
+        self._anonymous = {_anonymous(place): name for place, name in self._names.items()}
+
+    def tool(self, written: str) -> str:
+        """The tool of an endpoint such as `GET /tv/{tv_id}`; as it is written where none is near.
+
+        White space, a query string and the names of parameters do not matter, nor does a misspelt
+        word or a fixed word where the document has a parameter.
+        """
+        method, _, path = " ".join(written.split()).partition(" ")
+        wanted = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
+        if wanted in self._names:
+            return self._names[wanted]
+        for form, name in self._anonymous.items():
+            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(wanted)):
+                return name
+        shape = (method.upper(), wanted.count("/"))
+        near = [f for f in self._anonymous if (f.partition(" ")[0], f.count("/")) == shape]
+        close = difflib.get_close_matches(_anonymous(wanted), near, n=1, cutoff=0.9)
+        return self._anonymous[close[0]] if close else written
+
+
+def _anonymous(endpoint: str) -> str:
+    return re.sub(r"\{\w*\}", "{}", endpoint)
+
+
+def walked(calls: Sequence[str], gold: Sequence[str]) -> int:
+    """How many steps of a gold path stand in the calls, in order, with anything between."""
+    rest = iter(calls)
+    return next((done for done, name in enumerate(gold) if name not in rest), len(gold))
+
+
+def _score(trajectory: Trajectory, gold: Sequence[str], who: Answering) -> Score:
+    """The correct-path rate of one trajectory, official and strict."""
+    called = [step.call.name for step in trajectory.calls() if step.call]
+    executed = trajectory.calls(Phase.EXECUTION)
+    answered = [step.call.name for step in executed if step.call and step.error is None]
+    reached = walked(answered, gold) == len(gold)
+    strict = reached and set(answered) == set(gold) and bool(trajectory.answer)
+    return Score.of(
+        reached,
+        f"answered calls of {', '.join(gold)}, in this order",
+        walked(answered, gold) / len(gold),
+        correct_path=walked(called, gold) == len(gold),
+        correct_path_strict=strict,
+        **who.parts(trajectory),
+    )
+
+
+def find_document(file: Path) -> Path:
+    """The OpenAPI document that lies with a file of queries.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    name = f"{re.split('[_.-]', file.stem)[0]}_oas.json"
+    places = (file.parent / name, file.parent.parent / "specs" / name)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        looked = " and ".join(str(place) for place in places)
+        raise ConfigError(f"no OpenAPI document in {looked}; give document=FILE")
+    return found
+
+
+def _offered(
+    tools: Sequence[Tool], gold: Sequence[str], count: int | None, *, seed: str
+) -> list[Tool]:
+    """The tools of a gold path and others drawn by chance, `count` in all; None for all tools."""
+    others = [tool.name for tool in tools if tool.name not in gold]
+    room = len(others) if count is None else count - (len(tools) - len(others))
+    drawn = random.Random(seed).sample(others, min(max(room, 0), len(others)))
+    return [tool for tool in tools if tool.name in {*gold, *drawn}]
+
+
+def _service(document: Document, base_url: str | None, auth: dict[str, str]) -> Answering:
+    """The live service."""
+    held = Held(partial(open_openapi, document, base_url=base_url, auth=auth, timeout_s=TIMEOUT_S))
+
+    async def answer(tool: Tool, arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
+        return await run_tool(held.now[tool.name], None, arguments)
+
+    return Answering("live", "live", answer, held.open)
+
+
+def _credentials(auth: str) -> dict[str, str]:
+    found = {}
+    for item in filter(None, (part.strip() for part in auth.split(","))):
+        kind, _, variable = item.partition("=")
+        if not kind or not variable:
+            raise ConfigError(f"auth {item!r}: write it as KIND=VARIABLE")
+        found[kind] = variable
+    return found

@@ -77,7 +77,7 @@ def test_trl_tokenizes_the_rows_as_our_own_sft_does(
     assert clean
     tokenizer = tiny_chat.tokenizer
     arguments = SFTConfig(
-        **trainer_arguments(tmp_path, seed=0, save_steps=1),
+        **trainer_arguments(tmp_path, seed=0),
         max_length=None,
         assistant_only_loss=True,
     )

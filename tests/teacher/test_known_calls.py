@@ -11,7 +11,6 @@ from toolmaster.protocols import Protocol
 from toolmaster.runs import read_lines
 from toolmaster.tasksets import FollowUp, Task, Taskset, mix, taskset
 from toolmaster.teacher.demonstrations import demonstrate
-from toolmaster.teacher.settings import Behaviours
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Effect, Phase, ToolCall
 
@@ -65,7 +64,7 @@ def test_the_direct_form():
 
 
 def test_the_trial_tells_what_was_sent_and_what_came_back():
-    [made] = demonstrate([order()], behaviours=Behaviours())
+    [made] = demonstrate([order()])
     assert made.success
     assert [step.call.name for step in made.calls(Phase.TRIAL)] == ["price", "buy"]
     assert [step.call.name for step in made.calls(Phase.EXECUTION)] == ["price", "buy"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from toolmaster.protocols import Protocol
 from toolmaster.runs import read_lines, read_trajectories
 from toolmaster.tasksets import taskset
 from toolmaster.teacher.demonstrations import demonstrate
-from toolmaster.teacher.settings import Behaviours
 from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours
 
 SERIAL = Sampling(turn_tokens=1024, context_tokens=16384, slots=1)
 
@@ -307,10 +308,12 @@ def test_a_policy_as_the_teacher(world, tmp_path):
 
 @pytest.mark.parametrize(("said", "told"), [("y", True), ("", False)])
 def test_the_estimate_is_asked_about_at_the_terminal(run, oracle_model, monkeypatch, said, told):
-    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _: True})())
-    monkeypatch.setattr("builtins.input", lambda _: said)
-    with oracle_model(1).serve() as url:
+    keyboard, line = pty.openpty()
+    with oracle_model(1).serve() as url, os.fdopen(line) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(keyboard, f"{said}\n".encode())
         assert bool(run(url, 1, confirm=True)) is told
+    os.close(keyboard)
 
 
 def test_nobody_is_asked_where_nobody_is(run, oracle_model, monkeypatch):

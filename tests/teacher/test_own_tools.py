@@ -13,8 +13,7 @@ from toolmaster.policies.base import Sampling
 from toolmaster.runs import read_lines
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.teacher.demonstrations import demonstrate
-from toolmaster.teacher.propose import propose
-from toolmaster.teacher.propose import LOOK, PROPOSE
+from toolmaster.teacher.propose import LOOK, PROPOSE, propose
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
 from toolmaster.types import Effect, TrialMode

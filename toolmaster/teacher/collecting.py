@@ -143,6 +143,7 @@ class Collecting:
         Raises:
             PolicyError: the endpoint answers no longer.
         """
+        trajectory.taskset = self.tasks.label
         self.records.add(trajectory)
         if trajectory.error is not None:
             self.broken.append(trajectory.error)

@@ -7,6 +7,7 @@ and writes n a. Discounts for prompts that an endpoint has cached are not counte
 
 from __future__ import annotations
 
+import select
 import signal
 import sys
 import threading
@@ -26,6 +27,9 @@ TURN_TOKENS = 120
 OBSERVATION_TOKENS = 80
 VERDICT = Tokens(500 + TURNS * (TURN_TOKENS + OBSERVATION_TOKENS), 80)
 """Tokens of one verdict: a judge reads its instructions and a whole rollout."""
+
+_LOOK_S = 0.1
+"""Seconds between two looks for an answer at the terminal."""
 
 
 def cost_of(*parts: tuple[Tokens, Prices | None]) -> float | None:
@@ -114,4 +118,8 @@ def ask_at_terminal(expected: Estimate) -> bool:
 
 
 def _says_yes() -> bool:
-    return input("Go on? [y/N] ").strip().casefold() in ("y", "yes")
+    print("Go on? [y/N] ", end="", flush=True)
+    if sys.platform != "win32":
+        while not select.select([sys.stdin], [], [], _LOOK_S)[0]:
+            pass  # Ctrl-C is heard here, whenever it comes
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")

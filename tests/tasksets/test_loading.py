@@ -7,7 +7,8 @@ import pytest
 
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.tasksets import Task, Taskset, taskset
-from toolmaster.tasksets.loading import names
+from toolmaster.tasksets.loading import BUILT_IN, names
+from toolmaster.tools.python import find_object
 
 SETS = """
     from toolmaster.tasksets import Task, Taskset, mix
@@ -158,6 +159,11 @@ def test_what_cannot_be_used(sets, line, said):
 def test_benchmarks_say_that_they_need_a_file():
     with pytest.raises(ConfigError, match="'ftrl': it needs 'file', as in ftrl:FILE"):
         taskset("ftrl")
+
+
+def test_everything_built_in_is_there():
+    for name, place in BUILT_IN.items():
+        assert callable(find_object(place)), name
 
 
 @pytest.fixture

@@ -58,6 +58,14 @@ def test_a_damaged_line_is_one_row(write):
     assert left_out.reason.startswith("not valid JSON: ")
 
 
+def test_a_line_nested_too_deeply_is_one_row(write):
+    deep = "[" * 100_000 + "]" * 100_000
+    for name in ("rows.jsonl", "rows.json"):
+        rows = read_rows(write(name, f'{{"id": 1}}\n{{"id": {deep}}}'), Row, make)
+        assert [task.id for task in rows.tasks] == ["t/1"]
+        assert rows.left_out[0].reason.startswith("not valid JSON: maximum recursion depth")
+
+
 def test_a_line_separator_in_a_text_ends_no_row(write):
     text = "\u2028 \x85"
     line = json.dumps({"id": 1, "more": text}, ensure_ascii=False)

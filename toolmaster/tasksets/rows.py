@@ -109,7 +109,7 @@ def _json(file: Path, text: str) -> list[Any]:
     """A list, or lines of objects (one a row) under this suffix, which several benchmarks have."""
     try:
         records = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         lines = _lines(text)
         if not any(isinstance(line, dict) for line in lines):
             raise InputError(f"{file}: not valid JSON: {error}") from None
@@ -128,7 +128,7 @@ def _lines(text: str) -> list[Any]:
 def _line(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return RowError("", f"not valid JSON: {error}")
 
 

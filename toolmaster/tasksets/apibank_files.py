@@ -19,8 +19,8 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field
 
-from toolmaster.benchmarks.rows import RowError
 from toolmaster.errors import InputError
+from toolmaster.tasksets.rows import RowError
 from toolmaster.types import ToolCall
 
 SEARCHER = "ToolSearcher"
@@ -209,7 +209,7 @@ def read_request(text: str) -> ToolCall:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
             raise ValueError
         arguments = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise RowError("expected_output", f"not a request: {text[:100]!r}") from None
     return ToolCall(name=node.func.id, arguments=arguments)
 
@@ -293,6 +293,6 @@ def _found_in(text: str) -> list[ApiDocument]:
             documents += _documents(
                 result.get("output", result) if isinstance(result, dict) else result
             )
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
     return documents

@@ -1,19 +1,16 @@
 """API-Bank: its three kinds of file, made up here, and what counts as a right call."""
 
-import asyncio
 import json
 
 import pytest
-from service_runs import run_replays
-from toolmaster.benchmarks.replay import Replay, gold_replays
-from toolmaster.benchmarks.rows import RowError
 
-from toolmaster.benchmarks import find_benchmark
-from toolmaster.benchmarks.apibank import equal_call, find_document, rouge_l, same_call
-from toolmaster.benchmarks.apibank_files import ApiDocument, read_classes, read_request
-from toolmaster.benchmarks.base import Source
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.protocols import Protocol
+from toolmaster.tasksets import Isolation, taskset
+from toolmaster.tasksets.apibank_files import ApiDocument, read_classes, read_request
+from toolmaster.tasksets.apibank_match import equal_call, find_document, rouge_l, same_call
+from toolmaster.tasksets.replay import Replay, replays_of
+from toolmaster.tasksets.rows import RowError
 from toolmaster.types import ToolCall
 
 CLASSES = """
@@ -109,32 +106,32 @@ def bank(tmp_path):
     return dialogues
 
 
-def replay(path, folder, change=None, answer=None):
-    """Gold calls, changed or not: (case, trajectory, values) of each task."""
+@pytest.fixture
+def replay(play):
+    """A function: play the gold calls of a file, changed or not; gives tasks and trajectories."""
 
-    def replays(cases):
-        known = gold_replays(cases)
-        for task_id, one in known.items():
+    def run(path, change=None):
+        tasks = taskset(f"apibank:{path}")
+        replays = replays_of(tasks, None)
+        for task_id, one in replays.items():
             calls = list(one.by_message()[0])
-            calls = change(calls) if change else calls
-            known[task_id] = Replay(calls=calls, answer=answer or one.answer)
-        return known
+            replays[task_id] = Replay(calls=change(calls) if change else calls, answer=one.answer)
+        return list(zip(tasks, play(tasks, replays, Protocol.DIRECT), strict=True))
 
-    found, facts = run_replays("apibank", path, folder, replays, Protocol.DIRECT)
-    assert facts == {}
-    return found
+    return run
 
 
-def test_a_dialogue_is_a_task_for_each_call(bank, tmp_path):
-    (first, one, values), (second, two, _) = replay(bank, tmp_path)
-    assert first.task.id == "apibank/level-1-given-desc/Book-level-1-1/2"
-    assert values == {"call_correct": 1.0, "call_correct_strict": 1.0, "rouge_l": 1.0}
+def test_a_dialogue_is_a_task_for_each_call(bank, replay):
+    (first, one), (second, two) = replay(bank)
+    assert first.id == "apibank/level-1-given-desc/Book-level-1-1/2"
+    assert one.score.parts == {"call_correct": 1.0, "call_correct_strict": 1.0, "rouge_l": 1.0}
+    assert one.score.value == 1.0
+    assert one.score.expected == '{"name": "FindTable", "arguments": {"tags": ["view"]}}'
     assert one.success
     assert two.success
     assert one.steps[0].observation == '[{"id": 3}]'
     assert two.steps[0].observation == "error: full"  # what the API answered there
-    assert one.labels["observations"] == "recorded"
-    assert second.task.query.endswith(
+    assert second.query.endswith(
         "User: A table with a view, and book it for Ada.\nAI: Let me see.\n"
         "[FindTable(tags=['view'])] -> [{\"id\": 3}]\nAI: Table 3 has a view."
     )
@@ -143,12 +140,27 @@ def test_a_dialogue_is_a_task_for_each_call(bank, tmp_path):
     assert schema["parameters"]["properties"]["tags"] == {"type": "array", "description": "Kinds."}
 
 
+def test_the_task_set(bank):
+    tasks = taskset(f"apibank:{bank}")
+    assert tasks.label.startswith("apibank:level-1-given-desc (")
+    assert tasks.facts["observations"] == "recorded"
+    assert "our own rule" in tasks.facts["call_correct"]
+    assert tasks[0].isolation() is Isolation.FRESH
+    assert tasks[1].needed == ("BookTable",)
+    assert tasks[0].labels == {"family": "level-1-given-desc"}
+    version = tasks.version
+    (bank / "Book-level-1-2.jsonl").write_bytes((bank / "Book-level-1-1.jsonl").read_bytes())
+    assert taskset(f"apibank:{bank}").version != version
+    with pytest.raises(ConfigError, match="it needs 'place', as in apibank:FILE"):
+        taskset("apibank")
+
+
 @pytest.mark.parametrize(
     ("arguments", "lenient", "strict"),
     [
         (BOOK, 1, 1),
         (BOOK | {"seats": 4}, 1, 0),
-        (BOOK | {"name": " Ada "}, 1, 0),
+        (BOOK | {"name": " Ada "}, 0, 0),
         (BOOK | {"content": "a table by the window"}, 1, 0),
         (BOOK | {"content": "no wishes"}, 0, 0),
         (BOOK | {"seats": "5"}, 0, 0),
@@ -161,6 +173,16 @@ def test_what_counts_as_a_right_call(arguments, lenient, strict):
     gold, call = (ToolCall(name="BookTable", arguments=a) for a in (BOOK, arguments))
     assert same_call(call, gold, []) is bool(lenient)
     assert equal_call(call, gold) is bool(strict)
+
+
+def test_free_text_shares_more_than_half_of_its_words():
+    def topic(text, name="meeting_topic"):
+        return ToolCall(name="AddMeeting", arguments={name: text})
+
+    assert same_call(topic("plan the new garden"), topic("The new garden plan."), [])
+    assert same_call(topic("plan the new garden"), topic("plan the garden"), [])  # 3 of 4
+    assert not same_call(topic("plan the new garden"), topic("the garden"), [])  # 2 of 4
+    assert not same_call(topic("plan", "title"), topic("Plan", "title"), [])
 
 
 def test_lists_numbers_and_names():
@@ -184,30 +206,31 @@ def test_text_that_is_no_json_stays_text(text):
     assert same_call(given, given, [])
 
 
-def test_only_the_first_call_of_a_turn_counts(bank, tmp_path):
+def test_only_the_first_call_of_a_turn_counts(bank, replay):
     def wrong_first(calls):
         return [ToolCall(name=calls[0].name, arguments={}), *calls]
 
-    for _, trajectory, values in replay(bank, tmp_path, wrong_first):
+    for _, trajectory in replay(bank, wrong_first):
         assert not trajectory.success
-        assert (values["call_correct"], values["call_correct_strict"]) == (0.0, 0.0)
+        parts = trajectory.score.parts
+        assert (parts["call_correct"], parts["call_correct_strict"]) == (0.0, 0.0)
         assert trajectory.steps[0].observation == "error: no result of this call is recorded"
 
 
-def test_an_instruction_file(write, tmp_path):
+def test_an_instruction_file(write, replay):
     path = write("level-1-api.json", [instruction()])
-    [(case, trajectory, values)] = replay(path, tmp_path)
-    assert case.task.id == "apibank/level-1-api/Book-level-1-1.jsonl/0"
-    assert case.task.query.endswith("User: A table for 4, I am Ada.\nAI: Yes.")
+    [(task, trajectory)] = replay(path)
+    assert task.id == "apibank/level-1-api/Book-level-1-1.jsonl/0"
+    assert task.query.endswith("User: A table for 4, I am Ada.\nAI: Yes.")
     assert trajectory.success
-    assert values == {"call_correct": 1.0, "call_correct_strict": 1.0}
+    assert trajectory.score.parts == {"call_correct": 1.0, "call_correct_strict": 1.0}
     assert trajectory.steps[0].observation == "done (its result is not recorded)"
-    [(_, trajectory, values)] = replay(path, tmp_path, lambda calls: [])
+    [(_, trajectory)] = replay(path, lambda calls: [])
     assert not trajectory.success
-    assert values["call_correct"] == 0.0
+    assert trajectory.score.value == 0.0
 
 
-def test_a_batch_of_level_3_describes_apis_in_its_conversation(write, tmp_path):
+def test_a_batch_of_level_3_describes_apis_in_its_conversation(write, replay):
     searcher = {"apiCode": "ToolSearcher", "description": "s", "parameters": {"keywords": {}}}
     output = document("QueryMeeting", "user_name")
     found = {"api_name": "ToolSearcher", "output": output, "exception": None}
@@ -224,8 +247,8 @@ def test_a_batch_of_level_3_describes_apis_in_its_conversation(write, tmp_path):
         "sample_id": 4,
         "api_id": 1,
     }
-    [(case, trajectory, _)] = replay(write("level-3-batch-inf.json", [row]), tmp_path)
-    assert case.task.id == "apibank/level-3-batch-inf/4/1"
+    [(task, trajectory)] = replay(write("level-3-batch-inf.json", [row]))
+    assert task.id == "apibank/level-3-batch-inf/4/1"
     assert [tool["function"]["name"] for tool in trajectory.tools] == [
         "ToolSearcher",
         "QueryMeeting",
@@ -233,13 +256,26 @@ def test_a_batch_of_level_3_describes_apis_in_its_conversation(write, tmp_path):
     assert trajectory.success
 
 
-def test_a_plan(write, tmp_path):
-    path = write("level-3.json", [PLAN])
-    [(case, trajectory, values)] = replay(path, tmp_path)
-    assert case.task.query == "Find Ada's meeting and remind her."
-    assert values == {"call_correct": 1.0, "call_correct_strict": 1.0, "rouge_l": 1.0}
+def test_a_plan(write, replay):
+    [(task, trajectory)] = replay(write("level-3.json", [PLAN]))
+    assert task.query == "Find Ada's meeting and remind her."
+    assert trajectory.score.parts == {
+        "call_correct": 1.0,
+        "call_correct_strict": 1.0,
+        "rouge_l": 1.0,
+    }
     assert json.loads(trajectory.steps[0].observation)["name"] == "QueryMeeting"
     assert trajectory.steps[3].observation == "success"
+
+
+def test_known_good_keywords_that_share_no_word_are_right(write, replay):
+    found = planned("ToolSearcher", {"keywords": "agenda"}, document("QueryMeeting", "user_name"))
+    plan = {**PLAN, "apis": [found, *PLAN["apis"][1:]]}
+    [(_, trajectory)] = replay(write("level-3.json", [plan]))
+    assert trajectory.success
+    assert json.loads(trajectory.steps[0].observation)["name"] == "QueryMeeting"
+    [(_, trajectory)] = replay(write("level-3.json", [plan]), lambda calls: calls[1:])
+    assert trajectory.score.value == 0.75
 
 
 @pytest.mark.parametrize(
@@ -259,16 +295,25 @@ def test_a_plan(write, tmp_path):
         (lambda calls: [], 0.0, 0.0),
     ],
 )
-def test_changed_plans(write, tmp_path, change, correct, strict):
-    [(_, trajectory, values)] = replay(write("level-3.json", [PLAN]), tmp_path, change)
-    assert (values["call_correct"], values["call_correct_strict"]) == (correct, strict)
-    assert trajectory.success is (correct == 1.0)
+def test_changed_plans(write, replay, change, correct, strict):
+    [(_, trajectory)] = replay(write("level-3.json", [PLAN]), change)
+    score = trajectory.score
+    assert (score.parts["call_correct"], score.parts["call_correct_strict"]) == (correct, strict)
+    assert score.value == correct
+    assert score.success is (correct == 1.0)
 
 
 def test_requests_as_text():
     call = read_request("API-Request: [F(a='x, y=(1)', b=[1, {'k': 2}], c=3)] and more")
     assert call == ToolCall(name="F", arguments={"a": "x, y=(1)", "b": [1, {"k": 2}], "c": 3})
-    for broken in ("F(a=1)", "[F(1)]", "[F(a=it's)]", "[F(a=open('x'))]", ""):
+    for broken in (
+        "F(a=1)",
+        "[F(1)]",
+        "[F(a=it's)]",
+        "[F(a=open('x'))]",
+        "",
+        "[F(a=" + "-" * 100_000 + "1)]",
+    ):
         with pytest.raises(RowError, match="not a request"):
             read_request(broken)
 
@@ -297,16 +342,7 @@ def test_rouge_l(text, reference, score):
     assert rouge_l(text, reference) == pytest.approx(score)
 
 
-def opened(path, folder):
-    async def work():
-        benchmark = find_benchmark("apibank")
-        async with benchmark.open_suite(Source(path, benchmark.options(), folder)) as suite:
-            return suite
-
-    return asyncio.run(work())
-
-
-def test_rows_that_cannot_be_used_are_named(write, tmp_path):
+def test_rows_that_cannot_be_used_are_named(write):
     rows = [
         instruction(),
         instruction("no request"),
@@ -314,40 +350,40 @@ def test_rows_that_cannot_be_used_are_named(write, tmp_path):
         instruction("API-Request: [Moon(x=1)]", id=3),
         {"input": "x"},
     ]
-    suite = opened(write("level-1-api.json", rows), tmp_path)
-    assert len(suite.cases) == 1
-    assert [(item.row, item.field) for item in suite.left_out] == [
+    tasks = taskset(f"apibank:{write('level-1-api.json', rows)}")
+    assert len(tasks) == 1
+    assert [(item.row, item.field) for item in tasks.left_out] == [
         (1, "expected_output"),
         (2, "instruction"),
         (3, "expected_output"),
         (4, "instruction"),
     ]
     lost = PLAN | {"apis": PLAN["apis"][1:2]}
-    [item] = opened(write("level-3.json", [lost]), tmp_path).left_out
-    assert (item.field, item.reason) == ("apis", "no search finds 'QueryMeeting'")
+    [item] = taskset(f"apibank:{write('level-3.json', [PLAN, lost])}").left_out
+    assert (item.row, item.field, item.reason) == (1, "apis", "no search finds 'QueryMeeting'")
 
 
-def test_dialogues_that_cannot_be_used_are_named(bank, tmp_path):
+def test_dialogues_that_cannot_be_used_are_named(bank):
     (bank / "a.jsonl").write_text('{"role": "User", "text": "Hi"}\n{"role"\n')
     (bank / "b.jsonl").write_text('{"role": "API", "api_name": "Moon", "param_dict": {}}\n')
-    suite = opened(bank, tmp_path)
-    assert len(suite.cases) == 2
-    found = [(item.file, item.row, item.reason) for item in suite.left_out]
+    tasks = taskset(f"apibank:{bank}")
+    assert len(tasks) == 2
+    found = [(item.file, item.row, item.reason) for item in tasks.left_out]
     assert found[0][:2] == ("a.jsonl", 1)
     assert found[1] == ("b.jsonl", 0, "'Moon' is described nowhere")
 
 
-def test_folders_that_cannot_be_used(bank, tmp_path):
+def test_folders_that_cannot_be_used(bank):
     with pytest.raises(InputError, match=r"holds no \.jsonl files"):
-        opened(bank.parent, tmp_path)
+        taskset(f"apibank:{bank.parent}")
     classes = bank.parents[1] / "apis"
     (classes / "tables.py").write_text("x = 1")
     with pytest.raises(InputError, match=r"no class in .* describes an API"):
         read_classes(classes)
     (classes / "tables.py").write_text("class (")
     with pytest.raises(InputError, match="not Python"):
-        opened(bank, tmp_path)
+        taskset(f"apibank:{bank}")
     (classes / "tables.py").unlink()
     classes.rmdir()
     with pytest.raises(InputError, match="no folder `apis` above"):
-        opened(bank, tmp_path)
+        taskset(f"apibank:{bank}")

@@ -107,12 +107,6 @@ def test_being_limited_does_not_use_up_the_retries(serve, task):
     assert (got.answer, len(server.requests)) == ("4", 6)
 
 
-def test_being_limited_for_too_long_is_given_up(serve, task):
-    server = serve(lambda body: LIMITED)
-    [got] = run(server.url, [RolloutRequest(task)], retries=1, timeout_s=0.05)
-    assert "429 slow down" in got.error
-
-
 @pytest.mark.parametrize("asked", [{"retry_after": "0"}, {"retry_after_ms": "0"}, {}])
 def test_an_endpoint_that_asks_for_no_pause_is_not_hammered(serve, task, asked):
     """Pauses of at least 75% of 0.1, 0.2, 0.4 and 0.8 s: the fifth request is the last."""

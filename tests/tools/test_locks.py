@@ -107,7 +107,7 @@ def run_all(*calls):
 
 
 @pytest.mark.parametrize("timeout_s", [60.0, None])
-def test_methods_of_one_object_take_locks(timeout_s):
+def test_one_method_of_an_object_runs_at_a_time(timeout_s):
     account = Account()
     sets = [from_object(account, timeout_s=timeout_s) for _ in range(2)]  # two sets, one object
     calls = [
@@ -118,10 +118,16 @@ def test_methods_of_one_object_take_locks(timeout_s):
     ]
     assert sorted(run_all(*calls)) == list(range(1, 4 * CALLS + 1))
     assert (account.balance, meeting.most) == (4 * CALLS, 1)
-    assert id(account) not in _locks  # kept for as long as calls use it
 
 
-def test_they_take_locks_in_the_order_of_asking():
+def test_a_lock_is_kept_for_as_long_as_calls_use_it():
+    account = Account()
+    tools = from_object(account)
+    run_all((tools["deposit"], tools.state, {"amount": 1}))
+    assert id(account) not in _locks
+
+
+def test_calls_run_in_the_order_of_asking():
     seen = []
     keep = Tool("keep", "", {}, lambda state, a: seen.append(a["n"]), timeout_s=60.0)
     run_all(*((keep, seen, {"n": n}) for n in range(40)))
@@ -141,7 +147,7 @@ def test_an_agent_loses_no_update():
     assert account.balance == CALLS
 
 
-def test_event_loops_of_several_threads_take_locks():
+def test_event_loops_of_several_threads_wait_for_each_other():
     account = Account()
     tools = from_object(account, timeout_s=60.0)
 
@@ -190,7 +196,7 @@ def test_the_parts_of_a_merged_set_wait_only_for_themselves():
     assert both["one_look"].shared(states) is None
 
 
-def test_tools_of_a_file_take_locks_and_their_forks_do_not(tmp_path):
+def test_tools_of_a_file_share_what_they_change_and_their_forks_do_not(tmp_path):
     file = tmp_path / "till.py"
     file.write_text(
         "class Till:\n"
@@ -209,7 +215,7 @@ def test_tools_of_a_file_take_locks_and_their_forks_do_not(tmp_path):
     assert functions["one"].shared(None) is functions["two"].shared(None)
 
 
-def test_plain_functions_of_a_module_take_locks():
+def test_one_plain_function_of_a_module_runs_at_a_time():
     one, other = (from_function(f, timeout_s=60.0) for f in (visit_one, visit_other))
     run_all(*[(one, None, {}), (other, None, {})] * 4)
     assert meeting.most == 1
@@ -230,7 +236,7 @@ def test_what_is_safe_runs_at_the_same_time(made):
     assert meeting.most == CALLS
 
 
-def test_a_bound_method_and_its_object_take_locks_together():
+def test_a_bound_method_and_its_object_share_a_lock():
     account = Account()
     method = from_function(account.deposit, timeout_s=60.0)
     tools = from_object(account, timeout_s=60.0)

@@ -1,6 +1,6 @@
 """An agent with the tools of an MCP server: here the time server (`pip install mcp-server-time`).
 
-    python examples/agent_mcp.py openai:NAME
+python examples/agent_mcp.py openai:NAME
 """
 
 import json

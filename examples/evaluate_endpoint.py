@@ -1,6 +1,6 @@
 """Measure a model on a task set: several rollouts a task, intervals, a breakdown; it resumes.
 
-    python examples/evaluate_endpoint.py openai:NAME "world:short tasks=50" [results.jsonl]
+python examples/evaluate_endpoint.py openai:NAME "world:short tasks=50" [results.jsonl]
 """
 
 import sys

@@ -33,7 +33,12 @@ tasks = tm.Taskset(
     "shop",
     [
         tm.Task("price", "What does a Wool Rug cost?", tools=Shop, answer="90"),
-        tm.Task("order", "Order one Oak Stool.", tools=Shop, check=lambda t, s: s.orders == ["Oak Stool"]),
+        tm.Task(
+            "order",
+            "Order one Oak Stool.",
+            tools=Shop,
+            check=lambda t, s: s.orders == ["Oak Stool"],
+        ),
     ],
 )
 

@@ -160,7 +160,11 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
 def test_options_keep_their_values(tmp_path):
     words = split_words(["m", "/x/\U0001f600.jsonl", "run=2026-11-30", "seed=1"])
     recipe = recipe_of(words, "grpo", {"grpo.rewards": {"mine.py:f": 1.0}})
-    assert (str(recipe.run), recipe.model, recipe.tasks) == ("2026-11-30", "m", "/x/\U0001f600.jsonl")
+    assert (str(recipe.run), recipe.model, recipe.tasks) == (
+        "2026-11-30",
+        "m",
+        "/x/\U0001f600.jsonl",
+    )
     assert recipe.grpo.rewards["mine.py:f"] == 1.0
     assert recipe.stages == ("grpo",)
 

@@ -246,20 +246,20 @@ def test_a_report_starts_no_evaluation(recipe):
 def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
     pipeline.demonstrate(recipe)
     monkeypatch.setattr("toolmaster.world.tasks.LEVELS", {"full": "v0", "short": "v0s"})
-    with pytest.raises(ConfigError, match=r"taskset: 'world/train \(v\d+\)' -> 'world/train \(v0\)'"):
+    with pytest.raises(ConfigError, match=r"taskset: 'world/train \(v\d+\)' -> .* \(v0\)"):
         pipeline.demonstrate(recipe)
 
 
 def test_what_is_trained_on_is_not_measured(recipe):
     overlapping = recipe.evaluate.model_copy(update={"tasks": ("world split=train tasks=2",)})
-    with pytest.raises(InputError, match="of both training .* and evaluation"):
+    with pytest.raises(InputError, match=r"of both training .* and evaluation"):
         pipeline.run_next(recipe.model_copy(update={"evaluate": overlapping}))
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"sft": SftSettings(trainer={"epochs": 3})}, "sft.trainer.epochs: SFTConfig of TRL has no"),
+        ({"sft": SftSettings(trainer={"epochs": 3})}, "sft.trainer.epochs: SFTConfig of TRL"),
         ({"grpo": GrpoSettings(rewards={"corectness": 1})}, "unknown reward 'corectness'"),
         ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
         ({"model": "nowhere/at/all"}, "no checkpoint folder"),

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from toolmaster.allocator import bound_kernels
 from toolmaster.errors import InputError
 from toolmaster.hub import download, is_hub_name, one_line
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import Room
 from toolmaster.smollm2 import HUB_ID, PACKAGE, SMOLLM2, cache_folder, obtain
+
+RoomT = TypeVar("RoomT", bound=Room)
 
 
 def find_model(name: str) -> Path:
@@ -183,7 +185,7 @@ def read_config(folder: Path) -> Any:
         raise InputError(f"{folder}: the configuration cannot be read: {reason}") from None
 
 
-def fit_context(config: Any, sampling: Sampling, name: str) -> Sampling:
+def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
     """Hold `context_tokens` against the longest context the model was made for.
 
     Args:

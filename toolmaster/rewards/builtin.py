@@ -134,7 +134,7 @@ class Rewards:
         InputError: a function that cannot be loaded.
     """
 
-    weights: Mapping[str | Reward, float]
+    weights: Mapping[Any, float]
     judge: Reward | None = None
 
     def __post_init__(self) -> None:

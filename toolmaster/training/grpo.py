@@ -78,7 +78,7 @@ def task_rows(tasks: Taskset, config: GRPOConfig, oversample: int, seed: int) ->
     """
     ids = tasks.shuffled(seed + GRPO_SEEDS).ids
     together = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    groups = together * processes.count() // config.num_generations
+    groups = together * processes.count() // int(config.num_generations or 1)
     count = len(ids) // oversample
     if config.max_steps > 0:
         count = -(-config.max_steps // config.num_iterations) * groups
@@ -303,13 +303,9 @@ def grpo(
     """
     check_fields(GRPOConfig, trainer, "grpo()")
     usual = GrpoSettings()
-    weights: Mapping[str | Reward, float] = (
-        dict(usual.rewards)
-        if reward is None
-        else reward
-        if isinstance(reward, Mapping)
-        else {reward: 1.0}
-    )
+    weights: Mapping[Any, float] = usual.rewards
+    if reward is not None:
+        weights = reward if isinstance(reward, Mapping) else {reward: 1.0}
     settings = GrpoSettings(
         trainer={**GRPO_DEFAULTS, **trainer},
         lora_rank=lora_rank,

@@ -1,6 +1,6 @@
 """An agent with one's own Python functions.
 
-The documentation of `get_price` is wrong on purpose: it says dollars, the function answers in cents.
+The documentation of `get_price` is wrong on purpose: it says dollars, the function answers cents.
 The agent tries the documented example first, on a copy or where a tool only reads, and learns it.
 
     python examples/agent_functions.py openai:NAME

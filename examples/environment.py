@@ -1,4 +1,4 @@
-"""Somebody else's environment as a task set: a suite of stateful tools and tasks with their own check.
+"""Somebody else's environment as a task set: stateful tools, and tasks with their own check.
 
     toolmaster evaluate openai:NAME examples/environment.py:tasks
 
@@ -72,7 +72,7 @@ def tasks() -> Iterator[tm.Task]:
 
     for name, query, utility in BANK_TASKS:
 
-        def check(trajectory: tm.Trajectory, made: tm.ToolSet, utility=utility) -> bool:  # type: ignore[no-untyped-def]
+        def check(trajectory: tm.Trajectory, made: tm.ToolSet, utility=utility) -> bool:
             return bool(utility(made.state, trajectory.answer or ""))
 
         yield tm.Task(f"bank/{name}", query, tools=tools, check=check)

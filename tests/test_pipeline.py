@@ -134,7 +134,7 @@ def test_demonstrations_that_are_done_are_left_alone(recipe):
 
 def test_limits_that_leave_no_way_to_succeed(recipe):
     impossible = recipe.model_copy(update={"limits": Limits(max_turns=1)})
-    with pytest.raises(InputError, match="gave a demonstration: .*; the limits"):
+    with pytest.raises(InputError, match=r"gave a demonstration: .*; the limits"):
         pipeline.demonstrate(impossible)
 
 

@@ -42,7 +42,7 @@ class RolloutTrainer(GRPOTrainer):
             output["old_per_token_logps"] = sampled.to(output["completion_ids"].device)
         everyone = gather_object(list(rewards))
         if any(isinstance(reward, PhaseReward) for reward in everyone):
-            by_phase = phase_advantages(everyone, int(self.num_generations), self.scale_rewards)
+            by_phase = phase_advantages(everyone, self.num_generations or 1, self.scale_rewards)
             start = self.accelerator.process_index * len(rewards)
             own = by_phase[start : start + len(rewards)]
             advantages = spread_over_tokens(own, trajectories, width)

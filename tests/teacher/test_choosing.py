@@ -1,14 +1,19 @@
 """Agreement, duplicates, slips and the rules, on small hand-made cases."""
 
 import asyncio
+import json
 
 import pytest
+from fake_endpoint import FakeModel, in_turn
 
 from toolmaster.answers import agreed, normal_form
+from toolmaster.json_endpoint import JsonEndpoint
+from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Task
 from toolmaster.teacher.choosing import DUPLICATE, ENOUGH, UNSETTLED, Agreed, Choice
 from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
+from toolmaster.teacher.judge import Judge
 from toolmaster.teacher.settings import Behaviours, DemonstrationSettings
 from toolmaster.types import ErrorKind, Message, Phase, Step, ToolCall, Trajectory
 
@@ -105,6 +110,30 @@ def test_duplicates():
         trajectory(call(item="Rye Loaf", count=2), query="What does a rye loaf cost?"),
     ]
     assert len({fingerprint(t) for t in [one, *others]}) == 7
+
+
+def test_a_judge_is_not_paid_for_duplicates(monkeypatch, tmp_path):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    names = ("solved", "grounded", "planning", "exploration", "validation")
+    model = FakeModel(in_turn(json.dumps({"reason": "well done", **dict.fromkeys(names, True)})))
+    task = Task("t", "?", tools=[], answer="4.5")
+    alike = [
+        trajectory(call(thought=thought), GOOD[1], rollout=n) for n, thought in enumerate("ab")
+    ]
+    batch = [(task, [*alike, trajectory(*GOOD, query="Another?", rollout=2)])]
+
+    async def choose(url):
+        async with JsonEndpoint("judge", "m", url, retries=0) as endpoint:
+            judge = Judge(endpoint, tmp_path / "v.jsonl", Behaviours(), Protocol.TRIAL)
+            choice = Choice(DemonstrationSettings(filter=False), judge)
+            await choice.add(batch)
+            return choice
+
+    with model.serve() as url:
+        choice = asyncio.run(choose(url))
+    assert [t.rollout for t in choice.kept] == [0, 2]
+    assert [(t.rollout, reason) for t, reason in choice.left_out] == [(1, DUPLICATE)]
+    assert len(model.asked) == 2
 
 
 def test_slips_are_what_nobody_should_learn_to_write():

@@ -21,6 +21,7 @@ def test_a_recipe_parses(path):
     recipe = load_config(Recipe, path)
     assert recipe.run.parts[0] == "runs"
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+    assert all(0 < len(tasks) <= 2000 for tasks in recipe.evaluation_tasks())
 
 
 def test_recipes_write_to_different_folders():

@@ -14,7 +14,7 @@ from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.smollm2 import SMOLLM2
 from toolmaster.tasksets import Taskset, taskset
-from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_overlap
+from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_endless, refuse_overlap
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 
@@ -64,7 +64,8 @@ class Recipe(Settings):
         """The task sets to measure on.
 
         Raises:
-            InputError: a set cannot be opened or is empty, or has tasks that are trained on.
+            InputError: a set cannot be opened, is empty or endless, or has tasks that are trained
+                on.
         """
         trains = self.stages != ("evaluate",)
         if not self.evaluate.tasks:
@@ -75,6 +76,8 @@ class Recipe(Settings):
         for measured in sets:
             if not len(measured):
                 raise InputError(f"{measured.label} has no tasks to measure on")
+            if "evaluate" in self.stages:
+                refuse_endless(measured)
             if trains:
                 refuse_overlap(self.training_tasks(), measured)
         return sets

@@ -7,9 +7,9 @@ import pytest
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.tasksets import LeftOut, Task, Taskset, mix
+from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
 from toolmaster.tasksets.order import Computed
-from toolmaster.tasksets.taskset import hash_split, refuse_overlap
+from toolmaster.tasksets.taskset import hash_split, refuse_endless, refuse_overlap
 
 
 def tasks_of(*ids):
@@ -270,3 +270,10 @@ def test_what_a_mixture_trains_on_is_not_measured(shop, drawn):
     ]:
         with pytest.raises(InputError, match="is a task of both training"):
             refuse_overlap(training, measured)
+
+
+def test_a_set_drawn_on_demand_is_not_measured_whole():
+    drawn = taskset("world:short split=test")
+    with pytest.raises(InputError, match=r"\(v\w+\) has [\d,]+ tasks; say how many to measure"):
+        refuse_endless(drawn)
+    refuse_endless(drawn[:200])

@@ -115,7 +115,7 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
         rollouts=len(whole),
         broken=len(trajectories) - len(whole),
         unscored=len(whole) - len(scored),
-        success=mean_interval([*success_by_task(scored).values()]),
+        success=success_of(scored),
         value=mean_interval([*by_task(scored, _value).values()]),
         parts={
             name: number_interval([*by_task(scored, partial(_part, name)).values()])
@@ -199,6 +199,15 @@ def key_of(trajectory: Trajectory) -> TaskKey:
 def success_by_task(trajectories: Iterable[Trajectory]) -> dict[TaskKey, float]:
     """Task to the share of its scored rollouts that succeeded; see `by_task`."""
     return by_task(trajectories, lambda t: None if t.score is None else float(t.score.success))
+
+
+def success_of(trajectories: Iterable[Trajectory]) -> Interval:
+    """Share of tasks solved (mean@k for k rollouts a task).
+
+    Raises:
+        InputError: no rollout was scored.
+    """
+    return mean_interval([*success_by_task(trajectories).values()])
 
 
 def by_task(

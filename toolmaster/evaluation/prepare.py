@@ -15,10 +15,9 @@ from toolmaster.provenance import read_training
 from toolmaster.rollouts import RolloutRequest
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of
+from toolmaster.tasksets.taskset import refuse_endless
 
 ENDPOINT = "openai"
-MOST_DRAWN = 20_000
-"""Tasks of a set that makes them on demand, above which the caller must say how many to measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,7 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
     """
     if not len(tasks):
         raise InputError(f"nothing to measure: {tasks.label} has no tasks")
-    if len(tasks) > MOST_DRAWN and not isinstance(tasks.ids, tuple):
-        raise InputError(
-            f"{tasks.label} has {len(tasks):,} tasks; say how many to measure: tasks=200 in its"
-            " line, or a slice such as tasks[:200]"
-        )
+    refuse_endless(tasks)
     unscored = [task.id for task in tasks if task.answer is None and task.check is None]
     if not isinstance(model, str | Path):
         return _scored(Prepared(tasks, model), unscored)

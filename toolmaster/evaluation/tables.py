@@ -16,10 +16,10 @@ from toolmaster.evaluation.grids import (
 )
 from toolmaster.evaluation.intervals import Interval
 from toolmaster.evaluation.metrics import (
-    Summary,
     by_label,
     figures,
     is_scored,
+    success_of,
     summarize,
 )
 from toolmaster.types import Trajectory
@@ -55,15 +55,15 @@ def main_grid(results: Results) -> Grid:
     """
     rows = {model: by_label(group, "taskset") for model, group in results.items()}
     sets = list(dict.fromkeys(label for row in rows.values() for label in row))
-    summaries = {m: {label: summarize(g) for label, g in row.items()} for m, row in rows.items()}
-    counts = {label: _most_tasks(summaries, label) for label in sets}
+    success = {m: {label: success_of(g) for label, g in row.items()} for m, row in rows.items()}
+    counts = {label: most(row.get(label) for row in success.values()) for label in sets}
     shown = [
         (
             Cell(model),
-            *(_success(row.get(label), counts[label]) for label in sets),
+            *(interval_cell(row.get(label), counts[label]) for label in sets),
             *_effort(results[model]),
         )
-        for model, row in summaries.items()
+        for model, row in success.items()
     ]
     header = ("model", *(f"{short(label)}, %" for label in sets), "calls", "trial calls", "tokens")
     told = ", ".join(f"{count} of {label}" for label, count in counts.items())
@@ -113,7 +113,7 @@ def family_grid(results: Results, title: str = "Success by family") -> Grid | No
     rows = []
     for family in families:
         intervals = [
-            summarize(of_model[family]).success if family in of_model else None
+            success_of(of_model[family]) if family in of_model else None
             for of_model in groups.values()
         ]
         tasks = most(intervals)
@@ -170,14 +170,6 @@ def of_set(results: Results, label: str) -> dict[str, list[Trajectory]]:
 def sets_of(results: Results) -> list[str]:
     """Labels of the task sets, in order of appearance."""
     return list(dict.fromkeys(label for g in results.values() for label in by_label(g, "taskset")))
-
-
-def _most_tasks(rows: Mapping[str, Mapping[str, Summary]], label: str) -> int:
-    return most(row[label].success for row in rows.values() if label in row)
-
-
-def _success(summary: Summary | None, tasks: int) -> Cell:
-    return interval_cell(None if summary is None else summary.success, tasks)
 
 
 def _effort(trajectories: Sequence[Trajectory]) -> tuple[Cell, ...]:

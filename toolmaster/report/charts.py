@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from toolmaster.evaluation.grids import interval_cell
 from toolmaster.evaluation.intervals import Interval
-from toolmaster.evaluation.metrics import by_label, summarize
+from toolmaster.evaluation.metrics import by_label, success_of
 from toolmaster.evaluation.tables import Results
 
 COLOURS = 6
@@ -145,7 +145,7 @@ def success_bars(
             if name in of_model:
                 x = frame.x(start + index * width_share)
                 width = 0.86 * (frame.x(width_share) - frame.left)
-                success = summarize(of_model[name]).success
+                success = success_of(of_model[name])
                 title = f"{model}, {name}"
                 bars.append(_bar(frame, x, width, colours[model], title, success))
     groups = tuple(Tick(frame.x(slot * (i + 0.5)), name) for i, name in enumerate(names))

@@ -24,6 +24,8 @@ SEARCHED = 10_000
 """Tasks of a measured set that are looked for among those trained on."""
 LISTED = 100_000
 """Computed ids that are listed one by one; a set of more of them is known by its split."""
+MOST_MEASURED = 20_000
+"""Tasks of a set that makes them on demand, above which the caller must say how many to measure."""
 TRAIN_PERCENT = 80
 """Percent of the tasks that the hash of their id puts into the train split."""
 
@@ -386,6 +388,19 @@ def refuse_overlap(training: Taskset, measured: Taskset) -> None:
         raise InputError(
             f"{shared[0]!r} is a task of both training ({training.label}) and evaluation"
             f" ({measured.label}); name splits that differ, such as split=train and split=test"
+        )
+
+
+def refuse_endless(measured: Taskset) -> None:
+    """Refuse to measure on a whole set that makes its tasks on demand and has very many.
+
+    Raises:
+        InputError: the caller must say how many tasks to measure.
+    """
+    if len(measured) > MOST_MEASURED and not isinstance(measured.ids, tuple):
+        raise InputError(
+            f"{measured.label} has {len(measured):,} tasks; say how many to measure: tasks=200 in"
+            " its line, or a slice such as tasks[:200]"
         )
 
 

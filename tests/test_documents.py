@@ -1,15 +1,17 @@
 """README and CONTRIBUTING do what they say: their code runs, and what they name exists."""
 
-import ast
 import asyncio
+import dataclasses
+import inspect
 import re
 import shlex
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from trl import GRPOConfig
 from typer.main import get_command
 
+import toolmaster
 from toolmaster.cli import app
 from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
@@ -17,8 +19,6 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.tools import ToolSet
-from toolmaster.tools.functions import from_function
 from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
 
@@ -55,26 +55,25 @@ def commands():
     return found
 
 
-def test_a_session_of_the_world(capsys):
-    exec(block(README, "ScriptedPolicy"), {})
-    assert capsys.readouterr().out.endswith(" -> 42 False\n")
+def test_a_task_set_of_ones_own(capsys):
+    exec(block(README, "class Shop"), {})
+    assert capsys.readouterr().out == "1.00 [one task]\n"
 
 
-def test_an_agent_with_tools_of_ones_own(monkeypatch):
-    @asynccontextmanager
-    async def ours(specs):
-        def changes() -> str:
-            """What changed."""
-            return "; ".join(specs)
+def test_an_agent_with_tools_of_ones_own(capsys):
+    turns = ["<think>t</think><experience>get_price: in cents</experience>"]
+    turns += ["<think>t</think><answer>89.90</answer>"]
+    exec(block(README, "tm.Agent("), {"model": ScriptedPolicy(turns)})
+    assert capsys.readouterr().out == "89.90 get_price: in cents\n"
 
-        yield ToolSet((from_function(changes),))
 
-    monkeypatch.setattr("toolmaster.tools.sources.open_sources", ours)
-    given = {"policy": ScriptedPolicy(["<experience>none</experience>", "<answer>much</answer>"])}
-    text = block(README, "Agent(")
-    code = compile(text, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    asyncio.run(eval(code, given))
-    assert given["trajectory"].answer == "much"
+def test_the_pipeline_in_python_names_what_there_is():
+    text = block(README, "tm.demonstrate(")
+    compile(text, str(README), "exec")
+    assert set(re.findall(r"\btm\.(\w+)", text)) <= set(toolmaster.__all__)
+    options = set(re.findall(r"(\w+)=", text.partition("tm.grpo(")[2].partition(")\n")[0]))
+    known = set(inspect.signature(toolmaster.grpo).parameters)
+    assert options - known <= {field.name for field in dataclasses.fields(GRPOConfig)}
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_the_domain_has_tasks_of_all_families(shown_domain, level):
 
 
 def test_every_python_block_is_run_here():
-    assert [len(blocks(document, "python")) for document in (README, CONTRIBUTING)] == [2, 1]
+    assert [len(blocks(document, "python")) for document in (README, CONTRIBUTING)] == [3, 1]
 
 
 def test_there_are_commands():
@@ -127,7 +126,7 @@ def test_what_a_document_names_exists(document):
 
 def test_task_ids_can_be_drawn():
     ids = re.findall(r"\bv\d+s?/\w+/\w+/\w+/\d+", README.read_text())
-    assert len(ids) >= 2
+    assert ids
     for task_id in ids:
         World().draw(task_id)
 

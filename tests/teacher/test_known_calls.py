@@ -170,4 +170,76 @@ def test_what_is_shown_can_be_trained_on(tiny_chat, protocol):
     assert len(rows) == len(made) == 2
 
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+def test_the_right_calls_of_bfcl_become_rows_to_train_on(tiny_chat):
+    from toolmaster.training.sft import training_rows  # noqa: PLC0415 - loads torch
+
+    pytest.importorskip("bfcl_eval", reason="needs `pip install --no-deps bfcl-eval mpmath`")
+    tasks = taskset("bfcl:simple_python")[:20]
+    made = demonstrate(tasks, protocol="direct")
+    assert len(made) == 20
+    row = training_rows(tiny_chat, made[:1])[0]
+    trained = [t for t, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
+    said = tiny_chat.tokenizer.decode(trained)
+    assert tasks[0].calls[0][0].name in said
+    assert "The call was taken" not in said  # an observation
+
+
+@pytest.fixture
+def shared():
+    """A function: the content of a file of the shared data; the test is skipped without it."""
+
+    def find(name):
+        path = Path(__file__).parents[2].parent / "shared" / "data" / name
+        if not path.is_file():
+            pytest.skip(f"needs {path}, which is not part of the project")
+        return path
+
+    return find
+
+
+def replay_file(folder, replays):
+    path = folder / "calls.json"
+    path.write_text(json.dumps(replays))
+    return f"replay:{path}"
+
+
+@pytest.mark.parametrize("protocol", ["direct", "trial"])
+def test_ftrl_with_calls_that_a_search_found(shared, tmp_path, protocol):
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = shared("ftrl/ftrl_test.parquet")
+    rows = pq.read_table(path).to_pylist()
+    replays = {}
+    for item in json.loads(shared("ftrl/derived_calls.json").read_text())[:12]:
+        calls = [
+            {"name": name, "arguments": arguments}
+            for name, answers in item["trace"].items()
+            for arguments in answers.values()
+        ]
+        replays[f"ftrl/{item['row']}"] = {"calls": calls, "answer": rows[item["row"]]["answer"]}
+    made = demonstrate(
+        f"ftrl:{path}",
+        teacher=replay_file(tmp_path, replays),
+        protocol=protocol,
+        output_dir=tmp_path,
+    )
+    assert len(made) >= 6
+    assert all(t.score.parts["answer_contains"] for t in made)
+    reasons = {t["task_id"]: t["reason"] for t in read_lines(tmp_path / "left_out.jsonl")}
+    assert len(made) + len(reasons) == 200
+    unsolved = {task_id: reasons[task_id] for task_id in replays if task_id in reasons}
+    assert "ftrl/2" in unsolved  # the search found no call for it
+    assert all("would be a guess" in reason for reason in unsolved.values())
+
+
+def test_toolhop_with_calls_that_a_search_found(shared, tmp_path):
+    path = shared("toolhop/ToolHop_sample.json")
+    rows = {row["id"]: row for row in json.loads(path.read_text())}
+    replays = {}
+    for item in json.loads(shared("toolhop/derived_calls.json").read_text()):
+        calls = [{"name": c["tool"], "arguments": c["args"]} for c in item["trace"].values()]
+        if item["all"]:
+            answer = rows[item["id"]]["answer"]
+            replays[f"toolhop/{item['id']}"] = {"calls": calls, "answer": answer}
+    made = demonstrate(f"toolhop:{path}", teacher=replay_file(tmp_path, replays), protocol="direct")
+    assert len(made) >= 10
+    assert all(t.score.parts["answer_exact"] for t in made)

@@ -56,7 +56,8 @@ class KnownCalls:
             for call in calls:
                 yield _turn(f"{call.name} serves this request.", call_turn(call))
             answer = self._answer if number == len(self._messages) else "done"
-            yield _turn("The request is met.", f"<answer>{answer}</answer>")
+            thought = "The request is met." if calls else "No call is needed."
+            yield _turn(thought, f"<answer>{answer}</answer>")
 
     def _trial(self) -> Turns:
         lines = []
@@ -114,7 +115,7 @@ async def from_known_calls(
         expected = trajectory.score.expected
         ended = f"expected {expected}" if expected else f"it ended with {trajectory.stop_reason}"
         return f"the known-good calls do not solve it: {ended}"
-    if replay.calls and task.answer is not None and not _is_seen(replay.answer, trajectory):
+    if task.answer is not None and not _is_seen(replay.answer, trajectory):
         return f"no call returns its answer: {replay.answer!r} would be a guess"
     shared = task.isolation() is Isolation.SHARED
     if shared or await succeeds_again(trajectory, request, protocol, limits):

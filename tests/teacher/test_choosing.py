@@ -10,8 +10,7 @@ from toolmaster.answers import agreed, normal_form
 from toolmaster.json_endpoint import JsonEndpoint
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Task
-from toolmaster.teacher.choosing import DUPLICATE, ENOUGH, UNSETTLED, Agreed, Choice
-from toolmaster.teacher.duplicates import fingerprint
+from toolmaster.teacher.choosing import DUPLICATE, ENOUGH, UNSETTLED, Agreed, Choice, fingerprint
 from toolmaster.teacher.filters import mark_slips, reason_against
 from toolmaster.teacher.judge import Judge
 from toolmaster.teacher.settings import Behaviours, DemonstrationSettings

@@ -42,13 +42,6 @@ def slipped(demonstrations):
     return one
 
 
-def llama_factory(folder):
-    """LLaMA-Factory's entry and the rows that it reads by it."""
-    entry = json.loads((folder / "dataset_info.json").read_text())["toolmaster"]
-    lines = (folder / entry["file_name"]).read_text().splitlines()
-    return entry, [json.loads(line) for line in lines]
-
-
 def test_datasets_reads_the_folder(rows, demonstrations, tmp_path):
     assert len(rows) == len(demonstrations)
     for row, demonstration in zip(rows, demonstrations, strict=True):
@@ -57,8 +50,10 @@ def test_datasets_reads_the_folder(rows, demonstrations, tmp_path):
         assert json.loads(row["tools"]) == demonstration.tools
         assert json.loads(row["labels"]) == demonstration.labels
         assert (row["task_id"], row["teacher"]) == (demonstration.task_id, "oracle")
-    lines = (tmp_path / "dataset" / "train.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == list(rows)
+    card = (tmp_path / "dataset" / "README.md").read_text()
+    clean = sum(row["slips"] == 0 for row in rows)
+    assert f"{len(rows)} demonstrations, protocol `trial`" in card
+    assert f"{clean} rows are left" in card
 
 
 def test_a_folder_written_anew_is_read_anew(load, demonstrations):
@@ -101,39 +96,3 @@ def test_slips_are_counted_and_not_to_be_trained_on(demonstrations, slipped):
     assert by_text["oops"] is False
     assert by_text[slipped.steps[-1].text] is True
     assert not any(m["train"] for m in row["messages"] if m["role"] != "assistant")
-
-
-def test_llama_factory_gets_no_slips_for_it_trains_on_every_turn(demonstrations, slipped, tmp_path):
-    write_dataset([slipped, *demonstrations[1:]], tmp_path)
-    _, got = llama_factory(tmp_path)
-    clean = [d for d in demonstrations[1:] if not any(step.slip for step in d.steps)]
-    assert [row["task_id"] for row in got] == [d.task_id for d in clean]
-    assert all(m["train"] == (m["role"] == "assistant") for row in got for m in row["messages"])
-    write_dataset([slipped], tmp_path)
-    assert json.loads((tmp_path / "dataset_info.json").read_text()) == {}
-
-
-def test_roles_alternate_as_llama_factory_wants_them(demonstrations, tmp_path):
-    write_dataset(demonstrations, tmp_path)
-    entry, got = llama_factory(tmp_path)
-    tags = entry["tags"]
-    asking = {tags["user_tag"], tags["observation_tag"]}
-    assert got
-    for row in got:
-        assert set(entry["columns"].values()) <= set(row)
-        first, *others = [m[tags["role_tag"]] for m in row["messages"]]
-        assert first == tags["system_tag"]
-        assert len(others) % 2 == 0
-        assert set(others[::2]) <= asking
-        assert set(others[1::2]) == {tags["assistant_tag"]}
-
-
-def test_the_card_holds_what_axolotl_needs(rows, tmp_path):
-    import yaml  # noqa: PLC0415
-
-    card = (tmp_path / "dataset" / "README.md").read_text()
-    [block] = [b for b in card.split("```yaml\n")[1:] if b.startswith("datasets:")]
-    [entry] = yaml.safe_load(block.partition("```")[0])["datasets"]
-    assert entry["type"] == "chat_template"
-    for message in (m for row in rows for m in row[entry["field_messages"]]):
-        assert isinstance(message[entry["message_field_training"]], bool)

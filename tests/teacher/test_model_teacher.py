@@ -65,7 +65,7 @@ def test_the_instruction_goes_to_the_endpoint_and_nowhere_else(run, tmp_path, or
         assert told.startswith("You do what a user asks")
         assert told.endswith("</tools>")
         assert kept[0].prompt[0].content not in told  # the short form is said at length instead
-    for name in ("trajectories.jsonl", "candidates.jsonl", "dataset/train.jsonl"):
+    for name in ("trajectories.jsonl", "candidates.jsonl"):
         assert "You do what a user asks" not in (tmp_path / "run" / name).read_text()
 
 
@@ -160,7 +160,7 @@ def test_the_dataset_goes_where_nothing_is_kept(run, tmp_path, oracle_model):
     judge = FakeModel(in_turn(opinion(solved=False)))
     with oracle_model(1).serve() as url, judge.serve() as judge_url:
         assert len(run(url, 1)) == 1
-        assert (tmp_path / "run" / "dataset" / "train.jsonl").is_file()
+        assert (tmp_path / "run" / "dataset" / "train.parquet").is_file()
         assert run(url, 1, judge="j", judge_url=judge_url) == []
     assert not (tmp_path / "run" / "dataset").exists()
 

@@ -6,16 +6,18 @@ Rules come first, then duplicates are removed, and only what is left is shown to
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from toolmaster.answers import agreed
+from toolmaster.answers import agreed, normal_form
 from toolmaster.errors import PolicyError
 from toolmaster.json_endpoint import MalformedReplyError
 from toolmaster.tasksets import Task
-from toolmaster.teacher.duplicates import fingerprint
 from toolmaster.teacher.filters import reason_against
 from toolmaster.teacher.judge import Judge
+from toolmaster.teacher.paid import key_of
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.tools import ToolSet
 from toolmaster.types import Record, Trajectory
@@ -133,3 +135,31 @@ class Choice:
             return await self.judge.reason_against(trajectory)
         except (PolicyError, MalformedReplyError) as error:
             return f"{NOT_JUDGED}: {error}"
+
+
+def fingerprint(trajectory: Trajectory) -> str:
+    """Return one text for all demonstrations that serve one request by the same calls and answer.
+
+    Texts are compared without case, punctuation and spacing, numbers by value. Thoughts are not
+    compared: other words around the same calls teach little.
+    """
+    calls = [
+        [step.phase, step.call.name, _plain(step.call.arguments)]
+        for step in trajectory.calls()
+        if step.call is not None and not step.slip
+    ]
+    return key_of(_words(trajectory.query), calls, normal_form(trajectory.answer or ""))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    return normal_form(str(value)) if isinstance(value, int | float) else _words(str(value))
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))

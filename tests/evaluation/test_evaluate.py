@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from endpoint import serving
 
 from toolmaster import aevaluate, compare, evaluate, read_trajectories
 from toolmaster.errors import ConfigError, InputError, PolicyError
@@ -12,6 +13,7 @@ from toolmaster.evaluation.evaluate import collect
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import read_evaluation
 from toolmaster.limits import Limits
+from toolmaster.policies.base import Sampling
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Task, Taskset
@@ -211,6 +213,21 @@ def test_compare_tells_which_tasks_flipped():
         compare(a, Evaluation([]))
 
 
+def test_an_endpoint_goes_on_at_another_address(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    scripts = {f"What is {i} + 1?": ["<think>I add.</think><answer>2</answer>"] for i in range(2)}
+    options = {"protocol": DIRECT, "out": tmp_path / "out.jsonl", "spelling": "text"}
+    with serving(scripts) as endpoint:
+        first = evaluate("openai:scripted", sums(2), base_url=endpoint.url, **options)
+    with serving(scripts) as endpoint:
+        again = evaluate("openai:scripted", sums(2), rollouts=2, base_url=endpoint.url, **options)
+        assert len(endpoint.requests) == 2  # two of four rollouts were held
+        options["sampling"] = Sampling(temperature=0.5)
+        with pytest.raises(ConfigError, match=r"sampling.temperature: 0\.0 -> 0\.5"):
+            evaluate("openai:scripted", sums(2), base_url=endpoint.url, **options)
+    assert (first.success.mean, again.success.mean, len(again.trajectories)) == (0.5, 0.5, 4)
+
+
 def test_a_task_set_is_named_in_one_line():
     with pytest.raises(ConfigError, match="there is none of this name"):
         evaluate(says(1), "nowhere")
@@ -222,6 +239,13 @@ async def _inside_a_loop():
     plain = evaluate(says(1), sums(1), protocol=DIRECT)
     awaited = await aevaluate(says(1), sums(1), protocol=DIRECT)
     return plain.success.mean, awaited.success.mean
+
+
+def test_a_format_may_be_named_as_text():
+    result = evaluate(says(1), sums(1), protocol="direct")
+    assert {t.protocol for t in result.trajectories} == {"direct"}
+    with pytest.raises(ConfigError, match="protocol is one of trial, direct, paper; received 'x'"):
+        evaluate(says(1), sums(1), protocol="x")
 
 
 def test_both_forms_work_inside_an_event_loop():

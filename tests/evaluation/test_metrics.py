@@ -129,5 +129,7 @@ def test_by_label_keeps_the_unlabelled_and_the_order():
         "loud": 1,
         "unlabelled": 1,
     }
+    sizes = [rollout(str(i), family=f"{n} tools") for i, n in enumerate((3, 12, 5))]
+    assert list(by_label(sizes, "family")) == ["3 tools", "5 tools", "12 tools"]
     assert list(by_label(group, "taskset")) == ["set/test (1)"]
     assert list(by_label([rollout(taskset="")], "taskset")) == ["tasks"]

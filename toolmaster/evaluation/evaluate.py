@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import Kept, keep
 from toolmaster.evaluation.prepare import prepare
@@ -42,7 +42,7 @@ async def aevaluate(
     *,
     rollouts: int = 1,
     out: str | Path | None = None,
-    protocol: Protocol = Protocol.TRIAL,
+    protocol: Protocol | str = Protocol.TRIAL,
     limits: Limits | None = None,
     sampling: Sampling | None = None,
     on_finish: Callable[[Trajectory], None] | None = None,
@@ -78,6 +78,7 @@ async def aevaluate(
         InputError: no such model, no tasks left to measure on, or a file that cannot be used.
         PolicyError: all rollouts broke.
     """
+    protocol = _protocol(protocol)
     prepared = prepare(model, taskset(tasks, default=TEST).for_evaluation(), protocol)
     measured, file = prepared.tasks, None if out is None else Path(out)
     limits = limits or measured.limits or Limits()
@@ -109,6 +110,14 @@ async def aevaluate(
     if len(broken) == len(trajectories):
         raise PolicyError(f"all {len(broken)} rollouts broke; the first: {broken[0]}")
     return Evaluation(trajectories, policy.name, facts)
+
+
+def _protocol(named: Protocol | str) -> Protocol:
+    try:
+        return Protocol(named)
+    except ValueError:
+        allowed = ", ".join(Protocol)
+        raise ConfigError(f"protocol is one of {allowed}; received {named!r}") from None
 
 
 def _model_settings(

@@ -7,6 +7,7 @@ no doing of the model (`Trajectory.error`), and one whose task has neither an an
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -265,14 +266,21 @@ def by_label(trajectories: Iterable[Trajectory], label: str) -> dict[str, list[T
         label: a key of `Trajectory.labels`, such as "family"; or "taskset".
 
     Returns:
-        Label value to trajectories, in order of appearance; those without the label under
-        "unlabelled". Groups without a scored rollout are left out.
+        Label value to trajectories, in order of appearance, and of the number that values begin
+        with ("3 tools"); those without the label under "unlabelled". Groups without a scored
+        rollout are left out.
     """
     groups: dict[str, list[Trajectory]] = {}
     for t in trajectories:
         value = (t.taskset or "tasks") if label == "taskset" else t.labels.get(label, NO_LABEL)
         groups.setdefault(value, []).append(t)
-    return {value: group for value, group in groups.items() if any(map(is_scored, group))}
+    ordered = sorted(groups, key=_leading_number)
+    return {value: groups[value] for value in ordered if any(map(is_scored, groups[value]))}
+
+
+def _leading_number(value: str) -> int:
+    found = re.match("[0-9]{1,9}", value)
+    return int(found[0]) if found else 0
 
 
 def is_scored(trajectory: Trajectory) -> bool:

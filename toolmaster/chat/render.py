@@ -64,8 +64,16 @@ class ChatFormat:
         self._check_tokens()
 
     def _check_tokens(self) -> None:
-        """Hold the tokens of the pieces against those of a whole conversation."""
-        messages = [Message(role=role, content=content) for role, content in CONVERSATION]
+        """Hold the tokens of the pieces against those of a whole conversation.
+
+        A turn that begins with line breaks is left out: many tokenizers join them with the line
+        break before the turn, which is there when the turn is written. Such a turn keeps the tokens
+        it was sampled with.
+        """
+        messages = [
+            Message(role=role, content=content.lstrip("\n") if role == "assistant" else content)
+            for role, content in CONVERSATION
+        ]
         token_ids = self.prompt_ids(messages[:2], [PROBE_TOOL])
         for message in messages[2:]:
             if message.role == "assistant":

@@ -1,0 +1,25 @@
+"""The examples in docstrings do what they show."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+MODULES = (
+    "toolmaster.answers",
+    "toolmaster.evaluation.intervals",
+    "toolmaster.rollouts",
+    "toolmaster.tasksets.loading",
+    "toolmaster.tasksets.mixture",
+    "toolmaster.tasksets.task",
+    "toolmaster.tasksets.taskset",
+    "toolmaster.tools.functions",
+    "toolmaster.training.grpo_trainer",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    found = doctest.testmod(import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0

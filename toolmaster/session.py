@@ -19,7 +19,7 @@ from toolmaster.protocols import Action, Protocol, instructions, parse
 from toolmaster.tags import with_known
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
-from toolmaster.tools.running import as_text, describe_error, run_tool
+from toolmaster.tools.running import as_text, describe_error, fork, run_tool
 from toolmaster.tools.tool import in_quotes
 from toolmaster.types import (
     FORMAT_ERRORS,
@@ -244,7 +244,7 @@ class Session:
         if violation is not None:
             return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
         mode = self.tools.trial_mode(call.name)
-        untried = self._untried(tool, mode) if trial else None
+        untried = await self._untried(tool, mode) if trial else None
         if untried is not None:
             return self._cut(untried), ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK
@@ -253,13 +253,13 @@ class Session:
             return refusal
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
 
-    def _untried(self, tool: Tool, mode: TrialMode) -> str | None:
+    async def _untried(self, tool: Tool, mode: TrialMode) -> str | None:
         """Why a trial does not run a valid call; None where it may, then with the fork made."""
         if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
             return self._not_executed(tool)
         if mode is TrialMode.FORK and self._fork is None:
             try:
-                self._fork = self.tools.fork()
+                self._fork = await fork(self.tools)
             except Exception as error:  # noqa: BLE001 - objects copy themselves in their own code
                 return f"cannot be tried: {describe_error(error)}"
         return None
@@ -293,8 +293,7 @@ class Session:
         tool = tools[call.name]
         self._in_flight = True
         try:
-            running = run_tool(tool, tools.state, call.arguments)
-            result = await asyncio.wait_for(running, tool.timeout_s)
+            result = await run_tool(tool, tools.state, call.arguments)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
         except PolicyError:  # whoever answers for the tool cannot: not the acting policy's doing

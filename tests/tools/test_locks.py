@@ -5,11 +5,15 @@ import threading
 from dataclasses import replace
 
 import pytest
+from turns import call, play
 
 from toolmaster import agent as agents
+from toolmaster.limits import Limits
 from toolmaster.permissions import AllowAll
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal, from_function, from_object, tool
 from toolmaster.tools.locks import _locks
 from toolmaster.tools.merging import merge
@@ -345,3 +349,72 @@ def test_a_thread_that_cannot_be_started_releases_the_lock(monkeypatch):
         with pytest.raises(RuntimeError, match="new thread"):
             run_all((tools["deposit"], tools.state, {"amount": 1}))
     assert run_all((tools["deposit"], tools.state, {"amount": 1})) == [1]
+
+
+class Books:
+    """Two numbers that are equal whenever no call runs."""
+
+    def __init__(self):
+        self.debit = self.credit = 0
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __deepcopy__(self, memo):
+        made = Books()
+        made.debit, made.credit = self.debit, self.credit
+        return made
+
+    def book(self) -> None:
+        """Change both."""
+        self.debit += 1
+        self.begun.set()
+        self.go_on.wait(60)
+        self.credit += 1
+
+    def balance(self) -> str:
+        """Show both."""
+        return f"{self.debit} {self.credit}"
+
+
+def session(tools, protocol):
+    return Session(Task("t", "q", lambda: tools), protocol, Limits())
+
+
+def test_a_trial_forks_what_no_call_is_changing():
+    books = Books()
+    tools = from_object(books, timeout_s=60.0)
+
+    async def work():
+        real = asyncio.create_task(play(session(tools, Protocol.DIRECT), call("book")))
+        await asyncio.to_thread(books.begun.wait, 60)
+        trial = asyncio.create_task(play(session(tools, Protocol.TRIAL), call("balance")))
+        await asyncio.sleep(0)
+        books.go_on.set()
+        await real
+        [step] = await trial
+        return step.observation
+
+    assert asyncio.run(work()) == "1 1"
+
+
+def test_calls_of_sessions_that_wait_for_each_other_do_not_run_out_of_time():
+    """The calls together take longer than each of them may."""
+
+    class Slow:
+        def work(self) -> str:
+            """Work."""
+            threading.Event().wait(0.1)
+            return "done"
+
+        async def ask(self) -> str:
+            """Answer at once."""
+            return "answered"
+
+    tools = from_object(Slow(), timeout_s=60.0)
+    quick = replace(tools, tools=(tools["work"], replace(tools["ask"], timeout_s=0.01)))
+
+    async def work():
+        sessions = [session(quick, Protocol.DIRECT) for _ in range(2)]
+        played = (play(s, call(name)) for s, name in zip(sessions, ("work", "ask"), strict=True))
+        return [step.observation for [step] in await asyncio.gather(*played)]
+
+    assert asyncio.run(work()) == ["done", "answered"]

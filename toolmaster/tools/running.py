@@ -13,7 +13,8 @@ from pydantic_core import to_jsonable_python
 
 from toolmaster.threads import start_thread
 from toolmaster.tools.locks import HELD, CallLock, lock_of
-from toolmaster.tools.tool import Tool
+from toolmaster.tools.tool import Tool, ToolSet
+from toolmaster.types import TrialMode
 
 
 async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
@@ -40,6 +41,27 @@ async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
     finally:
         HELD.reset(token)
         lock.release()
+
+
+async def fork(tools: ToolSet) -> ToolSet:
+    """Fork a tool set when no call changes what is copied.
+
+    Raises:
+        InputError: the state cannot be copied.
+        ToolRefusal: an earlier call ran out of time and still changes it.
+    """
+    tried = [tool for tool in tools.tools if tools.trial_mode(tool.name) is TrialMode.FORK]
+    shared = [thing for tool in tried if (thing := tool.shared(tools.state)) is not None]
+    locks = {lock_of(thing) for thing in shared} - set(HELD.get())
+    held: list[CallLock] = []
+    try:
+        for lock in sorted(locks, key=id):  # in one order, so that two forks never wait in a ring
+            await lock.acquire("fork")
+            held.append(lock)
+        return tools.fork()
+    finally:
+        for lock in held:
+            lock.release()
 
 
 async def _in_time(tool: Tool, state: Any, arguments: dict[str, Any], lock: CallLock | None) -> Any:

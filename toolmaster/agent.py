@@ -105,7 +105,7 @@ class Agent:
         *,
         base_url: str | None = None,
         sampling: Sampling | None = None,
-        protocol: Protocol = Protocol.TRIAL,
+        protocol: Protocol | str = Protocol.TRIAL,
         limits: Limits | None = None,
         guard: Guard | None = None,
         budget: Budget | None = None,
@@ -121,7 +121,7 @@ class Agent:
         self.model = model
         self.base_url = base_url
         self.sampling = sampling or RoomySampling()
-        self.protocol = protocol
+        self.protocol = Protocol(protocol)
         self.limits = limits or AgentLimits()
         self.guard: Guard = guard or Ask()
         self.budget = budget

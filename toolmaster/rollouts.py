@@ -84,7 +84,7 @@ async def arollout(
     model: str | Policy,
     task: Task,
     *,
-    protocol: Protocol = Protocol.TRIAL,
+    protocol: Protocol | str = Protocol.TRIAL,
     limits: Limits | None = None,
     sampling: Sampling | None = None,
     base_url: str | None = None,
@@ -116,7 +116,9 @@ async def arollout(
     from toolmaster.policies.loading import open_policy  # noqa: PLC0415 - loads what it needs
 
     async with open_policy(model, sampling or RoomySampling(), base_url=base_url) as policy:
-        return await run_rollout(RolloutRequest(task), policy, protocol, limits or Limits())
+        return await run_rollout(
+            RolloutRequest(task), policy, Protocol(protocol), limits or Limits()
+        )
 
 
 async def _attempt(

@@ -306,3 +306,12 @@ def test_a_follow_up_is_rendered_as_a_user_message(chat):
     assert "<|im_start|>user\nand now?<|im_end|>" in told
     assert told.endswith("<|im_start|>assistant\n")
     assert "<tool_response>" not in told
+
+
+def test_a_tokenizer_that_joins_line_breaks_is_no_fault(bare_tokenizer):
+    """The line break before a turn is there when the turn is written: it cannot join the turn's."""
+    bare_tokenizer.add_tokens(["\n\n"])
+    chat = ChatFormat(prepare_tokenizer(bare_tokenizer))
+    [joined] = bare_tokenizer.encode("\n\n", add_special_tokens=False)
+    assert joined not in chat.turn_ids("\n<think>a</think>")
+    assert chat.text(chat.turn_ids("\n<think>a</think>")) == "\n<think>a</think>"

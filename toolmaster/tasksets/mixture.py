@@ -31,6 +31,7 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
             sets share.
 
     Example:
+        >>> from toolmaster import Task, Taskset
         >>> a = Taskset("a", [Task("a/1", "q", tools=[]), Task("a/2", "q", tools=[])])
         >>> b = Taskset("b", [Task("b/1", "q", tools=[])])
         >>> mix({a: 2, b: 1}).ids[:]

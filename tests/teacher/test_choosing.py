@@ -7,7 +7,7 @@ import pytest
 from fake_endpoint import FakeModel, in_turn
 
 from toolmaster.answers import agreed, normal_form
-from toolmaster.json_endpoint import JsonEndpoint
+from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Task
 from toolmaster.teacher.choosing import DUPLICATE, ENOUGH, UNSETTLED, Agreed, Choice, fingerprint

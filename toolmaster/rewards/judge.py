@@ -16,9 +16,15 @@ from pydantic import BaseModel
 
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, M, MalformedReplyError, Reply, endpoint_model
+from toolmaster.judges.json_endpoint import (
+    JsonEndpoint,
+    M,
+    MalformedReplyError,
+    Reply,
+    endpoint_model,
+)
+from toolmaster.judges.verdicts import Verdicts, Vote, observed
 from toolmaster.types import Trajectory
-from toolmaster.verdicts import Verdicts, Vote, observed
 
 INSTRUCTIONS = """\
 You decide whether an assistant with tools did what a user asked. You get one JSON object: `query`

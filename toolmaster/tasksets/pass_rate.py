@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
+from toolmaster.judges.verdicts import Verdicts, Vote, observed, prompt_name
 from toolmaster.types import Trajectory
-from toolmaster.verdicts import Verdicts, Vote, observed, prompt_name
 
 INSTRUCTIONS = """\
 You judge whether an assistant with tools did what a user asked. You get one JSON object: `query`

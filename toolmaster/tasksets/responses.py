@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 from pydantic import ValidationError
 
 from toolmaster.errors import ConfigError, InputError, first_problem
-from toolmaster.json_endpoint import endpoint_model
+from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.runs import append_line, read_lines
 from toolmaster.tasksets.resource import Held
 from toolmaster.tasksets.simulator import Visit, open_simulator

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
 from toolmaster.tools import Tool, ToolRefusal
 
 INSTRUCTIONS = """\

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import ConfigError
-from toolmaster.json_endpoint import endpoint_model
+from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
 from toolmaster.tasksets.resource import Held

@@ -13,7 +13,7 @@ from typing import Any
 
 from toolmaster.answers import agreed, normal_form
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import MalformedReplyError
+from toolmaster.judges.json_endpoint import MalformedReplyError
 from toolmaster.tasksets import Task
 from toolmaster.teacher.filters import reason_against
 from toolmaster.teacher.judge import Judge

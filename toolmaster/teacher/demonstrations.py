@@ -19,7 +19,7 @@ from typing import Protocol as Protocol_
 
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
-from toolmaster.json_endpoint import JsonEndpoint
+from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy

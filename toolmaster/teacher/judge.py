@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from toolmaster.json_endpoint import JsonEndpoint
+from toolmaster.judges.json_endpoint import JsonEndpoint
+from toolmaster.judges.verdicts import OBSERVATION_CHARS, Verdicts, Vote
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Trajectory
-from toolmaster.verdicts import OBSERVATION_CHARS, Verdicts, Vote
 
 ROLE = "judge"
 INSTRUCTIONS = """\

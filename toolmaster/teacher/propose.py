@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.protocols import Protocol

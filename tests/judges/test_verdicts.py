@@ -9,10 +9,10 @@ from fake_endpoint import FakeModel, in_turn
 from pydantic import BaseModel
 
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.judges.verdicts import Verdicts, Vote
 from toolmaster.runs import read_lines
 from toolmaster.types import Trajectory
-from toolmaster.verdicts import Verdicts, Vote
 
 GOOD = '{"good": true}'
 

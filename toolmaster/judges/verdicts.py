@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from toolmaster.errors import InputError, PolicyError, first_problem
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError, Reply
-from toolmaster.runs import append_line, read_lines
+from toolmaster.errors import PolicyError
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, Reply
+from toolmaster.runs import append_line, read_records
 from toolmaster.types import Record, Trajectory
 
 REQUESTS = 8
@@ -79,12 +79,7 @@ class Verdicts(Generic[V]):
         self._unformed: dict[str, str] = {}
         self.fault: str | None = None
         """Why the judge cannot be asked; None as long as it can."""
-        for number, line in enumerate(read_lines(file) if file else (), 1):
-            try:
-                held = verdict.model_validate(line)
-            except ValidationError as error:
-                where, problem = first_problem(error)
-                raise InputError(f"{file}, line {number}: {where}: {problem}") from None
+        for held in read_records(file, verdict) if file else ():
             self._held[held.key] = held
 
     async def get(self, trajectory: Trajectory, question: dict[str, Any], vote: int = 0) -> V:

@@ -8,7 +8,7 @@ from fake_endpoint import FakeModel, in_turn
 from pydantic import BaseModel
 
 from toolmaster.errors import PolicyError
-from toolmaster.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
 
 KEY = "sk-very-secret-0123456789"
 

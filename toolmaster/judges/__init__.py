@@ -1,0 +1,1 @@
+"""Models that are asked for JSON: judges, whose verdicts are kept, and others."""

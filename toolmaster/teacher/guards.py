@@ -47,7 +47,7 @@ def guard_of(task: Task, *, writes: bool) -> ReadsOnly | None:
         task: its tools are fresh for each rollout, copied, or shared with the real world.
         writes: whether calls that change something real may be run.
     """
-    if writes or task.isolation() is Isolation.FRESH:
+    if writes or task.isolation() is not Isolation.SHARED:
         return None
     return ReadsOnly(task.make_tools())
 

@@ -26,7 +26,6 @@ from rich.console import Console
 from rich.table import Table
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation.evaluate import HELD_OUT
 from toolmaster.experience import Experience, ExperienceStore, Handing
 from toolmaster.experience.checks import CHECK_EVERY
 from toolmaster.limits import Limits
@@ -34,6 +33,7 @@ from toolmaster.policies.base import Policy, Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.tasksets.world import HELD_OUT
 from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
 

@@ -120,7 +120,7 @@ def test_train_own_tools(tiny_folder, tmp_path):
 
 def test_train_pipeline(tiny_folder, tmp_path):
     shown = run("train_pipeline", tiny_folder, tmp_path / "run")
-    assert "world:short/test (v5s)" in shown
+    assert "world:short/test" in shown
 
 
 def test_serve_task():

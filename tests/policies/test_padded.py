@@ -87,7 +87,8 @@ def test_greedy_turns_are_those_of_generate(name, tiny_chat):
     assert isinstance(policy._cache, PaddedBatch)
 
     async def turns():
-        return await asyncio.gather(*(policy.generate(list(ids), 12) for ids in PROMPTS))
+        got = await asyncio.gather(*(policy.generate(list(ids), 12) for ids in PROMPTS))
+        return [tokens for tokens, _ in got]
 
     for ids, turn in zip(PROMPTS, asyncio.run(turns()), strict=True):
         out = tiny(name).generate(

@@ -77,7 +77,7 @@ def scripted(policy, token_ids):
     """Make a policy that serves one rollout sample these tokens, one after the other."""
     left = iter(token_ids)
     policy._drafts.length = 0  # what is drawn after a wrong guess would be lost
-    policy._sample = lambda logits: [next(left) for _ in logits]
+    policy._sample = lambda logits: [(next(left), None) for _ in logits]
     return left
 
 
@@ -315,7 +315,7 @@ def test_a_low_temperature_samples_what_greedy_takes(make_policy, greedy):
 def test_temperature_flattens_the_distribution(make_policy):
     policy = make_policy(temperature=2.0)
     logits = torch.tensor([[0.0, 2.0]]).repeat(4000, 1)
-    share = sum(policy._sample(logits)) / 4000
+    share = sum(token for token, _ in policy._sample(logits)) / 4000
     assert share == pytest.approx(0.7311, abs=0.03)  # e^1 / (1 + e^1)
 
 
@@ -325,7 +325,31 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(make_policy):
     impossible = float("-inf")
     likely = torch.tensor([0.5, 0.125, 0.0, 0.125, 0.25, 0.0]).log()
     assert likely[2] == impossible
-    drawn = torch.tensor(policy._sample(likely.bfloat16().repeat(8000, 1)))
+    pairs = policy._sample(likely.bfloat16().repeat(8000, 1))
+    drawn = torch.tensor([token for token, _ in pairs])
     shares = torch.bincount(drawn, minlength=6) / 8000
     assert shares.tolist() == pytest.approx([0.5, 0.125, 0.0, 0.125, 0.25, 0.0], abs=0.02)
     assert shares[2] == shares[5] == 0
+
+
+def test_log_probs_are_those_of_the_sampled_tokens(make_policy, load_tiny):
+    """Against the model's own forward pass, after temperature; none where nothing is drawn."""
+    policy = make_policy(temperature=0.7, turn_tokens=12)
+    start = [1, 5, 9]
+    tokens, log_probs = asyncio.run(policy.generate(start, 12))
+    with torch.inference_mode():
+        logits = load_tiny()(torch.tensor([[*start, *tokens]])).logits[0, 2:-1] / 0.7
+    expected = logits.log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
+    torch.testing.assert_close(torch.tensor(log_probs), expected, atol=1e-4, rtol=1e-4)
+    greedy = make_policy(turn_tokens=8)
+    assert asyncio.run(greedy.generate(start, 4))[1] == []
+
+
+def test_the_same_seed_draws_the_same(make_policy):
+    policy = make_policy(temperature=1.0, turn_tokens=12)
+    drawn = []
+    for parts in ((0, 1, 0), (0, 1, 0), (0, 2, 0), (0, 1, 1)):
+        policy.reseed(*parts)
+        drawn.append(asyncio.run(policy.generate([1, 5, 9], 12))[0])
+    assert drawn[0] == drawn[1]
+    assert drawn[0] not in drawn[2:]

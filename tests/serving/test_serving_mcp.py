@@ -157,7 +157,7 @@ def test_a_domain_and_settings_of_a_recipe(tmp_path):
     """Own domains come from the recipe, as everywhere."""
     recipe = tmp_path / "mine.toml"
     folder = tmp_path / "no_domain"
-    recipe.write_text(f'[world]\ndomains = ["{folder}"]\n')
+    recipe.write_text(f'tasks = "world domains={folder}"\n')
     arguments = [sys.executable, "-m", "toolmaster", "serve-session", TASK, "--recipe", str(recipe)]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 1

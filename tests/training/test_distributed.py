@@ -13,30 +13,32 @@ import pytest
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
 from toolmaster.models import load_model
-from toolmaster.pipeline import synthesize
+from toolmaster.pipeline import demonstrate
 from toolmaster.recipe import Recipe
 from toolmaster.runs import read_lines, read_trajectories
 
 RECIPE = """
 run = "{run}"
 model = "{model}"
-[synthesize]
-demonstrations = 8
+stages = ["demonstrate", "sft", "grpo"]
+[demonstrate]
+count = 8
 filter = false
-[sft]
-batch_sequences = 2
+[sft.trainer]
+per_device_train_batch_size = 2
 save_steps = 1
 [limits]
 max_turns = 8
 [grpo]
-steps = 2
-tasks_per_step = 2
-group_size = 2
-row_sequences = 2
-candidates = 2
-rewards = {{ format = 1.0 }}
-[grpo.sampling]
+oversample = 2
+rewards = {{ call_cost = 0.0, correctness = 0.0 }}
+[grpo.trainer]
+max_steps = 2
+num_generations = 2
+per_device_train_batch_size = 2
+gradient_accumulation_steps = 1
 temperature = 1.0
+[grpo.sampling]
 turn_tokens = 8
 slots = 4
 """
@@ -47,7 +49,7 @@ def recipe(tmp_path, tiny_folder):
     """The path of a recipe whose demonstrations are made."""
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE.format(run=tmp_path / "run", model=tiny_folder))
-    synthesize(load_config(Recipe, path))
+    demonstrate(load_config(Recipe, path))
     return path
 
 
@@ -92,7 +94,7 @@ def test_two_processes_train_together(recipe, tmp_path):
     assert json.loads((run / "config.json").read_text())["run"] == str(run)
 
 
-@pytest.mark.parametrize("stage", ["synthesize", "evaluate", "run"])
+@pytest.mark.parametrize("stage", ["demonstrate", "evaluate", "run"])
 def test_other_stages_refuse_several_processes(recipe, monkeypatch, stage):
     from toolmaster import pipeline  # noqa: PLC0415
 

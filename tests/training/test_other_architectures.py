@@ -7,8 +7,9 @@ from tiny_models import tiny
 from toolmaster.chat import ChatFormat
 from toolmaster.limits import Limits
 from toolmaster.models import add_tag_tokens, fast_dtype, load_model, load_tokenizer
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import Room
 from toolmaster.protocols import Protocol
+from toolmaster.rewards import Rewards
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.training.grpo import train_grpo
 from toolmaster.training.settings import GrpoSettings, SftSettings
@@ -52,7 +53,7 @@ def test_sft_sees_the_loss_of_eager_attention(name, folder, world, demonstrate, 
     train_sft(
         source,
         demonstrations,
-        SftSettings(batch_sequences=3, learning_rate=1e-12),
+        SftSettings(trainer={"per_device_train_batch_size": 3, "learning_rate": 1e-12}),
         tmp_path / "sft",
         seed=0,
         log=lambda _, values: lines.append(values),
@@ -71,15 +72,18 @@ def test_grpo_rolls_out_and_scores(name, folder, tmp_path):
     train_grpo(
         folder(name),
         Taskset("sums", [Task("a", "What is 1 + 1?", tools=[], answer="2")]),
+        Rewards({"format": 1.0}),
         Protocol.TRIAL,
         Limits(invalid_turns=2, max_turns=3),
         GrpoSettings(
-            steps=1,
-            tasks_per_step=1,
-            group_size=4,
-            candidates=1,
-            sampling=Sampling(temperature=1.0, turn_tokens=8, context_tokens=1024, slots=4),
-            rewards={"format": 1.0},
+            trainer={
+                "max_steps": 1,
+                "num_generations": 4,
+                "per_device_train_batch_size": 4,
+                "gradient_accumulation_steps": 1,
+            },
+            oversample=1,
+            sampling=Room(turn_tokens=8, context_tokens=1024, slots=4),
         ),
         tmp_path / "grpo",
         seed=0,

@@ -51,7 +51,7 @@ def folder(tiny_folder, tmp_path):
 @pytest.mark.parametrize("name", CASES)
 def test_a_server_renders_what_was_trained(name, folder, world, demonstrate, tmp_path):
     shown = demonstrate(world.ids("seen", 1, FAMILIES)[0])
-    settings = SftSettings(learning_rate=1e-3)
+    settings = SftSettings(trainer={"learning_rate": 1e-3})
     trained = train_sft(
         folder(name), [shown], settings, tmp_path / "sft", seed=0, log=lambda *_: None
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import inspect
 import json
 import random
 import threading
@@ -247,6 +248,29 @@ def test_timeout_of_a_plain_function_that_returns_an_awaitable():
 
     step = only(session(tool(lambda s, a: wait(s), timeout_s=0.01)), call())
     assert step.error is ErrorKind.TIMEOUT
+
+
+def test_an_awaitable_that_comes_after_the_time_limit_is_let_go():
+    """It would warn that nobody awaits it; warnings are errors here."""
+    late = threading.Event()
+    made = []
+
+    async def wait():
+        await asyncio.Event().wait()
+
+    def slow(_state, _arguments):
+        late.wait(10)
+        made.append(wait())
+        return made[0]
+
+    before = set(threading.enumerate())
+    step = only(session(tool(slow, timeout_s=0.01)), call())
+    assert step.error is ErrorKind.TIMEOUT
+    late.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert made
+    assert inspect.getcoroutinestate(made[0]) == inspect.CORO_CLOSED
 
 
 @pytest.mark.parametrize("timeout_s", [None, 5.0])

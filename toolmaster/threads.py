@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 
@@ -38,8 +38,10 @@ def start_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
             failure = RuntimeError(f"{type(error).__name__}: {error}")
         except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        try:
             loop.call_soon_threadsafe(_settle, done, result, failure)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            _drop(result)
 
     threading.Thread(target=work, daemon=True).start()
     return done
@@ -47,8 +49,15 @@ def start_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
 
 def _settle(done: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
     if done.done():  # given up
+        _drop(result)
         return
     if failure is not None:
         done.set_exception(failure)
     else:
         done.set_result(result)
+
+
+def _drop(result: Any) -> None:
+    """Let go of a result that comes too late; a coroutine would warn that nobody awaits it."""
+    if inspect.iscoroutine(result):
+        result.close()

@@ -36,7 +36,7 @@ def find_model(name: str) -> Path:
 
     Example:
         >>> find_model("Qwen/Qwen3-0.6B@main")  # doctest: +SKIP
-        PosixPath('/root/.cache/huggingface/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de...')
+        PosixPath('.../models--Qwen--Qwen3-0.6B/snapshots/c1899de...')
     """
     name = name.removeprefix("hf:")
     folder = Path(name)

@@ -31,9 +31,9 @@ _TUNABLES = ":".join(
 def restart_tuned() -> None:
     """Start this process again with the tuned allocator, unless it is so already or not glibc.
 
-    A thread that waits for another spins for a moment, well under a millisecond, and then sleeps. Threads
-    that spin on take a core from the one they wait for: beside another program a training step
-    took eight times as long. Threads that sleep at once cost a sixth of a step's time.
+    A thread that waits for another spins for a moment, well under a millisecond, and then sleeps.
+    Threads that spin on take a core from the one they wait for: beside another program a training
+    step took eight times as long. Threads that sleep at once cost a sixth of a step's time.
     """
     if "GLIBC_TUNABLES" not in os.environ and platform.libc_ver()[0] == "glibc":
         os.environ["GLIBC_TUNABLES"] = _TUNABLES

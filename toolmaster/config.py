@@ -146,6 +146,8 @@ def _explain(cls: type[BaseModel], error: Any) -> str:
     key = ".".join(path)
     if error["type"] == "missing" and isinstance(error["input"], dict):
         return f"{key} is missing: give {key}=VALUE"
+    if error["type"] == "value_error":  # our own words, which say what was received
+        return f"{key}: {error['ctx']['error']}"
     if error["type"] != "extra_forbidden":
         return f"{key}: {error['msg']}, got {error['input']!r}"
     section: Any = cls

@@ -17,10 +17,10 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback
-from trl import GRPOConfig
 
 from toolmaster import processes
 from toolmaster.chat import ChatFormat
+from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
 from toolmaster.models import fast_dtype, find_model, load_model, load_tokenizer
@@ -49,11 +49,13 @@ from toolmaster.training.common import (
     trainer_arguments,
 )
 from toolmaster.training.cpu_head import use_cpu_head
-from toolmaster.training.fields import check_fields, make_config
+from toolmaster.training.fields import make_config
 from toolmaster.training.grpo_trainer import PackedTrainer, RolloutTrainer
-from toolmaster.training.settings import GRPO_DEFAULTS, GrpoSettings
+from toolmaster.training.settings import REWARDS, GrpoSettings
 from toolmaster.types import Trajectory
 
+LONGEST_EPOCH = 1_000_000
+"""Tasks of which one epoch may be made."""
 GRPO_SEEDS = 500
 """Added to the seed, so that GRPO practises on other tasks than the demonstrations of that seed."""
 
@@ -67,7 +69,7 @@ def reward_of_rollout(
     return reward
 
 
-def task_rows(tasks: Taskset, config: GRPOConfig, oversample: int, seed: int) -> list[list[str]]:
+def task_rows(tasks: Taskset, config: Any, oversample: int, seed: int) -> list[list[str]]:
     """The candidate task ids of each group of a training; used up, the tasks begin again.
 
     Args:
@@ -75,13 +77,23 @@ def task_rows(tasks: Taskset, config: GRPOConfig, oversample: int, seed: int) ->
         config: TRL's; `max_steps`, or else `num_train_epochs`, says how many groups there are.
         oversample: candidates of each group.
         seed: of the order.
+
+    Raises:
+        ConfigError: epochs of a task set that has no end.
     """
     ids = tasks.shuffled(seed + GRPO_SEEDS).ids
     together = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    groups = together * processes.count() // int(config.num_generations or 1)
-    count = len(ids) // oversample
+    groups = together * processes.count() // config.num_generations
     if config.max_steps > 0:
-        count = -(-config.max_steps // config.num_iterations) * groups
+        steps = -(-config.max_steps // config.num_iterations)
+    elif len(ids) > LONGEST_EPOCH:
+        raise ConfigError(
+            f"{tasks.label} has {len(ids)} tasks, too many for num_train_epochs; give max_steps, or"
+            f" name the first so many tasks of it"
+        )
+    else:
+        steps = -(-len(ids) // (oversample * groups))
+    count = steps * groups  # TRL drops groups that do not fill a step
     chosen = [ids[i % len(ids)] for i in range(count * oversample)]
     return [chosen[i : i + oversample] for i in range(0, len(chosen), oversample)]
 
@@ -183,29 +195,14 @@ def train_grpo(
 
 
 def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
-    """TRL's configuration.
-
-    Raises:
-        ConfigError: a field that cannot be set, or groups that cannot be shared out evenly.
-    """
-    given = {**GRPO_DEFAULTS, **settings.trainer}
-    if given["temperature"] == 0:
-        raise ConfigError("grpo.trainer.temperature must be above 0: alike rollouts teach nothing")
-    if "num_train_epochs" in settings.trainer and "max_steps" not in settings.trainer:
-        given["max_steps"] = -1
+    """TRL's configuration."""
     ours = {
         **trainer_arguments(folder, seed=seed),
         "max_completion_length": settings.sampling.context_tokens,
-        "steps_per_generation": given["gradient_accumulation_steps"],
+        "steps_per_generation": settings.trainer["gradient_accumulation_steps"],
         "shuffle_dataset": False,
     }
-    rows = given["per_device_train_batch_size"] * given["gradient_accumulation_steps"]
-    if rows % given["num_generations"]:
-        raise ConfigError(
-            f"grpo.trainer: per_device_train_batch_size * gradient_accumulation_steps is {rows},"
-            f" which whole groups of num_generations = {given['num_generations']} cannot fill"
-        )
-    return make_config(GRPOConfig, "grpo.trainer", given, ours)
+    return make_config("grpo", settings.trainer, ours)
 
 
 def refuse_shared_state(tasks: Taskset, rows: list[list[str]], *, live_tools: bool) -> None:
@@ -263,7 +260,7 @@ def grpo(
     model: str | Path,
     tasks: Any,
     *,
-    reward: str | Reward | Mapping[str | Reward, float] | None = None,
+    reward: str | Reward | Mapping[Any, float] | None = None,
     output_dir: str | Path,
     protocol: Protocol | str = Protocol.TRIAL,
     limits: Limits | None = None,
@@ -301,18 +298,16 @@ def grpo(
         InputError: a model, task set or reward that cannot be loaded.
         PolicyError: every rollout of a step broke.
     """
-    check_fields(GRPOConfig, trainer, "grpo()")
-    usual = GrpoSettings()
-    weights: Mapping[Any, float] = usual.rewards
-    if reward is not None:
-        weights = reward if isinstance(reward, Mapping) else {reward: 1.0}
-    settings = GrpoSettings(
-        trainer={**GRPO_DEFAULTS, **trainer},
-        lora_rank=lora_rank,
-        oversample=oversample,
-        live_tools=live_tools,
-        sampling=sampling or Room(),
-    )
+    given = {
+        "trainer": trainer,
+        "lora_rank": lora_rank,
+        "oversample": oversample,
+        "live_tools": live_tools,
+        "sampling": sampling or Room(),
+    }
+    settings = load_config(GrpoSettings, None, values=given)
+    usual = REWARDS if reward is None else {reward: 1.0}
+    rewards = Rewards(reward if isinstance(reward, Mapping) else usual)
     chosen = taskset(tasks, default=TRAIN).for_training()
     folder = Path(output_dir)
 
@@ -322,11 +317,11 @@ def grpo(
 
     def work() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        with bar("grpo", settings.trainer["max_steps"]) as running:
+        with bar("grpo", 1) as running:
             return train_grpo(
                 find_model(str(model)),
                 chosen,
-                Rewards(weights),
+                rewards,
                 Protocol(protocol),
                 limits or chosen.limits or Limits(),
                 settings,

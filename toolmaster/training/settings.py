@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from toolmaster.config import Settings
+from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Room
+from toolmaster.training.fields import Kind, check_fields
 
 SFT_DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1.0,
@@ -45,13 +47,29 @@ REWARDS = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
 """The rewards where nothing else is said."""
 
 
+def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The fields of TRL that a stage is told."""
+    try:
+        checked = check_fields(kind, given)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    if "num_train_epochs" in checked:
+        checked.setdefault("max_steps", -1)  # which would go before it
+    return {**defaults, **checked}
+
+
 class SftSettings(Settings):
     """Supervised fine-tuning on demonstrations; loss on thoughts and actions only (Eq. 5)."""
 
-    trainer: dict[str, Any] = Field(SFT_DEFAULTS)
-    """Fields of TRL's `SFTConfig`."""
+    trainer: dict[str, Any] = Field({}, validate_default=True)
+    """Fields of TRL's `SFTConfig`; see `SFT_DEFAULTS`."""
     lora_rank: int = Field(0, ge=0)
     """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _trainer("sft", given, SFT_DEFAULTS)
 
 
 class JudgeSettings(Settings):
@@ -76,8 +94,8 @@ class JudgeSettings(Settings):
 class GrpoSettings(Settings):
     """Group-relative policy optimization (Eq. 6) with our rollouts."""
 
-    trainer: dict[str, Any] = Field(GRPO_DEFAULTS)
-    """Fields of TRL's `GRPOConfig`."""
+    trainer: dict[str, Any] = Field({}, validate_default=True)
+    """Fields of TRL's `GRPOConfig`; see `GRPO_DEFAULTS`."""
     lora_rank: int = Field(0, ge=0)
     """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
     oversample: int = Field(2, ge=1)
@@ -91,3 +109,17 @@ class GrpoSettings(Settings):
     """Whether rollouts may use tools whose real state they share, such as a live service."""
     sampling: Room = Room()
     """Tokens of a turn and of a rollout, and rollouts in flight."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
+        trainer = _trainer("grpo", given, GRPO_DEFAULTS)
+        if trainer["temperature"] <= 0:
+            raise ValueError("temperature must be above 0: alike rollouts teach nothing")
+        rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
+        if rows % trainer["num_generations"]:
+            raise ValueError(
+                f"per_device_train_batch_size * gradient_accumulation_steps is {rows}, which whole"
+                f" groups of num_generations = {trainer['num_generations']} cannot fill"
+            )
+        return trainer

@@ -15,9 +15,10 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from toolmaster.chat import ChatFormat
+from toolmaster.config import load_config
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, find_model, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
@@ -38,8 +39,8 @@ from toolmaster.training.common import (
     trainer_arguments,
 )
 from toolmaster.training.cpu_head import use_cpu_head
-from toolmaster.training.fields import check_fields, make_config
-from toolmaster.training.settings import SFT_DEFAULTS, SftSettings
+from toolmaster.training.fields import make_config
+from toolmaster.training.settings import SftSettings
 from toolmaster.types import Trajectory
 
 
@@ -86,7 +87,6 @@ def train_sft(
     Raises:
         InputError: no demonstrations, or a model that cannot be loaded.
     """
-    check_fields(SFTConfig, settings.trainer, "sft.trainer")
     if not demonstrations:
         raise InputError("no demonstrations to train on; run the demonstrate stage first")
     tokenizer = load_tokenizer(model_folder)
@@ -98,7 +98,7 @@ def train_sft(
     if is_main():
         log(0, {"longest_turn_tokens": longest_turn(rows)})
     ours = {**trainer_arguments(folder, seed=seed), "max_length": None, "padding_free": packed}
-    arguments = make_config(SFTConfig, "sft.trainer", {**SFT_DEFAULTS, **settings.trainer}, ours)
+    arguments = make_config("sft", settings.trainer, ours)
     trainer: Any = SFTTrainer(
         model=model,
         args=arguments,
@@ -151,8 +151,8 @@ def sft(
         ConfigError: a field that TRL does not have, or that is ours to set.
         InputError: no demonstrations, or a model that cannot be loaded.
     """
-    settings = SftSettings(trainer={**SFT_DEFAULTS, **trainer}, lora_rank=lora_rank)
-    check_fields(SFTConfig, trainer, "sft()")
+    given = {"trainer": trainer, "lora_rank": lora_rank}
+    settings = load_config(SftSettings, None, values=given)
     if isinstance(demonstrations, str | Path):
         demonstrations = read_trajectories(Path(demonstrations))
     folder = Path(output_dir)

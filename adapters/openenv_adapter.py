@@ -12,7 +12,7 @@ from openenv.core.env_server import Action, Environment, Observation, State
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.rewards.builtin import Rewards
+from toolmaster.rewards import Rewards
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
 from toolmaster.tasksets import taskset

@@ -60,4 +60,4 @@ class SessionEnv(vf.Env[SessionEnvConfig]):
                 segment = await interaction.turn(said)
         trajectory = await trajectory_of(session, "verifiers")
         for name, reward in (("format", format_reward), ("correctness", correctness)):
-            interaction.trace.record_reward(name, reward(trajectory), 1.0)
+            interaction.trace.record_reward(name, reward(trajectory) or 0.0, 1.0)

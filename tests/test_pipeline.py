@@ -318,15 +318,3 @@ def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, pr
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=message):
         pipeline.demonstrate(taken)
-
-
-def test_rollouts_after_the_checkpoint_are_rolled_out_again(tmp_path, world, demonstrate):
-    file = tmp_path / "trajectories.jsonl"
-    rollout = demonstrate(world.ids("seen", 1, ["plain"])[0])
-    for step in (0, 1, 2, 2):
-        append_trajectory(file, rollout.model_copy(update={"policy": f"grpo@{step}"}))
-    pipeline._forget_redone(file, tmp_path / "checkpoint-2")
-    assert [t.policy for t in read_trajectories(file)] == ["grpo@0", "grpo@1"]
-    pipeline._forget_redone(file, None)
-    assert read_trajectories(file) == []
-    pipeline._forget_redone(tmp_path / "none.jsonl", None)

@@ -23,11 +23,11 @@ from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.metrics import latest
 from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.processes import is_main, need_one
+from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
 from toolmaster.rewards import Rewards, judge
-from toolmaster.runs import CHECKPOINTS, Run, append_trajectory, read_trajectories, write_records
+from toolmaster.runs import Run, read_trajectories
 from toolmaster.tasksets import Taskset
 from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Trajectory
@@ -159,16 +159,8 @@ def grpo(recipe: Recipe) -> Path:
         return run.folder / "grpo" / "model"
     _need(run, recipe, "sft")
     start = run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model)
-    from toolmaster.training.common import last_checkpoint  # noqa: PLC0415 - loads torch
+    from toolmaster.training.collector import keep_in  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
-
-    file = run.stage("grpo") / DEMONSTRATIONS
-    if is_main():
-        _forget_redone(file, last_checkpoint(run.stage("grpo") / CHECKPOINTS))
-
-    def keep(group: list[Trajectory]) -> None:
-        for trajectory in group:
-            append_trajectory(file, trajectory)
 
     tasks = recipe.training_tasks()
     with _finishing(run, "grpo") as folder, bar("grpo", 1) as running:
@@ -182,7 +174,7 @@ def grpo(recipe: Recipe) -> Path:
             folder,
             seed=recipe.seed,
             log=lambda step, values: run.log("grpo", step, values),
-            on_group=keep,
+            on_group=keep_in(folder),
             progress=training_callback(running),
         )
 
@@ -200,15 +192,6 @@ def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
         file=folder / "verdicts.jsonl",
     )
     return Rewards(settings.rewards, judged)
-
-
-def _forget_redone(file: Path, checkpoint: Path | None) -> None:
-    """Drop the rollouts of steps after the checkpoint that training goes on from."""
-    held = read_trajectories(file) if file.is_file() else []
-    done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    kept = [t for t in held if int(t.policy.rpartition("@")[2]) < done]
-    if len(kept) < len(held):
-        write_records(file, kept)
 
 
 def models_of(recipe: Recipe) -> dict[str, Path | str]:

@@ -91,8 +91,8 @@ def test_format_counts_format_errors_alone(stop, errors, expected):
 def test_correctness_and_score():
     graded = trajectory(1).model_copy(update={"score": Score.of(False, value=0.25)})
     unscored = trajectory(1).model_copy(update={"score": None})
-    assert [built_in("correctness", t) for t in (trajectory(1), graded, unscored)] == [1, 0, 0]
-    assert [built_in("score", t) for t in (trajectory(1), graded, unscored)] == [1, 0.25, 0]
+    assert [built_in("correctness", t) for t in (trajectory(1), graded, unscored)] == [1, 0, None]
+    assert [built_in("score", t) for t in (trajectory(1), graded, unscored)] == [1, 0.25, None]
 
 
 def test_costs_are_those_of_success_only():
@@ -155,6 +155,8 @@ def test_functions_plain_and_async_by_name_and_as_they_are(tmp_path):
         ({}, "at least one reward"),
         ({"correctnes": 1.0}, "unknown reward 'correctnes' \\(did you mean 'correctness'"),
         ({"judge": 1.0}, 'the reward "judge" needs a model'),
+        ({"format": 0.0}, "at least one reward"),
+        ({"format": -1.0}, "the weight of a reward is 0 or more, 'format' has -1.0"),
     ],
 )
 def test_what_is_no_reward(weights, message):
@@ -166,6 +168,23 @@ def test_what_is_no_reward(weights, message):
 def test_a_reward_that_is_no_number_is_an_error(value):
     with pytest.raises(InputError, match="returned"):
         of({(lambda t: value): 1.0}, 1)
+
+
+def test_a_reward_that_fails_says_where():
+    def divided(trajectory):
+        return 1 / 0
+
+    with pytest.raises(InputError, match="'divided' failed on task 't': ZeroDivisionError"):
+        of({divided: 1.0}, 1)
+
+
+def test_why_a_rollout_was_left_out():
+    rewards = Rewards({"format": 1.0, "correctness": 1.0})
+    assert asyncio.run(rewards.of(trajectory(1, error="gone"))) is None
+    assert rewards.left_out == "the rollout broke: gone"
+    unscored = trajectory(1).model_copy(update={"score": None})
+    assert asyncio.run(rewards.of(unscored)) is None
+    assert "correctness is None for task 't'; the task has neither an answer" in rewards.left_out
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -185,6 +204,16 @@ def test_an_honest_failure_never_beats_a_success_of_the_same_form(weights, calls
         won = of(weights, calls + more)
         assert won.total > lost.total
         assert all(a >= b for a, b in zip(won, lost, strict=True))
+
+
+@given(st.fixed_dictionaries({"call_cost": positive, "execution_errors": positive}), positive)
+def test_costs_stay_below_a_reward_of_one_s_own(weights, weight):
+    def solved(trajectory):
+        return float(trajectory.success)
+
+    steps = [call(error=ErrorKind.TOOL_ERROR)] * 12
+    won, lost = (of({**weights, solved: weight}, steps=steps, success=s) for s in (True, False))
+    assert won.total >= weight / 2 > lost.total == 0
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(BUILT_IN, positive)), st.integers(1, 12))

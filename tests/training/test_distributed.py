@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -31,16 +32,23 @@ save_steps = 1
 max_turns = 8
 [grpo]
 oversample = 2
-rewards = {{ call_cost = 0.0, correctness = 0.0 }}
+rewards = {{ format = 1.0, correctness = 0.0, call_cost = 0.0 }}
 [grpo.trainer]
 max_steps = 2
 num_generations = 2
 per_device_train_batch_size = 2
 gradient_accumulation_steps = 1
-temperature = 1.0
 [grpo.sampling]
 turn_tokens = 8
 slots = 4
+"""
+ONE_FAILS = """
+import os
+
+def reward(trajectory):
+    if os.environ["RANK"] == "1":
+        raise RuntimeError("no more of this")
+    return 1.0
 """
 
 
@@ -81,7 +89,7 @@ def test_two_processes_train_together(recipe, tmp_path):
     assert code == 0, errors
     lines = [line for line in read_lines(run / "metrics.jsonl") if line["stage"] == "grpo"]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2]
-    assert [line["step"] for line in lines if "rollout_reward" in line] == [0, 1]
+    assert [line["step"] for line in lines if "rollout_reward" in line] == [1, 2]
     trained_on = read_trajectories(run / "grpo" / "trajectories.jsonl")
     assert len(trained_on) == 2 * 2 * 2  # steps, groups, members: those of both processes
     assert [t.policy for t in trained_on] == ["grpo@0"] * 4 + ["grpo@1"] * 4
@@ -92,6 +100,21 @@ def test_two_processes_train_together(recipe, tmp_path):
         assert json.loads((run / stage / "done.json").read_text())["seconds"] > 0
         load_model(run / stage / "model", "float32")
     assert json.loads((run / "config.json").read_text())["run"] == str(run)
+
+
+def test_a_process_that_fails_leaves_none_waiting(tiny_folder, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(ONE_FAILS)
+    sizes = {"num_generations": 2, "per_device_train_batch_size": 2, "max_steps": 1}
+    words = [f"grpo.trainer.{name}={value}" for name, value in sizes.items()]
+    words += ["grpo.trainer.gradient_accumulation_steps=1", "grpo.sampling.turn_tokens=8"]
+    words += ["limits.max_turns=2", f"run={tmp_path / 'run'}", f"--reward={mine}:reward"]
+    code, errors = launch("grpo", tiny_folder, "world", *words)
+    assert code != 0
+    failed = "the reward '.*mine.py:reward' failed on task .*: RuntimeError: no more of this"
+    assert re.search(f"^toolmaster: {failed}$", errors, re.MULTILINE), errors
+    told = f"^toolmaster: another process stopped the training: InputError: {failed}$"
+    assert re.search(told, errors, re.MULTILINE), errors
 
 
 @pytest.mark.parametrize("stage", ["demonstrate", "evaluate", "run"])

@@ -36,7 +36,7 @@ def test_defaults_of_trl_have_the_types_read(kind, tmp_path):
 def test_values_get_their_types():
     given = {"learning_rate": "1e-4", "max_steps": 3, "report_to": ["tensorboard"], "optim": "sgd"}
     assert check_fields("grpo", given) == {**given, "learning_rate": 1e-4}
-    assert check_fields("sft", {"num_train_epochs": 2}) == {"num_train_epochs": 2.0}
+    assert str(check_fields("sft", {"save_steps": 40})) == "{'save_steps': 40}"
     assert check_fields("sft", {"lr_scheduler_kwargs": {"num_cycles": 2}})
 
 

@@ -22,11 +22,20 @@ from toolmaster.policies.base import Room, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import PhaseReward, Rewards
+from toolmaster.runs import append_trajectory, read_trajectories
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.training.attention import ATTENTION
-from toolmaster.training.collector import RolloutCollector, choose, plain_weights
+from toolmaster.training.collector import (
+    RolloutCollector,
+    choose,
+    forget_redone,
+    keep_in,
+    plain_weights,
+    together,
+)
 from toolmaster.training.cpu_head import use_cpu_head
-from toolmaster.training.grpo import reward_of_rollout, task_rows, train_grpo
+from toolmaster.training.grpo import train_grpo
+from toolmaster.training.grpo_tasks import task_rows
 from toolmaster.training.grpo_trainer import (
     PackedTrainer,
     phase_advantages,
@@ -110,14 +119,14 @@ class Stop(TrainerCallback):
 
 @pytest.fixture
 def collect(load_tiny, tiny_chat, tasks):
-    """A function: one call of a collector; returns its fields, groups, lines and trainer."""
+    """A function: one call of a collector; returns its fields, groups, numbers and trainer."""
     with asyncio.Runner() as runner:
 
-        def run(prompts, policy=None, model=None, rewards=USUAL):
-            trained_on, lines = [], []
+        def run(prompts, policy=None, model=None, rewards=USUAL, on=tasks):
+            trained_on = []
             collector = RolloutCollector(
                 runner,
-                tasks,
+                on,
                 policy or TransformersPolicy(load_tiny(), tiny_chat, SAMPLING),
                 Protocol.TRIAL,
                 LIMITS,
@@ -125,14 +134,14 @@ def collect(load_tiny, tiny_chat, tasks):
                 group_size=4,
                 seed=0,
                 on_group=trained_on.append,
-                log=lambda step, values: lines.append((step, values)),
             )
             trainer = SimpleNamespace(
                 model=model or load_tiny(),
                 accelerator=SimpleNamespace(unwrap_model=lambda m: m, is_main_process=True),
                 state=SimpleNamespace(global_step=7),
             )
-            return collector(list(map(json.dumps, prompts)), trainer), trained_on, lines, trainer
+            fields = collector(list(map(json.dumps, prompts)), trainer)
+            return fields, trained_on, collector.numbers, trainer
 
         yield run
 
@@ -141,7 +150,7 @@ def rollout(reward=0.0, task_id="t", steps=(), **fields):
     return Trajectory(
         task_id=task_id,
         protocol="trial",
-        policy="p",
+        policy=fields.pop("policy", "p"),
         prompt=[],
         tools=[],
         steps=list(steps),
@@ -161,9 +170,17 @@ def turn(token_ids, observation_ids=()):
     )
 
 
-def test_rollouts_that_are_all_alike_are_refused(train):
-    with pytest.raises(ConfigError, match=r"temperature must be above 0"):
-        train(temperature=0)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"temperature": 0}, r"trainer: temperature must be above 0"),
+        ({"num_generations": 5}, "whole groups of num_generations = 5 cannot fill"),
+        ({"learning_rat": 1}, "trainer: 'learning_rat' is no field .* mean 'learning_rate'"),
+    ],
+)
+def test_settings_that_cannot_be_trained_with(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        tm.grpo("nowhere", [], output_dir="nowhere", **fields)
 
 
 def test_the_groups_whose_rewards_vary_most_are_kept():
@@ -203,7 +220,7 @@ def test_fields_by_hand(collect, tiny_chat):
 def test_rollouts_of_a_step(collect, tasks, tiny_chat):
     ids = tasks.ids[:4]
     prompts = [ids[:2]] * 4 + [ids[2:]] * 4
-    fields, trained_on, lines, trainer = collect(prompts)
+    fields, trained_on, values, trainer = collect(prompts)
     assert trainer.collected[0] == [t for group in trained_on for t in group]
     for group in trained_on:
         assert len({t.task_id for t in group}) == 1
@@ -224,8 +241,6 @@ def test_rollouts_of_a_step(collect, tasks, tiny_chat):
         told = [log_prob for step in trajectory.steps for log_prob in step.log_probs]
         assert len(told) == len(sampled)
         assert all(-30 < log_prob <= 0 for log_prob in told)
-    [(step, values)] = lines
-    assert step == 7
     assert (values["rollout_success"], values["rollout_broken"]) == (0.0, 0.0)
     assert values["rollout_tokens"] == pytest.approx(16, abs=8)
 
@@ -252,8 +267,43 @@ def test_a_step_whose_rollouts_all_break_is_an_error(collect, load_tiny, tiny_ch
         collect([tasks.ids[:1]] * 4, policy)
 
 
-def test_the_reward_was_given_already():
-    assert reward_of_rollout(["p"], reward=[0.5], completions=["c"]) == [0.5]
+def test_a_step_without_any_reward_is_an_error(collect):
+    unscored = Taskset("none", [Task("a", "q", tools=[])])
+    with pytest.raises(PolicyError, match="no rollout of the step has a reward: correctness is"):
+        collect([["a"]] * 4, rewards=Rewards({"correctness": 1.0}), on=unscored)
+
+
+def test_the_reward_was_given_already_and_numbers_are_logged():
+    collector = RolloutCollector.__new__(RolloutCollector)
+    collector.numbers, logged = {"rollout_success": 0.5}, {}
+    reward = collector.reward(["p"], reward=[0.5], log_metric=logged.__setitem__, completions=["c"])
+    assert (reward, logged) == ([0.5], {"rollout_success": 0.5})
+
+
+def test_what_fails_in_one_process_stops_all(monkeypatch):
+    def others(mine):
+        return [*mine, "InputError: no disk"]
+
+    assert together(lambda: 3) == 3
+    monkeypatch.setattr("toolmaster.training.collector.gather_object", others)
+    with pytest.raises(PolicyError, match="another process stopped the training: InputError: no"):
+        together(lambda: 3)
+    with pytest.raises(ZeroDivisionError):
+        together(lambda: 1 / 0)
+
+
+def test_rollouts_of_steps_that_are_done_again_are_dropped(tmp_path):
+    file = tmp_path / "trajectories.jsonl"
+    for step in (0, 1, 2, 2):
+        keep_in(tmp_path)  # no checkpoint: nothing is kept
+        append_trajectory(file, rollout(policy=f"grpo@{step}"))
+    for step in (0, 1, 2):
+        append_trajectory(file, rollout(policy=f"grpo@{step}"))
+    forget_redone(file, tmp_path / "checkpoint-2")
+    assert [t.policy for t in read_trajectories(file)] == ["grpo@0", "grpo@1"]
+    forget_redone(file, None)
+    assert read_trajectories(file) == []
+    forget_redone(tmp_path / "none.jsonl", None)
 
 
 def config(**fields):
@@ -275,7 +325,14 @@ def test_few_tasks_begin_again_and_epochs_count_them():
     rows = task_rows(few, config(), 2, seed=0)
     flat = [task_id for row in rows for task_id in row]
     assert (len(rows), sorted(flat[:3]), flat[3:6]) == (4, ["0", "1", "2"], flat[:3])
-    assert len(task_rows(few, config(max_steps=-1), 1, seed=0)) == 3
+    # Two groups a step: three tasks are one whole step and a half, made up to two.
+    assert len(task_rows(few, config(max_steps=-1), 1, seed=0)) == 4
+    assert len(task_rows(few, config(max_steps=-1), 2, seed=0)) == 2
+
+
+def test_no_epoch_of_a_set_without_end(tasks):
+    with pytest.raises(ConfigError, match="too many for num_train_epochs; give max_steps"):
+        task_rows(tasks, config(max_steps=-1), 1, seed=0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -428,11 +485,6 @@ def test_it_learns(train):
     got = [values["reward"] for _, values in lines if "loss" in values]
     assert len(got) == 18
     assert statistics.fmean(got[-2:]) > statistics.fmean(got[:2]) + 0.3
-
-
-def test_groups_that_do_not_fill_a_step_are_refused(train):
-    with pytest.raises(ConfigError, match="whole groups of num_generations = 3 cannot fill"):
-        train(num_generations=3)
 
 
 def test_sessions_end_as_they_do_elsewhere(collect, tasks):

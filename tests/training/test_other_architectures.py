@@ -76,12 +76,7 @@ def test_grpo_rolls_out_and_scores(name, folder, tmp_path):
         Protocol.TRIAL,
         Limits(invalid_turns=2, max_turns=3),
         GrpoSettings(
-            trainer={
-                "max_steps": 1,
-                "num_generations": 4,
-                "per_device_train_batch_size": 4,
-                "gradient_accumulation_steps": 1,
-            },
+            trainer={"max_steps": 1, "num_generations": 4, "gradient_accumulation_steps": 1},
             oversample=1,
             sampling=Room(turn_tokens=8, context_tokens=1024, slots=4),
         ),

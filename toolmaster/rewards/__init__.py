@@ -1,14 +1,18 @@
-"""Rewards: functions of a finished trajectory, built in, one's own, or a judge's."""
+"""Rewards: functions of a finished trajectory, `(Trajectory) -> float | PhaseReward | None`.
+
+Built-in ones, one's own, or a judge's, alone or as a weighted sum. None leaves the rollout out of
+its group. One that broke (`Trajectory.error`) is always left out: it says nothing about the model.
+"""
 
 from toolmaster.rewards.builtin import (
     BUILT_IN,
     PhaseReward,
     Reward,
     Rewarded,
-    Rewards,
     find_reward,
 )
 from toolmaster.rewards.judge import JudgeReward, judge
+from toolmaster.rewards.weighted import Rewards
 
 __all__ = [
     "BUILT_IN",

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from toolmaster.budgets import Budget, BudgetSettings
-from toolmaster.errors import PolicyError
+from toolmaster.errors import PermanentPolicyError, PolicyError
 from toolmaster.judges.json_endpoint import (
     JsonEndpoint,
     M,
@@ -94,15 +94,21 @@ class JudgeReward:
 
         Returns:
             1.0 or 0.0; 0.0 without asking for a rollout that has no answer; None where the judge
-            cannot be asked, never wrote a verdict, or has used up its money.
+            could not be asked, never wrote a verdict, or has used up its money.
+
+        Raises:
+            PermanentPolicyError: it will answer no other question either.
         """
         if trajectory.answer is None:
             return 0.0
         try:
             verdict = await self._verdicts.get(trajectory, _question(trajectory))
             return float(verdict.solved)
+        except PermanentPolicyError:
+            raise
         except (PolicyError, MalformedReplyError) as error:
             self.fault = str(error)
+            self._verdicts.fault = None  # the next one is asked for all the same
             return None
 
     async def close(self) -> None:

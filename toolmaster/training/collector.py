@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import gather_object
@@ -14,20 +15,24 @@ from accelerate.utils import gather_object
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
 from toolmaster.policies.transformers import TransformersPolicy
-from toolmaster.processes import rank
+from toolmaster.processes import is_main, rank
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import PhaseReward, Rewarded, Rewards
 from toolmaster.rollouts import groups, run_rollouts
+from toolmaster.runs import CHECKPOINTS, append_trajectory, read_trajectories, write_records
 from toolmaster.tasksets import Taskset
-from toolmaster.training.common import Log
+from toolmaster.tools.running import describe_error
+from toolmaster.training.common import last_checkpoint
 from toolmaster.types import Phase, Trajectory
+
+Result = TypeVar("Result")
 
 
 class RolloutCollector:
     """Runs the groups of one step.
 
-    With several processes each rolls out its own prompts; `on_group` and `log` are called in the
-    main one only, with the trajectories of all.
+    With several processes each rolls out its own prompts; `on_group` is called in the main one
+    only, with the trajectories of all.
 
     Args:
         runner: the event loop of the whole training, in which the tasks' tools are open.
@@ -40,7 +45,6 @@ class RolloutCollector:
         seed: of the sampling; with the step and the process it decides what is drawn, so that a
             training that goes on samples what the stopped one would have.
         on_group: receives the trajectories of each group that is trained on.
-        log: receives numbers about all rollouts of a step, by TRL step.
     """
 
     def __init__(
@@ -55,13 +59,14 @@ class RolloutCollector:
         group_size: int,
         seed: int,
         on_group: Callable[[list[Trajectory]], None],
-        log: Log,
     ) -> None:
         self._runner = runner
         self._tasks, self._policy = tasks, policy
         self._protocol, self._limits = protocol, limits
         self._rewards, self._size, self._seed = rewards, group_size, seed
-        self._on_group, self._log = on_group, log
+        self._on_group = on_group
+        self.numbers: dict[str, float] = {}
+        """About all rollouts of this process in the last step, those not trained on included."""
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
         """Roll out `prompts`, each a JSON list of candidate task ids, G times a prompt.
@@ -71,53 +76,63 @@ class RolloutCollector:
             `logprobs` is None, see `grpo_trainer.RolloutTrainer`.
 
         Raises:
-            PolicyError: every rollout broke, in this process or in another one, so that there is
-                nothing to learn from.
+            PolicyError: every rollout broke or was left out of its group, so that there is nothing
+                to learn from; or another process failed.
         """
         step = trainer.state.global_step
         self._policy.load_weights(plain_weights(trainer))
         self._policy.name = f"grpo@{step}"
         self._policy.reseed(self._seed, step, rank())
         rows = prompts[:: self._size]
-        finished, given, problem = self._roll_out(rows)
-        problems = [text for text in gather_object([problem]) if text]
-        if problems:  # told by all processes together: nobody waits for one that has gone
-            raise PolicyError(problems[0])
+        finished, given = together(lambda: self._roll_out(rows))
         chosen = choose(given, self._size, len(rows))
         trajectories = [finished[index] for index in chosen]
         rewards = [given[index] for index in chosen]
         trainer.collected = (trajectories, rewards)
-        self._report(trainer, finished, given, trajectories, step)
+        self.numbers = {**_numbers(finished, given), **self._rewards.numbers()}
+        everyone = gather_object(trajectories)
+        together(lambda: self._keep(everyone) if is_main() else None)
         return self._fields(trajectories, rewards)
 
-    def _roll_out(self, rows: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded], str]:
-        """All rollouts of a step with their rewards, and what went wrong with them as a whole."""
+    def reward(
+        self,
+        prompts: list[str],  # noqa: ARG002 - TRL's signature
+        reward: list[float | None],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float | None]:
+        """TRL's reward function: the rollouts have been scored already; it logs their numbers."""
+        for name, value in self.numbers.items():
+            log_metric(name, value)
+        return reward
+
+    def _roll_out(self, rows: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
+        """All rollouts of a step with their rewards."""
         candidates = [task_id for row in rows for task_id in json.loads(row)]
-
-        async def work() -> tuple[list[Trajectory], list[Rewarded]]:
-            finished = await run_rollouts(
-                groups([self._tasks[task_id] for task_id in candidates], self._size),
-                self._policy,
-                self._protocol,
-                self._limits,
-                concurrency=self._policy.sampling.slots,
-            )
-            for trajectory in finished:
-                trajectory.taskset = self._tasks.label
-            given = await asyncio.gather(*(self._rewards.of(t) for t in finished))
-            return finished, list(given)
-
-        try:
-            finished, given = self._runner.run(work())
-        except Exception as error:
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                return [], [], f"{type(error).__name__}: {error}"
-            raise
+        finished, given = self._runner.run(self._scored(candidates))
         if all(t.error is not None for t in finished):
-            return finished, given, f"every rollout of the step broke: {finished[0].error}"
+            raise PolicyError(f"every rollout of the step broke: {finished[0].error}")
         if all(reward is None for reward in given):
-            return finished, given, "no rollout of the step has a reward: each one is None"
-        return finished, given, ""
+            raise PolicyError(f"no rollout of the step has a reward: {self._rewards.left_out}")
+        return finished, given
+
+    async def _scored(self, task_ids: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
+        """The rollouts of these tasks; each is scored as soon as it has ended."""
+        scoring: dict[int, asyncio.Task[Rewarded]] = {}
+
+        def score(trajectory: Trajectory) -> None:
+            trajectory.taskset = self._tasks.label
+            scoring[id(trajectory)] = asyncio.create_task(self._rewards.of(trajectory))
+
+        finished = await run_rollouts(
+            groups([self._tasks[task_id] for task_id in task_ids], self._size),
+            self._policy,
+            self._protocol,
+            self._limits,
+            concurrency=self._policy.sampling.slots,
+            on_finish=score,
+        )
+        return finished, list(await asyncio.gather(*(scoring[id(t)] for t in finished)))
 
     def _fields(
         self, trajectories: Sequence[Trajectory], rewards: Sequence[Rewarded]
@@ -133,35 +148,40 @@ class RolloutCollector:
             "reward": [number(reward) for reward in rewards],
         }
 
-    def _report(
-        self,
-        trainer: Any,
-        finished: list[Trajectory],
-        given: list[Rewarded],
-        chosen: list[Trajectory],
-        step: int,
-    ) -> None:
-        everyone, rewards = gather_object(finished), gather_object(given)
-        everyone_chosen = gather_object(chosen)
-        if not trainer.accelerator.is_main_process:
-            return
-        self._log(step, _numbers(everyone, rewards))
-        for start in range(0, len(everyone_chosen), self._size):
-            self._on_group(everyone_chosen[start : start + self._size])
+    def _keep(self, chosen: list[Trajectory]) -> None:
+        for start in range(0, len(chosen), self._size):
+            self._on_group(chosen[start : start + self._size])
+
+
+def together(work: Callable[[], Result]) -> Result:
+    """Do something in every process; where it fails in one, all raise, so that none waits for it.
+
+    Raises:
+        Exception: what `work` raised here.
+        PolicyError: it failed in another process.
+    """
+    failure: Exception | None = None
+    try:
+        result = work()
+    except Exception as error:  # noqa: BLE001 - raised below, once all know of it
+        failure = error
+    failures = gather_object(["" if failure is None else describe_error(failure)])
+    if failure is not None:
+        raise failure
+    first = next(filter(None, failures), None)
+    if first is not None:
+        raise PolicyError(f"another process stopped the training: {first}")
+    return result
 
 
 def _numbers(finished: Sequence[Trajectory], rewards: Sequence[Rewarded]) -> dict[str, float]:
+    mean = statistics.fmean
     whole = [t for t in finished if t.error is None]
-    given = [found for reward in rewards if (found := number(reward)) is not None]
-
-    def mean(values: Iterable[float]) -> float:
-        return statistics.fmean(values)
-
     return {
         "rollout_broken": mean(t.error is not None for t in finished),
         "rollout_unrewarded": mean(reward is None for reward in rewards),
         "rollout_success": mean(t.success for t in whole),
-        "rollout_reward": mean(given),
+        "rollout_reward": mean(found for r in rewards if (found := number(r)) is not None),
         "rollout_format": mean(t.format_ok for t in whole),
         "rollout_calls": mean(len(t.calls()) for t in whole),
         "rollout_trial_calls": mean(len(t.calls(Phase.TRIAL)) for t in whole),
@@ -222,3 +242,28 @@ def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
             for adapter in module.active_adapters:
                 weights[f"{name}.weight"] += module.get_delta_weight(adapter)
     return weights
+
+
+def forget_redone(file: Path, checkpoint: Path | None) -> None:
+    """Drop the rollouts of steps after the checkpoint that training goes on from."""
+    held = read_trajectories(file) if file.is_file() else []
+    done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    kept = [t for t in held if int(t.policy.rpartition("@")[2]) < done]
+    if len(kept) < len(held):
+        write_records(file, kept)
+
+
+def keep_in(folder: Path) -> Callable[[list[Trajectory]], None]:
+    """An `on_group` that appends to `trajectories.jsonl` in the folder of a training.
+
+    Rollouts of steps that the training will do again are dropped first.
+    """
+    file = folder / "trajectories.jsonl"
+    if is_main():
+        forget_redone(file, last_checkpoint(folder / CHECKPOINTS))
+
+    def keep(group: list[Trajectory]) -> None:
+        for trajectory in group:
+            append_trajectory(file, trajectory)
+
+    return keep

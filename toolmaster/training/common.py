@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers import TrainerCallback
-from transformers.utils import logging
+from transformers.utils import logging as hf_logging
 
 from toolmaster.models import fast_dtype
 from toolmaster.processes import is_main
@@ -41,10 +42,28 @@ def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
         "save_strategy": "steps",
         "save_total_limit": 1,
         "report_to": "none",
+        "run_name": "/".join(folder.parts[-2:]),
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": False,
     }
+
+
+@contextmanager
+def reports_in(folder: Path) -> Iterator[None]:
+    """A trainer made inside writes its TensorBoard files here, unless the environment says where.
+
+    By itself it would write them among the checkpoints, which are removed in the end.
+    """
+    name = "TENSORBOARD_LOGGING_DIR"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(folder / "tensorboard")
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def lora(rank: int, new_tokens: Sequence[int] = ()) -> LoraConfig | None:
@@ -119,14 +138,23 @@ class MetricLines(TrainerCallback):
 def train(trainer: Any) -> None:
     """Train from the last whole checkpoint if there is one, else from the start."""
     last = last_checkpoint(Path(trainer.args.output_dir))
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # of a resumed checkpoint it says that the tied head is missing
+    with _quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of libraries about what is meant: tied heads, rollouts that have no reward."""
+    trl = logging.getLogger("trl")
+    level, verbosity = trl.level, hf_logging.get_verbosity()
+    trl.setLevel(logging.ERROR)
+    hf_logging.set_verbosity_error()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        yield
     finally:
-        logging.set_verbosity(verbosity)
+        trl.setLevel(level)
+        hf_logging.set_verbosity(verbosity)
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -100,7 +100,7 @@ def check_fields(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
         given: field to value.
 
     Returns:
-        The same with values of the fields' types: 1 becomes 1.0 where a number may have decimals.
+        The same, with text that stands for a number made one.
 
     Raises:
         ConfigError: an unknown field, one that is ours to set, or a value of another type.
@@ -120,7 +120,8 @@ def _checked(kind: Kind, name: str, value: Any) -> Any:
     if reason is not None:
         raise ConfigError(f"{name!r} cannot be set: {reason}")
     try:
-        return TypeAdapter(known[name]).validate_python(value)
+        found = TypeAdapter(known[name]).validate_python(value)
+        return value if found == value else found  # 40, not 40.0
     except ValidationError as error:
         raise ConfigError(f"{name!r}: {first_problem(error)[1]}, received {value!r}") from None
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from transformers import PrinterCallback
 from toolmaster import processes
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
-from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
 from toolmaster.models import fast_dtype, find_model, load_model, load_tokenizer
 from toolmaster.plain import outside_loop
@@ -32,11 +30,10 @@ from toolmaster.progress import bar, training_callback
 from toolmaster.protocols import Protocol
 from toolmaster.provenance import write_training
 from toolmaster.rewards import Reward, Rewards
-from toolmaster.runs import append_trajectory
-from toolmaster.tasksets import Isolation, Taskset, taskset
+from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
 from toolmaster.training.attention import use_packed_attention
-from toolmaster.training.collector import RolloutCollector
+from toolmaster.training.collector import RolloutCollector, keep_in
 from toolmaster.training.common import (
     Log,
     MetricLines,
@@ -44,58 +41,17 @@ from toolmaster.training.common import (
     keep_embeddings,
     lora,
     metrics_file,
+    reports_in,
     save,
     train,
     trainer_arguments,
 )
 from toolmaster.training.cpu_head import use_cpu_head
 from toolmaster.training.fields import make_config
+from toolmaster.training.grpo_tasks import opened, refuse_shared_state, task_rows
 from toolmaster.training.grpo_trainer import PackedTrainer, RolloutTrainer
-from toolmaster.training.settings import REWARDS, GrpoSettings
+from toolmaster.training.settings import GRPO_STEPS, REWARDS, GrpoSettings
 from toolmaster.types import Trajectory
-
-LONGEST_EPOCH = 1_000_000
-"""Tasks of which one epoch may be made."""
-GRPO_SEEDS = 500
-"""Added to the seed, so that GRPO practises on other tasks than the demonstrations of that seed."""
-
-
-def reward_of_rollout(
-    prompts: list[str],  # noqa: ARG001 - TRL's signature
-    reward: list[float | None],
-    **_: Any,
-) -> list[float | None]:
-    """TRL's reward function: the rollout has been scored already."""
-    return reward
-
-
-def task_rows(tasks: Taskset, config: Any, oversample: int, seed: int) -> list[list[str]]:
-    """The candidate task ids of each group of a training; used up, the tasks begin again.
-
-    Args:
-        tasks: to practise on.
-        config: TRL's; `max_steps`, or else `num_train_epochs`, says how many groups there are.
-        oversample: candidates of each group.
-        seed: of the order.
-
-    Raises:
-        ConfigError: epochs of a task set that has no end.
-    """
-    ids = tasks.shuffled(seed + GRPO_SEEDS).ids
-    together = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    groups = together * processes.count() // config.num_generations
-    if config.max_steps > 0:
-        steps = -(-config.max_steps // config.num_iterations)
-    elif len(ids) > LONGEST_EPOCH:
-        raise ConfigError(
-            f"{tasks.label} has {len(ids)} tasks, too many for num_train_epochs; give max_steps, or"
-            f" name the first so many tasks of it"
-        )
-    else:
-        steps = -(-len(ids) // (oversample * groups))
-    count = steps * groups  # TRL drops groups that do not fill a step
-    chosen = [ids[i % len(ids)] for i in range(count * oversample)]
-    return [chosen[i : i + oversample] for i in range(0, len(chosen), oversample)]
 
 
 def train_grpo(
@@ -140,43 +96,28 @@ def train_grpo(
     rows = task_rows(tasks, config, settings.oversample, seed)
     refuse_shared_state(tasks, rows, live_tools=settings.live_tools)
     tokenizer = load_tokenizer(model_folder)
-    temperature = config.temperature
-    sampling = Sampling(temperature=temperature, **dict(settings.sampling))
-    acting = load_model(model_folder, fast_dtype())
-    policy = TransformersPolicy(acting, ChatFormat(tokenizer), sampling)
-    model = load_model(model_folder, "float32")
-    keep_embeddings(model)
-    packed = use_packed_attention(model)
-    with asyncio.Runner() as runner, _opened(tasks, runner):
+    with asyncio.Runner() as runner, opened(tasks, runner):
+        runner.run(rewards.check())
+        sampling = Sampling(temperature=config.temperature, **dict(settings.sampling))
         collector = RolloutCollector(
             runner,
             tasks,
-            policy,
+            TransformersPolicy(
+                load_model(model_folder, fast_dtype()), ChatFormat(tokenizer), sampling
+            ),
             protocol,
             limits,
             rewards,
             group_size=config.num_generations,
             seed=seed,
             on_group=on_group,
-            log=log,
         )
-        trainer: Any = (PackedTrainer if packed else RolloutTrainer)(
-            model=model,
-            args=config,
-            reward_funcs=reward_of_rollout,
-            train_dataset=Dataset.from_list([{"prompt": json.dumps(row)} for row in rows]),
-            processing_class=tokenizer,
-            peft_config=lora(settings.lora_rank),
-            rollout_func=collector,
-            callbacks=[MetricLines(log), *([progress] if progress else [])],
-        )
-        trainer.remove_callback(PrinterCallback)
-        if packed:
-            compile_blocks(trainer.model)
-            use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=True)
-        if packed and trainer.ref_model is not None:
-            reference = trainer.accelerator.unwrap_model(trainer.ref_model)
-            use_cpu_head(reference, temperature=temperature)
+        model = load_model(model_folder, "float32")
+        keep_embeddings(model)
+        with reports_in(folder):
+            trainer = _trainer(model, config, collector, rows, tokenizer, settings.lora_rank)
+        for callback in (MetricLines(log), *([progress] if progress else [])):
+            trainer.add_callback(callback)
         try:
             train(trainer)
         finally:
@@ -194,6 +135,35 @@ def train_grpo(
     return folder / "model"
 
 
+def _trainer(
+    model: Any,
+    config: Any,
+    collector: RolloutCollector,
+    rows: Sequence[Sequence[str]],
+    tokenizer: Any,
+    lora_rank: int,
+) -> Any:
+    """TRL's trainer of a model, with our scoring where the model's attention allows it."""
+    packed = use_packed_attention(model)
+    trainer: Any = (PackedTrainer if packed else RolloutTrainer)(
+        model=model,
+        args=config,
+        reward_funcs=collector.reward,
+        train_dataset=Dataset.from_list([{"prompt": json.dumps(row)} for row in rows]),
+        processing_class=tokenizer,
+        peft_config=lora(lora_rank),
+        rollout_func=collector,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if packed:
+        compile_blocks(trainer.model)
+        use_cpu_head(base_model(trainer.model), temperature=config.temperature, entropy=True)
+    if packed and trainer.ref_model is not None:
+        reference = trainer.accelerator.unwrap_model(trainer.ref_model)
+        use_cpu_head(reference, temperature=config.temperature)
+    return trainer
+
+
 def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
     """TRL's configuration."""
     ours = {
@@ -202,58 +172,9 @@ def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
         "steps_per_generation": settings.trainer["gradient_accumulation_steps"],
         "shuffle_dataset": False,
     }
+    if "num_train_epochs" not in settings.trainer:
+        ours["max_steps"] = GRPO_STEPS
     return make_config("grpo", settings.trainer, ours)
-
-
-def refuse_shared_state(tasks: Taskset, rows: list[list[str]], *, live_tools: bool) -> None:
-    """Refuse tasks whose rollouts would change the same real state.
-
-    Raises:
-        ConfigError: there is such a task, and nobody has said that this is wanted.
-    """
-    if live_tools:
-        return
-    for task_id in dict.fromkeys(task_id for row in rows for task_id in row):
-        if tasks[task_id].isolation() is Isolation.SHARED:
-            raise ConfigError(
-                f"the rollouts of task {task_id!r} would all use the same real tools; let the"
-                " task's `tools` be a function that makes fresh ones, or an object that can be"
-                " copied, or set grpo.live_tools = true if they may do so"
-            )
-
-
-@contextmanager
-def _opened(tasks: Taskset, runner: asyncio.Runner) -> Iterator[None]:
-    """What the tools need, open in the runner's loop; one task there opens and closes it."""
-    done: asyncio.Event
-
-    async def hold(ready: asyncio.Future[None]) -> None:
-        try:
-            async with tasks.open():
-                ready.set_result(None)
-                await done.wait()
-        except Exception as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
-
-    async def begin() -> asyncio.Task[None]:
-        nonlocal done
-        done = asyncio.Event()
-        ready = asyncio.get_running_loop().create_future()
-        holding = asyncio.create_task(hold(ready))
-        await ready
-        return holding
-
-    async def end() -> None:
-        done.set()
-        await holding
-
-    holding = runner.run(begin())
-    try:
-        yield
-    finally:
-        runner.run(end())
 
 
 def grpo(
@@ -311,10 +232,6 @@ def grpo(
     chosen = taskset(tasks, default=TRAIN).for_training()
     folder = Path(output_dir)
 
-    def keep(group: list[Trajectory]) -> None:
-        for trajectory in group:
-            append_trajectory(folder / "trajectories.jsonl", trajectory)
-
     def work() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with bar("grpo", 1) as running:
@@ -328,7 +245,7 @@ def grpo(
                 folder,
                 seed=seed,
                 log=metrics_file(folder),
-                on_group=keep,
+                on_group=keep_in(folder),
                 progress=training_callback(running),
             )
 

@@ -26,7 +26,6 @@ SFT_DEFAULTS: dict[str, Any] = {
 }
 """What TRL is told where a recipe says nothing; `warmup_steps` below 1 is a share."""
 GRPO_DEFAULTS: dict[str, Any] = {
-    "max_steps": 4,
     "num_generations": 6,
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 9,
@@ -53,9 +52,11 @@ def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dic
         checked = check_fields(kind, given)
     except ConfigError as error:
         raise ValueError(str(error)) from None
-    if "num_train_epochs" in checked:
-        checked.setdefault("max_steps", -1)  # which would go before it
     return {**defaults, **checked}
+
+
+GRPO_STEPS = 4
+"""`max_steps` of GRPO where neither it nor `num_train_epochs` is set."""
 
 
 class SftSettings(Settings):

@@ -34,6 +34,7 @@ from toolmaster.training.common import (
     keep_embeddings,
     lora,
     metrics_file,
+    reports_in,
     save,
     train,
     trainer_arguments,
@@ -99,14 +100,15 @@ def train_sft(
         log(0, {"longest_turn_tokens": longest_turn(rows)})
     ours = {**trainer_arguments(folder, seed=seed), "max_length": None, "padding_free": packed}
     arguments = make_config("sft", settings.trainer, ours)
-    trainer: Any = SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=lora(settings.lora_rank, new_tokens),
-        callbacks=[MetricLines(log), *([progress] if progress else [])],
-    )
+    with reports_in(folder):
+        trainer: Any = SFTTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=lora(settings.lora_rank, new_tokens),
+            callbacks=[MetricLines(log), *([progress] if progress else [])],
+        )
     trainer.remove_callback(PrinterCallback)
     if packed:
         compile_blocks(trainer.model)

@@ -144,7 +144,7 @@ def test_changed_settings_are_refused(recipe):
         ({"seed": 1}, "seed: 0 -> 1"),
         (
             {"sft": SftSettings(trainer={"learning_rate": 1e-5})},
-            "sft.trainer.learning_rate: None -> 1e-05",
+            "sft.trainer.learning_rate: 0.0003 -> 1e-05",
         ),
     ):
         with pytest.raises(ConfigError, match=change):
@@ -259,7 +259,6 @@ def test_what_is_trained_on_is_not_measured(recipe):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"sft": SftSettings(trainer={"epochs": 3})}, "sft.trainer.epochs: SFTConfig of TRL"),
         ({"grpo": GrpoSettings(rewards={"corectness": 1})}, "unknown reward 'corectness'"),
         ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
         ({"model": "nowhere/at/all"}, "no checkpoint folder"),

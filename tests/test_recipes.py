@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolmaster.config import load_config
+from toolmaster.errors import ConfigError
 from toolmaster.recipe import Recipe
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
@@ -40,6 +41,31 @@ def test_one_weight_of_a_reward_leaves_the_others(path, weights):
     recipe = load_config(Recipe, path, ["grpo.rewards.call_cost=0.5"])
     assert recipe.grpo.rewards == weights
     assert load_config(Recipe, None).grpo.rewards["call_cost"] != 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "sft.trainer.learning_rat=1",
+            "sft.trainer: 'learning_rat' is no field of TRL's SFTConfig",
+        ),
+        ("grpo.trainer.use_vllm=true", "'use_vllm' cannot be set: rollouts are sampled in this"),
+        ("grpo.trainer.temperature=0", "grpo.trainer: temperature must be above 0"),
+        ("grpo.trainer.num_generations=7", "whole groups of num_generations = 7 cannot fill"),
+        ("grpo.judge.max_cost=7", "grpo.judge: max_cost needs prices"),
+    ],
+)
+def test_fields_of_trl_are_checked_when_a_recipe_is_read(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(Recipe, None, [override])
+
+
+def test_epochs_take_the_place_of_steps():
+    given = load_config(Recipe, None, ["grpo.trainer.num_train_epochs=1"]).grpo.trainer
+    assert given["num_train_epochs"] == 1
+    assert "max_steps" not in given
+    assert given["learning_rate"] == 1e-5  # what is not named stays
 
 
 def test_a_recipe_loads_nothing_heavy():

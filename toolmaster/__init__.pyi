@@ -14,7 +14,8 @@ from .policies.base import Policy, Sampling
 from .policies.loading import load_policy
 from .policies.scripted import ScriptedPolicy
 from .protocols import Protocol
-from .rewards import PhaseReward, judge
+from .rewards import PhaseReward
+from .rewards.judge import judge
 from .rollouts import arollout, rollout
 from .runs import read_trajectories
 from .tasksets import FollowUp, Task, Taskset, mix, taskset

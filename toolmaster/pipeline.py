@@ -2,7 +2,6 @@
 
 from toolmaster.config import load_config
 from toolmaster.recipe import Recipe
-from toolmaster.rewards import Rewards, judge
 from toolmaster import pipeline
 
 recipe = load_config(Recipe, Path("recipes/quickstart.toml"))
@@ -26,7 +25,7 @@ from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
 from toolmaster.recipe import Recipe
-from toolmaster.rewards import Rewards, judge
+from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.tasksets import Taskset
 from toolmaster.training.settings import GrpoSettings
@@ -69,7 +68,8 @@ def check(recipe: Recipe) -> None:
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
         fit_context(config, sampling, recipe.model)
-    rewards_of(recipe.grpo, recipe.run)
+    if "grpo" in recipe.stages:
+        rewards_of(recipe.grpo, recipe.run)
 
 
 def _open(recipe: Recipe) -> Run:
@@ -184,6 +184,8 @@ def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
     asked = settings.judge
     if asked.model is None or "judge" not in settings.rewards:
         return Rewards(settings.rewards)
+    from toolmaster.rewards.judge import judge  # noqa: PLC0415 - only where one is asked
+
     judged = judge(
         asked.model,
         base_url=asked.base_url,

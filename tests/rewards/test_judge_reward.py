@@ -7,8 +7,7 @@ import pytest
 from fake_endpoint import FakeModel, in_turn
 
 from toolmaster.errors import ConfigError, PolicyError
-from toolmaster.rewards import judge
-from toolmaster.rewards.judge import INSTRUCTIONS
+from toolmaster.rewards.judge import INSTRUCTIONS, judge
 from toolmaster.runs import read_lines
 from toolmaster.types import ActionKind, Phase, Score, Step, ToolCall, Trajectory
 

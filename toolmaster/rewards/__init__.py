@@ -1,7 +1,8 @@
 """Rewards: functions of a finished trajectory, `(Trajectory) -> float | PhaseReward | None`.
 
-Built-in ones, one's own, or a judge's, alone or as a weighted sum. None leaves the rollout out of
-its group. One that broke (`Trajectory.error`) is always left out: it says nothing about the model.
+Built-in ones, one's own, or a judge's (`rewards.judge`), alone or as a weighted sum. None leaves
+the rollout out of its group. One that broke (`Trajectory.error`) is always left out: it says
+nothing about the model.
 """
 
 from toolmaster.rewards.builtin import (
@@ -11,16 +12,13 @@ from toolmaster.rewards.builtin import (
     Rewarded,
     find_reward,
 )
-from toolmaster.rewards.judge import JudgeReward, judge
 from toolmaster.rewards.weighted import Rewards
 
 __all__ = [
     "BUILT_IN",
-    "JudgeReward",
     "PhaseReward",
     "Reward",
     "Rewarded",
     "Rewards",
     "find_reward",
-    "judge",
 ]

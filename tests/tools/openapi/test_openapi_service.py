@@ -221,9 +221,13 @@ def test_a_post_is_sent_once(get, server):
 def test_slow_services_time_out(load_paths, server):
     document = load_paths({"/a": {"get": {"operationId": "a"}}})
 
+    connections = []
+
     async def silent(reader, writer):
+        connections.append(asyncio.current_task())
         await reader.read()
         writer.close()
+        await writer.wait_closed()
 
     async def inside():
         listener = await asyncio.start_server(silent, "127.0.0.1", 0)
@@ -233,7 +237,9 @@ def test_slow_services_time_out(load_paths, server):
             with pytest.raises(TimeoutError):  # of itself, without a session's limit
                 await tools["a"].execute(None, {})
             session = Session(Task("t", "q", lambda: tools), Protocol.DIRECT, Limits())
-            return await session.step(call("a"))
+            step = await session.step(call("a"))
+        await asyncio.gather(*connections)  # the clients have gone: each one ends
+        return step
 
     step = asyncio.run(inside())
     assert (step.error, step.observation) == (ErrorKind.TIMEOUT, "error: no answer within 0.2 s")

@@ -1,7 +1,6 @@
 """toolmaster's sessions as an OpenEnv environment (openenv-core 0.3).
 
-An action is the raw text of an assistant turn. `create_app(SessionEnvironment, Turn, Observed)` of
-`openenv.core.env_server` serves it.
+An action is the text of an assistant turn. Serve it with openenv's `create_app`.
 """
 
 import asyncio
@@ -10,15 +9,13 @@ from typing import Any
 
 from openenv.core.env_server import Action, Environment, Observation, State
 
-from toolmaster.limits import Limits
-from toolmaster.protocols import Protocol
+from toolmaster import Limits, Protocol, taskset
 from toolmaster.rewards import Rewards
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
-from toolmaster.tasksets import taskset
 
-TASKS = os.environ.get("TOOLMASTER_TASKSET", "world")
-"""The task set, in one line; its tools must need nothing that stays open."""
+# in one line; their tools must need nothing that stays open
+TASKS = taskset(os.environ.get("TOOLMASTER_TASKSET", "world"))
 REWARDS = Rewards({"format": 1.0, "correctness": 1.0})
 
 
@@ -39,10 +36,10 @@ class SessionEnvironment(Environment[Turn, Observed, State]):
     SUPPORTS_CONCURRENT_SESSIONS = True
 
     async def reset_async(self, task_id: str, episode_id: str | None = None) -> Observed:
-        self._session = Session(taskset(TASKS)[task_id], Protocol.TRIAL, Limits())
+        self._session = Session(TASKS[task_id], Protocol.TRIAL, TASKS.limits or Limits())
         self.state = State(episode_id=episode_id, task_id=task_id)
-        messages = [message.model_dump() for message in self._session.prompt()]
-        return Observed(messages=messages, tools=self._session.tools.schemas())
+        tools, prompt = self._session.tools, self._session.prompt()
+        return Observed(messages=[m.model_dump() for m in prompt], tools=tools.schemas())
 
     async def step_async(self, action: Turn) -> Observed:
         step = await self._session.step(action.text)

@@ -10,22 +10,19 @@ from collections.abc import Iterator
 
 import verifiers.v1 as vf
 
-from toolmaster.limits import Limits
-from toolmaster.protocols import Protocol
+from toolmaster import Limits, Protocol, taskset
 from toolmaster.rewards.builtin import correctness, format_reward
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
-from toolmaster.tasksets import taskset
 
 __all__ = ["SessionEnv", "SessionEnvConfig", "Tasks"]
 
-
-TASKS = os.environ.get("TOOLMASTER_TASKSET", "world split=train")
-"""The task set, in one line; its tools must need nothing that stays open."""
+# in one line; their tools must need nothing that stays open
+TASKS = taskset(os.environ.get("TOOLMASTER_TASKSET", "world split=train"))
 
 
 def open_session(task_id: str) -> Session:
-    return Session(taskset(TASKS)[task_id], Protocol.TRIAL, Limits())
+    return Session(TASKS[task_id], Protocol.TRIAL, TASKS.limits or Limits())
 
 
 class TasksConfig(vf.TasksetConfig):
@@ -34,7 +31,7 @@ class TasksConfig(vf.TasksetConfig):
 
 class Tasks(vf.Taskset[vf.Task[vf.TaskData, vf.State], TasksConfig]):
     def load(self) -> Iterator[vf.Task]:
-        for task_id in taskset(TASKS).ids[: self.config.count]:
+        for task_id in TASKS.ids[: self.config.count]:
             session = open_session(task_id)
             system, user = session.prompt()
             tools = [json.dumps(schema["function"]) for schema in session.tools.schemas()]

@@ -19,12 +19,7 @@ def plain(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         Exception: whatever the coroutine raises.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1, "toolmaster") as pool:
-        return pool.submit(asyncio.run, work).result()
+    return outside_loop(lambda: asyncio.run(work))
 
 
 def outside_loop(work: Callable[[], T]) -> T:

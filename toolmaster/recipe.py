@@ -73,13 +73,14 @@ class Recipe(Settings):
             sets = [tasks.split(TEST) if trains and not tasks.part else tasks.for_evaluation()]
         else:
             sets = [taskset(line, default=TEST).for_evaluation() for line in self.evaluate.tasks]
+        trained = self.training_tasks() if trains else None
         for measured in sets:
             if not len(measured):
                 raise InputError(f"{measured.label} has no tasks to measure on")
             if "evaluate" in self.stages:
                 refuse_endless(measured)
-            if trains:
-                refuse_overlap(self.training_tasks(), measured)
+            if trained is not None:
+                refuse_overlap(trained, measured)
         return sets
 
     def limits_for(self, tasks: Taskset) -> Limits:

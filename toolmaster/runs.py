@@ -110,22 +110,38 @@ class Run:
 def _refuse_mixing(
     folder: Path, before: dict[str, Any], now: dict[str, Any], free: Collection[str]
 ) -> None:
-    old, new = dict(_leaves(before)), dict(_leaves(now))
-    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    keys = sorted(changed.difference(free, {"run"}))  # where the folder is says nothing of it
-    if keys:
-        changes = "; ".join(f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in keys[:5])
-        more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+    # where the folder is says nothing of what is in it
+    lines = changed_settings(before, now, free={*free, "run"})
+    if lines:
+        more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise ConfigError(
-            f"{folder} was begun with other settings ({changes}{more}); give another run=FOLDER, or"
-            " remove this one"
+            f"{folder} was begun with other settings ({'; '.join(lines[:5])}{more}); give another"
+            " run=FOLDER, or remove this one"
         )
 
 
+def changed_settings(
+    before: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = ()
+) -> list[str]:
+    """Say what differs between two nested settings, one `key: before -> now` for each leaf.
+
+    Args:
+        before: the settings that something was made with.
+        now: those that are asked for.
+        free: dotted keys that may differ.
+
+    >>> changed_settings({"sft": {"epochs": 1}}, {"sft": {"epochs": 2}})
+    ['sft.epochs: 1 -> 2']
+    """
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    keys = sorted((old.keys() | new.keys()).difference(free))
+    return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in keys if old.get(k) != new.get(k)]
+
+
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
+            yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, value
 

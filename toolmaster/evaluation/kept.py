@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from toolmaster.errors import ConfigError, InputError, first_problem
 from toolmaster.evaluation.evaluation import Evaluation
-from toolmaster.runs import read_trajectories, write_atomically
+from toolmaster.runs import changed_settings, read_trajectories, write_atomically
 from toolmaster.types import Record
 
 
@@ -37,13 +37,11 @@ def keep(out: Path, kept: Kept) -> None:
     """
     before = _read(out)
     if before is not None and out.is_file():
-        old, new = dict(_leaves(_settings(before))), dict(_leaves(_settings(kept)))
-        changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
-        if changed:
-            changes = "; ".join(f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in changed)
+        changes = changed_settings(_settings(before), _settings(kept))
+        if changes:
             raise ConfigError(
-                f"{out} holds rollouts made with other settings ({changes}); give another out=FILE,"
-                " or remove this one"
+                f"{out} holds rollouts made with other settings ({'; '.join(changes)}); give"
+                " another out=FILE, or remove this one"
             )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +80,3 @@ def _read(out: Path) -> Kept | None:
 
 def _beside(out: Path) -> Path:
     return out.with_suffix(".settings.json")
-
-
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value

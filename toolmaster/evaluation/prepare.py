@@ -61,7 +61,7 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
         protocol: how a replay is laid out.
 
     Raises:
-        InputError: no such model; no task is left; or so many that the caller must choose.
+        InputError: no such model; no task is left; or more than anyone would measure at once.
     """
     if not len(tasks):
         raise InputError(f"nothing to measure: {tasks.label} has no tasks")

@@ -8,7 +8,7 @@
                                         `toolmaster.tasksets`)
     A weight=0.7 + B weight=0.3         a mixture
 
-Options follow after spaces as `key=value`: `split=` (a split's name), `tasks=` (the first so many),
+Options follow after spaces as `key=value`: `split=` (a split's name), `tasks=` (the first N),
 `weight=` (in a mixture), and whatever the function that makes the set takes. After `tools=SOURCE`
 come the options of that source, such as `trials=live`; `tools=` may be given several times.
 """

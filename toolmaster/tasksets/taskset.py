@@ -325,7 +325,7 @@ class Taskset(Sequence[Task]):
         """Return the set without some of its tasks.
 
         Raises:
-            InputError: its ids are drawn without end; take so many first.
+            InputError: its ids are drawn without end; take a number of them first.
         """
         if len(self.ids) > LISTED and isinstance(self.ids, Computed):
             raise InputError(

@@ -63,7 +63,7 @@ class Records:
         return self._finished.get((task.id, task.query, rollout))
 
     def of(self, task: Task, rollouts: int) -> list[Trajectory]:
-        """Return the finished rollouts of a task, at most so many."""
+        """Return the finished rollouts of a task, at most `rollouts`."""
         found = (self.find(task, rollout) for rollout in range(rollouts))
         return [trajectory for trajectory in found if trajectory is not None]
 

@@ -37,7 +37,7 @@ def task_rows(tasks: Taskset, config: Any, oversample: int, seed: int) -> list[l
     elif len(ids) > LONGEST_EPOCH:
         raise ConfigError(
             f"{tasks.label} has {len(ids)} tasks, too many for num_train_epochs; give max_steps, or"
-            f" name the first so many tasks of it"
+            " add tasks=N to the name for its first N tasks"
         )
     else:
         steps = -(-len(ids) // (oversample * groups))

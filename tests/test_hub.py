@@ -13,13 +13,13 @@ from toolmaster.hub import is_hub_name
 CODE = """
 import json, sys, time
 from toolmaster.errors import InputError
-from toolmaster.models import find_model, model_revision
+from toolmaster.models import find_model, lasting_name
 for name in sys.argv[1:]:
     began = time.monotonic()
     try:
         folder = find_model(name)
         files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        said = [str(folder), model_revision(folder), files]
+        said = [str(folder), lasting_name(folder), files]
     except InputError as error:
         said = [None, str(error), time.monotonic() - began]
     print(json.dumps(said))
@@ -87,12 +87,12 @@ def test_names_of_the_hub(name, is_one):
 
 def test_a_model_is_downloaded_once_and_found_without_a_network(find, server, tiny_folder):
     [[folder, revision, files]] = find("acme/tiny", endpoint=server.url)
-    assert revision == commit("acme/tiny", "main")
+    assert revision == f"acme/tiny@{commit('acme/tiny', 'main')}"
     assert files == sorted(
         {*(p.name for p in tiny_folder.iterdir()), "chat_template.jinja"} - {"README.md"}
     )
     asked = len(server.asked)
-    offline = find("acme/tiny", "hf:acme/tiny", f"acme/tiny@{revision}", "acme/tiny@main")
+    offline = find("acme/tiny", "hf:acme/tiny", revision, "acme/tiny@main")
     assert offline == [[folder, revision, files]] * 4
     assert find("acme/tiny", HF_HUB_OFFLINE="1") == offline[:1]
     assert len(server.asked) == asked
@@ -100,7 +100,7 @@ def test_a_model_is_downloaded_once_and_found_without_a_network(find, server, ti
 
 def test_a_revision_is_another_snapshot(find, server):
     [main, tagged] = find("acme/tiny", "acme/tiny@v1", endpoint=server.url)
-    assert tagged[1] == commit("acme/tiny", "v1") != main[1]
+    assert tagged[1] == f"acme/tiny@{commit('acme/tiny', 'v1')}" != main[1]
     assert "chat_template.jinja" in main[2]
     assert "chat_template.jinja" not in tagged[2]
 

@@ -11,9 +11,9 @@ from toolmaster.models import (
     fast_dtype,
     find_model,
     fit_context,
+    lasting_name,
     load_model,
     load_tokenizer,
-    model_revision,
     read_config,
 )
 from toolmaster.policies.base import Sampling
@@ -22,7 +22,7 @@ from toolmaster.policies.loading import load_checkpoint
 
 def test_a_checkpoint_folder(tiny_folder):
     assert find_model(str(tiny_folder)) == find_model(f"hf:{tiny_folder}") == tiny_folder
-    assert model_revision(tiny_folder) is None
+    assert lasting_name(tiny_folder) == str(tiny_folder)
 
 
 @pytest.mark.parametrize("name", ["", "gpt2", "runs", "a/b/c", "a/b@", "/nowhere/model"])

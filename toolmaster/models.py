@@ -53,10 +53,23 @@ def find_model(name: str) -> Path:
     return download(name)
 
 
-def model_revision(folder: Path) -> str | None:
-    """Return the commit of a model that `find_model` took from the Hub; None for other folders."""
-    commit = folder.name if folder.parent.name == "snapshots" else ""
-    return commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+def lasting_name(folder: Path) -> str:
+    """Return the name by which a model can be found again, unchanged.
+
+    Args:
+        folder: of a model, as `find_model` returns it.
+
+    Returns:
+        OWNER/NAME@COMMIT for a model in the Hub's local cache; otherwise the folder.
+
+    Example:
+        >>> lasting_name(Path("runs/mine/sft/model"))
+        'runs/mine/sft/model'
+    """
+    cached = folder.parent.parent.name.split("--")
+    if cached[0] != "models" or not re.fullmatch("[0-9a-f]{40}", folder.name):
+        return str(folder)
+    return f"{'/'.join(cached[1:])}@{folder.name}"
 
 
 def _quickstart() -> Path:
@@ -185,6 +198,12 @@ def read_config(folder: Path) -> Any:
         raise InputError(f"{folder}: the configuration cannot be read: {reason}") from None
 
 
+def context_limit(config: Any) -> int | None:
+    """Return the tokens that a Transformers configuration allows a sequence; None if unlimited."""
+    limit: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return limit
+
+
 def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
     """Hold `context_tokens` against the longest context the model was made for.
 
@@ -196,7 +215,7 @@ def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
     Raises:
         InputError: the model's positions end before the `context_tokens` that were asked for.
     """
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    longest = context_limit(config)
     if longest is None or sampling.context_tokens <= longest:
         return sampling
     if "context_tokens" not in sampling.model_fields_set:

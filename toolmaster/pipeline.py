@@ -24,6 +24,7 @@ from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
+from toolmaster.provenance import read_training
 from toolmaster.recipe import Recipe
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
@@ -278,6 +279,13 @@ def results_of(recipe: Recipe) -> dict[str, list[Trajectory]]:
     return {MODEL_TITLES[name]: held for name, held in found.items() if held}
 
 
+def _base(recipe: Recipe) -> dict[str, str]:
+    """The model that training began with, by a name that lasts; nothing where none is trained."""
+    folders = (recipe.run / name / "model" for name in ("sft", "grpo") if name in recipe.stages)
+    training = next(filter(None, map(read_training, folders)), None)
+    return {} if training is None else {"trained_from": training.base}
+
+
 def report(recipe: Recipe) -> Path:
     """Print the tables and write `report.html` of what is finished; returns its path.
 
@@ -305,7 +313,7 @@ def report(recipe: Recipe) -> Path:
         console.print(compare(before, after))
         grids = [compare_grid(before, after)]
     path = run.folder / "report.html"
-    settings = recipe.model_dump(mode="json")
+    settings = recipe.model_dump(mode="json") | _base(recipe)
     write_report(path, run.folder.name, settings, results, run.metrics(), grids)
     console.print(f"report: {path}", soft_wrap=True)
     return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from toolmaster.errors import InputError, first_problem
+from toolmaster.models import lasting_name
 from toolmaster.runs import write_atomically
 from toolmaster.types import Record
 
@@ -18,9 +19,7 @@ class Training(Record):
     """The training of one model, that of the model it started from included."""
 
     base: str
-    """The model that the first training started from, as it was named."""
-    revision: str = ""
-    """Its revision on the Hub; "" for a folder."""
+    """The model that the first training started from: a folder, or OWNER/NAME@COMMIT of the Hub."""
     stages: list[str] = Field(default_factory=list)
     """The trainings in order, such as "sft" and "grpo"."""
     tasksets: list[str] = Field(default_factory=list)
@@ -50,8 +49,6 @@ def write_training(
     stage: str,
     start: Path,
     *,
-    base: str,
-    revision: str = "",
     tasksets: Iterable[str],
     task_ids: Iterable[str],
 ) -> None:
@@ -61,18 +58,15 @@ def write_training(
         folder: of the trained model.
         stage: "sft" or "grpo".
         start: the model folder that this training started from; what it was trained on counts too.
-        base: how that model was named.
-        revision: its revision on the Hub; "" for a folder.
         tasksets: labels of the task sets.
         task_ids: ids of the tasks.
 
     Raises:
         InputError: the file cannot be written.
     """
-    before = read_training(start) or Training(base=base, revision=revision)
+    before = read_training(start) or Training(base=lasting_name(start))
     training = Training(
         base=before.base,
-        revision=before.revision,
         stages=[*before.stages, stage],
         tasksets=sorted({*before.tasksets, *tasksets}),
         task_ids=sorted({*before.task_ids, *task_ids}),

@@ -241,6 +241,19 @@ def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):
         train_sft(tiny_folder, [], SftSettings(), tmp_path, seed=0, log=lambda step, values: None)
 
 
+def test_what_is_longer_than_the_model_s_context_is_refused(
+    tiny_folder, demonstrations, tmp_path
+):
+    last = demonstrations[1].steps[-1]
+    long = demonstrations[1].model_copy(
+        update={"steps": [last.model_copy(update={"text": last.text + "!" * 4000})]}
+    )
+    kept = [demonstrations[0], long]
+    told = rf"1 of 2 demonstrations have more than the 2048 tokens .* of task '{long.task_id}'"
+    with pytest.raises(InputError, match=told):
+        train_sft(tiny_folder, kept, SftSettings(), tmp_path, seed=0, log=lambda step, values: None)
+
+
 def test_tags_become_tokens_that_begin_as_the_mean_of_their_pieces(tiny_model, tiny_chat):
     tokenizer = tiny_chat.tokenizer
     tags = [*TAGS, *RESPONSE_TAGS]

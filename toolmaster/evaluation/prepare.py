@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolmaster.errors import InputError
-from toolmaster.models import find_model, model_revision
+from toolmaster.models import find_model, lasting_name
 from toolmaster.policies.base import Policy
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
@@ -77,8 +77,8 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
     if kind == ENDPOINT:
         return _scored(Prepared(tasks, name), unscored)
     folder = find_model(name)
-    revision = model_revision(folder)
-    facts = {} if revision is None else {"revision": revision}
+    lasting = lasting_name(folder)
+    facts = {} if lasting == str(folder) else {"weights": lasting}
     training = read_training(folder)
     known = set() if training is None else set(training.task_ids)
     prepared = _scored(Prepared(tasks, str(folder), name, facts), unscored)

@@ -128,7 +128,6 @@ def train_grpo(
             folder / "model",
             "grpo",
             model_folder,
-            base=str(model_folder),
             tasksets=[tasks.label],
             task_ids=[task_id for row in rows for task_id in row],
         )

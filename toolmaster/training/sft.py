@@ -20,7 +20,7 @@ from trl import SFTTrainer
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
-from toolmaster.models import add_tag_tokens, find_model, load_model, load_tokenizer
+from toolmaster.models import add_tag_tokens, context_limit, find_model, load_model, load_tokenizer
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.processes import is_main
 from toolmaster.progress import bar, training_callback
@@ -61,6 +61,27 @@ def longest_turn(rows: Sequence[dict[str, Any]]) -> int:
     return max((len(list(run)) for row in runs for taught, run in row if taught), default=0)
 
 
+def _refuse_long(
+    rows: Sequence[dict[str, Any]], demonstrations: Sequence[Trajectory], model: Any
+) -> None:
+    """Refuse rows whose last tokens stand where the model has no positions.
+
+    Raises:
+        InputError: a demonstration is longer than the model's context.
+    """
+    limit = context_limit(model.config)
+    lengths = [len(row["input_ids"]) for row in rows]
+    if limit is None or max(lengths) <= limit:
+        return
+    longest = demonstrations[lengths.index(max(lengths))].task_id
+    raise InputError(
+        f"{sum(length > limit for length in lengths)} of {len(rows)} demonstrations have more than"
+        f" the {limit} tokens that the model was made for (max_position_embeddings); the longest,"
+        f" of task {longest!r}, has {max(lengths)}. Leave them out, or start from a model with a"
+        " longer context"
+    )
+
+
 def train_sft(
     model_folder: Path,
     demonstrations: Sequence[Trajectory],
@@ -86,7 +107,8 @@ def train_sft(
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        InputError: no demonstrations, or a model that cannot be loaded.
+        InputError: no demonstrations, one that is longer than the model's context, or a model that
+            cannot be loaded.
     """
     if not demonstrations:
         raise InputError("no demonstrations to train on; run the demonstrate stage first")
@@ -96,6 +118,7 @@ def train_sft(
     keep_embeddings(model, new_tokens)
     packed = use_packed_attention(model)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
+    _refuse_long(rows, demonstrations, model)
     if is_main():
         log(0, {"longest_turn_tokens": longest_turn(rows)})
     ours = {**trainer_arguments(folder, seed=seed), "max_length": None, "padding_free": packed}
@@ -120,7 +143,6 @@ def train_sft(
             folder / "model",
             "sft",
             model_folder,
-            base=str(model_folder),
             tasksets={t.taskset for t in demonstrations if t.taskset},
             task_ids={t.task_id for t in demonstrations},
         )

@@ -7,10 +7,17 @@ import pytest
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
-from toolmaster.tasksets.apibank_files import ApiDocument, read_classes, read_request
-from toolmaster.tasksets.apibank_match import equal_call, find_document, rouge_l, same_call
+from toolmaster.tasksets.apibank import (
+    ApiDocument,
+    equal_call,
+    find_document,
+    read_classes,
+    read_request,
+    rouge_l,
+    same_call,
+)
+from toolmaster.tasksets.benchmark import RowError
 from toolmaster.tasksets.replay import Replay, replays_of
-from toolmaster.tasksets.rows import RowError
 from toolmaster.types import ToolCall
 
 CLASSES = """
@@ -369,7 +376,8 @@ def test_dialogues_that_cannot_be_used_are_named(bank):
     tasks = taskset(f"apibank:{bank}")
     assert len(tasks) == 2
     found = [(item.file, item.row, item.reason) for item in tasks.left_out]
-    assert found[0][:2] == ("a.jsonl", 1)
+    assert found[0][:2] == ("a.jsonl", 0)
+    assert "a.jsonl, line 2: not valid JSON" in found[0][2]
     assert found[1] == ("b.jsonl", 0, "'Moon' is described nowhere")
 
 

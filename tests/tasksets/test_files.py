@@ -281,12 +281,12 @@ def test_a_server_is_opened_once_beside_fresh_tools(write, folder):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("{", "line 2: not valid JSON: Expecting property name"),
+        ("{", r"line 2: not valid JSON \(Expecting property name"),
         ("[" * 100_000, "line 2: not valid JSON"),
         ("3", "line 2: Input should be a valid dictionary"),
-        ({}, "line 2: query: Field required; a line is a JSON object with"),
+        ({}, "line 2: query: Field required"),
         ({"query": ""}, "line 2: query: String should have at least 1 character"),
-        ({"query": "q", "anwser": "4"}, "line 2: anwser: Extra inputs are not permitted"),
+        ({"query": "q", "anwser": "4"}, "anwser: Extra inputs are not permitted; a line may"),
         ({"query": "q", "calls": [{"name": "x"}]}, "line 2: calls.0.arguments: Field required"),
         ({"query": "q", "state": 3}, "line 2: state: Input should be a valid dictionary"),
         ({"query": "q", "labels": {"a": []}}, "line 2: labels.a: Input should be a valid string"),
@@ -311,7 +311,7 @@ def test_files_that_cannot_be_used(write, folder):
     with pytest.raises(InputError, match="holds no tasks; a line is a JSON object"):
         own_tasks(write(), tools=["shop.py:Shop"])
     (folder / "latin.jsonl").write_bytes('{"query": "Grüße"}'.encode("latin-1"))
-    with pytest.raises(InputError, match="line 1: not valid JSON: 'utf-8' codec"):
+    with pytest.raises(InputError, match=r"line 1: not valid JSON \('utf-8' codec"):
         own_tasks(folder / "latin.jsonl", tools=["shop.py:Shop"])
 
 

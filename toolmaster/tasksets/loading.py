@@ -104,7 +104,7 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
     split, count = options.pop("split", ""), options.pop("tasks", None)
     weight = _number(place, "weight", options.pop("weight", "1"))
     made = _make(place, options)
-    if not split and default in made.source.splits:
+    if not split and default in made.own_splits:
         split = default
     if split:
         made = made.split(split)

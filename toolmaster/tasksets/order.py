@@ -1,10 +1,10 @@
-"""Orders of task ids: shuffled, rotated and interleaved sequences, none of them copied."""
+"""Orders of task ids: shuffled, started elsewhere and interleaved, without copying the ids."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -12,27 +12,30 @@ from typing import Any
 STEP = 400_000
 """How far apart two seeds start in ids that are computed on demand."""
 PATTERN = 100
-"""Ids after which the shares of a mixture repeat."""
+"""Number of ids after which the shares of a mixture repeat."""
 
 
 def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
-    """Return the same ids in another order, the same one for the same seed.
+    """Return the same ids in another order, which depends on the seed alone.
 
     Ids that are computed on demand are in random order already: another seed starts at another
-    place.
+    place in them.
     """
-    if isinstance(ids, list | tuple):
-        return tuple(random.Random(f"shuffle/{seed}").sample(ids, len(ids)))
     if isinstance(ids, Mixed):
         return Mixed(tuple(reorder(part, seed) for part in ids.parts), ids.counts, seed)
-    return Rotated(ids.ids if isinstance(ids, Rotated) else ids, seed)
+    if isinstance(ids, Drawn):
+        return replace(ids, seed=seed)
+    return tuple(random.Random(f"shuffle/{seed}").sample(ids, len(ids)))
 
 
 class Computed(Sequence[str]):
-    """Base of sequences whose ids are computed one by one."""
+    """Base of sequences whose ids are computed one by one, by `at`."""
+
+    seed: int | None = None
+    """The seed of the order; None for the first order."""
 
     def at(self, index: int) -> str:
-        """The id at a position from 0 to the length."""
+        """Return the id at a position from 0 to the length."""
         raise NotImplementedError
 
     def __getitem__(self, key: Any) -> Any:
@@ -45,18 +48,25 @@ class Computed(Sequence[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Rotated(Computed):
-    """The same ids, beginning at the place of a seed."""
+class Drawn(Computed):
+    """Ids that a function makes of their numbers.
 
-    ids: Sequence[str]
-    seed: int
+    Args:
+        length: how many there are.
+        make: makes the id of a number from 0 to the length.
+        seed: says at which number the order starts; None starts at 0.
+    """
+
+    length: int
+    make: Callable[[int], str]
+    seed: int | None = None
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self.length
 
     def at(self, index: int) -> str:
-        """The id at a position."""
-        return self.ids[(self.seed * STEP + index) % len(self.ids)]
+        """Return the id at a position."""
+        return self.make(((self.seed or 0) * STEP + index) % self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +75,8 @@ class Mixed(Computed):
 
     Args:
         parts: the sequences.
-        counts: how many ids of each stand among `PATTERN` ids in a row.
-        seed: of the order of the parts; None for their own order.
+        counts: number of ids of each among `PATTERN` ids in a row.
+        seed: the seed that the parts were reordered with; None where they were not.
     """
 
     parts: tuple[Sequence[str], ...]
@@ -83,7 +93,7 @@ class Mixed(Computed):
         return length
 
     def at(self, index: int) -> str:
-        """The id at a position."""
+        """Return the id at a position."""
         block, slot = divmod(index, PATTERN)
         which, rank = _pattern(self.counts)[slot]
         return self.parts[which][block * self.counts[which] + rank]
@@ -101,7 +111,7 @@ def _pattern(counts: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def counts_of(weights: Sequence[float]) -> tuple[int, ...]:
-    """How many of `PATTERN` slots each weight gets, at least one: [2, 1] -> (67, 33)."""
+    """Return how many of `PATTERN` slots each weight gets, at least one: [2, 1] -> (67, 33)."""
     total = sum(weights)
     ends = [round(PATTERN * end / total) for end in accumulate(weights)]
     counts = [max(end - start, 1) for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -26,20 +26,12 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.resource import Held
-from toolmaster.tasksets.responses import Answering, Connected, Kind, answering
-from toolmaster.tasksets.rows import read_rows
-from toolmaster.tasksets.simulator import Visit
+from toolmaster.tasksets.benchmark import Held, read_rows
+from toolmaster.tasksets.responses import Answering, Connected, Kind, Visit, answering
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools import Tool
-from toolmaster.tools.openapi import (
-    Credentials,
-    Document,
-    described,
-    load_document,
-    open_openapi,
-)
+from toolmaster.tools.openapi import Credentials, Document, described, load_document, open_openapi
 from toolmaster.tools.running import run_tool
 from toolmaster.types import Phase, Score, Trajectory
 
@@ -97,9 +89,16 @@ def restbench(
         replace(described(op, keys), own_name=op.name, timeout_s=TIMEOUT_S if live else None)
         for op in service.operations
     ]
+    opened = Held(
+        partial(open_openapi, service, base_url=base_url, auth=credentials, timeout_s=TIMEOUT_S)
+    )
+
+    async def ask(tool: Tool, arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
+        return await run_tool(opened.now[tool.name], None, arguments)
+
     who = answering(
         responses,
-        _service(service, base_url, credentials),
+        Answering("live", "live", ask, opened.open),
         {operation.name: operation.example for operation in service.operations},
         recordings=recordings,
         simulator=simulator,
@@ -110,26 +109,22 @@ def restbench(
     def make(index: int, row: Row) -> Task:
         task_id = f"restbench/{file.stem}/{index}"
         gold = [endpoints.tool(written) for written in row.solution]
-        shown = _offered(tools, gold, offered, seed=task_id)
+        others = [tool.name for tool in tools if tool.name not in gold]
+        if offered is not None:
+            room = min(max(offered - len(tools) + len(others), 0), len(others))
+            others = random.Random(task_id).sample(others, room)
         return Task(
             id=task_id,
             query=row.query,
-            tools=Connected(shown, who.answer, live),
+            tools=Connected([t for t in tools if t.name in {*gold, *others}], who.answer, live),
             check=lambda trajectory, _: _score(trajectory, gold, who),
             needed=tuple(dict.fromkeys(gold)),
             labels={"family": f"{len(gold)} calls", "observations": who.label},
         )
 
     rows = read_rows(file, Row, make)
-    return Taskset(
-        "restbench",
-        rows.tasks,
-        version=rows.version,
-        limits=LIMITS,
-        left_out=rows.left_out,
-        facts={"observations": who.label},
-        resources=who.open,
-    )
+    facts = {"observations": who.label}
+    return rows.taskset("restbench", limits=LIMITS, facts=facts, resources=who.open)
 
 
 class Endpoints:
@@ -198,26 +193,6 @@ def find_document(file: Path) -> Path:
         looked = " and ".join(str(place) for place in places)
         raise ConfigError(f"no OpenAPI document in {looked}; give document=FILE")
     return found
-
-
-def _offered(
-    tools: Sequence[Tool], gold: Sequence[str], count: int | None, *, seed: str
-) -> list[Tool]:
-    """The tools of a gold path and others drawn by chance, `count` in all; None for all tools."""
-    others = [tool.name for tool in tools if tool.name not in gold]
-    room = len(others) if count is None else count - (len(tools) - len(others))
-    drawn = random.Random(seed).sample(others, min(max(room, 0), len(others)))
-    return [tool for tool in tools if tool.name in {*gold, *drawn}]
-
-
-def _service(document: Document, base_url: str | None, auth: dict[str, str]) -> Answering:
-    """The live service."""
-    held = Held(partial(open_openapi, document, base_url=base_url, auth=auth, timeout_s=TIMEOUT_S))
-
-    async def answer(tool: Tool, arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
-        return await run_tool(held.now[tool.name], None, arguments)
-
-    return Answering("live", "live", answer, held.open)
 
 
 def _credentials(auth: str) -> dict[str, str]:

@@ -20,11 +20,10 @@ from pydantic import BaseModel, Field
 
 from toolmaster.answers import same_answer
 from toolmaster.limits import Limits
-from toolmaster.tasksets.rows import RowError, read_rows
-from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools
+from toolmaster.tasksets.benchmark import RowError, read_rows
+from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools, contains
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
-from toolmaster.tasksets.upstream import contains
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Score, Trajectory
 
@@ -65,15 +64,7 @@ def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
     """
     tools = SourceTools(isolation)
     rows = read_rows(file, Row, lambda _, row: _task(row, tools))
-    return Taskset(
-        "toolhop",
-        rows.tasks,
-        version=rows.version,
-        limits=LIMITS,
-        left_out=rows.left_out,
-        facts=tools.facts,
-        resources=tools.sandbox.open,
-    )
+    return rows.taskset("toolhop", limits=LIMITS, **tools.options)
 
 
 def _task(row: Row, source_tools: SourceTools) -> Task:
@@ -145,7 +136,7 @@ def _signatures(source: str, index: int) -> Signatures:
     """What a source defines."""
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise RowError(f"functions.{index}", f"not Python: {error}") from None
     return {
         node.name: {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}

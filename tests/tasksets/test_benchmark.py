@@ -1,15 +1,17 @@
-"""Files of rows: what cannot be used is named and counted, the rest goes on."""
+"""What benchmarks share: rows of files, and what tools need, opened with their task set."""
 
+import asyncio
 import json
+from contextlib import asynccontextmanager
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 from pydantic import BaseModel
 
-from toolmaster.errors import InputError
-from toolmaster.tasksets import LeftOut, Task
-from toolmaster.tasksets.rows import RowError, read_rows
+from toolmaster.errors import InputError, PolicyError
+from toolmaster.tasksets import LeftOut, Task, Taskset
+from toolmaster.tasksets.benchmark import Held, RowError, canonical, read_rows
 
 
 class Row(BaseModel):
@@ -36,7 +38,10 @@ LEFT_OUT = [
 
 
 def check(rows, name):
-    assert [(task.id, task.query) for task in rows.tasks] == [("t/1", "row 0"), ("t/3", "row 6")]
+    assert [(task.id, task.query) for task in rows.tasks.values()] == [
+        ("t/1", "row 0"),
+        ("t/3", "row 6"),
+    ]
     assert list(rows.left_out) == [LeftOut(name, *item) for item in LEFT_OUT]
 
 
@@ -52,7 +57,7 @@ def test_lines(write, name):
 
 def test_a_damaged_line_is_one_row(write):
     rows = read_rows(write("rows.jsonl", '{"id": 1}\n{"id": \n{"id": 3}'), Row, make)
-    assert [task.id for task in rows.tasks] == ["t/1", "t/3"]
+    assert list(rows.tasks) == ["t/1", "t/3"]
     [left_out] = rows.left_out
     assert (left_out.row, left_out.field) == (1, "")
     assert left_out.reason.startswith("not valid JSON: ")
@@ -62,7 +67,7 @@ def test_a_line_nested_too_deeply_is_one_row(write):
     deep = "[" * 100_000 + "]" * 100_000
     for name in ("rows.jsonl", "rows.json"):
         rows = read_rows(write(name, f'{{"id": 1}}\n{{"id": {deep}}}'), Row, make)
-        assert [task.id for task in rows.tasks] == ["t/1"]
+        assert list(rows.tasks) == ["t/1"]
         assert rows.left_out[0].reason.startswith("not valid JSON: maximum recursion depth")
 
 
@@ -78,7 +83,7 @@ def test_parquet(tmp_path):
     table = [{"id": 1, "sizes": [1]}, {"id": 13, "sizes": []}, {"id": 3, "sizes": None}]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), path)
     rows = read_rows(path, Row, make)
-    assert [task.id for task in rows.tasks] == ["t/1"]
+    assert list(rows.tasks) == ["t/1"]
     assert [(item.row, item.field) for item in rows.left_out] == [(1, "id"), (2, "sizes")]
 
 
@@ -103,7 +108,7 @@ def test_the_version_is_of_the_content(write):
 )
 def test_a_file_that_cannot_be_used(write, name, content, message):
     with pytest.raises(InputError, match=message):
-        read_rows(write(name, content), Row, make)
+        read_rows(write(name, content), Row, make).taskset("t")
 
 
 def test_no_file(tmp_path):
@@ -116,3 +121,47 @@ def test_not_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         read_rows(path, Row, make)
+
+
+@pytest.fixture
+def held():
+    """A resource that counts how often it was made, and lists what is open."""
+    made = []
+
+    @asynccontextmanager
+    async def make():
+        made.append(len(made))
+        yield made[-1]
+
+    return Held(make)
+
+
+def test_it_is_made_anew_each_time_the_set_is_opened(held):
+    tasks = Taskset("t", [], resources=held.open)
+
+    async def opened():
+        async with tasks.open():
+            return held.now
+
+    assert [asyncio.run(opened()) for _ in range(2)] == [0, 1]
+    with pytest.raises(PolicyError, match=r"run its tasks inside `tasks\.open\(\)`"):
+        _ = held.now
+
+
+def test_the_one_opened_last_is_used_while_it_is_open(held):
+    async def nested():
+        async with held.open():
+            async with held.open():
+                inner = held.now
+            return inner, held.now
+
+    assert asyncio.run(nested()) == (1, 0)
+
+
+def test_one_spelling_of_arguments():
+    assert (
+        canonical({"b": [1.0, {"z": 2, "a": "é"}], "a": None})
+        == '{"a":null,"b":[1,{"a":"é","z":2}]}'
+    )
+    assert canonical({"a": 1.5}) != canonical({"a": 1})
+    assert canonical({"a": True}) != canonical({"a": 1})

@@ -1,17 +1,15 @@
-"""What benchmarks share: rows of files, and what tools need, opened with their task set."""
+"""Files of rows: what cannot be used is named and counted, the rest goes on."""
 
-import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 from pydantic import BaseModel
 
-from toolmaster.errors import InputError, PolicyError
-from toolmaster.tasksets import LeftOut, Task, Taskset
-from toolmaster.tasksets.benchmark import Held, RowError, canonical, read_rows
+from toolmaster.errors import InputError
+from toolmaster.tasksets import LeftOut, Task
+from toolmaster.tasksets.benchmark import RowError, canonical, read_rows
 
 
 class Row(BaseModel):
@@ -121,41 +119,6 @@ def test_not_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         read_rows(path, Row, make)
-
-
-@pytest.fixture
-def held():
-    """A resource that counts how often it was made, and lists what is open."""
-    made = []
-
-    @asynccontextmanager
-    async def make():
-        made.append(len(made))
-        yield made[-1]
-
-    return Held(make)
-
-
-def test_it_is_made_anew_each_time_the_set_is_opened(held):
-    tasks = Taskset("t", [], resources=held.open)
-
-    async def opened():
-        async with tasks.open():
-            return held.now
-
-    assert [asyncio.run(opened()) for _ in range(2)] == [0, 1]
-    with pytest.raises(PolicyError, match=r"run its tasks inside `tasks\.open\(\)`"):
-        _ = held.now
-
-
-def test_the_one_opened_last_is_used_while_it_is_open(held):
-    async def nested():
-        async with held.open():
-            async with held.open():
-                inner = held.now
-            return inner, held.now
-
-    assert asyncio.run(nested()) == (1, 0)
 
 
 def test_one_spelling_of_arguments():

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
 from toolmaster.tasksets.order import Drawn
-from toolmaster.tasksets.taskset import hash_split, refuse_endless, refuse_overlap
+from toolmaster.tasksets.taskset import Held, hash_split, refuse_endless, refuse_overlap
 
 
 def tasks_of(*ids):
@@ -158,6 +158,26 @@ def test_tasks_left_out(shop, drawn):
 def test_what_is_no_task_set(tasks, said):
     with pytest.raises(InputError, match=said):
         Taskset("bad", tasks)
+
+
+def test_what_is_opened_is_found_by_the_tools_while_it_is_open():
+    made = []
+
+    @asynccontextmanager
+    async def make():
+        made.append(len(made))
+        yield made[-1]
+
+    held = Held(make)
+    tasks = Taskset("t", [], resources=held.open)
+
+    async def opened():
+        async with tasks.open(), held.open():
+            return held.now
+
+    assert [asyncio.run(opened()) for _ in range(2)] == [0, 1]
+    with pytest.raises(PolicyError, match=r"run its tasks inside `tasks\.open\(\)`"):
+        _ = held.now
 
 
 class Service:

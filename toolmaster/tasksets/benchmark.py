@@ -1,27 +1,22 @@
-"""What the modules of benchmarks share: rows of files as tasks, and resources opened with the set.
-
-A row that cannot be used is named and counted, and the rest goes on.
-"""
+"""Rows of a benchmark's files as tasks: one that cannot be used is named, and the rest goes on."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.errors import InputError, PolicyError, first_problem
+from toolmaster.errors import InputError, first_problem
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut, Taskset
 
 R = TypeVar("R", bound=BaseModel)
-T = TypeVar("T")
 
 
 class RowError(InputError):
@@ -184,46 +179,6 @@ def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
         return call.func.id, [ast.literal_eval(argument) for argument in call.args], named
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(str(error)) from None
-
-
-class Held(Generic[T]):
-    """A resource that is made anew each time the task set is opened.
-
-    Its `open` is the `resources` of the task set, and the tools find the resource in `now`.
-
-    Args:
-        make: makes it, unopened.
-
-    Example:
-        >>> from toolmaster.tools.sandbox import Sandbox
-        >>> sandbox = Held(Sandbox)
-        >>> resources = sandbox.open  # for a `Taskset` whose tools call `sandbox.now`
-    """
-
-    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
-        self._make = make
-        self._opened: list[T] = []
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Open it for as long as the context lasts."""
-        async with self._make() as opened:
-            self._opened.append(opened)
-            try:
-                yield
-            finally:
-                self._opened.remove(opened)
-
-    @property
-    def now(self) -> T:
-        """The resource that was opened last.
-
-        Raises:
-            PolicyError: none is open; the rollout breaks, because this is not the model's fault.
-        """
-        if not self._opened:
-            raise PolicyError("the task set is not open; run its tasks inside `tasks.open()`")
-        return self._opened[-1]
 
 
 def canonical(value: Any) -> str:

@@ -165,11 +165,9 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
             in `WITHOUT_ANSWERS`.
 
     Raises:
-        RowError: no right calls, or a type or a function that is not known.
+        RowError: no right calls, or a function that is not in the row.
     """
     functions = {function.name: function for function in row.function}
-    for function in row.function:
-        _check_types(function)
     if not right and category not in WITHOUT_ANSWERS:
         raise RowError("id", "there are no right calls of this id")
     expected = [call for calls in right for call in calls.items()]
@@ -247,11 +245,3 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: values[0] for key, values in value.items() if values[0] != OPTIONAL}
-
-
-def _check_types(function: Function) -> None:
-    known = call_checker().PYTHON_TYPE_MAPPING
-    for parameter, schema in function.parameters.properties.items():
-        for kind in (schema.get("type"), schema.get("items", {}).get("type", "any")):
-            if kind not in known:
-                raise RowError(f"function.{function.name}.{parameter}", f"unknown type {kind!r}")

@@ -24,8 +24,9 @@ from pydantic import BaseModel
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
 from toolmaster.runs import append_line, read_models
-from toolmaster.tasksets.benchmark import Held, canonical
+from toolmaster.tasksets.benchmark import canonical
 from toolmaster.tasksets.task import Isolation
+from toolmaster.tasksets.taskset import Held
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Record, Trajectory
 

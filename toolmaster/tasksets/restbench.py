@@ -26,10 +26,10 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.benchmark import Held, read_rows
+from toolmaster.tasksets.benchmark import read_rows
 from toolmaster.tasksets.responses import Answering, Connected, Kind, Visit, answering
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tasksets.taskset import Held, Taskset
 from toolmaster.tools import Tool
 from toolmaster.tools.openapi import Credentials, Document, described, load_document, open_openapi
 from toolmaster.tools.running import run_tool

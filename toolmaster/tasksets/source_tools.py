@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from toolmaster.tasksets.benchmark import Held
+from toolmaster.tasksets.taskset import Held
 from toolmaster.tools import Tool
 from toolmaster.tools.sandbox import IsolationLevel, Sandbox
 from toolmaster.types import Effect

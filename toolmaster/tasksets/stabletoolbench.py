@@ -23,11 +23,11 @@ from pydantic import BaseModel, Field
 from toolmaster.errors import ConfigError
 from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
-from toolmaster.tasksets.benchmark import Held, RowError, read_rows
+from toolmaster.tasksets.benchmark import RowError, read_rows
 from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
 from toolmaster.tasksets.responses import Answering, Connected, Kind, Visit, answering
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tasksets.taskset import Held, Taskset
 from toolmaster.tasksets.toolbench import (
     Api,
     as_tool,

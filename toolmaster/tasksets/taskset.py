@@ -11,15 +11,21 @@ import asyncio
 import copy
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, overload
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
 
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.tasksets.order import PATTERN, Computed, reorder
 from toolmaster.tasksets.task import Task
 
+T = TypeVar("T")
 TRAIN, TEST = "train", "test"
 SEARCHED = 10_000
 """Number of measured tasks that are looked for among those trained on."""
@@ -43,31 +49,55 @@ class LeftOut:
     reason: str
 
 
-@dataclass(slots=True)
-class _Opening:
-    """Opens what the tools need once for all parts of a task set that are open at a time."""
+class Held(Generic[T]):
+    """A resource that is opened once for all who use it at a time, and anew after the last one.
 
-    resources: Callable[[], AbstractAsyncContextManager[Any]] | None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    users: int = 0
+    Its `open` is the `resources` of a task set, whose tools find the open resource in `now`.
+
+    Args:
+        make: makes the resource, unopened.
+
+    Example:
+        >>> from toolmaster.tools.sandbox import Sandbox
+        >>> sandbox = Held(Sandbox)
+        >>> resources = sandbox.open  # for a `Taskset` whose tools call `sandbox.now`
+    """
+
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+        self._make = make
+        self._lock = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._users = 0
+        self._opened: list[T] = []
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[None]:
-        """Open with the first user, close with the last."""
-        if not self.users and not self.lock.locked():
-            self.lock = asyncio.Lock()  # a lock serves one event loop only
-        async with self.lock:
-            if self.resources is not None and not self.users:
-                await self.stack.enter_async_context(self.resources())
-            self.users += 1
+    async def open(self) -> AsyncIterator[None]:
+        """Open the resource with the first user, close it with the last, on one event loop."""
+        if not self._users and not self._lock.locked():
+            self._lock = asyncio.Lock()  # a lock serves one event loop only
+        async with self._lock:
+            if not self._users:
+                self._opened = [await self._stack.enter_async_context(self._make())]
+            self._users += 1
         try:
             yield
         finally:
-            async with self.lock:
-                self.users -= 1
-                if not self.users:
-                    await self.stack.aclose()
+            async with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._opened = []
+                    await self._stack.aclose()
+
+    @property
+    def now(self) -> T:
+        """The resource that is open.
+
+        Raises:
+            PolicyError: none is; the rollout breaks, because this is not the model's fault.
+        """
+        if not self._opened:
+            raise PolicyError("the task set is not open; run its tasks inside `tasks.open()`")
+        return self._opened[0]
 
 
 class Taskset(Sequence[Task]):
@@ -132,7 +162,7 @@ class Taskset(Sequence[Task]):
         self.limits, self.left_out, self.oracle = limits, left_out, oracle
         self._find: Callable[[str], Task] = found.__getitem__
         self._facts = facts or {}
-        self._opening = _Opening(resources)
+        self._held: Held[Any] = Held(resources or nullcontext)
 
     @classmethod
     def drawn(
@@ -278,7 +308,7 @@ class Taskset(Sequence[Task]):
         Raises:
             InputError: something that the tools need cannot be opened.
         """
-        async with self._opening.use():
+        async with self._held.open():
             yield self
 
 

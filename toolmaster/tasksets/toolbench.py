@@ -20,8 +20,9 @@ import httpx
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import InputError, PolicyError
-from toolmaster.tasksets.benchmark import Held, canonical
+from toolmaster.tasksets.benchmark import canonical
 from toolmaster.tasksets.responses import Answering, Known, Recording, Visit
+from toolmaster.tasksets.taskset import Held
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -33,9 +33,6 @@ _FORM = (
 )
 LIMITS = Limits(max_turns=16, result_chars=8000)
 """The 9 turns of the original, and on top a trial of 6 calls and its experience."""
-
-Signatures = Mapping[str, set[str]]
-"""Function name to the names of its parameters."""
 
 
 class Row(BaseModel):
@@ -114,26 +111,19 @@ def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
     used: Counter[str] = Counter()
     tools = []
     for question, schema in row.tools.items():
-        source = _source(schema, sources, f"tools.{question}")
+        known = set(schema.parameters.get("properties", {}))
+        named = {text: s[schema.name] ^ known for text, s in sources if schema.name in s}
+        if not named:
+            raise RowError(f"tools.{question}", f"no function is called {schema.name!r}")
+        source = min(named, key=lambda text: len(named[text]))  # parameters most like the schema's
         used[schema.name] += 1
         name = schema.name if used[schema.name] == 1 else f"{schema.name}_{used[schema.name]}"
         tools.append(source_tools.tool(schema, source, name))
     return tuple(tools)
 
 
-def _source(schema: Schema, sources: Sequence[tuple[str, Signatures]], field: str) -> str:
-    """The function of that name; of several, the one with parameters most like the schema's."""
-    known = set(schema.parameters.get("properties", {}))
-    named = [
-        (text, known ^ defined[schema.name]) for text, defined in sources if schema.name in defined
-    ]
-    if not named:
-        raise RowError(field, f"no function is called {schema.name!r}")
-    return min(named, key=lambda item: len(item[1]))[0]
-
-
-def _signatures(source: str, index: int) -> Signatures:
-    """What a source defines."""
+def _signatures(source: str, index: int) -> dict[str, set[str]]:
+    """The functions that a source defines, each with the names of its parameters."""
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:

@@ -20,12 +20,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class RowError(InputError):
-    """A row that cannot be used.
-
-    Args:
-        field: path of the field at fault.
-        reason: what is wrong with it, in one line.
-    """
+    """A row that cannot be used: the path of the field at fault, and what is wrong with it."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
@@ -33,11 +28,9 @@ class RowError(InputError):
 
 
 class Rows:
-    """The tasks of the rows read so far, and the rows that could not become tasks.
+    """The tasks of a file or folder, and its rows that could not become tasks.
 
-    Args:
-        place: the file or folder.
-        content: its bytes, whose hash is the version of the task set.
+    The hash of its content is the version of the task set.
     """
 
     def __init__(self, place: Path, content: bytes) -> None:
@@ -47,12 +40,10 @@ class Rows:
         self.left_out: list[LeftOut] = []
 
     def add(self, file: str, row: int, make: Callable[[], Iterable[Task]]) -> None:
-        """Add the tasks of a row; leave it out where `make` raises, or an id was used before.
+        """Add the tasks of a row, or leave it out and keep the reason.
 
-        Args:
-            file: name of the row's file.
-            row: its index there, from 0.
-            make: makes the tasks; raises RowError, InputError or ValidationError.
+        A row is left out where `make` raises an InputError or a ValidationError, or an id was used
+        before.
         """
         try:
             made = {task.id: task for task in make()}
@@ -73,11 +64,7 @@ class Rows:
         self.left_out += others.left_out
 
     def taskset(self, name: str, **options: Any) -> Taskset:
-        """Return the tasks as a set.
-
-        Args:
-            name: what results call it.
-            **options: `limits`, `facts` and the others of `Taskset`.
+        """Return the tasks as a set, made with these options of `Taskset`.
 
         Raises:
             InputError: no row can be used; says why the first one cannot.

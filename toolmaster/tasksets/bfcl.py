@@ -158,11 +158,7 @@ def _read(file: Path) -> Rows:
 def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) -> Task:
     """Make a single-turn task of a row.
 
-    Args:
-        row: the row.
-        category: a category of single questions.
-        right: the right calls, each a function name with the right values of its parameters; none
-            in `WITHOUT_ANSWERS`.
+    The right calls are function names with the right values of each parameter.
 
     Raises:
         RowError: no right calls, or a function that is not in the row.

@@ -18,7 +18,7 @@ import copy
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -65,46 +65,25 @@ class Row(BaseModel):
     missed_function: dict[int, list[str]] = Field(default_factory=dict)
     """Index of a message to the tools that come with it."""
 
-    def world(self) -> World:
-        """Return its instances in their first state."""
-        long_context = "long_context" in self.id
-        return World(self.involved_classes, self.initial_config, long_context=long_context)
-
 
 class World:
-    """Instances of the classes of one case.
+    """Instances of the classes of one case, in their first state."""
 
-    Args:
-        classes: their names in the package.
-        config: class name to its first state.
-        long_context: whether folders and files are filled up with much that is of no use.
-    """
-
-    def __init__(
-        self, classes: Iterable[str], config: Mapping[str, Any], *, long_context: bool
-    ) -> None:
-        self.instances = {name: _class(name)() for name in classes}
+    def __init__(self, row: Row) -> None:
+        self.instances = {name: _class(name)() for name in row.involved_classes}
         for name, instance in self.instances.items():
             if hasattr(instance, "_load_scenario"):
-                state = copy.deepcopy(config.get(name, {}))
-                instance._load_scenario(state, long_context=long_context)
+                state = copy.deepcopy(row.initial_config.get(name, {}))
+                instance._load_scenario(state, long_context="long_context" in row.id)
 
     def method(self, name: str) -> Callable[..., Any]:
-        """Return the method of that name; no two classes of a case share one.
-
-        Raises:
-            AttributeError: no class has it.
-        """
+        """Return the method of that name, which one class has; an AttributeError if none does."""
         instance = next((i for i in self.instances.values() if hasattr(i, name)), None)
         method: Callable[..., Any] = getattr(instance, name)
         return method
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:
-        """Make a call.
-
-        Returns:
-            The text it returns, for an error as the original compares it, and the error.
-        """
+        """Return what a call gives, as the text that the original compares, and its error."""
         try:
             limited = arguments.get(LARGEST.get(name, ""), 0)
             if isinstance(limited, int | float) and abs(limited) > 10_000:
@@ -165,12 +144,7 @@ class Run:
 
 
 def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
-    """Make a task of a row.
-
-    Args:
-        row: the row.
-        category: one of `CATEGORIES`.
-        ground_truth: the known-good calls as Python text, one list for each message.
+    """Make a task of a row and its known-good calls, which are Python text, one list a message.
 
     Raises:
         RowError: an unknown class, known-good calls that are missing or cannot be read, a message
@@ -182,7 +156,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
     if len(ground_truth) != len(row.question):
         raise RowError("ground_truth", "expected a list of calls for each message")
     try:
-        world = row.world()
+        world = World(row)
     except Exception as error:  # noqa: BLE001 - the package raises what it likes
         raise RowError("initial_config", f"{type(error).__name__}: {error}") from None
     gold = [[_parse(text, world) for text in calls] for calls in ground_truth]
@@ -196,7 +170,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
     first, *later = _messages(row, added)
 
     def make_tools() -> ToolSet:
-        state = Run(row.world(), row.world(), gold)
+        state = Run(World(row), World(row), gold)
         return ToolSet(tuple(tools.values()), state, copy.deepcopy)
 
     def check(trajectory: Trajectory, session_tools: ToolSet) -> Score:

@@ -73,11 +73,7 @@ def ftrl(file: Path, *, isolation: LevelName = "confined") -> Taskset:
 
 
 def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
-    """Make a task of a row; the row's index is its only name.
-
-    Raises:
-        RowError: not one user message, no sub-answers, a needed tool without schema or source.
-    """
+    """Make a task of a row, which has no name but its index."""
     if [message.role for message in row.messages] != ["user"]:
         raise RowError("messages", "expected one message of the user")
     golds = {name: answers for name, answers in row.unsolved_set.items() if answers}
@@ -117,10 +113,12 @@ def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
 
 
 def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, float]:
-    """Solve-P, Solve-R and Solve-F1 of one trajectory, as the original computes them.
+    """Return Solve-P, Solve-R and Solve-F1 of one trajectory, as the original computes them.
+
+    Every well-formed call counts, failed ones with their error text.
 
     Args:
-        trajectory: any; every well-formed call counts, failed ones with their error text.
+        trajectory: the rollout.
         golds: tool name to the sub-answers it has to give.
     """
     calls = trajectory.calls()

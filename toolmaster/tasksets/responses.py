@@ -70,19 +70,14 @@ where the service refuses, and PolicyError where it cannot answer at all: the ro
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Answers the calls of a task set.
-
-    Attributes:
-        kind: the kind of answers.
-        label: what results call it; it says which model invented what it answers.
-        answer: answers a call.
-        open: opens what `answer` needs, for `Taskset.resources`.
-    """
+    """Answers the calls of a task set."""
 
     kind: Kind
     label: str
+    """What results call it; it says which model invented the responses."""
     answer: Answerer
     open: Callable[[], AbstractAsyncContextManager[Any]] = field(default=nullcontext)
+    """Opens what `answer` needs, for `Taskset.resources`."""
 
     def parts(self, trajectory: Trajectory) -> dict[str, float]:
         """Return `unrecorded_calls`, the number of calls without a recording, if it can be any."""
@@ -145,14 +140,10 @@ Known = Callable[[Tool, dict[str, Any]], Recording | None]
 
 
 class Recordings:
-    """Answers calls with recorded responses.
+    """Answers calls with recorded responses, of a file and of `known`.
 
-    Args:
-        file: where responses are read from and added to; None keeps them in memory.
-        known: looks for a response elsewhere.
-        ask: answers the calls that have no response yet; None refuses them.
-        source: what the responses of `ask` are labelled with.
-        each_time: whether every call is asked for again; the first response is kept.
+    Calls without one go to `ask`, or are refused; `each_time` sends it every call. The first
+    response of each call is kept in the file, or in memory, labelled with `source`.
 
     Raises:
         InputError: a line of the file is no recording.
@@ -185,7 +176,17 @@ class Recordings:
             if found is None and self._known is not None:
                 found = self._known(tool, arguments)
             if self._ask is not None and (found is None or self._each_time):
-                found = await self._new(self._ask, tool, arguments, visits)
+                try:
+                    result, refused = await self._ask(tool, arguments, visits), False
+                except ToolRefusal as refusal:
+                    result, refused = str(refusal), True
+                found = Recording(
+                    tool=tool.own_name,
+                    arguments=arguments,
+                    result=result,
+                    refused=refused,
+                    source=self._source,
+                )
                 if self._kept.setdefault(key, found) is found and self._file is not None:
                     append_line(self._file, found.model_dump(mode="json", exclude_defaults=True))
         if found is None:
@@ -193,21 +194,6 @@ class Recordings:
         if found.refused:
             raise ToolRefusal(str(found.result))
         return found.result
-
-    async def _new(
-        self, ask: Answerer, tool: Tool, arguments: dict[str, Any], visits: Sequence[Visit]
-    ) -> Recording:
-        try:
-            result, refused = await ask(tool, arguments, visits), False
-        except ToolRefusal as refusal:
-            result, refused = str(refusal), True
-        return Recording(
-            tool=tool.own_name,
-            arguments=arguments,
-            result=result,
-            refused=refused,
-            source=self._source,
-        )
 
 
 class _Response(BaseModel):
@@ -219,18 +205,10 @@ class _Response(BaseModel):
 async def open_simulator(
     model: str, base_url: str | None, examples: Mapping[str, Any]
 ) -> AsyncIterator[Answerer]:
-    """Open a language model that answers in place of a service.
+    """Open a language model that answers in place of a service; see `answering` for the arguments.
 
-    What it says is invented, and results say so. It sees the calls that the session made before, so
-    that it stays consistent with itself.
-
-    Args:
-        model: the model, as `openai:NAME`.
-        base_url: its OpenAI-compatible endpoint; None for OpenAI's own.
-        examples: `Tool.own_name` to the form of its response, where that is known.
-
-    Yields:
-        The answerer, after a look whether the endpoint answers.
+    It sees the calls that the session made before, so that it stays consistent with itself. What it
+    says is invented, and results say so.
 
     Raises:
         ConfigError: a model of another kind.
@@ -297,6 +275,8 @@ def answering(
 
         kept = Recordings(recordings, known, simulate, label)
         return Answering(kind, label, kept.answer, held.open)
+    if kind == "live" and recordings is None:
+        return live
     if kind == "live":
         kept = Recordings(recordings, None, live.answer, live.label, each_time=True)
         return replace(live, answer=kept.answer)

@@ -40,12 +40,9 @@ class SourceTools:
         self.options: dict[str, Any] = {"facts": facts, "resources": self._sandbox.open}
 
     def tool(self, schema: Schema, source: str, name: str | None = None) -> Tool:
-        """Make a tool that runs the function of the schema's name, which checks its arguments.
+        """Make a tool that runs the function of the schema's name, which the source defines.
 
-        Args:
-            schema: its documentation.
-            source: Python source that defines the function.
-            name: what the policy calls it, if not as the schema does.
+        The function checks its arguments. The policy may call the tool by another `name`.
         """
 
         async def execute(_state: Any, arguments: dict[str, Any]) -> Any:

@@ -65,11 +65,7 @@ def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
 
 
 def _task(row: Row, source_tools: SourceTools) -> Task:
-    """Make a task of a row.
-
-    Raises:
-        RowError: a tool without a sub-question or a function, or a function that is not Python.
-    """
+    """Make a task of a row."""
     for question in row.tools.keys() - row.sub_task.keys():
         raise RowError(f"tools.{question}", "no such question in sub_task")
     tools = _tools(row, source_tools)
@@ -101,11 +97,7 @@ def _task(row: Row, source_tools: SourceTools) -> Task:
 
 
 def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
-    """The row's tools in the order of its sub-questions.
-
-    Raises:
-        RowError: see `_task`.
-    """
+    """The row's tools in the order of its sub-questions."""
     texts = row.functions if isinstance(row.functions, list) else list(row.functions.values())
     sources = [(source, _signatures(source, i)) for i, source in enumerate(texts)]
     used: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.order import PATTERN, Computed, Mixed, counts_of
+from toolmaster.tasksets.order import PATTERN, Computed, counts_of, mixed
 from toolmaster.tasksets.taskset import LISTED, Taskset
 
 
@@ -43,10 +43,10 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
     sets = [member for member, _ in members]
     _refuse_shared_ids(sets)
     counts = counts_of([weight for _, weight in members])
-    splits: dict[str, Sequence[str]] = {"": Mixed(tuple(s.ids for s in sets), counts)}
+    splits: dict[str, Sequence[str]] = {"": mixed([s.ids for s in sets], counts)}
     for name in sets[0].split_names:
         if all(name in s.split_names and s.part in ("", name) for s in sets):
-            splits[name] = Mixed(tuple(s.split(name).ids for s in sets), counts)
+            splits[name] = mixed([s.split(name).ids for s in sets], counts)
 
     searched = sorted(sets, key=lambda member: isinstance(member.ids, Computed))
 

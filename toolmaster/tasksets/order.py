@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -15,88 +15,76 @@ PATTERN = 100
 """Number of ids after which the shares of a mixture repeat."""
 
 
+@dataclass(frozen=True, slots=True)
+class Computed(Sequence[str]):
+    """Task ids that are computed one by one.
+
+    Args:
+        length: how many there are.
+        at: computes the id at a position from 0 to the length.
+        in_order: from a seed to the same ids in another order.
+        seed: the seed of this order; None for the first order.
+    """
+
+    length: int
+    at: Callable[[int], str]
+    in_order: Callable[[int], Sequence[str]]
+    seed: int | None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            return tuple(self.at(index) for index in range(*key.indices(self.length)))
+        index = key + self.length if key < 0 else key
+        if not 0 <= index < self.length:
+            raise IndexError(f"no position {key} in {self.length} task ids")
+        return self.at(index)
+
+
 def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
     """Return the same ids in another order, which depends on the seed alone.
 
     Ids that are computed on demand are in random order already: another seed starts at another
     place in them.
     """
-    if isinstance(ids, Mixed):
-        return Mixed(tuple(reorder(part, seed) for part in ids.parts), ids.counts, seed)
-    if isinstance(ids, Drawn):
-        return replace(ids, seed=seed)
+    if isinstance(ids, Computed):
+        return ids.in_order(seed)
     return tuple(random.Random(f"shuffle/{seed}").sample(ids, len(ids)))
 
 
-class Computed(Sequence[str]):
-    """Base of sequences whose ids are computed one by one, by `at`."""
-
-    seed: int | None = None
-    """The seed of the order; None for the first order."""
-
-    def at(self, index: int) -> str:
-        """Return the id at a position from 0 to the length."""
-        raise NotImplementedError
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            return tuple(self.at(index) for index in range(*key.indices(len(self))))
-        index = key + len(self) if key < 0 else key
-        if not 0 <= index < len(self):
-            raise IndexError(f"no position {key} in {len(self)} task ids")
-        return self.at(index)
+def drawn(length: int, make: Callable[[int], str], seed: int | None = None) -> Computed:
+    """Return ids that a function makes of the numbers from 0 to the length."""
+    start = (seed or 0) * STEP
+    again = partial(drawn, length, make)
+    return Computed(length, lambda index: make((start + index) % length), again, seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn(Computed):
-    """Ids that a function makes of their numbers.
-
-    Args:
-        length: how many there are.
-        make: makes the id of a number from 0 to the length.
-        seed: says at which number the order starts; None starts at 0.
-    """
-
-    length: int
-    make: Callable[[int], str]
-    seed: int | None = None
-
-    def __len__(self) -> int:
-        return self.length
-
-    def at(self, index: int) -> str:
-        """Return the id at a position."""
-        return self.make(((self.seed or 0) * STEP + index) % self.length)
-
-
-@dataclass(frozen=True, slots=True)
-class Mixed(Computed):
-    """Several sequences in fixed shares, until the first of them is used up.
+def mixed(
+    parts: Sequence[Sequence[str]], counts: Sequence[int], seed: int | None = None
+) -> Computed:
+    """Return several sequences in fixed shares, until the first of them is used up.
 
     Args:
         parts: the sequences.
         counts: number of ids of each among `PATTERN` ids in a row.
         seed: the seed that the parts were reordered with; None where they were not.
     """
+    pattern = _pattern(tuple(counts))
+    whole = min(len(part) // count for part, count in zip(parts, counts, strict=True))
+    rest = (whole * counts[which] + rank >= len(parts[which]) for which, rank in pattern)
+    length = whole * PATTERN + next(slot for slot, used_up in enumerate(rest) if used_up)
 
-    parts: tuple[Sequence[str], ...]
-    counts: tuple[int, ...]
-    seed: int | None = None
-
-    def __len__(self) -> int:
-        whole = min(len(part) // count for part, count in zip(self.parts, self.counts, strict=True))
-        length = whole * PATTERN
-        for which, rank in _pattern(self.counts):
-            if whole * self.counts[which] + rank >= len(self.parts[which]):
-                break
-            length += 1
-        return length
-
-    def at(self, index: int) -> str:
-        """Return the id at a position."""
+    def at(index: int) -> str:
         block, slot = divmod(index, PATTERN)
-        which, rank = _pattern(self.counts)[slot]
-        return self.parts[which][block * self.counts[which] + rank]
+        which, rank = pattern[slot]
+        return parts[which][block * counts[which] + rank]
+
+    def in_order(seed: int) -> Computed:
+        return mixed([reorder(part, seed) for part in parts], counts, seed)
+
+    return Computed(length, at, in_order, seed)
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from toolmaster.errors import InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
 from toolmaster.tasksets.order import drawn as ids_of
-from toolmaster.tasksets.taskset import Held, hash_split, refuse_endless, refuse_overlap
+from toolmaster.tasksets.taskset import SharedResource, hash_split, refuse_endless, refuse_overlap
 
 
 def tasks_of(*ids):
@@ -168,16 +168,16 @@ def test_what_is_opened_is_found_by_the_tools_while_it_is_open():
         made.append(len(made))
         yield made[-1]
 
-    held = Held(make)
+    held = SharedResource(make)
     tasks = Taskset("t", [], resources=held.open)
 
     async def opened():
         async with tasks.open(), held.open():
-            return held.now
+            return held.current
 
     assert [asyncio.run(opened()) for _ in range(2)] == [0, 1]
     with pytest.raises(PolicyError, match=r"run its tasks inside `tasks\.open\(\)`"):
-        _ = held.now
+        _ = held.current
 
 
 class Service:

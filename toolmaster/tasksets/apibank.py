@@ -89,7 +89,7 @@ class Instruction(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What an API gave."""
+    """The response of an API."""
 
     output: Any = None
     exception: str | None = None
@@ -123,7 +123,7 @@ class Turn(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A call and its outcome; None where the file does not tell it."""
+    """A call and its outcome, which is None where the file does not have it."""
 
     call: ToolCall
     outcome: Outcome | None
@@ -252,7 +252,7 @@ def read_request(text: str) -> ToolCall:
     """Return the call in a text such as `API-Request: [Name(key='value')]`.
 
     Raises:
-        RowError: there is none that can be read.
+        RowError: the text holds no such call.
     """
     found = _REQUEST.search(text)
     try:

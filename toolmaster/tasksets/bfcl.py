@@ -80,7 +80,7 @@ class Message(BaseModel):
 
 
 class Row(BaseModel):
-    """A row of a file, as far as it is used."""
+    """The fields of a row that are used."""
 
     id: str
     question: list[list[Message]] = Field(min_length=1, max_length=1)

@@ -1,4 +1,4 @@
-"""`own_tasks`: tasks for one's own tools, from a JSON-lines file.
+"""`own_tasks`: tasks for a user's own tools, from a JSON-lines file.
 
     tasks.jsonl tools=shop.py:Shop tools=mcp.json
 
@@ -49,7 +49,7 @@ class Row(Record):
     query: str = Field(min_length=1)
     """What the user asks."""
     id: str = ""
-    """Unique in the file; "" for one made of the number of the line."""
+    """Unique in the file; "" makes one of the number of the line."""
     answer: Any = None
     """The right answer, text or any JSON value."""
     state: dict[str, Any] = Field(default_factory=dict)
@@ -59,11 +59,11 @@ class Row(Record):
     calls: list[ToolCall] = Field(default_factory=list)
     """Known-good calls in order."""
     labels: dict[str, Annotated[str, BeforeValidator(_as_label)]] = Field(default_factory=dict)
-    """What results are broken down by."""
+    """Results are broken down by these."""
 
 
 def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
-    """Read the tasks of a file for one's own tools.
+    """Read a file of tasks for a user's own tools.
 
     Args:
         file: JSON lines, see the module's text.

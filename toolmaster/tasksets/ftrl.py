@@ -45,7 +45,7 @@ class Function(BaseModel):
 
 
 class Row(BaseModel):
-    """A row of the file, as far as it is used; the nested fields are JSON text in the original."""
+    """The fields of a row that are used; the nested ones are JSON text in the original."""
 
     messages: list[Message]
     tools: Json[list[Function]] | list[Function]
@@ -132,7 +132,7 @@ def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, f
 
 
 def _unsolved(calls: Iterable[Step], golds: Mapping[str, Sequence[str]]) -> int:
-    """How many sub-answers the calls leave open."""
+    """The number of sub-answers that the calls do not find."""
     remaining = {name: list(answers) for name, answers in golds.items()}
     for step in calls:
         answers = remaining.get(step.call.name, []) if step.call else []

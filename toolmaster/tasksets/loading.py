@@ -2,7 +2,7 @@
 
     world, world:short                  the embedded world
     ftrl:FILE, toolhop:FILE, bfcl, ...  a benchmark, from its original file; see `BUILT_IN`
-    tasks.jsonl tools=shop.py:Shop      tasks for one's own tools, one JSON object a line
+    tasks.jsonl tools=shop.py:Shop      tasks for your own tools, one JSON object a line
     mine.py:tasks, package.module:tasks a `Taskset`, a list of `Task`s, or a function that makes one
     NAME, NAME:PLACE                    a task set of an installed package (entry point group
                                         `toolmaster.tasksets`)
@@ -91,7 +91,7 @@ def taskset(
 
 
 def names() -> dict[str, str]:
-    """Names of all task sets that can be opened by name, and where each is made."""
+    """Return the names of all task sets that can be opened by name, and where each is made."""
     installed = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     return {**installed, **BUILT_IN}
 

@@ -1,12 +1,12 @@
-"""Who answers the calls of tasks on web services, chosen by the options of a task set.
+"""Backends: what answers the calls of tasks on web services, chosen by the options of a task set.
 
     responses=live        the service itself; recordings=FILE keeps its responses
     responses=recorded    what recordings=FILE holds; any other call is refused, and counted
     responses=simulated   simulator=openai:NAME; a call has the same response again, also from FILE
     responses=examples    the service's own example of each response, whatever the arguments are
 
-`Connected` puts the tools in front of whoever answers. A call is kept with its first response, so
-recordings of a service that changes are only as faithful as the calls are in their first order.
+A call is kept with its first response, so recordings of a service that changes are only as faithful
+as the calls are in their first order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, e
 from toolmaster.runs import append_line, read_models
 from toolmaster.tasksets.benchmark import canonical
 from toolmaster.tasksets.task import Isolation
-from toolmaster.tasksets.taskset import Held
+from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Record, Trajectory
 
@@ -55,29 +55,29 @@ EARLIER = 8
 """Number of earlier calls of the session that the simulator is shown."""
 
 
-class Visit(NamedTuple):
-    """A call of a session and its result; for a refusal, the result is its text."""
+class PastCall(NamedTuple):
+    """A call that a session made before, and its result; for a refusal, the result is its text."""
 
     tool: str
     arguments: dict[str, Any]
     result: Any
 
 
-Answerer = Callable[[Tool, dict[str, Any], Sequence[Visit]], Awaitable[Any]]
+Responder = Callable[[Tool, dict[str, Any], Sequence[PastCall]], Awaitable[Any]]
 """From a tool, its arguments and the session's calls before to the result. It raises ToolRefusal
 where the service refuses, and PolicyError where it cannot answer at all: the rollout breaks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class Backend:
     """Answers the calls of a task set."""
 
     kind: Kind
     label: str
     """What results call it; it says which model invented the responses."""
-    answer: Answerer
+    respond: Responder
     open: Callable[[], AbstractAsyncContextManager[Any]] = field(default=nullcontext)
-    """Opens what `answer` needs, for `Taskset.resources`."""
+    """Opens what `respond` needs, for `Taskset.resources`."""
 
     def parts(self, trajectory: Trajectory) -> dict[str, float]:
         """Return `unrecorded_calls`, the number of calls without a recording, if it can be any."""
@@ -86,17 +86,17 @@ class Answering:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """Makes the tools of each rollout, whose calls an answerer answers; see `Task.tools`.
+class BackendTools:
+    """Makes the tools of each rollout, whose calls a backend answers; see `Task.tools`.
 
     Args:
         tools: what the policy sees.
-        answer: answers their calls.
+        respond: answers their calls.
         live: whether calls reach a real service: then trials may only call tools that read.
     """
 
     tools: Sequence[Tool]
-    answer: Answerer
+    respond: Responder
     live: bool = False
 
     @property
@@ -105,18 +105,18 @@ class Connected:
         return Isolation.SHARED if self.live else Isolation.FRESH
 
     def __call__(self) -> ToolSet:
-        """Make the tools of one rollout; their state is the list of its visits."""
+        """Make the tools of one rollout; their state is the list of its calls."""
         tools = tuple(replace(tool, execute=self._execute(tool)) for tool in self.tools)
         return ToolSet(tools, [], None if self.live else list, live=self.live)
 
-    def _execute(self, tool: Tool) -> Callable[[list[Visit], dict[str, Any]], Awaitable[Any]]:
-        async def execute(visits: list[Visit], arguments: dict[str, Any]) -> Any:
+    def _execute(self, tool: Tool) -> Callable[[list[PastCall], dict[str, Any]], Awaitable[Any]]:
+        async def execute(earlier: list[PastCall], arguments: dict[str, Any]) -> Any:
             try:
-                result = await self.answer(tool, arguments, visits)
+                result = await self.respond(tool, arguments, earlier)
             except ToolRefusal as refusal:
-                visits.append(Visit(tool.name, arguments, str(refusal)))
+                earlier.append(PastCall(tool.name, arguments, str(refusal)))
                 raise
-            visits.append(Visit(tool.name, arguments, result))
+            earlier.append(PastCall(tool.name, arguments, result))
             return result
 
         return execute
@@ -132,15 +132,15 @@ class Recording(Record):
     """Of a refusal, its text."""
     refused: bool = False
     source: str = "live"
-    """Who answered: "live", or "simulated by MODEL"."""
+    """What answered: "live", or "simulated by MODEL"."""
 
 
-Known = Callable[[Tool, dict[str, Any]], Recording | None]
+Lookup = Callable[[Tool, dict[str, Any]], Recording | None]
 """Looks for the recorded response to a call."""
 
 
 class Recordings:
-    """Answers calls with recorded responses, of a file and of `known`.
+    """Answers calls with recorded responses, of a file and of `lookup`.
 
     Calls without one go to `ask`, or are refused; `each_time` sends it every call. The first
     response of each call is kept in the file, or in memory, labelled with `source`.
@@ -152,13 +152,13 @@ class Recordings:
     def __init__(
         self,
         file: Path | None,
-        known: Known | None = None,
-        ask: Answerer | None = None,
+        lookup: Lookup | None = None,
+        ask: Responder | None = None,
         source: str = "",
         *,
         each_time: bool = False,
     ) -> None:
-        self._file, self._known, self._ask = file, known, ask
+        self._file, self._lookup, self._ask = file, lookup, ask
         self._source, self._each_time = source, each_time
         self._kept: dict[tuple[str, str], Recording] = {}
         self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -166,18 +166,20 @@ class Recordings:
             self._kept.setdefault((recording.tool, canonical(recording.arguments)), recording)
 
     def __bool__(self) -> bool:
-        return bool(self._kept) or self._known is not None
+        return bool(self._kept) or self._lookup is not None
 
-    async def answer(self, tool: Tool, arguments: dict[str, Any], visits: Sequence[Visit]) -> Any:
+    async def respond(
+        self, tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
+    ) -> Any:
         """Answer a call; the same call made at the same time waits for the first response."""
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
             found = self._kept.get(key)
-            if found is None and self._known is not None:
-                found = self._known(tool, arguments)
+            if found is None and self._lookup is not None:
+                found = self._lookup(tool, arguments)
             if self._ask is not None and (found is None or self._each_time):
                 try:
-                    result, refused = await self._ask(tool, arguments, visits), False
+                    result, refused = await self._ask(tool, arguments, earlier), False
                 except ToolRefusal as refusal:
                     result, refused = str(refusal), True
                 found = Recording(
@@ -204,8 +206,8 @@ class _Response(BaseModel):
 @asynccontextmanager
 async def open_simulator(
     model: str, base_url: str | None, examples: Mapping[str, Any]
-) -> AsyncIterator[Answerer]:
-    """Open a language model that answers in place of a service; see `answering` for the arguments.
+) -> AsyncIterator[Responder]:
+    """Open a language model that answers in place of a service; see `choose_backend`.
 
     It sees the calls that the session made before, so that it stays consistent with itself. What it
     says is invented, and results say so.
@@ -217,13 +219,13 @@ async def open_simulator(
     async with JsonEndpoint("simulator", endpoint_model("simulator", model), base_url) as endpoint:
         await endpoint.check()
 
-        async def answer(tool: Tool, arguments: dict[str, Any], visits: Sequence[Visit]) -> Any:
+        async def answer(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
             question = {
                 "tool": tool.schema()["function"],
                 "example": examples.get(tool.own_name),
                 "earlier": [
                     {"tool": visit.tool, "call": visit.arguments, "response": visit.result}
-                    for visit in visits[-EARLIER:]
+                    for visit in earlier[-EARLIER:]
                 ],
                 "call": arguments,
             }
@@ -238,17 +240,17 @@ async def open_simulator(
         yield answer
 
 
-def answering(
+def choose_backend(
     kind: Kind,
-    live: Answering,
+    live: Backend,
     examples: Mapping[str, Any],
     *,
     recordings: Path | None = None,
-    known: Known | None = None,
+    lookup: Lookup | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,
-) -> Answering:
-    """Choose who answers.
+) -> Backend:
+    """Choose what answers the calls.
 
     Args:
         kind: see the module's text.
@@ -256,7 +258,7 @@ def answering(
         examples: `Tool.own_name` to an example or the form of the response, where that is known. It
             may be filled later, before the first call.
         recordings: a JSON-lines file of responses.
-        known: looks for a recorded response elsewhere.
+        lookup: looks for a recorded response elsewhere.
         simulator: the model that simulates, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
 
@@ -268,28 +270,28 @@ def answering(
         raise ConfigError("responses=simulated and simulator=openai:NAME go together")
     if simulator is not None:
         label = f"simulated by {endpoint_model('simulator', simulator)}"
-        held = Held(lambda: open_simulator(simulator, simulator_url, examples))
+        opened = SharedResource(lambda: open_simulator(simulator, simulator_url, examples))
 
         async def simulate(*call: Any) -> Any:
-            return await held.now(*call)
+            return await opened.current(*call)
 
-        kept = Recordings(recordings, known, simulate, label)
-        return Answering(kind, label, kept.answer, held.open)
+        kept = Recordings(recordings, lookup, simulate, label)
+        return Backend(kind, label, kept.respond, opened.open)
     if kind == "live" and recordings is None:
         return live
     if kind == "live":
-        kept = Recordings(recordings, None, live.answer, live.label, each_time=True)
-        return replace(live, answer=kept.answer)
+        kept = Recordings(recordings, None, live.respond, live.label, each_time=True)
+        return replace(live, respond=kept.respond)
     if kind == "recorded":
-        kept = Recordings(recordings, known)
+        kept = Recordings(recordings, lookup)
         if not kept:
             where = "responses=recorded" if recordings is None else str(recordings)
             raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
-        return Answering(kind, "recorded", kept.answer)
+        return Backend(kind, "recorded", kept.respond)
 
-    async def show(tool: Tool, _arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
+    async def show(tool: Tool, _arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
         if examples.get(tool.own_name) is None:
             raise ToolRefusal(NO_EXAMPLE)
         return examples[tool.own_name]
 
-    return Answering(kind, "examples of the documentation", show)
+    return Backend(kind, "examples of the documentation", show)

@@ -27,9 +27,9 @@ from pydantic import BaseModel, Field, PositiveInt
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import read_rows
-from toolmaster.tasksets.responses import Answering, Connected, Kind, Visit, answering
+from toolmaster.tasksets.responses import Backend, BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Held, Taskset
+from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tools import Tool
 from toolmaster.tools.openapi import Credentials, Document, described, load_document, open_openapi
 from toolmaster.tools.running import run_tool
@@ -65,7 +65,7 @@ def restbench(
         file: the original file, `tmdb.json` or `spotify.json`.
         document: the service's OpenAPI document; None looks beside the file and in ../specs for
             `tmdb_oas.json` or `spotify_oas.json`.
-        responses: who answers the calls: "examples" of the document, "live", "recorded" (with
+        responses: what answers the calls: "examples" of the document, "live", "recorded" (with
             `recordings`) or "simulated" (with `simulator`).
         base_url: where the live service is; None for the server that the document names.
         auth: credentials of the live service, as KIND=VARIABLE with commas between: for TMDB
@@ -89,16 +89,16 @@ def restbench(
         replace(described(op, keys), own_name=op.name, timeout_s=TIMEOUT_S if live else None)
         for op in service.operations
     ]
-    opened = Held(
+    opened = SharedResource(
         partial(open_openapi, service, base_url=base_url, auth=credentials, timeout_s=TIMEOUT_S)
     )
 
-    async def ask(tool: Tool, arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
-        return await run_tool(opened.now[tool.name], None, arguments)
+    async def ask(tool: Tool, arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
+        return await run_tool(opened.current[tool.name], None, arguments)
 
-    who = answering(
+    backend = choose_backend(
         responses,
-        Answering("live", "live", ask, opened.open),
+        Backend("live", "live", ask, opened.open),
         {operation.name: operation.example for operation in service.operations},
         recordings=recordings,
         simulator=simulator,
@@ -116,15 +116,17 @@ def restbench(
         return Task(
             id=task_id,
             query=row.query,
-            tools=Connected([t for t in tools if t.name in {*gold, *others}], who.answer, live),
-            check=lambda trajectory, _: _score(trajectory, gold, who),
+            tools=BackendTools(
+                [t for t in tools if t.name in {*gold, *others}], backend.respond, live
+            ),
+            check=lambda trajectory, _: _score(trajectory, gold, backend),
             needed=tuple(dict.fromkeys(gold)),
-            labels={"family": f"{len(gold)} calls", "observations": who.label},
+            labels={"family": f"{len(gold)} calls", "observations": backend.label},
         )
 
     rows = read_rows(file, Row, make)
-    facts = {"observations": who.label}
-    return rows.taskset("restbench", limits=LIMITS, facts=facts, resources=who.open)
+    facts = {"observations": backend.label}
+    return rows.taskset("restbench", limits=LIMITS, facts=facts, resources=backend.open)
 
 
 class Endpoints:
@@ -135,7 +137,7 @@ class Endpoints:
         self._anonymous = {_anonymous(place): name for place, name in self._names.items()}
 
     def tool(self, written: str) -> str:
-        """The tool of an endpoint such as `GET /tv/{tv_id}`; as it is written where none is near.
+        """Return the tool of an endpoint such as `GET /tv/{tv_id}`, or the text where none is near.
 
         White space, a query string and the names of parameters do not matter, nor does a misspelt
         word or a fixed word where the document has a parameter.
@@ -158,12 +160,12 @@ def _anonymous(endpoint: str) -> str:
 
 
 def walked(calls: Sequence[str], gold: Sequence[str]) -> int:
-    """How many steps of a gold path stand in the calls, in order, with anything between."""
+    """Return how many steps of a gold path the calls make, in order, with any calls between."""
     rest = iter(calls)
     return next((done for done, name in enumerate(gold) if name not in rest), len(gold))
 
 
-def _score(trajectory: Trajectory, gold: Sequence[str], who: Answering) -> Score:
+def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Score:
     """The correct-path rate of one trajectory, official and strict."""
     called = [step.call.name for step in trajectory.calls() if step.call]
     executed = trajectory.calls(Phase.EXECUTION)
@@ -176,15 +178,15 @@ def _score(trajectory: Trajectory, gold: Sequence[str], who: Answering) -> Score
         walked(answered, gold) / len(gold),
         correct_path=walked(called, gold) == len(gold),
         correct_path_strict=strict,
-        **who.parts(trajectory),
+        **backend.parts(trajectory),
     )
 
 
 def find_document(file: Path) -> Path:
-    """The OpenAPI document that lies with a file of queries.
+    """Return the OpenAPI document that lies with a file of queries.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such file.
     """
     name = f"{re.split('[_.-]', file.stem)[0]}_oas.json"
     places = (file.parent / name, file.parent.parent / "specs" / name)

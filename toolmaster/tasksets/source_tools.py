@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from toolmaster.tasksets.taskset import Held
+from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool
 from toolmaster.tools.sandbox import IsolationLevel, Sandbox
 from toolmaster.types import Effect
@@ -25,7 +25,7 @@ class Schema(BaseModel):
 
 
 class SourceTools:
-    """Makes tools of Python source; every call runs in a process of its own.
+    """Makes tools of Python source; every call runs in a separate process.
 
     Args:
         isolation: the least isolation that is accepted.
@@ -35,7 +35,7 @@ class SourceTools:
     """
 
     def __init__(self, isolation: LevelName) -> None:
-        self._sandbox = Held(partial(Sandbox, minimum=IsolationLevel[isolation.upper()]))
+        self._sandbox = SharedResource(partial(Sandbox, minimum=IsolationLevel[isolation.upper()]))
         facts = {"least isolation": isolation}
         self.options: dict[str, Any] = {"facts": facts, "resources": self._sandbox.open}
 
@@ -46,7 +46,7 @@ class SourceTools:
         """
 
         async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
-            return await self._sandbox.now.call(source, schema.name, arguments)
+            return await self._sandbox.current.call(source, schema.name, arguments)
 
         return Tool(
             name or schema.name,

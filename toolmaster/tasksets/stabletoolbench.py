@@ -25,9 +25,9 @@ from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import RowError, read_rows
 from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
-from toolmaster.tasksets.responses import Answering, Connected, Kind, Visit, answering
+from toolmaster.tasksets.responses import Backend, BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Held, Taskset
+from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tasksets.toolbench import (
     Api,
     as_tool,
@@ -69,7 +69,7 @@ def stabletoolbench(
 
     Args:
         file: an original file, such as `G1_instruction.json`.
-        responses: who answers the calls: "live" (with `server`), "recorded" (with `cache` or
+        responses: what answers the calls: "live" (with `server`), "recorded" (with `cache` or
             `recordings`), "simulated" (with `simulator`) or "examples".
         server: the address of a running StableToolBench server, such as
             http://localhost:8080/virtual; its key is read from TOOLBENCH_KEY.
@@ -90,29 +90,29 @@ def stabletoolbench(
             " responses=recorded, simulated or examples"
         )
     examples: dict[str, Any] = {}
-    who = answering(
+    backend = choose_backend(
         responses,
         toolbench_server(server or ""),
         examples,
         recordings=recordings,
-        known=cached_responses(cache) if cache is not None else None,
+        lookup=cached_responses(cache) if cache is not None else None,
         simulator=simulator,
         simulator_url=simulator_url,
     )
-    facts = {"observations": who.label}
-    held = None
+    facts = {"observations": backend.label}
+    verdicts = None
     if judge is not None:
-        held = Held(lambda: open_judge(judge, judge_url))
+        verdicts = SharedResource(lambda: open_judge(judge, judge_url))
         facts |= {"judge": endpoint_model("judge", judge), "judge prompt": PROMPT}
 
     def make(_index: int, row: Row) -> Task:
         apis = named(row.api_list)
         examples.update({api.own_name: api.template_response for api in apis.values()})
-        return _task(file.stem, row, apis, who, held)
+        return _task(file.stem, row, apis, backend, verdicts)
 
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
-        async with who.open(), held.open() if held is not None else nullcontext():
+        async with backend.open(), verdicts.open() if verdicts else nullcontext():
             yield
 
     rows = read_rows(file, Row, make)
@@ -120,30 +120,34 @@ def stabletoolbench(
 
 
 def _task(
-    group: str, row: Row, apis: Mapping[str, Api], who: Answering, judge: Held[Judge] | None
+    group: str,
+    row: Row,
+    apis: Mapping[str, Api],
+    backend: Backend,
+    judge: SharedResource[Judge] | None,
 ) -> Task:
     """Make a task of a row; the group is the name of the file. Without a judge the rule decides."""
     tools = {name: as_tool(name, api) for name, api in apis.items()}
     needed = tuple(dict.fromkeys(_needed(apis, row.relevant)))
 
-    async def answer(tool: Tool, arguments: dict[str, Any], visits: Sequence[Visit]) -> Any:
+    async def answer(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
         wrong = misuse(tool, arguments)
         if wrong is not None:
             raise ToolRefusal(wrong)
-        return await who.answer(tool, arguments, visits)
+        return await backend.respond(tool, arguments, earlier)
 
     async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
         score = by_rule(trajectory, tools, needed)
-        score.parts |= who.parts(trajectory)
-        return score if judge is None else await _judged(score, trajectory, judge.now)
+        score.parts |= backend.parts(trajectory)
+        return score if judge is None else await _judged(score, trajectory, judge.current)
 
     return Task(
         id=f"stabletoolbench/{group}/{row.query_id}",
         query=row.query,
-        tools=Connected(tuple(tools.values()), answer),
+        tools=BackendTools(tuple(tools.values()), answer),
         check=check,
         needed=needed,
-        labels={"family": group, "observations": who.label},
+        labels={"family": group, "observations": backend.label},
     )
 
 

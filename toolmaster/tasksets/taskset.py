@@ -49,18 +49,18 @@ class LeftOut:
     reason: str
 
 
-class Held(Generic[T]):
-    """A resource that is opened once for all who use it at a time, and anew after the last one.
+class SharedResource(Generic[T]):
+    """A resource that is opened with its first user and closed with its last one.
 
-    Its `open` is the `resources` of a task set, whose tools find the open resource in `now`.
+    Its `open` is the `resources` of a task set, whose tools find the open resource in `current`.
 
     Args:
         make: makes the resource, unopened.
 
     Example:
         >>> from toolmaster.tools.sandbox import Sandbox
-        >>> sandbox = Held(Sandbox)
-        >>> resources = sandbox.open  # for a `Taskset` whose tools call `sandbox.now`
+        >>> sandbox = SharedResource(Sandbox)
+        >>> resources = sandbox.open  # for a `Taskset` whose tools call `sandbox.current`
     """
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
@@ -89,7 +89,7 @@ class Held(Generic[T]):
                     await self._stack.aclose()
 
     @property
-    def now(self) -> T:
+    def current(self) -> T:
         """The resource that is open.
 
         Raises:
@@ -162,7 +162,7 @@ class Taskset(Sequence[Task]):
         self.limits, self.left_out, self.oracle = limits, left_out, oracle
         self._find: Callable[[str], Task] = found.__getitem__
         self._facts = facts or {}
-        self._held: Held[Any] = Held(resources or nullcontext)
+        self._resources: SharedResource[Any] = SharedResource(resources or nullcontext)
 
     @classmethod
     def drawn(
@@ -308,7 +308,7 @@ class Taskset(Sequence[Task]):
         Raises:
             InputError: something that the tools need cannot be opened.
         """
-        async with self._held.open():
+        async with self._resources.open():
             yield self
 
 

@@ -21,8 +21,8 @@ from pydantic import BaseModel, Field
 
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.tasksets.benchmark import canonical
-from toolmaster.tasksets.responses import Answering, Known, Recording, Visit
-from toolmaster.tasksets.taskset import Held
+from toolmaster.tasksets.responses import Backend, Lookup, PastCall, Recording
+from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
 
@@ -75,7 +75,7 @@ class Api(BaseModel):
 
 
 def standard(name: str, *, reserve: bool = True) -> str:
-    """A name as the original writes it: lower case, other signs as one underscore."""
+    """Return a name as the original writes it: lower case, other signs as one underscore."""
     name = re.sub(r"_+", "_", re.sub(r"[^\u4e00-\u9fa5a-zA-Z0-9_^]", "_", name)).lower().strip("_")
     if name[:1].isdigit():
         name = f"get_{name}"
@@ -83,7 +83,7 @@ def standard(name: str, *, reserve: bool = True) -> str:
 
 
 def named(apis: Sequence[Api]) -> dict[str, Api]:
-    """Tool name to API, each API once; where two would share a name, the second is NAME_2."""
+    """Return tool name to API, each API once; a second API of the same name is NAME_2."""
     found: dict[str, Api] = {}
     for api in apis:
         number, name = 1, api.name
@@ -95,7 +95,7 @@ def named(apis: Sequence[Api]) -> dict[str, Api]:
 
 
 def as_tool(name: str, api: Api) -> Tool:
-    """An API as a tool; who answers it comes with `responses.Connected`."""
+    """Return an API as a tool, which `responses.BackendTools` connects with a backend."""
     required = {standard(p.name): p for p in api.required_parameters}
     optional = {standard(p.name): p for p in api.optional_parameters}
     schema = {
@@ -113,7 +113,7 @@ def as_tool(name: str, api: Api) -> Tool:
 
 
 def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
-    raise NotImplementedError("answered by `responses.Connected`")
+    raise NotImplementedError("answered by `responses.BackendTools`")
 
 
 def _property(parameter: Parameter) -> dict[str, Any]:
@@ -133,11 +133,11 @@ def misuse(tool: Tool, arguments: dict[str, Any], *, types: bool = False) -> str
     return replace(tool, parameters=schema, validated=True).violation(arguments)
 
 
-def toolbench_server(address: str) -> Answering:
+def toolbench_server(address: str) -> Backend:
     """Return StableToolBench's server as the one that answers; its key is in TOOLBENCH_KEY."""
-    client = Held(lambda: httpx.AsyncClient(timeout=TIMEOUT_S))
+    client = SharedResource(lambda: httpx.AsyncClient(timeout=TIMEOUT_S))
 
-    async def answer(tool: Tool, arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
+    async def answer(tool: Tool, arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
         category, tool_name, api_name = tool.own_name.split("/")
         question = {
             "category": category,
@@ -148,7 +148,7 @@ def toolbench_server(address: str) -> Answering:
             "toolbench_key": os.environ.get("TOOLBENCH_KEY", ""),
         }
         try:
-            response = await client.now.post(address, json=question)
+            response = await client.current.post(address, json=question)
             response.raise_for_status()
             result, refused = _unpacked(response.json())
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -157,10 +157,10 @@ def toolbench_server(address: str) -> Answering:
             raise ToolRefusal(result)
         return result
 
-    return Answering("live", "StableToolBench server", answer, client.open)
+    return Backend("live", "StableToolBench server", answer, client.open)
 
 
-def cached_responses(folder: Path) -> Known:
+def cached_responses(folder: Path) -> Lookup:
     """Return a function that finds the response of a call in the original's `tool_response_cache`.
 
     The files are CATEGORY/TOOL_for_CATEGORY/API.json. The function raises PolicyError for one that

@@ -1,4 +1,4 @@
-"""ToolHop: multi-hop questions, each with its own tools as Python source that nobody trusts.
+"""ToolHop: multi-hop questions, each with its own tools as untrusted Python source.
 
 Source: Ye et al., "ToolHop", arXiv 2501.02506; the file `ToolHop.json` (995 rows). Official
 metric, and `success` here: the answer contains the gold answer. Parts: `answer_contains` (that
@@ -36,7 +36,7 @@ LIMITS = Limits(max_turns=16, result_chars=8000)
 
 
 class Row(BaseModel):
-    """A row of the file, as far as it is used."""
+    """The fields of a row that are used."""
 
     id: int | str
     question: str = Field(min_length=1)

@@ -29,12 +29,11 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
@@ -94,13 +93,35 @@ class Outcome(BaseModel):
     output: Any = None
     exception: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, data: Any) -> Any:
+        """Plans keep the whole response of the API as its output."""
+        inner = data.get("output") if isinstance(data, dict) else None
+        whole = isinstance(inner, dict) and {"api_name", "output", "exception"} <= inner.keys()
+        return inner if whole else data
 
-class PlannedCall(BaseModel):
-    """One call of a plan."""
 
-    api_name: str
-    input: dict[str, Any]
-    output: Outcome
+class Recorded(BaseModel):
+    """A call that a file records, and its outcome; None where the file does not have it."""
+
+    name: str = Field("", validation_alias="api_name")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, validation_alias=AliasChoices("input", "param_dict")
+    )
+    outcome: Outcome | None = Field(None, validation_alias=AliasChoices("output", "result"))
+
+    @property
+    def call(self) -> ToolCall:
+        """The call itself."""
+        return ToolCall(name=self.name, arguments=self.arguments)
+
+
+class Turn(Recorded):
+    """A line of a dialogue: a text, or a call where the role is "API"."""
+
+    role: str
+    text: str = ""
 
 
 class Plan(BaseModel):
@@ -108,25 +129,7 @@ class Plan(BaseModel):
 
     requirement: str = Field(min_length=1)
     response: str = ""
-    apis: list[PlannedCall] = Field(min_length=1)
-
-
-class Turn(BaseModel):
-    """A line of a dialogue."""
-
-    role: str
-    text: str = ""
-    api_name: str = ""
-    param_dict: dict[str, Any] = Field(default_factory=dict)
-    result: Outcome = Outcome()
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A call and its outcome, which is None where the file does not have it."""
-
-    call: ToolCall
-    outcome: Outcome | None
+    apis: list[Recorded] = Field(min_length=1)
 
 
 def apibank(place: Path) -> Taskset:
@@ -206,27 +209,23 @@ def _constants(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Any]]:
 def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) -> Iterator[Task]:
     """One task for each call of a dialogue."""
     turns = [turn for _, turn in read_written(file, Turn)]
-    names = dict.fromkeys(turn.api_name for turn in turns if turn.role == "API")
+    names = dict.fromkeys(turn.name for turn in turns if turn.role == "API")
     for name in names:
         if name not in catalogue:
             raise RowError("api_name", f"{name!r} is described nowhere")
     documents = [catalogue[name] for name in names]
     said: list[str] = []
-    earlier: list[Recorded] = []
     for index, turn in enumerate(turns):
         if turn.role != "API":
             said.append(f"{turn.role}: {turn.text}")
             continue
-        call = ToolCall(name=turn.api_name, arguments=turn.param_dict)
-        made = Recorded(call, _unwrapped(turn.result))
-        following = turns[index + 1] if index + 1 < len(turns) else None
-        reply = following.text if following and following.role == "AI" else ""
+        earlier = [one for one in turns[:index] if one.role == "API"]
+        following = [one.text for one in turns[index + 1 : index + 2] if one.role == "AI"]
         task_id = f"{family}/{file.stem}/{index}"
-        yield _task(task_id, "\n".join(said), documents, [made], earlier, reply)
-        earlier = [*earlier, made]
-        arguments = ", ".join(f"{key}={value!r}" for key, value in call.arguments.items())
-        result = json.dumps(_unwrapped(turn.result).output, ensure_ascii=False)
-        said.append(f"[{call.name}({arguments})] -> {result}")
+        yield _task(task_id, "\n".join(said), documents, [turn], earlier, "".join(following))
+        arguments = ", ".join(f"{key}={value!r}" for key, value in turn.arguments.items())
+        result = json.dumps(turn.outcome.output if turn.outcome else None, ensure_ascii=False)
+        said.append(f"[{turn.name}({arguments})] -> {result}")
 
 
 def _of_instruction(family: str, index: int, row: Instruction) -> Task:
@@ -245,7 +244,8 @@ def _of_instruction(family: str, index: int, row: Instruction) -> Task:
         raise RowError("expected_output", f"{call.name!r} is described nowhere")
     parts = (row.file, row.id, row.sample_id, row.api_id)
     name = "/".join(str(part) for part in parts if part not in ("", None)) or str(index)
-    return _task(f"{family}/{name}", text, documents, [Recorded(call, None)])
+    gold = Recorded.model_validate({"api_name": call.name, "input": call.arguments})
+    return _task(f"{family}/{name}", text, documents, [gold])
 
 
 def read_request(text: str) -> ToolCall:
@@ -288,8 +288,6 @@ def _found_in(text: str) -> list[ApiDocument]:
 
 def _of_plan(family: str, index: int, row: Plan) -> Task:
     """The task of a row of a file of plans; its searches say which APIs there are."""
-    calls = [ToolCall(name=call.api_name, arguments=call.input) for call in row.apis]
-    outcomes = [_unwrapped(call.output) for call in row.apis]
     keyword = {"type": "str", "description": "What the API is wanted for."}
     searcher = ApiDocument(
         name=SEARCHER,
@@ -297,15 +295,14 @@ def _of_plan(family: str, index: int, row: Plan) -> Task:
         input_parameters={"keywords": keyword},
     )
     documents = {SEARCHER: searcher}
-    for call, outcome in zip(calls, outcomes, strict=True):
-        if call.name == SEARCHER:
-            documents |= {d.name: d for d in _documents(outcome.output)}
-    for call in calls:
-        if call.name not in documents:
-            raise RowError("apis", f"no search finds {call.name!r}")
-    gold = [Recorded(*one) for one in zip(calls, outcomes, strict=True)]
-    text = row.requirement.strip()
-    return _task(f"{family}/{index}", text, list(documents.values()), gold, reply=row.response)
+    for made in row.apis:
+        if made.name == SEARCHER and made.outcome is not None:
+            documents |= {document.name: document for document in _documents(made.outcome.output)}
+    for made in row.apis:
+        if made.name not in documents:
+            raise RowError("apis", f"no search finds {made.name!r}")
+    text, found = row.requirement.strip(), list(documents.values())
+    return _task(f"{family}/{index}", text, found, row.apis, reply=row.response)
 
 
 def _task(
@@ -387,14 +384,6 @@ def _property(about: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(about.get("type", "str"))
     schema = {"type": "array" if kind.startswith("list") else TYPES.get(kind, "string")}
     return schema | ({"description": str(d)} if (d := about.get("description")) else {})
-
-
-def _unwrapped(outcome: Outcome) -> Outcome:
-    """The outcome itself, where the file keeps the API's whole response as its output."""
-    result = outcome.output
-    if isinstance(result, dict) and {"api_name", "output", "exception"} <= result.keys():
-        return Outcome.model_validate(result)
-    return outcome
 
 
 def _documents(result: Any) -> list[ApiDocument]:

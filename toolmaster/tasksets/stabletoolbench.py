@@ -25,7 +25,7 @@ from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import RowError, read_rows
 from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
-from toolmaster.tasksets.responses import Backend, BackendTools, Kind, PastCall, choose_backend
+from toolmaster.tasksets.responses import BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tasksets.toolbench import (
@@ -108,7 +108,30 @@ def stabletoolbench(
     def make(_index: int, row: Row) -> Task:
         apis = named(row.api_list)
         examples.update({api.own_name: api.template_response for api in apis.values()})
-        return _task(file.stem, row, apis, backend, verdicts)
+        tools = {name: as_tool(name, api) for name, api in apis.items()}
+        needed = tuple(dict.fromkeys(_needed(apis, row.relevant)))
+
+        async def respond(
+            tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
+        ) -> Any:
+            wrong = misuse(tool, arguments)
+            if wrong is not None:
+                raise ToolRefusal(wrong)
+            return await backend.respond(tool, arguments, earlier)
+
+        async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
+            score = by_rule(trajectory, tools, needed)
+            score.parts |= backend.parts(trajectory)
+            return await _judged(score, trajectory, verdicts.current) if verdicts else score
+
+        return Task(
+            id=f"stabletoolbench/{file.stem}/{row.query_id}",
+            query=row.query,
+            tools=BackendTools(tuple(tools.values()), respond),
+            check=check,
+            needed=needed,
+            labels={"family": file.stem, "observations": backend.label},
+        )
 
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
@@ -117,38 +140,6 @@ def stabletoolbench(
 
     rows = read_rows(file, Row, make)
     return rows.taskset("stabletoolbench", limits=LIMITS, facts=facts, resources=resources)
-
-
-def _task(
-    group: str,
-    row: Row,
-    apis: Mapping[str, Api],
-    backend: Backend,
-    judge: SharedResource[Judge] | None,
-) -> Task:
-    """Make a task of a row; the group is the name of the file. Without a judge the rule decides."""
-    tools = {name: as_tool(name, api) for name, api in apis.items()}
-    needed = tuple(dict.fromkeys(_needed(apis, row.relevant)))
-
-    async def answer(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
-        wrong = misuse(tool, arguments)
-        if wrong is not None:
-            raise ToolRefusal(wrong)
-        return await backend.respond(tool, arguments, earlier)
-
-    async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
-        score = by_rule(trajectory, tools, needed)
-        score.parts |= backend.parts(trajectory)
-        return score if judge is None else await _judged(score, trajectory, judge.current)
-
-    return Task(
-        id=f"stabletoolbench/{group}/{row.query_id}",
-        query=row.query,
-        tools=BackendTools(tuple(tools.values()), answer),
-        check=check,
-        needed=needed,
-        labels={"family": group, "observations": backend.label},
-    )
 
 
 def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -291,7 +291,7 @@ def test_a_server_is_opened_once_beside_fresh_tools(write, folder):
         ({"query": "q", "state": 3}, "line 2: state: Input should be a valid dictionary"),
         ({"query": "q", "labels": {"a": []}}, "line 2: labels.a: Input should be a valid string"),
         ({"query": "q", "id": "stock"}, "line 2: id: 'stock' is used twice"),
-        ({"query": " "}, "a task's query is a text that says something"),
+        ({"query": " "}, "a task's query must be text that is not empty"),
         ({"query": "q", "check": "one"}, "line 2: check: 'one': write it as file.py:NAME"),
         ({"query": "q", "check": "gone.py:x"}, "line 2: check: .*gone.py: no such file"),
         ({"query": "q", "check": "checks.py:on"}, "line 2: check: .*nothing called 'on' in it"),
@@ -302,7 +302,7 @@ def test_lines_that_cannot_be_used(write, row, said):
     file = write(STOCK, row)
     with pytest.raises(InputError, match=said) as caught:
         own_tasks(file, tools=["shop.py:Shop"])
-    assert str(caught.value).startswith(f"{file}, line 2") or "says something" in said
+    assert str(caught.value).startswith(f"{file}, line 2") or "must be text" in said
 
 
 def test_files_that_cannot_be_used(write, folder):

@@ -22,17 +22,17 @@ from toolmaster.tasksets.taskset import Taskset
 from toolmaster.types import Record, ToolCall
 
 REPLAY = "replay"
-"""In place of a model: the tasks' own known-good calls, or `replay:FILE`."""
+"""Named in place of a model, plays the tasks' own known-good calls, or those of `replay:FILE`."""
 
 
 class Replay(Record):
-    """What is played for one task."""
+    """The calls and the answer that are played for one task."""
 
     calls: list[ToolCall] | list[list[ToolCall]]
     answer: str = ""
 
     def by_message(self) -> Calls:
-        """The calls, one sequence for each message of the user."""
+        """Return the calls, one sequence for each message of the user."""
         flat = [call for call in self.calls if isinstance(call, ToolCall)]
         nested = [calls for calls in self.calls if isinstance(calls, list)]
         return nested or [flat]
@@ -95,12 +95,12 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
 
 
 def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:
-    """A policy that plays a replay."""
+    """Return a policy that plays a replay."""
     return ScriptedPolicy(turns(replay, protocol), "replay")
 
 
 def turns(replay: Replay, protocol: Protocol) -> list[str]:
-    """The assistant turns: every message of the user gets its calls and an answer."""
+    """Return the assistant turns: every message of the user gets its calls and an answer."""
     written = ["<experience>none</experience>"] if protocol is Protocol.TRIAL else []
     messages = replay.by_message()
     for number, calls in enumerate(messages, 1):
@@ -111,11 +111,11 @@ def turns(replay: Replay, protocol: Protocol) -> list[str]:
 
 
 def call_turn(call: ToolCall) -> str:
-    """The turn that makes a call."""
+    """Return the turn that makes a call."""
     body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
     return f"<tool_call>{body}</tool_call>"
 
 
 def missing(tasks: Taskset, replays: Mapping[str, Replay]) -> Sequence[str]:
-    """Ids of the tasks that have no replay."""
+    """Return the ids of the tasks that have no replay."""
     return [task_id for task_id in tasks.ids if task_id not in replays]

@@ -1,9 +1,4 @@
-"""`Taskset`: named, versioned tasks with splits.
-
-shop = Taskset("shop", [Task(...), Task(...)])
-shop.split("train")[:100]          # a task set again
-shop["order"]                      # one task by its id
-"""
+"""`Taskset`: named, versioned tasks with splits."""
 
 from __future__ import annotations
 
@@ -129,6 +124,7 @@ class Taskset(Sequence[Task]):
         >>> tasks = Taskset("sums", [Task("a", "1 + 1?", tools=[], answer="2")])
         >>> tasks[0] is tasks["a"], len(tasks)
         (True, 1)
+        >>> train = tasks.split("train")[:100]  # a task set again
     """
 
     def __init__(

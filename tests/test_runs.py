@@ -16,7 +16,9 @@ from toolmaster.runs import (
     append_line,
     append_trajectory,
     read_lines,
+    read_models,
     read_trajectories,
+    read_written,
     write_atomically,
 )
 from toolmaster.types import (
@@ -157,8 +159,24 @@ def test_trajectories_of_a_missing_file(lines):
 def test_a_record_that_is_no_trajectory(lines):
     append_trajectory(lines, bare())
     append_line(lines, {**bare().model_dump(mode="json"), "surprise": 1})
-    with pytest.raises(InputError, match="record 2: surprise: Extra inputs are not permitted"):
+    with pytest.raises(InputError, match="line 2: surprise: Extra inputs are not permitted"):
         read_trajectories(lines)
+
+
+def test_what_somebody_wrote_must_be_whole(lines):
+    lines.write_bytes(b'\xef\xbb\xbf{"steps": 2}\r\n\n{"steps": 3}')
+    assert list(read_written(lines, Part)) == [(1, Part(steps=2)), (3, Part(steps=3))]
+    lines.write_bytes(b'{"steps": 2}\n{"steps": ')
+    assert read_models(lines, Part) == [Part(steps=2)]  # a kill may tear what we write
+    with pytest.raises(InputError, match=r"lines.jsonl, line 2: not valid JSON \("):
+        list(read_written(lines, Part))
+    lines.write_bytes(b'{"step": 2}')
+    with pytest.raises(InputError, match=r"line 1: step: .*; a line may have rate, steps"):
+        list(read_written(lines, Part))
+    lines.unlink()
+    assert read_models(lines, Part) == []
+    with pytest.raises(InputError, match=r"cannot read .*lines\.jsonl: No such file"):
+        list(read_written(lines, Part))
 
 
 def test_write_atomically(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ other settings. Of the processes of one training only the main one writes.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -224,28 +225,32 @@ def _mend(file: BinaryIO) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All records of a JSON-lines file without a torn last line; a missing file is empty.
+    """Return the records of a JSON-lines file without a torn last line; a missing file is empty.
 
     Raises:
         InputError: a line that is not the last one is damaged.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    records = []
+    return [record for _, record in _numbered(path)] if path.is_file() else []
+
+
+def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, Any]]:
+    """The records of a file, each with the number of its line from 1."""
+    try:
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if number == len(lines):  # nothing ends it: a kill left it
+            if may_be_torn and number == len(lines):  # nothing ends it: a kill left it
                 continue
             raise InputError(
                 f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
             ) from None
-        records.append(record)
-    return records
+        yield number, record
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
@@ -258,26 +263,46 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     write_atomically(path, "".join(lines))
 
 
-def read_records(path: Path, form: type[R]) -> list[R]:
-    """Return the records of a JSON-lines file, validated; a missing file is empty.
+def read_models(path: Path, form: type[R]) -> list[R]:
+    """Return the records of a JSON-lines file that we wrote; a missing file is empty.
+
+    A torn last line, which a kill can leave, is dropped.
 
     Args:
         path: the file.
         form: what each line must be.
 
     Raises:
-        InputError: a line is not of this form; says which and why.
+        InputError: a line is not of this form; names the file, the line and the field.
     """
-    records = []
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            records.append(form.model_validate(line))
-        except ValidationError as error:
-            where, problem = first_problem(error)
-            raise InputError(
-                f"{path}, record {number}: {where or 'the whole'}: {problem}"
-            ) from None
-    return records
+    if not path.is_file():
+        return []
+    return [_model(path, number, line, form) for number, line in _numbered(path)]
+
+
+def read_written(path: Path, form: type[R]) -> Iterator[tuple[int, R]]:
+    """Yield the records of a JSON-lines file that somebody wrote, and the number of each line.
+
+    Args:
+        path: the file.
+        form: what each line must be.
+
+    Raises:
+        InputError: the file cannot be read, or any line is not of this form.
+    """
+    for number, line in _numbered(path, may_be_torn=False):
+        yield number, _model(path, number, line, form)
+
+
+def _model(path: Path, number: int, line: Any, form: type[R]) -> R:
+    try:
+        return form.model_validate(line)
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        problem = f"{where}: {problem}" if where else problem
+        if error.errors()[0]["type"] == "extra_forbidden" and "." not in where:
+            problem += f"; a line may have {', '.join(form.model_fields)}"
+        raise InputError(f"{path}, line {number}: {problem}") from None
 
 
 def append_trajectory(path: Path, trajectory: Trajectory) -> None:
@@ -294,4 +319,4 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return read_records(path, Trajectory)
+    return read_models(path, Trajectory)

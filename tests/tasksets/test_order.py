@@ -2,20 +2,12 @@
 
 import pytest
 
-from toolmaster.tasksets.order import Computed, Mixed, Rotated, counts_of, reorder
+from toolmaster.tasksets.order import counts_of, drawn, mixed, reorder
 
 
-class Numbers(Computed):
+def numbers(length, seed=None):
     """Ids "0", "1", ... of any length."""
-
-    def __init__(self, length):
-        self.length = length
-
-    def __len__(self):
-        return self.length
-
-    def at(self, index):
-        return str(index)
+    return drawn(length, str, seed)
 
 
 def test_a_list_is_shuffled_by_the_seed_alone():
@@ -27,7 +19,7 @@ def test_a_list_is_shuffled_by_the_seed_alone():
 
 
 def test_computed_ids_begin_elsewhere():
-    ids = Numbers(1_000_000)
+    ids = numbers(1_000_000)
     assert reorder(ids, 0)[:2] == ("0", "1")
     assert reorder(ids, 1)[:2] == ("400000", "400001")
     assert reorder(ids, 3)[:2] == ("200000", "200001")  # 1,200,000 modulo the length
@@ -36,13 +28,13 @@ def test_computed_ids_begin_elsewhere():
 
 
 def test_positions():
-    ids = Rotated(Numbers(5), 0)
+    ids = numbers(5, 0)
     assert (ids[0], ids[-1], len(ids)) == ("0", "4", 5)
     assert ids[1:10:2] == ("1", "3")
     for index in (5, -6):
         with pytest.raises(IndexError, match=f"no position {index} in 5 task ids"):
             ids[index]
-    assert list(Rotated(Numbers(0), 3)) == []
+    assert list(numbers(0, 3)) == []
 
 
 @pytest.mark.parametrize(
@@ -61,25 +53,23 @@ def test_counts(weights, counts):
 
 
 def test_shares_hold_in_every_hundred():
-    mixed = Mixed((Numbers(1000), tuple(f"b{i}" for i in range(1000))), (75, 25))
+    ids = mixed((numbers(1000), tuple(f"b{i}" for i in range(1000))), (75, 25))
     for start in range(0, 900, 50):
-        from_b = sum(x.startswith("b") for x in mixed[start : start + 100])
+        from_b = sum(x.startswith("b") for x in ids[start : start + 100])
         assert from_b == 25
     # slots by (rank + 0.5) / count: 1/150, 3/150 = 1/50, 5/150, and b at 1/50; then again
-    assert mixed[:8] == ("0", "1", "b0", "2", "3", "4", "b1", "5")
+    assert ids[:8] == ("0", "1", "b0", "2", "3", "4", "b1", "5")
 
 
 def test_no_id_comes_twice_and_none_is_left_out_before_the_end():
     parts = (tuple(f"a{i}" for i in range(140)), tuple(f"b{i}" for i in range(1000)))
-    mixed = Mixed(parts, (50, 50))
-    assert len(mixed) == 280  # a is used up
-    ids = list(mixed)
+    ids = mixed(parts, (50, 50))
+    assert len(ids) == 280  # a is used up
     assert [x for x in ids if x[0] == "a"] == list(parts[0])
     assert [x for x in ids if x[0] == "b"] == list(parts[1][:140])
 
 
 def test_a_mixture_is_reordered_within_its_parts():
-    mixed = Mixed((Numbers(1_000_000), tuple("bcdefg")), (50, 50))
-    moved = reorder(mixed, 1)
+    moved = reorder(mixed((numbers(1_000_000), tuple("bcdefg")), (50, 50)), 1)
     assert moved[0] == "400000"
     assert sorted(x for x in moved if x.isalpha()) == list("bcdefg")

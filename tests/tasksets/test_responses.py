@@ -1,4 +1,4 @@
-"""Who answers calls: recordings and their misses, examples, and files that a kill can leave."""
+"""What answers calls: recordings and their misses, examples, and files that a kill can leave."""
 
 import asyncio
 import json
@@ -15,10 +15,11 @@ from toolmaster.tasksets import Isolation, Task
 from toolmaster.tasksets.responses import (
     MISS,
     NO_EXAMPLE,
-    Answering,
-    Connected,
-    answering,
-    canonical,
+    Backend,
+    BackendTools,
+    PastCall,
+    choose_backend,
+    open_simulator,
 )
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect, ErrorKind
@@ -36,9 +37,9 @@ class Weather:
 
     def __init__(self):
         self.calls = 0
-        self.answering = Answering("live", "the weather", self.answer)
+        self.backend = Backend("live", "the weather", self.answer)
 
-    async def answer(self, _tool, arguments, _visits):
+    async def answer(self, _tool, arguments, _earlier):
         self.calls += 1
         if arguments.get("town") == "Atlantis":
             raise ToolRefusal("404 Not Found: no such town")
@@ -57,13 +58,13 @@ def file(tmp_path):
     return tmp_path / "recordings.jsonl"
 
 
-def observe(who, *calls, protocol=Protocol.DIRECT, tool=TOOL, live=False):
+def observe(backend, *calls, protocol=Protocol.DIRECT, tool=TOOL, live=False):
     """The observations of calls in one session, and the session."""
 
     async def work():
-        tools = Connected([tool], who.answer, live)
+        tools = BackendTools([tool], backend.respond, live)
         session = Session(Task("t", "q", tools), protocol, Limits(trial_calls=9))
-        async with who.open():
+        async with backend.open():
             for arguments in calls:
                 body = json.dumps({"name": tool.name, "arguments": arguments})
                 await session.step(f"<think>t</think><tool_call>{body}</tool_call>")
@@ -74,8 +75,8 @@ def observe(who, *calls, protocol=Protocol.DIRECT, tool=TOOL, live=False):
 
 
 def test_what_was_recorded_is_observed_again(weather, file):
-    heard, _ = observe(answering("live", weather.answering, {}, recordings=file), *CALLS[:2])
-    again, _ = observe(answering("recorded", weather.answering, {}, recordings=file), *CALLS)
+    heard, _ = observe(choose_backend("live", weather.backend, {}, recordings=file), *CALLS[:2])
+    again, _ = observe(choose_backend("recorded", weather.backend, {}, recordings=file), *CALLS)
     assert again == [*heard, heard[0]]  # the third call is the first in another spelling
     assert heard[1] == ("error: 404 Not Found: no such town", ErrorKind.TOOL_ERROR)
     assert weather.calls == 2
@@ -83,24 +84,24 @@ def test_what_was_recorded_is_observed_again(weather, file):
 
 
 def test_a_live_service_is_asked_each_time(weather, file):
-    who = answering("live", weather.answering, {}, recordings=file)
-    heard, _ = observe(who, CALLS[0], CALLS[0])
+    backend = choose_backend("live", weather.backend, {}, recordings=file)
+    heard, _ = observe(backend, CALLS[0], CALLS[0])
     assert [json.loads(text)["calls"] for text, _ in heard] == [1, 2]
     assert len(file.read_text().splitlines()) == 1
 
 
 def test_a_miss_is_refused_not_invented(weather, file):
     file.write_text('{"tool": "weather", "arguments": {"town": "Ashby"}, "result": "sunny"}\n')
-    who = answering("recorded", weather.answering, {}, recordings=file)
-    heard, session = observe(who, {"town": "Brill"}, {"town": "Ashby"})
+    backend = choose_backend("recorded", weather.backend, {}, recordings=file)
+    heard, session = observe(backend, {"town": "Brill"}, {"town": "Ashby"})
     assert heard == [(f"error: {MISS}", ErrorKind.TOOL_ERROR), ("sunny", None)]
     assert session.tools.state[0].result == MISS
     assert len(file.read_text().splitlines()) == 1
 
 
 def test_what_broke_is_not_recorded(weather, file):
-    who = answering("live", weather.answering, {}, recordings=file)
-    [(text, error)], _ = observe(who, {"town": "Pompeii"})
+    backend = choose_backend("live", weather.backend, {}, recordings=file)
+    [(text, error)], _ = observe(backend, {"town": "Pompeii"})
     assert (text, error) == ("error: OSError: the service burst", ErrorKind.TOOL_ERROR)
     assert not file.exists()
 
@@ -111,34 +112,34 @@ def test_what_was_simulated_is_said_again(weather, file, monkeypatch):
     model = FakeModel(in_turn("ready", *replies))
     with model.serve() as url:
         options = {"simulator": "openai:m", "simulator_url": url}
-        who = answering("simulated", weather.answering, {}, **options)
-        heard, _ = observe(who, CALLS[0], {"n": 1}, CALLS[2])
+        backend = choose_backend("simulated", weather.backend, {}, **options)
+        heard, _ = observe(backend, CALLS[0], {"n": 1}, CALLS[2])
         assert [text for text, _ in heard] == ["0", "1", "0"]
-        who = answering("simulated", weather.answering, {}, recordings=file, **options)
-        heard, _ = observe(who, CALLS[0])
-        again = answering("simulated", weather.answering, {}, recordings=file, **options)
+        backend = choose_backend("simulated", weather.backend, {}, recordings=file, **options)
+        heard, _ = observe(backend, CALLS[0])
+        again = choose_backend("simulated", weather.backend, {}, recordings=file, **options)
         assert observe(again, CALLS[0])[0] == heard
-    assert who.label == "simulated by m"
+    assert backend.label == "simulated by m"
     assert json.loads(file.read_text())["source"] == "simulated by m"
     assert weather.calls == 0
 
 
 def test_examples(weather):
-    who = answering("examples", weather.answering, {"weather": {"sky": "blue"}})
-    assert observe(who, CALLS[0])[0] == [('{"sky": "blue"}', None)]
-    who = answering("examples", weather.answering, {"weather": None})
-    assert observe(who, CALLS[0])[0] == [(f"error: {NO_EXAMPLE}", ErrorKind.TOOL_ERROR)]
+    backend = choose_backend("examples", weather.backend, {"weather": {"sky": "blue"}})
+    assert observe(backend, CALLS[0])[0] == [('{"sky": "blue"}', None)]
+    backend = choose_backend("examples", weather.backend, {"weather": None})
+    assert observe(backend, CALLS[0])[0] == [(f"error: {NO_EXAMPLE}", ErrorKind.TOOL_ERROR)]
 
 
 def test_a_torn_last_line_is_mended_and_a_damaged_one_named(weather, file):
-    observe(answering("live", weather.answering, {}, recordings=file), CALLS[0])
+    observe(choose_backend("live", weather.backend, {}, recordings=file), CALLS[0])
     with file.open("a") as opened:
         opened.write('{"tool": "wea')
-    observe(answering("live", weather.answering, {}, recordings=file), CALLS[1])
+    observe(choose_backend("live", weather.backend, {}, recordings=file), CALLS[1])
     assert len(file.read_text().splitlines()) == 2
     file.write_text('{"tool": "weather"}\n')
     with pytest.raises(InputError, match="line 1: arguments: Field required"):
-        answering("live", weather.answering, {}, recordings=file)
+        choose_backend("live", weather.backend, {}, recordings=file)
 
 
 @pytest.mark.parametrize(
@@ -152,23 +153,23 @@ def test_a_torn_last_line_is_mended_and_a_damaged_one_named(weather, file):
 )
 def test_options_that_do_not_go_together(weather, kind, options, error, message):
     with pytest.raises(error, match=message):
-        answering(kind, weather.answering, {}, **options)
+        choose_backend(kind, weather.backend, {}, **options)
 
 
 def test_trials_run_on_a_copy_unless_the_service_is_live(weather):
-    who = replace(weather.answering, kind="recorded")
-    heard, session = observe(who, CALLS[0], protocol=Protocol.TRIAL, tool=SENDS)
+    backend = replace(weather.backend, kind="recorded")
+    heard, session = observe(backend, CALLS[0], protocol=Protocol.TRIAL, tool=SENDS)
     assert heard[0][1] is None
     assert session.tools.state == []  # what a trial calls is not what the session did
-    heard, _ = observe(who, CALLS[0], protocol=Protocol.TRIAL, tool=SENDS, live=True)
+    heard, _ = observe(backend, CALLS[0], protocol=Protocol.TRIAL, tool=SENDS, live=True)
     assert heard[0][1] is ErrorKind.NOT_EXECUTED
-    heard, _ = observe(who, CALLS[0], protocol=Protocol.TRIAL, live=True)
+    heard, _ = observe(backend, CALLS[0], protocol=Protocol.TRIAL, live=True)
     assert heard[0][1] is None
 
 
 def test_rollouts_share_a_live_service_only(weather):
     isolation = {
-        live: Task("t", "q", Connected([TOOL], weather.answer, live)).isolation()
+        live: Task("t", "q", BackendTools([TOOL], weather.answer, live)).isolation()
         for live in (True, False)
     }
     assert isolation == {True: Isolation.SHARED, False: Isolation.FRESH}
@@ -180,13 +181,58 @@ def test_who_cannot_answer_breaks_the_session():
 
     for protocol in Protocol.DIRECT, Protocol.TRIAL:
         with pytest.raises(PolicyError, match="the simulator is dead"):
-            observe(Answering("simulated", "m", dead), CALLS[0], protocol=protocol)
+            observe(Backend("simulated", "m", dead), CALLS[0], protocol=protocol)
 
 
-def test_one_spelling_of_arguments():
-    assert (
-        canonical({"b": [1.0, {"z": 2, "a": "é"}], "a": None})
-        == '{"a":null,"b":[1,{"a":"é","z":2}]}'
-    )
-    assert canonical({"a": 1.5}) != canonical({"a": 1})
-    assert canonical({"a": True}) != canonical({"a": 1})
+FIND = Tool(
+    "find",
+    "Finds towns.",
+    {"type": "object", "properties": {"q": {}}},
+    lambda *_: None,
+    own_name="Towns/find",
+)
+
+
+@pytest.fixture
+def simulate(monkeypatch):
+    """A function: the answer of a simulator at this address."""
+    monkeypatch.setenv("SIMULATOR_API_KEY", "none")
+
+    def run(url, arguments, earlier=(), model="openai:m"):
+        async def work():
+            examples = {"Towns/find": {"towns": ["str"]}}
+            async with open_simulator(model, url, examples) as simulator:
+                return await simulator(FIND, arguments, earlier)
+
+        return asyncio.run(work())
+
+    return run
+
+
+def test_it_sees_documentation_example_and_the_calls_before(simulate):
+    model = FakeModel(in_turn("ready", '{"error": null, "response": {"towns": ["Ashby"]}}'))
+    earlier = [PastCall("find", {"q": str(n)}, n) for n in range(20)]
+    with model.serve() as url:
+        assert simulate(url, {"q": "a"}, earlier) == {"towns": ["Ashby"]}
+    [_, [_, question]] = model.asked
+    asked = json.loads(question["content"])
+    assert asked["tool"]["description"] == "Finds towns."
+    assert asked["example"] == {"towns": ["str"]}
+    assert asked["call"] == {"q": "a"}
+    assert [earlier["response"] for earlier in asked["earlier"]] == list(range(12, 20))
+
+
+def test_its_errors_are_refusals(simulate):
+    model = FakeModel(in_turn("ready", '{"error": "q is missing", "response": null}'))
+    with model.serve() as url, pytest.raises(ToolRefusal, match="q is missing"):
+        simulate(url, {})
+
+
+def test_a_simulator_that_fails_is_no_answer(simulate):
+    wrong = pytest.raises(PolicyError, match="the simulator wrote no response: there is no JSON")
+    with FakeModel(in_turn("a town")).serve() as url, wrong:
+        simulate(url, {})
+    with pytest.raises(PolicyError, match=r"the simulator 'm' at http://127\.0\.0\.1:9/v1: "):
+        simulate("http://127.0.0.1:9/v1", {})
+    with pytest.raises(ConfigError, match="openai:NAME; received"):
+        simulate("http://127.0.0.1:9/v1", {}, model="hf:m")

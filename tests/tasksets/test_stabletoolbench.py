@@ -11,7 +11,7 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
 from toolmaster.tasksets.replay import Replay
-from toolmaster.tasksets.toolbench_apis import Api, as_tool, named, standard
+from toolmaster.tasksets.toolbench import Api, as_tool, named, standard
 from toolmaster.types import Effect, StopReason, ToolCall
 
 TOWNS = {

@@ -215,7 +215,7 @@ def test_a_class_with_parameters_is_refused():
 
 @pytest.mark.parametrize(("task_id", "query", "name"), [("", "q", "id"), ("a", " ", "query")])
 def test_an_id_and_a_query_are_needed(task_id, query, name):
-    with pytest.raises(InputError, match=f"a task's {name} is a text that says something"):
+    with pytest.raises(InputError, match=f"a task's {name} must be text that is not empty"):
         Task(task_id, query, [])
 
 

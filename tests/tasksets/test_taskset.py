@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
-from toolmaster.tasksets.order import Computed
-from toolmaster.tasksets.taskset import hash_split, refuse_endless, refuse_overlap
+from toolmaster.tasksets.order import drawn as ids_of
+from toolmaster.tasksets.taskset import SharedResource, hash_split, refuse_endless, refuse_overlap
 
 
 def tasks_of(*ids):
@@ -21,17 +21,9 @@ def shop():
     return Taskset("shop", tasks_of(*(f"shop/{i}" for i in range(1, 11))), version="3")
 
 
-class Ids(Computed):
+def ids(split, length=10**9):
     """A great many ids of one split."""
-
-    def __init__(self, split, length=10**9):
-        self.split, self.length = split, length
-
-    def __len__(self):
-        return self.length
-
-    def at(self, index):
-        return f"{self.split}-{index}"
+    return ids_of(length, lambda number: f"{split}-{number}")
 
 
 def split_of(task_id):
@@ -47,7 +39,7 @@ def draw(task_id):
 
 @pytest.fixture
 def drawn():
-    splits = {"train": Ids("train"), "test": Ids("test", 10**8)}
+    splits = {"train": ids("train"), "test": ids("test", 10**8)}
     return Taskset.drawn("drawn", splits, draw, split_of, version="1")
 
 
@@ -121,7 +113,7 @@ def test_labels_and_facts(shop):
     assert tasks.facts == {"judge": "m", "taskset": "x (1)"}
     row = LeftOut("x.json", 3, "answer", "missing")
     tasks = Taskset("x", tasks_of("a"), left_out=[row], limits=Limits(max_turns=3), oracle=print)
-    assert tasks[:0].left_out == [row]
+    assert list(tasks[:0].left_out) == [row]
     assert tasks[:0].limits.max_turns == 3
     assert tasks.oracle is print
 
@@ -166,6 +158,26 @@ def test_tasks_left_out(shop, drawn):
 def test_what_is_no_task_set(tasks, said):
     with pytest.raises(InputError, match=said):
         Taskset("bad", tasks)
+
+
+def test_what_is_opened_is_found_by_the_tools_while_it_is_open():
+    made = []
+
+    @asynccontextmanager
+    async def make():
+        made.append(len(made))
+        yield made[-1]
+
+    held = SharedResource(make)
+    tasks = Taskset("t", [], resources=held.open)
+
+    async def opened():
+        async with tasks.open(), held.open():
+            return held.current
+
+    assert [asyncio.run(opened()) for _ in range(2)] == [0, 1]
+    with pytest.raises(PolicyError, match=r"run its tasks inside `tasks\.open\(\)`"):
+        _ = held.current
 
 
 class Service:

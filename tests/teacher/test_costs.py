@@ -53,5 +53,5 @@ def test_answers_are_kept_and_found(tmp_path):
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "paid.jsonl").write_text('{"role": "teacher"}\n')
-    with pytest.raises(InputError, match=r"paid.jsonl, record 1: text: Field required"):
+    with pytest.raises(InputError, match=r"paid.jsonl, line 1: text: Field required"):
         Paid(tmp_path / "paid.jsonl")

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from toolmaster.errors import PolicyError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, Reply
-from toolmaster.runs import append_line, read_records
+from toolmaster.runs import append_line, read_models
 from toolmaster.types import Record, Trajectory
 
 REQUESTS = 8
@@ -79,7 +79,7 @@ class Verdicts(Generic[V]):
         self._unformed: dict[str, str] = {}
         self.fault: str | None = None
         """Why the judge cannot be asked; None as long as it can."""
-        for held in read_records(file, verdict) if file else ():
+        for held in read_models(file, verdict) if file else ():
             self._held[held.key] = held
 
     async def get(self, trajectory: Trajectory, question: dict[str, Any], vote: int = 0) -> V:

@@ -6,39 +6,96 @@
     bfcl:live                   2,251 more of them, sent in by users
     bfcl:simple_python, ...     one category of these
 
-Source: Patil et al., the Berkeley Function Calling Leaderboard. Cases, classes and right calls come
-from its package: `pip install --no-deps bfcl-eval mpmath`. The rules are those of the package's
-checkers, see `bfcl_multi_turn` and `bfcl_single_turn`; `value` and `success` are its accuracy. Not
-here: Java, JavaScript, memory, web search and format sensitivity.
+Source: Patil et al., the Berkeley Function Calling Leaderboard. Cases, classes, right calls and
+checkers come from its package: `pip install --no-deps bfcl-eval mpmath`. `value` and `success` are
+its accuracy. Java, JavaScript, memory, web search and format sensitivity are left out.
+
+The functions of single-turn tasks do not exist. Upstream's models write all calls in one reply;
+here each call of the execution phase is acknowledged, and the answer ends the task. All calls of
+that phase count, those of the trial do not: a trial of such a function shows the acknowledgement
+and nothing else, so that there is nothing to learn from it, and the trajectory format `direct` fits
+these tasks best. The names of the functions have underscores for dots, as upstream gives them to
+most endpoints. In four rows of the package the expected calls break its own rule: nothing is right
+there, as upstream.
 """
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.tasksets import bfcl_multi_turn, bfcl_single_turn
-from toolmaster.tasksets.bfcl_world import package_data
-from toolmaster.tasksets.rows import RowError, Rows, read_rows
+from toolmaster.limits import Limits
+from toolmaster.runs import read_written
+from toolmaster.tasksets import bfcl_multi_turn
+from toolmaster.tasksets.benchmark import RowError, Rows, read_rows
+from toolmaster.tasksets.bfcl_package import (
+    MODEL,
+    Function,
+    call_checker,
+    data_folder,
+    package,
+    tool_name,
+)
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tools import ToolSet
+from toolmaster.types import Phase, Score, ToolCall, Trajectory
 
-MULTI_TURN = bfcl_multi_turn.CATEGORIES
 GROUPS = {
-    "multi_turn": MULTI_TURN,
-    "single_turn": bfcl_single_turn.CATEGORIES,
-    "live": bfcl_single_turn.LIVE,
+    "multi_turn": bfcl_multi_turn.CATEGORIES,
+    "single_turn": ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance"),
+    "live": (
+        "live_simple",
+        "live_multiple",
+        "live_parallel",
+        "live_parallel_multiple",
+        "live_irrelevance",
+        "live_relevance",
+    ),
 }
-CATEGORIES = (*MULTI_TURN, *bfcl_single_turn.CATEGORIES, *bfcl_single_turn.LIVE)
+CATEGORIES = [name for names in GROUPS.values() for name in names]
 WITHOUT_ANSWERS = ("irrelevance", "live_irrelevance", "live_relevance")
 """Categories in which no call, or any call, is right."""
+LIMITS = Limits(max_turns=20)
+"""A single-turn task needs up to 8 calls; a trial of 6 calls and its experience come on top."""
+ACKNOWLEDGED = "The call was taken. This function is not run, so there is no result."
+OPTIONAL = ""
+"""Stands among the right values of a parameter that may be left out."""
+Answer = Mapping[str, Sequence[Any]]
+"""Parameter to its right values."""
+
+
+class Message(BaseModel):
+    """A message before the first turn."""
+
+    role: str
+    content: str
+
+
+class Row(BaseModel):
+    """The fields of a row that are used."""
+
+    id: str
+    question: list[list[Message]] = Field(min_length=1, max_length=1)
+    function: list[Function]
+
+
+class RightCalls(BaseModel):
+    """The right calls of one case."""
+
+    id: str
+    ground_truth: list[Any]
 
 
 def bfcl(category: str = "multi_turn") -> Taskset:
-    """Make the task set of a category or group of categories.
+    """BFCL: conversations over stateful classes, or single questions, judged by the calls.
 
     Args:
         category: as in the module's text; or a file in the package's form, whose name says the
@@ -48,6 +105,9 @@ def bfcl(category: str = "multi_turn") -> Taskset:
         ConfigError: no such category.
         InputError: the package is not installed, or a file cannot be used.
     """
+    folder = data_folder()
+    facts = {"bfcl-eval": version("bfcl-eval")}
+    options: dict[str, Any] = {"facts": facts}
     if category.endswith(".json"):
         files = [Path(category)]
     else:
@@ -55,21 +115,17 @@ def bfcl(category: str = "multi_turn") -> Taskset:
         if names[0] not in CATEGORIES:
             allowed = ", ".join([*GROUPS, *CATEGORIES])
             raise ConfigError(f"bfcl has no category {category!r}; it has: {allowed}")
-        files = [package_data() / f"BFCL_v4_{name}.json" for name in names]
-    parts = [_read(file) for file in files]
-    multi_turn = _category(files[0]) in MULTI_TURN
-    package = version("bfcl-eval")
-    facts = {"bfcl-eval": package}
-    if not multi_turn:
+        files = [folder / f"BFCL_v4_{name}.json" for name in names]
+        options["version"] = facts["bfcl-eval"]
+    rows = _read(files[0])
+    for file in files[1:]:
+        rows.extend(_read(file))
+    if _category(files[0]) in bfcl_multi_turn.CATEGORIES:
+        options["limits"] = bfcl_multi_turn.LIMITS
+    else:
+        options["limits"] = LIMITS
         facts["functions"] = "acknowledged, not run; a trial of them tells nothing"
-    return Taskset(
-        f"bfcl:{Path(category).stem}",
-        [task for part in parts for task in part.tasks],
-        version=package if not category.endswith(".json") else parts[0].version,
-        limits=(bfcl_multi_turn if multi_turn else bfcl_single_turn).LIMITS,
-        left_out=[row for part in parts for row in part.left_out],
-        facts=facts,
-    )
+    return rows.taskset(f"bfcl:{Path(category).stem}", **options)
 
 
 def _category(file: Path) -> str:
@@ -83,28 +139,105 @@ def _category(file: Path) -> str:
 def _read(file: Path) -> Rows:
     """Read the tasks of a file."""
     category = _category(file)
-    answers = {} if category in WITHOUT_ANSWERS else _answers(file)
+    answers: dict[str, list[Any]] = {}
+    if category not in WITHOUT_ANSWERS:
+        right = read_written(file.parent / "possible_answer" / file.name, RightCalls)
+        answers = {line.id: line.ground_truth for _, line in right}
 
     def conversation(_: int, row: bfcl_multi_turn.Row) -> Task:
-        return bfcl_multi_turn.make_task(row, category, answers.get(row.id))
+        return bfcl_multi_turn.make_task(row, category, answers.get(row.id, []))
 
-    def question(_: int, row: bfcl_single_turn.Row) -> Task:
-        if answers and row.id not in answers:
-            raise RowError("id", "there are no right calls of this id")
-        return bfcl_single_turn.make_task(row, category, answers.get(row.id))
+    def question(_: int, row: Row) -> Task:
+        return make_task(row, category, answers.get(row.id, []))
 
-    if category in MULTI_TURN:
+    if category in bfcl_multi_turn.CATEGORIES:
         return read_rows(file, bfcl_multi_turn.Row, conversation)
-    return read_rows(file, bfcl_single_turn.Row, question)
+    return read_rows(file, Row, question)
 
 
-def _answers(file: Path) -> dict[str, Any]:
-    """Row id to the right calls, which lie in a file of the same name."""
-    answers = file.parent / "possible_answer" / file.name
+def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) -> Task:
+    """Make a single-turn task of a row.
+
+    The right calls are function names with the right values of each parameter.
+
+    Raises:
+        RowError: no right calls, or a function that is not in the row.
+    """
+    functions = {function.name: function for function in row.function}
+    if not right and category not in WITHOUT_ANSWERS:
+        raise RowError("id", "there are no right calls of this id")
+    expected = [call for calls in right for call in calls.items()]
+    for name, _ in expected:
+        if name not in functions:
+            raise RowError("ground_truth", f"no function {name!r} in the row")
+    calls = [known_good(functions[name], answer) for name, answer in expected]
+    wanted = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
+    if category in WITHOUT_ANSWERS:
+        wanted = "any call" if category == "live_relevance" else "no call"
+
+    def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
+        made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call is not None]
+        reason = wrong(made, row.function, category, right)
+        return Score.of(not reason, wanted).model_copy(update={"reason": reason})
+
+    tools = tuple(function.tool(_acknowledge) for function in row.function)
+    messages = row.question[0]
+    several = "\n\n".join(f"{message.role}: {message.content}" for message in messages)
+    return Task(
+        id=f"bfcl/{row.id}",
+        query=messages[0].content if len(messages) == 1 else several,
+        tools=lambda: ToolSet(tools, None, copy.copy),
+        check=check,
+        calls=None if wrong(calls, row.function, category, right) else [calls],
+        needed=tuple(dict.fromkeys(call.name for call in calls)),
+        labels={"family": category},
+    )
+
+
+def _acknowledge(_state: Any, _arguments: dict[str, Any]) -> str:
+    return ACKNOWLEDGED
+
+
+def wrong(
+    calls: Sequence[ToolCall],
+    functions: Sequence[Function],
+    category: str,
+    right: Sequence[Mapping[str, Answer]],
+) -> str:
+    """Return why the calls of a task are wrong, by the package's rule; "" where they are right."""
+    if category in WITHOUT_ANSWERS:
+        return f"calls made: {len(calls)}" if bool(calls) != (category == "live_relevance") else ""
+    if len(calls) != len(right):
+        return f"calls made: {len(calls)}, expected: {len(right)}"
+    described = [function.model_dump() for function in functions]
+    made = [{call.name: call.arguments} for call in calls]
+    python = package("constants.enums").Language.PYTHON
     try:
-        lines = [json.loads(line) for line in answers.read_text("utf-8").splitlines()]
-        return {line["id"]: line["ground_truth"] for line in lines}
-    except OSError as error:
-        raise InputError(f"cannot read the right calls {answers}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{answers}: not the right calls of BFCL: {error!r}") from None
+        found = call_checker().ast_checker(described, made, right, python, category, MODEL)
+    except (AttributeError, KeyError, TypeError):  # it fails on a value of another kind
+        return "an argument is of the wrong kind"
+    if found["valid"]:
+        return ""
+    return str(next(iter(found["error"]), found["error_type"]))
+
+
+def known_good(function: Function, answer: Answer) -> ToolCall:
+    """Return the call with the first right value of each parameter that may not be left out."""
+    arguments = {}
+    for parameter, values in answer.items():
+        first = next(iter(values), OPTIONAL)
+        if first == OPTIONAL and parameter in function.parameters.required:
+            first = next((value for value in values if value != OPTIONAL), OPTIONAL)
+            arguments[parameter] = _plain(first)
+        elif first != OPTIONAL and parameter in function.parameters.properties:
+            arguments[parameter] = _plain(first)
+    return ToolCall(name=tool_name(function.name), arguments=arguments)
+
+
+def _plain(value: Any) -> Any:
+    """A right value as an argument: a dictionary there has the right values of each key."""
+    if isinstance(value, list):
+        return [_plain(item) if isinstance(item, dict) else item for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: values[0] for key, values in value.items() if values[0] != OPTIONAL}

@@ -14,22 +14,23 @@ A tool that has not come yet is unknown here, while the original would run it.
 
 from __future__ import annotations
 
-import ast
 import copy
+import importlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.limits import Limits
-from toolmaster.tasksets.bfcl_single_turn import json_schema
-from toolmaster.tasksets.bfcl_world import Run, World, backend, package_data
-from toolmaster.tasksets.rows import RowError
+from toolmaster.runs import read_written
+from toolmaster.tasksets.benchmark import RowError, literal_call
+from toolmaster.tasksets.bfcl_package import Function, backend, data_folder, package
 from toolmaster.tasksets.task import Calls, FollowUp, Task
-from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
 
 LIMITS = Limits(max_turns=42, result_chars=20000)
@@ -42,6 +43,8 @@ CATEGORIES = (
     "multi_turn_long_context",
 )
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
+LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
+"""Arguments that could keep the processor busy for ever, and are refused above 10,000."""
 
 
 class Message(BaseModel):
@@ -51,7 +54,7 @@ class Message(BaseModel):
 
 
 class Row(BaseModel):
-    """A row of the file, as far as it is used."""
+    """The fields of a row that are used."""
 
     id: str
     question: list[list[Message]] = Field(min_length=1)
@@ -62,19 +65,86 @@ class Row(BaseModel):
     missed_function: dict[int, list[str]] = Field(default_factory=dict)
     """Index of a message to the tools that come with it."""
 
-    def world(self) -> World:
-        """Its instances in their first state."""
-        long_context = "long_context" in self.id
-        return World(self.involved_classes, self.initial_config, long_context=long_context)
+
+class World:
+    """Instances of the classes of one case, in their first state."""
+
+    def __init__(self, row: Row) -> None:
+        self.instances = {name: _class(name)() for name in row.involved_classes}
+        for name, instance in self.instances.items():
+            if hasattr(instance, "_load_scenario"):
+                state = copy.deepcopy(row.initial_config.get(name, {}))
+                instance._load_scenario(state, long_context="long_context" in row.id)
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """Return the method of that name, which one class has; an AttributeError if none does."""
+        instance = next((i for i in self.instances.values() if hasattr(i, name)), None)
+        method: Callable[..., Any] = getattr(instance, name)
+        return method
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:
+        """Return what a call gives, as the text that the original compares, and its error."""
+        try:
+            limited = arguments.get(LARGEST.get(name, ""), 0)
+            if isinstance(limited, int | float) and abs(limited) > 10_000:
+                raise ToolRefusal(f"{LARGEST[name]} must be at most 10000")
+            result = self.method(name)(**copy.deepcopy(dict(arguments)))
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises is a result
+            return f"Error during execution: {error}", error
+        if isinstance(result, dict):
+            try:
+                return json.dumps(result), None
+            except TypeError:
+                pass
+        return str(result), None
 
 
-def make_task(row: Row, category: str, ground_truth: list[list[str]] | None) -> Task:
-    """Make a task of a row.
+@cache
+def _class(name: str) -> Any:
+    return getattr(importlib.import_module(backend().CLASS_FILE_PATH_MAPPING[name]), name)
 
-    Args:
-        row: the row.
-        category: one of `CATEGORIES`.
-        ground_truth: the known-good calls as Python text, one list for each message.
+
+@dataclass(slots=True)
+class Run:
+    """The state of a session: its world, and the gold world that follows message by message."""
+
+    world: World
+    gold: World
+    gold_calls: Calls
+    results: list[str] = field(default_factory=list)
+    """What every call so far returned, errors included."""
+    message: int = 0
+    """Number of messages that were answered."""
+    calls: int = 0
+    """Calls since the last message."""
+    states_right: bool = True
+    responses_right: bool = True
+
+    def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Make a call in the world and remember its result."""
+        self.calls += 1
+        text, error = self.world.call(name, arguments)
+        self.results.append(text)
+        if error is not None:
+            raise error
+        return text
+
+    def close_message(self) -> None:
+        """Compare with the gold world after a message was answered."""
+        calls, turn = self.gold_calls[self.message], self.message
+        returned = [self.gold.call(call.name, call.arguments)[0] for call in calls]
+        if calls:
+            rule = package("eval_checker.multi_turn_eval.multi_turn_checker")
+            states = rule.state_checker(self.world.instances, self.gold.instances)
+            responses = rule.response_checker(self.results, returned, turn)
+            self.states_right &= states["valid"]
+            self.responses_right &= self.calls > 0 and responses["valid"]
+        self.message += 1
+        self.calls = 0
+
+
+def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
+    """Make a task of a row and its known-good calls, which are Python text, one list a message.
 
     Raises:
         RowError: an unknown class, known-good calls that are missing or cannot be read, a message
@@ -83,35 +153,37 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]] | None) -> 
     for name in row.involved_classes:
         if name not in backend().CLASS_FILE_PATH_MAPPING:
             raise RowError("involved_classes", f"no class {name!r} in the package")
-    if ground_truth is None or len(ground_truth) != len(row.question):
+    if len(ground_truth) != len(row.question):
         raise RowError("ground_truth", "expected a list of calls for each message")
     try:
-        world = row.world()
+        world = World(row)
     except Exception as error:  # noqa: BLE001 - the package raises what it likes
         raise RowError("initial_config", f"{type(error).__name__}: {error}") from None
     gold = [[_parse(text, world) for text in calls] for calls in ground_truth]
     tools = {tool.name: tool for name in row.involved_classes for tool in _tools(name)}
     for name in {name for names in row.missed_function.values() for name in names} - tools.keys():
         raise RowError("missed_function", f"no tool {name!r} in the classes")
-    added = {
-        number: [tools.pop(name) for name in names if not _called(name, gold[:number])]
-        for number, names in row.missed_function.items()
-    }
+    added = {}
+    for number, names in row.missed_function.items():
+        before = {call.name for calls in gold[:number] for call in calls}
+        added[number] = [tools.pop(name) for name in names if name not in before]
     first, *later = _messages(row, added)
 
     def make_tools() -> ToolSet:
-        state = Run(row.world(), row.world(), gold)
+        state = Run(World(row), World(row), gold)
         return ToolSet(tuple(tools.values()), state, copy.deepcopy)
 
     def check(trajectory: Trajectory, session_tools: ToolSet) -> Score:
         run: Run = session_tools.state
-        complete, states, responses = run.verdict()
-        right = complete and states and responses
+        complete = run.message >= len(gold) - 1
+        if complete:
+            run.close_message()
+        right = complete and run.states_right and run.responses_right
         return Score.of(
             right,
             "the state and results of the known-good calls after each message",
-            states_equal=complete and states,
-            responses_given=complete and responses,
+            states_equal=complete and run.states_right,
+            responses_given=complete and run.responses_right,
             strict=right and not _unasked(trajectory, gold),
         )
 
@@ -128,10 +200,6 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]] | None) -> 
             for number, message in enumerate(later, 1)
         ),
     )
-
-
-def _called(name: str, gold: Calls) -> bool:
-    return any(call.name == name for calls in gold for call in calls)
 
 
 def _messages(row: Row, added: Mapping[int, list[Tool]]) -> Iterator[str]:
@@ -168,33 +236,23 @@ def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
 def _parse(text: str, world: World) -> ToolCall:
     """A gold call: Python text with literal arguments, some by position."""
     try:
-        call = ast.parse(text, mode="eval").body
-        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # noqa: S101, PT018
-        positional = [ast.literal_eval(argument) for argument in call.args]
-        named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
-        bound = inspect.signature(world.method(call.func.id)).bind(*positional, **named)
-    except (SyntaxError, ValueError, AssertionError, AttributeError, TypeError) as error:
+        name, positional, named = literal_call(text)
+        bound = inspect.signature(world.method(name)).bind(*positional, **named)
+    except (ValueError, AttributeError, TypeError) as error:
         raise RowError("ground_truth", f"cannot read {text!r}: {error}") from None
-    return ToolCall(name=call.func.id, arguments=dict(bound.arguments))
+    return ToolCall(name=name, arguments=dict(bound.arguments))
 
 
 @cache
 def _tools(class_name: str) -> tuple[Tool, ...]:
     """The tools of a class as the package documents them."""
-    file = (
-        package_data()
-        / "multi_turn_func_doc"
-        / backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
-    )
-    documents = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-    return tuple(_tool(document) for document in documents)
+    name = backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
+    documented = read_written(data_folder() / "multi_turn_func_doc" / name, Function)
+    return tuple(_tool(function) for _, function in documented)
 
 
-def _tool(document: dict[str, Any]) -> Tool:
-    name = document["name"]
-
+def _tool(function: Function) -> Tool:
     def execute(state: Run, arguments: dict[str, Any]) -> str:
-        return state.execute(name, arguments)
+        return state.execute(function.name, arguments)
 
-    parameters = json_schema(document["parameters"])
-    return Tool(name, document["description"], parameters, execute, validated=False)
+    return function.tool(execute)

@@ -1,4 +1,4 @@
-"""`own_tasks`: tasks for one's own tools, from a JSON-lines file.
+"""`own_tasks`: tasks for a user's own tools, from a JSON-lines file.
 
     tasks.jsonl tools=shop.py:Shop tools=mcp.json
 
@@ -18,26 +18,24 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from toolmaster.answers import as_answer, same_answer
-from toolmaster.errors import InputError, first_problem
+from toolmaster.errors import InputError
+from toolmaster.runs import read_written
 from toolmaster.tasksets.end_state import differences
-from toolmaster.tasksets.own_tools import OwnTools
-from toolmaster.tasksets.task import Check, Task, as_score
+from toolmaster.tasksets.task import Check, Isolation, Task, as_score, isolation_of
 from toolmaster.tasksets.taskset import Taskset
-from toolmaster.tools.python import find_object
+from toolmaster.tools import ToolSet
+from toolmaster.tools.merging import merge
+from toolmaster.tools.python import find_object, makes_tools
+from toolmaster.tools.sources import Source, open_source, parse_sources, python_tools
 from toolmaster.types import Record, Score, ToolCall, Trajectory
-
-FORM = (
-    'a line is a JSON object with "query" and, where wanted, "id", "answer", "state", "check",'
-    ' "calls" and "labels"'
-)
 
 
 def _as_label(value: object) -> object:
@@ -51,7 +49,7 @@ class Row(Record):
     query: str = Field(min_length=1)
     """What the user asks."""
     id: str = ""
-    """Unique in the file; "" for one made of the number of the line."""
+    """Unique in the file; "" makes one of the number of the line."""
     answer: Any = None
     """The right answer, text or any JSON value."""
     state: dict[str, Any] = Field(default_factory=dict)
@@ -61,11 +59,11 @@ class Row(Record):
     calls: list[ToolCall] = Field(default_factory=list)
     """Known-good calls in order."""
     labels: dict[str, Annotated[str, BeforeValidator(_as_label)]] = Field(default_factory=dict)
-    """What results are broken down by."""
+    """Results are broken down by these."""
 
 
 def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
-    """Read the tasks of a file for one's own tools.
+    """Read a file of tasks for a user's own tools.
 
     Args:
         file: JSON lines, see the module's text.
@@ -82,64 +80,48 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
     Example:
         >>> own_tasks(Path("tasks.jsonl"), tools=["shop.py:Shop"])  # doctest: +SKIP
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
     make = OwnTools(tools)
     tasks: dict[str, Task] = {}
-    for number, row in _rows(file, content):
-        task = _task(file, number, row, make)
-        if task.id in tasks:
-            raise InputError(f"{file}, line {number}: id: {task.id!r} is used twice")
-        tasks[task.id] = task
+    for number, row in read_written(file, Row):
+        task_id, where = row.id or f"{file.stem}/{number}", f"{file}, line {number}"
+        if task_id in tasks:
+            raise InputError(f"{where}: id: {task_id!r} is used twice")
+        tasks[task_id] = Task(
+            id=task_id,
+            query=row.query,
+            tools=make,
+            answer=row.answer,
+            check=_check(row, _written_check(row, file.parent, where)),
+            calls=[row.calls] if row.calls else None,
+            labels=row.labels,
+        )
     if not tasks:
-        raise InputError(f"{file} holds no tasks; {FORM}")
-    version = hashlib.sha256(content).hexdigest()[:8]
+        raise InputError(
+            f"{file} holds no tasks; a line is a JSON object with"
+            f" {', '.join(Row.model_fields)}, of which only query is needed"
+        )
+    version = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     return Taskset(file.stem, tasks.values(), version=version, resources=make.open)
 
 
-def _rows(file: Path, content: bytes) -> Iterator[tuple[int, Row]]:
-    """Every line that is not empty, with its number from 1."""
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{file}, line {number}"
-        try:
-            yield number, Row.model_validate(json.loads(line.decode("utf-8-sig")))
-        except ValidationError as error:
-            field, problem = first_problem(error)
-            problem = f"{field}: {problem}" if field else problem
-            raise InputError(f"{where}: {problem}; {FORM}") from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not valid JSON: {error}; {FORM}") from None
+def _written_check(row: Row, folder: Path, where: str) -> Check | None:
+    """The function that a row names as its check."""
+    if not row.check:
+        return None
+    in_file = row.check.partition(":")[0].endswith(".py")
+    try:
+        found: Check = find_object(str(folder / row.check) if in_file else row.check)
+    except InputError as error:
+        raise InputError(f"{where}: check: {error}") from None
+    if not callable(found):
+        raise InputError(f"{where}: check: {row.check} is not a function")
+    return found
 
 
-def _task(file: Path, number: int, row: Row, make: OwnTools) -> Task:
-    written: Check | None = None
-    if row.check:
-        place = row.check
-        if place.partition(":")[0].endswith(".py"):
-            place = str(file.parent / place)
-        try:
-            written = find_object(place)
-        except InputError as error:
-            raise InputError(f"{file}, line {number}: check: {error}") from None
-        if not callable(written):
-            raise InputError(f"{file}, line {number}: check: {row.check} is not a function")
-    return Task(
-        id=row.id or f"{file.stem}/{number}",
-        query=row.query,
-        tools=make,
-        answer=row.answer,
-        check=_check(row, written) if row.state or written is not None else None,
-        calls=[row.calls] if row.calls else None,
-        labels=row.labels,
-    )
-
-
-def _check(row: Row, written: Check | None) -> Check:
-    """The check of a task that has more than an answer."""
+def _check(row: Row, written: Check | None) -> Check | None:
+    """The check of a task that asks for more than an answer."""
+    if not row.state and written is None:
+        return None
 
     async def check(trajectory: Trajectory, made: Any) -> Score:
         found: dict[str, Score] = {}
@@ -147,7 +129,10 @@ def _check(row: Row, written: Check | None) -> Check:
             right = same_answer(trajectory.answer, row.answer)
             found["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
         if row.state:
-            found["state"] = _state_score(row.state, made)
+            wrong = differences(made, row.state)
+            ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in row.state.items())
+            score = Score.of(not wrong, f"at the end {ends}")
+            found["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
         if written is not None:
             checked = written(trajectory, made)
             checked = await checked if inspect.isawaitable(checked) else checked
@@ -155,13 +140,6 @@ def _check(row: Row, written: Check | None) -> Check:
         return _together(found)
 
     return check
-
-
-def _state_score(expected: Mapping[str, Any], made: Any) -> Score:
-    wrong = differences(made, expected)
-    text = ", ".join(f"{path} = {as_answer(value)}" for path, value in expected.items())
-    score = Score.of(not wrong, f"at the end {text}")
-    return score.model_copy(update={"reason": "; ".join(wrong)})
 
 
 def _together(found: Mapping[str, Score]) -> Score:
@@ -176,3 +154,79 @@ def _together(found: Mapping[str, Score]) -> Score:
         expected="; ".join(score.expected for score in found.values() if score.expected),
         reason="; ".join(score.reason for score in found.values() if score.reason),
     )
+
+
+class OwnTools:
+    """Makes the tools of each rollout from tool sources, for `Task.tools`.
+
+    A class or factory of a Python source is called for each rollout; another Python object is
+    copied for each; MCP servers and HTTP services are opened once by `open`, and shared.
+
+    Args:
+        specs: one line for each source, see `tools.sources`.
+
+    Attributes:
+        isolation: how the rollouts are kept apart, see `Task.isolation`.
+
+    Raises:
+        ConfigError: no source, or one that cannot be recognised.
+        InputError: a Python source that is missing, fails on import or holds no tools.
+    """
+
+    def __init__(self, specs: Sequence[str]) -> None:
+        self._sources = parse_sources(specs)
+        self._tools: list[ToolSet | None] = []
+        """The tools of each source; None where they are fresh for each rollout, or not open."""
+        kinds: list[Isolation] = []
+        for source in self._sources:
+            tools = python_tools(source) if source.kind == "python" else None
+            fresh = _is_fresh(source)
+            self._tools.append(None if fresh else tools)
+            if fresh:
+                kinds.append(Isolation.FRESH)
+            else:
+                kinds.append(Isolation.SHARED if tools is None else isolation_of(tools))
+        self.isolation = next(kind for kind in _WEAKEST_FIRST if kind in kinds)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Open the servers and services, for as long as the context lasts.
+
+        Raises:
+            ConfigError: an option that a source cannot have.
+            InputError: a source that is missing, broken or has no tools.
+        """
+        before = list(self._tools)
+        async with AsyncExitStack() as stack:
+            for index, source in enumerate(self._sources):
+                if source.kind != "python":
+                    self._tools[index] = await stack.enter_async_context(open_source(source))
+            try:
+                yield
+            finally:
+                self._tools = before
+
+    def __call__(self) -> ToolSet:
+        """Make the tools of one rollout.
+
+        Raises:
+            InputError: a server or service is not open.
+        """
+        parts = zip(self._sources, self._tools, strict=True)
+        return merge([(source.label, _made(source, tools)) for source, tools in parts])
+
+
+_WEAKEST_FIRST = (Isolation.SHARED, Isolation.FORKED, Isolation.READ_ONLY, Isolation.FRESH)
+
+
+def _made(source: Source, tools: ToolSet | None) -> ToolSet:
+    if tools is not None:
+        return tools if tools.copy_state is None else tools.fork()
+    if source.kind == "python":
+        return python_tools(source)
+    raise InputError(f"{source.place} is not open; run these tasks inside `tasks.open()`")
+
+
+def _is_fresh(source: Source) -> bool:
+    named = source.kind == "python" and source.name is not None
+    return named and makes_tools(find_object(f"{source.place}:{source.name}"))

@@ -20,12 +20,11 @@ from pydantic import BaseModel, Field, Json
 
 from toolmaster.answers import same_answer
 from toolmaster.limits import Limits
-from toolmaster.tasksets.rows import RowError, read_rows
-from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools
+from toolmaster.tasksets.benchmark import RowError, read_rows
+from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools, contains
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
-from toolmaster.tasksets.upstream import contains
-from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools import ToolSet
 from toolmaster.types import Score, Step, Trajectory
 
 LIMITS = Limits(max_turns=27, result_chars=8000)
@@ -46,7 +45,7 @@ class Function(BaseModel):
 
 
 class Row(BaseModel):
-    """A row of the file, as far as it is used; the nested fields are JSON text in the original."""
+    """The fields of a row that are used; the nested ones are JSON text in the original."""
 
     messages: list[Message]
     tools: Json[list[Function]] | list[Function]
@@ -70,29 +69,21 @@ def ftrl(file: Path, *, isolation: LevelName = "confined") -> Taskset:
     """
     tools = SourceTools(isolation)
     rows = read_rows(file, Row, lambda index, row: _task(index, row, tools))
-    return Taskset(
-        "ftrl",
-        rows.tasks,
-        version=rows.version,
-        limits=LIMITS,
-        left_out=rows.left_out,
-        facts=tools.facts,
-        resources=tools.sandbox.open,
-    )
+    return rows.taskset("ftrl", limits=LIMITS, **tools.options)
 
 
 def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
-    """Make a task of a row; the row's index is its only name.
-
-    Raises:
-        RowError: not one user message, no sub-answers, a needed tool without schema or source.
-    """
+    """Make a task of a row, which has no name but its index."""
     if [message.role for message in row.messages] != ["user"]:
         raise RowError("messages", "expected one message of the user")
     golds = {name: answers for name, answers in row.unsolved_set.items() if answers}
     if not golds:
         raise RowError("unsolved_set", "no sub-answers to find")
-    tools = ToolSet(tuple(_tool(item.function, row, source_tools) for item in row.tools))
+    schemas = [item.function for item in row.tools]
+    for schema in schemas:
+        if schema.name not in row.codes:
+            raise RowError(f"codes.{schema.name}", "no source for this tool")
+    tools = ToolSet(tuple(source_tools.tool(s, row.codes[s.name]) for s in schemas))
     for name in golds.keys() - set(tools.names()):
         raise RowError(f"unsolved_set.{name}", "no such tool in tools")
 
@@ -100,13 +91,14 @@ def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
         solved = solve(trajectory, golds)
         right = contains(trajectory.answer, row.answer)
         exact = same_answer(trajectory.answer, row.answer)
+        succeeded = [step for step in trajectory.calls() if step.error is None]
         return Score.of(
             right,
             f"an answer that contains {row.answer!r}",
             solved["solve_f1"],
             **solved,
             answer_contains=right,
-            strict=exact and _unsolved(_succeeded(trajectory), golds) == 0,
+            strict=exact and _unsolved(succeeded, golds) == 0,
         )
 
     return Task(
@@ -121,10 +113,12 @@ def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
 
 
 def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, float]:
-    """Solve-P, Solve-R and Solve-F1 of one trajectory, as the original computes them.
+    """Return Solve-P, Solve-R and Solve-F1 of one trajectory, as the original computes them.
+
+    Every well-formed call counts, failed ones with their error text.
 
     Args:
-        trajectory: any; every well-formed call counts, failed ones with their error text.
+        trajectory: the rollout.
         golds: tool name to the sub-answers it has to give.
     """
     calls = trajectory.calls()
@@ -138,7 +132,7 @@ def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, f
 
 
 def _unsolved(calls: Iterable[Step], golds: Mapping[str, Sequence[str]]) -> int:
-    """How many sub-answers the calls leave open."""
+    """The number of sub-answers that the calls do not find."""
     remaining = {name: list(answers) for name, answers in golds.items()}
     for step in calls:
         answers = remaining.get(step.call.name, []) if step.call else []
@@ -146,13 +140,3 @@ def _unsolved(calls: Iterable[Step], golds: Mapping[str, Sequence[str]]) -> int:
         if found is not None:
             answers.remove(found)
     return sum(len(answers) for answers in remaining.values())
-
-
-def _succeeded(trajectory: Trajectory) -> list[Step]:
-    return [step for step in trajectory.calls() if step.error is None]
-
-
-def _tool(schema: Schema, row: Row, source_tools: SourceTools) -> Tool:
-    if schema.name not in row.codes:
-        raise RowError(f"codes.{schema.name}", "no source for this tool")
-    return source_tools.tool(schema, row.codes[schema.name])

@@ -2,7 +2,7 @@
 
     world, world:short                  the embedded world
     ftrl:FILE, toolhop:FILE, bfcl, ...  a benchmark, from its original file; see `BUILT_IN`
-    tasks.jsonl tools=shop.py:Shop      tasks for one's own tools, one JSON object a line
+    tasks.jsonl tools=shop.py:Shop      tasks for your own tools, one JSON object a line
     mine.py:tasks, package.module:tasks a `Taskset`, a list of `Task`s, or a function that makes one
     NAME, NAME:PLACE                    a task set of an installed package (entry point group
                                         `toolmaster.tasksets`)
@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, validate_call
+from pydantic import BaseModel, Field, ValidationError, validate_call
 
 from toolmaster.errors import ConfigError, InputError, ToolmasterError, first_problem
 from toolmaster.tasksets.mixture import mix
@@ -51,6 +50,16 @@ ALLOWED = (
 )
 _OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.-]*=)")
 _PLUS = re.compile(r"\s\+\s")
+
+
+class Common(BaseModel):
+    """The options that every task set takes."""
+
+    split: str = ""
+    tasks: int | None = Field(None, ge=1)
+    """Number of tasks from the start; None for all."""
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Share in a mixture."""
 
 
 def taskset(
@@ -82,7 +91,7 @@ def taskset(
 
 
 def names() -> dict[str, str]:
-    """Names of all task sets that can be opened by name, and where each is made."""
+    """Return the names of all task sets that can be opened by name, and where each is made."""
     installed = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     return {**installed, **BUILT_IN}
 
@@ -101,27 +110,16 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
             raise ConfigError(f"task set {place!r}: {key} is given twice")
         else:
             options[key] = value
-    split, count = options.pop("split", ""), options.pop("tasks", None)
-    weight = _number(place, "weight", options.pop("weight", "1"))
-    made = _make(place, options)
-    if not split and default in made.source.splits:
-        split = default
-    if split:
-        made = made.split(split)
-    if count is not None:
-        made = made[: int(_number(place, "tasks", count, whole=True))]
-    return made, weight
-
-
-def _number(place: str, key: str, text: str, *, whole: bool = False) -> float:
+    common = {key: options.pop(key) for key in Common.model_fields if key in options}
     try:
-        number = int(text) if whole else float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number < math.inf:
-        kind = "whole number" if whole else "number"
-        raise ConfigError(f"task set {place!r}: {key} is a {kind} above 0, received {text!r}")
-    return number
+        chosen = Common.model_validate(common)
+    except ValidationError as error:
+        key, problem = first_problem(error)
+        raise ConfigError(f"task set {place!r}: {key}={common[key]}: {problem}") from None
+    made = _make(place, options)
+    split = chosen.split or (default if default in made.own_splits else "")
+    made = made.split(split) if split else made
+    return (made if chosen.tasks is None else made[: chosen.tasks]), chosen.weight
 
 
 def _make(place: str, options: dict[str, Any]) -> Taskset:
@@ -145,41 +143,31 @@ def _make(place: str, options: dict[str, Any]) -> Taskset:
 def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -> Taskset:
     """Call what makes a task set with what the line says; anything else is one already."""
     parameters = inspect.signature(made).parameters if callable(made) else {}
-    given = [] if inner is None else [inner]
-    if given and not parameters:
+    if inner is not None and not parameters:
         raise ConfigError(f"task set {place!r}: it takes nothing after the colon")
-    _check_options(list(parameters.values())[len(given) :], options, place)
+    if inner is not None:
+        options = {next(iter(parameters)): inner, **options}
+    for key in options:
+        if key not in parameters:
+            takes = ", ".join([*Common.model_fields, *parameters])
+            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in options:
+            after_colon = parameter.kind is not parameter.KEYWORD_ONLY and ":" not in place
+            how = f"{place}:FILE" if after_colon else f"{key}=..."
+            raise ConfigError(f"task set {place!r}: it needs {key!r}, as in {how}")
     if not callable(made):
         return _held(made, place)
     try:
-        return _held(validate_call(made)(*given, **options), place)
+        return _held(validate_call(made)(**options), place)
     except ValidationError as error:
-        where, problem = first_problem(error)
-        key, *rest = where.split(".")
-        names = dict(zip(map(str, range(len(parameters))), parameters, strict=True))
-        key = ".".join([names.get(key, key), *rest])
-        raise ConfigError(f"task set {place!r}: {key}: {problem}") from None
+        problem = ": ".join(first_problem(error))
+        raise ConfigError(f"task set {place!r}: {problem}") from None
     except ToolmasterError:
         raise
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         raise InputError(f"task set {place!r}: it fails: {problem}") from error
-
-
-def _check_options(
-    parameters: Sequence[inspect.Parameter], options: Mapping[str, Any], place: str
-) -> None:
-    """Refuse an option that is not taken, and a place or option that is missing."""
-    allowed = [parameter.name for parameter in parameters]
-    for key in options:
-        if key not in allowed:
-            takes = ", ".join(["split", "tasks", "weight", *allowed])
-            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in options:
-            place_of = parameter.kind is not parameter.KEYWORD_ONLY and ":" not in place
-            how = f"{place}:FILE" if place_of else f"{parameter.name}=..."
-            raise ConfigError(f"task set {place!r}: it needs {parameter.name!r}, as in {how}")
 
 
 def _held(made: Any, place: str) -> Taskset:

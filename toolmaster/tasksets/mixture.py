@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.order import PATTERN, Computed, Mixed, counts_of
+from toolmaster.tasksets.order import PATTERN, Computed, counts_of, mixed
 from toolmaster.tasksets.taskset import LISTED, Taskset
 
 
@@ -43,19 +43,18 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
     sets = [member for member, _ in members]
     _refuse_shared_ids(sets)
     counts = counts_of([weight for _, weight in members])
-    splits: dict[str, Sequence[str]] = {"": Mixed(tuple(s.ids for s in sets), counts)}
+    splits: dict[str, Sequence[str]] = {"": mixed([s.ids for s in sets], counts)}
     for name in sets[0].split_names:
         if all(name in s.split_names and s.part in ("", name) for s in sets):
-            splits[name] = Mixed(tuple(s.split(name).ids for s in sets), counts)
+            splits[name] = mixed([s.split(name).ids for s in sets], counts)
 
-    listed = [member for member in sets if not isinstance(member.ids, Computed)]
-    drawn = [member for member in sets if isinstance(member.ids, Computed)]
+    searched = sorted(sets, key=lambda member: isinstance(member.ids, Computed))
 
     @lru_cache(maxsize=LISTED)
     def owner(task_id: str) -> Taskset:
-        for member in [*listed, *drawn]:
-            if drawn == [member]:  # spares drawing the task only to see whose it is
-                return member
+        for member in searched:
+            if member is searched[-1] and isinstance(member.ids, Computed):
+                return member  # drawing the task only to see whose it is would cost time
             try:
                 member[task_id]
             except InputError:
@@ -74,19 +73,23 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
                 await stack.enter_async_context(member.open())
             yield
 
-    return Taskset.drawn(
+    limits = [s.limits for s in sets if s.limits is not None]
+    mixture = Taskset.drawn(
         " + ".join(s.name for s in sets),
         splits,
         lambda task_id: owner(task_id)[task_id],
         lambda task_id: owner(task_id).split_of(task_id),
         version=" + ".join(s.version for s in sets),
-        limits=_largest([s.limits for s in sets if s.limits is not None]),
+        limits=Limits(**{k: max(getattr(x, k) for x in limits) for k in Limits.model_fields})
+        if limits
+        else None,
         left_out=[row for s in sets for row in s.left_out],
         facts=_facts(sets, counts),
         resources=resources,
         oracle=oracle if any(s.oracle is not None for s in sets) else None,
-        set_of=lambda task_id: owner(task_id).source.set_of(task_id),
     )
+    mixture.set_of = lambda task_id: owner(task_id).set_of(task_id)
+    return mixture
 
 
 def _facts(sets: Sequence[Taskset], counts: Sequence[int]) -> dict[str, str]:
@@ -108,9 +111,3 @@ def _refuse_shared_ids(sets: Sequence[Taskset]) -> None:
             if shared:
                 raise InputError(f"the id {min(shared)!r} is in two sets of the mixture")
             seen.update(member.ids)
-
-
-def _largest(limits: Sequence[Limits]) -> Limits | None:
-    if not limits:
-        return None
-    return Limits(**{name: max(getattr(x, name) for x in limits) for name in Limits.model_fields})

@@ -1,92 +1,90 @@
-"""Orders of task ids: shuffled, rotated and interleaved sequences, none of them copied."""
+"""Orders of task ids: shuffled, started elsewhere and interleaved, without copying the ids."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
 STEP = 400_000
 """How far apart two seeds start in ids that are computed on demand."""
 PATTERN = 100
-"""Ids after which the shares of a mixture repeat."""
+"""Number of ids after which the shares of a mixture repeat."""
 
 
-def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
-    """Return the same ids in another order, the same one for the same seed.
-
-    Ids that are computed on demand are in random order already: another seed starts at another
-    place.
-    """
-    if isinstance(ids, list | tuple):
-        return tuple(random.Random(f"shuffle/{seed}").sample(ids, len(ids)))
-    if isinstance(ids, Mixed):
-        return Mixed(tuple(reorder(part, seed) for part in ids.parts), ids.counts, seed)
-    return Rotated(ids.ids if isinstance(ids, Rotated) else ids, seed)
-
-
+@dataclass(frozen=True, slots=True)
 class Computed(Sequence[str]):
-    """Base of sequences whose ids are computed one by one."""
+    """Task ids that are computed one by one.
 
-    def at(self, index: int) -> str:
-        """The id at a position from 0 to the length."""
-        raise NotImplementedError
+    Args:
+        length: how many there are.
+        at: computes the id at a position from 0 to the length.
+        in_order: from a seed to the same ids in another order.
+        seed: the seed of this order; None for the first order.
+    """
+
+    length: int
+    at: Callable[[int], str]
+    in_order: Callable[[int], Sequence[str]]
+    seed: int | None
+
+    def __len__(self) -> int:
+        return self.length
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
-            return tuple(self.at(index) for index in range(*key.indices(len(self))))
-        index = key + len(self) if key < 0 else key
-        if not 0 <= index < len(self):
-            raise IndexError(f"no position {key} in {len(self)} task ids")
+            return tuple(self.at(index) for index in range(*key.indices(self.length)))
+        index = key + self.length if key < 0 else key
+        if not 0 <= index < self.length:
+            raise IndexError(f"no position {key} in {self.length} task ids")
         return self.at(index)
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated(Computed):
-    """The same ids, beginning at the place of a seed."""
+def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
+    """Return the same ids in another order, which depends on the seed alone.
 
-    ids: Sequence[str]
-    seed: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def at(self, index: int) -> str:
-        """The id at a position."""
-        return self.ids[(self.seed * STEP + index) % len(self.ids)]
+    Ids that are computed on demand are in random order already: another seed starts at another
+    place in them.
+    """
+    if isinstance(ids, Computed):
+        return ids.in_order(seed)
+    return tuple(random.Random(f"shuffle/{seed}").sample(ids, len(ids)))
 
 
-@dataclass(frozen=True, slots=True)
-class Mixed(Computed):
-    """Several sequences in fixed shares, until the first of them is used up.
+def drawn(length: int, make: Callable[[int], str], seed: int | None = None) -> Computed:
+    """Return ids that a function makes of the numbers from 0 to the length."""
+    start = (seed or 0) * STEP
+    again = partial(drawn, length, make)
+    return Computed(length, lambda index: make((start + index) % length), again, seed)
+
+
+def mixed(
+    parts: Sequence[Sequence[str]], counts: Sequence[int], seed: int | None = None
+) -> Computed:
+    """Return several sequences in fixed shares, until the first of them is used up.
 
     Args:
         parts: the sequences.
-        counts: how many ids of each stand among `PATTERN` ids in a row.
-        seed: of the order of the parts; None for their own order.
+        counts: number of ids of each among `PATTERN` ids in a row.
+        seed: the seed that the parts were reordered with; None where they were not.
     """
+    pattern = _pattern(tuple(counts))
+    whole = min(len(part) // count for part, count in zip(parts, counts, strict=True))
+    rest = (whole * counts[which] + rank >= len(parts[which]) for which, rank in pattern)
+    length = whole * PATTERN + next(slot for slot, used_up in enumerate(rest) if used_up)
 
-    parts: tuple[Sequence[str], ...]
-    counts: tuple[int, ...]
-    seed: int | None = None
-
-    def __len__(self) -> int:
-        whole = min(len(part) // count for part, count in zip(self.parts, self.counts, strict=True))
-        length = whole * PATTERN
-        for which, rank in _pattern(self.counts):
-            if whole * self.counts[which] + rank >= len(self.parts[which]):
-                break
-            length += 1
-        return length
-
-    def at(self, index: int) -> str:
-        """The id at a position."""
+    def at(index: int) -> str:
         block, slot = divmod(index, PATTERN)
-        which, rank = _pattern(self.counts)[slot]
-        return self.parts[which][block * self.counts[which] + rank]
+        which, rank = pattern[slot]
+        return parts[which][block * counts[which] + rank]
+
+    def in_order(seed: int) -> Computed:
+        return mixed([reorder(part, seed) for part in parts], counts, seed)
+
+    return Computed(length, at, in_order, seed)
 
 
 @lru_cache(maxsize=64)
@@ -101,7 +99,7 @@ def _pattern(counts: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def counts_of(weights: Sequence[float]) -> tuple[int, ...]:
-    """How many of `PATTERN` slots each weight gets, at least one: [2, 1] -> (67, 33)."""
+    """Return how many of `PATTERN` slots each weight gets, at least one: [2, 1] -> (67, 33)."""
     total = sum(weights)
     ends = [round(PATTERN * end / total) for end in accumulate(weights)]
     counts = [max(end - start, 1) for start, end in zip([0, *ends[:-1]], ends, strict=True)]

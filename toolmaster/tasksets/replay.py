@@ -22,17 +22,17 @@ from toolmaster.tasksets.taskset import Taskset
 from toolmaster.types import Record, ToolCall
 
 REPLAY = "replay"
-"""In place of a model: the tasks' own known-good calls, or `replay:FILE`."""
+"""Named in place of a model, plays the tasks' own known-good calls, or those of `replay:FILE`."""
 
 
 class Replay(Record):
-    """What is played for one task."""
+    """The calls and the answer that are played for one task."""
 
     calls: list[ToolCall] | list[list[ToolCall]]
     answer: str = ""
 
     def by_message(self) -> Calls:
-        """The calls, one sequence for each message of the user."""
+        """Return the calls, one sequence for each message of the user."""
         flat = [call for call in self.calls if isinstance(call, ToolCall)]
         nested = [calls for calls in self.calls if isinstance(calls, list)]
         return nested or [flat]
@@ -57,7 +57,7 @@ def read_replays(path: Path) -> dict[str, Replay]:
 
 
 def own_replay(task: Task) -> Replay | None:
-    """What a task itself knows to be good; None where it knows no calls."""
+    """Return the replay of a task's own known-good calls; None where it has none."""
     if task.calls is None:
         return None
     answer = "done" if task.answer is None else as_answer(task.answer)
@@ -65,7 +65,7 @@ def own_replay(task: Task) -> Replay | None:
 
 
 def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
-    """The replays of a task set's tasks, from a file or from the tasks themselves.
+    """Return the replays of a task set's tasks, from a file or from the tasks themselves.
 
     Raises:
         InputError: the file cannot be read or names a task that the set does not have, or no task
@@ -74,44 +74,33 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
     if file is None:
         own = ((task.id, own_replay(task)) for task in tasks)
         found = {task_id: replay for task_id, replay in own if replay is not None}
-    else:
-        found = _of_part(tasks, read_replays(file), file)
-    if not found:
-        raise InputError(f"no task of {tasks.label} has known-good calls")
-    return found
-
-
-def _of_part(tasks: Taskset, replays: dict[str, Replay], file: Path) -> dict[str, Replay]:
-    """The replays of this part of a set; each id must be one of the whole set."""
-    known = set(tasks.ids)
-    unknown = [task_id for task_id in replays if task_id not in known and not _has(tasks, task_id)]
+        if not found:
+            raise InputError(f"no task of {tasks.label} has known-good calls")
+        return found
+    replays, part, unknown = read_replays(file), set(tasks.ids), []
+    for task_id in replays.keys() - part:
+        try:
+            tasks[task_id]  # a task of the whole set
+        except InputError:
+            unknown.append(task_id)
     if unknown:
         raise InputError(
             f"{file}: {len(unknown)} of {len(replays)} ids are no task of {tasks.label}; the"
             f" first is {min(unknown)!r}"
         )
-    found = {task_id: replay for task_id, replay in replays.items() if task_id in known}
+    found = {task_id: replay for task_id, replay in replays.items() if task_id in part}
     if not found:
         raise InputError(f"{file}: none of its {len(replays)} ids is a task of {tasks.label}")
     return found
 
 
-def _has(tasks: Taskset, task_id: str) -> bool:
-    """Whether the set that `tasks` is a part of has a task."""
-    try:
-        tasks[task_id]
-    except InputError:
-        return False
-    return True
-
-
 def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:
-    """A policy that plays a replay."""
+    """Return a policy that plays a replay."""
     return ScriptedPolicy(turns(replay, protocol), "replay")
 
 
 def turns(replay: Replay, protocol: Protocol) -> list[str]:
-    """The assistant turns: every message of the user gets its calls and an answer."""
+    """Return the assistant turns: every message of the user gets its calls and an answer."""
     written = ["<experience>none</experience>"] if protocol is Protocol.TRIAL else []
     messages = replay.by_message()
     for number, calls in enumerate(messages, 1):
@@ -122,11 +111,11 @@ def turns(replay: Replay, protocol: Protocol) -> list[str]:
 
 
 def call_turn(call: ToolCall) -> str:
-    """The turn that makes a call."""
+    """Return the turn that makes a call."""
     body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
     return f"<tool_call>{body}</tool_call>"
 
 
 def missing(tasks: Taskset, replays: Mapping[str, Replay]) -> Sequence[str]:
-    """Ids of the tasks that have no replay."""
+    """Return the ids of the tasks that have no replay."""
     return [task_id for task_id in tasks.ids if task_id not in replays]

@@ -26,20 +26,12 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
-from toolmaster.tasksets.resource import Held
-from toolmaster.tasksets.responses import Answering, Connected, Kind, answering
-from toolmaster.tasksets.rows import read_rows
-from toolmaster.tasksets.simulator import Visit
+from toolmaster.tasksets.benchmark import read_rows
+from toolmaster.tasksets.responses import Backend, BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Taskset
+from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tools import Tool
-from toolmaster.tools.openapi import (
-    Credentials,
-    Document,
-    described,
-    load_document,
-    open_openapi,
-)
+from toolmaster.tools.openapi import Credentials, Document, described, load_document, open_openapi
 from toolmaster.tools.running import run_tool
 from toolmaster.types import Phase, Score, Trajectory
 
@@ -73,7 +65,7 @@ def restbench(
         file: the original file, `tmdb.json` or `spotify.json`.
         document: the service's OpenAPI document; None looks beside the file and in ../specs for
             `tmdb_oas.json` or `spotify_oas.json`.
-        responses: who answers the calls: "examples" of the document, "live", "recorded" (with
+        responses: what answers the calls: "examples" of the document, "live", "recorded" (with
             `recordings`) or "simulated" (with `simulator`).
         base_url: where the live service is; None for the server that the document names.
         auth: credentials of the live service, as KIND=VARIABLE with commas between: for TMDB
@@ -97,9 +89,16 @@ def restbench(
         replace(described(op, keys), own_name=op.name, timeout_s=TIMEOUT_S if live else None)
         for op in service.operations
     ]
-    who = answering(
+    opened = SharedResource(
+        partial(open_openapi, service, base_url=base_url, auth=credentials, timeout_s=TIMEOUT_S)
+    )
+
+    async def ask(tool: Tool, arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
+        return await run_tool(opened.current[tool.name], None, arguments)
+
+    backend = choose_backend(
         responses,
-        _service(service, base_url, credentials),
+        Backend("live", "live", ask, opened.open),
         {operation.name: operation.example for operation in service.operations},
         recordings=recordings,
         simulator=simulator,
@@ -110,26 +109,24 @@ def restbench(
     def make(index: int, row: Row) -> Task:
         task_id = f"restbench/{file.stem}/{index}"
         gold = [endpoints.tool(written) for written in row.solution]
-        shown = _offered(tools, gold, offered, seed=task_id)
+        others = [tool.name for tool in tools if tool.name not in gold]
+        if offered is not None:
+            room = min(max(offered - len(tools) + len(others), 0), len(others))
+            others = random.Random(task_id).sample(others, room)
         return Task(
             id=task_id,
             query=row.query,
-            tools=Connected(shown, who.answer, live),
-            check=lambda trajectory, _: _score(trajectory, gold, who),
+            tools=BackendTools(
+                [t for t in tools if t.name in {*gold, *others}], backend.respond, live
+            ),
+            check=lambda trajectory, _: _score(trajectory, gold, backend),
             needed=tuple(dict.fromkeys(gold)),
-            labels={"family": f"{len(gold)} calls", "observations": who.label},
+            labels={"family": f"{len(gold)} calls", "observations": backend.label},
         )
 
     rows = read_rows(file, Row, make)
-    return Taskset(
-        "restbench",
-        rows.tasks,
-        version=rows.version,
-        limits=LIMITS,
-        left_out=rows.left_out,
-        facts={"observations": who.label},
-        resources=who.open,
-    )
+    facts = {"observations": backend.label}
+    return rows.taskset("restbench", limits=LIMITS, facts=facts, resources=backend.open)
 
 
 class Endpoints:
@@ -140,7 +137,7 @@ class Endpoints:
         self._anonymous = {_anonymous(place): name for place, name in self._names.items()}
 
     def tool(self, written: str) -> str:
-        """The tool of an endpoint such as `GET /tv/{tv_id}`; as it is written where none is near.
+        """Return the tool of an endpoint such as `GET /tv/{tv_id}`, or the text where none is near.
 
         White space, a query string and the names of parameters do not matter, nor does a misspelt
         word or a fixed word where the document has a parameter.
@@ -163,12 +160,12 @@ def _anonymous(endpoint: str) -> str:
 
 
 def walked(calls: Sequence[str], gold: Sequence[str]) -> int:
-    """How many steps of a gold path stand in the calls, in order, with anything between."""
+    """Return how many steps of a gold path the calls make, in order, with any calls between."""
     rest = iter(calls)
     return next((done for done, name in enumerate(gold) if name not in rest), len(gold))
 
 
-def _score(trajectory: Trajectory, gold: Sequence[str], who: Answering) -> Score:
+def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Score:
     """The correct-path rate of one trajectory, official and strict."""
     called = [step.call.name for step in trajectory.calls() if step.call]
     executed = trajectory.calls(Phase.EXECUTION)
@@ -181,15 +178,15 @@ def _score(trajectory: Trajectory, gold: Sequence[str], who: Answering) -> Score
         walked(answered, gold) / len(gold),
         correct_path=walked(called, gold) == len(gold),
         correct_path_strict=strict,
-        **who.parts(trajectory),
+        **backend.parts(trajectory),
     )
 
 
 def find_document(file: Path) -> Path:
-    """The OpenAPI document that lies with a file of queries.
+    """Return the OpenAPI document that lies with a file of queries.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such file.
     """
     name = f"{re.split('[_.-]', file.stem)[0]}_oas.json"
     places = (file.parent / name, file.parent.parent / "specs" / name)
@@ -198,26 +195,6 @@ def find_document(file: Path) -> Path:
         looked = " and ".join(str(place) for place in places)
         raise ConfigError(f"no OpenAPI document in {looked}; give document=FILE")
     return found
-
-
-def _offered(
-    tools: Sequence[Tool], gold: Sequence[str], count: int | None, *, seed: str
-) -> list[Tool]:
-    """The tools of a gold path and others drawn by chance, `count` in all; None for all tools."""
-    others = [tool.name for tool in tools if tool.name not in gold]
-    room = len(others) if count is None else count - (len(tools) - len(others))
-    drawn = random.Random(seed).sample(others, min(max(room, 0), len(others)))
-    return [tool for tool in tools if tool.name in {*gold, *drawn}]
-
-
-def _service(document: Document, base_url: str | None, auth: dict[str, str]) -> Answering:
-    """The live service."""
-    held = Held(partial(open_openapi, document, base_url=base_url, auth=auth, timeout_s=TIMEOUT_S))
-
-    async def answer(tool: Tool, arguments: dict[str, Any], _visits: Sequence[Visit]) -> Any:
-        return await run_tool(held.now[tool.name], None, arguments)
-
-    return Answering("live", "live", answer, held.open)
 
 
 def _credentials(auth: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tools given as Python source that nobody trusts: their schemas, and the sandbox they run in."""
+"""What ToolHop and FTRL share: tools given as untrusted Python source, and a rule of answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from toolmaster.tasksets.resource import Held
+from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool
 from toolmaster.tools.sandbox import IsolationLevel, Sandbox
 from toolmaster.types import Effect
@@ -25,31 +25,28 @@ class Schema(BaseModel):
 
 
 class SourceTools:
-    """Makes tools of Python source; every call runs in a process of its own.
+    """Makes tools of Python source; every call runs in a separate process.
 
     Args:
         isolation: the least isolation that is accepted.
 
     Attributes:
-        sandbox: where the tools run; its `open` is the `resources` of the task set.
+        options: `facts` and `resources` of the task set.
     """
 
     def __init__(self, isolation: LevelName) -> None:
-        level = IsolationLevel[isolation.upper()]
-        self.sandbox = Held(partial(Sandbox, minimum=level))
-        self.facts = {"least isolation": isolation}
+        self._sandbox = SharedResource(partial(Sandbox, minimum=IsolationLevel[isolation.upper()]))
+        facts = {"least isolation": isolation}
+        self.options: dict[str, Any] = {"facts": facts, "resources": self._sandbox.open}
 
     def tool(self, schema: Schema, source: str, name: str | None = None) -> Tool:
-        """Make a tool that runs the function of the schema's name, which judges its arguments.
+        """Make a tool that runs the function of the schema's name, which the source defines.
 
-        Args:
-            schema: its documentation.
-            source: Python source that defines the function.
-            name: what the policy calls it, if not as the schema does.
+        The function checks its arguments. The policy may call the tool by another `name`.
         """
 
         async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
-            return await self.sandbox.now.call(source, schema.name, arguments)
+            return await self._sandbox.current.call(source, schema.name, arguments)
 
         return Tool(
             name or schema.name,
@@ -59,3 +56,25 @@ class SourceTools:
             Effect.READ,
             validated=False,
         )
+
+
+def contains(text: str | None, gold: str) -> bool:
+    """Return whether every part of the right answer occurs in a text.
+
+    Case, commas and outer white space do not count; parts are separated by ", ". "3" is contained
+    in "13 or 31". Official figures use this rule, so that they compare with published ones; every
+    other figure uses `answers.same_answer`.
+
+    Source: `answer_verify` in github.com/bytedance/FTRL, `Code/utils/utils.py`.
+
+    Args:
+        text: an answer or an observation; None counts as wrong.
+        gold: the right answer.
+    """
+    if text is None:
+        return False
+    return all(_bare(part) in _bare(text) for part in gold.split(", "))
+
+
+def _bare(text: str) -> str:
+    return text.lower().replace(",", "").strip()

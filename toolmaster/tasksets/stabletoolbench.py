@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,20 @@ from pydantic import BaseModel, Field
 from toolmaster.errors import ConfigError
 from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
+from toolmaster.tasksets.benchmark import RowError, read_rows
 from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
-from toolmaster.tasksets.resource import Held
-from toolmaster.tasksets.responses import Answering, Connected, Kind, answering
-from toolmaster.tasksets.rows import RowError, read_rows
-from toolmaster.tasksets.simulator import Visit
+from toolmaster.tasksets.responses import BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import Taskset
-from toolmaster.tasksets.toolbench_apis import Api, as_tool, misuse, named, standard
-from toolmaster.tasksets.toolbench_server import cached_responses, toolbench_server
+from toolmaster.tasksets.taskset import SharedResource, Taskset
+from toolmaster.tasksets.toolbench import (
+    Api,
+    as_tool,
+    cached_responses,
+    misuse,
+    named,
+    standard,
+    toolbench_server,
+)
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Phase, Score, Trajectory
 
@@ -65,7 +69,7 @@ def stabletoolbench(
 
     Args:
         file: an original file, such as `G1_instruction.json`.
-        responses: who answers the calls: "live" (with `server`), "recorded" (with `cache` or
+        responses: what answers the calls: "live" (with `server`), "recorded" (with `cache` or
             `recordings`), "simulated" (with `simulator`) or "examples".
         server: the address of a running StableToolBench server, such as
             http://localhost:8080/virtual; its key is read from TOOLBENCH_KEY.
@@ -86,128 +90,92 @@ def stabletoolbench(
             " responses=recorded, simulated or examples"
         )
     examples: dict[str, Any] = {}
-    who = answering(
+    backend = choose_backend(
         responses,
-        toolbench_server(server),
+        toolbench_server(server or ""),
         examples,
         recordings=recordings,
-        known=cached_responses(cache) if cache is not None else None,
+        lookup=cached_responses(cache) if cache is not None else None,
         simulator=simulator,
         simulator_url=simulator_url,
     )
-    facts = {"observations": who.label}
-    held = None
+    facts = {"observations": backend.label}
+    verdicts = None
     if judge is not None:
-        held = Held(lambda: open_judge(judge, judge_url))
+        verdicts = SharedResource(lambda: open_judge(judge, judge_url))
         facts |= {"judge": endpoint_model("judge", judge), "judge prompt": PROMPT}
 
     def make(_index: int, row: Row) -> Task:
         apis = named(row.api_list)
         examples.update({api.own_name: api.template_response for api in apis.values()})
-        return _task(file.stem, row, apis, who, held)
+        tools = {name: as_tool(name, api) for name, api in apis.items()}
+        needed = tuple(dict.fromkeys(_needed(apis, row.relevant)))
+
+        async def respond(
+            tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
+        ) -> Any:
+            wrong = misuse(tool, arguments)
+            if wrong is not None:
+                raise ToolRefusal(wrong)
+            return await backend.respond(tool, arguments, earlier)
+
+        async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
+            score = by_rule(trajectory, tools, needed)
+            score.parts |= backend.parts(trajectory)
+            return await _judged(score, trajectory, verdicts.current) if verdicts else score
+
+        return Task(
+            id=f"stabletoolbench/{file.stem}/{row.query_id}",
+            query=row.query,
+            tools=BackendTools(tuple(tools.values()), respond),
+            check=check,
+            needed=needed,
+            labels={"family": file.stem, "observations": backend.label},
+        )
 
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
-        async with who.open(), held.open() if held is not None else nullcontext():
+        async with backend.open(), verdicts.open() if verdicts else nullcontext():
             yield
 
     rows = read_rows(file, Row, make)
-    return Taskset(
-        "stabletoolbench",
-        rows.tasks,
-        version=rows.version,
-        limits=LIMITS,
-        left_out=rows.left_out,
-        facts=facts,
-        resources=resources,
-    )
-
-
-def _task(
-    stem: str, row: Row, apis: Mapping[str, Api], who: Answering, judge: Held[Judge] | None
-) -> Task:
-    """Make a task of a row.
-
-    Args:
-        stem: name of the file, which is the group.
-        row: query, APIs, and which of them are relevant.
-        apis: tool name to API.
-        who: answers the calls.
-        judge: judges the outcome; None for the rule.
-
-    Raises:
-        RowError: a relevant API that the row does not list.
-    """
-    tools = {name: as_tool(name, api) for name, api in apis.items()}
-    rule = _Rule(tools, tuple(dict.fromkeys(_needed(apis, row.relevant))))
-
-    async def answer(tool: Tool, arguments: dict[str, Any], visits: Sequence[Visit]) -> Any:
-        wrong = misuse(tool, arguments)
-        if wrong is not None:
-            raise ToolRefusal(wrong)
-        return await who.answer(tool, arguments, visits)
-
-    async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
-        score = rule.score(trajectory)
-        score.parts |= who.parts(trajectory)
-        return score if judge is None else await _judged(score, trajectory, judge.now)
-
-    return Task(
-        id=f"stabletoolbench/{stem}/{row.query_id}",
-        query=row.query,
-        tools=Connected(tuple(tools.values()), answer),
-        check=check,
-        needed=rule.needed,
-        labels={"family": stem, "observations": who.label},
-    )
+    return rows.taskset("stabletoolbench", limits=LIMITS, facts=facts, resources=resources)
 
 
 def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Names of the tools of the relevant APIs."""
-    for index, pair in enumerate(relevant):
-        wanted = tuple(map(standard, pair))
-        name = next(
-            (n for n, a in apis.items() if (standard(a.tool_name), a.standard_name) == wanted), None
-        )
-        if name is None:
-            raise RowError(f"relevant APIs.{index}", f"{' / '.join(pair)} is not in api_list")
-        yield name
+    found = reversed(list(apis.items()))  # of two with the same names the first counts
+    places = {(standard(api.tool_name), api.standard_name): name for name, api in found}
+    for index, (tool_name, api_name) in enumerate(relevant):
+        place = (standard(tool_name), standard(api_name))
+        if place not in places:
+            raise RowError(f"relevant APIs.{index}", f"{tool_name} / {api_name} is not in api_list")
+        yield places[place]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What can be said of a trajectory without a judge."""
+def by_rule(trajectory: Trajectory, tools: Mapping[str, Tool], needed: Sequence[str]) -> Score:
+    """Score a trajectory without a judge: which relevant APIs answered, and which calls fit."""
 
-    tools: Mapping[str, Tool]
-    needed: tuple[str, ...]
+    def answered(phase: Phase | None) -> float:
+        steps = trajectory.calls(phase)
+        names = {step.call.name for step in steps if step.call and step.error is None}
+        return len(names.intersection(needed)) / len(needed)
 
-    def score(self, trajectory: Trajectory) -> Score:
-        """Whether the relevant APIs answered, and how many calls fit the documentation."""
-        calls = [step.call for step in trajectory.calls() if step.call]
-        known = [call for call in calls if call.name in self.tools]
-        fit = [call for call in known if misuse(self.tools[call.name], call.arguments) is None]
-        strict = [
-            call
-            for call in fit
-            if replace(self.tools[call.name], validated=True).violation(call.arguments) is None
-        ]
-        parts = {"all_relevant": float(self._answered(trajectory) == 1)}
-        if calls:
-            parts["valid_calls"] = len(fit) / len(calls)
-            parts["valid_calls_strict"] = len(strict) / len(calls)
-        value = self._answered(trajectory, Phase.EXECUTION) if trajectory.answer else 0.0
-        expected = f"responses of {', '.join(self.needed)}, and an answer"
-        return Score.of(value == 1, expected, value, **parts)
-
-    def _answered(self, trajectory: Trajectory, phase: Phase | None = None) -> float:
-        """The fraction of the relevant APIs that answered in a phase, or in any."""
-        calls = trajectory.calls(phase)
-        answered = {step.call.name for step in calls if step.call and step.error is None}
-        return len(answered.intersection(self.needed)) / len(self.needed)
+    calls = [step.call for step in trajectory.calls() if step.call]
+    known = [(tools[call.name], call.arguments) for call in calls if call.name in tools]
+    parts = {"all_relevant": float(answered(None) == 1)}
+    if calls:
+        fit = [misuse(tool, arguments) is None for tool, arguments in known]
+        strict = [misuse(tool, arguments, types=True) is None for tool, arguments in known]
+        parts["valid_calls"] = sum(fit) / len(calls)
+        parts["valid_calls_strict"] = sum(strict) / len(calls)
+    value = answered(Phase.EXECUTION) if trajectory.answer else 0.0
+    expected = f"responses of {', '.join(needed)}, and an answer"
+    return Score.of(value == 1, expected, value, **parts)
 
 
 async def _judged(score: Score, trajectory: Trajectory, judge: Judge) -> Score:
-    """The score by the judge's verdict; without an answer nobody is asked."""
+    """The score by the judge's verdict; a trajectory without an answer is not shown to it."""
     value, strict, reason = 0.0, False, "no answer"
     if trajectory.answer:
         verdict = await judge.verdict(trajectory)

@@ -1,9 +1,4 @@
-"""`Task`: something to be done with tools, and how its outcome is scored.
-
-Task("stock", "How many Wool Rugs are left?", tools=make_shop, answer="4")
-Task("order", "Order two Oak Stools.", tools=make_shop,
-check=lambda trajectory, shop: shop.orders == [("Oak Stool", 2)])
-"""
+"""`Task`: something to be done with tools, and how its outcome is scored."""
 
 from __future__ import annotations
 
@@ -45,7 +40,7 @@ class FollowUp:
     Args:
         message: shown as a user message.
         arrive: called with the session's tools when the message arrives; returns the tools from
-            then on (more of them, or the same after a look at their state). None changes nothing.
+            then on (more of them, or the same after a look at their state). None keeps the tools.
     """
 
     message: str
@@ -64,21 +59,24 @@ class Task:
             list of functions or `Tool`s, or a `ToolSet`. Anything else is one of these itself; a
             state that can be copied is copied for every rollout. A factory of tools that are not
             all fresh says so in an attribute `isolation`.
-        answer: the right answer; see `answers.same_answer` for the rule. None where there is none.
+        answer: the right answer; see `answers.same_answer` for the rule. None if there is none.
         check: called once at the end as `check(trajectory, made)`, plain or async, where `made` is
             the real object that the tools act on (the `ToolSet` where it was made of functions).
             It returns a `Score`, a bool, or a number in [0, 1]. Without it the answer decides.
         calls: known-good calls, one sequence for each message of the user.
         needed: names of the tools that a right solution calls, where that is known.
-        labels: what the task says about itself, for breakdowns of results.
+        labels: names and values by which results are broken down.
         follow_ups: further messages of the user, one after each answer; the last answer counts.
-        experience: what is known of the tools from earlier tasks, one line a tool. It is shown
-            below the query, as text that models and tools once wrote, never as instructions.
+        experience: lessons about the tools from earlier tasks, one line a tool. It is shown below
+            the query, as text that models and tools once wrote, never as instructions.
 
     Raises:
         InputError: the id or the query is empty.
 
     Example:
+        >>> def ordered_two(trajectory, shop):
+        ...     return shop.orders == [("Oak Stool", 2)]
+        >>> Task("order", "Order two Oak Stools.", tools=Shop, check=ordered_two)  # doctest: +SKIP
         >>> task = Task("sum", "What is 2 + 2?", tools=[], answer="4")
         >>> task.isolation()
         <Isolation.READ_ONLY: 'read_only'>
@@ -99,7 +97,9 @@ class Task:
         for name in ("id", "query"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
-                raise InputError(f"a task's {name} is a text that says something, got {value!r}")
+                raise InputError(
+                    f"a task's {name} must be text that is not empty; received {value!r}"
+                )
 
     def make_tools(self) -> ToolSet:
         """Make the tools of one rollout.
@@ -113,7 +113,7 @@ class Task:
         return tools if tools.copy_state is None else tools.fork()
 
     def isolation(self) -> Isolation:
-        """How the rollouts of this task are kept apart.
+        """Return how the rollouts of this task are kept apart.
 
         Raises:
             InputError: no tools can be made of what the task names.
@@ -148,7 +148,7 @@ class Task:
 
 
 def isolation_of(tools: ToolSet) -> Isolation:
-    """How rollouts that start with these tools are kept apart."""
+    """Return how rollouts that start with these tools are kept apart."""
     if tools.live:
         return Isolation.SHARED
     changing = [tool for tool in tools.tools if tool.effect is not Effect.READ]
@@ -159,7 +159,7 @@ def isolation_of(tools: ToolSet) -> Isolation:
 
 
 def _is_factory(tools: Any) -> bool:
-    """Whether it is called to make tools: it takes no argument, and is no tool itself."""
+    """Whether it is called to make tools: it needs no argument, and is not a tool itself."""
     if isinstance(tools, Tool) or not callable(tools):
         return False
     try:

@@ -1,4 +1,4 @@
-"""ToolHop: multi-hop questions, each with its own tools as Python source that nobody trusts.
+"""ToolHop: multi-hop questions, each with its own tools as untrusted Python source.
 
 Source: Ye et al., "ToolHop", arXiv 2501.02506; the file `ToolHop.json` (995 rows). Official
 metric, and `success` here: the answer contains the gold answer. Parts: `answer_contains` (that
@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
 from toolmaster.answers import same_answer
 from toolmaster.limits import Limits
-from toolmaster.tasksets.rows import RowError, read_rows
-from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools
+from toolmaster.tasksets.benchmark import RowError, read_rows
+from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools, contains
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
-from toolmaster.tasksets.upstream import contains
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Score, Trajectory
 
@@ -35,12 +34,9 @@ _FORM = (
 LIMITS = Limits(max_turns=16, result_chars=8000)
 """The 9 turns of the original, and on top a trial of 6 calls and its experience."""
 
-Signatures = Mapping[str, set[str]]
-"""Function name to the names of its parameters."""
-
 
 class Row(BaseModel):
-    """A row of the file, as far as it is used."""
+    """The fields of a row that are used."""
 
     id: int | str
     question: str = Field(min_length=1)
@@ -65,23 +61,11 @@ def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
     """
     tools = SourceTools(isolation)
     rows = read_rows(file, Row, lambda _, row: _task(row, tools))
-    return Taskset(
-        "toolhop",
-        rows.tasks,
-        version=rows.version,
-        limits=LIMITS,
-        left_out=rows.left_out,
-        facts=tools.facts,
-        resources=tools.sandbox.open,
-    )
+    return rows.taskset("toolhop", limits=LIMITS, **tools.options)
 
 
 def _task(row: Row, source_tools: SourceTools) -> Task:
-    """Make a task of a row.
-
-    Raises:
-        RowError: a tool without a sub-question or a function, or a function that is not Python.
-    """
+    """Make a task of a row."""
     for question in row.tools.keys() - row.sub_task.keys():
         raise RowError(f"tools.{question}", "no such question in sub_task")
     tools = _tools(row, source_tools)
@@ -113,39 +97,28 @@ def _task(row: Row, source_tools: SourceTools) -> Task:
 
 
 def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
-    """The row's tools in the order of its sub-questions.
-
-    Raises:
-        RowError: see `_task`.
-    """
+    """The row's tools in the order of its sub-questions."""
     texts = row.functions if isinstance(row.functions, list) else list(row.functions.values())
     sources = [(source, _signatures(source, i)) for i, source in enumerate(texts)]
     used: Counter[str] = Counter()
     tools = []
     for question, schema in row.tools.items():
-        source = _source(schema, sources, f"tools.{question}")
+        known = set(schema.parameters.get("properties", {}))
+        named = {text: s[schema.name] ^ known for text, s in sources if schema.name in s}
+        if not named:
+            raise RowError(f"tools.{question}", f"no function is called {schema.name!r}")
+        source = min(named, key=lambda text: len(named[text]))  # parameters most like the schema's
         used[schema.name] += 1
         name = schema.name if used[schema.name] == 1 else f"{schema.name}_{used[schema.name]}"
         tools.append(source_tools.tool(schema, source, name))
     return tuple(tools)
 
 
-def _source(schema: Schema, sources: Sequence[tuple[str, Signatures]], field: str) -> str:
-    """The function of that name; of several, the one with parameters most like the schema's."""
-    known = set(schema.parameters.get("properties", {}))
-    named = [
-        (text, known ^ defined[schema.name]) for text, defined in sources if schema.name in defined
-    ]
-    if not named:
-        raise RowError(field, f"no function is called {schema.name!r}")
-    return min(named, key=lambda item: len(item[1]))[0]
-
-
-def _signatures(source: str, index: int) -> Signatures:
-    """What a source defines."""
+def _signatures(source: str, index: int) -> dict[str, set[str]]:
+    """The functions that a source defines, each with the names of its parameters."""
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise RowError(f"functions.{index}", f"not Python: {error}") from None
     return {
         node.name: {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}

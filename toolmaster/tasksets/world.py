@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from toolmaster.tasksets.order import Computed
+from toolmaster.tasksets.order import drawn
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
-
-if TYPE_CHECKING:
-    from toolmaster.world import World
 
 HELD_OUT = 90_000_000
 """Task numbers from here on are never used for training."""
@@ -47,12 +44,22 @@ def world(
     folders = [Path(folder.strip()) for folder in domains.split(",") if folder.strip()]
     loaded = World(folders, builtin=builtin, level=level)
     chosen = tuple(family.strip() for family in families.split(","))
-    held_out = {TEST: "unseen", TEST_SEEN: "seen"}
-    splits: dict[str, Sequence[str]] = {TRAIN: _Ids(loaded, "seen", chosen, 0, HELD_OUT)}
-    for name, split in held_out.items():
-        splits[name] = _Ids(loaded, split, chosen, HELD_OUT, END)
+    loaded.check_families(chosen)
+
+    def ids(split: str, start: int, end: int) -> Sequence[str]:
+        def make(index: int) -> str:
+            number, family = divmod(index, len(chosen))
+            return loaded.id_of(split, chosen[family], start + number)
+
+        return drawn((end - start) * len(chosen), make)
+
+    splits = {
+        TRAIN: ("seen", 0, HELD_OUT),
+        TEST: ("unseen", HELD_OUT, END),
+        TEST_SEEN: ("seen", HELD_OUT, END),
+    }
     present = {domain.split for domain in loaded.domains.values()}
-    splits = {n: ids for n, ids in splits.items() if held_out.get(n, "seen") in present}
+    made = {name: ids(*place) for name, place in splits.items() if place[0] in present}
 
     def draw(task_id: str) -> Task:
         return loaded.draw(task_id).task
@@ -63,7 +70,7 @@ def world(
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
     name = "world" if level == "full" else f"world:{level}"
-    return Taskset.drawn(name, splits, draw, split_of, version=LEVELS[level], oracle=oracle)
+    return Taskset.drawn(name, made, draw, split_of, version=LEVELS[level], oracle=oracle)
 
 
 def split_of(task_id: str) -> str:
@@ -72,22 +79,3 @@ def split_of(task_id: str) -> str:
     if int(number) < HELD_OUT:
         return TRAIN if split == "seen" else TEST
     return TEST if split == "unseen" else TEST_SEEN
-
-
-class _Ids(Computed):
-    """Ids of one split, families in turn, drawn from a range of numbers."""
-
-    def __init__(
-        self, loaded: World, split: str, families: Sequence[str], start: int, end: int
-    ) -> None:
-        loaded.check_families(families)
-        self._world, self._split, self._families = loaded, split, families
-        self._start, self._end = start, end
-
-    def __len__(self) -> int:
-        return (self._end - self._start) * len(self._families)
-
-    def at(self, index: int) -> str:
-        """The id at a position."""
-        number, family = divmod(index, len(self._families))
-        return self._world.id_of(self._split, self._families[family], self._start + number)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from toolmaster.runs import append_line, read_records
+from toolmaster.runs import append_line, read_models
 from toolmaster.types import Record
 
 
@@ -52,7 +52,7 @@ class Paid:
         self._file = file
         self._answers: list[Answer] = []
         self._held: dict[str, Answer] = {}
-        for answer in read_records(file, Answer):
+        for answer in read_models(file, Answer):
             self._hold(answer)
 
     def _hold(self, answer: Answer) -> None:

@@ -14,7 +14,7 @@ from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.protocols import Protocol
-from toolmaster.runs import append_line, read_records, write_atomically
+from toolmaster.runs import append_line, read_models, write_atomically
 from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset, as_tool_set
 from toolmaster.teacher.guards import ReadsOnly
@@ -142,7 +142,7 @@ async def _propose(
     endpoint: JsonEndpoint, tools: ToolSet, count: int, file: Path
 ) -> list[Proposed]:
     """Ask until there are `count` tasks, or nothing new comes; each is kept as it arrives."""
-    tasks = read_records(file, Proposed)
+    tasks = read_models(file, Proposed)
     known = {_plain(task.query) for task in tasks}
     in_vain, problem = 0, "none was new"
     seen = await _look(endpoint, tools, file.with_name("looks.json")) if len(tasks) < count else []

@@ -14,7 +14,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from toolmaster.runs import append_line, append_trajectory, read_records, write_records
+from toolmaster.runs import append_line, append_trajectory, read_models, write_records
 from toolmaster.tasksets import Task
 from toolmaster.teacher.choosing import Choice
 from toolmaster.teacher.dataset import write_dataset
@@ -48,9 +48,9 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.paid = Paid(folder / "paid.jsonl")
-        held = read_records(folder / "candidates.jsonl", Trajectory)
+        held = read_models(folder / "candidates.jsonl", Trajectory)
         self._finished = {(t.task_id, t.query, t.rollout): t for t in held if t.error is None}
-        left_out = read_records(folder / "left_out.jsonl", LeftOut)
+        left_out = read_models(folder / "left_out.jsonl", LeftOut)
         self.given_up = {t.task_id: t.reason for t in left_out if t.reason == NOT_SHOWN}
         """Task id to the reason why there is no trajectory at all. An oracle's "no" is final; what
         else gave none is tried again by the next call."""

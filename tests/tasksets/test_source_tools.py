@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolmaster.tasksets.upstream import contains
+from toolmaster.tasksets.source_tools import contains
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from toolmaster.errors import InputError
 from toolmaster.tasksets import LeftOut, Task
-from toolmaster.tasksets.rows import RowError, read_rows
+from toolmaster.tasksets.benchmark import RowError, canonical, read_rows
 
 
 class Row(BaseModel):
@@ -36,7 +36,10 @@ LEFT_OUT = [
 
 
 def check(rows, name):
-    assert [(task.id, task.query) for task in rows.tasks] == [("t/1", "row 0"), ("t/3", "row 6")]
+    assert [(task.id, task.query) for task in rows.tasks.values()] == [
+        ("t/1", "row 0"),
+        ("t/3", "row 6"),
+    ]
     assert list(rows.left_out) == [LeftOut(name, *item) for item in LEFT_OUT]
 
 
@@ -52,7 +55,7 @@ def test_lines(write, name):
 
 def test_a_damaged_line_is_one_row(write):
     rows = read_rows(write("rows.jsonl", '{"id": 1}\n{"id": \n{"id": 3}'), Row, make)
-    assert [task.id for task in rows.tasks] == ["t/1", "t/3"]
+    assert list(rows.tasks) == ["t/1", "t/3"]
     [left_out] = rows.left_out
     assert (left_out.row, left_out.field) == (1, "")
     assert left_out.reason.startswith("not valid JSON: ")
@@ -62,7 +65,7 @@ def test_a_line_nested_too_deeply_is_one_row(write):
     deep = "[" * 100_000 + "]" * 100_000
     for name in ("rows.jsonl", "rows.json"):
         rows = read_rows(write(name, f'{{"id": 1}}\n{{"id": {deep}}}'), Row, make)
-        assert [task.id for task in rows.tasks] == ["t/1"]
+        assert list(rows.tasks) == ["t/1"]
         assert rows.left_out[0].reason.startswith("not valid JSON: maximum recursion depth")
 
 
@@ -78,7 +81,7 @@ def test_parquet(tmp_path):
     table = [{"id": 1, "sizes": [1]}, {"id": 13, "sizes": []}, {"id": 3, "sizes": None}]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), path)
     rows = read_rows(path, Row, make)
-    assert [task.id for task in rows.tasks] == ["t/1"]
+    assert list(rows.tasks) == ["t/1"]
     assert [(item.row, item.field) for item in rows.left_out] == [(1, "id"), (2, "sizes")]
 
 
@@ -103,7 +106,7 @@ def test_the_version_is_of_the_content(write):
 )
 def test_a_file_that_cannot_be_used(write, name, content, message):
     with pytest.raises(InputError, match=message):
-        read_rows(write(name, content), Row, make)
+        read_rows(write(name, content), Row, make).taskset("t")
 
 
 def test_no_file(tmp_path):
@@ -116,3 +119,12 @@ def test_not_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         read_rows(path, Row, make)
+
+
+def test_one_spelling_of_arguments():
+    assert (
+        canonical({"b": [1.0, {"z": 2, "a": "é"}], "a": None})
+        == '{"a":null,"b":[1,{"a":"é","z":2}]}'
+    )
+    assert canonical({"a": 1.5}) != canonical({"a": 1})
+    assert canonical({"a": True}) != canonical({"a": 1})

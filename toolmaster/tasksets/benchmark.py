@@ -1,0 +1,182 @@
+"""Rows of a benchmark's files as tasks: one that cannot be used is named, and the rest goes on."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from toolmaster.errors import InputError, first_problem
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import LeftOut, Taskset
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class RowError(InputError):
+    """A row that cannot be used: the path of the field at fault, and what is wrong with it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field, self.reason = field, reason
+
+
+class Rows:
+    """The tasks of a file or folder, and its rows that could not become tasks.
+
+    The hash of its content is the version of the task set.
+    """
+
+    def __init__(self, place: Path, content: bytes) -> None:
+        self.place = place
+        self.version = hashlib.sha256(content).hexdigest()[:8]
+        self.tasks: dict[str, Task] = {}
+        self.left_out: list[LeftOut] = []
+
+    def add(self, file: str, row: int, make: Callable[[], Iterable[Task]]) -> None:
+        """Add the tasks of a row, or leave it out and keep the reason.
+
+        A row is left out where `make` raises an InputError or a ValidationError, or an id was used
+        before.
+        """
+        try:
+            made = {task.id: task for task in make()}
+            for task_id in self.tasks.keys() & made.keys():
+                raise RowError("id", f"an earlier row has the same ({task_id})")
+        except ValidationError as error:
+            self.left_out.append(LeftOut(file, row, *first_problem(error)))
+        except RowError as error:
+            self.left_out.append(LeftOut(file, row, error.field, error.reason))
+        except InputError as error:
+            self.left_out.append(LeftOut(file, row, "", str(error)))
+        else:
+            self.tasks |= made
+
+    def extend(self, others: Rows) -> None:
+        """Add the tasks and the rows left out of another file."""
+        self.tasks |= others.tasks
+        self.left_out += others.left_out
+
+    def taskset(self, name: str, **options: Any) -> Taskset:
+        """Return the tasks as a set, made with these options of `Taskset`.
+
+        Raises:
+            InputError: no row can be used; says why the first one cannot.
+        """
+        if not self.left_out and not self.tasks:
+            raise InputError(f"{self.place}: it holds no rows")
+        if not self.tasks:
+            first = self.left_out[0]
+            where = f"row {first.row}" + (f", {first.field}" if first.field else "")
+            raise InputError(
+                f"{self.place}: none of its {len(self.left_out)} rows can be used; the first:"
+                f" {where}: {first.reason}"
+            )
+        options = {"version": self.version, "left_out": tuple(self.left_out), **options}
+        return Taskset(name, self.tasks.values(), **options)
+
+
+def read_rows(file: Path, model: type[R], make: Callable[[int, R], Task]) -> Rows:
+    """Read the rows of a `.json`, a `.jsonl` or a `.parquet` file as tasks.
+
+    Args:
+        file: a user's original file.
+        model: what a row must look like.
+        make: makes a task of the index of a row, from 0, and the row; see `Rows.add`.
+
+    Raises:
+        InputError: the file is missing, of another kind or unreadable.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}") from None
+    rows = Rows(file, content)
+
+    def made(index: int, record: Any) -> Iterable[Task]:
+        if isinstance(record, RowError):
+            raise record
+        yield make(index, model.model_validate(record))
+
+    for index, record in enumerate(_records(file, content)):
+        rows.add(file.name, index, partial(made, index, record))
+    return rows
+
+
+def _records(file: Path, content: bytes) -> list[Any]:
+    """The rows as JSON values; a line that is not JSON is a RowError in its place."""
+    if file.suffix == ".parquet":
+        return _parquet(file, content)
+    if file.suffix not in (".json", ".jsonl"):
+        raise InputError(f"{file}: expected a .json, .jsonl or .parquet file")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text: {error}") from None
+    whole = RowError("", "") if file.suffix == ".jsonl" else _json(text)
+    if isinstance(whole, list):
+        return whole
+    if isinstance(whole, dict):
+        return [whole]
+    # several benchmarks have one object a line under this suffix, too
+    lines = [_json(line) for line in text.split("\n") if line.strip()]
+    if file.suffix == ".jsonl" or any(isinstance(line, dict) for line in lines):
+        return lines
+    if isinstance(whole, RowError):
+        raise InputError(f"{file}: {whole.reason}")
+    raise InputError(f"{file}: expected a list of rows, got {type(whole).__name__}")
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return RowError("", f"not valid JSON: {error}")
+
+
+def _parquet(file: Path, content: bytes) -> list[Any]:
+    import pyarrow  # noqa: PLC0415 - heavy
+    import pyarrow.parquet  # noqa: PLC0415
+
+    try:
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+    except pyarrow.ArrowInvalid as error:
+        raise InputError(f"{file}: not a Parquet file: {error}") from None
+    rows: list[Any] = table.to_pylist()
+    return rows
+
+
+def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the name, the positional and the named arguments of a call written in Python.
+
+    Raises:
+        ValueError: the text is not a call of a name with literal arguments.
+    """
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("it is not a call of a function")
+        named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
+        return call.func.id, [ast.literal_eval(argument) for argument in call.args], named
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def canonical(value: Any) -> str:
+    """Return one JSON text for all arguments that are the same: keys sorted, 2.0 written as 2."""
+    return json.dumps(_whole(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _whole(value: Any) -> Any:
+    """A value with whole numbers as integers."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

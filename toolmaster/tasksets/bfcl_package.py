@@ -1,0 +1,105 @@
+"""BFCL's package `bfcl-eval`: its folder of cases, its functions as tools, and its checkers."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from toolmaster.errors import InputError
+from toolmaster.tools import Tool
+
+MODEL = "toolmaster"
+"""Name of the model that the package's checker is told."""
+
+
+class Parameters(BaseModel):
+    """What a function takes, in BFCL's own schema."""
+
+    properties: dict[str, dict[str, Any]]
+    required: list[str] = Field(default_factory=list)
+
+
+class Function(BaseModel):
+    """A function as the package documents it."""
+
+    name: str
+    description: str = ""
+    parameters: Parameters
+
+    def tool(self, execute: Callable[[Any, dict[str, Any]], Any]) -> Tool:
+        """Return the function as a tool, which checks its arguments for itself."""
+        schema = json_schema({"type": "dict", **self.parameters.model_dump()})
+        return Tool(tool_name(self.name), self.description, schema, execute, validated=False)
+
+
+def tool_name(function_name: str) -> str:
+    """Return the name that a model sees: endpoints take no dots, and BFCL replaces them too."""
+    return function_name.replace(".", "_")
+
+
+def json_schema(schema: Any) -> Any:
+    """Return a schema in BFCL's own type names as a JSON schema."""
+    if not isinstance(schema, Mapping):
+        return schema
+    types = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
+    made = dict(schema)
+    if isinstance(made.get("type"), str):
+        made["type"] = types.get(made["type"], made["type"])
+    if isinstance(made.get("properties"), Mapping):
+        made["properties"] = {key: json_schema(one) for key, one in made["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if key in made:
+            made[key] = json_schema(made[key])
+    return made
+
+
+def package(module: str) -> Any:
+    """Return a module of the package.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(f"bfcl_eval.{module}")
+    except ImportError as error:
+        raise InputError(
+            f"BFCL's cases come from its package ({error}); install it with"
+            " `pip install --no-deps bfcl-eval mpmath`"
+        ) from None
+
+
+def backend() -> Any:
+    """Return the package's table of classes."""
+    return package("constants.executable_backend_config")
+
+
+def data_folder() -> Path:
+    """Return the package's folder of cases."""
+    return Path(backend().__file__).parents[1] / "data"
+
+
+@cache
+def call_checker() -> Any:
+    """Return the module with the package's checker of single calls.
+
+    The module imports a table of all models, which needs the clients of a dozen services. A table
+    with one model stands in its place while the module is imported.
+    """
+    table = ModuleType("bfcl_eval.constants.model_config")
+    vars(table)["MODEL_CONFIG_MAPPING"] = {MODEL: SimpleNamespace(underscore_to_dot=True)}
+    before = sys.modules.get(table.__name__)
+    sys.modules[table.__name__] = table
+    try:
+        return package("eval_checker.ast_eval.ast_checker")
+    finally:
+        sys.modules.pop("bfcl_eval.eval_checker.ast_eval.ast_checker", None)
+        del sys.modules[table.__name__]
+        if before is not None:
+            sys.modules[table.__name__] = before

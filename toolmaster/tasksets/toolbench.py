@@ -1,0 +1,206 @@
+"""ToolBench's web APIs as tools, named as the original names them, and what answers their calls.
+
+A tool checks its arguments as there: a parameter that is missing or unknown is refused, types are
+not enforced. StableToolBench answers with its server, or with its folder of real responses.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, Field
+
+from toolmaster.errors import InputError, PolicyError
+from toolmaster.tasksets.benchmark import canonical
+from toolmaster.tasksets.responses import Backend, Lookup, PastCall, Recording
+from toolmaster.tasksets.taskset import SharedResource
+from toolmaster.tools import Tool, ToolRefusal
+from toolmaster.types import Effect
+
+TIMEOUT_S = 60.0
+"""Seconds the server may take to answer."""
+DESCRIPTION_CHARS = 256
+TYPES = {"NUMBER": "number", "BOOLEAN": "boolean", "OBJECT": "object", "ARRAY": "array"}
+"""The files' types that are not text; everything else is."""
+RESERVED = frozenset({"from", "class", "return", "false", "true", "id", "and"})
+"""Names that the original's Python functions could not have; they begin with `is_` there."""
+
+
+class Parameter(BaseModel):
+    """A parameter of an API."""
+
+    name: str
+    type: str = "STRING"
+    description: str = ""
+    default: Any = None
+    """A value that worked once; an example rather than a default."""
+
+
+class Api(BaseModel):
+    """An API as a row lists it."""
+
+    category_name: str
+    tool_name: str
+    api_name: str
+    api_description: str = ""
+    required_parameters: list[Parameter] = Field(default_factory=list)
+    optional_parameters: list[Parameter] = Field(default_factory=list)
+    method: str = "GET"
+    template_response: Any = None
+
+    @property
+    def standard_name(self) -> str:
+        """What the original's server calls it."""
+        return standard(self.api_name)
+
+    @property
+    def own_name(self) -> str:
+        """Category, tool and API as the original's server calls them, with slashes between."""
+        category = re.sub(r"_+", "_", re.sub(r"[ ,/]", "_", self.category_name))
+        return f"{category}/{standard(self.tool_name, reserve=False)}/{self.standard_name}"
+
+    @property
+    def name(self) -> str:
+        """The tool's name, as the original forms it."""
+        return f"{self.standard_name}_for_{standard(self.tool_name, reserve=False)}"[-64:]
+
+
+def standard(name: str, *, reserve: bool = True) -> str:
+    """Return a name as the original writes it: lower case, other signs as one underscore."""
+    name = re.sub(r"_+", "_", re.sub(r"[^\u4e00-\u9fa5a-zA-Z0-9_^]", "_", name)).lower().strip("_")
+    if name[:1].isdigit():
+        name = f"get_{name}"
+    return f"is_{name}" if reserve and name in RESERVED else name
+
+
+def named(apis: Sequence[Api]) -> dict[str, Api]:
+    """Return tool name to API, each API once; a second API of the same name is NAME_2."""
+    found: dict[str, Api] = {}
+    for api in apis:
+        number, name = 1, api.name
+        while name in found and found[name] != api:
+            number += 1
+            name = f"{api.name[-60:]}_{number}"
+        found[name] = api
+    return found
+
+
+def as_tool(name: str, api: Api) -> Tool:
+    """Return an API as a tool, which `responses.BackendTools` connects with a backend."""
+    required = {standard(p.name): p for p in api.required_parameters}
+    optional = {standard(p.name): p for p in api.optional_parameters}
+    schema = {
+        "type": "object",
+        "properties": {key: _property(p) for key, p in {**optional, **required}.items()},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+    text = " ".join(api.api_description.split())[:DESCRIPTION_CHARS]
+    description = f"{api.tool_name}: {text or api.api_name}"
+    effect = Effect.READ if api.method.upper() == "GET" else Effect.UNKNOWN
+    return Tool(
+        name, description, schema, _unanswered, effect, validated=False, own_name=api.own_name
+    )
+
+
+def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
+    raise NotImplementedError("answered by `responses.BackendTools`")
+
+
+def _property(parameter: Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": TYPES.get(parameter.type.upper(), "string")}
+    if text := " ".join(parameter.description.split())[:DESCRIPTION_CHARS]:
+        schema["description"] = text
+    if parameter.default not in (None, ""):
+        schema["examples"] = [parameter.default]
+    return schema
+
+
+def misuse(tool: Tool, arguments: dict[str, Any], *, types: bool = False) -> str | None:
+    """Return which parameter of a call is missing or unknown, or of a wrong type if they count."""
+    schema = dict(tool.parameters)
+    if not types:
+        schema["properties"] = {key: {} for key in schema["properties"]}
+    return replace(tool, parameters=schema, validated=True).violation(arguments)
+
+
+def toolbench_server(address: str) -> Backend:
+    """Return StableToolBench's server as the one that answers; its key is in TOOLBENCH_KEY."""
+    client = SharedResource(lambda: httpx.AsyncClient(timeout=TIMEOUT_S))
+
+    async def answer(tool: Tool, arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
+        category, tool_name, api_name = tool.own_name.split("/")
+        question = {
+            "category": category,
+            "tool_name": tool_name,
+            "api_name": api_name,
+            "tool_input": arguments,
+            "strip": "truncate",
+            "toolbench_key": os.environ.get("TOOLBENCH_KEY", ""),
+        }
+        try:
+            response = await client.current.post(address, json=question)
+            response.raise_for_status()
+            result, refused = _unpacked(response.json())
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise PolicyError(f"the server at {address}: {type(error).__name__}: {error}") from None
+        if refused:
+            raise ToolRefusal(result)
+        return result
+
+    return Backend("live", "StableToolBench server", answer, client.open)
+
+
+def cached_responses(folder: Path) -> Lookup:
+    """Return a function that finds the response of a call in the original's `tool_response_cache`.
+
+    The files are CATEGORY/TOOL_for_CATEGORY/API.json. The function raises PolicyError for one that
+    is not as the original writes it.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"cache {folder}: no such folder; give the folder tool_response_cache")
+
+    @lru_cache(maxsize=1024)
+    def responses(own_name: str) -> Mapping[str, Recording]:
+        category, tool_name, api_name = own_name.split("/")
+        file = folder / category / f"{tool_name}_for_{category}" / f"{api_name}.json"
+        found = {}
+        try:
+            content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+            for written, answer in content.items():
+                arguments, (result, refused) = ast.literal_eval(written), _unpacked(answer)
+                found[canonical(arguments)] = Recording(
+                    tool=own_name, arguments=arguments, result=result, refused=refused
+                )
+        except (OSError, ValueError, SyntaxError, AttributeError) as error:
+            raise PolicyError(f"{file}: not a cache of responses: {error}") from None
+        return found
+
+    def find(tool: Tool, arguments: dict[str, Any]) -> Recording | None:
+        return responses(tool.own_name).get(canonical(arguments))
+
+    return find
+
+
+def _unpacked(answer: Any) -> tuple[Any, bool]:
+    """What the original's envelope holds: a response, or the text of an error and True.
+
+    Raises:
+        ValueError: it is no such envelope.
+    """
+    if not isinstance(answer, dict) or "response" not in answer:
+        raise ValueError(f"expected an object with error and response, got {str(answer)[:100]!r}")
+    error = answer.get("error")
+    return (str(error), True) if error else (answer["response"], False)

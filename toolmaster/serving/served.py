@@ -1,7 +1,7 @@
 """One client's session: its calls become the turns that the protocol wants.
 
-A client that speaks tools natively has no tags to write. Its calls, and the reserved tools
-`begin_execution` and `answer`, are put into the words of the protocol and given to a `Session`, so
+A client makes native tool calls and writes no tags. Its calls, and those of the reserved tools
+`begin_execution` and `answer`, become turns as the protocol writes them and go to a `Session`, so
 that limits, phases, errors and scoring are those of every other rollout.
 """
 
@@ -21,30 +21,22 @@ from toolmaster.runs import append_trajectory
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
-from toolmaster.tools import Tool
+from toolmaster.tools import Tool, from_function
 from toolmaster.types import Effect, Phase, Trajectory
 
-BEGIN, ANSWER = "begin_execution", "answer"
-"""Names of the reserved tools."""
+
+def begin_execution(experience: str) -> str:
+    """End the trial, and say what you learned: from here on calls are real.
+
+    Args:
+        experience: A line per tool, for example `fetch_cost: divide the result by 100`, or `none`.
+    """
+    return f"<think></think><experience>{untagged(experience)}</experience>"
 
 
-def _reserved(name: str, parameter: str, description: str) -> Tool:
-    parameters = {
-        "type": "object",
-        "properties": {parameter: {"type": "string"}},
-        "required": [parameter],
-        "additionalProperties": False,
-    }
-    return Tool(name, description, parameters, lambda *_: None, Effect.WRITE)  # never executed
-
-
-_BEGIN = _reserved(
-    BEGIN,
-    "experience",
-    "End the trial: from here on calls are real. Say what you learned, a line per tool, for"
-    " example `fetch_cost: divide the result by 100`, or `none`.",
-)
-_ANSWER = _reserved(ANSWER, "text", "Answer the user. This ends the session.")
+def answer(text: str) -> str:
+    """Answer the user. This ends the session."""
+    return f"<think></think><answer>{untagged(text)}</answer>"
 
 
 class ServedSession:
@@ -74,9 +66,8 @@ class ServedSession:
         file: Path | None = None,
     ) -> None:
         self.session = Session(task, protocol, limits)
-        self._reserved = {ANSWER: _ANSWER}
-        if protocol is Protocol.TRIAL:
-            self._reserved = {BEGIN: _BEGIN, ANSWER: _ANSWER}
+        functions = (begin_execution, answer) if protocol is Protocol.TRIAL else (answer,)
+        self._reserved = {f.__name__: from_function(f, effect=Effect.WRITE) for f in functions}
         for name in self._reserved:
             if name in self.session.tools:
                 raise InputError(f"task {task.id!r}: a tool is called {name!r}; rename it")
@@ -99,9 +90,9 @@ class ServedSession:
         if self.session.protocol.first_phase is Phase.TRIAL:
             lines.append(
                 "The tools may behave otherwise than they say. Calls are trials on a copy (at most"
-                f" {limits.trial_calls}) until {BEGIN}; then they are real."
+                f" {limits.trial_calls}) until begin_execution; then they are real."
             )
-        lines.append(f"Give the result with {ANSWER}. You have {limits.max_turns} calls in all.")
+        lines.append(f"Give the result with answer. You have {limits.max_turns} calls in all.")
         if task.experience:
             lines.append(f"<experience>{task.experience}</experience>")
         return "\n".join(lines)
@@ -111,11 +102,12 @@ class ServedSession:
         async with self._one_at_a_time:
             if self.session.stop_reason is not None:
                 return f"{await self._ended()}; connect again for another", True
-            if name in self._reserved:
-                violation = self._reserved[name].violation(arguments)
-                if violation is not None:
-                    return f"error: {violation}", True
-            step = await self.session.step(self._turn(name, arguments))
+            reserved = self._reserved.get(name)
+            violation = reserved.violation(arguments) if reserved else None
+            if violation is not None:
+                return f"error: {violation}", True
+            turn = reserved.execute(None, arguments) if reserved else _turn(name, arguments)
+            step = await self.session.step(turn)
             lines = [] if step.observation is None else [step.observation]
             if self.session.stop_reason is not None:
                 await self.close()
@@ -137,11 +129,9 @@ class ServedSession:
         score = (await self.trajectory()).score if self._show_verdict else None
         return text if score is None else f"{text}\n{score.model_dump_json()}"
 
-    def _turn(self, name: str, arguments: dict[str, Any]) -> str:
-        """Return the call as the protocol writes it."""
-        if name in self._reserved:
-            tag, [text] = {BEGIN: "experience", ANSWER: "answer"}[name], arguments.values()
-            return f"<think></think><{tag}>{untagged(text)}</{tag}>"
-        call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-        # Text in an argument may look like a tag of the protocol.
-        return f"<think></think><tool_call>{call.replace('<', chr(92) + 'u003c')}</tool_call>"
+
+def _turn(name: str, arguments: dict[str, Any]) -> str:
+    """Return the call as the protocol writes it."""
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    # Text in an argument may look like a tag of the protocol.
+    return f"<think></think><tool_call>{call.replace('<', chr(92) + 'u003c')}</tool_call>"

@@ -117,18 +117,18 @@ class ToolServer:
         return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=content)])
 
 
-async def _with_handshake(context: Context, call_next: CallNext) -> HandlerResult:
+async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
     """Refuse requests of protocol versions that know no connection."""
-    if context.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
+    if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
         raise MCPError(
             types.UNSUPPORTED_PROTOCOL_VERSION,
             "this server needs a protocol version with a handshake",
             {
                 "supported": list(HANDSHAKE_PROTOCOL_VERSIONS),
-                "requested": context.protocol_version,
+                "requested": ctx.protocol_version,
             },
         )
-    return await call_next(context)
+    return await call_next(ctx)
 
 
 def _as_mcp(tool: Tool) -> types.Tool:

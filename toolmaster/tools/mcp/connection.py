@@ -36,26 +36,18 @@ _STDERR_BYTES, _STDERR_CHARS = 8000, 300
 
 
 class Connection:
-    """One connection, from start to end in one task.
-
-    Args:
-        server: The server, with its variables replaced.
-        start_timeout_s: Seconds from the start to the list of tools.
-
-    Attributes:
-        client: The SDK's client; None before the connection is ready and after it is lost.
-        tools: What the server offered when it was last asked, by the server's own names.
-        stale: Whether the tools have to be listed again before the next call.
-        error: Why the connection ended, if it failed.
-        http_status: The last HTTP status that told an error; 0 if there was none.
-    """
+    """One connection to a server whose variables are replaced, from start to end in one task."""
 
     def __init__(self, server: McpServer, start_timeout_s: float) -> None:
         self.client: Client | None = None
+        """None before the connection is ready and after it is lost."""
         self.tools: dict[str, mcp_types.Tool] = {}
+        """What the server offered when it was last asked, by the server's own names."""
         self.stale = False
+        """Whether the tools have to be listed again before the next call."""
         self.error: Exception | None = None
         self.http_status = 0
+        """The last HTTP status that told an error."""
         self._server = server
         self._start_timeout_s = start_timeout_s
         self._stderr = bytearray()

@@ -29,13 +29,8 @@ _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOW
 class LiveServer:
     """A server that is running, or is started again by the next call.
 
-    Args:
-        name: What the user calls it.
-        server: How to reach it, as it was written.
-        start_timeout_s: Seconds from its start to its list of tools.
-
     Raises:
-        InputError: It cannot be used: a variable is not set, or `url` is not an address.
+        InputError: A variable in its settings is not set.
     """
 
     def __init__(self, name: str, server: McpServer, start_timeout_s: float) -> None:
@@ -45,7 +40,9 @@ class LiveServer:
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
         self.redact = Redactor(secrets_of(server, self._server))
-        self.address = self._server.command or urlsplit(self._server.url).netloc.rpartition("@")[2]
+        self.address = (
+            self._server.command or urlsplit(self._server.url or "").netloc.rpartition("@")[2]
+        )
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -53,9 +50,6 @@ class LiveServer:
 
     async def tools(self, timeout_s: float) -> ToolSet:
         """Connect, and return the tools that the server lists.
-
-        Args:
-            timeout_s: Seconds one call may take.
 
         Raises:
             InputError: The server did not start, or lists no tools.
@@ -102,12 +96,7 @@ class LiveServer:
         )
 
     async def _call(self, listed: mcp_types.Tool, arguments: dict[str, Any]) -> str:
-        """Return a call's result as text without secrets; whatever goes wrong is a `ToolRefusal`.
-
-        Args:
-            listed: The tool as it was when the tool set was opened.
-            arguments: What to call it with.
-        """
+        """Call a tool, given as it was when the set was opened; failures are `ToolRefusal`."""
         try:
             connection = await self._connect()
         except InputError as error:
@@ -135,11 +124,7 @@ class LiveServer:
         return text
 
     def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
-        """Return a note on changed parameters, "" if there is no change.
-
-        Raises:
-            ToolRefusal: The tool is gone, or a call could do more harm than was known.
-        """
+        """Return a note on changed parameters. Refuse a tool that is gone or more dangerous now."""
         if now is None:
             raise ToolRefusal(f"MCP server {self.name!r} does not offer this tool any more")
         was, became = effect_of(listed), effect_of(now)
@@ -157,16 +142,12 @@ class LiveServer:
         return f"[the server has changed this tool's parameters; now: {outline}]\n"
 
     def _why_not(self, connection: Connection) -> str:
-        error, cwd, status = connection.error, self._server.cwd, connection.http_status
+        error, status = connection.error, connection.http_status
         if error is None:
             return f"listed no tools within {self._start_timeout_s:g} s"
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            if error.filename == cwd:
-                return f"the folder {cwd!r} was not found"
-            return (
-                f"the command {self._server.command!r} was not found; install it (npx comes with"
-                " Node.js, uvx with uv) or give its full path"
-            )
+        if isinstance(error, FileNotFoundError):
+            hint = "install it (npx comes with Node.js, uvx with uv) or give its full path"
+            return f"{error.filename!r} was not found; {hint}"
         if status:
             hint = "; give what it asks for in 'headers'" if status in (401, 403) else ""
             return f"the server answered with HTTP status {status}{hint}"

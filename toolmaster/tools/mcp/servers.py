@@ -15,14 +15,13 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toolmaster.errors import InputError, first_problem
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
-_HTTP_TYPES = ("http", "streamable-http", "streamableHttp", "streamable_http")
 
 
 class McpServer(BaseModel):
@@ -46,8 +45,8 @@ class McpServer(BaseModel):
     """The address of a server over streamable HTTP."""
     headers: dict[str, str] = Field({}, repr=False)
     """Headers of every request to `url`."""
-    type: str | None = None
-    """Name of the transport; None to tell it by `command` or `url`."""
+    type: Literal["stdio", "http", "streamable-http", "streamableHttp"] | None = None
+    """Name of the transport, as other clients want it; `command` or `url` tell it here."""
     disabled: bool = False
     """Whether `read_mcp_servers` leaves the server out."""
 
@@ -65,24 +64,15 @@ class McpServer(BaseModel):
     def _one_transport(self) -> Self:
         if (self.command is None) == (self.url is None):
             raise ValueError("give either 'command' (stdio) or 'url' (streamable HTTP)")
-        allowed = ("stdio",) if self.command else _HTTP_TYPES
-        if self.type not in (None, *allowed):
-            raise ValueError(f"type {self.type!r} is not supported here; use {allowed[0]!r}")
         return self
 
     def resolve(self) -> McpServer:
         """Return the same server with every variable replaced by its value from the environment.
 
         Raises:
-            InputError: A variable without a default is not set, or `url` is not an HTTP address.
+            InputError: A variable without a default is not set.
         """
-        server = self.model_copy(update=_expand(self.model_dump()))
-        try:
-            if server.url is not None:
-                HttpUrl(server.url)
-        except ValidationError:
-            raise InputError("'url' should be an address like https://host/mcp") from None
-        return server
+        return self.model_copy(update=_expand(self.model_dump()))
 
     def variables(self) -> set[str]:
         """Return the names of the environment variables that the server's settings use."""
@@ -119,11 +109,10 @@ def read_mcp_servers(path: Path) -> dict[str, McpServer]:
             if not server.disabled:
                 server.resolve()
                 servers[name] = server
-        except ValidationError as error:
-            problem = ": ".join(filter(None, first_problem(error))).replace("Value error, ", "")
+        except (ValidationError, InputError) as error:
+            words = first_problem(error) if isinstance(error, ValidationError) else (str(error),)
+            problem = ": ".join(filter(None, words)).replace("Value error, ", "")
             raise InputError(f"{path}: server {name!r}: {problem}") from None
-        except InputError as error:
-            raise InputError(f"{path}: server {name!r}: {error}") from None
     if not servers:
         raise InputError(f"{path}: 'mcpServers' names no server that is not disabled")
     return servers

@@ -11,30 +11,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from mcp_calls import call, refused, run
 
 from toolmaster.errors import InputError
-from toolmaster.tools import ToolRefusal
-from toolmaster.tools.mcp import McpServer, open_mcp
+from toolmaster.tools.mcp import McpServer
 
 TINY = str(Path(__file__).with_name("tiny_server.py"))
-
-
-def run(server, use, **settings):
-    async def opened():
-        async with open_mcp({"web": server}, **settings) as tools:
-            return await use(tools)
-
-    return asyncio.run(opened())
-
-
-async def call(tools, name, /, **arguments):
-    return await tools[name].execute(tools.state, arguments)
-
-
-async def refused(tools, name, /, **arguments):
-    with pytest.raises(ToolRefusal) as caught:
-        await call(tools, name, **arguments)
-    return str(caught.value)
 
 
 async def nothing(_tools):
@@ -187,6 +169,21 @@ def test_an_address_that_is_no_server(status, text):
         str(caught.value)
         == f"MCP server 'web' ({address.split('/')[2]}): the server answered with {text}"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("host:1/mcp", "'web' (host:1): UnsupportedProtocol: Request URL is missing an 'http"),
+        ("http://h:x/mcp", "'web' (h:x): InvalidURL: Invalid port"),
+        ("http://me:secret@[h/mcp", "'web' ([h): "),
+    ],
+)
+def test_a_malformed_address(url, text):
+    with pytest.raises(InputError) as caught:
+        run(McpServer(url=url), nothing)
+    assert str(caught.value).startswith(f"MCP server {text}")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_page_is_no_server():

@@ -8,36 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from mcp_calls import call, refused, run
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
-from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
 from toolmaster.types import Effect, ErrorKind
-
-
-def run(servers, use, **settings):
-    """What `use(tools)` returns over these servers."""
-
-    async def opened():
-        async with open_mcp(servers, **settings) as tools:
-            return await use(tools)
-
-    return asyncio.run(opened())
-
-
-async def call(tools, name, /, **arguments):
-    return await tools[name].execute(tools.state, arguments)
-
-
-async def refused(tools, name, /, **arguments):
-    """The text with which a call is refused."""
-    with pytest.raises(ToolRefusal) as caught:
-        await call(tools, name, **arguments)
-    return str(caught.value)
 
 
 def python(code, **settings):

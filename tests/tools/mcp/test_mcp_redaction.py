@@ -80,6 +80,8 @@ def test_variables_and_addresses(monkeypatch):
     assert hide(url) == "https://me:[password]@host:8000/api/[path]/mcp?key=[key]"
     assert hide("Bearer abc.def") == "[Authorization]"
     assert hide("sent abc.def as text/html") == "sent [Authorization] as text/html"
+    hide = redactor(command="x", env={"PASSWORD": "correct horse"})
+    assert hide("a horse, correct horse") == "a horse, [PASSWORD]"
 
 
 def test_passwords_inside_values():

@@ -101,9 +101,8 @@ class Connection:
 
     def last_words(self) -> str:
         """Return the errors at the end of the process's stderr, else its last line, else ""."""
-        lines = [
-            line for line in self._stderr.decode(errors="replace").splitlines() if line.strip()
-        ]
+        printed = self._stderr.decode(errors="replace").splitlines()
+        lines = [line for line in printed if line.strip()]
         errors = [line for line in lines if "error" in line.lower() and not line[0].isspace()]
         text = " ".join(" ".join(errors or lines[-1:]).split())
         return text if len(text) <= _STDERR_CHARS else f"{text[:_STDERR_CHARS]} ..."
@@ -203,6 +202,8 @@ def _kept(tail: bytearray) -> Iterator[TextIO]:
     read_end, write_end = os.pipe()
     thread = threading.Thread(target=drain, daemon=True)
     thread.start()
-    with os.fdopen(write_end, "w") as stream:
-        yield stream
-    thread.join(0.2)  # a grandchild that lives on may hold the pipe open
+    try:
+        with os.fdopen(write_end, "w") as stream:
+            yield stream
+    finally:
+        thread.join(0.2)  # a grandchild that lives on may hold the pipe open

@@ -7,8 +7,8 @@ Whatever goes wrong in a call becomes one text for the policy.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import jsonschema_rs
 import mcp_types
@@ -23,6 +23,7 @@ from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect
 
+_HOST = re.compile(r"(?:\w+://)?(?:[^/?#]*@)?([^/?#]*).*", re.DOTALL)
 _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
 
 
@@ -40,9 +41,8 @@ class LiveServer:
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
         self.redact = Redactor(secrets_of(server, self._server))
-        self.address = (
-            self._server.command or urlsplit(self._server.url or "").netloc.rpartition("@")[2]
-        )
+        host = _HOST.sub(r"\1", self._server.url or "")
+        self._where = self.redact(self._server.command or host)
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -92,7 +92,7 @@ class LiveServer:
             execute,
             effect_of(tool),
             timeout_s,
-            source=f"{self.name} ({self.address})",
+            source=f"{self.name} ({self._where})",
         )
 
     async def _call(self, listed: mcp_types.Tool, arguments: dict[str, Any]) -> str:
@@ -146,8 +146,10 @@ class LiveServer:
         if error is None:
             return f"listed no tools within {self._start_timeout_s:g} s"
         if isinstance(error, FileNotFoundError):
+            if error.filename == self._server.cwd:
+                return f"the folder {error.filename!r} was not found"
             hint = "install it (npx comes with Node.js, uvx with uv) or give its full path"
-            return f"{error.filename!r} was not found; {hint}"
+            return f"the command {error.filename!r} was not found; {hint}"
         if status:
             hint = "; give what it asks for in 'headers'" if status in (401, 403) else ""
             return f"the server answered with HTTP status {status}{hint}"
@@ -156,7 +158,7 @@ class LiveServer:
     def _tell(self, what: str, connection: Connection) -> str:
         printed = connection.last_words()
         last = f"; last on stderr: {printed}" if printed else ""
-        return f"MCP server {self.name!r} ({self.address}): {self.redact(what + last)}"
+        return f"MCP server {self.name!r} ({self._where}): {self.redact(what + last)}"
 
 
 def effect_of(tool: mcp_types.Tool) -> Effect:

@@ -22,8 +22,9 @@ _CONFIDENTIAL = (
     r"|(?<![a-z])(?:keys?|auth|bearer|dsn|pass|pat)(?![a-z])|_pwd(?![a-z]))[\w.-]*"
 )
 _SECRET_NAME = re.compile(_CONFIDENTIAL, re.IGNORECASE)
+_SCHEME = re.compile(r"(?:bearer|basic|token)\s+", re.IGNORECASE)
 _NAMED = re.compile(
-    rf"({_CONFIDENTIAL})[\"'\\]*\s*[=:]\s*[\"'\\]*(?:(?:bearer|basic|token)\s+)?([^\s\"\\&#;\0]+)",
+    rf"({_CONFIDENTIAL})[\"'\\]*\s*[=:]\s*[\"'\\]*(?:{_SCHEME.pattern})?([^\s\"\\&#;\0]+)",
     re.IGNORECASE,
 )
 """`--name=value`, `Name: Bearer value`, `"name": "value"` or `name=value&`."""
@@ -80,7 +81,7 @@ def secrets_of(server: McpServer, resolved: McpServer) -> Iterator[tuple[str, st
     named = [(name, os.environ.get(name, "")) for name in server.variables()]
     for name, value in (*named, *resolved.env.items(), *resolved.headers.items()):
         if _SECRET_NAME.fullmatch(name):
-            yield from ((name, value), (name, value.partition(" ")[2]))
+            yield from ((name, value), (name, _SCHEME.sub("", value)))
         else:
             yield from ((name, secret) for _, secret in _inside(value))
     text = "\0".join([*resolved.args, resolved.url or ""])

@@ -123,6 +123,7 @@ def test_errors_and_limits_are_the_sessions():
     assert results[1][1]
     assert results[2] == ("2\nthe session has ended: max_turns", False)
     assert results[3][1]
+    assert asyncio.run(mine.trajectory()).stop_reason is StopReason.MAX_TURNS
     assert [step.error for step in mine.session.steps[:2]] == [
         ErrorKind.UNKNOWN_TOOL,
         ErrorKind.INVALID_ARGUMENTS,
@@ -193,9 +194,3 @@ def test_the_record_is_kept_once(tmp_path):
         for _ in range(2):
             asyncio.run(mine.close())
     assert [record.error for record in read_trajectories(file)] == [None, "left before the end"]
-
-
-def test_the_stop_reason_is_recorded():
-    mine = served(limits=Limits(max_turns=1))
-    play(mine, ("add", {"a": 1, "b": 1}))
-    assert asyncio.run(mine.trajectory()).stop_reason is StopReason.MAX_TURNS

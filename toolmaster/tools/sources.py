@@ -128,17 +128,7 @@ async def open_sources(
 
 
 def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list[Source]:
-    """Recognise the source of each line.
-
-    Args:
-        specs: Lines as in the module's docstring.
-        trials: How trials run the calls of sources whose lines do not say it.
-
-    Raises:
-        ConfigError: No source, one that is given twice or is none of what is allowed, or an option
-            that cannot be used.
-        InputError: A JSON file that cannot be read.
-    """
+    """Recognise the source of each line; takes and raises what `open_sources` does."""
     sources: list[Source] = []
     for spec in specs:
         source = parse_source(spec, trials)

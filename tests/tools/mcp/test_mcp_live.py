@@ -155,31 +155,28 @@ def test_a_hang_is_a_timeout_in_a_session(tiny):
     assert (step.error, step.observation) == (ErrorKind.TIMEOUT, "error: no answer within 0.2 s")
 
 
+CHANGED = "has changed this tool: its effect"
+
+
 @pytest.mark.parametrize(
-    ("what", "text"),
+    ("what", "name", "text"),
     [
-        ("remove", "MCP server 'tiny' does not offer this tool any more"),
+        ("remove", "add", "does not offer this tool any more"),
+        ("effect", "add", "has changed this tool: its effect was read and is unknown now"),
+        ("unknown", "save", "has changed this tool: its effect was write and is unknown now"),
         (
-            "effect",
-            "MCP server 'tiny' has changed this tool: its effect was read and is unknown now",
+            "destructive",
+            "save",
+            "has changed this tool: its effect was write and is destructive now",
         ),
     ],
 )
-def test_a_changed_tool_is_refused(tiny, what, text):
+def test_a_tool_that_is_gone_or_more_dangerous_now_is_refused(tiny, what, name, text):
     async def use(tools):
         await call(tools, "change", what=what)
-        return await refused(tools, "add", a=1, b=2)
+        return await refused(tools, name, **({"a": 1, "b": 2} if name == "add" else {}))
 
-    assert run({"tiny": tiny()}, use) == text
-
-
-@pytest.mark.parametrize("effect", ["destructive", "unknown"])
-def test_a_write_that_became_more_dangerous_is_refused(tiny, effect):
-    async def use(tools):
-        await call(tools, "change", what=effect)
-        return await refused(tools, "save")
-
-    assert run({"tiny": tiny()}, use).endswith(f"its effect was write and is {effect} now")
+    assert run({"tiny": tiny()}, use) == f"MCP server 'tiny' {text}"
 
 
 def test_a_write_that_only_reads_now_is_called(tiny):

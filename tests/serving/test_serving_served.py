@@ -7,7 +7,8 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.serving.served import ServedSession, instructions
+from toolmaster.runs import read_trajectories
+from toolmaster.serving.served import ServedSession
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet, from_function
 from toolmaster.types import ErrorKind, Phase, Score, StopReason
@@ -122,6 +123,7 @@ def test_errors_and_limits_are_the_sessions():
     assert results[1][1]
     assert results[2] == ("2\nthe session has ended: max_turns", False)
     assert results[3][1]
+    assert asyncio.run(mine.trajectory()).stop_reason is StopReason.MAX_TURNS
     assert [step.error for step in mine.session.steps[:2]] == [
         ErrorKind.UNKNOWN_TOOL,
         ErrorKind.INVALID_ARGUMENTS,
@@ -177,14 +179,18 @@ def test_a_tool_with_a_reserved_name_is_refused():
 
 def test_what_a_client_is_told():
     task = make_task()
-    told = instructions(task, Protocol.TRIAL, Limits(trial_calls=4, max_turns=9))
+    told = served(task, Protocol.TRIAL, Limits(trial_calls=4, max_turns=9)).instructions
     assert told.startswith(task.query)
     assert "at most 4" in told
     assert "9 calls" in told
-    assert "begin_execution" not in instructions(task, Protocol.DIRECT, Limits())
+    assert "begin_execution" not in served(task).instructions
 
 
-def test_the_stop_reason_is_recorded():
-    mine = served(limits=Limits(max_turns=1))
-    play(mine, ("add", {"a": 1, "b": 1}))
-    assert asyncio.run(mine.trajectory()).stop_reason is StopReason.MAX_TURNS
+def test_the_record_is_kept_once(tmp_path):
+    file = tmp_path / "served.jsonl"
+    for calls in ([("answer", {"text": "5"})], [("add", {"a": 1, "b": 1})], []):
+        mine = served(file=file)
+        play(mine, *calls)
+        for _ in range(2):
+            asyncio.run(mine.close())
+    assert [record.error for record in read_trajectories(file)] == [None, "left before the end"]

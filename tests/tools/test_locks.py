@@ -308,21 +308,6 @@ def test_who_gives_up_waiting_is_passed_over():
     asyncio.run(work())
 
 
-def test_waiting_for_other_calls_does_not_count_as_time_of_the_call():
-    class Slow:
-        def work(self) -> None:
-            """Work for longer than the other may take."""
-            threading.Event().wait(0.1)
-
-        async def ask(self) -> str:
-            """Answer at once."""
-            return "answered"
-
-    tools = from_object(Slow(), timeout_s=60.0)
-    ask = replace(tools["ask"], timeout_s=0.01)
-    assert run_all((tools["work"], tools.state, {}), (ask, tools.state, {}))[1] == "answered"
-
-
 def test_a_tool_may_call_tools_of_its_own_object():
     class Nested:
         def outer(self) -> str:

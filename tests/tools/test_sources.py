@@ -303,7 +303,7 @@ def test_python_that_is_not_there(shop):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not valid JSON"),
+        ('{"mcpServers": ', "not valid JSON"),
         ("[]", "neither an mcpServers file nor an OpenAPI document"),
         ('{"servers": {}}', "neither an mcpServers file nor an OpenAPI document"),
         ('{"mcpServers": {}}', "'mcpServers' names no server"),

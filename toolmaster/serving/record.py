@@ -1,4 +1,4 @@
-"""The record of a session that someone else drives: a client, or another framework's loop."""
+"""The record of a session that a client, or another framework's loop, drives."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from toolmaster.types import Trajectory
 
 
 async def trajectory_of(session: Session, policy: str, seconds: float = 0.0) -> Trajectory:
-    """What was done in a session so far; one that has not ended carries an error and no score.
+    """Return what was done in a session so far. Before its end it has an error and no score.
 
     Args:
-        session: ended or not.
-        policy: name of whoever acted.
-        seconds: how long it took, where that is known.
+        session: The session, ended or not.
+        policy: Name of the client or policy that acted.
+        seconds: How long it took, if that is known.
     """
     ended = session.stop_reason is not None
     trajectory = Trajectory(

@@ -1,4 +1,4 @@
-"""One lock for each thing that calls change: one call runs, the others wait in order.
+"""One lock for each object that calls change: one call runs, the others wait in order.
 
 Plain functions run in threads, and a coroutine pauses wherever it waits. Without a lock, two
 rollouts that use one object would read and write it at the same time and lose updates.
@@ -18,91 +18,84 @@ from toolmaster.tools.tool import ToolRefusal, in_quotes
 
 
 class CallLock:
-    """Lets one call at a time run on a thing. Callers may be in any event loop and thread.
+    """Lets one call at a time run on an object. Callers may be in any event loop and thread.
 
     Args:
-        shared: the thing that the calls change.
+        shared: The object that the calls change.
     """
 
     def __init__(self, shared: Any) -> None:
-        self.shared = shared  # kept alive, so that no other thing gets its id
+        self.shared = shared  # kept alive, so that no other object gets its id
         self._guard = threading.Lock()
         self._holder: str | None = None
-        self._in_thread = self._abandoned = False
-        self._waiting: deque[tuple[Future[bool], str]] = deque()
+        """The tool whose call has the lock."""
+        self._in_thread = self._stuck = False
+        """Whether that call runs in a thread, and whether its caller has stopped waiting for it."""
+        self._waiting: deque[tuple[str, Future[str | None]]] = deque()
+        """Tools and futures. A result of None gives the lock, a name is that of the stuck call."""
 
     async def acquire(self, name: str) -> None:
         """Wait until all calls that asked before have ended.
 
         Args:
-            name: the tool that is called.
+            name: The tool that is called.
 
         Raises:
-            ToolRefusal: the call before this one ran out of time and still runs in its thread.
+            ToolRefusal: The call before this one ran out of time and still runs in its thread.
         """
+        turn: Future[str | None] = Future()
         with self._guard:
-            if self._holder is None:
-                self._holder = name
-                return
-            holder = self._holder
-            place: Future[bool] = Future()
-            if self._abandoned:
-                place.set_result(False)
-            else:
-                self._waiting.append((place, name))
+            self._waiting.append((name, turn))
+            self._serve()
         try:
-            acquired = await asyncio.wrap_future(place)
+            stuck = turn.result() if turn.done() else await asyncio.wrap_future(turn)
         except asyncio.CancelledError:
-            if not place.cancel() and place.result():  # acquired in the meantime
+            if not turn.cancel() and turn.result() is None:  # acquired in the meantime
                 self.release()
             raise
-        if not acquired:
+        if stuck is not None:
             raise ToolRefusal(
-                f"not run: a call of {in_quotes([holder])} got no answer in time and still runs;"
+                f"not run: a call of {in_quotes([stuck])} got no answer in time and still runs;"
                 " until it has ended, nothing else is run on what it may change"
             )
 
     def enter_thread(self) -> None:
-        """The call that holds the lock goes on in a thread, until `leave_thread`."""
+        """Tell that the call that has the lock goes on in a thread, until `leave_thread`."""
         self._in_thread = True
 
     def leave_thread(self) -> None:
-        """The thread has ended."""
+        """Tell that the thread has ended."""
         with self._guard:
             self._in_thread = False
-            if self._abandoned:
-                self._pass_on()
+            if self._stuck:
+                self._stuck, self._holder = False, None
 
     def release(self) -> None:
-        """Let the next call run; a thread that still runs keeps the lock, and all are told so."""
+        """Let the next call run. If the thread still runs, it keeps the lock; all are refused."""
         with self._guard:
-            if not self._in_thread:
-                self._pass_on()
-                return
-            self._abandoned = True
-            while self._waiting:
-                place, _ = self._waiting.popleft()
-                if place.set_running_or_notify_cancel():
-                    place.set_result(False)
+            self._stuck = self._in_thread
+            if not self._stuck:
+                self._holder = None
+            self._serve()
 
-    def _pass_on(self) -> None:
-        self._holder, self._abandoned = None, False
-        while self._holder is None and self._waiting:
-            place, name = self._waiting.popleft()
-            if place.set_running_or_notify_cancel():
-                self._holder = name
-                place.set_result(True)
+    def _serve(self) -> None:
+        """Give the lock to the next call if it is free; refuse all calls if it is stuck."""
+        while self._waiting and (self._stuck or self._holder is None):
+            name, turn = self._waiting.popleft()
+            if turn.set_running_or_notify_cancel():
+                turn.set_result(self._holder if self._stuck else None)
+                self._holder = self._holder or name
 
 
 HELD: ContextVar[tuple[CallLock, ...]] = ContextVar("HELD", default=())
 """The locks of the calls around this one: a tool may run an agent that calls tools."""
 _locks: WeakValueDictionary[int, CallLock] = WeakValueDictionary()
-"""By the id of what is shared; gone when no call uses it."""
+"""By the id of the shared object; an entry disappears when no call uses it."""
 _finding = threading.Lock()
 
 
 def lock_of(shared: Any) -> CallLock:
-    """The lock of a thing, which is told from others by its identity."""
+    """Return the lock of an object, which is told from others by its identity."""
     with _finding:
         lock = _locks.get(id(shared))
         if lock is None:

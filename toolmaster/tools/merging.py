@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,57 +21,52 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
     on a fork. Parts are copied one by one: what two of them share is copied twice.
 
     Args:
-        parts: `(label, tools)`. Tools that share a name take their label in front, and say in
-            their description what they are called where they come from.
+        parts: Pairs of a label and a tool set. Tools that share a name take their label in front,
+            and say in their description what they are called where they come from.
 
     Returns:
-        One tool set, every tool with its `trials` set. `state` is the tuple of the parts' states;
-        it is live where a part is. A check looks at the object of the part that has one, or at the
-        tuple of objects where several have.
+        One tool set, every tool with its `trials` set. Its `state` is the tuple of the parts'
+        states; it is live if any part is. A check looks at the object of the part that has one, or
+        at the tuple of objects if several have.
     """
     names = iter(unique_names([(label, name) for label, part in parts for name in part.names()]))
-    tools = [
+    tools = tuple(
         _moved(tool, index, next(names), label, part)
         for index, (label, part) in enumerate(parts)
         for tool in part.tools
-    ]
-    copies = [part.copy_state for _, part in parts]
+    )
+    sets = [part for _, part in parts]
+    objects = [(i, part.object_of) for i, part in enumerate(sets) if part.object_of is not None]
 
-    def copy_states(states: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(
-            copy(state) if copy else state for copy, state in zip(copies, states, strict=True)
-        )
-
-    states = tuple(part.state for _, part in parts)
-    live = any(part.live for _, part in parts)
-    copy_state = copy_states if any(copies) else None
-    return ToolSet(tuple(tools), states, copy_state, live, _object_of([part for _, part in parts]))
-
-
-def _object_of(parts: Sequence[ToolSet]) -> Callable[[tuple[Any, ...]], Any] | None:
-    """From the states of the parts to the object, or the objects, that their tools act on."""
-    found = [(i, part.object_of) for i, part in enumerate(parts) if part.object_of is not None]
+    def copy_state(states: tuple[Any, ...]) -> tuple[Any, ...]:
+        pairs = zip(sets, states, strict=True)
+        return tuple(p.copy_state(state) if p.copy_state else state for p, state in pairs)
 
     def object_of(states: tuple[Any, ...]) -> Any:
-        objects = tuple(own(states[index]) for index, own in found)
-        return objects[0] if len(objects) == 1 else objects
+        found = tuple(own(states[index]) for index, own in objects)
+        return found[0] if len(found) == 1 else found
 
-    return object_of if found else None
+    return ToolSet(
+        tools,
+        tuple(part.state for part in sets),
+        copy_state if any(part.copy_state for part in sets) else None,
+        any(part.live for part in sets),
+        object_of if objects else None,
+    )
 
 
 def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
-    """One name for each `(label, tool)`: letters, digits, `_` and `-`, at most 64 of them.
+    """Return one name for each `(label, tool)`: letters, digits, `_` and `-`, at most 64 of them.
 
     A tool keeps its own name where no other has it; tools that share one all take their label in
     front.
     """
     own = [_clean(tool) for _, tool in tools]
-    shared = Counter(own)
     names: list[str] = []
     for (label, tool), name in zip(tools, own, strict=True):
-        wanted = _clean(f"{label}_{tool}") if shared[name] > 1 else name
+        wanted = name if own.count(name) == 1 else _clean(f"{label}_{tool}")
         candidate, number = wanted, 1
-        while candidate in names or (candidate != name and candidate in shared):
+        while candidate in names or (candidate != name and candidate in own):
             number += 1
             candidate = f"{wanted[: _NAME_CHARS - 4]}_{number}"
         names.append(candidate)
@@ -80,7 +74,7 @@ def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _moved(tool: Tool, index: int, name: str, label: str, part: ToolSet) -> Tool:
-    """A tool of the part at `index` as one of the whole."""
+    """Return a tool of the part at `index` as a tool of the whole."""
 
     def execute(states: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
         return tool.execute(states[index], arguments)

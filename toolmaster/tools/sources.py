@@ -1,4 +1,4 @@
-"""`open_sources`: tools of any kind, named in one line each, as one `ToolSet`.
+"""`open_sources`: tools of any kind, each named in one line, as one `ToolSet`.
 
     tools.py                            the public functions of a Python file that have a docstring
     tools.py:NAME                       one function, class or object in it
@@ -7,8 +7,8 @@
     api.json, api.yaml                  an OpenAPI or Swagger document
     https://host/path                   a service that serves one, or the document's own address
 
-What it is shows in the spelling, and for JSON in the file. Options follow after spaces as
-`key=value`, see `SourceOptions`:
+The spelling tells what it is, and for JSON the file. Options follow after spaces as `key=value`,
+see `SourceOptions`:
 
     api.json base_url=http://localhost:8080 auth.bearer=MY_TOKEN only=get_*,list_* trials=live
 """
@@ -16,14 +16,13 @@ What it is shows in the spelling, and for JSON in the file. Options follow after
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
@@ -31,7 +30,7 @@ from pydantic import BeforeValidator, Field
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.tools.merging import merge
-from toolmaster.tools.tool import Tool, ToolSet
+from toolmaster.tools.tool import ToolSet
 from toolmaster.types import Effect, TrialMode
 
 ALLOWED = (
@@ -44,35 +43,19 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def _patterns(value: object) -> object:
-    """`a,b` as on a command line, or a list as in a settings file."""
+    """Split `a,b`, as on a command line; leave a list, as in a settings file."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _auth(value: object) -> object:
-    """`auth.header.X-Key=VAR` comes as nested sections; a scheme's own name may have dots."""
-    if not isinstance(value, dict):
-        return value
-    flat: dict[str, Any] = {}
-    for kind, rest in value.items():
-        gap = " " if kind in ("header", "query", "cookie") else "."
-        nested = _auth(rest)
-        flat |= (
-            {kind: rest}
-            if not isinstance(nested, dict)
-            else {f"{kind}{gap}{name}": variable for name, variable in nested.items()}
-        )
-    return flat
 
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 
 
 class SourceOptions(Settings):
-    """What may be said about one source."""
+    """What can be said about one source."""
 
     trials: TrialMode | None = None
-    """How a trial runs its calls: `fork` where its state can be copied, else `read_only`, when
-    nothing is said; `live` runs them for real."""
+    """How trials run the calls: on a `fork`, `read_only`, or `live` for real. None takes `fork` if
+    the state can be copied, else `read_only`."""
     only: Patterns = ()
     """Names of the tools wanted, `*` and `?` as in file names; empty for all."""
     read: Patterns = ()
@@ -80,8 +63,8 @@ class SourceOptions(Settings):
     timeout_s: float = Field(30.0, gt=0)
     """Seconds one call may take."""
     base_url: str | None = None
-    """OpenAPI: the URL under which the paths are; None for the one that the document names."""
-    auth: Annotated[dict[str, str], BeforeValidator(_auth)] = Field(default_factory=dict)
+    """OpenAPI: the URL that the paths are appended to; None for the one that the document names."""
+    auth: dict[str, str] = Field(default_factory=dict)
     """OpenAPI: environment variables that hold credentials, by kind: `auth.bearer=VAR`,
     `auth.basic=VAR`, `auth.header.NAME=VAR`, `auth.query.NAME=VAR`, `auth.cookie.NAME=VAR`, or
     `auth.SCHEME=VAR` for a security scheme of the document."""
@@ -93,9 +76,9 @@ class Source:
 
     Args:
         kind: "python", "mcp" or "openapi".
-        place: the file, module or address.
-        name: what is meant in a Python file or module; None for all of it.
-        options: what was said about it.
+        place: The file, module or address.
+        name: The function, class or object of a Python source; None for all of it.
+        options: What was said about it.
     """
 
     kind: str
@@ -121,76 +104,77 @@ async def open_sources(
     change the one real state behind it.
 
     Args:
-        specs: one line for each source, spelt as in the module's docstring.
-        trials: for sources that do not say it themselves; None for the safest that is useful:
-            `fork` where the state can be copied, else `read_only`.
+        specs: One line for each source, as in the module's docstring.
+        trials: How trials run the calls of sources whose lines do not say it.
 
     Yields:
         One tool set, every tool with its `source` and `trials` set. Tools that share a name have
         their source's in front.
 
     Raises:
-        ConfigError: no source, one that cannot be recognised, or an option that cannot be used.
-        InputError: a source that is missing, broken or has no tools; says which.
+        ConfigError: No source, one that cannot be recognised, or an option that cannot be used.
+        InputError: A source that is missing, broken or has no tools; says which.
+
+    Example:
+        >>> async with open_sources(["shop.py", "mcp.json only=read_*"]) as tools:
+        ...     print(*tools.names())
     """
-    sources = parse_sources(specs, trials)
     async with AsyncExitStack() as stack:
         parts = [
             (source.label, await stack.enter_async_context(open_source(source)))
-            for source in sources
+            for source in parse_sources(specs, trials)
         ]
         yield merge(parts)
 
 
 def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list[Source]:
-    """Recognise all lines.
-
-    Raises:
-        ConfigError: no source, one that is given twice, or see `parse_source`.
-        InputError: a JSON file that cannot be read.
-    """
-    sources = [parse_source(spec, trials) for spec in specs]
+    """Recognise the source of each line; takes and raises what `open_sources` does."""
+    sources: list[Source] = []
+    for spec in specs:
+        source = parse_source(spec, trials)
+        if any((s.place, s.name) == (source.place, source.name) for s in sources):
+            raise ConfigError(f"{source.place}: given twice; once is enough")
+        sources.append(source)
     if not sources:
         raise ConfigError(f"no tools: name at least one source; {ALLOWED}")
-    for index, source in enumerate(sources):
-        if (source.place, source.name) in {(s.place, s.name) for s in sources[:index]}:
-            raise ConfigError(f"{source.place}: given twice; once is enough")
     return sources
 
 
 def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
-    """Recognise one line.
-
-    Args:
-        spec: spelt as in the module's docstring.
-        trials: where the line does not say it.
-
-    Raises:
-        ConfigError: it is none of what is allowed, or has an option that cannot be used.
-        InputError: a JSON file that cannot be read.
-    """
+    """Recognise the source of one line; see `parse_sources`."""
     place, *words = _OPTION.split(spec.strip())
+    auth = {}
+    for word in [word for word in words if word.startswith("auth.")]:
+        key, _, variable = word.removeprefix("auth.").partition("=")
+        auth[re.sub(r"^(header|query|cookie)\.", r"\1 ", key)] = variable
+        words.remove(word)
     try:
-        options = load_config(SourceOptions, None, words)
+        options = load_config(SourceOptions, None, words, {"auth": auth, "trials": trials})
     except ConfigError as error:
         raise ConfigError(f"tools {place!r}: {error}") from None
     kind, place, name = _recognise(place)
     if kind != "openapi" and (options.base_url or options.auth):
         raise ConfigError(f"tools {place!r}: base_url and auth are for OpenAPI, this is {kind}")
-    if options.trials is None:
-        options = options.model_copy(update={"trials": trials})
     return Source(kind, place, name, options)
 
 
 def _recognise(place: str) -> tuple[str, str, str | None]:
-    """Kind, place and the name behind a colon."""
+    """Return the kind, the place, and the name behind a colon."""
     if place.startswith(("http://", "https://")):
         return "openapi", place, None
     file = Path(place).expanduser()
-    if file.suffix == ".json":
-        return _json_kind(file), str(file), None
-    if file.suffix in (".yaml", ".yml"):
-        return "openapi", str(file), None
+    if file.suffix in (".json", ".yaml", ".yml"):
+        try:
+            content = file.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+        for word, kind in (("mcpServers", "mcp"), ("openapi", "openapi"), ("swagger", "openapi")):
+            if word in content:
+                return kind, str(file), None
+        raise InputError(
+            f"{file}: neither an mcpServers file nor an OpenAPI document: 'mcpServers', 'openapi'"
+            " and 'swagger' do not occur in it"
+        )
     before, colon, name = place.rpartition(":")
     module, name = (before, name) if colon and name.isidentifier() else (place, "")
     if module.endswith(".py"):
@@ -201,31 +185,13 @@ def _recognise(place: str) -> tuple[str, str, str | None]:
     raise ConfigError(f"tools {place!r}{what}: cannot tell what this is; {ALLOWED}")
 
 
-def _json_kind(file: Path) -> str:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not valid JSON: {error}") from None
-    keys = content.keys() if isinstance(content, dict) else set()
-    if "mcpServers" in keys:
-        return "mcp"
-    if keys & {"openapi", "swagger"}:
-        return "openapi"
-    raise InputError(
-        f"{file}: neither an mcpServers file nor an OpenAPI document: it has none of the keys"
-        " 'mcpServers', 'openapi', 'swagger'"
-    )
-
-
 @asynccontextmanager
 async def open_source(source: Source) -> AsyncIterator[ToolSet]:
-    """Open one source and give its tools, shaped as its options say.
+    """Open one source and give its tools, as its options want them.
 
     Raises:
-        ConfigError: an option that this source cannot have.
-        InputError: it is missing, broken or has no tools.
+        ConfigError: An option that this source cannot have.
+        InputError: It is missing, broken or has no tools.
     """
     options = source.options
     if source.kind == "python":
@@ -235,7 +201,7 @@ async def open_source(source: Source) -> AsyncIterator[ToolSet]:
 
         servers = read_mcp_servers(Path(source.place))
         async with open_mcp(servers, timeout_s=options.timeout_s) as tools:
-            yield replace(_shaped(tools, source), live=True)
+            yield _shaped(tools, source)
     else:
         from toolmaster.tools.openapi import load_document, open_openapi  # noqa: PLC0415 - heavy
 
@@ -250,8 +216,8 @@ def python_tools(source: Source) -> ToolSet:
     """Load the tools of a Python source, which need no opening; a class makes another object.
 
     Raises:
-        ConfigError: an option that this source cannot have.
-        InputError: it is missing, fails on import or has no tools.
+        ConfigError: An option that this source cannot have.
+        InputError: It is missing, fails on import or has no tools.
     """
     from toolmaster.tools.python import load_python  # noqa: PLC0415 - runs the user's code
 
@@ -262,27 +228,30 @@ def python_tools(source: Source) -> ToolSet:
 
 
 def _shaped(tools: ToolSet, source: Source) -> ToolSet:
-    """The tools as the options want them."""
+    """Return the tools as the options want them."""
     options = source.options
-    wanted = _matching(tools, options.only, source) if options.only else set(tools.names())
+    wanted = _matching(tools, options.only or ("*",), source)
     reading = _matching(tools, options.read, source)
-
-    def shape(tool: Tool) -> Tool:
-        effect = Effect.READ if tool.name in reading else tool.effect
-        return replace(tool, effect=effect, trials=options.trials or tool.trials)
-
-    shaped = tuple(shape(tool) for tool in tools.tools if tool.name in wanted)
-    if not shaped:
-        raise InputError(f"{source.place}: it has no tools")
     if options.trials is TrialMode.FORK and tools.copy_state is None:
         raise ConfigError(
             f"{source.place}: trials=fork needs a state that can be copied, which only Python"
             " objects have; use read_only, or live"
         )
+    shaped = tuple(
+        replace(
+            tool,
+            effect=Effect.READ if tool.name in reading else tool.effect,
+            trials=options.trials or tool.trials,
+        )
+        for tool in tools.tools
+        if tool.name in wanted
+    )
     return replace(tools, tools=shaped)
 
 
 def _matching(tools: ToolSet, patterns: Sequence[str], source: Source) -> set[str]:
+    if not tools.tools:
+        raise InputError(f"{source.place}: it has no tools")
     found: set[str] = set()
     for pattern in patterns:
         matches = {name for name in tools.names() if fnmatchcase(name, pattern)}

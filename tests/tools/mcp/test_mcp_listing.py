@@ -5,7 +5,7 @@ import socket
 import pytest
 from mcp_types import Tool, ToolAnnotations
 
-from toolmaster.tools.mcp.listing import effect_of, outline, usable_parameters
+from toolmaster.tools.mcp.live import effect_of, usable_parameters
 from toolmaster.types import Effect
 
 
@@ -49,7 +49,6 @@ def test_a_broken_schema_keeps_names_and_descriptions(broken):
     assert usable_parameters(schema) == {
         "type": "object",
         "properties": {"a": {}, "b": {"description": "what b is"}},
-        "required": ["a"],
     }
 
 
@@ -61,9 +60,3 @@ def test_a_schema_elsewhere_is_never_fetched():
         assert usable_parameters(schema)["properties"] == {"a": {}}
         with pytest.raises(BlockingIOError):
             listener.accept()
-
-
-def test_outline():
-    schema = {"properties": {"a": {}, "b": {}}, "required": ["b"]}
-    assert outline(schema) == "a, b (required)"
-    assert outline({}) == "none"

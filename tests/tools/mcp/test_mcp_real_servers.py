@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from mcp_calls import call, run
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
@@ -13,20 +14,8 @@ from toolmaster.serving.record import trajectory_of
 from toolmaster.session import EXECUTION_BEGINS, Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolRefusal
-from toolmaster.tools.mcp import McpServer, open_mcp, read_mcp_servers
+from toolmaster.tools.mcp import McpServer, read_mcp_servers
 from toolmaster.types import Effect, ErrorKind, Score, StopReason
-
-
-def run(servers, use):
-    async def opened():
-        async with open_mcp(servers) as tools:
-            return await use(tools)
-
-    return asyncio.run(opened())
-
-
-async def call(tools, name, /, **arguments):
-    return await tools[name].execute(tools.state, arguments)
 
 
 def module(name, *args):

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import TextIO
 
 import anyio
 import httpx2
@@ -20,45 +23,73 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from toolmaster.tools.mcp.servers import McpServer
-from toolmaster.tools.mcp.stderr import StderrTail
 
 _MAX_PAGES = 100
-"""Pages of a list of tools, so that one without an end has an end."""
+"""Pages of a list of tools that are read, so that a list without an end has an end."""
 _HTTP_TIMEOUT_S = 30.0
-"""To connect and to send; how long an answer may take is the tool's own limit."""
+"""To connect and to send. How long an answer may take is the tool's own limit."""
 _CLOSE_TIMEOUT_S = 10.0
+_CLOSED = "Connection closed"
+"""The SDK's words for a connection that ended; other errors have the same code."""
+_STDERR_BYTES, _STDERR_CHARS = 8000, 300
+"""How much of a server's stderr is kept in memory, and shown in an error."""
 
 
 class Connection:
-    """One connection, from start to end in one task.
-
-    Args:
-        server: with its variables replaced.
-        start_timeout_s: seconds from the start to the list of tools.
-    """
+    """One connection to a server whose variables are replaced, from start to end in one task."""
 
     def __init__(self, server: McpServer, start_timeout_s: float) -> None:
-        self.tools: dict[str, mcp_types.Tool] = {}
-        """What the server offers now, by its own names."""
         self.client: Client | None = None
-        """None before it is ready and after it is lost."""
+        """None before the connection is ready and after it is lost."""
+        self.tools: dict[str, mcp_types.Tool] = {}
+        """What the server offered when it was last asked, by the server's own names."""
+        self.stale = False
+        """Whether the tools have to be listed again before the next call."""
         self.error: Exception | None = None
-        self.status = 0
-        """The last HTTP status that says something went wrong."""
-        self.stderr = StderrTail()
+        self.http_status = 0
+        """The last HTTP status that told an error."""
         self._server = server
         self._start_timeout_s = start_timeout_s
-        self._stale = False
+        self._stderr = bytearray()
         self._listing = asyncio.Lock()
-        self._ready = asyncio.Event()
-        self._stop = asyncio.Event()
+        self._ready, self._stop = asyncio.Event(), asyncio.Event()
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._live())
 
     @property
     def over(self) -> bool:
-        """Whether it has ended or is about to."""
+        """Whether the connection has ended or is about to."""
         return self._stop.is_set() or self._task.done()
+
+    async def ready(self) -> bool:
+        """Wait for the connection, and return whether it was made."""
+        await self._ready.wait()
+        return self.client is not None
+
+    async def close(self) -> None:
+        """End the connection and the process behind it; returns when both are gone."""
+        self._stop.set()
+        if not self._ready.is_set():
+            self._scope.cancel()
+        await asyncio.wait([self._task])
+
+    async def current(self, name: str) -> tuple[Client, mcp_types.Tool | None]:
+        """Return the client, and the tool as the server offers it now, or None if it does not.
+
+        Raises:
+            ConnectionError: The connection is lost.
+        """
+        async with self._listing:
+            if self.client is None:
+                raise ConnectionError
+            if self.stale:
+                self.stale = False  # before the list is asked for: it may change meanwhile
+                try:
+                    self.tools = await _list_tools(self.client)
+                except BaseException:
+                    self.stale = True
+                    raise
+            return self.client, self.tools.get(name)
 
     @property
     def forgotten(self) -> bool:
@@ -66,36 +97,15 @@ class Connection:
 
         With 404, says the specification; many servers say 400. Newer ones keep no sessions.
         """
-        return self.status in (400, 404) and self.client is not None and not _is_modern(self.client)
+        return self.http_status in (400, 404) and not _is_modern(self.client)
 
-    async def ready(self) -> bool:
-        """Wait until it can be used; False when it could not be made."""
-        await self._ready.wait()
-        return self.client is not None
-
-    async def close(self) -> None:
-        """End it, and the process behind it; returns when both are gone."""
-        self._stop.set()
-        if not self._ready.is_set():
-            self._scope.cancel()
-        await asyncio.wait([self._task])
-        await self.stderr.settle()
-
-    def expect_changes(self) -> None:
-        """Have the tools listed again before the next call."""
-        self._stale = True
-
-    async def current(self, client: Client, name: str) -> mcp_types.Tool | None:
-        """The tool as the server offers it now; None when it does not any more."""
-        async with self._listing:
-            if self._stale:
-                self._stale = False  # before the list is asked for: it may change meanwhile
-                try:
-                    self.tools = await _list_tools(client)
-                except BaseException:
-                    self._stale = True
-                    raise
-            return self.tools.get(name)
+    def last_words(self) -> str:
+        """Return the errors at the end of the process's stderr, else its last line, else ""."""
+        printed = self._stderr.decode(errors="replace").splitlines()
+        lines = [line for line in printed if line.strip()]
+        errors = [line for line in lines if "error" in line.lower() and not line[0].isspace()]
+        text = " ".join(" ".join(errors or lines[-1:]).split())
+        return text if len(text) <= _STDERR_CHARS else f"{text[:_STDERR_CHARS]} ..."
 
     async def _live(self) -> None:
         try:
@@ -108,40 +118,59 @@ class Connection:
                     self._ready.set()
                     await self._stop.wait()
                     scope.deadline = anyio.current_time() + _CLOSE_TIMEOUT_S
-        except Exception as error:  # noqa: BLE001 - told to whoever calls next
-            self.error = _first_cause(error)
+        except Exception as error:  # noqa: BLE001 - told to the next caller
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            self.error = error
         finally:
             self.client = None
             self._ready.set()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Client]:
+        server = self._server
         async with AsyncExitStack() as stack:
-            if self._server.command is not None:
-                errlog = stack.enter_context(self.stderr.pipe())
-                transport = stdio_client(_parameters(self._server), errlog)
+            if server.command is not None:
+                parameters = StdioServerParameters(
+                    command=server.command, args=list(server.args), env=server.env, cwd=server.cwd
+                )
+                stderr = stack.enter_context(_kept(self._stderr))
+                transport = stdio_client(parameters, stderr)
             else:
                 http = httpx2.AsyncClient(
-                    headers=self._server.headers,
+                    headers=server.headers,
                     timeout=httpx2.Timeout(_HTTP_TIMEOUT_S, read=None),
                     event_hooks={"response": [self._note_status]},
                 )
                 await stack.enter_async_context(http)
-                transport = streamable_http_client(self._server.url or "", http_client=http)
+                transport = streamable_http_client(server.url or "", http_client=http)
             client = Client(transport, cache=None, message_handler=self._on_message)
             await stack.enter_async_context(client)
-            if _announces_changes(client):
-                with suppress(MCPError, RuntimeError):  # then changes show when a call fails
+            tools = client.server_capabilities.tools
+            if _is_modern(client) and tools is not None and tools.list_changed:
+                # Older servers tell of changes unasked. If this fails, a failing call shows them.
+                with suppress(MCPError, RuntimeError):
                     await stack.enter_async_context(client.listen(tools_list_changed=True))
             yield client
 
     async def _on_message(self, message: object) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):
-            self._stale = True
+            self.stale = True
 
     async def _note_status(self, response: httpx2.Response) -> None:
         if response.status_code >= 400:
-            self.status = response.status_code
+            self.http_status = response.status_code
+
+
+def is_closed(error: Exception) -> bool:
+    """Return whether an error means that the connection has ended."""
+    if isinstance(error, MCPError):
+        return error.message == _CLOSED
+    return isinstance(error, ConnectionError)
+
+
+def _is_modern(client: Client | None) -> bool:
+    return client is not None and client.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
 async def _list_tools(client: Client) -> dict[str, mcp_types.Tool]:
@@ -157,23 +186,24 @@ async def _list_tools(client: Client) -> dict[str, mcp_types.Tool]:
     return tools
 
 
-def _parameters(server: McpServer) -> StdioServerParameters:
-    return StdioServerParameters(
-        command=server.command or "", args=list(server.args), env=server.env, cwd=server.cwd
-    )
+@contextmanager
+def _kept(tail: bytearray) -> Iterator[TextIO]:
+    """Yield a stream for a process to write to; the last of it goes into `tail`.
 
+    A thread keeps the pipe from filling up. Nothing is written to a file: it may hold secrets.
+    """
 
-def _announces_changes(client: Client) -> bool:
-    """Whether changes have to be listened for; older servers send them unasked."""
-    tools = client.server_capabilities.tools
-    return _is_modern(client) and tools is not None and bool(tools.list_changed)
+    def drain() -> None:
+        with os.fdopen(read_end, "rb", buffering=0) as stream:
+            while chunk := stream.read(4096):
+                tail.extend(chunk)
+                del tail[:-_STDERR_BYTES]
 
-
-def _is_modern(client: Client) -> bool:
-    return client.protocol_version in MODERN_PROTOCOL_VERSIONS
-
-
-def _first_cause(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    read_end, write_end = os.pipe()
+    thread = threading.Thread(target=drain, daemon=True)
+    thread.start()
+    try:
+        with os.fdopen(write_end, "w") as stream:
+            yield stream
+    finally:
+        thread.join(0.2)  # a grandchild that lives on may hold the pipe open

@@ -1,7 +1,7 @@
 """Results of MCP tools as text: what a policy gets to see of them.
 
-Text stays as it is, structured results become compact JSON, and what is no text (images, audio,
-binary resources) is named with its type and size. No base64 reaches an observation.
+Text stays as it is, structured results become compact JSON, and whatever is not text (images,
+audio, binary resources) is named with its type and size. No base64 reaches an observation.
 
 Source: https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-result
 """
@@ -26,17 +26,36 @@ _DATA_URI = re.compile(r"data:([\w.+/-]*)(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=_-
 
 
 def result_text(result: CallToolResult) -> str:
-    """The whole result as one text; `(empty result)` when there is nothing in it."""
+    """Return the whole result as one text; `(empty result)` when there is nothing in it.
+
+    A structured result that the text repeats is shown once. It may repeat it whole, as JSON, or
+    repeat the one value that the structured result wraps, as in `{"result": value}`.
+    """
+    texts = [block.text for block in result.content if isinstance(block, TextContent)]
     blocks = [_block_text(block) for block in result.content]
     structured = result.structured_content
     if structured is not None:
-        texts = [block.text for block in result.content if isinstance(block, TextContent)]
-        if _reads_as(texts, structured):
-            shown = [block for block in result.content if not isinstance(block, TextContent)]
-            blocks = [_to_json(structured), *map(_block_text, shown)]
-        elif not _repeats(texts, structured):
-            blocks.append(_to_json(structured))
+        as_json = json.dumps(structured, ensure_ascii=False)
+        values = [_read(text) for text in texts]
+        if values == [structured]:
+            others = [block for block in result.content if not isinstance(block, TextContent)]
+            blocks = [as_json, *map(_block_text, others)]
+        elif not (texts and _wraps(structured, (texts, values, texts[0], values[0]))):
+            blocks.append(as_json)
     return _DATA_URI.sub(_data_note, "\n".join(filter(None, blocks))) or "(empty result)"
+
+
+def _wraps(structured: dict[str, Any], values: tuple[Any, ...]) -> bool:
+    """Return whether a structured result has one entry, of one of these values."""
+    return len(structured) == 1 and next(iter(structured.values())) in values
+
+
+def _read(text: str) -> Any:
+    """Return what a text says as JSON, or the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _block_text(block: ContentBlock) -> str:
@@ -55,33 +74,9 @@ def _block_text(block: ContentBlock) -> str:
     return f"[link to a resource: {', '.join(filter(None, notes))}{size}]"
 
 
-def _reads_as(texts: list[str], value: Any) -> bool:
-    """Whether the texts are this very value as JSON."""
-    try:
-        return len(texts) == 1 and bool(json.loads(texts[0]) == value)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _repeats(texts: list[str], structured: Any) -> bool:
-    """Whether the texts say all of a result that wraps one value, as `{"result": value}` does."""
-    if not texts or not isinstance(structured, dict) or len(structured) != 1:
-        return False
-    [value] = structured.values()
-    values = value if isinstance(value, list) else [value]
-    if len(values) != len(texts):
-        return _reads_as(texts, value)
-    pairs = zip(texts, values, strict=True)
-    return all(text == item or _reads_as([text], item) for text, item in pairs)
-
-
 def _bytes(base64_text: str) -> int:
     return len(base64_text.rstrip("=")) * 3 // 4
 
 
 def _data_note(match: re.Match[str]) -> str:
     return f"[data {match[1] or 'text/plain'}, {_bytes(match[2])} bytes]"
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))

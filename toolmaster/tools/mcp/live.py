@@ -7,39 +7,31 @@ Whatever goes wrong in a call becomes one text for the policy.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
+import jsonschema_rs
 import mcp_types
 from mcp import MCPError
 from pydantic import ValidationError
 
 from toolmaster.errors import InputError
-from toolmaster.tools.mcp.connection import Connection
+from toolmaster.tools.mcp.connection import Connection, is_closed
 from toolmaster.tools.mcp.content import result_text
-from toolmaster.tools.mcp.listing import effect_of, outline, usable_parameters
-from toolmaster.tools.mcp.redaction import Redactor
+from toolmaster.tools.mcp.redaction import Redactor, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
-from toolmaster.tools.tool import Tool, ToolRefusal
+from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect
 
-_CLOSED = "Connection closed"
-"""The SDK's words for a connection that ended. Its code is not only the SDK's."""
-_HTTP_ERROR = "Server returned an error response"
-"""The SDK's words for an HTTP error that carries no error of the protocol."""
+_HOST = re.compile(r"(?:\w+://)?(?:[^/?#]*@)?([^/?#]*).*", re.DOTALL)
 _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
-_NEEDS = {"npx": "Node.js", "npm": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv"}
 
 
 class LiveServer:
     """A server that is running, or is started again by the next call.
 
-    Args:
-        name: what the user calls it.
-        server: how to reach it, as it was written.
-        start_timeout_s: seconds from its start to its list of tools.
-
     Raises:
-        InputError: it cannot be used: a variable is not set, the URL is none.
+        InputError: A variable in its settings is not set.
     """
 
     def __init__(self, name: str, server: McpServer, start_timeout_s: float) -> None:
@@ -48,19 +40,34 @@ class LiveServer:
             self._server = server.resolve()
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
-        self.redactor = Redactor(server, self._server)
+        self.redact = Redactor(secrets_of(server, self._server))
+        host = _HOST.sub(r"\1", self._server.url or "")
+        self._where = self.redact(self._server.command or host)
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
 
-    async def connect(self) -> Connection:
-        """The connection, made anew where there is none or the last one was lost.
+    async def tools(self, timeout_s: float) -> ToolSet:
+        """Connect, and return the tools that the server lists.
 
         Raises:
-            InputError: the server did not start, or was closed; says what was run and what it
-                printed last.
+            InputError: The server did not start, or lists no tools.
         """
+        connection = await self._connect()
+        if not connection.tools:
+            raise InputError(f"MCP server {self.name!r} offers no tools")
+        tools = tuple(self._as_tool(tool, timeout_s) for tool in connection.tools.values())
+        return ToolSet(tools, live=True)
+
+    async def close(self) -> None:
+        """End the connection and the process behind it for good."""
+        async with self._connecting:
+            self._closed = True
+            if self._connection is not None:
+                await self._connection.close()
+
+    async def _connect(self) -> Connection:
         async with self._connecting:
             if self._closed:
                 raise InputError(f"MCP server {self.name!r} was closed with its tool set")
@@ -71,113 +78,119 @@ class LiveServer:
             connection = self._connection
         if not await connection.ready():
             await connection.close()
-            raise InputError(self._why_not(connection))
+            raise InputError(self._tell(self._why_not(connection), connection))
         return connection
 
-    async def close(self) -> None:
-        """End the connection and the process behind it for good."""
-        async with self._connecting:
-            self._closed = True
-            if self._connection is not None:
-                await self._connection.close()
+    def _as_tool(self, tool: mcp_types.Tool, timeout_s: float) -> Tool:
+        async def execute(_state: Any, arguments: dict[str, Any]) -> str:
+            return await self._call(tool, arguments)
 
-    async def call(self, tool: mcp_types.Tool, arguments: dict[str, Any]) -> str:
-        """Call a tool.
+        return Tool(
+            tool.name,
+            self.redact(tool.description or tool.title or ""),
+            usable_parameters(tool.input_schema),
+            execute,
+            effect_of(tool),
+            timeout_s,
+            source=f"{self.name} ({self._where})",
+        )
 
-        Args:
-            tool: as it was listed when the tool set was opened.
-            arguments: what to call it with.
-
-        Returns:
-            The result as text, without secrets.
-
-        Raises:
-            ToolRefusal: whatever went wrong, in one text.
-        """
+    async def _call(self, listed: mcp_types.Tool, arguments: dict[str, Any]) -> str:
+        """Call a tool, given as it was when the set was opened; failures are `ToolRefusal`."""
         try:
-            connection = await self.connect()
+            connection = await self._connect()
         except InputError as error:
             raise ToolRefusal(str(error)) from None
+        connection.http_status = 0
         try:
-            return await self._call(connection, tool, arguments)
+            client, now = await connection.current(listed.name)
+            note = self._changes(listed, now)
+            result = await client.call_tool(listed.name, arguments)
         except ToolRefusal:
             raise
         except Exception as error:  # noqa: BLE001 - may quote what must not be shown
-            if connection.over or connection.forgotten or _is_closed(error):
+            if connection.over or connection.forgotten or is_closed(error):
                 await connection.close()
-                raise ToolRefusal(self._lost(connection)) from None
-            connection.expect_changes()  # the tool may be gone, unannounced
-            text = _one_line(error)
-            if text == _HTTP_ERROR and connection.status:
-                text += f": HTTP status {connection.status}"
-            raise ToolRefusal(self.redactor.observation(text)) from None
-
-    async def _call(
-        self, connection: Connection, tool: mcp_types.Tool, arguments: dict[str, Any]
-    ) -> str:
-        client = connection.client
-        if client is None:
-            raise ConnectionError
-        connection.status = 0
-        note = self._changes(tool, await connection.current(client, tool.name), arguments)
-        result = await client.call_tool(tool.name, arguments)
-        text = note + self.redactor.observation(result_text(result))
+                again = "starts it again" if self._server.command else "connects again"
+                what = "the connection was lost; the call may or may not have been done"
+                text = self._tell(f"{what}; the next call {again}", connection)
+                raise ToolRefusal(text) from None
+            connection.stale = True  # the tool may be gone, unannounced
+            status = f": HTTP status {connection.http_status}" if connection.http_status else ""
+            raise ToolRefusal(self.redact(_one_line(error) + status)) from None
+        text = self.redact(note + result_text(result))
         if result.is_error:
             raise ToolRefusal(text)
         return text
 
-    def _changes(
-        self, before: mcp_types.Tool, now: mcp_types.Tool | None, arguments: dict[str, Any]
-    ) -> str:
-        """A note on what the server changed in a tool; refuses calls that cannot be right."""
+    def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
+        """Return a note on changed parameters. Refuse a tool that is gone or more dangerous now."""
         if now is None:
             raise ToolRefusal(f"MCP server {self.name!r} does not offer this tool any more")
-        was, became = effect_of(before), effect_of(now)
+        was, became = effect_of(listed), effect_of(now)
         if _DANGER[became] > _DANGER[was]:
             what = f"its effect was {was} and is {became} now"
             raise ToolRefusal(f"MCP server {self.name!r} has changed this tool: {what}")
-        if now.input_schema == before.input_schema:
+        if now.input_schema == listed.input_schema:
             return ""
-        parameters = usable_parameters(now.input_schema)
-        text = f"the server has changed this tool's parameters; now: {outline(parameters)}"
-        violation = Tool(now.name, "", parameters, print).violation(arguments)
-        if violation is not None:
-            raise ToolRefusal(f"{violation}; {text}")
-        return f"[{text}]\n"
+        required = now.input_schema.get("required") or ()
+        names = [
+            f"{name} (required)" if name in required else name
+            for name in now.input_schema.get("properties") or {}
+        ]
+        outline = ", ".join(names) or "none"
+        return f"[the server has changed this tool's parameters; now: {outline}]\n"
 
     def _why_not(self, connection: Connection) -> str:
-        error, command = connection.error, self._server.command
+        error, status = connection.error, connection.http_status
         if error is None:
-            what = f"listed no tools within {self._start_timeout_s:g} s"
-        elif isinstance(error, FileNotFoundError | NotADirectoryError):
-            missing = self._server.cwd if error.filename == self._server.cwd else None
-            what = f"the folder {missing!r} was not found" if missing else _not_found(command or "")
-        elif connection.status:
-            what = f"the server answered with HTTP status {connection.status}"
-            if connection.status in (401, 403):
-                what += "; give what it asks for in 'headers'"
-        elif _is_closed(error):
-            what = "it ended before it was ready"
-        else:
-            what = _one_line(error)
-        return self._tell(what, connection)
-
-    def _lost(self, connection: Connection) -> str:
-        again = "starts it again" if self._server.command else "connects again"
-        what = "the connection was lost; the call may or may not have been done; the next call "
-        return self._tell(what + again, connection)
+            return f"listed no tools within {self._start_timeout_s:g} s"
+        if isinstance(error, FileNotFoundError):
+            if error.filename == self._server.cwd:
+                return f"the folder {error.filename!r} was not found"
+            hint = "install it (npx comes with Node.js, uvx with uv) or give its full path"
+            return f"the command {error.filename!r} was not found; {hint}"
+        if status:
+            hint = "; give what it asks for in 'headers'" if status in (401, 403) else ""
+            return f"the server answered with HTTP status {status}{hint}"
+        return "it ended before it was ready" if is_closed(error) else _one_line(error)
 
     def _tell(self, what: str, connection: Connection) -> str:
-        printed = connection.stderr.line() if self._server.command else ""
+        printed = connection.last_words()
         last = f"; last on stderr: {printed}" if printed else ""
-        text = self.redactor.error(f"{what}{last}")
-        return f"MCP server {self.name!r} ({self.redactor.shown}): {text}"
+        return f"MCP server {self.name!r} ({self._where}): {self.redact(what + last)}"
 
 
-def _is_closed(error: Exception) -> bool:
-    if isinstance(error, MCPError):
-        return error.message == _CLOSED
-    return isinstance(error, ConnectionError)
+def effect_of(tool: mcp_types.Tool) -> Effect:
+    """Return the side effects that a tool declares.
+
+    `destructiveHint` is true unless it says otherwise, as the specification has it. Without either
+    hint the effect is unknown. A tool that claims to be read-only and destructive is not believed
+    to read only.
+    """
+    hints = tool.annotations
+    if hints is None or (hints.read_only_hint is None and hints.destructive_hint is None):
+        return Effect.UNKNOWN
+    if hints.read_only_hint and not hints.destructive_hint:
+        return Effect.READ
+    return Effect.WRITE if hints.destructive_hint is False else Effect.DESTRUCTIVE
+
+
+def usable_parameters(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema, or a looser one if it cannot be used to validate arguments.
+
+    A schema that is invalid or refers to a document elsewhere, which is never fetched, keeps the
+    names and descriptions of its parameters; the server is left to judge their values.
+    """
+    try:
+        jsonschema_rs.validator_for(schema, offline=True)
+    except (ValueError, RecursionError):
+        properties = schema.get("properties")
+        known = properties if isinstance(properties, dict) else {}
+        texts = {k: v.get("description") if isinstance(v, dict) else None for k, v in known.items()}
+        kept = {k: {"description": str(text)} if text else {} for k, text in texts.items()}
+        return {"type": "object", "properties": kept}
+    return schema
 
 
 def _one_line(error: Exception) -> str:
@@ -185,9 +198,3 @@ def _one_line(error: Exception) -> str:
         return "the server answered with something that is no valid result"
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, MCPError | RuntimeError) else f"{type(error).__name__}: {text}"
-
-
-def _not_found(command: str) -> str:
-    needs = _NEEDS.get(command)
-    hint = f"install {needs} or put it on PATH" if needs else "install it or give its full path"
-    return f"the command {command!r} was not found; {hint}"

@@ -1,0 +1,147 @@
+"""Tools as an MCP server over stdio and streamable HTTP, with a state of its own for each client.
+
+A client keeps its state for as long as it is connected, so a protocol version with a handshake is
+needed: newer versions, in which every request stands alone, are refused, and clients fall back.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import mcp_types as types
+import uvicorn
+from mcp import MCPError
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.runner import serve_loop
+from mcp.server.stdio import stdio_server
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from toolmaster import __version__
+from toolmaster.errors import InputError
+from toolmaster.tools import Tool
+from toolmaster.types import Effect
+
+_HOST = "127.0.0.1"
+Context = ServerRequestContext[None]
+
+
+class Handler(Protocol):
+    """Serves one client, from its first call until it leaves."""
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
+        """Run a call, and return its result as text and whether it is an error."""
+
+    async def close(self) -> None:
+        """Tell that the client has left."""
+
+
+class ToolServer:
+    """An MCP server that gives each client a handler of its own.
+
+    Args:
+        tools: The tools that clients see.
+        instructions: What clients are told at the start, and by the prompt `task`.
+        make: Makes the handler of a client, at its first call. It is given the client's name.
+    """
+
+    def __init__(
+        self, tools: Sequence[Tool], instructions: str, make: Callable[[str], Handler]
+    ) -> None:
+        self._tools = [_as_mcp(tool) for tool in tools]
+        self._instructions = instructions
+        self._make = make
+        self._server: Server[None] = Server(
+            "toolmaster",
+            version=__version__,
+            instructions=instructions,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_prompts=self._list_prompts,
+            on_get_prompt=self._get_prompt,
+        )
+        self._server.middleware.append(_with_handshake)
+
+    async def serve_stdio(self) -> None:
+        """Serve the client at this process's stdin and stdout until it leaves."""
+        async with stdio_server() as (read, write):
+            await serve_loop(self._server, read, write, lifespan_state=None)
+
+    async def serve_http(self, port: int) -> None:
+        """Serve clients of this machine over streamable HTTP until the process is stopped.
+
+        Args:
+            port: 0 takes a free one. The address is printed on stderr.
+
+        Raises:
+            InputError: The port cannot be used.
+        """
+        try:
+            listener = socket.create_server((_HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"cannot listen on {_HOST}:{port}: {error.strerror}; give another --port, or 0 for"
+                " a free one"
+            ) from None
+        with listener:
+            print(f"http://{_HOST}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
+            app = self._server.streamable_http_app()
+            config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+            await uvicorn.Server(config).serve(sockets=[listener])
+
+    async def _list_tools(self, _context: Context, _params: object) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=self._tools)
+
+    async def _call_tool(
+        self, context: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        # The SDK keeps this for handlers (`Connection.state`), but shows them no public way to it.
+        connection = context.session._connection
+        if "handler" not in connection.state:
+            about = context.session.client_params
+            handler = self._make(about.client_info.name if about else "unnamed")
+            connection.state["handler"] = handler
+            connection.exit_stack.push_async_callback(handler.close)
+        text, is_error = await connection.state["handler"].call(params.name, params.arguments or {})
+        return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
+
+    async def _list_prompts(self, _context: Context, _params: object) -> types.ListPromptsResult:
+        prompt = types.Prompt(name="task", description="What is to be done with these tools")
+        return types.ListPromptsResult(prompts=[prompt])
+
+    async def _get_prompt(self, _context: Context, _params: object) -> types.GetPromptResult:
+        content = types.TextContent(text=self._instructions)
+        return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=content)])
+
+
+async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Refuse requests of protocol versions that know no connection."""
+    if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
+        raise MCPError(
+            types.UNSUPPORTED_PROTOCOL_VERSION,
+            "this server needs a protocol version with a handshake",
+            {
+                "supported": list(HANDSHAKE_PROTOCOL_VERSIONS),
+                "requested": ctx.protocol_version,
+            },
+        )
+    return await call_next(ctx)
+
+
+def _as_mcp(tool: Tool) -> types.Tool:
+    """Return the tool as a client sees it; no hints mean an unknown effect."""
+    hints = None
+    if tool.effect is not Effect.UNKNOWN:
+        hints = types.ToolAnnotations(
+            read_only_hint=tool.effect is Effect.READ,
+            destructive_hint=tool.effect is Effect.DESTRUCTIVE,
+        )
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.parameters,
+        annotations=hints,
+    )

@@ -39,7 +39,7 @@ def arguments(load_paths):
 
     def run(*parameters, version="3.0.3", **more):
         document = load_paths({"/a": {"get": {"parameters": parameters}}}, version, **more)
-        return document.operations[0].arguments()
+        return document.operations[0].schema
 
     return run
 
@@ -52,7 +52,7 @@ def body_schema(load_paths):
         content = {"application/json": {"schema": schema}}
         paths = {"/a": {"post": {"requestBody": {"content": content}}}}
         document = load_paths(paths, version, components={"schemas": schemas})
-        found = document.operations[0].arguments()
+        found = document.operations[0].schema
         definitions = {"$defs": found["$defs"]} if "$defs" in found else {}
         return {**found["properties"]["body"], **definitions}
 

@@ -27,7 +27,7 @@ def chroma(tmp_path_factory):
 def test_collections(chroma):
     document = load_document(chroma)
     assert document.source == f"{chroma}/openapi.json"
-    assert (len(document.operations), document.left_out) == (35, ())
+    assert (len(document.operations), document.left_out) == (35, {})
 
     async def work():
         async with open_openapi(document) as tools:

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from toolmaster.errors import InputError
-from toolmaster.tools.openapi import load_document, open_openapi
+from toolmaster.tools.openapi import load_document, open_openapi, service
 from toolmaster.tools.openapi.credentials import Credentials
 from toolmaster.tools.tool import ToolRefusal
 
@@ -91,7 +91,8 @@ def test_secrets_are_in_no_log_and_no_observation(call, server, caplog, auth):
     schema, echoed = call(auth, {}, [{"name": "q", "in": "query", "schema": {}}])
     text = caplog.text + str(echoed) + str(schema)
     assert "GET" in caplog.text
-    assert "[secret]" in str(echoed)
+    [variable] = auth.values()
+    assert f"[{variable}]" in str(echoed)
     encoded = base64.b64encode(f"me:{SECRET}".encode()).decode()
     for shape in (SECRET, "p4ss%26w", encoded):
         assert shape not in text
@@ -99,7 +100,7 @@ def test_secrets_are_in_no_log_and_no_observation(call, server, caplog, auth):
 
 def test_secrets_are_not_in_errors(call, server):
     server.answers["/a"] = lambda h: h.reply(403, {}, f"bad token {SECRET}".encode())
-    with pytest.raises(ToolRefusal, match=r"HTTP 403 Forbidden: bad token \[secret\]"):
+    with pytest.raises(ToolRefusal, match=r"HTTP 403 Forbidden: bad token \[SECRET\]"):
         call({"bearer": "SECRET"})
 
 
@@ -118,11 +119,11 @@ def test_secrets_in_escapes_of_json(call, server, monkeypatch, written):
     json_type = {"Content-Type": "application/json"}
     server.answers["/a"] = lambda h: h.reply(200, json_type, body)
     _, value = call({"bearer": "SECRET"})
-    assert value == {"k": ["x [secret]"], "[secret]": 1}
+    assert value == {"k": ["x [SECRET]"], "[SECRET]": 1}
     server.answers["/a"] = lambda h: h.reply(403, json_type, body)
     with pytest.raises(ToolRefusal) as caught:
         call({"bearer": "SECRET"})
-    assert str(caught.value).endswith('{"k": ["x [secret]"], "[secret]": 1}')
+    assert str(caught.value).endswith('{"k": ["x [SECRET]"], "[SECRET]": 1}')
 
 
 def test_secrets_in_json_inside_json(call, server, monkeypatch):
@@ -131,19 +132,18 @@ def test_secrets_in_json_inside_json(call, server, monkeypatch):
     body = json.dumps([inside, None, 1.5]).encode()
     server.answers["/a"] = lambda h: h.reply(200, {"Content-Type": "application/json"}, body)
     _, value = call({"bearer": "SECRET"})
-    assert value == [r'{"k": "[secret]", "n": "\\"}', None, 1.5]
+    assert value == [r'{"k": "[SECRET]", "n": "\\"}', None, 1.5]
 
 
-def test_secrets_do_not_leak_at_a_cut(load_paths, server):
+def test_secrets_do_not_leak_at_a_cut(load_paths, server, monkeypatch):
     escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
     body = f"{'x' * 240}{escaped}".encode()
     server.answers["/a"] = lambda h: h.reply(200, {}, body)
     document = load_paths({"/a": {"get": {"operationId": "a"}}})
+    monkeypatch.setattr(service, "RESPONSE_BYTES", 300)
 
     async def inside():
-        async with open_openapi(
-            document, base_url=server.url, auth={"bearer": "SECRET"}, response_bytes=300
-        ) as tools:
+        async with open_openapi(document, base_url=server.url, auth={"bearer": "SECRET"}) as tools:
             return await tools["a"].execute(None, {})
 
     shown = asyncio.run(inside())

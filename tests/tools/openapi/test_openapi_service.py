@@ -11,7 +11,7 @@ from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
-from toolmaster.tools.openapi import load_document, open_openapi
+from toolmaster.tools.openapi import load_document, open_openapi, service
 from toolmaster.tools.tool import ToolRefusal
 from toolmaster.types import ErrorKind
 
@@ -127,7 +127,7 @@ def test_answers_without_a_body(get):
     assert get(lambda h: h.reply(201, made)) == "HTTP 201 Created, Location: /things/7"
     assert get(lambda h: h.reply(204, {})) == "HTTP 204 No Content"
     found = get(lambda h: h.reply(200, {"ETag": '"x"'}, b"12345"), method="head")
-    assert found == 'HTTP 200 OK, Content-Length: 5, ETag: "x"'
+    assert found == 'HTTP 200 OK, ETag: "x", Content-Length: 5'
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_long_error_bodies_are_trimmed(get):
     assert 1000 < len(str(refusal.value)) < 1100
 
 
-def test_endless_answers_are_cut(get):
+def test_endless_answers_are_cut(get, monkeypatch):
     written = []
 
     def flood(handler):
@@ -164,21 +164,24 @@ def test_endless_answers_are_cut(get):
             handler.wfile.write(b"x" * 1000)  # fails once the client has hung up
             written.append(1000)
 
-    text = get(flood, response_bytes=10_000)
+    monkeypatch.setattr(service, "RESPONSE_BYTES", 10_000)
+    text = get(flood)
     assert text.startswith("x" * 10_000 + " [cut: the first 10000 bytes are shown]")
     assert sum(written) < 50_000_000
 
 
-def test_a_long_binary_answer_is_not_said_to_be_shown(get):
+def test_a_long_binary_answer_is_not_said_to_be_shown(get, monkeypatch):
     kind = {"Content-Type": "application/octet-stream"}
-    text = get(lambda h: h.reply(200, kind, b"\0" * 5000), response_bytes=1000)
+    monkeypatch.setattr(service, "RESPONSE_BYTES", 1000)
+    text = get(lambda h: h.reply(200, kind, b"\0" * 5000))
     assert text == "[application/octet-stream, more than 1000 bytes, not shown]"
 
 
-def test_a_compressed_bomb_is_cut(get):
+def test_a_compressed_bomb_is_cut(get, monkeypatch):
     bomb = gzip.compress(b"\x20" * 200_000_000)
     headers = {**TEXT, "Content-Encoding": "gzip"}
-    text = get(lambda h: h.reply(200, headers, bomb), response_bytes=1000)
+    monkeypatch.setattr(service, "RESPONSE_BYTES", 1000)
+    text = get(lambda h: h.reply(200, headers, bomb))
     assert len(text) < 1100
 
 
@@ -257,17 +260,6 @@ def test_dead_services_are_observations(use, make_server):
         use({"/a": {"get": {"operationId": "a"}}}, work, base=dead.url)
 
 
-def test_only_the_tools_that_are_wanted(use):
-    async def work(tools):
-        return list(tools.names())
-
-    paths = {f"/{n}": {"get": {"operationId": n}} for n in ("getPet", "getPets", "addPet")}
-    assert use(paths, work, only=["getPet", "add*"]) == ["getPet", "addPet"]
-    assert use(paths, work) == ["getPet", "getPets", "addPet"]
-    with pytest.raises(InputError, match="no operation is called 'getPett'; did you mean 'getPet'"):
-        use(paths, work, only=["getPett"])
-
-
 @pytest.mark.parametrize("base", ["ftp://h", "h.example", "http://u:p@h", "http://h/\n"])
 def test_bad_base_urls(use, base):
     with pytest.raises(InputError, match=r"base_url .* allowed is http"):
@@ -281,7 +273,7 @@ def test_a_document_without_a_server_needs_a_base_url(load_paths):
         async with open_openapi(document):
             pass
 
-    with pytest.raises(InputError, match=r"api.json: names no server; give base_url"):
+    with pytest.raises(InputError, match=r"api.json: names no server, or .*; give base_url"):
         asyncio.run(inside())
 
 
@@ -295,7 +287,7 @@ def test_a_document_that_sends_elsewhere_needs_a_base_url(server):
         async with open_openapi(document):
             pass
 
-    with pytest.raises(InputError, match=r"its server is https://other.example; say which"):
+    with pytest.raises(InputError, match=r"another host than its own; give"):
         asyncio.run(inside())
 
 

@@ -44,21 +44,6 @@ def arguments(load_paths):
     return run
 
 
-@pytest.fixture
-def body_schema(load_paths):
-    """A function: the schema of `body` of an operation that takes this JSON."""
-
-    def run(schema, version="3.0.3", **schemas):
-        content = {"application/json": {"schema": schema}}
-        paths = {"/a": {"post": {"requestBody": {"content": content}}}}
-        document = load_paths(paths, version, components={"schemas": schemas})
-        found = document.operations[0].schema
-        definitions = {"$defs": found["$defs"]} if "$defs" in found else {}
-        return {**found["properties"]["body"], **definitions}
-
-    return run
-
-
 class _Handler(BaseHTTPRequestHandler):
     """Echoes requests; some paths answer in their own way (see `answers`)."""
 

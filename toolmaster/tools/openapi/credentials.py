@@ -118,13 +118,13 @@ def security_schemes(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
     places = {}
     for name, raw in schemes.items():
         scheme = as_object(raw)
-        kind, http = str(scheme.get("type")).lower(), str(scheme.get("scheme")).lower()
+        kind = str(scheme.get("type")).lower()
         if kind == "apikey" and scheme.get("in") in ("header", "query", "cookie"):
             places[name] = (scheme["in"], str(scheme.get("name")))
-        elif kind in ("oauth2", "openidconnect") or (kind, http) == ("http", "bearer"):
-            places[name] = ("bearer", "")
-        elif kind == "basic" or (kind, http) == ("http", "basic"):
-            places[name] = ("basic", "")
+        tokens = {"http": str(scheme.get("scheme")).lower(), "oauth2": "bearer"}
+        kind = {**tokens, "openidconnect": "bearer"}.get(kind, kind)
+        if kind in ("bearer", "basic"):
+            places[name] = (kind, "")
     return places
 
 

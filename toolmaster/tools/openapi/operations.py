@@ -258,7 +258,7 @@ class _Reading:
         files = {name: binary for name, schema in fields.items() if self._holds_file(schema)}
         if "*" in media_type or "/" not in media_type:  # a range cannot be sent
             usual = "text/plain" if media_type.startswith("text") else "application/octet-stream"
-            media_type = {"json": "application/json", "multipart": _MULTIPART}.get(kind, usual)
+            media_type = "application/json" if kind == "json" else usual
         return {
             "in": "body",
             "name": "body",

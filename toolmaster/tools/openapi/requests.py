@@ -35,7 +35,7 @@ def build(
     """Turn arguments into a request.
 
     Args:
-        client: Who will send it.
+        client: The client that sends it.
         base: The URL under which the operation's path is.
         operation: What is called.
         arguments: Values that fit `operation.schema`; null leaves a parameter away.
@@ -50,6 +50,8 @@ def build(
     body: dict[str, Any] = {}
     for argument, parameter in operation.parameters.items():
         name, location, value = parameter["name"], parameter["in"], arguments.get(argument)
+        if value is not None and "content" in parameter:
+            value = _text(value)
         if location == "path":
             path = path.replace("{" + name + "}", _segment(argument, parameter, value))
         elif value is None:
@@ -63,7 +65,6 @@ def build(
             if not headers[name].isprintable():
                 raise ToolRefusal(f"header parameter {argument!r}: one line of text is allowed")
         else:
-            value = _text(value) if parameter.get("content") else value
             pairs = _pairs(name, value, *_style(parameter, "form"))
             (query if location == "query" else cookies).extend(pairs)
     if cookies:

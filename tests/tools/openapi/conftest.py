@@ -39,22 +39,7 @@ def arguments(load_paths):
 
     def run(*parameters, version="3.0.3", **more):
         document = load_paths({"/a": {"get": {"parameters": parameters}}}, version, **more)
-        return document.operations[0].arguments()
-
-    return run
-
-
-@pytest.fixture
-def body_schema(load_paths):
-    """A function: the schema of `body` of an operation that takes this JSON."""
-
-    def run(schema, version="3.0.3", **schemas):
-        content = {"application/json": {"schema": schema}}
-        paths = {"/a": {"post": {"requestBody": {"content": content}}}}
-        document = load_paths(paths, version, components={"schemas": schemas})
-        found = document.operations[0].arguments()
-        definitions = {"$defs": found["$defs"]} if "$defs" in found else {}
-        return {**found["properties"]["body"], **definitions}
+        return document.operations[0].schema
 
     return run
 

@@ -8,11 +8,11 @@ import logging
 import pytest
 
 from toolmaster.errors import InputError
-from toolmaster.tools.openapi import load_document, open_openapi
-from toolmaster.tools.openapi.credentials import Credentials
+from toolmaster.tools.openapi import open_openapi, service
 from toolmaster.tools.tool import ToolRefusal
 
 SECRET = "p4ss&w/rd+%"
+LOGIN = base64.b64encode(f"me:{SECRET}".encode()).decode()
 SCHEMES = {
     "Key": {"type": "apiKey", "in": "query", "name": "api key"},
     "Token": {"type": "http", "scheme": "bearer"},
@@ -49,24 +49,22 @@ def call(load_paths, server):
     return run
 
 
-@pytest.mark.parametrize("kind", ["bearer", "Token", "OAuth"])
-def test_bearer(call, server, kind):
-    call({kind: "SECRET"})
-    assert server.seen[0]["headers"]["authorization"] == f"Bearer {SECRET}"
-
-
-@pytest.mark.parametrize("kind", ["basic", "Login"])
-def test_basic(call, server, kind):
-    call({kind: "LOGIN"})
-    encoded = server.seen[0]["headers"]["authorization"].removeprefix("Basic ")
-    assert base64.b64decode(encoded).decode() == f"me:{SECRET}"
+@pytest.mark.parametrize(
+    ("kind", "variable", "authorization"),
+    [
+        *((kind, "SECRET", f"Bearer {SECRET}") for kind in ("bearer", "Token", "OAuth")),
+        *((kind, "LOGIN", f"Basic {LOGIN}") for kind in ("basic", "Login")),
+    ],
+)
+def test_authorization(call, server, kind, variable, authorization):
+    call({kind: variable})
+    assert server.seen[0]["headers"]["authorization"] == authorization
 
 
 def test_keys_in_headers_queries_and_cookies(call, server):
-    query = [{"name": "q", "in": "query", "schema": {}}]
-    cookie = [{"name": "c", "in": "cookie", "schema": {}}]
+    parameters = [{"name": n, "in": where} for n, where in (("q", "query"), ("c", "cookie"))]
     auth = {"header X-Key": "SECRET", "Key": "SECRET", "cookie sid": "SECRET"}
-    call(auth, {"q": "a b,c", "c": "d"}, query + cookie)
+    call(auth, {"q": "a b,c", "c": "d"}, parameters)
     seen = server.seen[0]
     assert seen["headers"]["x-key"] == SECRET
     assert seen["query"] == [("q", "a b,c"), ("api key", SECRET)]
@@ -91,68 +89,35 @@ def test_secrets_are_in_no_log_and_no_observation(call, server, caplog, auth):
     schema, echoed = call(auth, {}, [{"name": "q", "in": "query", "schema": {}}])
     text = caplog.text + str(echoed) + str(schema)
     assert "GET" in caplog.text
-    assert "[secret]" in str(echoed)
-    encoded = base64.b64encode(f"me:{SECRET}".encode()).decode()
-    for shape in (SECRET, "p4ss%26w", encoded):
+    [variable] = auth.values()
+    assert f"[{variable}]" in str(echoed)
+    for shape in (SECRET, "p4ss%26w", LOGIN):
         assert shape not in text
 
 
-def test_secrets_are_not_in_errors(call, server):
-    server.answers["/a"] = lambda h: h.reply(403, {}, f"bad token {SECRET}".encode())
-    with pytest.raises(ToolRefusal, match=r"HTTP 403 Forbidden: bad token \[secret\]"):
-        call({"bearer": "SECRET"})
+ESCAPED = "".join(f"\\u{ord(character):04x}" for character in SECRET)
 
 
-ESCAPED = [
-    r"ab\/cd=",
-    r"ab/cd\u003d",
-    r"\u0061\u0062\u002F\u0063\u0064\u003D",
-    "ab%2Fcd%3D",
-]
+@pytest.mark.parametrize("body", [SECRET, ESCAPED, json.dumps(json.dumps(SECRET))])
+@pytest.mark.parametrize("status", [200, 403])
+def test_secrets_are_in_no_answer(call, server, body, status):
+    answer = f'{{"token": "{ESCAPED}", "text": ["{body}"]'.encode() + b"}" * (body != SECRET)
+    kind = {"Content-Type": "application/json"}
+    server.answers["/a"] = lambda h: h.reply(status, kind, answer)
+    try:
+        shown = str(call({"bearer": "SECRET"})[1])
+    except ToolRefusal as refusal:
+        shown = str(refusal)
+    assert shown.count("[SECRET]") == 2
+    assert not any(shape in shown for shape in (SECRET, ESCAPED))
 
 
-@pytest.mark.parametrize("written", ESCAPED)
-def test_secrets_in_escapes_of_json(call, server, monkeypatch, written):
-    monkeypatch.setenv("SECRET", "ab/cd=")
-    body = f'{{"k": ["x {written}"], "{written}": 1}}'.encode()
-    json_type = {"Content-Type": "application/json"}
-    server.answers["/a"] = lambda h: h.reply(200, json_type, body)
-    _, value = call({"bearer": "SECRET"})
-    assert value == {"k": ["x [secret]"], "[secret]": 1}
-    server.answers["/a"] = lambda h: h.reply(403, json_type, body)
-    with pytest.raises(ToolRefusal) as caught:
-        call({"bearer": "SECRET"})
-    assert str(caught.value).endswith('{"k": ["x [secret]"], "[secret]": 1}')
-
-
-def test_secrets_in_json_inside_json(call, server, monkeypatch):
-    monkeypatch.setenv("SECRET", 'a"b/cd')
-    inside = json.dumps({"k": 'a"b/cd', "n": "\\"}).replace("/", r"\/")
-    body = json.dumps([inside, None, 1.5]).encode()
-    server.answers["/a"] = lambda h: h.reply(200, {"Content-Type": "application/json"}, body)
-    _, value = call({"bearer": "SECRET"})
-    assert value == [r'{"k": "[secret]", "n": "\\"}', None, 1.5]
-
-
-def test_secrets_do_not_leak_at_a_cut(load_paths, server):
-    escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
-    body = f"{'x' * 240}{escaped}".encode()
-    server.answers["/a"] = lambda h: h.reply(200, {}, body)
-    document = load_paths({"/a": {"get": {"operationId": "a"}}})
-
-    async def inside():
-        async with open_openapi(
-            document, base_url=server.url, auth={"bearer": "SECRET"}, response_bytes=300
-        ) as tools:
-            return await tools["a"].execute(None, {})
-
-    shown = asyncio.run(inside())
+def test_secrets_do_not_leak_at_a_cut(call, server, monkeypatch):
+    monkeypatch.setattr(service, "RESPONSE_BYTES", 300)
+    server.answers["/a"] = lambda h: h.reply(200, {}, f"{'x' * 240}{ESCAPED}".encode())
+    _, shown = call({"bearer": "SECRET"})
     assert shown.startswith("xxx")
     assert r"\u0" not in shown
-
-
-def test_secrets_are_not_shown_by_objects():
-    assert SECRET not in repr(Credentials({"bearer": "SECRET"}))
 
 
 @pytest.mark.parametrize(
@@ -180,37 +145,3 @@ def test_security_definitions_of_swagger_2(load_paths):
     }
     document = load_paths({"/a": {"get": {}}}, "2.0", securityDefinitions=definitions)
     assert document.security_schemes == {"k": ("header", "X"), "b": ("basic", "")}
-
-
-def test_no_credentials_for_another_host(load_paths, server, make_server):
-    other = make_server()
-    server.answers["/a"] = lambda h: h.reply(302, {"Location": f"{other.url}/steal"})
-    document = load_paths({"/a": {"get": {"operationId": "a"}}})
-
-    async def inside():
-        async with open_openapi(document, base_url=server.url, auth={"bearer": "SECRET"}) as tools:
-            await tools["a"].execute(None, {})
-
-    with pytest.raises(ToolRefusal, match=r"redirect not followed: .* is another host"):
-        asyncio.run(inside())
-    assert other.seen == []
-
-
-def test_addresses_do_not_carry_credentials(server):
-    url = server.url.replace("http://", "http://me:pw@")
-    server.answers["/openapi.json"] = lambda h: h.reply(404, {})
-
-    async def inside():
-        async with open_openapi(
-            load_document_from(server), base_url=url
-        ) as tools:  # pragma: no cover - never entered
-            return tools
-
-    with pytest.raises(InputError, match="without a user"):
-        asyncio.run(inside())
-
-
-def load_document_from(server):
-    content = b'{"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}'
-    server.answers["/api.json"] = lambda h: h.reply(200, {}, content)
-    return load_document(f"{server.url}/api.json")

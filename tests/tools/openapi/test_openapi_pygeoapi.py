@@ -85,7 +85,7 @@ def test_features_and_processes(pygeoapi):
     document = load_document(pygeoapi)
     assert document.source == f"{pygeoapi}/openapi?f=json"
     assert document.server == pygeoapi  # it calls itself localhost
-    assert (len(document.operations), document.left_out) == (18, ())
+    assert (len(document.operations), document.left_out) == (18, {})
 
     async def work():
         async with open_openapi(document) as tools:

@@ -1,86 +1,79 @@
-"""Credentials from environment variables, and a transport that keeps them with one host.
+"""Credentials from environment variables, and a transport that sends them to one host only.
 
-They are added below httpx's client, so its log lines never show them, and removed from whatever
-the service says. The transport refuses any other host, whoever asks: an argument, a redirect or
-the document.
+They are added below httpx's client, so its log lines never show them. The transport refuses every
+other host, whether an argument, a redirect or the document names it.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from toolmaster.errors import InputError
-from toolmaster.tools.openapi.servers import origin
-from toolmaster.tools.openapi.spec import Spec, as_object
+from toolmaster.tools.openapi.schemas import as_object
+from toolmaster.tools.redaction import Redactor
 
 CONNECT_RETRIES = 2
-"""New attempts to connect; no request was sent before them, so they are always safe."""
-_FORMS = "'bearer', 'basic', 'header NAME', 'query NAME', 'cookie NAME'"
+"""New attempts to connect. No request was sent before them, so they are always safe."""
+KINDS = ("bearer", "basic", "header NAME", "query NAME", "cookie NAME")
 
 
 class Credentials:
-    """What is added to every request.
+    """Adds credentials to requests.
 
     Args:
-        auth: kind -> environment variable. A kind is a security scheme of the document, or
-            "bearer", "basic" (the variable holds `user:password`), "header NAME", "query NAME" or
-            "cookie NAME".
-        schemes: the document's security schemes by name.
+        auth: Kind of credential -> environment variable that holds it. A kind is a security scheme
+            of the document, or one of "bearer", "basic" (the variable holds `user:password`),
+            "header NAME", "query NAME" and "cookie NAME".
+        schemes: The document's security schemes, see `security_schemes`.
 
     Raises:
-        InputError: an unknown kind, or a variable that is not set or cannot be sent.
+        InputError: An unknown kind, or a variable that is not set or cannot be sent.
     """
 
     def __init__(
         self, auth: Mapping[str, str], schemes: Mapping[str, tuple[str, str]] | None = None
     ) -> None:
         self._sent: dict[tuple[str, str], str] = {}
-        self._secrets: set[str] = set()
+        secrets: list[tuple[str, str]] = []
         for kind, variable in auth.items():
-            known = schemes or {}
-            place = known.get(kind) or _place(kind)
-            if place is None:
-                raise InputError(
-                    f"auth {kind!r} is unknown; allowed: {_FORMS}"
-                    + "".join(f", {name!r}" for name in known)
-                )
-            self._add(place, _variable(variable, kind))
-        longest_first = sorted(self._secrets, key=len, reverse=True)
-        self._spelled = re.compile("|".join("".join(map(_spelled, s)) for s in longest_first))
+            location, _, name = kind.partition(" ")
+            location, name = (schemes or {}).get(kind, (location, name.strip()))
+            if (f"{location} NAME" if name else location) not in KINDS:
+                known = ", ".join(map(repr, [*KINDS, *(schemes or {})]))
+                raise InputError(f"auth {kind!r} is unknown; allowed: {known}")
+            value = written = _read_variable(variable, kind)
+            if location == "basic":
+                written = base64.b64encode(value.encode()).decode()
+                secrets += [(variable, written), (variable, value.partition(":")[2])]
+            elif location == "cookie":
+                written = quote(value, safe="!#$&'()*+/:<=>?@[]^`{|}~")
+            if location in ("basic", "bearer"):
+                written = f"{location.title()} {written}"
+                location, name = "header", "authorization"
+            self._sent[location, name.lower() if location == "header" else name] = written
+            secrets.append((variable, value))
+        self.redactor = Redactor(secrets)
+        """Replaces the credentials in what the service says."""
 
     def covers(self, location: str, name: str) -> bool:
-        """Whether a parameter is one of the credentials, which no model has to give."""
-        name = name.lower() if location == "header" else name
-        return (location, name) in self._sent
+        """Return whether a parameter is one of the credentials, which no model has to give."""
+        return (location, name.lower() if location == "header" else name) in self._sent
 
-    def redact(self, text: str) -> str:
-        """`text` without any of the secrets, as they are or in JSON's escapes."""
-        return self._spelled.sub("[secret]", text) if self._secrets else text
+    def sign(self, request: httpx.Request, service: str) -> httpx.Request:
+        """Return a copy of the request with the credentials.
 
-    def redact_value(self, value: Any) -> Any:
-        """A JSON value without any of the secrets in its strings and keys."""
-        if isinstance(value, str):
-            return self.redact(value)
-        if isinstance(value, list):
-            return [self.redact_value(item) for item in value]
-        if isinstance(value, dict):
-            return {self.redact(key): self.redact_value(item) for key, item in value.items()}
-        return value
-
-    @property
-    def longest(self) -> int:
-        """Characters that the longest secret may take in JSON's escapes."""
-        return max(map(len, self._secrets), default=0) * len(r"\u0000")
-
-    def add(self, request: httpx.Request) -> httpx.Request:
-        """The request with the credentials; the one that was given stays as it is."""
+        Raises:
+            OtherHostError: The request does not go to the host of `service`, an address.
+        """
+        if origin(str(request.url)) != origin(service):
+            host = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
+            raise OtherHostError(f"{host} is another host than the service's own", request=request)
         headers, url = request.headers.copy(), request.url
         for (location, name), value in self._sent.items():
             if location == "header":
@@ -99,52 +92,8 @@ class Credentials:
             extensions=request.extensions,
         )
 
-    def _add(self, place: tuple[str, str], value: str) -> None:
-        location, name = place
-        written = value
-        if location == "bearer":
-            location, name, written = "header", "authorization", f"Bearer {value}"
-        elif location == "basic":
-            encoded = base64.b64encode(value.encode()).decode()
-            location, name, written = "header", "authorization", f"Basic {encoded}"
-            self._secrets |= {encoded, value.partition(":")[2]} - {""}
-        elif location == "cookie":
-            written = quote(value, safe="!#$&'()*+/:<=>?@[]^`{|}~")
-        name = name.lower() if location == "header" else name
-        self._sent[location, name] = written
-        self._secrets |= {value, quote(value), quote(value, safe=""), quote_plus(value)}
 
-
-def security_schemes(spec: Spec) -> dict[str, tuple[str, str]]:
-    """The document's security schemes that this package can serve, by name.
-
-    OAuth 2 and OpenID Connect end in a bearer token, which is what the variable then holds.
-    """
-    schemes = spec.content.get("securityDefinitions")
-    if spec.version != "2.0":
-        schemes = as_object(spec.content.get("components")).get("securitySchemes")
-    places = {name: _scheme_place(as_object(raw)) for name, raw in as_object(schemes).items()}
-    return {name: place for name, place in places.items() if place is not None}
-
-
-def _scheme_place(scheme: dict[str, Any]) -> tuple[str, str] | None:
-    kind = str(scheme.get("type")).lower()
-    if kind == "apikey" and scheme.get("in") in ("header", "query", "cookie"):
-        return scheme["in"], str(scheme.get("name"))
-    if kind == "basic" or (kind == "http" and str(scheme.get("scheme")).lower() == "basic"):
-        return "basic", ""
-    bearer = kind == "http" and str(scheme.get("scheme")).lower() == "bearer"
-    return ("bearer", "") if bearer or kind in ("oauth2", "openidconnect") else None
-
-
-def _place(kind: str) -> tuple[str, str] | None:
-    location, _, name = kind.partition(" ")
-    if location in ("header", "query", "cookie") and name.strip():
-        return location, name.strip()
-    return (kind, "") if kind in ("bearer", "basic") else None
-
-
-def _variable(variable: str, kind: str) -> str:
+def _read_variable(variable: str, kind: str) -> str:
     value = os.environ.get(variable, "").strip()
     if not value:
         raise InputError(
@@ -158,56 +107,65 @@ def _variable(variable: str, kind: str) -> str:
     return value
 
 
-def _spelled(character: str) -> str:
-    """A pattern of every form that JSON has for a printable ASCII character."""
-    short = "" if character not in '"\\/' else rf"|\\{re.escape(character)}"
-    return rf"(?:(?i:\\u{ord(character):04x}){short}|{re.escape(character)})"
+def security_schemes(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return where the credentials of a document's security schemes go, by name.
+
+    A place is ("header" | "query" | "cookie", name), ("bearer", "") or ("basic", ""). OAuth 2 and
+    OpenID Connect end in a bearer token. Other kinds are left out.
+    """
+    schemes = as_object(content.get("securityDefinitions"))
+    schemes = schemes or as_object(as_object(content.get("components")).get("securitySchemes"))
+    places = {}
+    for name, raw in schemes.items():
+        scheme = as_object(raw)
+        kind = str(scheme.get("type")).lower()
+        if kind == "apikey" and scheme.get("in") in ("header", "query", "cookie"):
+            places[name] = (scheme["in"], str(scheme.get("name")))
+        tokens = {"http": str(scheme.get("scheme")).lower(), "oauth2": "bearer"}
+        kind = {**tokens, "openidconnect": "bearer"}.get(kind, kind)
+        if kind in ("bearer", "basic"):
+            places[name] = (kind, "")
+    return places
+
+
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of an http(s) URL; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.scheme, parts.hostname.lower(), port) if parts.hostname else None
 
 
 class OtherHostError(httpx.RequestError):
-    """A request to a host that is not the service's own."""
+    """A request was made to a host that is not the service's own."""
 
 
-class OwnHost(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Sends requests to one scheme, host and port only, with credentials.
-
-    Proxies of the environment are not used.
+class AsyncOwnHost(httpx.AsyncHTTPTransport):
+    """Sends requests to one scheme, host and port only, with credentials and without proxies.
 
     Args:
-        url: an address of the service.
-        credentials: added to each request.
+        url: An address of the service.
+        credentials: Added to each request.
     """
 
     def __init__(self, url: str, credentials: Credentials) -> None:
-        self._origin = origin(url)
-        self._credentials = credentials
-        self._sync: httpx.HTTPTransport | None = None
-        self._async: httpx.AsyncHTTPTransport | None = None
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send from a plain function."""
-        if self._sync is None:
-            self._sync = httpx.HTTPTransport(retries=CONNECT_RETRIES)
-        return self._sync.handle_request(self._own(request))
+        super().__init__(retries=CONNECT_RETRIES)
+        self._url, self._credentials = url, credentials
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send from a coroutine."""
-        if self._async is None:
-            self._async = httpx.AsyncHTTPTransport(retries=CONNECT_RETRIES)
-        return await self._async.handle_async_request(self._own(request))
+        """Send one request."""
+        return await super().handle_async_request(self._credentials.sign(request, self._url))
 
-    def close(self) -> None:
-        """Close what plain functions used."""
-        if self._sync is not None:
-            self._sync.close()
 
-    async def aclose(self) -> None:
-        """Close what coroutines used."""
-        if self._async is not None:
-            await self._async.aclose()
+class OwnHost(httpx.HTTPTransport):
+    """Does the same as `AsyncOwnHost` for plain functions."""
 
-    def _own(self, request: httpx.Request) -> httpx.Request:
-        if origin(str(request.url)) != self._origin:
-            host = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
-            raise OtherHostError(f"{host} is another host than the service's own", request=request)
-        return self._credentials.add(request)
+    def __init__(self, url: str, credentials: Credentials) -> None:
+        super().__init__(retries=CONNECT_RETRIES)
+        self._url, self._credentials = url, credentials
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        return super().handle_request(self._credentials.sign(request, self._url))

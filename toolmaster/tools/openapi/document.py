@@ -6,22 +6,24 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from toolmaster.errors import InputError
 from toolmaster.tools.openapi.credentials import (
+    KINDS,
     Credentials,
     OtherHostError,
     OwnHost,
+    origin,
     security_schemes,
 )
-from toolmaster.tools.openapi.operation import Operation
+from toolmaster.tools.openapi.operations import Operation, first_server, read_operations
 from toolmaster.tools.openapi.parsing import MAX_BYTES, parse_text
-from toolmaster.tools.openapi.reading import read_operations
-from toolmaster.tools.openapi.servers import document_server, origin
-from toolmaster.tools.openapi.spec import Note, Spec
+from toolmaster.tools.openapi.schemas import as_list
+from toolmaster.tools.redaction import bare_address, secrets_in
 
 USUAL_PLACES = (
     "openapi.json",
@@ -35,9 +37,8 @@ USUAL_PLACES = (
     "api/openapi.json",
     "swagger/v1/swagger.json",
 )
-"""Where frameworks serve their document, looked through below a service's address."""
+"""Where frameworks serve their document, below a service's address."""
 TIMEOUT_S = 30.0
-_KINDS = ("bearer", "basic", "header", "query", "cookie")
 
 _log = logging.getLogger(__name__)
 
@@ -47,132 +48,146 @@ class Document:
     """A service as its document describes it.
 
     Args:
-        source: the file or address it was read from.
-        operations: what can be called.
-        left_out: operations that no tool can be made of, with the reason.
-        relaxed: constraints and parameters that could not be kept, with the reason.
-        server: the URL under which the paths are; None if neither document nor address says it.
-        security_schemes: where the document's credentials go, by name.
-        address: where the document was served; None for a file.
+        source: The file or address it was read from.
+        operations: What can be called.
+        left_out: Why no tool can be made of other operations, by `METHOD /path`.
+        server: The URL under which the paths are; None if nothing says it, or if a document from
+            one host names another.
+        security_schemes: Where the document's credentials go, by name.
     """
 
     source: str
     operations: tuple[Operation, ...]
-    left_out: tuple[Note, ...]
-    relaxed: tuple[Note, ...]
+    left_out: Mapping[str, str]
     server: str | None
     security_schemes: Mapping[str, tuple[str, str]]
-    address: str | None
-
-    def summary(self) -> str:
-        """One line: how many operations, and how many were left out and why."""
-        line = f"{self.source}: {len(self.operations)} operations"
-        if self.left_out:
-            more = f" and {len(self.left_out) - 1} more" if len(self.left_out) > 1 else ""
-            line += f", {len(self.left_out)} left out ({self.left_out[0]}{more})"
-        return line
 
 
 def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) -> Document:
     """Read an OpenAPI document.
 
     Args:
-        source: a JSON or YAML file, the address of one, or the address of a service that serves
+        source: A JSON or YAML file, the address of one, or the address of a service that serves
             one in a usual place.
-        auth: for an address that asks for credentials: see `credentials.Credentials`. Security
-            schemes are not known before the document is read; use the other kinds.
+        auth: For an address that asks for credentials, see `Credentials`. Security schemes are not
+            known before the document is read; use the other kinds.
 
     Returns:
-        The document. What had to be left out is counted and logged as a warning.
+        The document. Operations that had to be left out are logged as a warning.
 
     Raises:
-        InputError: a file or address that cannot be read, text that is not OpenAPI 3.0, 3.1 or
-            Swagger 2.0, or a document without any operation that can be a tool. Names the place.
+        InputError: The document cannot be read, is not OpenAPI 3.0, 3.1 or Swagger 2.0, or has no
+            operation that can be a tool. The message names the place.
+
+    Example:
+        >>> [tool.name for tool in load_document("petstore.json").operations]  # doctest: +SKIP
+        ['listPets', 'createPet']
     """
-    found = None
+    service = address = None
     if origin(str(source)):
-        spec, address, found = _fetch(str(source), auth or {})
+        content, address, service = _fetch(str(source), auth or {})
     else:
-        spec, address = Spec(_read_file(Path(source)), str(source)), None
-    server = document_server(spec, address)
-    if server and found:  # the service is where it was found, whatever name it gives itself
-        server = urljoin(found, urlsplit(server).path).rstrip("/")
-    operations, left_out = read_operations(spec)
-    if server is None:  # some documents say it at each operation only
-        server = next((op.server for op in operations if origin(op.server or "")), None)
+        content = _read(Path(source))
+    place = address or str(source)
+    version = content.get("openapi", content.get("swagger"))
+    if ".".join(str(version).split(".")[:2]) not in ("2.0", "3.0", "3.1"):
+        raise InputError(
+            f"{place}: version {version!r} at /openapi or /swagger; supported are Swagger 2.0,"
+            " OpenAPI 3.0 and 3.1"
+        )
+    if not isinstance(content.setdefault("paths", {}), dict):
+        raise InputError(f"{place}: /paths must be an object")
+    operations, left_out = read_operations(content)
+    server = _server(content, address, service)
+    kept = []
     for operation in operations:
-        own = origin(urljoin(server or "", operation.server or ""))
-        if own and own != origin(server or ""):
+        if origin(urljoin(server or "", operation.server or "")) in (None, origin(server or "")):
+            kept.append(operation)
+        else:
             reason = f"its server {operation.server} is not the service's own host"
-            left_out.append(Note(f"{operation.method} {operation.path}", reason))
-    gone = {note.place for note in left_out}
-    document = Document(
-        spec.source,
-        tuple(op for op in operations if f"{op.method} {op.path}" not in gone),
-        tuple(left_out),
-        tuple(spec.relaxed),
-        server,
-        security_schemes(spec),
-        address,
-    )
-    if not document.operations:
-        why = f": none of {len(left_out)} can be a tool; {left_out[0]}" if left_out else ""
-        raise InputError(f"{spec.source}: no operation under /paths{why}")
-    if document.left_out:
-        _log.warning("%s", document.summary())
-    return document
+            left_out[f"{operation.method} {operation.path}"] = reason
+    reasons = [f"{method_path}: {reason}" for method_path, reason in left_out.items()]
+    if not kept:
+        why = f": none can be a tool; {reasons[0]}" if reasons else ""
+        raise InputError(f"{place}: no operation under /paths{why}")
+    if reasons:
+        counts = f"{len(kept)} operations, {len(reasons)} left out"
+        _log.warning("%s: %s: %s", place, counts, "; ".join(reasons[:3]))
+    return Document(place, tuple(kept), left_out, server, security_schemes(content))
 
 
-def _read_file(path: Path) -> dict[str, object]:
+def _server(content: dict[str, Any], address: str | None, service: str | None) -> str | None:
+    """Return the URL under which the paths of a document are.
+
+    Args:
+        content: The document.
+        address: Where it was served, if it was.
+        service: The service's address, if the document was looked for below it.
+    """
+    url = first_server(content) or "/"
+    if "swagger" in content:
+        schemes = as_list(content.get("schemes")) or ["https"]
+        served = urlsplit(address or "").scheme
+        scheme = served if served in schemes else schemes[0]
+        host, path = content.get("host"), str(content.get("basePath", ""))
+        url = f"{scheme}://{host}/{path.lstrip('/')}" if host else path
+    url = urljoin(address or "", url)
+    if service:  # it is where it was found, whatever name it gives itself
+        url = urljoin(service, urlsplit(url).path)
+    elif address and origin(url) != origin(address):
+        return None  # credentials go to a host that the user named
+    return url.rstrip("/") if origin(url) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, the limit of a document")
-        return parse_text(path.read_text(encoding="utf-8"), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
+    return parse_text(data, str(path))
 
 
-def _fetch(url: str, auth: Mapping[str, str]) -> tuple[Spec, str, str | None]:
-    """The document at or below an address; where it is, and the address if it was looked for."""
-    forms = {k: v for k, v in auth.items() if k.split(" ")[0] in _KINDS}
-    credentials = Credentials(forms)
+def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str | None]:
+    """Return the document at or below `url`, its address, and `url` if it was looked for."""
+    if any(secrets_in(url)):
+        raise InputError(
+            f"{bare_address(url)}: the address holds a secret; give it in an environment variable:"
+            " auth.basic=VARIABLE for a user and password, auth.query.NAME=VARIABLE for a key"
+        )
+    kinds = {kind.partition(" ")[0] for kind in KINDS}
+    credentials = Credentials({k: v for k, v in auth.items() if k.partition(" ")[0] in kinds})
     tried = []
     with httpx.Client(
         transport=OwnHost(url, credentials), follow_redirects=True, timeout=TIMEOUT_S
     ) as client:
-        places = [url, *(f"{url.rstrip('/')}/{place}" for place in USUAL_PLACES)]
-        for place in places:
-            status, text = _get(client, place, credentials)
+        for place in (url, *(f"{url.rstrip('/')}/{place}" for place in USUAL_PLACES)):
+            status, data = _get(client, place, credentials)
             found = f"HTTP {status}"
             if status == 200:
                 try:
-                    content = parse_text(text, place)
+                    content = parse_text(data, place)
+                    if content.keys() & {"openapi", "swagger"}:
+                        return content, place, None if place == url else url
+                    found = "another document"
                 except InputError as error:
                     found = str(error).removeprefix(f"{place}: ")
-                else:
-                    if content.keys() & {"openapi", "swagger"}:
-                        return Spec(content, place), place, None if place == url else url
-                    found = "another document"
             tried.append(f"{place.removeprefix(url) or url} ({found})")
     hint = "; it asks for credentials: give auth" if "HTTP 401" in str(tried) else ""
     raise InputError(f"{url}: no OpenAPI document there{hint}; looked at {', '.join(tried)}")
 
 
-def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int, str]:
-    """Status and text of an answer of bounded size."""
+def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int, bytes]:
+    """Return status and body of an answer, not much more than the limit of a document."""
+    data = bytearray()
     try:
-        headers = {"Accept": "application/json, application/yaml;q=0.9, */*;q=0.5"}
-        with client.stream("GET", url, headers=headers) as response:
-            data = bytearray()
+        with client.stream("GET", url) as response:
             for chunk in response.iter_bytes():
                 data += chunk
                 if len(data) > MAX_BYTES:
-                    raise InputError(f"{url}: more than {MAX_BYTES >> 20} MiB, the limit")
-            return response.status_code, data.decode("utf-8", "replace")
+                    break
+            return response.status_code, bytes(data)
     except OtherHostError as error:
         raise InputError(f"{url}: redirects; {error}; give that address") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = credentials.redact(str(error)) or type(error).__name__
+        reason = credentials.redactor.text(str(error)) or type(error).__name__
         raise InputError(f"{url}: no answer from the service: {reason}") from None

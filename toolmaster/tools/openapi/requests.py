@@ -1,7 +1,10 @@
-"""A tool call's arguments as the parts of one HTTP request.
+"""A tool call's arguments as one HTTP request.
 
 Arguments come from a model: each goes where the document says and nowhere else. A path argument
 cannot leave its segment, an argument cannot add a parameter, a header cannot add a line.
+
+Source: OpenAPI 3.1.0, "Style Values" (https://spec.openapis.org/oas/v3.1.0#style-values). Objects
+within objects, which it leaves open, are written by deepObject with one bracket a level.
 """
 
 from __future__ import annotations
@@ -10,153 +13,167 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from toolmaster.tools.openapi.operation import Body, Operation, Parameter, body_kind
-from toolmaster.tools.openapi.serialisation import (
-    in_path,
-    in_query,
-    percent,
-    percent_reserved,
-    simple,
-    text,
-)
-from toolmaster.tools.openapi.spec import as_object
+import httpx
+
+from toolmaster.tools.openapi.operations import Operation, body_kind
+from toolmaster.tools.openapi.schemas import as_object
 from toolmaster.tools.tool import ToolRefusal
 
+_DELIMITERS = {"spaceDelimited": "%20", "pipeDelimited": "%7C", "tabDelimited": "%09"}
 File = tuple[str | None, bytes, str]
+"""File name, content and media type of a field."""
+_percent = partial(quote, safe="")
 
 
-@dataclass(slots=True)
-class Parts:
-    """What a request is made of.
-
-    Args:
-        target: path and query, percent-encoded.
-        headers: as the document asks, with the body's media type.
-        content: the body; None where there is none or it is in `files`.
-        files: the fields of a multipart body: name, (file name, content, media type).
-    """
-
-    target: str
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    content: bytes | None = None
-    files: list[tuple[str, File]] | None = None
-
-
-def build(operation: Operation, arguments: dict[str, Any]) -> Parts:
+def build(
+    client: httpx.AsyncClient, base: str, operation: Operation, arguments: dict[str, Any]
+) -> httpx.Request:
     """Turn arguments into a request.
 
     Args:
-        operation: what is called.
-        arguments: values that fit `operation.arguments()`; null means left away.
+        client: The client that sends it.
+        base: The URL under which the operation's path is.
+        operation: What is called.
+        arguments: Values that fit `operation.schema`; null leaves a parameter away.
 
     Raises:
-        ToolRefusal: a value that cannot be sent as it is.
+        ToolRefusal: A value that cannot be sent as it is.
     """
     path, _, fixed = operation.path.partition("#")[0].partition("?")
     query = [part for part in fixed.split("&") if part and "{" not in part]
-    headers: dict[bytes, bytes] = {}
+    headers: dict[str, str] = {}
     cookies: list[str] = []
-    for parameter in operation.parameters:
-        value = arguments.get(parameter.argument)
-        if value is None and parameter.location != "path":
+    body: dict[str, Any] = {}
+    for argument, parameter in operation.parameters.items():
+        name, location, value = parameter["name"], parameter["in"], arguments.get(argument)
+        if value is not None and "content" in parameter:
+            value = _text(value)
+        if location == "path":
+            path = path.replace("{" + name + "}", _segment(argument, parameter, value))
+        elif value is None:
             continue
-        value = text(value) if parameter.as_json else value
-        if parameter.location == "path":
-            path = path.replace("{" + parameter.name + "}", _segment(parameter, value))
-        elif parameter.location == "query":
-            encode = percent_reserved if parameter.allow_reserved else percent
-            query += _pairs(parameter, value, encode)
-        elif parameter.location == "cookie":
-            cookies += _pairs(parameter, value, percent)
+        elif location == "body":
+            body = _body(parameter, value)
+            if "files" not in body:
+                headers["Content-Type"] = parameter["mediaType"]
+        elif location == "header":
+            headers[name] = _joined(value, ",", _style(parameter)[1], encode=str)
+            if not headers[name].isprintable():
+                raise ToolRefusal(f"header parameter {argument!r}: one line of text is allowed")
         else:
-            headers[parameter.name.encode()] = _header(parameter, value)
+            pairs = _pairs(name, value, *_style(parameter, "form"))
+            (query if location == "query" else cookies).extend(pairs)
     if cookies:
-        headers[b"Cookie"] = "; ".join(cookies).encode()
-    if operation.accept:
-        headers[b"Accept"] = _accept(operation.accept)
-    parts = Parts("?".join((path, "&".join(query))) if query else path, headers)
-    if operation.body and arguments.get(operation.body.argument) is not None:
-        _write_body(parts, operation.body, arguments[operation.body.argument])
-    return parts
+        headers["Cookie"] = "; ".join(cookies)
+    encoded = {key.encode("ascii", "ignore"): text.encode() for key, text in headers.items()}
+    url = base + "?".join(filter(None, (path, "&".join(query))))
+    return client.build_request(operation.method, url, headers=encoded, **body)
 
 
-def _segment(parameter: Parameter, value: Any) -> str:
-    """A path argument within its own segment."""
-    what = f"path parameter {parameter.argument!r}"
+def _segment(argument: str, parameter: dict[str, Any], value: Any) -> str:
+    """Return a path argument as it stands within its own segment."""
     if value is None or value in ("", [], {}):
-        raise ToolRefusal(f"{what} must not be empty")
-    written = in_path(parameter.name, value, parameter.style, explode=parameter.explode)
+        raise ToolRefusal(f"path parameter {argument!r} must not be empty")
+    style, explode = _style(parameter)
+    if style == "matrix":
+        pairs = _pairs(parameter["name"], value, "form", explode)
+        written = "".join(f";{pair}" for pair in pairs)
+    elif style == "label":
+        written = "." + _joined(value, "." if explode else ",", explode)
+    else:
+        written = _joined(value, ",", explode)
     plain = unquote(unquote(written))
     if any(part.strip() in (".", "..") for part in re.split(r"[/\\]", plain)):
-        raise ToolRefusal(f"{what}: '.' and '..' are not allowed as parts of a path")
+        raise ToolRefusal(
+            f"path parameter {argument!r}: '.' and '..' are not allowed as parts of a path"
+        )
     return written
 
 
-def _pairs(parameter: Parameter, value: Any, encode: Any) -> list[str]:
-    return in_query(parameter.name, value, parameter.style, encode, explode=parameter.explode)
+def _body(body: dict[str, Any], value: Any) -> dict[str, Any]:
+    """Return the body as `content` or `files` of an httpx request."""
+    kind = body_kind(body["mediaType"])
+    if kind == "json":
+        return {"content": json.dumps(value, ensure_ascii=False).encode()}
+    if kind == "text" or not isinstance(value, dict):
+        return {"content": _bytes(value)}
+    fields = [(n, v, as_object(body["encoding"].get(n))) for n, v in value.items() if v is not None]
+    if kind == "multipart":
+        return {"files": [file for field in fields for file in _files(*field)]}
+    return {"content": "&".join(pair for field in fields for pair in _form(*field)).encode()}
 
 
-def _header(parameter: Parameter, value: Any) -> bytes:
-    written = simple(value, str, explode=parameter.explode)
-    if not written.isprintable():
-        raise ToolRefusal(f"header parameter {parameter.argument!r}: one line of text is allowed")
-    return written.encode()
+def _form(name: str, value: Any, encoding: dict[str, Any]) -> list[str]:
+    """Return a field of a form; an object is written as JSON unless the document has a style."""
+    value = _text(value) if isinstance(value, dict) and "style" not in encoding else value
+    return _pairs(name, value, *_style(encoding, "form"))
 
 
-def _accept(media_types: tuple[str, ...]) -> bytes:
-    """JSON where there is a choice."""
-    as_json = any(body_kind(kind) == "json" for kind in media_types)
-    wanted = "application/json, */*;q=0.5" if as_json else f"{media_types[0]}, */*;q=0.5"
-    return wanted.encode("ascii", "ignore") if wanted.isprintable() else b"*/*"
-
-
-def _write_body(parts: Parts, body: Body, value: Any) -> None:
-    kind = body_kind(body.media_type)
-    if kind == "multipart" and isinstance(value, dict):
-        parts.files = [part for name, item in value.items() for part in _field(name, item, body)]
-        return
-    parts.headers[b"Content-Type"] = body.media_type.encode("ascii", "ignore")
-    if kind == "form" and isinstance(value, dict):
-        pairs = [pair for name, item in value.items() for pair in _form(name, item, body)]
-        parts.content = "&".join(pairs).encode()
-    elif kind == "json":
-        parts.content = json.dumps(value, ensure_ascii=False).encode()
-    else:
-        parts.content = _bytes(value)
-
-
-def _form(name: str, value: Any, body: Body) -> list[str]:
-    encoding = as_object(body.encoding.get(name))
-    style = encoding.get("style")
-    if not isinstance(style, str):
-        value = text(value) if isinstance(value, dict) else value
-        return in_query(name, value, "form", percent, explode=True)
-    explode = encoding.get("explode")
-    explode = explode if isinstance(explode, bool) else style in ("form", "deepObject")
-    return in_query(name, value, style, percent, explode=explode)
-
-
-def _field(name: str, value: Any, body: Body) -> list[tuple[str, File]]:
-    """One field of a multipart body, or one for each item of a list."""
+def _files(name: str, value: Any, encoding: dict[str, Any]) -> list[tuple[str, File]]:
+    """Return one field of a multipart body, or one for each item of a list."""
     if isinstance(value, list):
-        return [part for item in value for part in _field(name, item, body)]
-    kind = as_object(body.encoding.get(name)).get("contentType")
+        return [file for item in value for file in _files(name, item, encoding)]
+    kind = encoding.get("contentType")
     if isinstance(kind, str) and body_kind(kind) == "text" and isinstance(value, str):
         return [(name, (name, _bytes(value), kind.partition(",")[0]))]
     kind = "application/json" if isinstance(value, dict) else "text/plain"
-    return [(name, (None, text(value).encode(), kind))]
+    return [(name, (None, _text(value).encode(), kind))]
 
 
 def _bytes(value: Any) -> bytes:
-    """Text as UTF-8; a `data:` URL with base64 (RFC 2397) as the bytes it carries."""
-    written = text(value)
+    """Return text as UTF-8, and a `data:` URL with base64 (RFC 2397) as the bytes it carries."""
+    written = _text(value)
     if match := re.match(r"data:[^,]{0,200};base64,", written):
         try:
             return base64.b64decode(written[match.end() :], validate=True)
         except binascii.Error as error:
             raise ToolRefusal(f"not a valid data: URL: {error}") from None
     return written.encode("utf-8", "replace")
+
+
+def _text(value: Any) -> str:
+    """Return a scalar as text, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _style(about: dict[str, Any], usual: str = "simple") -> tuple[str, bool]:
+    """Return style and explode of a parameter object or an encoding object."""
+    style, explode = about.get("style"), about.get("explode")
+    style = style if isinstance(style, str) else usual
+    return style, explode if isinstance(explode, bool) else style in ("form", "deepObject")
+
+
+def _joined(value: Any, delimiter: str, explode: bool = False, encode: Any = _percent) -> str:
+    """Return `a,b` for a list; for an object `k,v,k,v`, or `k=v,k=v` if it is exploded."""
+    if isinstance(value, dict):
+        between = "=" if explode else delimiter
+        return delimiter.join(encode(k) + between + encode(_text(v)) for k, v in value.items())
+    return delimiter.join(encode(_text(v)) for v in (value if isinstance(value, list) else [value]))
+
+
+def _pairs(name: str, value: Any, style: str, explode: bool) -> list[str]:
+    """Return a query, cookie or form parameter as encoded `key=value` parts."""
+    key = _percent(name)
+    if style == "deepObject":
+        return _deep(key, value)
+    if explode and isinstance(value, dict):
+        return [f"{_percent(inner)}={_percent(_text(item))}" for inner, item in value.items()]
+    if explode and isinstance(value, list):
+        return [f"{key}={_percent(_text(item))}" for item in value]
+    return [f"{key}={_joined(value, _DELIMITERS.get(style, ','))}"]
+
+
+def _deep(key: str, value: Any) -> list[str]:
+    if isinstance(value, dict):
+        inner = [(f"{key}[{_percent(name)}]", item) for name, item in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{key}[]", item) for item in value]
+    else:
+        return [f"{key}={_percent(_text(value))}"]
+    return [part for name, item in inner for part in _deep(name, item)]

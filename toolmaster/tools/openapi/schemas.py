@@ -1,32 +1,31 @@
-"""A document's schemas as JSON Schema 2020-12, each self-contained and of bounded size.
+"""The schemas of a document as JSON Schema 2020-12, each self-contained and of bounded size.
 
-References stay references: a definition is converted once for the document and a tool's schema
-carries those it reaches under `$defs`, nearest first, so recursion and sharing cost nothing. What
-is reached in one place only is written in that place. Whatever 2020-12 does not allow is dropped
-and noted: the schema then accepts more than it should and the service has the last word.
+References are written out, to the depth that fits a budget. What goes deeper, leads back to itself,
+or is not valid JSON Schema accepts any value: the service has the last word.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+import re
+from collections.abc import Container
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema_rs
 
-from toolmaster.tools.openapi.names import definition_name, trim
-from toolmaster.tools.openapi.spec import Spec, UnusableError, as_list, as_object
-
+MAX_NAME_CHARS = 64
+"""Longest name of a tool or argument that every model API accepts."""
 DESCRIPTION_CHARS = 200
-"""Characters of a parameter's or property's description."""
+"""Longest description of an argument or property."""
 SCHEMA_CHARS = 20_000
-"""Characters of one tool's schema, as JSON, beyond which further definitions are not shown."""
+"""About how large a tool's schema may become, as JSON, by writing out references."""
 MAX_DEPTH = 40
-"""Schemas within schemas, up to which they are read."""
-_INLINE_DEPTH = 60
-_REF = "#/$defs/"
+"""Deepest nesting of schemas."""
+MAX_REFERENCES = 8
+"""Longest chain of references that is written out."""
+FILE = "the content of a file: text, or a data: URL with base64"
 
 _COPIED = frozenset(
     "type enum const default format pattern multipleOf maximum exclusiveMaximum"  # noqa: SIM905
@@ -38,277 +37,216 @@ _ONE = frozenset(
     "items additionalProperties not contains propertyNames if then else"  # noqa: SIM905
     " unevaluatedItems unevaluatedProperties".split()
 )
-_LISTED = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
-_NAMED = frozenset(("properties", "patternProperties", "dependentSchemas"))
-_PYTHON: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-}
+_LISTS = {"allOf": "allOf", "anyOf": "anyOf", "oneOf": "anyOf"}  # branches overlap in practice
+_LISTS |= {"prefixItems": "prefixItems", "items": "prefixItems"}
 
 
-@dataclass(slots=True)
-class Schema:
-    """A converted schema and the keys of the definitions it refers to, once for each use."""
+class UnusableError(Exception):
+    """A part of the document that no tool can be made of; the text says why."""
 
-    value: Any
-    uses: list[str] = field(default_factory=list)
-    chars: int = 0
+
+class _TooLargeError(Exception):
+    """Writing out references made a schema larger than `SCHEMA_CHARS`."""
 
 
 class SchemaReader:
-    """Converts the schemas of one document.
+    """Follows references and converts schemas of one document.
 
     Args:
-        spec: the document; what cannot be kept is noted there.
-
-    Source: JSON Schema 2020-12, and the schema objects of Swagger 2.0, OpenAPI 3.0 and 3.1.
+        content: The parsed document: Swagger 2.0, OpenAPI 3.0 or 3.1.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        self._spec = spec
-        self._keys: dict[str, str] = {}
-        self._definitions: dict[str, Schema] = {}
-        self._unread: deque[tuple[str, Any, str]] = deque()
-        self._uses: list[str] = []
+    def __init__(self, content: dict[str, Any]) -> None:
+        self._content = content
+        self._longest_chain = 0
+        self._chars_left = 0
+        self._was_cut = False
 
-    def read(self, node: Any, place: str) -> Schema:
-        """Convert a schema and everything that it reaches.
+    def resolve(self, value: Any) -> Any:
+        """Return `value`, or what it refers to.
 
-        Args:
-            node: the schema as the document has it.
-            place: where that is, for notes.
+        Raises:
+            UnusableError: The reference leads nowhere, to another document or in a circle.
         """
-        found = self._read_one(node, place)
-        while self._unread:
-            key, target, reference = self._unread.popleft()
-            self._definitions[key] = self._read_one(target, reference)
+        first = value
+        for _ in range(20):
+            if not isinstance(value, dict) or "$ref" not in value:
+                return value
+            value = self._lookup(value["$ref"])
+        raise UnusableError(f"$ref {first['$ref']!r} leads in a circle")
+
+    def peek(self, node: Any) -> dict[str, Any]:
+        """Return the object that `node` is or refers to; an empty one if there is none."""
+        try:
+            return as_object(self.resolve(node))
+        except UnusableError:
+            return {}
+
+    def convert(self, nodes: dict[str, Any]) -> dict[str, Any]:
+        """Return schemas by name, with as many references written out as fit all of them."""
+        found: dict[str, Any] = {}
+        for length in range(MAX_REFERENCES + 1):
+            self._longest_chain, self._chars_left, self._was_cut = length, SCHEMA_CHARS, False
+            try:
+                found = {name: self._convert(node) for name, node in nodes.items()}
+            except _TooLargeError:
+                break
+            if not self._was_cut:
+                break
         return found
 
-    def close(self, root: dict[str, Any], uses: list[str]) -> dict[str, Any]:
-        """Add to `root` the definitions that it reaches.
+    def _lookup(self, reference: Any) -> Any:
+        """Return what a JSON pointer in its URI form names (RFC 6901)."""
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise UnusableError(f"$ref {reference!r} is in another document; bundle them into one")
+        value: Any = self._content
+        for part in unquote(reference[1:]).split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(value, dict) and key in value:
+                value = value[key]
+            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+                value = value[int(key)]
+            else:
+                raise UnusableError(f"$ref {reference!r} names nothing")
+        return value
 
-        Args:
-            root: a schema whose references are keys of this reader.
-            uses: the keys it refers to, once for each use.
-
-        Returns:
-            A self-contained schema. Definitions that do not fit `SCHEMA_CHARS` accept anything.
-        """
-        definitions: dict[str, Any] = {}
-        count: Counter[str] = Counter()
-        queue = deque(uses)
-        chars = len(json.dumps(root)) if uses else 0
-        while queue:
-            key = queue.popleft()
-            count[key] += 1
-            if count[key] > 1:
-                continue
-            definition = self._definitions[key]
-            if chars + definition.chars > SCHEMA_CHARS:
-                definitions[key] = {"description": "any value: too large to show here"}
-                continue
-            chars += definition.chars
-            definitions[key] = definition.value
-            queue.extend(definition.uses)
-        once = {key: value for key, value in definitions.items() if count[key] == 1}
-        placed: set[str] = set()
-        closed = _place(root, once, placed, 0)
-        kept = {k: _place(v, once, placed, 0) for k, v in definitions.items() if k not in once}
-        missing = [key for key in once if key not in placed]  # too deep to be written in place
-        while missing:
-            kept |= {key: _place(once[key], once, placed, 0) for key in missing}
-            placed.update(missing)
-            missing = [key for key in once if key not in placed]
-        return {**closed, "$defs": kept} if kept else dict(closed)
-
-    def _read_one(self, node: Any, place: str) -> Schema:
-        self._uses = []
-        value = self._mend(self._convert(node, place, 0), place)
-        return Schema(value, self._uses, len(json.dumps(value)))
-
-    def _convert(self, node: Any, place: str, depth: int) -> Any:
+    def _convert(self, node: Any, depth: int = 0, chain: tuple[str, ...] = ()) -> Any:
+        """Convert a schema that was reached by a chain of references."""
         if isinstance(node, bool):
             return node
         if not isinstance(node, dict) or depth > MAX_DEPTH:
-            reason = "nested too deeply" if isinstance(node, dict) else "a schema is an object"
-            self._spec.relax(place, f"{reason}; any value is accepted")
             return {}
         if isinstance(node.get("$ref"), str):
-            return self._reference(node, place, depth)
+            return self._reference(node, depth, chain)
         out: dict[str, Any] = {}
         for key, value in node.items():
-            inner = f"{place}/{key}"
-            if key == "pattern" and isinstance(value, str) and not _compiles(value):
-                self._spec.relax(inner, f"{trim(value, 80)!r} is no pattern known here; dropped")
-            elif key in _COPIED and not _nested(value, MAX_DEPTH):
-                out[key] = value
-            elif key in _COPIED:
-                self._spec.relax(inner, "nested too deeply; dropped")
-            elif key in _ONE and not isinstance(value, list):
-                out[key] = self._convert(value, inner, depth + 1)
-            elif key in _NAMED and isinstance(value, dict):
-                out[key] = self._named(key, value, inner, depth)
-            elif (key in _LISTED or key == "items") and isinstance(value, list):
-                items = [self._convert(v, f"{inner}/{i}", depth + 1) for i, v in enumerate(value)]
-                out["prefixItems" if key == "items" else key] = items
-            elif key == "description" and (text := trim(value, DESCRIPTION_CHARS)):
+            if key == "description" and (text := trim(value, DESCRIPTION_CHARS)):
                 out[key] = text
-        return self._modernise(node, out, place)
-
-    def _named(self, key: str, value: dict[str, Any], place: str, depth: int) -> dict[str, Any]:
-        kept = list(value.items())
-        if key == "properties":
-            kept = [(name, inner) for name, inner in kept if not self._read_only(inner)]
-        elif key == "patternProperties":
-            kept = [(name, inner) for name, inner in kept if _compiles(name)]
-        return {name: self._convert(v, f"{place}/{name}", depth + 1) for name, v in kept}
-
-    def _read_only(self, node: Any) -> bool:
-        """Whether a property comes in answers only and must not be sent."""
-        try:
-            node = self._spec.resolve(node)
-        except UnusableError:
-            return False
-        return as_object(node).get("readOnly") is True
-
-    def _reference(self, node: dict[str, Any], place: str, depth: int) -> Any:
-        """A reference, with the siblings that count in the document's version."""
-        try:
-            key = self._key(node["$ref"])
-        except UnusableError as error:
-            self._spec.relax(place, f"{error}; any value is accepted")
-            return {}
-        self._uses.append(key)
-        siblings = {k: v for k, v in node.items() if k != "$ref"}
-        if self._spec.version != "3.1":
-            siblings = {k: v for k, v in siblings.items() if k in ("description", "nullable")}
-        beside = self._convert(siblings, place, depth) if siblings else {}
-        out: dict[str, Any] = {"$ref": _REF + key}
-        if siblings.get("nullable") is True:
-            out = {"anyOf": [out, {"type": "null"}]}
-        return {"allOf": [out, beside]} if "anyOf" in out and "anyOf" in beside else out | beside
-
-    def _key(self, reference: str) -> str:
-        if reference not in self._keys:
-            target = self._spec.lookup(reference)
-            key = definition_name(reference, self._definitions)
-            self._keys[reference] = key
-            self._definitions[key] = Schema({})  # taken; read when its turn comes
-            self._unread.append((key, target, reference))
-        return self._keys[reference]
-
-    def _modernise(self, node: dict[str, Any], out: dict[str, Any], place: str) -> Any:
-        """What older versions say in their own way."""
-        for bound, exclusive in (
-            ("minimum", "exclusiveMinimum"),
-            ("maximum", "exclusiveMaximum"),
-        ):
-            if isinstance(out.get(exclusive), bool) and out.pop(exclusive) and bound in out:
-                out[exclusive] = out.pop(bound)
-        if out.get("type") == "file":
-            out["type"] = "string"
-        if isinstance(out.get("required"), list) and isinstance(out.get("properties"), dict):
-            hidden = node["properties"].keys() - out["properties"].keys()
-            out["required"] = [name for name in out["required"] if name not in hidden]
-        self._fit_type(out, place)
-        if "enum" not in out and (example := _example(node)) is not None:
-            out["examples"] = [example]
-        if node.get("nullable") is True or node.get("x-nullable") is True:
-            return _nullable(out)
+            elif key in _COPIED and not _is_deep(value):
+                out[key] = value
+            elif key in ("properties", "patternProperties", "dependentSchemas"):
+                out[key] = {
+                    name: self._convert(inner, depth + 1, chain)
+                    for name, inner in as_object(value).items()
+                    if not (key == "properties" and self.peek(inner).get("readOnly") is True)
+                }
+            elif key in _LISTS and isinstance(value, list) and value:
+                out[_LISTS[key]] = [self._convert(inner, depth + 1, chain) for inner in value]
+            elif key in _ONE:
+                out[key] = self._convert(value, depth + 1, chain)
+        out = _modernise(node, out)
+        shown = [str(value) for key, value in out.items() if key in _COPIED or key == "description"]
+        self._chars_left -= 20 + sum(map(len, shown))  # 20 for its name and keywords
+        if self._chars_left < 0 and self._longest_chain:
+            raise _TooLargeError
         return out
 
-    def _fit_type(self, out: dict[str, Any], place: str) -> None:
-        """Drop a type that no enum value has: YAML's unquoted numbers beside `type: string`."""
-        kind = out.get("type")
-        expected = _PYTHON.get(kind) if isinstance(kind, str) else None
-        values = as_list(out.get("enum"))
-        if expected and values and not any(isinstance(value, expected) for value in values):
-            del out["type"]
-            self._spec.relax(place, f"no enum value is of type {kind!r}; the type is dropped")
-
-    def _mend(self, value: Any, place: str) -> Any:
-        """Drop what is no valid JSON Schema, noted."""
-        for _ in range(10):
-            if _meta().is_valid(value):
-                return value
-            wrong = {tuple(e.instance_path): e.message for e in _meta().iter_errors(value)}
-            for path, message in wrong.items():
-                where = "/".join((place, *(str(part) for part in path)))
-                self._spec.relax(where, f"{trim(message, DESCRIPTION_CHARS)}; dropped")
-                if not path:
-                    return {}
-                _drop(value, path)
-        return {}
+    def _reference(self, node: dict[str, Any], depth: int, chain: tuple[str, ...]) -> Any:
+        """Return what a reference names, with what is said beside it."""
+        reference = node["$ref"]
+        name = clean(reference.rsplit("/", 1)[-1]) or "schema"
+        out: Any
+        if reference in chain:
+            out = {"description": f"another {name}"}
+        elif len(chain) >= self._longest_chain:
+            self._was_cut = True
+            out = {"description": f"{name}: too large to show here"}
+        else:
+            try:
+                out = self._convert(self._lookup(reference), depth + 1, (*chain, reference))
+            except UnusableError as error:
+                out = {"description": f"any value: {trim(str(error), DESCRIPTION_CHARS - 11)}"}
+        beside = {key: node[key] for key in ("description", "default") if key in node}
+        out = as_object(out) | self._convert(beside)
+        return _nullable(out) if node.get("nullable") is True else out
 
 
-def _drop(value: Any, path: tuple[Any, ...]) -> None:
-    """Remove what is at `path`; an item of a list is made to accept anything."""
-    for part in path[:-1]:
-        if isinstance(value, dict) and part not in value:
-            return  # gone with something above it
-        value = value[part]
-    if isinstance(value, list):
-        value[path[-1]] = True
-    else:
-        value.pop(path[-1], None)
-
-
-def _nested(value: Any, depth: int) -> bool:
-    """Whether a value is nested deeper than `depth`."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth == 0 or any(_nested(item, depth - 1) for item in inner)
-
-
-def _example(node: dict[str, Any]) -> str | int | float | None:
-    """A short example, if there is one: it tells the format better than words."""
+def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
+    """Return a converted schema without what 2020-12 does not have or says in another way."""
+    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(out.get(exclusive), bool) and out.pop(exclusive) and bound in out:
+            out[exclusive] = out.pop(bound)
+    if is_file(out):
+        out = {"description": FILE, **out, "type": "string"}
+    if isinstance(pattern := out.get("pattern"), str):
+        out["pattern"] = re.sub(r"^/(.*)/$", r"\1", pattern)  # as JavaScript writes it
+    for key in _COPIED & out.keys():
+        if not _is_usable(key, json.dumps(out[key])):
+            del out[key]
+    patterns = as_object(out.get("patternProperties"))
+    for name in [name for name in patterns if not _is_usable("pattern", json.dumps(name))]:
+        del patterns[name]
+    if "required" in out and "properties" in out:
+        hidden = as_object(node["properties"]).keys() - out["properties"].keys()
+        out["required"] = [name for name in out["required"] if name not in hidden]
+    values, kind = as_list(out.get("enum")), out.get("type")
+    if kind and values and not any(jsonschema_rs.is_valid({"type": kind}, v) for v in values):
+        del out["type"]  # YAML's unquoted numbers beside `type: string`
     example = node.get("example", next(iter(as_list(node.get("examples"))), None))
-    short = isinstance(example, str | int | float) and len(str(example)) <= 80
-    return example if short else None
+    if "enum" not in out and isinstance(example, str | int | float) and len(str(example)) <= 80:
+        out["examples"] = [example]  # tells a format better than words
+    if node.get("nullable") is True or node.get("x-nullable") is True:
+        return _nullable(out)
+    return out
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, accepting null as well."""
-    if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
-        schema["enum"] = [*schema["enum"], None]
-    if isinstance(schema.get("type"), str):
-        schema["type"] = [schema["type"], "null"]
-    elif "type" not in schema and any(key in schema for key in ("allOf", "anyOf", "oneOf")):
-        return {"anyOf": [schema, {"type": "null"}]}
-    return schema
+    """Return the schema, accepting null as well."""
+    if isinstance(schema.get("type"), str) and "enum" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]} if schema else schema
 
 
-def _place(value: Any, once: dict[str, Any], placed: set[str], depth: int) -> Any:
-    """A copy with the definitions that are used once written in their place."""
-    if isinstance(value, list):
-        return [_place(inner, once, placed, depth + 1) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    reference = value.get("$ref")
-    key = reference.removeprefix(_REF) if isinstance(reference, str) else None
-    if key not in once or depth > _INLINE_DEPTH:
-        return {name: _place(inner, once, placed, depth + 1) for name, inner in value.items()}
-    placed.add(key)
-    target = _place(once[key], once, placed, depth + 1)
-    beside = {k: _place(v, once, placed, depth + 1) for k, v in value.items() if k != "$ref"}
-    if isinstance(target, dict) and beside.keys() <= {"description", "default", "examples"}:
-        return {**target, **beside}
-    return {"allOf": [target], **beside}
+def _is_deep(value: Any, levels: int = 20) -> bool:
+    """Return whether a value is nested deeper than `levels`."""
+    inner = value.values() if isinstance(value, dict) else as_list(value)
+    return levels == 0 or any(_is_deep(item, levels - 1) for item in inner)
 
 
-@lru_cache(maxsize=4096)
-def _compiles(pattern: str) -> bool:
-    """Whether validation can use a regular expression; some dialects and sizes it cannot."""
+@lru_cache(maxsize=65536)
+def _is_usable(keyword: str, value: str) -> bool:
+    """Return whether validation can use a keyword with this value, which is given as JSON."""
     try:
-        jsonschema_rs.validator_for({"pattern": pattern})
-    except ValueError:
+        jsonschema_rs.validator_for({keyword: json.loads(value)})
+    except ValueError:  # no valid JSON Schema, or a regular expression unknown here
         return False
     return True
 
 
-@cache
-def _meta() -> jsonschema_rs.Validator:
-    """The validator of JSON Schema 2020-12 itself, regular expressions included."""
-    dialect = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
-    return jsonschema_rs.validator_for(dialect, validate_formats=True)
+def is_file(schema: dict[str, Any]) -> bool:
+    """Return whether a schema describes the content of a file."""
+    named = "contentMediaType" in schema and "contentEncoding" not in schema
+    return named or schema.get("type") == "file" or schema.get("format") == "binary"
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return `value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return `value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def clean(text: str, also: str = "") -> str:
+    """Return `text` with `_` for whatever is not an ASCII letter, a digit, `-` or in `also`."""
+    return re.sub(rf"[^a-zA-Z0-9{also}-]+", "_", text[:1000]).strip("_.-")
+
+
+def unique(name: str, taken: Container[str]) -> str:
+    """Return `name` in at most `MAX_NAME_CHARS` characters, with a number if it is taken."""
+    number, found = 1, name[:MAX_NAME_CHARS]
+    while found in taken:
+        number += 1
+        found = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
+    return found
+
+
+def trim(text: Any, chars: int) -> str:
+    """Return `text` on one line, cut at a word to at most `chars` characters; "" for no text."""
+    line = " ".join(text[: 20 * chars].split()) if isinstance(text, str) else ""
+    if len(line) <= chars:
+        return line
+    head = line[: chars - 3]
+    return (head.rpartition(" ")[0] or head) + "..."

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -17,16 +15,19 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
-from toolmaster.tools.openapi.credentials import Credentials, OtherHostError, OwnHost
+from toolmaster.tools.openapi.credentials import AsyncOwnHost, Credentials, OtherHostError, origin
 from toolmaster.tools.openapi.document import Document, load_document
-from toolmaster.tools.openapi.operation import Operation
+from toolmaster.tools.openapi.operations import Operation
 from toolmaster.tools.openapi.requests import build
-from toolmaster.tools.openapi.servers import origin
+from toolmaster.tools.redaction import Redactor
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 
+RESPONSE_BYTES = 256 * 1024
+"""Bytes of an answer that are read; the rest is cut, visibly."""
 ERROR_CHARS = 1000
 """Characters of an error's body that are shown."""
 MAX_REDIRECTS = 5
+_SHOWN_HEADERS = ("Location", "Link", "Retry-After", "Last-Modified", "ETag", "Allow")
 
 
 @asynccontextmanager
@@ -35,192 +36,164 @@ async def open_openapi(
     *,
     base_url: str | None = None,
     auth: Mapping[str, str] | None = None,
-    only: Sequence[str] = (),
     timeout_s: float = 30.0,
-    response_bytes: int = 256 * 1024,
 ) -> AsyncIterator[ToolSet]:
     """Open a service's operations as tools for as long as the context lasts.
 
     Args:
-        document: what `load_document` returned, or what it takes.
-        base_url: the URL under which the document's paths are; None for the one it names.
-        auth: credentials: see `credentials.Credentials`. They come from environment variables,
-            go to the service's own host only, and are in no log and no observation.
-        only: names of the tools wanted, `*` and `?` as in file names; empty for all.
-        timeout_s: seconds one call may take.
-        response_bytes: bytes of an answer that are read; the rest is cut, visibly.
+        document: What `load_document` returned, or what it takes.
+        base_url: The URL under which the document's paths are; None for the one it names.
+        auth: Credentials by kind, see `Credentials`. They come from environment variables, go to
+            the service's own host only, and are in no log and no observation.
+        timeout_s: Seconds that one call may take.
 
     Yields:
         The tools. Their state cannot be copied, so trials may only call those that read.
 
     Raises:
-        InputError: an unusable document, no or an unusable base URL, a credential that is not
-            there, a name in `only` that no tool has.
+        InputError: The document, the base URL or a credential is missing or cannot be used.
+
+    Example:
+        >>> async with open_openapi("https://api.example/v1", auth={"bearer": "API_KEY"}) as tools:
+        ...     print(list(tools.names()))  # doctest: +SKIP
     """
     if not isinstance(document, Document):
         document = load_document(document, auth=auth)
     base = _base(document, base_url)
     credentials = Credentials(auth or {}, document.security_schemes)
-    operations = _wanted(document, only)
     async with httpx.AsyncClient(
-        transport=OwnHost(base, credentials),
+        transport=AsyncOwnHost(base, credentials),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # sessions share nothing
+        headers={"Accept": "application/json, */*;q=0.5"},
         timeout=timeout_s,
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
     ) as client:
-        service = _Service(client, base, credentials, response_bytes)
-        yield ToolSet(tuple(service.tool(op, timeout_s) for op in operations))
+
+        def connected(operation: Operation) -> Tool:
+            async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
+                return await _call(client, base, operation, arguments, credentials.redactor)
+
+            tool = described(operation, credentials)
+            return replace(tool, execute=execute, timeout_s=timeout_s, source=base)
+
+        yield ToolSet(tuple(map(connected, document.operations)))
+
+
+def described(operation: Operation, credentials: Credentials) -> Tool:
+    """Return an operation as a tool that is not connected to a service.
+
+    Args:
+        operation: The operation.
+        credentials: What is sent with each request, so that no argument is asked for it.
+    """
+
+    def execute(_state: Any, _arguments: dict[str, Any]) -> Any:
+        raise NotImplementedError("no service is connected")
+
+    hidden = {
+        argument
+        for argument, parameter in operation.parameters.items()
+        if credentials.covers(parameter["in"], parameter["name"])
+    }
+    schema = dict(operation.schema)
+    schema["properties"] = {k: v for k, v in schema["properties"].items() if k not in hidden}
+    schema["required"] = [name for name in schema.get("required", ()) if name not in hidden]
+    return Tool(operation.name, operation.description, schema, execute, operation.effect)
 
 
 def _base(document: Document, base_url: str | None) -> str:
     base = base_url or document.server
     if base is None:
-        raise InputError(f"{document.source}: names no server; give base_url")
+        raise InputError(
+            f"{document.source}: names no server, or one on another host than its own; give"
+            " base_url, the URL under which its paths are"
+        )
     if origin(base) is None or "@" in urlsplit(base).netloc or not base.isprintable():
         raise InputError(f"base_url {base!r}: allowed is http(s)://host/path, without a user")
-    served = origin(document.address) if document.address else None
-    if base_url is None and served and origin(base) != served:
-        raise InputError(
-            f"{document.source}: served by one host, but its server is {base}; say which is meant"
-            " with base_url"
-        )
     return base.rstrip("/")
 
 
-def _wanted(document: Document, only: Sequence[str]) -> list[Operation]:
-    names = [operation.name for operation in document.operations]
-    wanted: set[str] = set()
-    for pattern in only:
-        matches = [name for name in names if fnmatchcase(name, pattern)]
-        wanted.update(matches)
-        if not matches:
-            close = difflib.get_close_matches(pattern, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"{document.source}: no operation is called {pattern!r}{hint}")
-    return [op for op in document.operations if not only or op.name in wanted]
+async def _call(
+    client: httpx.AsyncClient,
+    base: str,
+    operation: Operation,
+    arguments: dict[str, Any],
+    redactor: Redactor,
+) -> Any:
+    """Return what the service answers.
 
-
-def described(operation: Operation, credentials: Credentials) -> Tool:
-    """An operation as a tool that is not connected to a service yet.
-
-    Args:
-        operation: the operation.
-        credentials: what is sent with each request, which no model has to give.
+    Raises:
+        ToolRefusal: It cannot be reached, redirects elsewhere, or answers with an error.
+        TimeoutError: It did not answer in time.
     """
-    schema = operation.arguments()
-    for parameter in operation.parameters:
-        if credentials.covers(parameter.location, parameter.name):
-            del schema["properties"][parameter.argument]
-            schema["required"] = [n for n in schema.get("required", ()) if n != parameter.argument]
+    if operation.server:
+        base = urljoin(base + "/", urlsplit(operation.server).path).rstrip("/")
+    data = bytearray()
+    try:
+        request = build(client, base, operation, arguments)
+        response = await client.send(request, stream=True)
+        async with aclosing(response):
+            async for chunk in response.aiter_bytes():
+                data += chunk
+                if len(data) > RESPONSE_BYTES:
+                    break
+    except OtherHostError as error:
+        raise ToolRefusal(f"redirect not followed: {error}") from None
+    except httpx.TooManyRedirects:
+        raise ToolRefusal(f"more than {MAX_REDIRECTS} redirects") from None
+    except httpx.TimeoutException:
+        raise TimeoutError from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = redactor.text(str(error)) or type(error).__name__
+        raise ToolRefusal(f"no answer from the service: {reason}") from None
+    return _answer(response, bytes(data), redactor)
 
-    def execute(_state: Any, _arguments: dict[str, Any]) -> Any:
-        raise NotImplementedError("no service is connected")
 
-    return Tool(operation.name, operation.description, schema, execute, operation.effect)
-
-
-class _Service:
-    """Calls the operations of one service."""
-
-    def __init__(
-        self, client: httpx.AsyncClient, base: str, credentials: Credentials, limit: int
-    ) -> None:
-        self._client, self._base = client, base
-        self._credentials, self._limit = credentials, limit
-
-    def tool(self, operation: Operation, timeout_s: float) -> Tool:
-        async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
-            return await self._call(operation, arguments)
-
-        tool = described(operation, self._credentials)
-        return replace(tool, execute=execute, timeout_s=timeout_s, source=self._base)
-
-    async def _call(self, operation: Operation, arguments: dict[str, Any]) -> Any:
-        parts = build(operation, arguments)
-        base = self._base
-        if operation.server:
-            base = urljoin(base + "/", urlsplit(operation.server).path).rstrip("/")
+def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:
+    """Return what the service said: JSON as a value, other text as it is."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    text = _decode(response, kind, data, redactor)
+    if not response.is_success:
+        shown = " ".join(text.split()) if "html" in kind else text
+        cut = "..." if len(shown) > ERROR_CHARS else ""
+        status = redactor.text(_status(response))
+        raise ToolRefusal(f"{status}: {shown[:ERROR_CHARS]}{cut}")
+    if not text:
+        return redactor.text(_status(response))
+    if "json" in kind:
         try:
-            request = self._client.build_request(
-                operation.method,
-                base + parts.target,
-                headers=parts.headers,
-                content=parts.content,
-                files=parts.files,
-            )
-            response = await self._client.send(request, stream=True)
-            try:
-                return await self._answer(response)
-            finally:
-                await response.aclose()
-        except OtherHostError as error:
-            raise ToolRefusal(f"redirect not followed: {error}") from None
-        except httpx.TooManyRedirects:
-            raise ToolRefusal(f"more than {MAX_REDIRECTS} redirects") from None
-        except httpx.TimeoutException:
-            raise TimeoutError from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = self._credentials.redact(str(error)) or type(error).__name__
-            raise ToolRefusal(f"no answer from the service: {reason}") from None
-
-    async def _answer(self, response: httpx.Response) -> Any:
-        """What the service said: JSON as a value, other text as it is.
-
-        Raises:
-            ToolRefusal: a status that is no success, with the beginning of the body.
-        """
-        data = bytearray()
-        async for chunk in response.aiter_bytes():
-            data += chunk
-            if len(data) > self._limit:
-                break
-        whole = len(data) <= self._limit
-        text = self._text(response, bytes(data[: self._limit]), whole)
-        if not response.is_success:
-            shown = " ".join(text.split()) if "html" in _media_type(response) else text
-            cut = "..." if len(shown) > ERROR_CHARS else ""
-            raise ToolRefusal(f"{self._status(response)}: {shown[:ERROR_CHARS]}{cut}")
-        if not text:
-            return self._status(response)
-        if "json" not in _media_type(response):
-            return text
-        try:
-            return self._credentials.redact_value(json.loads(text))
+            return redactor.value(json.loads(text))
         except (ValueError, RecursionError):
-            return text
-
-    def _text(self, response: httpx.Response, data: bytes, whole: bool) -> str:
-        kind = _media_type(response)
-        textual = any(word in kind for word in ("json", "text", "xml", "yaml", "form", "csv"))
-        if b"\0" in data or (kind and not textual):
-            size = f"{len(data)} bytes" if whole else f"more than {len(data)} bytes"
-            return f"[{kind or 'binary'}, {size}, not shown]" if data else ""
-        try:
-            text = data.decode(response.charset_encoding or "utf-8", "replace")
-        except LookupError:
-            text = data.decode("utf-8", "replace")
-        text = self._credentials.redact(text)
-        if whole:
-            return text
-        # A secret that the cut went through would not be recognised.
-        text = text[: max(len(text) - self._credentials.longest, 0)]
-        return f"{text} [cut: the first {self._limit} bytes are shown]"
-
-    def _status(self, response: httpx.Response) -> str:
-        """The status line, and where something was made."""
-        try:
-            phrase = HTTPStatus(response.status_code).phrase
-        except ValueError:
-            phrase = ""
-        line = f"HTTP {response.status_code} {phrase}".strip()
-        for name in ("Location", "Content-Length", "Last-Modified", "ETag", "Allow"):
-            shown = name != "Content-Length" or response.request.method == "HEAD"
-            if shown and name in response.headers:
-                line += f", {name}: {response.headers[name][:200]}"
-        return self._credentials.redact(line)
+            pass  # it is cut, or called JSON only
+    return text
 
 
-def _media_type(response: httpx.Response) -> str:
-    kind: str = response.headers.get("Content-Type", "")
-    return kind.partition(";")[0].strip().lower()
+def _decode(response: httpx.Response, kind: str, data: bytes, redactor: Redactor) -> str:
+    """Return the body as text without secrets, cut to `RESPONSE_BYTES`; a word for binary data."""
+    whole = len(data) <= RESPONSE_BYTES
+    data = data[:RESPONSE_BYTES]
+    textual = ("json", "text", "xml", "yaml", "form", "csv", "javascript", "graphql", "sql")
+    if b"\0" in data or (kind and not any(word in kind for word in textual)):
+        size = f"{len(data)} bytes" if whole else f"more than {len(data)} bytes"
+        return f"[{kind or 'binary'}, {size}, not shown]" if data else ""
+    try:
+        text = data.decode(response.charset_encoding or "utf-8", "replace")
+    except LookupError:
+        text = data.decode("utf-8", "replace")
+    text = redactor.text(text)
+    if whole:
+        return text
+    text = text[: max(len(text) - redactor.longest, 0)]  # a secret may have been cut in two
+    return f"{text} [cut: the first {RESPONSE_BYTES} bytes are shown]"
+
+
+def _status(response: httpx.Response) -> str:
+    """Return the status line with the headers that say what to do next."""
+    try:
+        phrase = HTTPStatus(response.status_code).phrase
+    except ValueError:
+        phrase = ""
+    names = [*_SHOWN_HEADERS, *["Content-Length"] * (response.request.method == "HEAD")]
+    shown = [f"{n}: {response.headers[n][:200]}" for n in names if n in response.headers]
+    return ", ".join([f"HTTP {response.status_code} {phrase}".strip(), *shown])

@@ -1,0 +1,108 @@
+"""Secrets in text: however they are written, and those that a text shows by its form."""
+
+import base64
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolmaster.tools.redaction import Redactor, bare_address, is_secret_name, secrets_in
+
+SECRET = 'p4ss&w/"rd+% ö'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1].replace("/", r"\/"),
+        "".join(f"\\u{ord(character):04X}" for character in SECRET),
+    ],
+)
+def test_a_secret_is_found_however_it_is_written(written):
+    redactor = Redactor([("KEY", SECRET)])
+    assert redactor.text(f"<{written}> {written}") == "<[KEY]> [KEY]"
+    assert len(written) <= redactor.longest
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=4))
+def test_no_secret_stays_in_json(secret):
+    shown = Redactor([("KEY", secret)]).text(json.dumps([secret]))
+    assert shown == '["[KEY]"]'
+
+
+def test_a_value_written_in_percent_escapes_is_found_decoded():
+    assert Redactor([("KEY", "a%2Fb-c")]).text("a/b-c") == "[KEY]"
+
+
+def test_values_of_json():
+    value = {"abcd": ["x abcd", None, 1.5], "n": "abc"}
+    assert Redactor([("K", "abcd")]).value(value) == {"[K]": ["x [K]", None, 1.5], "n": "abc"}
+
+
+def test_the_longest_secret_wins():
+    redactor = Redactor([("A", "token"), ("B", "token-two")])
+    assert redactor.text("token token-two") == "[A] [B]"
+
+
+def test_short_values_say_nothing():
+    assert Redactor([("FLAG", "yes")]).text("yes, yes") == "yes, yes"
+    assert Redactor([]).text("anything") == "anything"
+
+
+def test_the_scheme_of_a_header_is_not_part_of_its_secret():
+    redactor = Redactor([("Authorization", "Bearer abcd")])
+    assert redactor.text("Bearer abcd; abcd") == "[Authorization]; [Authorization]"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        ("GITHUB_TOKEN", True),
+        ("--api-key", True),
+        ("Authorization", True),
+        ("DB_PASSWORD", True),
+        ("max_tokens", False),
+        ("TOKENIZERS_PARALLELISM", False),
+        ("keyboard", False),
+        ("HOME", False),
+    ],
+)
+def test_names_of_secrets(name, is_secret):
+    assert is_secret_name(name) is is_secret
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("https://me:pass1@h/x", ["pass1", base64.b64encode(b"me:pass1").decode()]),
+        ("https://token@h/x", ["token"]),
+        ("https://h/x?page=2&api_key=abcd#f", ["abcd"]),
+        ('{"token": "abcd", "name": "n"}', ["abcd"]),
+        ("--api-key=abcd", ["abcd"]),
+        ("--env=MY_TOKEN=abcd", ["abcd"]),
+        ("X-Api-Key: abcd", ["abcd"]),
+        ("https://h/x?page=2", []),
+        ("--name=value", []),
+    ],
+)
+def test_secrets_that_a_text_shows(text, secrets):
+    assert [value for _, value in secrets_in(text)] == secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:pw@h.example:8080/v1/x?key=k#f", "https://h.example:8080/v1/x"),
+        ("https://h/0123456789abcdef0123/mcp", "https://h/.../mcp"),
+        ("https://[h/x", "..."),
+    ],
+)
+def test_addresses_as_they_may_be_shown(url, shown):
+    assert bare_address(url) == shown

@@ -1,0 +1,333 @@
+"""Reads the operations of a document: what each is called, what it takes, how that is sent.
+
+Parameters and bodies may be written as in Swagger 2.0 or as in OpenAPI 3, and are kept as OpenAPI 3
+has them. An operation that no tool can be made of is left out with a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from toolmaster.tools.openapi.schemas import (
+    DESCRIPTION_CHARS,
+    MAX_NAME_CHARS,
+    SchemaReader,
+    UnusableError,
+    as_list,
+    as_object,
+    clean,
+    is_file,
+    trim,
+    unique,
+)
+from toolmaster.types import Effect
+
+TOOL_DESCRIPTION_CHARS = 600
+"""Longest description of a tool."""
+
+EFFECTS = {
+    "get": Effect.READ,
+    "head": Effect.READ,
+    "options": Effect.READ,
+    "post": Effect.WRITE,
+    "put": Effect.WRITE,
+    "patch": Effect.WRITE,
+    "delete": Effect.DESTRUCTIVE,
+}
+"""What a call of each HTTP method may do (RFC 9110, section 9.2)."""
+
+_NO_METHODS = ("$ref", "summary", "description", "servers", "parameters")
+_LOCATIONS = ("path", "query", "header", "cookie", "body", "formData")
+_OWN_HEADERS = frozenset(
+    "accept accept-encoding authorization connection content-length content-type"  # noqa: SIM905
+    " cookie host proxy-authorization te trailer transfer-encoding upgrade".split()
+)
+"""Headers that the client sets itself."""
+_COLLECTIONS = {
+    "ssv": {"style": "spaceDelimited", "explode": False},
+    "tsv": {"style": "tabDelimited", "explode": False},
+    "pipes": {"style": "pipeDelimited", "explode": False},
+    "multi": {"style": "form", "explode": True},
+}
+"""Swagger 2.0's collectionFormat in the words of OpenAPI 3; the default is csv."""
+_FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a service.
+
+    Args:
+        name: The tool's name.
+        description: The tool's description.
+        method: HTTP method, upper case.
+        path: Path template as the document has it.
+        effect: What a call may do.
+        schema: Self-contained JSON Schema 2020-12 of the arguments.
+        parameters: Argument -> how it is sent: OpenAPI's parameter object. The request body is one
+            more, with "in": "body", "mediaType" and "encoding".
+        server: URL of the operation's own server, absolute or relative; None for the document's.
+        example: The document's example of a successful response; None if there is none.
+    """
+
+    name: str
+    description: str
+    method: str
+    path: str
+    effect: Effect
+    schema: dict[str, Any] = field(repr=False)
+    parameters: dict[str, dict[str, Any]] = field(repr=False)
+    server: str | None
+    example: Any = field(repr=False)
+
+
+def read_operations(content: dict[str, Any]) -> tuple[list[Operation], dict[str, str]]:
+    """Return the operations of a parsed document, and why others were left out, by place."""
+    reader = SchemaReader(content)
+    operations: dict[str, Operation] = {}
+    left_out: dict[str, str] = {}
+    for path, raw in content["paths"].items():
+        if path.startswith("x-"):
+            continue
+        try:
+            item = reader.resolve(raw)
+            if not isinstance(item, dict):
+                raise UnusableError("the path item must be an object")
+        except UnusableError as error:
+            left_out[path] = str(error)
+            continue
+        for method in item:
+            if method in _NO_METHODS or method.startswith("x-"):
+                continue
+            try:
+                reading = _Reading(reader, content, path, item, method)
+                operation = reading.operation(operations)
+            except UnusableError as error:
+                left_out[f"{method.upper()} {path}"] = str(error)
+            else:
+                operations[operation.name] = operation
+    return list(operations.values()), left_out
+
+
+def first_server(about: dict[str, Any]) -> str | None:
+    """Return the URL of the first server that an object names, with its variables filled in."""
+    server = as_object(next(iter(as_list(about.get("servers"))), None))
+    url = server.get("url")
+    if not isinstance(url, str):
+        return None
+    for name, variable in as_object(server.get("variables")).items():
+        url = url.replace("{" + name + "}", str(as_object(variable).get("default", "{?}")))
+    return url.strip() if "{" not in url else None
+
+
+def body_kind(media_type: str) -> str:
+    """Return how a media type is written: "json", "form", "multipart" or "text"."""
+    kind = media_type.partition(";")[0].strip().lower()
+    if kind in (_FORM, _MULTIPART):
+        return "form" if kind == _FORM else "multipart"
+    return "json" if "json" in kind or kind in ("*/*", "application/*", "") else "text"
+
+
+@dataclass
+class _Reading:
+    """Reads one operation."""
+
+    reader: SchemaReader
+    content: dict[str, Any]
+    path: str
+    item: dict[str, Any]
+    method: str
+    sent: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def operation(self, names: Container[str]) -> Operation:
+        if self.method not in EFFECTS:
+            raise UnusableError(f"{self.method!r} is no method; allowed: {', '.join(EFFECTS)}")
+        if not self.path.startswith("/"):
+            raise UnusableError("a path begins with /")
+        self.raw = self.item[self.method]
+        if not isinstance(self.raw, dict):
+            raise UnusableError("the operation must be an object")
+        declared = self._declared()
+        for parameter in [*declared, *self._undeclared(declared)]:
+            if parameter["in"] not in ("body", "formData"):
+                self._add(clean(parameter["name"], also=".") or parameter["in"], parameter)
+        body = self.reader.resolve(self.raw.get("requestBody"))
+        consumes = as_list(self.raw.get("consumes", self.content.get("consumes")))
+        body = as_object(body or _swagger_body(declared, consumes))
+        if as_object(body.get("content")):
+            self._add("body", self._body(body))
+        operation_id = self.raw.get("operationId")
+        name = clean(operation_id) if isinstance(operation_id, str) else ""
+        return Operation(
+            name=unique(name or _place_name(self.method, self.path), names),
+            description=self._description(),
+            method=self.method.upper(),
+            path=self.path,
+            effect=EFFECTS[self.method],
+            schema=self._schema(),
+            parameters=self.sent,
+            server=first_server(self.raw) or first_server(self.item),
+            example=self._example(),
+        )
+
+    def _add(self, argument: str, parameter: dict[str, Any]) -> None:
+        """Enter a parameter under a free name."""
+        where = {"body": "request"}.get(parameter["in"], parameter["in"])
+        argument = f"{argument}_{where}" if argument in self.sent else argument
+        self.sent[unique(argument, self.sent)] = parameter
+
+    def _schema(self) -> dict[str, Any]:
+        """Return the schema of all arguments."""
+        nodes = {name: _node(parameter) for name, parameter in self.sent.items()}
+        properties = self.reader.convert(nodes)
+        required = []
+        for name, parameter in self.sent.items():
+            text = trim(parameter.get("description"), DESCRIPTION_CHARS)
+            if text and isinstance(properties[name], dict):
+                properties[name] |= {"description": text}
+            if parameter.get("required") is True or parameter["in"] == "path":
+                required.append(name)
+        schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {**schema, "required": required} if required else schema
+
+    def _description(self) -> str:
+        summary = trim(self.raw.get("summary"), TOOL_DESCRIPTION_CHARS).rstrip(".")
+        text = trim(self.raw.get("description"), TOOL_DESCRIPTION_CHARS)
+        if summary and not text.lower().startswith(summary.lower()):
+            text = f"{summary}. {text}"
+        if self.raw.get("deprecated") is True:
+            text = f"Deprecated. {text}"
+        return trim(text, TOOL_DESCRIPTION_CHARS) or f"{self.method.upper()} {self.path}"
+
+    def _example(self) -> Any:
+        for status, answer in as_object(self.raw.get("responses")).items():
+            if not str(status).startswith("2"):
+                continue
+            answer = self.reader.peek(answer)  # noqa: PLW2901
+            found = list(as_object(answer.get("examples")).values())
+            for media in map(as_object, as_object(answer.get("content")).values()):
+                named = as_object(media.get("examples")).values()
+                found += [media.get("example"), *(self.reader.peek(e).get("value") for e in named)]
+            for example in found:
+                if example is not None:
+                    return example
+        return None
+
+    def _declared(self) -> list[dict[str, Any]]:
+        """Return the parameters of path and operation; the operation's own win."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for raw in (*as_list(self.item.get("parameters")), *as_list(self.raw.get("parameters"))):
+            try:
+                parameter = as_object(self.reader.resolve(raw))
+                name, location = parameter.get("name"), parameter.get("in")
+                if not isinstance(name, str) or location not in _LOCATIONS:
+                    raise UnusableError(f"parameter {name!r} is in {location!r}, which is unknown")
+            except UnusableError:
+                if as_object(raw).get("required") is True:
+                    raise
+                continue  # it may be left away
+            own = location == "header" and name.lower() in _OWN_HEADERS
+            absent = location == "path" and "{" + name + "}" not in self.path.partition("?")[0]
+            if not (own or absent):
+                found[name, location] = _upgrade(parameter)
+        return list(found.values())
+
+    def _undeclared(self, declared: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the parameters that only the path template names."""
+        template, _, query = self.path.partition("#")[0].partition("?")
+        places = [("path", name) for name in re.findall(r"{([^{}]*)}", template)]
+        places += [("query", name) for name, value in parse_qsl(query) if "{" in value]
+        known = {(p["in"], p["name"]) for p in declared}
+        text = {"required": True, "schema": {"type": "string"}}
+        return [{"in": i, "name": n, **text} for i, n in places if (i, n) not in known]
+
+    def _body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a request body as a parameter, in the media type that a model writes best."""
+        media_type = min(body["content"], key=_rank)
+        kind, media = body_kind(media_type), as_object(body["content"][media_type])
+        node, text = media.get("schema", {}), body.get("description")
+        form = self.reader.peek(node)
+        if kind == "text" and form.get("type") != "string":
+            node, text = {"type": "string"}, f"{text or 'The body'} (as {media_type} text)"
+        binary = {"contentType": "application/octet-stream"}
+        fields = as_object(form.get("properties"))
+        files = {name: binary for name, schema in fields.items() if self._holds_file(schema)}
+        if "*" in media_type or "/" not in media_type:  # a range cannot be sent
+            usual = "text/plain" if media_type.startswith("text") else "application/octet-stream"
+            media_type = "application/json" if kind == "json" else usual
+        return {
+            "in": "body",
+            "name": "body",
+            "mediaType": media_type,
+            "encoding": files | as_object(media.get("encoding")),
+            "schema": node,
+            "description": text,
+            "required": body.get("required"),
+        }
+
+    def _holds_file(self, node: Any, depth: int = 0) -> bool:
+        """Return whether a field of a form is a file, a list of files, or may be one."""
+        schema = self.reader.peek(node)
+        inner = [schema.get("items")]
+        for key in ("allOf", "anyOf", "oneOf"):
+            inner += as_list(schema.get(key))
+        return is_file(schema) or (depth < 3 and any(self._holds_file(i, depth + 1) for i in inner))
+
+
+def _place_name(method: str, path: str) -> str:
+    """Return method and path as a name; the end of a long path says more than its beginning."""
+    words, room = clean(path), MAX_NAME_CHARS - len(method) - 1
+    if len(words) > room:
+        words = words[-room:].partition("_")[2]
+    return "_".join(filter(None, (method, words)))
+
+
+def _upgrade(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter with its schema and style where OpenAPI 3 has them."""
+    if "schema" in parameter or "content" in parameter:
+        return parameter
+    schema = {k: v for k, v in parameter.items() if k not in ("name", "in", "required")}
+    about: dict[str, Any] = {"schema": {"type": "string", **schema}}
+    if parameter.get("type") == "array":
+        csv = {"style": "simple", "explode": False}
+        about |= _COLLECTIONS.get(str(parameter.get("collectionFormat")), csv)
+    return {**parameter, **about}
+
+
+def _node(parameter: dict[str, Any]) -> Any:
+    """Return the schema of a parameter, with the parameter's example."""
+    content = as_object(parameter.get("content"))
+    media = as_object(next(iter(content.values()), None)) if content else parameter
+    node = media.get("schema", {})
+    example = {"example": parameter["example"]} if "example" in parameter else {}
+    return {**example, **node} if isinstance(node, dict) else node
+
+
+def _swagger_body(declared: list[dict[str, Any]], consumes: list[Any]) -> dict[str, Any] | None:
+    """Return the parameters of Swagger 2.0 that make up the body as OpenAPI 3's request body."""
+    for parameter in declared:
+        if parameter["in"] == "body":
+            kinds = [k for k in consumes if isinstance(k, str) and k not in (_FORM, _MULTIPART)]
+            return {**parameter, "content": dict.fromkeys(kinds or ["application/json"], parameter)}
+    fields = {p["name"]: p for p in declared if p["in"] == "formData"}
+    if not fields:
+        return None
+    required = [name for name, p in fields.items() if p.get("required") is True]
+    schema = {"type": "object", "properties": {name: p["schema"] for name, p in fields.items()}}
+    multipart = _MULTIPART in consumes and _FORM not in consumes
+    multipart = multipart or any(p.get("type") == "file" for p in fields.values())
+    media = {
+        "schema": {**schema, "required": required},
+        "encoding": {name: p for name, p in fields.items() if "style" in p},
+    }
+    return {"required": bool(required), "content": {_MULTIPART if multipart else _FORM: media}}
+
+
+def _rank(media_type: str) -> tuple[bool, int]:
+    """Return a sort key: the media type that a model writes best comes first."""
+    plain = media_type.partition(";")[0].strip().lower() == "application/json"
+    return not plain, ("json", "form", "multipart", "text").index(body_kind(media_type))

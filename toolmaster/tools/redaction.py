@@ -1,0 +1,118 @@
+"""Replaces secrets in text by their names in brackets: `token abc123` becomes `token [API_KEY]`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
+
+MIN_CHARS = 4
+"""Shorter values (`1`, `yes`) are not replaced: they would be found everywhere."""
+
+_SECRET_NAME = re.compile(
+    r"secret|passw|credential|authorization|cookie|token(?!iz|s)|(?:api|access|private).?key"
+    r"|(?<![a-z])(?:keys?|auth|bearer|dsn|pass|pat)(?![a-z])|_pwd(?![a-z])",
+    re.IGNORECASE,
+)
+_USER = re.compile(r"//([^/?#\s@]+)@")
+_PARAMETER = re.compile(r"[?&;#\s]([\w.-]+)=([^&;#\s]+)")
+_IN_JSON = re.compile(r'"([\w.-]+)\\*"\s*:\s*\\*"([^"\\]+)')
+_NAMED = re.compile(r"-*([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
+
+
+class Redactor:
+    """Replaces known secrets by their names, however they are written.
+
+    Secrets are found as they are, percent-encoded or decoded, and with the escapes of JSON. Values
+    shorter than `MIN_CHARS` are left alone.
+
+    Args:
+        secrets: Pairs of a name, shown in place of the secret, and the secret.
+
+    Example:
+        >>> Redactor([("API_KEY", "ab/cd")]).text("GET /?key=ab%2Fcd")
+        'GET /?key=[API_KEY]'
+    """
+
+    def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
+        names = {form: name for name, value in secrets for form in _forms(name, value)}
+        forms = sorted((f for f in names if len(f) >= MIN_CHARS), key=len, reverse=True)
+        self._names = [names[form] for form in forms]
+        self._pattern = re.compile("|".join(f"({''.join(map(_in_json, f))})" for f in forms))
+        self.longest = max(map(len, forms), default=0) * len(r"\u0000")
+        """Characters that a secret may take at most, in the longest way to write it."""
+
+    def text(self, text: str) -> str:
+        """Return `text` with every secret replaced by its name in brackets."""
+        if not self._names:
+            return text
+        return self._pattern.sub(lambda match: f"[{self._names[(match.lastindex or 1) - 1]}]", text)
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with the secrets in its strings and keys replaced."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        return value
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a name says that its value is a secret: `GITHUB_TOKEN`, `--api-key` ..."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def secrets_in(text: str) -> Iterator[tuple[str, str]]:
+    """Yield names and values of the secrets that a text shows by its form.
+
+    These are the password of an address (or its user, if there is no password), its query
+    parameters, JSON members, and `--name=value` or `Name: value`, whose names say that they are
+    secrets.
+
+    Args:
+        text: An address, a command-line argument, a header or JSON.
+    """
+    for user in _USER.findall(text):
+        name, colon, password = user.partition(":")
+        yield "password", password or name
+        if colon:
+            yield "password", base64.b64encode(unquote(user).encode()).decode()
+    named: list[tuple[str, str]] = [*_PARAMETER.findall(text), *_IN_JSON.findall(text)]
+    while match := _NAMED.fullmatch(text):  # a value may be another: --env=TOKEN=value
+        named.append((match[1], match[2]))
+        text = match[2]
+    yield from ((name, value) for name, value in named if is_secret_name(name))
+
+
+def bare_address(url: str) -> str:
+    """Return an address without user, query and path segments of 20 characters and more."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "..."
+    path = re.sub(r"[^/]{20,}", "...", parts.path)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+
+
+def _forms(name: str, value: str) -> set[str]:
+    """Return the value in every encoding; of `Bearer abc` in a header also what is behind it."""
+    values = {value}
+    if name.lower().endswith("authorization"):
+        values.add(value.partition(" ")[2])
+    encodings = (str, quote, lambda v: quote(v, safe=""), quote_plus, unquote, unquote_plus)
+    return {encode(v) for v in values for encode in encodings}
+
+
+def _in_json(character: str) -> str:
+    """Return a pattern of every form that JSON has for a character."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    escaped = "".join(rf"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    forms = [f"(?i:{escaped})", re.escape(json.dumps(character)[1:-1]), re.escape(character)]
+    if character == "/":
+        forms.append(r"\\/")
+    return f"(?:{'|'.join(dict.fromkeys(forms))})"

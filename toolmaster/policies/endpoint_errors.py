@@ -22,7 +22,7 @@ OPTIONAL_FIELDS = frozenset({"max_tokens", "parallel_tool_calls", "tool_choice",
 """Fields of a request that are left out once an endpoint says that it does not know them."""
 
 _ADVICE = {
-    401: "check the API key (OPENAI_API_KEY)",
+    401: "check OPENAI_API_KEY",
     402: "the account has no credit left",
     403: "the key may not use this model",
     404: "check the model's name and base_url",
@@ -34,6 +34,7 @@ _PERMANENT_CODES = {"insufficient_quota": 402, "model_not_found": 404}
 _CONTEXT_FULL = re.compile(
     r"context[ _](length|size|window)|maximum (model|allowed) length|(prompt|input) is too long"
 )
+_TOOLS = re.compile(r"\btools?\b")
 _UNKNOWN_FIELD = re.compile(r"support|unexpected|unknown|unrecognized|extra|not permitted")
 
 
@@ -86,7 +87,7 @@ def status_error(  # noqa: PLR0911 - one return for each meaning
         unknown = {name for name in OPTIONAL_FIELDS.intersection(sent) if name in said}
         if unknown and _UNKNOWN_FIELD.search(said):
             return UnsupportedFieldsError(reason, unknown)
-    if "tools" in sent and "tool" in said and status in (400, 404, 422, 500, 501):
+    if "tools" in sent and _TOOLS.search(said) and status in (400, 404, 422, 500, 501):
         return ToolsRefusedError(reason)
     advice = _ADVICE.get(_PERMANENT_CODES.get(code, status))
     if advice:

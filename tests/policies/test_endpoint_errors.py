@@ -25,7 +25,7 @@ def task(world):
 
 
 def run(base_url, requests, *, concurrency=1, on_finish=None, **limits):
-    limits = {"retries": 0, "backoff_s": 0.001, "spelling": "text", **limits}
+    limits = {"retries": 0, "backoff_s": 0.001, "tool_calls": "text", **limits}
 
     async def go():
         policy = OpenAIPolicy("m", Sampling(), base_url=base_url, **limits)
@@ -191,7 +191,7 @@ def test_one_rollout_alone_keeps_its_trajectory(serve, task):
     server = serve(refuse(401, "wrong key"))
 
     async def go():
-        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling="text")
+        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, tool_calls="text")
         try:
             return await run_rollout(RolloutRequest(task), policy, Protocol.DIRECT, Limits())
         finally:

@@ -26,10 +26,10 @@ def task(world):
     return world.draw(world.ids("seen", 1, ["silent"])[0]).task
 
 
-def run(server, requests, *, spelling="text", concurrency=1, protocol=Protocol.DIRECT):
+def run(server, requests, *, tool_calls="text", concurrency=1, protocol=Protocol.DIRECT):
     async def go():
         policy = OpenAIPolicy(
-            "m", Sampling(turn_tokens=50), base_url=server.url, spelling=spelling, retries=0
+            "m", Sampling(turn_tokens=50), base_url=server.url, tool_calls=tool_calls, retries=0
         )
         try:
             return await run_rollouts(requests, policy, protocol, Limits(), concurrency=concurrency)
@@ -81,7 +81,7 @@ def test_a_trained_model_sees_what_it_saw_in_training(serve, world, demonstrate)
     shown = demonstrate(task_id)
     server = serve(*(step.text for step in shown.steps))
     request = RolloutRequest(world.draw(task_id).task)
-    [got] = run(server, [request], spelling="trained", protocol=Protocol.TRIAL)
+    [got] = run(server, [request], tool_calls="trained", protocol=Protocol.TRIAL)
     assert got.success
     body = server.bodies()[-1]
     expected = [m.model_dump() for m in got.messages()[:-1]]
@@ -114,14 +114,14 @@ def test_text_from_outside_holds_no_tag_behind_a_server_either(form):
 ])  # fmt: skip
 def test_where_tools_are_refused_auto_speaks_text(serve, task, refusal):
     server = serve(refusal, ANSWER, ANSWER)
-    got = run(server, groups([task], 2), spelling="auto")
+    got = run(server, groups([task], 2), tool_calls="auto")
     assert [t.answer for t in got] == ["4", "4"]
     assert ["tools" in body for body in server.bodies()] == [True, False, False]
 
 
 def test_native_alone_does_not_fall_back(serve, task):
     server = serve(refuse(400, "m does not support tools"))
-    [got] = run(server, [RolloutRequest(task)], spelling="native")
+    [got] = run(server, [RolloutRequest(task)], tool_calls="native")
     assert got.stop_reason is StopReason.POLICY_ERROR
     assert "m does not support tools" in got.error
 
@@ -186,7 +186,7 @@ def test_a_server_that_needs_no_key(monkeypatch, serve, task, named):
         "openai:m",
         Sampling(),
         base_url=server.url if named == "argument" else None,
-        spelling="text",
+        tool_calls="text",
     )
 
     async def go():
@@ -199,7 +199,7 @@ def test_a_server_that_needs_no_key(monkeypatch, serve, task, named):
 
 def test_a_policy_outlives_an_event_loop(serve, task):
     server = serve(ANSWER, ANSWER)
-    policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling="text")
+    policy = OpenAIPolicy("m", Sampling(), base_url=server.url, tool_calls="text")
 
     async def go():
         [got] = await run_rollouts([RolloutRequest(task)], policy, Protocol.DIRECT, Limits())

@@ -97,9 +97,9 @@ def roll_out(served, world, **options):
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("spelling", ["auto", "text", "trained"])
-def test_a_small_model_is_spoken_to(served, world, spelling):
-    for got in roll_out(served, world, spelling=spelling):
+@pytest.mark.parametrize("tool_calls", ["auto", "text", "trained"])
+def test_a_small_model_is_spoken_to(served, world, tool_calls):
+    for got in roll_out(served, world, tool_calls=tool_calls):
         assert got.error is None
         assert got.stop_reason is not StopReason.POLICY_ERROR
         assert len(got.steps) == 2
@@ -112,7 +112,7 @@ def test_a_small_model_is_spoken_to(served, world, spelling):
 @pytest.mark.timeout(900)
 def test_what_a_trained_model_is_shown_has_the_tokens_of_training(served, world):
     """The server counts as many prompt tokens as its own chat template gives, tools included."""
-    got = roll_out(served, world, spelling="trained")
+    got = roll_out(served, world, tool_calls="trained")
     tokenizer = load_tokenizer(Path(served[1]))
     for trajectory in got:
         shown = ChatFormat(tokenizer).prompt_ids(trajectory.prompt, trajectory.tools)

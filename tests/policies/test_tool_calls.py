@@ -25,9 +25,11 @@ def task(*names):
     return Task("t/1", "What is 4 plus 1?", tools=make)
 
 
-def converse(server, *, protocol=Protocol.DIRECT, names=("add",), spelling="native"):
+def converse(server, *, protocol=Protocol.DIRECT, names=("add",), tool_calls="native"):
     async def go():
-        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling=spelling, retries=0)
+        policy = OpenAIPolicy(
+            "m", Sampling(), base_url=server.url, tool_calls=tool_calls, retries=0
+        )
         try:
             return await run_rollout(RolloutRequest(task(*names)), policy, protocol, Limits())
         finally:
@@ -40,15 +42,15 @@ def calls(*written, text=None, **fields):
     return completion(text, "tool_calls", tool_calls=list(written), **fields)
 
 
-@pytest.mark.parametrize("spelling", ["auto", "native"])
-def test_a_trial_and_its_execution(serve, spelling):
+@pytest.mark.parametrize("tool_calls", ["auto", "native"])
+def test_a_trial_and_its_execution(serve, tool_calls):
     server = serve(
         calls(call("add", {"n": 1}, "a"), text="Try one."),
         calls(call("begin_execution", {"experience": "add: adds one"}, "b"), reasoning="clear"),
         calls(call("add", {"n": 4}, "c")),
         completion("5"),
     )
-    got = converse(server, protocol=Protocol.TRIAL, spelling=spelling)
+    got = converse(server, protocol=Protocol.TRIAL, tool_calls=tool_calls)
     assert (got.error, got.answer, got.stop_reason) == (None, "5", StopReason.ANSWERED)
     assert got.format_ok
     assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2 + [Phase.EXECUTION] * 2

@@ -20,17 +20,17 @@ TOKEN_CHARS = 4
 """About how many characters a token has, for estimates."""
 
 
-class Spelling(StrEnum):
-    """How the protocol is spoken with an endpoint."""
+class ToolCallFormat(StrEnum):
+    """How tool calls are written to an endpoint."""
 
     AUTO = "auto"
-    """Native where endpoint and model take tools, text where not."""
+    """Native if the endpoint and the model accept tools, else text."""
     NATIVE = "native"
-    """The endpoint's own tool calls, explained to a model that was not trained for the protocol."""
+    """The endpoint's own tool calls, with instructions for a model that was not trained here."""
     TEXT = "text"
-    """Blocks in the text, explained likewise."""
+    """Calls as text in the message, with instructions likewise."""
     TRAINED = "trained"
-    """For a model that toolmaster trained: what it saw in training, without a word more."""
+    """Exactly as in training, for a model that was trained with toolmaster."""
 
 
 class Room(Settings):

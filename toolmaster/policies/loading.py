@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from toolmaster.policies.base import Closable, Policy, Sampling, Spelling
+from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
 
 
 def load_policy(
@@ -15,7 +15,7 @@ def load_policy(
     sampling: Sampling,
     *,
     base_url: str | None = None,
-    spelling: Spelling = Spelling.AUTO,
+    tool_calls: ToolCallFormat = ToolCallFormat.AUTO,
     name: str | None = None,
     seed: int = 0,
 ) -> Policy:
@@ -26,7 +26,7 @@ def load_policy(
             accepts, for a model that runs in this process.
         sampling: Temperature and limits of the generation.
         base_url: The address of an endpoint; None for `OPENAI_BASE_URL` or OpenAI's own.
-        spelling: How tool calls are written to an endpoint.
+        tool_calls: How tool calls are written to an endpoint.
         name: Shown in trajectories; None for the model's own. Not for endpoints.
         seed: Seed of the sampling of a model in this process.
 
@@ -42,7 +42,7 @@ def load_policy(
     if kind == "openai":
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
-        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, spelling=spelling)
+        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, tool_calls=tool_calls)
     from toolmaster.models import find_model  # noqa: PLC0415
 
     return load_checkpoint(

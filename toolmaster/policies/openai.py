@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolmaster.errors import PolicyError
-from toolmaster.policies.base import Completion, Sampling, Spelling
+from toolmaster.policies.base import Completion, Sampling, ToolCallFormat
 from toolmaster.policies.endpoint import ChatEndpoint
 from toolmaster.policies.endpoint_errors import ToolsRefusedError
 from toolmaster.policies.replies import Reply
 from toolmaster.policies.tool_calls import NativeCalls, TextCalls, TrainedCalls
 from toolmaster.types import Message, Role
 
-_FORMATS: dict[Spelling, type[TextCalls] | type[NativeCalls]] = {
-    Spelling.AUTO: NativeCalls,
-    Spelling.NATIVE: NativeCalls,
-    Spelling.TEXT: TextCalls,
-    Spelling.TRAINED: TrainedCalls,
+_FORMATS: dict[ToolCallFormat, type[TextCalls] | type[NativeCalls]] = {
+    ToolCallFormat.AUTO: NativeCalls,
+    ToolCallFormat.NATIVE: NativeCalls,
+    ToolCallFormat.TEXT: TextCalls,
+    ToolCallFormat.TRAINED: TrainedCalls,
 }
 
 
@@ -62,7 +62,7 @@ class OpenAIPolicy:
         model: The endpoint's name of the model.
         sampling: Temperature and tokens of a turn.
         base_url: The endpoint's address; None for `OPENAI_BASE_URL` or OpenAI's own.
-        spelling: How tool calls are written.
+        tool_calls: How tool calls are written.
         limits: `timeout_s`, `retries` and `backoff_s` of `ChatEndpoint`.
 
     Raises:
@@ -81,13 +81,13 @@ class OpenAIPolicy:
         sampling: Sampling,
         *,
         base_url: str | None = None,
-        spelling: Spelling = Spelling.AUTO,
+        tool_calls: ToolCallFormat = ToolCallFormat.AUTO,
         **limits: Any,
     ) -> None:
         self.name = model
         self.endpoint = ChatEndpoint(model, sampling, base_url, **limits)
-        self.format = _FORMATS[Spelling(spelling)]
-        self.may_fall_back = spelling == Spelling.AUTO
+        self.format = _FORMATS[ToolCallFormat(tool_calls)]
+        self.may_fall_back = tool_calls == ToolCallFormat.AUTO
         """Whether calls are written as text once the endpoint refuses tools."""
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:

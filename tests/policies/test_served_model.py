@@ -31,7 +31,8 @@ SAMPLING = Sampling(turn_tokens=16)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The address of a server and the name its model goes by there."""
-    pytest.importorskip("fastapi", reason="transformers serve needs it")
+    for package in ("fastapi", "openai"):
+        pytest.importorskip(package, reason="transformers serve needs it")
     source, folder = find_model("smollm2-135m-instruct"), tmp_path_factory.mktemp("served")
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         if (source / name).exists():

@@ -44,7 +44,7 @@ def ours(url: str, rollouts: int) -> int:
 
     tools = ToolSet((from_function(look, timeout_s=None),))
     tasks = [Task(f"t/{i}", "What is in the table?", lambda: tools) for i in range(rollouts)]
-    policy = OpenAIPolicy("mock", Sampling(), base_url=url, spelling="native")
+    policy = OpenAIPolicy("mock", Sampling(), base_url=url, tool_calls="native")
     run = run_rollouts(
         map(RolloutRequest, tasks), policy, Protocol.DIRECT, Limits(), concurrency=rollouts
     )

@@ -33,7 +33,7 @@ from trl import GRPOConfig, GRPOTrainer
 from toolmaster.chat import CHATML_TOOLS, ChatFormat
 from toolmaster.limits import Limits
 from toolmaster.models import fast_dtype, load_model, load_tokenizer
-from toolmaster.policies.base import Sampling, Spelling
+from toolmaster.policies.base import Sampling, ToolCallFormat
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
@@ -87,7 +87,9 @@ def served(model: Path, task_ids: list[str], group: int, url: str) -> Any:
     tasks = [world.draw(task_id).task for task_id in task_ids]
 
     def run() -> tuple[int, int]:
-        policy = load_policy(f"openai:{model}", SAMPLING, base_url=url, spelling=Spelling.TRAINED)
+        policy = load_policy(
+            f"openai:{model}", SAMPLING, base_url=url, tool_calls=ToolCallFormat.TRAINED
+        )
         rollouts = run_rollouts(
             groups(tasks, group), policy, Protocol.DIRECT, Limits(), concurrency=SAMPLING.slots
         )

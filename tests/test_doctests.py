@@ -8,6 +8,10 @@ import pytest
 MODULES = (
     "toolmaster.answers",
     "toolmaster.evaluation.intervals",
+    "toolmaster.policies.loading",
+    "toolmaster.policies.openai",
+    "toolmaster.policies.prompt_lookup",
+    "toolmaster.policies.scripted",
     "toolmaster.rollouts",
     "toolmaster.tasksets.loading",
     "toolmaster.tasksets.mixture",

@@ -85,9 +85,9 @@ def solve(monkeypatch, capfd, arguments, tmp_path):
     def run(*words, **changed):
         options = arguments | {f"--{key.replace('_', '-')}": v for key, v in changed.items()}
         pairs = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
-        sys.argv = ["toolmaster", "solve", *map(str, words), "spelling=text", *pairs]
+        sys.argv = ["toolmaster", "solve", *map(str, words), "tool_calls=text", *pairs]
         if not words and "--tasks" not in pairs:
-            sys.argv.remove("spelling=text")
+            sys.argv.remove("tool_calls=text")
         with pytest.raises(SystemExit) as stop:
             cli.main()
         shown = capfd.readouterr()
@@ -301,7 +301,7 @@ def test_ctrl_c_keeps_what_there_is(arguments, tmp_path):
         "toolmaster",
         "solve",
         "hang?",
-        "spelling=text",
+        "tool_calls=text",
         "--json",
         *pairs,
     ]

@@ -216,7 +216,7 @@ def test_compare_tells_which_tasks_flipped():
 def test_an_endpoint_goes_on_at_another_address(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     scripts = {f"What is {i} + 1?": ["<think>I add.</think><answer>2</answer>"] for i in range(2)}
-    options = {"protocol": DIRECT, "out": tmp_path / "out.jsonl", "spelling": "text"}
+    options = {"protocol": DIRECT, "out": tmp_path / "out.jsonl", "tool_calls": "text"}
     with serving(scripts) as endpoint:
         first = evaluate("openai:scripted", sums(2), base_url=endpoint.url, **options)
     with serving(scripts) as endpoint:

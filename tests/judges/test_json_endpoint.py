@@ -104,7 +104,7 @@ def test_a_dead_endpoint_and_one_without_a_choice():
     with pytest.raises(PolicyError, match="v1: it cannot be reached: "):
         ask("http://127.0.0.1:9/v1")
     empty = FakeModel(in_turn((200, {"choices": []})))
-    with empty.serve() as url, pytest.raises(PolicyError, match="answered without a choice"):
+    with empty.serve() as url, pytest.raises(PolicyError, match="no chat completion"):
         ask(url)
 
 

@@ -19,14 +19,6 @@ class Status:
     headers: dict = field(default_factory=dict)
 
 
-@dataclass
-class Stream:
-    """Pieces of a stream; `end` says what comes then: "done", "close" (early), "hang"."""
-
-    pieces: list
-    end: str = "done"
-
-
 class HangUp:
     """Close the connection without a word."""
 
@@ -40,30 +32,18 @@ def refuse(status, message, code=None, **headers):
     return Status(status, {"error": error}, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
-def call(name, arguments, call_id="c1", index=0):
+def call(name, arguments, call_id="c1"):
     arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
     function = {"name": name, "arguments": arguments}
-    return {"index": index, "id": call_id, "type": "function", "function": function}
+    return {"id": call_id, "type": "function", "function": function}
 
 
-def completion(*texts, finish="stop", **message):
-    messages = [{"role": "assistant", "content": text, **message} for text in texts]
-    choices = [{"index": 0, "finish_reason": finish, "message": message} for message in messages]
-    return {"id": "1", "object": "chat.completion", "model": "m", "choices": choices,
+def completion(text=None, finish="stop", **message):
+    """A whole answer with one message."""
+    message = {"role": "assistant", "content": text, **message}
+    choice = {"index": 0, "finish_reason": finish, "message": message}
+    return {"id": "1", "object": "chat.completion", "model": "m", "choices": [choice],
             "usage": USAGE}  # fmt: skip
-
-
-def delta(finish=None, **fields):
-    choice = {"index": 0, "delta": fields, "finish_reason": finish}
-    return {"id": "1", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}
-
-
-def streamed(text=None, finish="stop", **fields):
-    """A whole reply as a stream; its text in pieces of three characters."""
-    text = text or ""
-    pieces = [delta(content=text[i : i + 3]) for i in range(0, len(text), 3)]
-    pieces += [delta(**fields)] if fields else []
-    return Stream([*pieces, delta(finish), {"choices": [], "usage": USAGE}])
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -100,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             replies = self.server.replies
             reply = replies(body) if callable(replies) else replies.pop(0)
         if isinstance(reply, str):
-            reply = streamed(reply)
+            reply = completion(reply)
         with suppress(ConnectionError):
             self.give(reply)
 
@@ -109,10 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.over.wait()
         if isinstance(reply, (Hang, HangUp)):
             self.close_connection = True
-        elif isinstance(reply, Status):
-            self.give_status(reply)
         else:
-            self.give_stream(reply)
+            self.give_status(reply if isinstance(reply, Status) else Status(200, reply))
 
     def give_status(self, reply):
         text = isinstance(reply.body, str)
@@ -124,25 +102,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-    def give_stream(self, reply):
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        for piece in reply.pieces:
-            self.chunk(f"data: {json.dumps(piece)}\n\n")
-        if reply.end == "hang":
-            self.server.over.wait()
-        if reply.end == "done":
-            self.chunk("data: [DONE]\n\n")
-            self.chunk("")
-        else:
-            self.close_connection = True
-
-    def chunk(self, text):
-        self.wfile.write(f"{len(text.encode()):x}\r\n{text}\r\n".encode())
-        self.wfile.flush()
 
     def log_message(self, *args):
         pass

@@ -31,7 +31,8 @@ SAMPLING = Sampling(turn_tokens=16)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The address of a server and the name its model goes by there."""
-    pytest.importorskip("fastapi", reason="transformers serve needs it")
+    for package in ("fastapi", "openai"):
+        pytest.importorskip(package, reason="transformers serve needs it")
     source, folder = find_model("smollm2-135m-instruct"), tmp_path_factory.mktemp("served")
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         if (source / name).exists():
@@ -97,9 +98,9 @@ def roll_out(served, world, **options):
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("spelling", ["auto", "text", "trained"])
-def test_a_small_model_is_spoken_to(served, world, spelling):
-    for got in roll_out(served, world, spelling=spelling):
+@pytest.mark.parametrize("tool_calls", ["auto", "text", "trained"])
+def test_a_small_model_is_spoken_to(served, world, tool_calls):
+    for got in roll_out(served, world, tool_calls=tool_calls):
         assert got.error is None
         assert got.stop_reason is not StopReason.POLICY_ERROR
         assert len(got.steps) == 2
@@ -112,7 +113,7 @@ def test_a_small_model_is_spoken_to(served, world, spelling):
 @pytest.mark.timeout(900)
 def test_what_a_trained_model_is_shown_has_the_tokens_of_training(served, world):
     """The server counts as many prompt tokens as its own chat template gives, tools included."""
-    got = roll_out(served, world, spelling="trained")
+    got = roll_out(served, world, tool_calls="trained")
     tokenizer = load_tokenizer(Path(served[1]))
     for trajectory in got:
         shown = ChatFormat(tokenizer).prompt_ids(trajectory.prompt, trajectory.tools)

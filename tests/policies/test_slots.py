@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from toolmaster.policies.slots import Row, SlotCache, _common
+from toolmaster.policies.slots import Row, SlotCache, _common_prefix
 
 VOCABULARY = 600
 
@@ -13,7 +13,7 @@ VOCABULARY = 600
 @pytest.fixture(params=[1, 64], ids=["apart", "together"])
 def cache(load_tiny, request):
     """Slots whose short rows attend by themselves, and with the decoding ones."""
-    return SlotCache(load_tiny(), slots=3, max_length=256, together=request.param)
+    return SlotCache(load_tiny(), slots=3, max_length=256, short_tokens=request.param)
 
 
 @pytest.fixture
@@ -83,14 +83,14 @@ def finish(cache, rows, count):
     ],
 )
 def test_common_prefix(one, two, length):
-    assert _common(one, two) == _common(two, one) == length
+    assert _common_prefix(one, two) == _common_prefix(two, one) == length
 
 
 def test_common_prefix_wherever_it_ends():
     base = tokens(33, 1)
     for length in range(33):
         other = [*base[:length], 1, *base[length + 1 :]]
-        assert _common(base, other) == length
+        assert _common_prefix(base, other) == length
 
 
 def test_greedy_tokens_are_those_of_plain_generation(cache, greedy):
@@ -165,7 +165,7 @@ def test_a_group_computes_its_prompt_once(cache):
 
 def test_short_prompts_attend_together(load_tiny, greedy):
     """No segment of its own for a row that misses little; logits of its last token alone."""
-    cache = SlotCache(load_tiny(), slots=3, max_length=256, together=20)
+    cache = SlotCache(load_tiny(), slots=3, max_length=256, short_tokens=20)
     prompts = [tokens(length, length) for length in (20, 7, 21)]
     rows = [Row(list(p)) for p in prompts]
     assert all(cache.admit(row) for row in rows)
@@ -180,7 +180,7 @@ def test_short_prompts_attend_together(load_tiny, greedy):
 
 
 def test_a_wide_row_does_not_widen_those_that_miss_one_token(load_tiny, greedy):
-    cache = SlotCache(load_tiny(), slots=3, max_length=256, together=20)
+    cache = SlotCache(load_tiny(), slots=3, max_length=256, short_tokens=20)
     first, second, third = (Row(tokens(length, length)) for length in (9, 14, 5))
     assert all(cache.admit(row) for row in (first, second))
     _, logits = cache.step()

@@ -59,7 +59,7 @@ def greedy(load_tiny, tiny_chat):
 
 def test_blocks_are_compiled_once_there_is_much_to_do(make_policy, monkeypatch):
     compiled = []
-    monkeypatch.setattr(transformers, "_COMPILE_AFTER", 3)
+    monkeypatch.setattr(transformers, "COMPILE_AFTER_STEPS", 3)
     monkeypatch.setattr(transformers, "compile_blocks", compiled.append)
     policy = make_policy(turn_tokens=8)
     scripted(policy, [5] * 40)
@@ -76,7 +76,7 @@ def prompt(query):
 def scripted(policy, token_ids):
     """Make a policy that serves one rollout sample these tokens, one after the other."""
     left = iter(token_ids)
-    policy._drafts.length = 0  # what is drawn after a wrong guess would be lost
+    policy._drafter.length = 0  # what is drawn after a wrong guess would be lost
     policy._sample = lambda logits: [(next(left), None) for _ in logits]
     return left
 

@@ -1,4 +1,4 @@
-"""Chat format: conversations become token ids, completion masks and phases in one place."""
+"""The chat format: turns conversations into token ids, completion masks and phases."""
 
 from toolmaster.chat.render import ChatFormat, Rendered
 from toolmaster.chat.template import CHATML_TOOLS, prepare_tokenizer

@@ -1,11 +1,11 @@
-"""A template that only appends, made from a model's own.
+"""Makes a template that only appends ("flat") from a model's own.
 
 Most templates do more: they drop the thoughts of earlier turns, trim contents, open <think> in the
-generation prompt, put today's date in the system message. A model is trained on exactly the tokens
-that it saw and wrote, so a server has to show it exactly these again. The flat template has the
-model's own one write the messages before the first turn, tools included, and then appends: each
-turn and each observation as it is, between the tokens that the model knows. It is saved with the
-trained model.
+generation prompt, or put today's date in the system message. A model is trained on exactly the
+tokens that it saw and wrote, so a server must show it exactly these again. In the flat template the
+model's own template writes the messages before the first turn, tools included. Then each turn and
+observation is appended unchanged, between the tokens that the model knows. The flat template is
+saved with the trained model.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from toolmaster.chat.pieces import (
 from toolmaster.chat.signatures import SIGNATURE_MACRO
 
 _TODAY = date(2024, 7, 26)
-"""The date that Llama's template takes where it has no clock."""
+"""The date that Llama's template uses if it has no clock."""
 _TEMPLATE = """\
 {#- Made by toolmaster from the model's own template, which writes what stands before the first
 turn. After it, messages are appended as they are. -#}
@@ -88,15 +88,15 @@ _INTO_USER = """\
 
 
 def flatten(own: str, render: Render, tokens: Sequence[str]) -> str:
-    """Make the flat template of a model's own one.
+    """Return the flat template made from a model's own.
 
     Args:
-        own: the source of the model's template.
-        render: that template.
-        tokens: the texts of all added tokens of the tokenizer.
+        own: The source of the model's template.
+        render: That template.
+        tokens: The texts of all added tokens of the tokenizer.
 
     Raises:
-        TemplateError: the template does not show even a plain conversation.
+        TemplateError: The template cannot render even a plain conversation.
     """
     native = shows_tools(render)
     prompted = _ends_text(render, tokens)
@@ -120,9 +120,10 @@ def flatten(own: str, render: Render, tokens: Sequence[str]) -> str:
 
 
 def _ends_text(render: Render, tokens: Sequence[str]) -> str:
-    """The generation prompt of a template that ends the text where it is asked for none; else "".
+    """Return the generation prompt of a template that closes the text without one, or else "".
 
-    Phi does; its head has to be written with the generation prompt, and that taken off again.
+    Phi's template does. The messages before the first turn are then rendered with the generation
+    prompt, and the prompt is cut off.
     """
     opening = [{"role": "user", "content": USER}]
     try:
@@ -139,11 +140,11 @@ def _ends_text(render: Render, tokens: Sequence[str]) -> str:
     inside = [
         at for at, token in zip(begins, tokens, strict=True) if -1 < at < same < at + len(token)
     ]
-    return prompted[min([same, *inside]) :]  # both may go on with a token that begins alike
+    return prompted[min([same, *inside]) :]  # the token there may begin alike in both
 
 
 def _without_prompt(render: Render, prompt: str) -> Render:
-    """The template asked for a generation prompt, which is taken off again."""
+    """Return the template with a generation prompt that is cut off again."""
 
     def rendered(
         messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, _prompt: bool
@@ -154,7 +155,7 @@ def _without_prompt(render: Render, prompt: str) -> Render:
 
 
 def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pieces:
-    """What the model's template writes around the plainest contents, without generation prompts."""
+    """Return what the template writes around plain contents, without generation prompts."""
     opening: list[dict[str, Any]] = [
         {"role": "user", "content": USER},
         {"role": "assistant", "content": TURN},
@@ -183,7 +184,7 @@ def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pie
 def _tool_around(
     render: Render, opening: list[dict[str, Any]], turn: str, tokens: Sequence[str]
 ) -> tuple[str, str] | None:
-    """What stands around a tool message; None where it takes more than its content to write it."""
+    """Return the text around a tool message, or None if its content is not enough to render it."""
     shown = f'{OBSERVATION}"<'
     try:
         text = render([*opening, {"role": "tool", "content": shown}], None, False)
@@ -191,7 +192,7 @@ def _tool_around(
         return None
     rest = text.partition(turn)[2]
     quoted = json.dumps(shown)
-    if rest.count(quoted) == 1:  # Llama shows a text as a JSON string
+    if rest.count(quoted) == 1:  # Llama writes a text as a JSON string
         before, after = rest.split(quoted)
         return (before, after) if leading_token(after, tokens) else None
     if rest.count(shown) == 1:
@@ -201,7 +202,7 @@ def _tool_around(
 
 
 def _fold(render: Render, *, native: bool) -> str:
-    """The part that puts system message and tools where the model's own template has room."""
+    """Return the part that puts the system message and tools where the own template shows them."""
     user = {"role": "user", "content": USER}
     try:
         shown = "smark1smark" in render(
@@ -216,10 +217,10 @@ def _fold(render: Render, *, native: bool) -> str:
 
 
 def with_still_clock(own: str) -> str:
-    """Return the template with a clock that stands still: a prompt must not change overnight.
+    """Return the template with a fixed date in place of today's, so that prompts do not change.
 
     Args:
-        own: the source of a template, which may write today's date.
+        own: The source of a template.
     """
     if "strftime_now" not in own or "macro strftime_now" in own:
         return own
@@ -234,5 +235,5 @@ def with_still_clock(own: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """A string of the template language."""
+    """Return a string literal of the template language."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,8 +1,8 @@
-"""What a chat template writes around turns and observations, learned by asking it.
+"""Learns what a chat template writes around messages, by rendering test conversations with it.
 
-A conversation becomes tokens piece by piece, so its template must only append: what it has written
-for earlier messages stays when later ones come, and contents stand as they are. Many templates do
-not (they drop old thoughts, trim contents, move the tools); `learn` says which and why.
+A conversation becomes tokens message by message, so its template must only append: the text of
+earlier messages stays the same when later ones are added, and contents are not changed. Many
+templates do more (they drop old thoughts, trim contents, move the tools); `learn` says what.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from toolmaster.tags import RESPONSE_TAGS
 
 Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
-"""Messages, tools, and whether a generation prompt follows, to the template's text."""
+"""A function from messages, tools, and whether a generation prompt follows, to the text."""
 
 USER, TURN, NEXT, OBSERVATION = "qmark1qmark", "tmark1tmark", "qmark2qmark", "omark1omark"
 PROBE_TOOL = {
@@ -46,22 +46,22 @@ CONVERSATION = (
     ("user", " And now?\n"),
     ("assistant", "\n<think>ok</think><answer>5</answer>\n"),
 )
-"""Turns as the protocol has them, and contents that a template might trim, escape or move."""
+"""Turns of the protocol, with contents that a template might trim, escape or move."""
 
 
 class TemplateError(Exception):
-    """A template that cannot be used as it is; the message says what it does."""
+    """The template cannot be used as it is; the message says what it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Text around the contents of messages.
+    """The text that a template writes around the contents of messages.
 
     Args:
-        header: the generation prompt, before each assistant turn.
-        end: the token after each assistant turn.
-        around: role of an observation ("tool" or "user") to the text before and after it; the text
-            before follows `end`, the text after ends with `header`.
+        header: The generation prompt, before each assistant turn.
+        end: The token after each assistant turn.
+        around: For each role of an observation ("tool", "user"), the text before and after it. The
+            text before follows `end`; the text after ends with `header`.
     """
 
     header: str
@@ -70,14 +70,14 @@ class Pieces:
 
 
 def learn(render: Render, tokens: Sequence[str]) -> Pieces:
-    """Learn the pieces of a template that only appends.
+    """Return the pieces of a template that only appends.
 
     Args:
-        render: the template.
-        tokens: the texts of all added tokens of the tokenizer.
+        render: The template.
+        tokens: The texts of all added tokens of the tokenizer.
 
     Raises:
-        TemplateError: the template does more than append.
+        TemplateError: The template does more than append.
     """
     opening: list[dict[str, Any]] = [{"role": "user", "content": USER}]
     start = _asked(render, opening, prompt=True)
@@ -107,7 +107,7 @@ def learn(render: Render, tokens: Sequence[str]) -> Pieces:
 
 
 def leading_token(text: str, tokens: Sequence[str]) -> str | None:
-    """Return the longest of the tokens that the text begins with, if any."""
+    """Return the longest token that the text begins with, or None."""
     return max((token for token in tokens if text.startswith(token)), key=len, default=None)
 
 
@@ -124,7 +124,7 @@ def shows_tools(render: Render) -> bool:
 
 
 def _check(render: Render, pieces: Pieces) -> None:
-    """Hold whole conversations against the pieces, one message after the other."""
+    """Check that a conversation is the sum of its pieces, after each message and with tools."""
     messages = [{"role": role, "content": content} for role, content in CONVERSATION]
     for tools in (None, [PROBE_TOOL]):
         text = _asked(render, messages[:2], prompt=True, tools=tools)
@@ -141,7 +141,7 @@ def _check(render: Render, pieces: Pieces) -> None:
 
 
 def _reason(found: str, messages: list[dict[str, str]]) -> str:
-    """Why a conversation is not the sum of its pieces."""
+    """Return why a conversation is not the sum of its pieces."""
     lost = next((m for m in messages[2:] if m["content"] not in found), None)
     if lost is None:
         return "rewrites earlier messages when later ones are added"
@@ -173,5 +173,5 @@ def in_response_tags(around: tuple[str, str]) -> tuple[str, str]:
 
 
 def without_think(header: str) -> str:
-    """Return a generation prompt without the <think> that it opens: the policy writes its own."""
+    """Return a generation prompt without an opened <think>, which the policy writes itself."""
     return re.sub(r"(?:<think>\s*|(?:<think>\s*)?</think>\s*)\Z", "", header).rstrip(" ")

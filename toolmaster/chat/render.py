@@ -1,12 +1,12 @@
-"""The one place where conversations become tokens.
+"""Turns conversations into tokens, for rollouts and for training alike.
 
-Rollouts append tokens turn by turn; SFT renders finished trajectories. Both go through
-`ChatFormat`, piece by piece, so the tokens are the same by construction: a prompt, then for each
-step the turn (completion mask 1) and the observation with everything up to the next generation
-prompt (mask 0).
+Rollouts append tokens turn by turn; SFT renders finished trajectories. Both use `ChatFormat`,
+message by message, so the tokens are the same by construction: the prompt, then for each step the
+turn (completion mask 1) and the observation with everything up to the next generation prompt
+(mask 0).
 
-What tools, users and schemas say never becomes a tag of the protocol or a token that the template
-writes: such text is broken by a space. A turn keeps its tags, which the policy writes.
+Text from tools, users and schemas never becomes a tag of the protocol or a control token of the
+template: a space is put into such text. Turns keep their tags, which the policy writes.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from toolmaster.types import Message, Phase, Role, Step, Trajectory
 
 
 class Rendered(NamedTuple):
-    """Token view of a conversation; all lists have the same length T."""
+    """A conversation as tokens; all lists have the same length T."""
 
     token_ids: list[int]
     completion_mask: list[int]
-    """1 where the policy wrote the token (or would have), 0 elsewhere and in a teacher's slips."""
+    """1 for tokens that the policy writes, 0 for others and for injected errors."""
     phases: list[Phase | None]
-    """Phase of the turn that wrote the token; None where the mask is 0."""
+    """The phase of the turn that the token belongs to; None where the mask is 0."""
 
 
 @dataclass(slots=True)
@@ -64,11 +64,10 @@ class ChatFormat:
         self._check_tokens()
 
     def _check_tokens(self) -> None:
-        """Hold the tokens of the pieces against those of a whole conversation.
+        """Check that messages one by one have the same tokens as the whole conversation.
 
-        A turn that begins with line breaks is left out: many tokenizers join them with the line
-        break before the turn, which is there when the turn is written. Such a turn keeps the tokens
-        it was sampled with.
+        Turns that begin with line breaks are left out: many tokenizers join these with the line
+        break before the turn. Such a turn keeps the tokens that were sampled.
         """
         messages = [
             Message(role=role, content=content.lstrip("\n") if role == "assistant" else content)
@@ -97,27 +96,27 @@ class ChatFormat:
 
     @property
     def end_of_turn_id(self) -> int:
-        """The token that ends an assistant turn."""
+        """The id of the token that ends an assistant turn."""
         return int(self.tokenizer.convert_tokens_to_ids(self._pieces.end))
 
     def prompt_ids(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
-        """Tokens before the first assistant turn, generation prompt included."""
+        """Return the tokens before the first assistant turn, with the generation prompt."""
         messages = [{"role": m.role, "content": self._content(m)} for m in prompt]
         shown = with_texts(list(tools), self._outside)
         return self._encode(self._render(messages, shown, True))
 
     def turn_ids(self, text: str) -> list[int]:
-        """Tokens of an assistant turn with its end-of-turn token."""
+        """Return the tokens of an assistant turn with its end-of-turn token."""
         begun = self._pieces.end + self._pieces.header
         return [*self._after(begun, self._plain(text)), self.end_of_turn_id]
 
     def observation_ids(self, observation: str, role: Role = "tool") -> list[int]:
-        """Tokens from after an end-of-turn token to the next generation prompt."""
+        """Return the tokens from after an end-of-turn token through the next generation prompt."""
         before, after = self._pieces.around[role]
         return self._after(self._pieces.end, before + self._outside(observation) + after)
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """The text of a sampled turn, without its end-of-turn token."""
+        """Return the text of a sampled turn, without its end-of-turn token."""
         ids = list(token_ids)
         if ids and ids[-1] == self.end_of_turn_id:
             ids.pop()
@@ -126,7 +125,7 @@ class ChatFormat:
     def render(
         self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]], steps: Sequence[Step]
     ) -> Rendered:
-        """A whole trajectory; steps that carry sampled tokens keep them, others are encoded."""
+        """Return a whole trajectory as tokens; sampled tokens are kept, other steps are encoded."""
         token_ids = self.prompt_ids(prompt, tools)
         mask = [0] * len(token_ids)
         phases: list[Phase | None] = [None] * len(token_ids)
@@ -145,7 +144,7 @@ class ChatFormat:
         return Rendered(token_ids, mask, phases)
 
     def with_tokens(self, trajectory: Trajectory) -> Trajectory:
-        """A trajectory of a policy without tokens, as if this tokenizer had written it."""
+        """Return a trajectory of a policy without tokens, with the tokens of this tokenizer."""
         steps = [
             step.model_copy(
                 update={
@@ -167,22 +166,23 @@ class ChatFormat:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def _after(self, earlier: str, text: str) -> list[int]:
-        """Tokens of a text that stands behind another: some tokenizers mark where one begins."""
+        """Return the tokens of a text after another; some tokenizers mark where a text begins."""
         before, token_ids = self._encode(earlier), self._encode(earlier + text)
         if token_ids[: len(before)] == before:
             return token_ids[len(before) :]
-        return self._encode(text)  # its first token would join the one before, which is there
+        return self._encode(text)  # its first token would join the one before it
 
     def _shown(self, message: Message) -> str:
-        """A message as it stands in a conversation, wherever it is."""
+        """Return the content of a message as it is encoded."""
         if message.role == "assistant":
             return self._plain(message.content)
         return self._outside(message.content) if message.role == "tool" else self._content(message)
 
     def _content(self, message: Message) -> str:
-        """A message of the prompt: the system's tags are ours, and so are those around experience.
+        """Return the content of a prompt message as it is encoded.
 
-        The session has broken every tag inside the experience, see `tags.with_known`.
+        The tags of the system message and those around the experience are real. Every tag inside
+        the experience is broken already, see `tags.with_known`.
         """
         if message.role == "system":
             return self._plain(message.content)
@@ -190,19 +190,19 @@ class ChatFormat:
         return self._outside(query) + self._plain(known)
 
     def _plain(self, text: str) -> str:
-        """The text without control tokens; tags of the protocol stay."""
+        """Return the text with control tokens broken; tags of the protocol stay."""
         return self._special.sub(lambda match: broken(match.group()), without_controls(text))
 
     def _outside(self, text: str) -> str:
-        """The text without control tokens and tags."""
+        """Return the text with control tokens and tags broken."""
         return self._plain(inert(text))
 
 
 def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """A pattern of the special tokens and of the added tokens that the template itself writes.
+    """Return a pattern of the special tokens and of the added tokens that the template writes.
 
-    A special token need not have a role: `prepare_tokenizer` takes that of <|endoftext|> away.
-    Other added tokens, such as runs of spaces, are ordinary text.
+    Special tokens count with or without a role such as `eos_token`. Other added tokens, such as
+    runs of spaces, are ordinary text.
     """
     template = str(tokenizer.chat_template)
     tokens = {"<|im_start|>", *map(str, tokenizer.all_special_tokens)}

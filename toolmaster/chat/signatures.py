@@ -1,9 +1,9 @@
-"""How our own text shows tools, for templates that have no place for them.
+"""A template macro that shows tools, for chat templates that cannot.
 
-A tool is its description, then a signature line: a model reads from left to right, and a name that
-stands before its description is read without knowing what it is for. A parameter that is more than
-a plain type keeps its JSON schema. No name follows a space: after a space a word has other tokens
-than after the quotation mark of a call, and a small model copies tokens better than it spells.
+A tool is shown as its description, then a signature line: the model knows what a name is for when
+it reads it. A parameter with more than a plain type keeps its JSON schema. No name follows a space:
+after a space a word has other tokens than after the quotation mark of a call, and a small model
+copies tokens better than it spells.
 """
 
 SIGNATURE_MACRO = """\

@@ -1,8 +1,8 @@
-"""Which chat template a model is trained and served with.
+"""Chooses the chat template that a model is trained and served with.
 
-Its own where that only appends, so that a server shows the model what it saw in training. Otherwise
-a flat template made from its own (`chat.flat`); and our ChatML template with tools for a model that
-knows ChatML's tokens and whose own template has no place for tools (SmolLM2).
+The model's own template if it only appends, so that a server shows the model what it saw in
+training. Otherwise a flat template made from its own (`chat.flat`). A model whose template cannot
+show tools, but whose vocabulary has ChatML's tokens (SmolLM2), gets our ChatML template.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ CHATML_TOOLS = (
 {%- if add_generation_prompt %}{{ '\n<|im_start|>assistant\n' }}{% endif -%}
 """  # noqa: E501 - a template cannot break its lines
 )
-"""Ours. The newline between turns belongs to the *next* turn, so every message ends exactly at the
-end-of-turn token, and engines that re-tokenise turn by turn see the same tokens."""
+"""Our ChatML template. The newline between turns belongs to the *next* turn, so every message ends
+at the end-of-turn token, and engines that tokenise turn by turn see the same tokens."""
 _CHATML = ("<|im_start|>", "<|im_end|>")
 
 
@@ -47,7 +47,7 @@ def template_pieces(tokenizer: Any) -> Pieces:
     """Return what the tokenizer's chat template writes around turns and observations.
 
     Raises:
-        InputError: the template does more than append.
+        InputError: The template does more than append.
     """
     try:
         return _learn(tokenizer)
@@ -65,13 +65,13 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
     The end-of-turn token becomes `eos_token`, where generation stops.
 
     Args:
-        tokenizer: a Transformers tokenizer; changed in place.
+        tokenizer: A Transformers tokenizer; changed in place.
 
     Returns:
         The same tokenizer.
 
     Raises:
-        InputError: no such template can be made.
+        InputError: No such template can be made.
     """
     own = _own_template(tokenizer)
     reasons = []
@@ -107,7 +107,7 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
 
 
 def renderer(tokenizer: Any) -> Render:
-    """Return the tokenizer's present chat template as a function."""
+    """Return the tokenizer's current chat template as a function."""
     template = tokenizer.chat_template
 
     def render(
@@ -126,7 +126,7 @@ def renderer(tokenizer: Any) -> Render:
 
 
 def added_tokens(tokenizer: Any) -> list[str]:
-    """Return the texts of the tokens that were added to the vocabulary, special or not."""
+    """Return the texts of all added tokens of the vocabulary, special or not."""
     return [str(token) for token in tokenizer.added_tokens_decoder.values() if str(token).strip()]
 
 
@@ -135,7 +135,7 @@ def _learn(tokenizer: Any) -> Pieces:
 
 
 def _own_template(tokenizer: Any) -> str | None:
-    """The model's template; of several named ones that for tools."""
+    """Return the model's own template; if it has several, the one for tools."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
         template = template.get("tool_use") or template.get("default")
@@ -143,7 +143,7 @@ def _own_template(tokenizer: Any) -> str | None:
 
 
 def _settled(tokenizer: Any) -> Any:
-    """The tokenizer with its turns' end as the end of text, checked once more with that."""
+    """Return the tokenizer with the end of a turn as `eos_token`, and check the template again."""
     tokenizer.eos_token = _learn(tokenizer).end
     _learn(tokenizer)  # a template may write eos_token elsewhere
     if tokenizer.pad_token is None:

@@ -15,7 +15,7 @@ from toolmaster.config import Settings, load_config
 from toolmaster.evaluation.comparison import compare
 from toolmaster.evaluation.evaluate import evaluate
 from toolmaster.limits import Limits
-from toolmaster.policies.base import RoomySampling, Spelling
+from toolmaster.policies.base import RoomySampling, ToolCallFormat
 from toolmaster.progress import bar, console, solved_counter
 from toolmaster.protocols import Protocol
 from toolmaster.runs import Run, read_trajectories
@@ -39,8 +39,8 @@ class EvaluationSettings(Settings):
     """How often each task is run."""
     base_url: str | None = None
     """The endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`."""
-    spelling: Spelling = Spelling.AUTO
-    """How the protocol is spoken with an endpoint; "trained" for a model trained here."""
+    tool_calls: ToolCallFormat = ToolCallFormat.AUTO
+    """How tool calls are written to an endpoint; "trained" for a model trained here."""
     protocol: Protocol = Protocol.TRIAL
     limits: Limits | None = None
     """What a session allows; None for what the task set says."""
@@ -105,7 +105,7 @@ def run_evaluate(
 def _model_options(settings: EvaluationSettings) -> dict[str, Any]:
     return {
         "base_url": settings.base_url,
-        "spelling": settings.spelling,
+        "tool_calls": settings.tool_calls,
         "seed": settings.seed,
     }
 

@@ -13,7 +13,7 @@ from toolmaster.agent import AgentLimits
 from toolmaster.budgets import BudgetSettings
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.policies.base import RoomySampling, Spelling
+from toolmaster.policies.base import RoomySampling, ToolCallFormat
 from toolmaster.protocols import Protocol
 from toolmaster.types import TrialMode
 
@@ -43,8 +43,8 @@ class SolveSettings(Settings):
     sampling: RoomySampling = RoomySampling()
     concurrency: int = Field(8, ge=1)
     """Tasks in flight."""
-    spelling: Spelling = Spelling.AUTO
-    """How the protocol is spoken with an endpoint."""
+    tool_calls: ToolCallFormat = ToolCallFormat.AUTO
+    """How tool calls are written to an endpoint."""
     seed: int = Field(0, ge=0)
     """Of the sampling of a model in this process."""
 

@@ -136,7 +136,7 @@ class Solving:
                 settings.model,
                 settings.sampling,
                 base_url=settings.base_url,
-                spelling=settings.spelling,
+                tool_calls=settings.tool_calls,
                 seed=settings.seed,
             ) as policy:
                 with self._terminal() as view:

@@ -67,7 +67,7 @@ async def aevaluate(
         limits: what each session allows; None for what the task set says.
         sampling: how the model generates; `slots` rollouts are in flight.
         on_finish: called with each new trajectory; None shows a bar in a terminal.
-        model_options: `base_url`, `spelling` and `seed`, see `policies.loading.load_policy`.
+        model_options: `base_url`, `tool_calls` and `seed`, see `policies.loading.load_policy`.
 
     Returns:
         The evaluation: `success`, `value`, `parts`, `by(label)`, `pass_at(k)`; `print` shows it.

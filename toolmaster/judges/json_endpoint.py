@@ -116,7 +116,7 @@ class JsonEndpoint:
         except ContextFullError as error:
             raise PolicyError(str(error)) from None
         if self._on_answer is not None:
-            self._on_answer(answer.content, answer.prompt_tokens, answer.tokens)
+            self._on_answer(answer.content, answer.prompt_tokens, answer.completion_tokens)
         return answer.content, answer.model
 
 

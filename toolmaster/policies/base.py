@@ -1,7 +1,7 @@
-"""The policy interface: something that writes the next assistant turn.
+"""The policy interface: a model or script that writes the assistant turns.
 
-A policy opens one `Conversation` per rollout. Policies that deal in tokens report the tokens they
-sampled and those appended for an observation; others leave the lists empty.
+A policy opens one `Conversation` for each rollout. Policies that generate tokens in this process
+report the tokens they sampled and those of each observation; others leave the lists empty.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from toolmaster.config import Settings
 from toolmaster.types import Message, Role
 
 TOKEN_CHARS = 4
-"""Characters of a token, about, where nobody counts them."""
+"""About how many characters a token has, for estimates."""
 
 
-class Spelling(StrEnum):
-    """How the protocol is spoken with an endpoint."""
+class ToolCallFormat(StrEnum):
+    """How tool calls are written to an endpoint."""
 
     AUTO = "auto"
-    """Native where endpoint and model take tools, text where not."""
+    """Native if the endpoint and the model accept tools, else text."""
     NATIVE = "native"
-    """The endpoint's own tool calls, explained to a model that was not trained for the protocol."""
+    """The endpoint's own tool calls, with instructions for a model that was not trained here."""
     TEXT = "text"
-    """Blocks in the text, explained likewise."""
+    """Calls as text in the message, with instructions likewise."""
     TRAINED = "trained"
-    """For a model that toolmaster trained: what it saw in training, without a word more."""
+    """Exactly as in training, for a model that was trained with toolmaster."""
 
 
 class Room(Settings):
-    """How much a model may generate."""
+    """Limits of what a model may generate."""
 
     turn_tokens: int = Field(224, ge=8)
-    """Tokens of one turn at most; a longer one is cut short, which breaks its call."""
+    """Tokens of one turn at most; a longer turn is cut, which breaks its call."""
     context_tokens: int = Field(1024, ge=128)
     """Tokens of a whole trajectory at most."""
     slots: int = Field(48, ge=1)
@@ -45,33 +45,32 @@ class Room(Settings):
 
 
 class Sampling(Room):
-    """How a model generates."""
+    """Settings of how a model generates."""
 
     temperature: float = Field(0.0, ge=0.0)
     """0 takes the most likely token."""
 
 
 class RoomySampling(Sampling):
-    """How a model generates with real tools: room for their documents and for long thoughts."""
+    """Settings for real tools, with room for their documents and for long thoughts."""
 
     turn_tokens: int = Field(512, ge=8)
     context_tokens: int = Field(8192, ge=128)
-    """Tokens of a whole trajectory at most; where nothing is said, the model's own limit if that is
-    smaller."""
+    """Tokens of a whole trajectory at most; by default at most the model's own limit."""
     slots: int = Field(8, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One assistant turn as written."""
+    """One assistant turn, as the model wrote it."""
 
     text: str
     token_ids: list[int] = field(default_factory=list)
-    """Tokens the policy sampled; empty for policies without tokens."""
+    """The tokens that were sampled; empty for policies that do not report tokens."""
     tokens: int = 0
-    """How many tokens were written, as far as known."""
+    """Number of tokens written; 0 if unknown."""
     prompt_tokens: int = 0
-    """How many tokens were read to write it, as far as known."""
+    """Number of tokens read to write them; 0 if unknown."""
     slip: bool = False
     """See `Step.slip`."""
     log_probs: list[float] = field(default_factory=list)
@@ -79,7 +78,7 @@ class Completion:
 
 
 class ContextFullError(Exception):
-    """The next turn would not fit; `rollouts` ends the trajectory with MAX_TOKENS."""
+    """The next turn does not fit into the context; the trajectory ends with MAX_TOKENS."""
 
 
 class Conversation(Protocol):
@@ -92,36 +91,36 @@ class Conversation(Protocol):
         """Write the next turn.
 
         Raises:
-            ContextFullError: no room is left.
-            PolicyError: the policy cannot answer.
+            ContextFullError: No room is left in the context.
+            PolicyError: The policy cannot answer.
         """
         ...
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
-        """Take the session's observation; return the token ids appended for it (may be empty).
+        """Add the session's observation, and return the token ids appended for it (may be empty).
 
         Args:
-            observation: its text.
-            role: who speaks: "tool", or "user" for a follow-up message.
+            observation: The text of the observation.
+            role: "tool", or "user" for a follow-up message.
         """
         ...
 
 
 @runtime_checkable
 class Closable(Protocol):
-    """A policy with connections."""
+    """A policy that holds connections."""
 
     async def close(self) -> None:
-        """Close them."""
+        """Close the connections."""
         ...
 
 
 class Policy(Protocol):
-    """Opens conversations."""
+    """A model or script that writes the assistant turns."""
 
     @property
     def name(self) -> str:
-        """Shown in trajectories, with its version after '@' where it has one."""
+        """The name shown in trajectories, with "@" and a version if it has one."""
         ...
 
     def conversation(

@@ -1,4 +1,4 @@
-"""Compiling the blocks of a model whose small steps are worth fusing, to train or generate."""
+"""Compiles the parts of a model that gain from fused kernels, for training and generation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 
 @lru_cache(maxsize=1)
 def can_compile() -> bool:
-    """Whether compiling is possible and pays: on CPU, with a C++ compiler.
+    """Return whether compiling is possible and pays: on CPU, with a C++ compiler.
 
-    On a GPU it takes longer than a small model's steps are shortened by.
+    On a GPU, compiling takes longer than it saves for a small model.
     """
     compiler = shutil.which("g++") or shutil.which("clang++")
     return bool(compiler) and not torch.cuda.is_available()
@@ -29,14 +29,14 @@ def _fused_losses() -> Any:
 
 
 def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each token, fused where that can be compiled.
+    """Return the cross-entropy of each token, with a compiled kernel where `can_compile()`.
 
     Args:
-        logits: (N, V).
-        targets: (N,) token ids.
+        logits: Scores of the next token, (N, V).
+        targets: Token ids, (N,).
 
     Returns:
-        (N,) losses of the dtype of `logits`.
+        Losses of the dtype of `logits`, (N,).
     """
     if not can_compile() or len(targets) == 0:
         return _plain_losses(logits, targets)
@@ -47,10 +47,10 @@ def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def compile_blocks(model: torch.nn.Module) -> None:
-    """Compile the feed-forward and normalisation blocks, where fusing their small steps pays.
+    """Compile the feed-forward and normalisation blocks of a model, in about ten seconds.
 
-    Whole layers do not compile well with rows that change length; these blocks do, once, in about
-    ten seconds. Where `can_compile` says no, nothing is compiled.
+    Whole layers compile badly, as the number of tokens changes at each step; these blocks compile
+    once. Nothing is compiled unless `can_compile()`.
     """
     if not can_compile():
         return

@@ -1,65 +1,67 @@
-"""The one contact with OpenAI-compatible endpoints: a request goes out, a reply comes back.
+"""A client for OpenAI-compatible chat completions: vLLM, SGLang, llama.cpp, Ollama, OpenAI.
 
-Replies are streamed, so that silence and disconnects are seen while they happen. What passes is
-tried again here, where all that ask one endpoint share their waiting: a thousand rollouts would
-otherwise each hammer an endpoint that is at its limit. The key is read from the environment and
-appears in no message.
+One endpoint answers a thousand rollouts at once, so the client is aiohttp (whose HTTP parser is
+compiled) and all requests share one rate limiter. Answers are not streamed: nothing here uses a
+part of one. The key is read from the environment and appears in no message.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
-from collections.abc import Sequence
+import ssl
+import urllib.request
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
+import certifi
 
 from toolmaster.errors import PermanentPolicyError, PolicyError
-from toolmaster.policies.base import ContextFullError, Sampling
-from toolmaster.policies.connection import Connection, address_of
-from toolmaster.policies.faults import Fault, FaultKind, StatusError, StreamFaultError, fault_of
-from toolmaster.policies.pace import Pace
+from toolmaster.policies.base import Sampling
+from toolmaster.policies.endpoint_errors import (
+    RateLimitedError,
+    RetryableError,
+    UnreachableError,
+    UnsupportedFieldsError,
+    connection_error,
+    one_line,
+    status_error,
+)
+from toolmaster.policies.rate_limiter import RateLimiter
 from toolmaster.policies.replies import Reply, read_reply
 
 OPENAI = "https://api.openai.com/v1"
-LONGEST_WAIT_S = 8.0
+CONNECT_TIMEOUT_S = 10.0
+MAX_BACKOFF_S = 8.0
 """The longest pause that an endpoint did not ask for."""
-MOST_REFUSALS = 64
-"""How often one request may be turned away for the number of requests."""
-OPTIONAL = ("stream_options", "parallel_tool_calls", "tool_choice", "temperature")
-"""Fields of a request that are left out once an endpoint says it does not know them."""
-
-
-_FAULTS = (aiohttp.ClientError, StatusError, StreamFaultError, ValueError)
-_WORTH_RETRYING = (FaultKind.PASSING, FaultKind.UNREACHABLE)
-
-
-class ToolsRefusedError(PolicyError):
-    """Endpoint or model does not take tools."""
+_OPEN: set[AsyncGenerator[aiohttp.ClientSession]] = set()
+"""Strong references to the session generators: one that is garbage-collected before its event loop
+ends is not closed in time, and aiohttp warns about an unclosed session."""
 
 
 class ChatEndpoint:
-    """Asks one model of one endpoint.
+    """One model behind one endpoint.
 
     Args:
-        model: the endpoint's name of the model.
-        sampling: temperature and tokens of a turn.
-        base_url: the endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        idle_s: seconds the endpoint may be silent.
-        timeout_s: seconds a whole reply may take.
-        retries: how often a request is repeated that failed in passing; one that was only turned
-            away for the number of requests is repeated for `timeout_s`, `MOST_REFUSALS` times at
-            most.
-        wait_s: seconds before the first repetition, doubled each time up to `LONGEST_WAIT_S`; an
+        model: The endpoint's name of the model.
+        sampling: Temperature and tokens of a turn.
+        base_url: The endpoint's address; None for `OPENAI_BASE_URL` or OpenAI's own.
+        timeout_s: Seconds a reply may take, and seconds a request is repeated that was only turned
+            away for the number of requests.
+        retries: How often a request is repeated that failed for another reason that may pass.
+        backoff_s: Seconds before the first repetition, doubled each time up to `MAX_BACKOFF_S`. An
             endpoint can ask for a longer pause, not for a shorter one.
-        role: what the model is for, such as "judge"; told in messages. Its key is read from
-            `<ROLE>_API_KEY`, or else `OPENAI_API_KEY`. "" for the policy.
+        role: What the model is for, such as "judge"; shown in messages. Its key is read from
+            `<ROLE>_API_KEY`, or else from `OPENAI_API_KEY`. "" for the policy.
 
     Raises:
-        PolicyError: no key, and no `base_url` of a server that needs none.
-        PermanentPolicyError: `base_url` is no address of a server.
+        PolicyError: There is no key, and no `base_url` of a server that needs none.
+        PermanentPolicyError: `base_url` is not an address.
     """
 
     def __init__(
@@ -68,156 +70,164 @@ class ChatEndpoint:
         sampling: Sampling,
         base_url: str | None = None,
         *,
-        idle_s: float = 120.0,
         timeout_s: float = 600.0,
         retries: int = 4,
-        wait_s: float = 0.5,
+        backoff_s: float = 0.5,
         role: str = "",
     ) -> None:
         self.model, self.sampling = model, sampling
-        self._title = f"{f'the {role}' if role else 'model'} {model!r}"
+        title = f"{f'the {role}' if role else 'model'} {model!r}"
         variables = [f"{role.upper()}_API_KEY"] * bool(role) + ["OPENAI_API_KEY"]
         keys = [os.environ.get(variable, "").strip() for variable in variables]
         self._key = next(filter(None, keys), "")
         given = base_url or os.environ.get("OPENAI_BASE_URL")
         if not self._key and not given:
             raise PolicyError(
-                f"no key for {self._title}: set {' or '.join(variables)}, or give the base_url of"
-                " a server that needs none"
+                f"no key for {title}: set {' or '.join(variables)}, or give the base_url of a"
+                " server that needs none"
             )
-        self._url = address_of(given or OPENAI)
-        self._idle_s, self._timeout_s = idle_s, timeout_s
-        self._retries, self._wait_s = retries, wait_s
+        self._url = parse_base_url(given or OPENAI)
+        host = self._url.netloc.rpartition("@")[2]  # without a name and a password
+        self._where = f"{title} at {self._url.scheme}://{host}{self._url.path}"
+        self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsupported: set[str] = set()
-        self._limit_field = "max_tokens"
         self._answered = False
 
     async def ask(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **extra: Any
     ) -> Reply:
-        """The reply to a conversation.
+        """Return the model's reply to a conversation.
 
         Args:
-            messages: the conversation, as the endpoint takes it.
-            tools: offered natively.
-            extra: further fields of the request.
+            messages: The conversation, in the endpoint's form.
+            tools: Tools for native calls.
+            extra: Further fields of the request.
 
         Raises:
-            ContextFullError: the conversation is longer than the model's context.
-            ToolsRefusedError: endpoint or model does not take tools.
-            PermanentPolicyError: no request will be answered: a wrong key, model or address.
-            PolicyError: this request was refused, or failed too often.
+            ContextFullError: The conversation is longer than the model's context.
+            ToolsRefusedError: The endpoint or the model does not accept tools.
+            PermanentPolicyError: No request will be answered: a wrong key, model or address.
+            PolicyError: This request was refused, or failed too often.
         """
-        self._connect()
-        fields = {"model": self.model, "messages": messages, **extra}
+        request = {"model": self.model, "messages": messages, **extra}
         if tools:
-            fields["tools"] = tools
-        failures = turned_away = 0
-        give_up_at = asyncio.get_running_loop().time() + self._timeout_s
-        while True:
-            body = self._request(fields)
-            result = await self._attempt(body)
-            if isinstance(result, Reply):
-                result.count(messages, tools)
-                return result
-            if result.kind is FaultKind.UNSUPPORTED_FIELD and self._adapt(result.message, body):
-                continue
-            if result.kind is FaultKind.LIMITED and self._retries:
-                turned_away += 1
-                in_time = asyncio.get_running_loop().time() < give_up_at
-                if in_time and turned_away < MOST_REFUSALS:
-                    continue  # to wait with all others
-            failures += 1
-            if result.kind not in _WORTH_RETRYING or failures > self._retries:
-                raise self._error(result)
-            await asyncio.sleep(self._pause_s(failures - 1, result))
-
-    async def _attempt(self, body: dict[str, Any]) -> Reply | Fault:
-        """One request, when its turn has come: the reply, or what went wrong."""
-        entered = await self._pace.enter()
-        fault: Fault | None = None
-        try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._connection.post(body) as events,
-            ):
-                reply = await read_reply(events)
-        except _FAULTS as error:  # before the next: the client's own timeouts are both
-            fault = fault_of(error, with_tools="tools" in body)
-        except TimeoutError:
-            fault = Fault(FaultKind.PASSING, f"no whole answer within {self._timeout_s:g} s")
-        finally:
-            if fault is not None and fault.kind is FaultKind.LIMITED:
-                refusals = self._pace.refusals(entered)
-                self._pace.slow_down(entered, self._pause_s(refusals, fault))
-            self._pace.leave(entered, succeeded=fault is None)
-        self._answered = self._answered or fault is None
-        return fault or reply
-
-    def _connect(self) -> None:
-        """A connection for the running event loop."""
+            request["tools"] = tools
         loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self._loop, self._pace = loop, Pace()
-        headers = {
-            "User-Agent": "toolmaster",
-            "Authorization": f"Bearer {self._key or 'none'}",
-            "OpenAI-Organization": os.environ.get("OPENAI_ORG_ID", ""),
-            "OpenAI-Project": os.environ.get("OPENAI_PROJECT_ID", ""),
-        }
-        if self._url.username is not None:  # the address holds a name and a password instead
-            del headers["Authorization"]
-        target = self._url._replace(path=f"{self._url.path}/chat/completions")
-        self._connection = Connection(target, headers, self._idle_s)
+        give_up_at = loop.time() + self._timeout_s
+        failures = refusals = 0
+        while True:
+            try:
+                reply = await self._post(self._body(request), failures + refusals)
+            except UnsupportedFieldsError as error:
+                self._unsupported |= error.fields
+            except RateLimitedError:
+                refusals += 1
+                if not self._retries or loop.time() > give_up_at:
+                    raise
+            except RetryableError as error:
+                failures += 1
+                if failures > self._retries:
+                    if isinstance(error, UnreachableError) and not self._answered:
+                        reason = f"{error}; check base_url and that the server runs"
+                        raise PermanentPolicyError(reason) from None
+                    raise
+                await asyncio.sleep(error.wait_s)
+            else:
+                self._answered = True
+                return reply
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections that were opened in the running event loop."""
         if self._loop is asyncio.get_running_loop():
             self._loop = None
-            await self._connection.close()
+            await self._sessions.aclose()
 
-    def _request(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The body of a request, without what this endpoint does not know."""
-        body = {
-            **fields,
-            "temperature": self.sampling.temperature,
-            self._limit_field: self.sampling.turn_tokens,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+    def _body(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a request without the fields that this endpoint does not know."""
+        limit = "max_completion_tokens" if "max_tokens" in self._unsupported else "max_tokens"
+        sampling = {"temperature": self.sampling.temperature, limit: self.sampling.turn_tokens}
+        body = {**request, **sampling}
         return {key: value for key, value in body.items() if key not in self._unsupported}
 
-    def _adapt(self, message: str, body: dict[str, Any]) -> bool:
-        """Whether the next request is another one, without what the message finds in this one."""
-        if "max_completion_tokens" in message and "max_tokens" in body:
-            self._limit_field = "max_completion_tokens"
-            return True
-        named = {name for name in OPTIONAL if name in body and name in message}
-        self._unsupported |= named
-        return bool(named)
+    async def _post(self, body: dict[str, Any], attempt: int) -> Reply:
+        """Send one request when the rate limiter lets it; `attempt` counts from 0."""
+        if self._loop is not asyncio.get_running_loop():
+            self._loop, self._limiter = asyncio.get_running_loop(), RateLimiter()
+            self._sessions = self._open_session()
+            _OPEN.add(self._sessions)
+            self._session = await anext(self._sessions)
+        async with self._limiter.slot():
+            try:
+                return await self._exchange(body)
+            except RetryableError as error:
+                longest_s = min(self._backoff_s * 2.0 ** min(attempt, 32), MAX_BACKOFF_S)
+                error.wait_s = max(error.wait_s, longest_s * random.uniform(0.75, 1.0))
+                raise
 
-    def _pause_s(self, failures: int, fault: Fault) -> float:
-        """Seconds to wait after the `failures`-th failure in a row, counted from 0."""
-        longest_s = min(self._wait_s * 2.0 ** min(failures, 32), LONGEST_WAIT_S)
-        return max(fault.wait_s or 0.0, longest_s * random.uniform(0.75, 1.0))
+    async def _exchange(self, body: dict[str, Any]) -> Reply:
+        """Send one request now."""
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        url = self._url._replace(path=f"{self._url.path}/chat/completions").geturl()
+        try:
+            async with self._session.post(url, data=data, allow_redirects=False) as response:
+                text = (await response.read()).decode("utf-8", "replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise connection_error(self._where, error, self._timeout_s) from None
+        if self._key:
+            text = text.replace(self._key, "[key]")
+        if response.status >= 300:
+            raise status_error(self._where, response.status, text, response.headers, body)
+        try:
+            return read_reply(text, body)
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            reason = f"{self._where}: its answer is no chat completion: {one_line(text)!r}"
+            raise RetryableError(reason) from None
 
-    def _error(self, fault: Fault) -> Exception:
-        """The exception of a fault that stays; the key is taken out of it."""
-        reason = fault.message.replace(self._key, "[key]") if self._key else fault.message
-        message = f"{self._title} at {self.address()}: {reason}"
-        if fault.kind is FaultKind.CONTEXT_FULL:
-            return ContextFullError(message)
-        if fault.kind is FaultKind.NO_TOOLS:
-            return ToolsRefusedError(message)
-        if fault.kind is FaultKind.PERMANENT:
-            return PermanentPolicyError(message)
-        if fault.kind is FaultKind.UNREACHABLE and not self._answered:
-            return PermanentPolicyError(f"{message}; check base_url and that the server runs")
-        return PolicyError(message)
+    async def _open_session(self) -> AsyncGenerator[aiohttp.ClientSession]:
+        """Yield once; an event loop that ends finishes its generators and so closes the session."""
+        headers = {"Content-Type": "application/json", "User-Agent": "toolmaster"}
+        if self._key and self._url.username is None:  # else the address says who asks
+            headers["Authorization"] = f"Bearer {self._key}"
+        trusted: ssl.SSLContext | bool = True
+        if self._url.scheme == "https":
+            trusted = ssl.create_default_context()
+            trusted.load_verify_locations(certifi.where())  # some machines have no certificates
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=trusted),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=_proxy(self._url),
+            timeout=aiohttp.ClientTimeout(self._timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+        )
+        try:
+            yield session
+        finally:
+            _OPEN.discard(self._sessions)
+            await session.close()
 
-    def address(self) -> str:
-        """Where the endpoint is, without what an address may hide: a password, a key."""
-        host = self._url.netloc.rpartition("@")[2]
-        return f"{self._url.scheme}://{host}{self._url.path}"
+
+def parse_base_url(text: str) -> SplitResult:
+    """Return the parts of an endpoint's address, without the slash at its end.
+
+    Raises:
+        PermanentPolicyError: The text is not an http or https address.
+    """
+    with suppress(ValueError):
+        url = urlsplit(text.strip())
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return url._replace(path=url.path.rstrip("/"), fragment="")
+    shown = text.rpartition("@")[2].partition("?")[0]
+    raise PermanentPolicyError(
+        f"{one_line(shown)!r} is not an address of a server, such as http://localhost:8000/v1;"
+        " check base_url"
+    )
+
+
+def _proxy(url: SplitResult) -> str | None:
+    """Return the HTTP proxy that the environment names for an address, except for this machine."""
+    host = url.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme, "")
+    return proxy if proxy.startswith("http") else None

@@ -1,4 +1,4 @@
-"""The protocol, explained to models that were not trained for it."""
+"""Texts that explain the protocol to models that were not trained for it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ Answer only from what the tools returned, never from memory, and give just what 
 
 
 def text_guide(trial_calls: int | None) -> str:
-    """The protocol in text blocks.
+    """Return the instruction for calls written as text.
 
     Args:
-        trial_calls: the trial budget in calls; None where there is no trial.
+        trial_calls: Number of trial calls allowed; None without a trial.
     """
     experience = "" if trial_calls is None else _TEXT_EXPERIENCE
     return "\n".join([_phases(trial_calls), _TEXT_FORM + experience + _TEXT_ANSWER, _TRUTH])
 
 
 def native_guide(trial_calls: int | None, begin: str) -> str:
-    """The protocol in native tool calls; `begin` is the tool that ends the trial."""
+    """Return the instruction for native calls; `begin` names the tool that ends the trial."""
     parts = [_phases(trial_calls), _NATIVE_FORM]
     if trial_calls is not None:
         parts.append(_NATIVE_EXPERIENCE.format(begin=begin))

@@ -1,4 +1,4 @@
-"""From the name of a model to the policy that acts with it."""
+"""Makes the policy of a model from its name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from toolmaster.policies.base import Closable, Policy, Sampling, Spelling
+from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
 
 
 def load_policy(
@@ -15,30 +15,34 @@ def load_policy(
     sampling: Sampling,
     *,
     base_url: str | None = None,
-    spelling: Spelling = Spelling.AUTO,
+    tool_calls: ToolCallFormat = ToolCallFormat.AUTO,
     name: str | None = None,
     seed: int = 0,
 ) -> Policy:
-    """The policy of a model.
+    """Return the policy of a model.
 
     Args:
-        model: `openai:NAME` for an OpenAI-compatible endpoint; otherwise a name that
-            `models.find_model` takes, of a model that runs in this process.
-        sampling: how to generate.
-        base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        spelling: how the protocol is spoken with an endpoint.
-        name: shown in trajectories; None for the model's own.
-        seed: of the sampling of a model in this process.
+        model: `openai:NAME` for an OpenAI-compatible endpoint, or a name that `models.find_model`
+            accepts, for a model that runs in this process.
+        sampling: Temperature and limits of the generation.
+        base_url: The address of an endpoint; None for `OPENAI_BASE_URL` or OpenAI's own.
+        tool_calls: How tool calls are written to an endpoint.
+        name: Shown in trajectories; None for the model's own. Not for endpoints.
+        seed: Seed of the sampling of a model in this process.
 
     Raises:
-        InputError: no such checkpoint, or one that cannot be used.
-        PolicyError: an endpoint without a key or an address.
+        InputError: There is no such checkpoint, or it cannot be used.
+        PolicyError: The key or the address of an endpoint is missing or wrong.
+
+    Example:
+        >>> load_policy("openai:NAME", Sampling(), base_url="http://localhost:8000/v1").name
+        'NAME'
     """
     kind, _, endpoint_model = model.partition(":")
     if kind == "openai":
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
-        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, spelling=spelling)
+        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, tool_calls=tool_calls)
     from toolmaster.models import find_model  # noqa: PLC0415
 
     return load_checkpoint(
@@ -50,16 +54,12 @@ def load_policy(
 async def open_policy(
     model: str | Policy, sampling: Sampling, **options: Any
 ) -> AsyncIterator[Policy]:
-    """The policy of a model, whose connections are closed in the end.
+    """Yield the policy of a model, and close its connections afterwards.
 
     Args:
-        model: as `load_policy` takes it; or a policy, which is left open.
-        sampling: how to generate.
-        options: see `load_policy`.
-
-    Raises:
-        InputError: no such checkpoint, or one that cannot be used.
-        PolicyError: an endpoint without a key or an address.
+        model: A name that `load_policy` accepts, or a policy, which is left open.
+        sampling: Temperature and limits of the generation.
+        options: Further arguments of `load_policy`, which also says what is raised.
     """
     if not isinstance(model, str):
         yield model
@@ -73,7 +73,7 @@ async def open_policy(
 
 
 def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:
-    """A checkpoint that generates in this process, in the dtype that is fastest here."""
+    """Return the policy of a checkpoint, in the dtype that is fastest on this machine."""
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
     from toolmaster.models import (  # noqa: PLC0415
         fast_dtype,

@@ -1,4 +1,4 @@
-"""A policy behind any OpenAI-compatible endpoint (a hosted model, vLLM, llama.cpp, Ollama)."""
+"""A policy behind an OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, OpenAI)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolmaster.errors import PolicyError
-from toolmaster.policies.base import Completion, Sampling, Spelling
-from toolmaster.policies.endpoint import ChatEndpoint, ToolsRefusedError
+from toolmaster.policies.base import Completion, Sampling, ToolCallFormat
+from toolmaster.policies.endpoint import ChatEndpoint
+from toolmaster.policies.endpoint_errors import ToolsRefusedError
 from toolmaster.policies.replies import Reply
-from toolmaster.policies.spellings import Native, Text, Trained
+from toolmaster.policies.tool_calls import NativeCalls, TextCalls, TrainedCalls
 from toolmaster.types import Message, Role
 
-_SPELLINGS: dict[Spelling, type[Text] | type[Native]] = {
-    Spelling.AUTO: Native,
-    Spelling.NATIVE: Native,
-    Spelling.TEXT: Text,
-    Spelling.TRAINED: Trained,
+_FORMATS: dict[ToolCallFormat, type[TextCalls] | type[NativeCalls]] = {
+    ToolCallFormat.AUTO: NativeCalls,
+    ToolCallFormat.NATIVE: NativeCalls,
+    ToolCallFormat.TEXT: TextCalls,
+    ToolCallFormat.TRAINED: TrainedCalls,
 }
 
 
@@ -26,7 +27,7 @@ class _Dialogue:
     policy: OpenAIPolicy
     prompt: Sequence[Message]
     tools: Sequence[dict[str, Any]]
-    spoken: Text | Native
+    chat: TextCalls | NativeCalls
     prompt_ids: list[int] = field(default_factory=list)
     prompt_tokens: int = 0
 
@@ -35,23 +36,22 @@ class _Dialogue:
         if reply.finish_reason == "content_filter" and not reply.content:
             raise PolicyError("the endpoint's content filter kept the answer back")
         self.prompt_tokens = self.prompt_tokens or reply.prompt_tokens
-        text = self.spoken.take(reply)
-        return Completion(text, tokens=reply.tokens, prompt_tokens=reply.prompt_tokens)
+        text = self.chat.take(reply)
+        return Completion(text, tokens=reply.completion_tokens, prompt_tokens=reply.prompt_tokens)
 
     async def _ask(self) -> Reply:
+        chat, endpoint = self.chat, self.policy.endpoint
         try:
-            return await self.policy.endpoint.ask(
-                self.spoken.messages, self.spoken.tools, **self.spoken.extra
-            )
+            return await endpoint.ask(chat.messages, chat.tools, **chat.extra)
         except ToolsRefusedError:
-            if self.policy.asked_spelling is not Spelling.AUTO or len(self.spoken.messages) > 2:
+            if not self.policy.may_fall_back or len(chat.messages) > 2:
                 raise
-        self.policy.spelling = Spelling.TEXT
-        self.spoken = Text(self.prompt, self.tools)
+        self.policy.format = TextCalls
+        self.chat = TextCalls(self.prompt, self.tools)
         return await self._ask()
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
-        self.spoken.observe(observation, role)
+        self.chat.observe(observation, role)
         return []
 
 
@@ -59,14 +59,20 @@ class OpenAIPolicy:
     """Asks an endpoint for each turn.
 
     Args:
-        model: the endpoint's name of the model.
-        sampling: temperature and tokens of a turn.
-        base_url: the endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        spelling: how the protocol is spoken.
-        limits: `idle_s`, `timeout_s`, `retries` and `wait_s` of `ChatEndpoint`.
+        model: The endpoint's name of the model.
+        sampling: Temperature and tokens of a turn.
+        base_url: The endpoint's address; None for `OPENAI_BASE_URL` or OpenAI's own.
+        tool_calls: How tool calls are written.
+        limits: `timeout_s`, `retries` and `backoff_s` of `ChatEndpoint`.
 
     Raises:
-        PolicyError: no key in `OPENAI_API_KEY`, and no `base_url` of a server that needs none.
+        PolicyError: There is no key in `OPENAI_API_KEY`, and no `base_url` of a server that needs
+            none.
+
+    Example:
+        >>> policy = OpenAIPolicy("Qwen/Qwen3-0.6B", Sampling(), base_url="http://localhost:8000/v1")
+        >>> policy.name
+        'Qwen/Qwen3-0.6B'
     """
 
     def __init__(
@@ -75,16 +81,18 @@ class OpenAIPolicy:
         sampling: Sampling,
         *,
         base_url: str | None = None,
-        spelling: Spelling = Spelling.AUTO,
+        tool_calls: ToolCallFormat = ToolCallFormat.AUTO,
         **limits: Any,
     ) -> None:
         self.name = model
         self.endpoint = ChatEndpoint(model, sampling, base_url, **limits)
-        self.asked_spelling = self.spelling = Spelling(spelling)
+        self.format = _FORMATS[ToolCallFormat(tool_calls)]
+        self.may_fall_back = tool_calls == ToolCallFormat.AUTO
+        """Whether calls are written as text once the endpoint refuses tools."""
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
-        return _Dialogue(self, prompt, tools, _SPELLINGS[self.spelling](prompt, tools))
+        return _Dialogue(self, prompt, tools, self.format(prompt, tools))
 
     async def close(self) -> None:
         """Close the connections to the endpoint."""

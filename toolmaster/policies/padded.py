@@ -1,8 +1,8 @@
-"""Batched generation through Transformers' own forward pass and cache, for any architecture.
+"""Batched generation with Transformers' own cache, for any architecture.
 
 `SlotCache` computes plain causal attention. A model with anything else (sliding windows, capped
 attention scores, sinks, convolutions, linear attention) generates here: one batch at a time, padded
-on the left. A row that comes while a batch is running waits for the next one.
+on the left. A row that arrives while a batch is running waits for the next one.
 
 Shapes: B rows of the batch, T tokens of the longest, V the vocabulary.
 """
@@ -16,15 +16,15 @@ from toolmaster.policies.slots import Row
 
 
 class PaddedBatch:
-    """One batch of rows in flight; the interface is that of `SlotCache`.
+    """One batch of rows in flight, with the interface of `SlotCache`.
 
     Args:
-        model: a causal language model of Transformers; its attention implementation stays.
-        slots: rows of a batch at most.
+        model: A causal language model of Transformers; its attention implementation stays.
+        slots: Rows of a batch at most.
     """
 
-    drafts = False
-    """A cache with windows or states cannot take back a draft token that was not accepted."""
+    accepts_drafts = False
+    """A cache with windows or states cannot drop a draft token that was not accepted."""
 
     def __init__(self, model: PreTrainedModel, slots: int) -> None:
         self.model = model

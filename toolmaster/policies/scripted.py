@@ -1,4 +1,4 @@
-"""A policy that plays back turns: tests, examples and re-execution need no model."""
+"""A policy that plays back given turns, for tests, examples and re-execution without a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolmaster.policies.base import Completion
 from toolmaster.types import Message, Role
 
 Script = Callable[[Sequence[Message]], Iterable[str]]
-"""From the prompt to the turns to write."""
+"""A function from the prompt to the turns to write."""
 
 
 @dataclass(slots=True)
@@ -26,17 +26,22 @@ class _Playback:
         except StopIteration:
             raise PolicyError("the script has no more turns, and the task is not over") from None
 
-    def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002 - deaf
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002 - not used
         return []
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedPolicy:
-    """Writes given turns whatever is observed.
+    """Writes the given turns, whatever is observed.
 
     Args:
-        script: the turns for every task, or a function from the prompt to the turns.
-        name: shown in trajectories.
+        script: The turns for every task, or a function from the prompt to the turns.
+        name: Shown in trajectories.
+
+    Example:
+        >>> policy = ScriptedPolicy(["<think>Easy.</think><answer>4</answer>"])
+        >>> policy.name
+        'scripted'
     """
 
     script: Sequence[str] | Script
@@ -45,8 +50,8 @@ class ScriptedPolicy:
     def conversation(
         self,
         prompt: Sequence[Message],
-        tools: Sequence[dict[str, Any]],  # noqa: ARG002 - a script knows its tools
+        tools: Sequence[dict[str, Any]],  # noqa: ARG002 - not used
     ) -> _Playback:
-        """Begin playing."""
+        """Begin a rollout."""
         turns = self.script(prompt) if callable(self.script) else self.script
         return _Playback(iter(turns))

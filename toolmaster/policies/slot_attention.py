@@ -1,8 +1,9 @@
-"""Attention over a slot cache: one ragged row of tokens, each seeing the slot it belongs to.
+"""Attention over a slot cache: each token of a step attends to the slot it belongs to.
 
-A step's tokens are laid out without padding. Those of rows that decode attend in blocks, padded to
-the widest row of the block; longer pieces of prompts attend one by one, as segments. The function
-is registered with Transformers' attention interface; a `StepPlan` tells it what is where.
+The tokens of a step lie in one row without padding. Those of decoding rows attend in blocks, padded
+to the widest row of the block. Longer pieces of prompts attend one by one, as segments. The
+function is registered with Transformers' attention interface; a `StepPlan` tells it where each
+token belongs.
 
 Shapes: N tokens of a step, S slots that attend together, M tokens of theirs, W the widest of their
 rows (with its draft), K key-value heads, R query heads per key-value head, L tokens of context, D
@@ -22,7 +23,7 @@ ATTENTION = "toolmaster_slots"
 
 @dataclass(slots=True)
 class Segment:
-    """Consecutive tokens of one slot inside a step's row of tokens."""
+    """Consecutive tokens of one slot in the row of a step's tokens."""
 
     slot: int
     row: int
@@ -31,34 +32,34 @@ class Segment:
     """Position of its first token in the sequence."""
     count: int
     mask: torch.Tensor | None = None
-    """(R * count, start + count) additive, built once and used by every layer."""
+    """Additive mask, (R * count, start + count), built once and used by every layer."""
 
 
 @dataclass(slots=True)
 class Block:
-    """Consecutive tokens of a step's row, of several slots that attend together on padding."""
+    """Consecutive tokens of several slots that attend together, padded to one width."""
 
     tokens: slice
-    """Where in the row."""
+    """Their place in the row of the step's tokens."""
     slots: torch.Tensor | None
-    """(S,) the slots, whose keys and values are copied out; None for the first S as they lie."""
+    """The slots, (S,), whose keys and values are copied; None for the first S slots, uncopied."""
     places: tuple[torch.Tensor, torch.Tensor]
-    """(M,) of each token: which of the S slots, and which token of its slot in this step."""
+    """For each token, (M,): which of the S slots it belongs to, and its index in that slot."""
     mask: torch.Tensor
-    """(S, 1, W, 1, L) additive, built once and used by every layer."""
+    """Additive mask, (S, 1, W, 1, L), built once and used by every layer."""
 
 
 @dataclass(slots=True)
 class StepPlan:
-    """What the attention function needs to know about one step."""
+    """What the attention function needs for one step."""
 
     keys: list[torch.Tensor]
-    """One (slots, K, L, D) tensor a layer."""
+    """One tensor for each layer, (slots, K, L, D)."""
     values: list[torch.Tensor]
     slots: torch.Tensor
-    """(N,) slot of each token."""
+    """The slot of each token, (N,)."""
     positions: torch.Tensor
-    """(N,) position of each token."""
+    """The position of each token in its sequence, (N,)."""
     blocks: list[Block]
     segments: list[Segment]
 
@@ -75,7 +76,7 @@ def _slot_attention(
     step_plan: StepPlan,
     **_kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention over the slots; query (1, K * R, N, D), key and value (1, K, N, D)."""
+    """Return attention over the slots, for query (1, K * R, N, D), key and value (1, K, N, D)."""
     plan = step_plan
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     keys, values = plan.keys[layer], plan.values[layer]
@@ -112,10 +113,10 @@ def _slot_attention(
 def _decode(
     rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """The W query tokens of each slot, (S, W, K, R, D) in and out.
+    """Return attention for the W query tokens of each slot, (S, W, K, R, D) as the queries.
 
-    Two batched products around a softmax over what lies in a row; on CPU they take a third of the
-    time of `scaled_dot_product_attention`, whose kernel is made for long queries.
+    Two batched products around a softmax over contiguous rows: on CPU they take a third of the time
+    of `scaled_dot_product_attention`, whose kernel is made for long queries.
     """
     slots, width, kv_heads, repeats, head_dim = rows.shape
     shape = (-1, keys.shape[2], head_dim)

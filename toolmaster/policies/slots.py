@@ -1,15 +1,15 @@
-"""Batched generation with a key-value cache that outlives a turn.
+"""Batched generation (continuous batching) with a key-value cache that is kept between turns.
 
-Transformers' model, our cache. The cache is a fixed number of slots; a slot remembers the tokens it
-holds. A request takes the slot, or a copy of the slot, that shares its longest prefix, so one rule
-covers what a multi-turn rollout needs: the next turn continues in its own slot, the members of a
-group share their prompt, and all tasks share the system message. Finished rows leave and new ones
-enter at every step; a step carries decoding rows and prompts together as one ragged row of tokens,
-without padding, through an attention function registered with Transformers' attention interface.
+The model is Transformers', the cache is ours. It has a fixed number of slots, and each slot knows
+the tokens whose keys and values it holds. A request gets the slot that shares its longest prefix,
+or a copy of it. So the next turn of a rollout continues in its own slot, the members of a group
+share their prompt, and all tasks share the system message. Finished rows leave and new rows enter
+at every step. A step runs the tokens of decoding rows and of prompts as one row without padding,
+through an attention function registered with Transformers' attention interface.
 
-A decoding row may bring a draft of its next tokens, which the same pass scores. Where starting a
-kernel costs more than computing on padding (GPUs), rows that miss a few tokens only, such as an
-observation, attend together too, apart from those that miss one, which they would make as wide.
+A decoding row may have a draft of its next tokens, which the same pass scores. On GPUs, where
+starting a kernel costs more than computing on padding, rows with a few uncached tokens, such as an
+observation, attend as one padded block as well; rows with one uncached token have their own block.
 
 Shapes: as in `slot_attention`; V is the vocabulary.
 """
@@ -26,7 +26,7 @@ from toolmaster.models import is_plain_causal
 from toolmaster.policies.slot_attention import ATTENTION, Block, Segment, StepPlan
 
 _GROWTH = 128
-"""Tokens by which slots become longer when needed."""
+"""Tokens by which slots are lengthened when needed."""
 
 
 @dataclass(slots=True)
@@ -36,14 +36,14 @@ class Row:
     token_ids: list[int]
     """Prompt and everything sampled so far."""
     computed: int = 0
-    """How many of `token_ids` are in the cache."""
+    """Number of `token_ids` that are in the cache."""
     slot: int = -1
     draft: list[int] = field(default_factory=list)
-    """What may come next; scored while the row decodes, never part of `token_ids` by itself."""
+    """Draft tokens: scored while the row decodes, but not part of `token_ids`."""
 
     @property
     def missing(self) -> int:
-        """How many of `token_ids` are not in the cache yet."""
+        """Number of `token_ids` that are not in the cache yet."""
         return len(self.token_ids) - self.computed
 
 
@@ -51,21 +51,21 @@ class SlotCache:
     """The slots and one model's forward pass over them.
 
     Args:
-        model: a causal language model of Transformers that takes the attention interface; its
-            attention implementation is switched to ours. Its attention must be plain causal
-            attention, see `models.is_plain_causal`.
-        slots: rows that can be in flight.
-        max_length: tokens a slot can hold.
-        step_tokens: prompt tokens put into one step at most, besides decoding rows; None for what
-            suits the device.
-        together: a row that misses at most so many tokens counts as decoding; None likewise.
+        model: A causal language model of Transformers with plain causal attention, see
+            `models.is_plain_causal`. Its attention implementation is switched to ours.
+        slots: Rows that can be in flight.
+        max_length: Tokens that a slot can hold.
+        step_tokens: Prompt tokens in one step at most, besides decoding rows; None for what suits
+            the device.
+        short_tokens: A row with at most this many uncached tokens attends with the decoding rows;
+            None for what suits the device.
 
     Raises:
-        ValueError: the architecture needs more than plain causal attention.
+        ValueError: The architecture needs more than plain causal attention.
     """
 
-    drafts = True
-    """Rows may bring draft tokens."""
+    accepts_drafts = True
+    """Whether rows may have draft tokens."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class SlotCache:
         slots: int,
         max_length: int,
         step_tokens: int | None = None,
-        together: int | None = None,
+        short_tokens: int | None = None,
     ) -> None:
         if not is_plain_causal(model.config):
             raise ValueError(f"{model.config.model_type}: not plain causal attention")
@@ -81,7 +81,7 @@ class SlotCache:
         self.max_length = max_length
         on_cpu = model.device.type == "cpu"
         self.step_tokens = step_tokens or (1024 if on_cpu else 8192)
-        self.together = together or (1 if on_cpu else 64)
+        self.short_tokens = short_tokens or (1 if on_cpu else 64)
         model.set_attn_implementation(ATTENTION)
         config = model.config.get_text_config()
         heads = config.num_attention_heads
@@ -101,29 +101,30 @@ class SlotCache:
 
     @torch.inference_mode()
     def clear(self) -> None:
-        """Forget all cached tokens, because the weights have changed, and become short again."""
+        """Drop all cached tokens, because the weights have changed, and shorten the slots."""
         self._held = [[] for _ in self._held]
         for cached in (self._keys, self._values):
             cached[:] = [tensor[:, :, :_GROWTH].contiguous() for tensor in cached]
 
     @torch.inference_mode()  # slots that have grown are inference tensors
     def admit(self, row: Row) -> bool:
-        """Give a row a slot with as much of its prefix as is cached.
+        """Give a row a slot that holds as much of its prefix as is cached.
 
         Returns:
-            False when no slot is free, or when waiting one step lets it share a prompt that another
-            row is just computing.
+            False if no slot is free, or if waiting one step lets the row share a prompt that
+            another row is computing.
         """
         free = [slot for slot, busy in enumerate(self._busy) if busy is None]
         if not free:
             return False
-        own = next((slot for slot in free if _goes_on(self._held[slot], row.token_ids)), None)
+        own = next((slot for slot in free if _continues(self._held[slot], row.token_ids)), None)
         if own is not None:
-            self._take(row, own, len(self._held[own]))
+            self._assign(row, own, len(self._held[own]))
             return True
-        shared = [_common(held, row.token_ids) for held in self._held]
+        shared = [_common_prefix(held, row.token_ids) for held in self._held]
         coming = [
-            _common(busy.token_ids, row.token_ids) if busy is not None else 0 for busy in self._busy
+            _common_prefix(busy.token_ids, row.token_ids) if busy is not None else 0
+            for busy in self._busy
         ]
         best = max(range(len(shared)), key=lambda slot: (shared[slot], self._busy[slot] is None))
         if max(coming) > shared[best] + 16:
@@ -137,17 +138,17 @@ class SlotCache:
                 for keys, values in zip(self._keys, self._values, strict=True):
                     keys[slot, :, :common] = keys[best, :, :common]
                     values[slot, :, :common] = values[best, :, :common]
-        self._take(row, slot, common)
+        self._assign(row, slot, common)
         return True
 
-    def _take(self, row: Row, slot: int, computed: int) -> None:
-        """Give a row its slot, which holds its first `computed` tokens."""
+    def _assign(self, row: Row, slot: int, computed: int) -> None:
+        """Assign a slot to a row; the slot holds the row's first `computed` tokens."""
         row.slot, row.computed = slot, computed
         self._held[slot] = row.token_ids[:computed]
         self._busy[slot] = row
 
     def release(self, row: Row) -> None:
-        """Free the row's slot; its tokens stay until the slot is needed."""
+        """Free the row's slot; its tokens stay cached until the slot is needed."""
         self._clock += 1
         self._last_used[row.slot] = self._clock
         self._held[row.slot] = row.token_ids[: row.computed]
@@ -159,8 +160,9 @@ class SlotCache:
 
         Returns:
             The rows whose prompts are complete, and next-token logits, (M, V): for each of these
-            rows one of its last token, then one of each token of its draft. Draft tokens are scored
-            but not committed: the caller adds 1 to `row.computed` for each draft token it accepts.
+            rows one after its last token, then one after each token of its draft. Draft tokens are
+            scored but not committed: the caller adds 1 to `row.computed` for each draft token that
+            it accepts.
         """
         narrow: list[Row] = []
         wide: list[Row] = []
@@ -169,7 +171,7 @@ class SlotCache:
         for row in (row for row in self._busy if row is not None):
             if row.missing == 1:
                 narrow.append(row)
-            elif row.missing <= self.together:
+            elif row.missing <= self.short_tokens:
                 wide.append(row)
             elif room > 0:
                 prefilling.append((row, min(row.missing, room)))
@@ -200,6 +202,7 @@ class SlotCache:
     def _plan(
         self, narrow: list[Row], wide: list[Row], prefilling: list[tuple[Row, int]]
     ) -> tuple[StepPlan, torch.Tensor]:
+        """Return the plan of a step and its tokens, (1, N)."""
         ends = [len(row.token_ids) + len(row.draft) for row in (*narrow, *wide)]
         self._grow(max([*ends, *(row.computed + count for row, count in prefilling)]))
         tokens: list[int] = []
@@ -237,10 +240,12 @@ class SlotCache:
         return torch.tensor(values, device=self.model.device)
 
     def _block(self, rows: list[Row], begin: int, *, copied: bool) -> Block:
-        """The block of decoding rows whose tokens begin at `begin`."""
+        """Return the block of decoding rows whose tokens begin at index `begin` of the step."""
         widths = [row.missing + len(row.draft) for row in rows]
         which = list(range(len(rows))) if copied else [row.slot for row in rows]
-        lengths = [1] * (max(which) + 1)  # a slot without a row here sees one token, for nobody
+        lengths = [1] * (
+            max(which) + 1
+        )  # an unused slot attends to one token; its result is not read
         for index, row in zip(which, rows, strict=True):
             lengths[index] = row.computed + 1
         longest = self._keys[0].shape[2]
@@ -261,11 +266,10 @@ class SlotCache:
         )
 
     def _grow(self, length: int) -> None:
-        """Make room for sequences of `length` tokens.
+        """Lengthen the slots to hold sequences of `length` tokens.
 
-        The whole of a slot takes part in every decoding step, hidden by the mask where it is empty:
-        a slice of it would be copied by the batched product, which costs more. So slots are kept no
-        longer than needed.
+        Every decoding step computes over whole slots, and the mask hides what is empty: the batched
+        product would copy a slice, which costs more. So slots are kept no longer than needed.
         """
         missing = length - self._keys[0].shape[2]
         if missing <= 0:
@@ -276,6 +280,7 @@ class SlotCache:
                 cached[layer] = torch.nn.functional.pad(tensor, (0, 0, 0, more))
 
     def _causal(self, segment: Segment) -> torch.Tensor:
+        """Return the causal mask of a segment, (R * count, start + count)."""
         end = segment.start + segment.count
         device = self.model.device
         places = torch.arange(end, device=device)
@@ -285,19 +290,19 @@ class SlotCache:
 
 
 def _width(rows: list[Row]) -> int:
-    """Tokens that decoding rows put into a step."""
+    """Return the number of tokens that decoding rows add to a step."""
     return sum(row.missing + len(row.draft) for row in rows)
 
 
-def _goes_on(held: list[int], token_ids: list[int]) -> bool:
-    """Whether the tokens are those held and not as many again: the next turn of a rollout."""
+def _continues(held: list[int], token_ids: list[int]) -> bool:
+    """Return whether the tokens continue those held and less than double them: the next turn."""
     length = len(held)
     within = length < len(token_ids) < 2 * length
     return within and token_ids[length - 1] == held[-1] and token_ids[:length] == held
 
 
-def _common(one: list[int], two: list[int]) -> int:
-    """Length of the common prefix."""
+def _common_prefix(one: list[int], two: list[int]) -> int:
+    """Return the length of the common prefix."""
     length = min(len(one), len(two))
     if one[:length] == two[:length]:
         return length

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.policies.spellings import untagged
+from toolmaster.policies.tool_calls import untagged
 from toolmaster.protocols import Protocol
 from toolmaster.runs import append_trajectory
 from toolmaster.serving.record import trajectory_of

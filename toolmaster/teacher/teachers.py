@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
-from toolmaster.policies.base import Policy, Spelling
+from toolmaster.policies.base import Policy, ToolCallFormat
 from toolmaster.policies.loading import open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
@@ -133,7 +133,7 @@ class ModelTeacher:
             self.model,
             settings.sampling,
             base_url=settings.base_url,
-            spelling=Spelling.TEXT,  # what the student writes
+            tool_calls=ToolCallFormat.TEXT,  # what the student writes
         )
         async with opened as policy:
 

@@ -3,22 +3,19 @@
 import asyncio
 
 import pytest
-from endpoint_server import Hang, HangUp, Status, Stream, completion, delta, refuse, streamed
+from endpoint_server import Hang, HangUp, Status, completion, refuse
 
 from toolmaster.errors import PermanentPolicyError
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
-from toolmaster.policies.endpoint import MOST_REFUSALS, ChatEndpoint
-from toolmaster.policies.faults import Fault, FaultKind
 from toolmaster.policies.openai import OpenAIPolicy
-from toolmaster.policies.pace import Pace
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
 from toolmaster.types import StopReason
 
 KEY = "sk-very-secret-0123456789"
 ANSWER = "<think>t</think><answer>4</answer>"
-LIMITED = refuse(429, "slow down", retry_after_ms="1")
+LIMITED = refuse(429, "slow down", retry_after="0.001")
 BROKEN = refuse(500, "out of order")
 
 
@@ -28,7 +25,7 @@ def task(world):
 
 
 def run(base_url, requests, *, concurrency=1, on_finish=None, **limits):
-    limits = {"retries": 0, "wait_s": 0.001, "spelling": "text", **limits}
+    limits = {"retries": 0, "backoff_s": 0.001, "tool_calls": "text", **limits}
 
     async def go():
         policy = OpenAIPolicy("m", Sampling(), base_url=base_url, **limits)
@@ -53,16 +50,14 @@ def run(base_url, requests, *, concurrency=1, on_finish=None, **limits):
     refuse(502, "bad gateway"),
     Status(504, "<html>gateway timeout</html>"),
     HangUp(),
-    Stream([delta(content="<answer>")], "close"),
-    Stream([], "close"),
-    Stream([delta(content="<answer>"), {"error": {"message": "worker died"}}]),
-    Stream([["no object"]]),
-    Stream([{"choices": ["no object"]}]),
-    Stream([{"choices": {"0": {}}}]),
-    Stream([{"choices": [{"delta": {"content": 5}}]}]),
-    Stream([{"choices": [{"delta": {"tool_calls": [{"index": "first"}]}}]}]),
-    Stream([{"choices": [], "usage": 7}]),
-    Status(200, completion()),
+    {"error": {"message": "worker died"}},
+    {"choices": []},
+    {"choices": ["no object"]},
+    {"choices": {"0": {}}},
+    completion(5),
+    completion(tool_calls=["no object"]),
+    {**completion("4"), "usage": 7},
+    ["no object"],
     Status(200, "<html>hello</html>"),
     Status(200, "{oops", {"content-type": "application/json"}),
 ])  # fmt: skip
@@ -72,17 +67,10 @@ def test_what_passes_is_tried_again(serve, task, fault):
     assert (got.error, got.answer, len(server.requests)) == (None, "4", 2)
 
 
-@pytest.mark.parametrize("fault", [Hang(), Stream([delta(content="<answer>")], "hang")])
-def test_silence_is_a_fault(serve, task, fault):
-    server = serve(fault, ANSWER)
-    [got] = run(server.url, [RolloutRequest(task)], retries=1, idle_s=0.2)
+def test_no_answer_in_time_is_tried_again(serve, task):
+    server = serve(Hang(), ANSWER)
+    [got] = run(server.url, [RolloutRequest(task)], retries=1, timeout_s=0.2)
     assert (got.error, got.answer, len(server.requests)) == (None, "4", 2)
-
-
-def test_an_endless_answer_is_a_fault(serve, task):
-    server = serve(Stream([delta(content="a")], "hang"))
-    [got] = run(server.url, [RolloutRequest(task)], timeout_s=0.2)
-    assert got.error.endswith("no whole answer within 0.2 s")
 
 
 def test_what_stays_broken_is_recorded_and_the_others_go_on(serve, task):
@@ -107,45 +95,13 @@ def test_being_limited_does_not_use_up_the_retries(serve, task):
     assert (got.answer, len(server.requests)) == ("4", 6)
 
 
-@pytest.mark.parametrize("asked", [{"retry_after": "0"}, {"retry_after_ms": "0"}, {}])
+@pytest.mark.parametrize("asked", [{"retry_after": "0"}, {}])
 def test_an_endpoint_that_asks_for_no_pause_is_not_hammered(serve, task, asked):
     """Pauses of at least 75% of 0.1, 0.2, 0.4 and 0.8 s: the fifth request is the last."""
     server = serve(lambda body: refuse(429, "slow down", **asked))
-    [got] = run(server.url, [RolloutRequest(task)], retries=1, wait_s=0.1, timeout_s=1.0)
+    [got] = run(server.url, [RolloutRequest(task)], retries=1, backoff_s=0.1, timeout_s=1.0)
     assert "429 slow down" in got.error
     assert len(server.requests) <= 5
-
-
-def test_one_request_is_turned_away_so_often_and_no_more(serve, task):
-    server = serve(lambda body: LIMITED)
-    [got] = run(server.url, [RolloutRequest(task)], retries=1, wait_s=0.0)
-    assert "429 slow down" in got.error
-    assert len(server.requests) == MOST_REFUSALS
-
-
-def test_pauses_grow_with_the_rounds_that_were_turned_away():
-    """Three rounds of two requests; a success begins anew. Endpoints can ask for longer pauses."""
-
-    async def go():
-        pace, counted = Pace(), []
-        for _ in range(3):
-            entered = [await pace.enter() for _ in range(2)]
-            for moment in entered:
-                counted.append(pace.refusals(moment))
-                pace.slow_down(moment, 0.0)
-                pace.leave(moment)
-            pace.width = 2
-        pace.leave(await pace.enter(), succeeded=True)
-        counted.append(pace.refusals(await pace.enter()))
-        return counted
-
-    assert asyncio.run(go()) == [0, 0, 1, 1, 2, 2, 0]
-    endpoint = ChatEndpoint("m", Sampling(), "http://127.0.0.1:1/v1", wait_s=0.5)
-    for failures, longest_s in ((0, 0.5), (1, 1.0), (3, 4.0), (4, 8.0), (9, 8.0), (5000, 8.0)):
-        for asked_s in (None, 0.0):
-            pause_s = endpoint._pause_s(failures, Fault(FaultKind.LIMITED, "", asked_s))
-            assert 0.75 * longest_s <= pause_s <= longest_s
-    assert endpoint._pause_s(0, Fault(FaultKind.LIMITED, "", 30.0)) == 30.0
 
 
 def test_an_endpoint_at_its_limit_is_not_hammered(serve, task):
@@ -161,45 +117,14 @@ def test_an_endpoint_at_its_limit_is_not_hammered(serve, task):
     assert len(server.requests) == 48
 
 
-def test_one_refusal_slows_all_down_and_success_speeds_up():
-    async def go():
-        pace = Pace()
-        entered = [await pace.enter() for _ in range(8)]
-        for moment in entered:
-            pace.slow_down(moment, 0.0)
-            pace.leave(moment)
-        widths = [pace.width]
-        for _ in range(6):
-            pace.leave(await pace.enter(), succeeded=True)
-            widths.append(pace.width)
-        waiting = [asyncio.create_task(pace.enter()) for _ in range(9)]
-        while sum(task.done() for task in waiting) < int(pace.width):
-            await asyncio.sleep(0)
-        stuck = next(task for task in waiting if not task.done())
-        stuck.cancel()
-        while not all(task.done() for task in waiting):
-            done = next(t for t in waiting if t.done() and not t.cancelled() and t.result())
-            pace.leave(done.result())
-            waiting.remove(done)
-            await asyncio.sleep(0)
-        return widths
-
-    widths = asyncio.run(go())
-    assert widths[0] == 4.0
-    assert widths == sorted(widths)
-    assert widths[-1] > 5
-
-
 @pytest.mark.parametrize("reply", [
     refuse(400, "This model's maximum context length is 4096 tokens.", "context_length_exceeded"),
     refuse(400, "The decoder prompt (length 5000) is longer than the maximum model length of 9"),
     refuse(400, "the request exceeds the available context size (4096 tokens)",
            "exceed_context_size_error"),
-    refuse(500, "input is too large to process. increase the physical batch size"),
     refuse(400, "the input length exceeds the context length"),
     refuse(400, "prompt is too long: 210000 tokens > 200000 maximum"),
-    Status(400, {"error": "input token count (9) exceeds the maximum number of tokens allowed"}),
-    Stream([{"error": {"message": "maximum context length is 4096 tokens"}}]),
+    Status(400, {"error": "Input length (9) exceeds the maximum allowed length (8 tokens)."}),
 ])  # fmt: skip
 def test_a_context_that_is_too_long(serve, task, reply):
     server = serve("<think>no block</think>", reply)
@@ -219,7 +144,8 @@ def test_a_context_that_is_too_long(serve, task, reply):
      "404 The model `m` does not exist; check the model's name and base_url"),
     (Status(404, "<html>\nnot here</html>"),
      "404 <html> not here</html>; check the model's name and base_url"),
-    (refuse(400, "no such model"), "400 no such model; check the model's name and base_url"),
+    (refuse(400, "no such model", "model_not_found"),
+     "400 no such model; check the model's name and base_url"),
 ])  # fmt: skip
 def test_what_cannot_be_mended_stops_early(serve, task, reply, said):
     server = serve(ANSWER, ANSWER, *[reply] * 8)
@@ -265,7 +191,7 @@ def test_one_rollout_alone_keeps_its_trajectory(serve, task):
     server = serve(refuse(401, "wrong key"))
 
     async def go():
-        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling="text")
+        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, tool_calls="text")
         try:
             return await run_rollout(RolloutRequest(task), policy, Protocol.DIRECT, Limits())
         finally:
@@ -286,9 +212,8 @@ def test_an_address_may_hide_a_password(serve, task):
 
 @pytest.mark.parametrize("reply", [
     refuse(400, "temperature must be at most 2"),
-    refuse(403, "your input was flagged by moderation"),
     refuse(400, "The response was filtered", "content_filter"),
-    streamed(None, finish="content_filter"),
+    completion(finish="content_filter"),
 ])  # fmt: skip
 def test_a_refused_request_breaks_one_rollout(serve, task, reply):
     server = serve(reply, ANSWER)
@@ -298,6 +223,6 @@ def test_a_refused_request_breaks_one_rollout(serve, task, reply):
 
 
 def test_a_model_that_refuses_has_said_so(serve, task):
-    server = serve(streamed(refusal="I will not."), ANSWER)
+    server = serve(completion(refusal="I will not."), ANSWER)
     [got] = run(server.url, [RolloutRequest(task)])
     assert [step.text for step in got.steps] == ["I will not.", ANSWER]

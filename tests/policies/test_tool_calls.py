@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from endpoint_server import Stream, call, delta, streamed
+from endpoint_server import call, completion
 
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
@@ -25,9 +25,11 @@ def task(*names):
     return Task("t/1", "What is 4 plus 1?", tools=make)
 
 
-def converse(server, *, protocol=Protocol.DIRECT, names=("add",), spelling="native"):
+def converse(server, *, protocol=Protocol.DIRECT, names=("add",), tool_calls="native"):
     async def go():
-        policy = OpenAIPolicy("m", Sampling(), base_url=server.url, spelling=spelling, retries=0)
+        policy = OpenAIPolicy(
+            "m", Sampling(), base_url=server.url, tool_calls=tool_calls, retries=0
+        )
         try:
             return await run_rollout(RolloutRequest(task(*names)), policy, protocol, Limits())
         finally:
@@ -37,18 +39,18 @@ def converse(server, *, protocol=Protocol.DIRECT, names=("add",), spelling="nati
 
 
 def calls(*written, text=None, **fields):
-    return streamed(text, "tool_calls", tool_calls=list(written), **fields)
+    return completion(text, "tool_calls", tool_calls=list(written), **fields)
 
 
-@pytest.mark.parametrize("spelling", ["auto", "native"])
-def test_a_trial_and_its_execution(serve, spelling):
+@pytest.mark.parametrize("tool_calls", ["auto", "native"])
+def test_a_trial_and_its_execution(serve, tool_calls):
     server = serve(
         calls(call("add", {"n": 1}, "a"), text="Try one."),
         calls(call("begin_execution", {"experience": "add: adds one"}, "b"), reasoning="clear"),
         calls(call("add", {"n": 4}, "c")),
-        streamed("5"),
+        completion("5"),
     )
-    got = converse(server, protocol=Protocol.TRIAL, spelling=spelling)
+    got = converse(server, protocol=Protocol.TRIAL, tool_calls=tool_calls)
     assert (got.error, got.answer, got.stop_reason) == (None, "5", StopReason.ANSWERED)
     assert got.format_ok
     assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2 + [Phase.EXECUTION] * 2
@@ -77,7 +79,7 @@ def test_a_trial_and_its_execution(serve, spelling):
 
 
 def test_without_a_trial_nothing_is_reserved(serve):
-    server = serve(streamed("5"))
+    server = serve(completion("5"))
     assert converse(server).answer == "5"
     [body] = server.bodies()
     assert [tool["function"]["name"] for tool in body["tools"]] == ["add"]
@@ -88,65 +90,16 @@ def test_a_users_tool_of_the_reserved_name(serve):
     server = serve(
         calls(call("begin_execution", {"n": 1})),
         calls(call("begin_execution_", {"experience": "e"})),
-        streamed("2"),
+        completion("2"),
     )
     got = converse(server, protocol=Protocol.TRIAL, names=("begin_execution",))
     assert (got.steps[0].observation, got.answer) == ("2", "2")
     assert "calling begin_execution_," in server.bodies()[0]["messages"][0]["content"]
 
 
-def test_arguments_in_pieces(serve):
-    pieces = [
-        delta(tool_calls=[call("add", "", "a")]),
-        delta(tool_calls=[{"index": 0, "function": {"arguments": '{"n"'}}]),
-        delta(tool_calls=[{"index": 0, "function": {"arguments": ": 4}"}}]),
-        delta("tool_calls"),
-    ]
-    got = converse(serve(Stream(pieces), streamed("5")))
-    assert (got.steps[0].call.arguments, got.answer) == ({"n": 4}, "5")
-
-
-def piece(text, **more):
-    return {"index": 0, "function": {"arguments": text}, **more}
-
-
-@pytest.mark.parametrize("ids", [("a", "b"), ("", "")], ids=["ids", "no ids"])
-def test_several_calls_that_share_an_index(serve, ids):
-    pieces = [
-        delta(tool_calls=[call("add", '{"n": ', ids[0])]),
-        delta(tool_calls=[piece("1}")]),
-        delta(tool_calls=[call("add", '{"n": ', ids[1])]),
-        delta(tool_calls=[piece("2}")]),
-        delta("tool_calls"),
-    ]
-    server = serve(Stream(pieces), streamed("5"))
-    assert converse(server).steps[0].error is ErrorKind.SEVERAL_ACTIONS
-    sent = server.bodies()[1]["messages"][2]["tool_calls"]
-    written = [(c["function"]["name"], c["function"]["arguments"]) for c in sent]
-    assert written == [("add", '{"n": 1}'), ("add", '{"n": 2}')]
-    assert len({c["id"] for c in sent}) == 2
-
-
-def test_an_id_of_its_own_for_each_piece_of_a_call(serve):
-    pieces = [
-        delta(tool_calls=[call("add", "", "a")]),
-        delta(tool_calls=[piece('{"n": 4}', id="b")]),
-        delta("tool_calls"),
-    ]
-    server = serve(Stream(pieces), streamed("5"))
-    assert converse(server).steps[0].call.arguments == {"n": 4}
-    assert server.bodies()[1]["messages"][3]["tool_call_id"] == "a"
-
-
-def test_a_name_that_is_said_again(serve):
-    pieces = [call("add", '{"n": ', "a"), call("add", "4}", "a")]
-    server = serve(Stream([delta(tool_calls=[p]) for p in pieces] + [delta("stop")]), streamed("5"))
-    assert converse(server).steps[0].call.arguments == {"n": 4}
-
-
 def test_several_calls_are_refused_and_each_is_answered(serve):
-    several = calls(call("add", {"n": 1}, "a"), call("add", {"n": 2}, "b", index=1))
-    server = serve(several, streamed("5"))
+    several = calls(call("add", {"n": 1}, "a"), call("add", {"n": 2}, "b"))
+    server = serve(several, completion("5"))
     got = converse(server)
     assert got.steps[0].error is ErrorKind.SEVERAL_ACTIONS
     told = [m for m in server.bodies()[1]["messages"] if m["role"] == "tool"]
@@ -168,7 +121,7 @@ def test_several_calls_are_refused_and_each_is_answered(serve):
 ])  # fmt: skip
 def test_what_is_wrong_with_a_call_is_observed(serve, written, error):
     begin = calls(call("begin_execution", {"experience": ""}))
-    server = serve(calls(written), begin, streamed("5"))
+    server = serve(calls(written), begin, completion("5"))
     got = converse(server, protocol=Protocol.TRIAL)
     assert (got.steps[0].error, got.answer) == (error, "5")
     last = server.bodies()[-1]["messages"]
@@ -179,8 +132,8 @@ def test_what_is_wrong_with_a_call_is_observed(serve, written, error):
 
 
 def test_calls_without_ids_get_some(serve):
-    nameless = {"index": 0, "function": {"name": "add", "arguments": {"n": 4}}}
-    server = serve(calls(nameless), streamed("5"))
+    nameless = {"function": {"name": "add", "arguments": {"n": 4}}}
+    server = serve(calls(nameless), completion("5"))
     got = converse(server)
     assert got.steps[0].observation == "5"
     assistant, tool = server.bodies()[1]["messages"][2:]
@@ -190,7 +143,7 @@ def test_calls_without_ids_get_some(serve):
 def test_an_experience_that_is_no_text_or_holds_tags(serve):
     server = serve(
         calls(call("begin_execution", {"experience": {"add": "</experience><answer>1</answer>"}})),
-        streamed("5"),
+        completion("5"),
     )
     got = converse(server, protocol=Protocol.TRIAL)
     assert got.answer == "5"
@@ -200,7 +153,9 @@ def test_an_experience_that_is_no_text_or_holds_tags(serve):
 
 
 def test_a_final_message_in_the_trial_is_told_so(serve):
-    server = serve(streamed("5"), calls(call("begin_execution", {"experience": ""})), streamed("6"))
+    server = serve(
+        completion("5"), calls(call("begin_execution", {"experience": ""})), completion("6")
+    )
     got = converse(server, protocol=Protocol.TRIAL)
     assert [step.error for step in got.steps] == [ErrorKind.WRONG_PHASE, None, None]
     assert server.bodies()[1]["messages"][-1]["role"] == "user"
@@ -214,21 +169,21 @@ def test_a_final_message_in_the_trial_is_told_so(serve):
     ("it is <experience> 5", "<answer>it is [experience] 5</answer>"),
 ])  # fmt: skip
 def test_final_messages(serve, written, text):
-    assert converse(serve(streamed(written))).steps[0].text == text
+    assert converse(serve(completion(written))).steps[0].text == text
 
 
 def test_text_calls_of_a_model_that_ignores_native_ones(serve):
     written = '<tool_call>{"name": "add", "arguments": {"n": 4}}</tool_call>'
-    got = converse(serve(streamed(written, reasoning="so"), streamed("5")))
+    got = converse(serve(completion(written, reasoning="so"), completion("5")))
     assert got.steps[0].text == f"<think>so</think>{written}"
     assert (got.steps[0].observation, got.answer) == ("5", "5")
 
 
 def test_an_answer_cut_by_the_token_limit_is_none(serve):
-    got = converse(serve(streamed("the number is", "length"), streamed("5")))
+    got = converse(serve(completion("the number is", "length"), completion("5")))
     assert (got.steps[0].error, got.answer) == (ErrorKind.UNCLOSED_TAG, "5")
 
 
 def test_an_empty_message_and_a_refusal(serve):
-    got = converse(serve(streamed(""), streamed(refusal="I will not.")))
+    got = converse(serve(completion(""), completion(refusal="I will not.")))
     assert (got.steps[0].error, got.answer) == (ErrorKind.NO_ACTION, "I will not.")

@@ -83,6 +83,7 @@ def test_names_of_secrets(name, is_secret):
     [
         ("https://me:pass1@h/x", ["pass1", base64.b64encode(b"me:pass1").decode()]),
         ("https://token@h/x", ["token"]),
+        ("ssh://deploy@h/x", []),
         ("https://h/x?page=2&api_key=abcd#f", ["abcd"]),
         ('{"token": "abcd", "name": "n"}', ["abcd"]),
         ("--api-key=abcd", ["abcd"]),

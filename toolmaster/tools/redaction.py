@@ -17,7 +17,7 @@ _SECRET_NAME = re.compile(
     r"|(?<![a-z])(?:keys?|auth|bearer|dsn|pass|pat)(?![a-z])|_pwd(?![a-z])",
     re.IGNORECASE,
 )
-_USER = re.compile(r"//([^/?#\s@]+)@")
+_USER = re.compile(r"([a-z]*):?//([^/?#\s@]+)@")
 _PARAMETER = re.compile(r"[?&;#\s]([\w.-]+)=([^&;#\s]+)")
 _IN_JSON = re.compile(r'"([\w.-]+)\\*"\s*:\s*\\*"([^"\\]+)')
 _NAMED = re.compile(r"-*([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
@@ -70,18 +70,19 @@ def is_secret_name(name: str) -> bool:
 def secrets_in(text: str) -> Iterator[tuple[str, str]]:
     """Yield names and values of the secrets that a text shows by its form.
 
-    These are the password of an address (or its user, if there is no password), its query
-    parameters, JSON members, and `--name=value` or `Name: value`, whose names say that they are
-    secrets.
+    These are the password of an address (or its user, on the web without a password), and what
+    has the name of a secret: query parameters, JSON members, `--name=value` and `Name: value`.
 
     Args:
         text: An address, a command-line argument, a header or JSON.
     """
-    for user in _USER.findall(text):
+    for scheme, user in _USER.findall(text):
         name, colon, password = user.partition(":")
-        yield "password", password or name
         if colon:
+            yield "password", password
             yield "password", base64.b64encode(unquote(user).encode()).decode()
+        elif scheme in ("http", "https"):  # a token; elsewhere it is just a name
+            yield "password", name
     named: list[tuple[str, str]] = [*_PARAMETER.findall(text), *_IN_JSON.findall(text)]
     while match := _NAMED.fullmatch(text):  # a value may be another: --env=TOKEN=value
         named.append((match[1], match[2]))

@@ -116,8 +116,8 @@ async def open_sources(
         InputError: A source that is missing, broken or has no tools; says which.
 
     Example:
-        >>> async with open_sources(["shop.py", "mcp.json only=read_*"]) as tools:
-        ...     print(*tools.names())
+        async with open_sources(["shop.py", "mcp.json only=read_*"]) as tools:
+            print(*tools.names())
     """
     async with AsyncExitStack() as stack:
         parts = [

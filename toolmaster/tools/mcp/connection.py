@@ -26,8 +26,6 @@ from toolmaster.tools.mcp.servers import McpServer
 
 _MAX_PAGES = 100
 """Pages of a list of tools that are read, so that a list without an end has an end."""
-_HTTP_TIMEOUT_S = 30.0
-"""To connect and to send. How long an answer may take is the tool's own limit."""
 _CLOSE_TIMEOUT_S = 10.0
 _CLOSED = "Connection closed"
 """The SDK's words for a connection that ended; other errors have the same code."""
@@ -139,7 +137,7 @@ class Connection:
             else:
                 http = httpx2.AsyncClient(
                     headers=server.headers,
-                    timeout=httpx2.Timeout(_HTTP_TIMEOUT_S, read=None),
+                    timeout=None,
                     event_hooks={"response": [self._note_status]},
                 )
                 await stack.enter_async_context(http)

@@ -41,8 +41,8 @@ async def open_mcp(
             not installed.
 
     Example:
-        >>> async with open_mcp(read_mcp_servers(Path("mcp.json"))) as tools:
-        ...     print(*tools.names())
+        async with open_mcp(read_mcp_servers(Path("mcp.json"))) as tools:
+            print(*tools.names())
     """
     require("mcp", "mcp")
     from toolmaster.tools.mcp.live import LiveServer  # noqa: PLC0415 - loads the SDK

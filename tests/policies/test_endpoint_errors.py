@@ -1,6 +1,8 @@
 """What goes wrong at endpoints: one rollout's outcome, the others', and how often it was asked."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from endpoint_server import Hang, HangUp, Status, completion, refuse
@@ -8,6 +10,7 @@ from endpoint_server import Hang, HangUp, Status, completion, refuse
 from toolmaster.errors import PermanentPolicyError
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Sampling
+from toolmaster.policies.endpoint_errors import MAX_RETRY_AFTER_S, _retry_after_s
 from toolmaster.policies.openai import OpenAIPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
@@ -226,3 +229,11 @@ def test_a_model_that_refuses_has_said_so(serve, task):
     server = serve(completion(refusal="I will not."), ANSWER)
     [got] = run(server.url, [RolloutRequest(task)])
     assert [step.text for step in got.steps] == ["I will not.", ANSWER]
+
+
+def test_a_pause_is_told_in_seconds_or_as_a_date():
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    told = [_retry_after_s({"retry-after": text}) for text in ("7", "9999", "-1", soon, "soon", "")]
+    assert told[:3] == [7.0, MAX_RETRY_AFTER_S, 0.0]
+    assert 20 < told[3] <= 30
+    assert told[4:] == [None, None]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Collection, Mapping
+from email.utils import parsedate_to_datetime
 from http.client import responses
 
 import aiohttp
@@ -137,8 +139,16 @@ def _detail(body: str) -> tuple[str, str]:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long the endpoint asks to wait, in seconds, or None if it does not say."""
+    """Return how long the endpoint asks to wait, in seconds, or None if it does not say.
+
+    The header holds seconds or a date (RFC 9110, section 10.2.3).
+    """
+    told = headers.get("retry-after", "")
     try:
-        return max(0.0, min(float(headers["retry-after"]), MAX_RETRY_AFTER_S))
-    except (KeyError, ValueError):
-        return None
+        wait_s = float(told)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(told).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, min(wait_s, MAX_RETRY_AFTER_S))

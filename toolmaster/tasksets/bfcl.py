@@ -6,9 +6,10 @@
     bfcl:live                   2,251 more of them, sent in by users
     bfcl:simple_python, ...     one category of these
 
-Source: Patil et al., the Berkeley Function Calling Leaderboard. Cases, classes, right calls and
-checkers come from its package: `pip install --no-deps bfcl-eval mpmath`. `value` and `success` are
-its accuracy. Java, JavaScript, memory, web search and format sensitivity are left out.
+Source: Patil et al., the Berkeley Function Calling Leaderboard. Cases, classes, right calls and the
+checkers of conversations come from its package: `pip install --no-deps bfcl-eval mpmath`. Single
+calls are compared by `bfcl_match`. `value` and `success` are its accuracy. Java, JavaScript,
+memory, web search and format sensitivity are left out.
 
 The functions of single-turn tasks do not exist. Upstream's models write all calls in one reply;
 here each call of the execution phase is acknowledged, and the answer ends the task. All calls of
@@ -35,14 +36,8 @@ from toolmaster.limits import Limits
 from toolmaster.runs import read_written
 from toolmaster.tasksets import bfcl_multi_turn
 from toolmaster.tasksets.benchmark import RowError, Rows, read_rows
-from toolmaster.tasksets.bfcl_package import (
-    MODEL,
-    Function,
-    call_checker,
-    data_folder,
-    package,
-    tool_name,
-)
+from toolmaster.tasksets.bfcl_match import OPTIONAL, TYPES, Answer, wrong_calls
+from toolmaster.tasksets.bfcl_package import Function, data_folder, tool_name
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools import ToolSet
@@ -66,10 +61,6 @@ WITHOUT_ANSWERS = ("irrelevance", "live_irrelevance", "live_relevance")
 LIMITS = Limits(max_turns=20)
 """A single-turn task needs up to 8 calls; a trial of 6 calls and its experience come on top."""
 ACKNOWLEDGED = "The call was taken. This function is not run, so there is no result."
-OPTIONAL = ""
-"""Stands among the right values of a parameter that may be left out."""
-Answer = Mapping[str, Sequence[Any]]
-"""Parameter to its right values."""
 
 
 class Message(BaseModel):
@@ -161,9 +152,12 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
     The right calls are function names with the right values of each parameter.
 
     Raises:
-        RowError: no right calls, or a function that is not in the row.
+        RowError: no right calls, an unknown type, or a function that is not in the row.
     """
     functions = {function.name: function for function in row.function}
+    parameters = {name: one.parameters.model_dump() for name, one in functions.items()}
+    for name, schema in parameters.items():
+        _check_types(name, schema)
     if not right and category not in WITHOUT_ANSWERS:
         raise RowError("id", "there are no right calls of this id")
     expected = [call for calls in right for call in calls.items()]
@@ -171,14 +165,20 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
         if name not in functions:
             raise RowError("ground_truth", f"no function {name!r} in the row")
     calls = [known_good(functions[name], answer) for name, answer in expected]
+    solvable = category != "live_relevance" and not wrong_calls(calls, parameters, expected)[0]
     wanted = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
     if category in WITHOUT_ANSWERS:
         wanted = "any call" if category == "live_relevance" else "no call"
 
     def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
         made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call is not None]
-        reason = wrong(made, row.function, category, right)
-        return Score.of(not reason, wanted).model_copy(update={"reason": reason})
+        if category in WITHOUT_ANSWERS:
+            fits = bool(made) == (category == "live_relevance")
+            reason = "" if fits else f"calls made: {len(made)}"
+            return Score.of(fits, wanted).model_copy(update={"reason": reason})
+        reason, found = wrong_calls(made, parameters, expected)
+        score = Score.of(not reason, wanted, right_calls=found / len(expected))
+        return score.model_copy(update={"reason": reason})
 
     tools = tuple(function.tool(_acknowledge) for function in row.function)
     messages = row.question[0]
@@ -188,7 +188,7 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
         query=messages[0].content if len(messages) == 1 else several,
         tools=lambda: ToolSet(tools, None, copy.copy),
         check=check,
-        calls=None if wrong(calls, row.function, category, right) else [calls],
+        calls=[calls] if solvable else None,
         needed=tuple(dict.fromkeys(call.name for call in calls)),
         labels={"family": category},
     )
@@ -198,27 +198,11 @@ def _acknowledge(_state: Any, _arguments: dict[str, Any]) -> str:
     return ACKNOWLEDGED
 
 
-def wrong(
-    calls: Sequence[ToolCall],
-    functions: Sequence[Function],
-    category: str,
-    right: Sequence[Mapping[str, Answer]],
-) -> str:
-    """Return why the calls of a task are wrong, by the package's rule; "" where they are right."""
-    if category in WITHOUT_ANSWERS:
-        return f"calls made: {len(calls)}" if bool(calls) != (category == "live_relevance") else ""
-    if len(calls) != len(right):
-        return f"calls made: {len(calls)}, expected: {len(right)}"
-    described = [function.model_dump() for function in functions]
-    made = [{call.name: call.arguments} for call in calls]
-    python = package("constants.enums").Language.PYTHON
-    try:
-        found = call_checker().ast_checker(described, made, right, python, category, MODEL)
-    except (AttributeError, KeyError, TypeError):  # it fails on a value of another kind
-        return "an argument is of the wrong kind"
-    if found["valid"]:
-        return ""
-    return str(next(iter(found["error"]), found["error_type"]))
+def _check_types(name: str, parameters: Mapping[str, Any]) -> None:
+    for parameter, schema in parameters["properties"].items():
+        for kind in (schema.get("type"), schema.get("items", {}).get("type", "any")):
+            if kind not in TYPES:
+                raise RowError(f"function.{name}.{parameter}", f"unknown type {kind!r}")
 
 
 def known_good(function: Function, answer: Answer) -> ToolCall:

@@ -1,22 +1,16 @@
-"""BFCL's package `bfcl-eval`: its folder of cases, its functions as tools, and its checkers."""
+"""BFCL's package `bfcl-eval`: its folder of cases, and its functions as tools."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import InputError
 from toolmaster.tools import Tool
-
-MODEL = "toolmaster"
-"""Name of the model that the package's checker is told."""
 
 
 class Parameters(BaseModel):
@@ -83,23 +77,3 @@ def backend() -> Any:
 def data_folder() -> Path:
     """Return the package's folder of cases."""
     return Path(backend().__file__).parents[1] / "data"
-
-
-@cache
-def call_checker() -> Any:
-    """Return the module with the package's checker of single calls.
-
-    The module imports a table of all models, which needs the clients of a dozen services. A table
-    with one model stands in its place while the module is imported.
-    """
-    table = ModuleType("bfcl_eval.constants.model_config")
-    vars(table)["MODEL_CONFIG_MAPPING"] = {MODEL: SimpleNamespace(underscore_to_dot=True)}
-    before = sys.modules.get(table.__name__)
-    sys.modules[table.__name__] = table
-    try:
-        return package("eval_checker.ast_eval.ast_checker")
-    finally:
-        sys.modules.pop("bfcl_eval.eval_checker.ast_eval.ast_checker", None)
-        del sys.modules[table.__name__]
-        if before is not None:
-            sys.modules[table.__name__] = before

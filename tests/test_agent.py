@@ -54,7 +54,7 @@ def test_trials_leave_the_tools_alone_and_execution_is_real(tools, tmp_path):
 
 
 def test_experience_goes_from_task_to_task(tools, tmp_path):
-    store = ExperienceStore(tmp_path / "experience.db")
+    store = ExperienceStore(tmp_path / "experience.jsonl")
     agent = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), tools, experience=Experience(store))
     first, second = asyncio.run(agent.arun_all(["a", "b"], concurrency=1))
     assert "adds one" not in first.prompt[1].content

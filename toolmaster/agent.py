@@ -24,7 +24,7 @@ from typing import Protocol as Protocol_
 from pydantic import Field
 
 from toolmaster.errors import InputError
-from toolmaster.experience import Experience, Handing
+from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import Limits
 from toolmaster.permissions import Ask
 from toolmaster.plain import plain
@@ -209,14 +209,14 @@ class Agent:
 
     async def _solve(self, query: str, opened: _Opened) -> Trajectory:
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
-        handing = Handing()
+        retrieved = Retrieved()
         if self.experience is not None:
-            handing = await self.experience.hand(opened.tools)
+            retrieved = await self.experience.retrieve(opened.tools)
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
             tools=lambda: opened.tools,
-            experience=handing.text,
+            experience=retrieved.text,
         )
         if self.watcher is not None:
             self.watcher.begin(task)
@@ -229,7 +229,7 @@ class Agent:
             on_finish=self._record,
         )
         if self.experience is not None:
-            await self.experience.learn(trajectory, opened.tools, handing)
+            await self.experience.learn(trajectory, opened.tools, retrieved)
         return trajectory
 
     def _request(self, task: Task) -> RolloutRequest:

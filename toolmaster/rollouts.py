@@ -135,7 +135,6 @@ async def _attempt(
         prompt=[],
         tools=[],
         needed=list(task.needed),
-        known=task.experience,
         labels=dict(task.labels),
         rollout=request.rollout,
     )

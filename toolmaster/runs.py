@@ -154,6 +154,9 @@ def write_atomically(path: Path, text: str) -> None:
     """
     scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # another process has another
     try:
+        if path.exists():
+            scratch.touch(mode=0o600)
+            shutil.copymode(path, scratch)  # a private file stays private
         scratch.write_text(text, encoding="utf-8", errors="replace")
         os.replace(scratch, path)
     except OSError as error:
@@ -181,7 +184,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     """
     data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
     try:
-        with path.open("ab+") as file, _locked(file):
+        with path.open("ab+") as file, locked(file):
             _mend(file)
             file.write(data)
     except OSError as error:
@@ -192,7 +195,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
+def locked(file: BinaryIO) -> Iterator[None]:
     """Hold the lock of a file, where the system and the file system have locks."""
     if sys.platform == "win32":
         yield

@@ -16,7 +16,7 @@ from typing import Protocol as Protocol_
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Action, Protocol, instructions, parse
-from toolmaster.tags import with_known
+from toolmaster.tags import with_experience
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
@@ -127,7 +127,7 @@ class Session:
     def prompt(self) -> list[Message]:
         """The messages before the first assistant turn. The tools are rendered by the template."""
         system = instructions(self.protocol, self.limits.trial_calls)
-        query = with_known(self.task.query, self.task.experience)
+        query = with_experience(self.task.query, self.task.experience)
         if self._budget is not None and self._budget.left():
             system += f"\n{self._budget.left()}"
         return [

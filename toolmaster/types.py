@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolmaster.tags import inert, split_known
+from toolmaster.tags import inert, split_experience
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -224,8 +224,6 @@ class Trajectory(Record):
     """JSON schemas of the tools, in OpenAI's function form."""
     needed: list[str] = Field(default_factory=list)
     """Names of the tools that a right solution calls, where the task tells."""
-    known: str = ""
-    """Experience that was handed with the task, see `session.Task`."""
     steps: list[Step] = Field(default_factory=list)
     stop_reason: StopReason | None = None
     answer: str | None = None
@@ -246,8 +244,16 @@ class Trajectory(Record):
     @property
     def query(self) -> str:
         """What the user asked; "" in a rollout that broke before its prompt was made."""
-        shown = next((m.content for m in self.prompt if m.role == "user"), "")
-        return split_known(shown)[0] if self.known else shown
+        return split_experience(self._user_message)[0]
+
+    @property
+    def retrieved_experience(self) -> str:
+        """What earlier tasks taught, as the prompt holds it; "" if it holds none."""
+        return split_experience(self._user_message)[1]
+
+    @property
+    def _user_message(self) -> str:
+        return next((m.content for m in self.prompt if m.role == "user"), "")
 
     @property
     def success(self) -> bool:

@@ -24,7 +24,7 @@ from toolmaster.tags import (
     TAGS,
     broken,
     inert,
-    split_known,
+    split_experience,
     with_texts,
     without_controls,
 )
@@ -182,12 +182,12 @@ class ChatFormat:
     def _content(self, message: Message) -> str:
         """A message of the prompt: the system's tags are ours, and so are those around experience.
 
-        The session has broken every tag inside the experience, see `tags.with_known`.
+        The session has broken every tag inside the experience, see `tags.with_experience`.
         """
         if message.role == "system":
             return self._plain(message.content)
-        query, known = split_known(message.content)
-        return self._outside(query) + self._plain(known)
+        query, _ = split_experience(message.content)
+        return self._outside(query) + self._plain(message.content[len(query) :])
 
     def _plain(self, text: str) -> str:
         """The text without control tokens; tags of the protocol stay."""

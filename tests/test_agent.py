@@ -76,9 +76,9 @@ def test_tasks_share_one_budget(tools):
     assert budget.spent().calls == 3
 
 
-def test_a_watcher_sees_what_happens(tools):
+def test_callbacks_see_what_happens(tools):
     watching = Watching()
-    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, watcher=watching)
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, callbacks=watching)
     asyncio.run(agent.arun("q"))
     assert watching.seen == [
         ("begin", "q"),
@@ -144,7 +144,7 @@ def test_no_concurrency(tools):
 def test_a_file_that_cannot_be_written(tools, tmp_path):
     """The answer is told all the same: it was paid for."""
     watching = Watching()
-    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path, watcher=watching)
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path, callbacks=watching)
     with pytest.raises(InputError, match="cannot append to"):
         asyncio.run(agent.arun("q"))
     assert watching.seen[-1] == ("end", "done")

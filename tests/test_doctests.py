@@ -6,9 +6,15 @@ from importlib import import_module
 import pytest
 
 MODULES = (
+    "toolmaster.agent",
     "toolmaster.answers",
+    "toolmaster.budgets",
     "toolmaster.evaluation.intervals",
+    "toolmaster.experience.lesson",
+    "toolmaster.permissions",
     "toolmaster.rollouts",
+    "toolmaster.session",
+    "toolmaster.tags",
     "toolmaster.tasksets.loading",
     "toolmaster.tasksets.mixture",
     "toolmaster.tasksets.task",

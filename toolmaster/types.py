@@ -38,6 +38,17 @@ class Effect(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Decision(StrEnum):
+    """What happens to calls of a tool that would be real; see `permissions.Approver`."""
+
+    ALLOW = "allow"
+    """They run."""
+    ASK = "ask"
+    """Each needs an approval."""
+    DENY = "deny"
+    """They are refused, on a copy too."""
+
+
 class TrialMode(StrEnum):
     """How the calls of a trial are run."""
 

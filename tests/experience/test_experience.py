@@ -8,6 +8,7 @@ from experience_kit import answered, call, make_lesson, make_tools, run, told
 
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.experience import Experience, Retrieved
+from toolmaster.permissions import AllowAll
 from toolmaster.types import Effect, ErrorKind
 
 LESSON = "divide the result by 100"
@@ -173,15 +174,15 @@ def test_writes_are_never_made_again(experience):
     assert tools["put"].effect is Effect.WRITE
 
 
-class Refusing:
-    async def permit(self, tool, call):
+class Refusing(AllowAll):
+    async def approve(self, tool, call):
         return "no"
 
 
 def test_a_check_that_is_not_permitted_costs_and_tells_nothing(store):
     store.learn(make_lesson(unchecked=9))
     tools = make_tools(fork=False)
-    retrieved = retrieve(Experience(store, guard=Refusing()), tools)
+    retrieved = retrieve(Experience(store, approver=Refusing()), tools)
     assert (retrieved.text, retrieved.checks) == (f"price: {LESSON}", 0)
     assert (tools.state["calls"], store.lessons()[0].unchecked) == (0, 10)
 

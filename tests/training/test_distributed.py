@@ -14,7 +14,7 @@ import pytest
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
 from toolmaster.models import load_model
-from toolmaster.pipeline import demonstrate
+from toolmaster.pipeline import run_stage
 from toolmaster.recipe import Recipe
 from toolmaster.runs import read_lines, read_trajectories
 
@@ -57,7 +57,7 @@ def recipe(tmp_path, tiny_folder):
     """The path of a recipe whose demonstrations are made."""
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE.format(run=tmp_path / "run", model=tiny_folder))
-    demonstrate(load_config(Recipe, path))
+    run_stage(load_config(Recipe, path), "demonstrate")
     return path
 
 

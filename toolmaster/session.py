@@ -1,9 +1,9 @@
 """`Session`: the environment a policy acts in.
 
-A session is single-use and a pure function of its task. It takes the policy's raw text and answers
-everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation
-with an error kind, never as an exception and never as a silent end. Trial calls run on a fork of
-the state; where there is none, only tools that read are run, unless the user wants trials live.
+A session is used once. It takes the policy's raw text and answers everything: a turn that is
+malformed, unknown, invalid, too slow or broken is answered with an observation and an error kind,
+never with an exception. Trial calls run on a copy of the state; if there is none, only tools that
+read run, unless the user wants live trials.
 An approver may refuse calls that would be real, and a budget may end the session.
 """
 
@@ -41,9 +41,9 @@ from toolmaster.types import (
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
 CUT_OFF = "error: cut off before the tool answered; it may have run"
-"""The observation of a call in flight when the session was stopped."""
+"""The observation of a call that was running when the session was stopped."""
 NOT_BEGUN = "error: cut off before it was permitted; it was not run"
-"""The observation of a call that was still asked about then."""
+"""The observation of a call that still waited for approval then."""
 
 
 class Session:
@@ -93,7 +93,7 @@ class Session:
         self._turns = 0
 
     def prompt(self) -> list[Message]:
-        """The messages before the first assistant turn. The tools are rendered by the template."""
+        """Return the messages before the first assistant turn; the template renders the tools."""
         system = instructions(self.protocol, self.limits.trial_calls)
         query = with_experience(self.task.query, self.task.experience)
         if left := self._budget.left():
@@ -104,11 +104,11 @@ class Session:
         """Answer one assistant turn.
 
         Args:
-            text: the raw text the policy wrote, without the end-of-turn token.
+            text: the raw text that the policy wrote, without the end-of-turn token.
 
         Returns:
-            The step, also appended to `steps`. Its observation is None when an answer or a used up
-            budget ended the session; `stop_reason` says whether and why the session has ended.
+            The step, also appended to `steps`. Its observation is None if an answer or the budget
+            ended the session; `stop_reason` says whether and why the session has ended.
 
         Raises:
             RuntimeError: the session has already ended.
@@ -148,18 +148,18 @@ class Session:
         return step
 
     def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
-        """Whether this turn is one format error too many."""
+        """Return whether this turn is one format error too many."""
         if error not in FORMAT_ERRORS:
             return False
         recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
         return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
 
     async def score(self, trajectory: Trajectory) -> Score | None:
-        """Score the record of this session; None where the task has no rule to score it."""
+        """Return the score of this session's record; None if the task cannot be scored."""
         return await self.task.score(trajectory, self.tools)
 
     def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
-        """Take an experience or an answer."""
+        """Answer an experience or an answer."""
         if action.kind is ActionKind.EXPERIENCE:
             if self.phase is not Phase.TRIAL:
                 return "the trial is over; call a tool or answer", ErrorKind.WRONG_PHASE
@@ -179,7 +179,7 @@ class Session:
         return "", None
 
     async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
-        """Run a call. One that is cut off, by a deadline or by the user, stays in `steps`."""
+        """Run a call; one that a deadline or the user cuts off is recorded in `steps`."""
         phase, self._in_flight = self.phase, False
         try:
             return await self._call(call)
@@ -219,7 +219,7 @@ class Session:
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
 
     async def _untried(self, tool: Tool, mode: TrialMode) -> str | None:
-        """Why a trial does not run a valid call; None where it may, then with the fork made."""
+        """Return why a trial does not run a valid call; None if it may, after making the copy."""
         if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
             return self._not_executed(tool)
         if mode is TrialMode.FORK and self._fork is None:

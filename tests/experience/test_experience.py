@@ -150,14 +150,6 @@ def test_a_lesson_follows_its_tool_to_another_place_and_is_checked_there(experie
     assert retrieve(experience, make_tools(source="elsewhere", factor=10)).text == ""
 
 
-def test_a_changed_schema_makes_a_lesson_stale(experience):
-    experience.store.learn(make_lesson())
-    assert retrieve(experience, make_tools(doc="Price in cents", source="elsewhere")).text == ""
-    assert one(experience).stale is None
-    assert retrieve(experience, make_tools(doc="Price in cents")).text == ""
-    assert one(experience).stale == "the tool's schema changed"
-
-
 def test_a_check_runs_on_a_fork_where_there_is_one(experience):
     experience.store.learn(make_lesson(unchecked=2))
     tools = make_tools()

@@ -12,8 +12,8 @@ from toolmaster.experience.lesson import (
     LESSON_CHARS,
     one_line,
     read_lessons,
-    read_lines,
     schema_hash,
+    texts_by_tool,
 )
 from toolmaster.types import ErrorKind
 from toolmaster.world.quirks import KINDS
@@ -90,12 +90,12 @@ def test_long_lessons_are_cut():
     ],
 )
 def test_lines_about_tools(text, found):
-    assert read_lines(text, ["price", "put"]) == found
+    assert texts_by_tool(text, ["price", "put"]) == found
 
 
 def test_the_longest_name_counts():
     names = ["get", "get-price", "get_price"]
-    assert read_lines("get_price: a\nget: b", names) == {"get_price": "a", "get": "b"}
+    assert texts_by_tool("get_price: a\nget: b", names) == {"get_price": "a", "get": "b"}
 
 
 def test_every_lesson_of_the_teacher_is_read(world):
@@ -104,7 +104,7 @@ def test_every_lesson_of_the_teacher_is_read(world):
         for task_id in world.ids(split, 120, ["loud", "silent", "irreversible"]):
             for surface in world.draw(task_id).surfaces:
                 text = surface.quirk.lesson(surface.name, "twin")
-                assert read_lines(text, [surface.name])[surface.name] in text
+                assert texts_by_tool(text, [surface.name])[surface.name] in text
                 seen.add(surface.quirk.kind)
     assert len(seen) > len(KINDS) // 2
 

@@ -12,7 +12,6 @@ from toolmaster.experience.lesson import (
     Lesson,
     one_line,
     read_lessons,
-    schema_hash,
     shown,
 )
 from toolmaster.experience.store import ExperienceStore
@@ -91,9 +90,6 @@ class Experience:
             for lesson in (lessons[one.id] for one in retrieved if one.id in lessons):
                 lesson.retrieved += 1
                 lesson.unchecked += 1
-            for lesson in lessons.values():
-                if _has_new_schema(lesson, tools):
-                    lesson.stale = lesson.stale or "the tool's schema changed"
         text = "\n".join(lesson.line() for lesson in retrieved)
         return Retrieved(text, retrieved, calls)
 
@@ -166,14 +162,6 @@ class Experience:
         if trajectory.score is None or trajectory.success:
             for lesson in read_lessons(trajectory, tools):
                 self.store.learn(lesson)
-
-
-def _has_new_schema(lesson: Lesson, tools: ToolSet) -> bool:
-    """Return whether the tool is still in the same place, but no longer with the same schema."""
-    if not lesson.source or lesson.tool not in tools:
-        return False
-    tool = tools[lesson.tool]
-    return tool.source == lesson.source and schema_hash(tool) != lesson.schema_hash
 
 
 def _fitting(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:

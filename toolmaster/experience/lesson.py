@@ -145,7 +145,7 @@ def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
         written = written or not reads
     now = datetime.now(UTC).replace(microsecond=0).isoformat()
     lessons = []
-    for name, text in read_lines(trajectory.experience, tools.names()).items():
+    for name, text in texts_by_tool(trajectory.experience, tools.names()).items():
         if name not in best:
             continue
         repeatable, _, step = best[name]
@@ -166,7 +166,7 @@ def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
     return lessons
 
 
-def read_lines(experience: str, names: Iterable[str]) -> dict[str, str]:
+def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
     """Return what an experience says about each tool; several lines about one tool are joined.
 
     Args:
@@ -174,7 +174,7 @@ def read_lines(experience: str, names: Iterable[str]) -> dict[str, str]:
         names: names of the tools; lines that begin with none of them are left out.
 
     Example:
-        >>> read_lines("- get_price: divide by 100", ["get_price"])
+        >>> texts_by_tool("- get_price: divide by 100", ["get_price"])
         {'get_price': 'divide by 100'}
     """
     longest_first = sorted(names, key=len, reverse=True)

@@ -18,8 +18,6 @@ from toolmaster.experience.lesson import Lesson, schema_hash
 from toolmaster.runs import locked, write_records
 from toolmaster.tools import Tool
 
-_LINE_CHARS = 50_000
-
 
 def default_path() -> Path:
     """Return the path in `TOOLMASTER_EXPERIENCE`, or else one in the user's data folder."""
@@ -69,10 +67,14 @@ class ExperienceStore:
         return [known[key] for key in keys if key in known]
 
     def learn(self, lesson: Lesson) -> None:
-        """Keep what a new trial showed; other lessons about the same tool become stale."""
+        """Keep what a new trial showed; other lessons about the same tool become stale.
+
+        A tool that comes from the same place with another schema is still the same tool.
+        """
         with self.edit() as lessons:
             for other in lessons.values():
-                if other.key == lesson.key:
+                same_place = lesson.source and lesson.source == other.source
+                if other.key == lesson.key or (same_place and other.tool == lesson.tool):
                     other.stale = other.stale or "a later trial taught otherwise"
             before = lessons.get(lesson.id, lesson)
             counts = {"retrieved": before.retrieved, "helped": before.helped}
@@ -142,8 +144,6 @@ def _parse(line: str) -> Lesson:
     Raises:
         ValueError: the line is not a lesson.
     """
-    if len(line) > _LINE_CHARS:
-        raise ValueError(f"{len(line)} characters; a lesson has at most {_LINE_CHARS}")
     try:
         return Lesson.model_validate_json(line)
     except ValidationError as error:

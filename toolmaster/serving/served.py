@@ -18,6 +18,7 @@ from toolmaster.policies.spellings import untagged
 from toolmaster.protocols import Protocol
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
+from toolmaster.tags import with_experience
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool
 from toolmaster.types import Effect, Phase, Trajectory
@@ -114,15 +115,13 @@ class ServedSession:
 
 def instructions(task: Task, protocol: Protocol, limits: Limits) -> str:
     """What a client's model is told: the query, how the session goes, what is known already."""
-    lines = [task.query, ""]
+    lines = [with_experience(task.query, task.experience), ""]
     if protocol.first_phase is Phase.TRIAL:
         lines.append(
             "The tools may behave otherwise than they say. Calls are trials on a copy (at most"
             f" {limits.trial_calls}) until {BEGIN}; then they are real."
         )
     lines.append(f"Give the result with {ANSWER}. You have {limits.max_turns} calls in all.")
-    if task.experience:
-        lines.append(f"<experience>{task.experience}</experience>")
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ MODULES = (
     "toolmaster.tasksets.task",
     "toolmaster.tasksets.taskset",
     "toolmaster.tools.functions",
+    "toolmaster.training.attention",
     "toolmaster.training.grpo_trainer",
 )
 

@@ -26,9 +26,9 @@ STAGES = ("demonstrate", "sft", "grpo", "evaluate")
 @pytest.fixture(autouse=True)
 def _no_compiling(monkeypatch):
     from toolmaster.policies import compiled  # noqa: PLC0415
-    from toolmaster.training import grpo, sft  # noqa: PLC0415
+    from toolmaster.training import common  # noqa: PLC0415
 
-    for module in (compiled, grpo, sft):
+    for module in (compiled, common):
         monkeypatch.setattr(module, "compile_blocks", lambda model: None)
 
 

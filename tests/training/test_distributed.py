@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -122,6 +123,6 @@ def test_other_stages_refuse_several_processes(recipe, monkeypatch, stage):
     from toolmaster import pipeline  # noqa: PLC0415
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    command = getattr(pipeline, "run_all" if stage == "run" else stage)
+    command = pipeline.run_all if stage == "run" else partial(pipeline.run_stage, name=stage)
     with pytest.raises(ConfigError, match=f"`{stage}` runs in one process, not in 2; launch only"):
         command(load_config(Recipe, recipe))

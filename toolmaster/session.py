@@ -251,10 +251,14 @@ class Session:
     def _not_executed(self, tool: Tool) -> str:
         """Return what it takes to run a valid call that a trial may not run."""
         decision, reason = self._approver.decide(tool)
+        outlook = {
+            Decision.ALLOW: "it runs for real",
+            Decision.ASK: reason,
+            Decision.DENY: f"it is not permitted: {reason}",
+        }
         return (
             f"the call is valid; not executed during the trial, for the effect of {tool.name} is"
-            f" {tool.effect}; in execution"
-            f" {'it runs for real' if decision is Decision.ALLOW else reason}"
+            f" {tool.effect}; in execution {outlook[decision]}"
         )
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:

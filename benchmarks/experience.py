@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from toolmaster.errors import InputError
-from toolmaster.experience import Experience, ExperienceStore, Handing
-from toolmaster.experience.checks import CHECK_EVERY
+from toolmaster.experience import Experience, ExperienceStore, Retrieved
+from toolmaster.experience.experience import CHECK_EVERY
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Policy, Sampling
 from toolmaster.policies.loading import load_policy
@@ -94,14 +94,14 @@ async def run_series(
         changed = "c" if change_at and place >= change_at else ""
         task = setup.world.draw(f"{task_id}/{place}{changed}").task
         tools = task.make_tools()
-        handed = await experience.hand(tools) if experience is not None else Handing()
-        request = RolloutRequest(replace(task, experience=handed.text))
+        retrieved = Retrieved() if experience is None else await experience.retrieve(tools)
+        request = RolloutRequest(replace(task, experience=retrieved.text))
         trajectory = await run_rollout(request, setup.policy, Protocol.TRIAL, setup.limits)
-        calls = len(trajectory.calls()) + handed.checks
-        outcomes.append(Outcome(calls, handed.checks, trajectory.success))
+        calls = len(trajectory.calls()) + retrieved.checks
+        outcomes.append(Outcome(calls, retrieved.checks, trajectory.success))
         if experience is not None:
             seen = trajectory if judged else trajectory.model_copy(update={"score": None})
-            await experience.learn(seen, tools, handed)
+            await experience.learn(seen, tools, retrieved)
     return outcomes
 
 
@@ -115,7 +115,7 @@ async def run_side(
         async with gate:
             experience = None
             if side != "none":
-                store = ExperienceStore(folder / f"{side}-{change_at}-{number}.db")
+                store = ExperienceStore(folder / f"{side}-{change_at}-{number}.jsonl")
                 experience = Experience(store, check_every=setup.check_every)
             judged = side != "unjudged"
             return await run_series(setup, task_id, experience, judged=judged, change_at=change_at)

@@ -24,6 +24,7 @@ def main(steps: int) -> None:
     from trl.trainer.utils import add_fused_lm_head
 
     from toolmaster.chat import ChatFormat
+    from toolmaster.hub import SMOLLM2
     from toolmaster.models import (
         add_tag_tokens,
         fast_dtype,
@@ -32,7 +33,6 @@ def main(steps: int) -> None:
         load_tokenizer,
     )
     from toolmaster.policies.compiled import compile_blocks
-    from toolmaster.smollm2 import SMOLLM2
     from toolmaster.training.attention import ATTENTION
     from toolmaster.training.cpu_head import use_cpu_head
 

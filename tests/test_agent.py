@@ -54,7 +54,7 @@ def test_trials_leave_the_tools_alone_and_execution_is_real(tools, tmp_path):
 
 
 def test_experience_goes_from_task_to_task(tools, tmp_path):
-    store = ExperienceStore(tmp_path / "experience.db")
+    store = ExperienceStore(tmp_path / "experience.jsonl")
     agent = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), tools, experience=Experience(store))
     first, second = asyncio.run(agent.arun_all(["a", "b"], concurrency=1))
     assert "adds one" not in first.prompt[1].content
@@ -76,9 +76,9 @@ def test_tasks_share_one_budget(tools):
     assert budget.spent().calls == 3
 
 
-def test_a_watcher_sees_what_happens(tools):
+def test_callbacks_see_what_happens(tools):
     watching = Watching()
-    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, watcher=watching)
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, callbacks=watching)
     asyncio.run(agent.arun("q"))
     assert watching.seen == [
         ("begin", "q"),
@@ -144,7 +144,7 @@ def test_no_concurrency(tools):
 def test_a_file_that_cannot_be_written(tools, tmp_path):
     """The answer is told all the same: it was paid for."""
     watching = Watching()
-    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path, watcher=watching)
+    agent = Agent(ScriptedPolicy([LEARNED, ANSWER]), tools, keep=tmp_path, callbacks=watching)
     with pytest.raises(InputError, match="cannot append to"):
         asyncio.run(agent.arun("q"))
     assert watching.seen[-1] == ("end", "done")

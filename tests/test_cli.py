@@ -87,7 +87,7 @@ def test_a_run_goes_on_in_a_new_process_after_each_stage(
     toolmaster, recipe, tmp_path, tiny_folder, monkeypatch
 ):
     monkeypatch.setattr(stages, "restart", lambda: sys.exit(77))
-    monkeypatch.setattr(pipeline, "sft", lambda recipe: None)
+    monkeypatch.setitem(pipeline._STAGES, "sft", (lambda *_: None, ()))
     small = [f"model={tiny_folder}", "demonstrate.count=1"]
     small.append('evaluate.tasks=["world split=test tasks=2"]')
     for _ in range(2):  # the second comes to the next stage
@@ -301,11 +301,11 @@ def test_a_disk_that_a_library_found_full(toolmaster, recipe, tmp_path, monkeypa
     """Safetensors and torch have errors of their own for it."""
     from toolmaster import pipeline  # noqa: PLC0415
 
-    def fails(settings):
+    def fails(settings, name):
         settings.run.mkdir()
         raise RuntimeError(reason)
 
-    monkeypatch.setattr(pipeline, "sft", fails)
+    monkeypatch.setattr(pipeline, "run_stage", fails)
     monkeypatch.setattr(
         "toolmaster.runs.shutil.disk_usage", lambda folder: SimpleNamespace(free=free)
     )
@@ -317,10 +317,10 @@ def test_a_disk_that_a_library_found_full(toolmaster, recipe, tmp_path, monkeypa
 def test_an_error_that_nobody_expected_keeps_its_traceback(toolmaster, recipe, monkeypatch):
     from toolmaster import pipeline  # noqa: PLC0415
 
-    def fails(settings):
+    def fails(settings, name):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(pipeline, "sft", fails)
+    monkeypatch.setattr(pipeline, "run_stage", fails)
     with pytest.raises(RuntimeError, match="a bug"):
         toolmaster("sft", recipe)
 
@@ -328,10 +328,10 @@ def test_an_error_that_nobody_expected_keeps_its_traceback(toolmaster, recipe, m
 def test_ctrl_c(toolmaster, recipe, monkeypatch):
     from toolmaster import pipeline  # noqa: PLC0415
 
-    def stopped(settings):
+    def stopped(settings, name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "demonstrate", stopped)
+    monkeypatch.setattr(pipeline, "run_stage", stopped)
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 130
     assert one_message(error) == "stopped; the same command continues from here"

@@ -6,18 +6,25 @@ from importlib import import_module
 import pytest
 
 MODULES = (
+    "toolmaster.agent",
     "toolmaster.answers",
+    "toolmaster.budgets",
     "toolmaster.evaluation.intervals",
     "toolmaster.policies.loading",
     "toolmaster.policies.openai",
     "toolmaster.policies.prompt_lookup",
     "toolmaster.policies.scripted",
+    "toolmaster.experience.lesson",
+    "toolmaster.permissions",
     "toolmaster.rollouts",
+    "toolmaster.session",
+    "toolmaster.tags",
     "toolmaster.tasksets.loading",
     "toolmaster.tasksets.mixture",
     "toolmaster.tasksets.task",
     "toolmaster.tasksets.taskset",
     "toolmaster.tools.functions",
+    "toolmaster.training.attention",
     "toolmaster.training.grpo_trainer",
 )
 

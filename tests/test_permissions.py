@@ -1,4 +1,4 @@
-"""Guards: what runs, what asks at a real terminal, what a policy file says."""
+"""Approvers: what runs, what asks at a real terminal, what the rules say."""
 
 import asyncio
 import io
@@ -11,13 +11,14 @@ import pytest
 from rich.console import Console
 
 from toolmaster.errors import ConfigError
-from toolmaster.permissions import AllowAll, Ask, Rules, check_policy, read_policy
+from toolmaster.permissions import AllowAll, Ask, read_rules
 from toolmaster.progress import bar
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
-from toolmaster.types import Effect, ToolCall
+from toolmaster.types import Decision, Effect, ToolCall
 
 CALL = ToolCall(name="burn", arguments={"title": "Emma"})
+NOBODY = "nobody is there to permit it (the user may beforehand, with --yes or a file of rules)"
 
 
 def tool(effect=Effect.DESTRUCTIVE, name="burn", source="shelf"):
@@ -42,31 +43,32 @@ class Screen(io.StringIO):
 
 @contextmanager
 def terminal(*answers):
-    """A guard at a terminal where these answers are typed, and what it shows."""
+    """An approver at a terminal where these answers are typed, and what it shows."""
     keyboard, line = pty.openpty()
     with os.fdopen(line, "r") as reader:
         screen = Screen(keyboard, answers)
-        yield Ask(reader, screen), screen
+        yield Ask(answers=reader, questions=screen), screen
     os.close(keyboard)
 
 
-def permit(guard, *tools):
+def approve(approver, *tools):
     async def run():
-        return [await guard.permit(each, CALL) for each in tools]
+        return [await approver.approve(each, CALL) for each in tools]
 
     return asyncio.run(asyncio.wait_for(run(), 20))
 
 
 @pytest.mark.parametrize("effect", Effect)
 def test_allow_all(effect):
-    assert permit(AllowAll(), tool(effect)) == [None]
-    assert AllowAll().outlook(tool(effect)) == ""
+    assert approve(AllowAll(), tool(effect)) == [None]
+    assert AllowAll().decide(tool(effect)) == (Decision.ALLOW, "")
 
 
 def test_reading_and_writing_are_not_asked_about():
     with terminal() as (ask, screen):
-        assert permit(ask, tool(Effect.READ), tool(Effect.WRITE)) == [None, None]
-        assert screen.getvalue() == ask.outlook(tool(Effect.WRITE)) == ""
+        assert approve(ask, tool(Effect.READ), tool(Effect.WRITE)) == [None, None]
+        assert ask.decide(tool(Effect.WRITE))[0] is Decision.ALLOW
+        assert screen.getvalue() == ""
 
 
 @pytest.mark.parametrize("effect", [Effect.DESTRUCTIVE, Effect.UNKNOWN])
@@ -76,32 +78,32 @@ def test_reading_and_writing_are_not_asked_about():
 )
 def test_one_question_one_answer(effect, typed, allowed):
     with terminal(typed) as (ask, screen):
-        assert ask.outlook(tool(effect)) == "the user is asked first"
-        [reason] = permit(ask, tool(effect))
+        assert ask.decide(tool(effect)) == (Decision.ASK, "the user is asked first")
+        [reason] = approve(ask, tool(effect))
         assert (reason is None) is allowed
         if not allowed:
-            assert reason == "not permitted: the user said no to this call of burn"
+            assert reason == "the user said no to this call of burn"
         assert f'\n{effect}: burn (shelf)\n  {{"title": "Emma"}}\n' in screen.getvalue()
 
 
 def test_nobody_is_asked_where_standard_input_is_closed(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    assert Ask().outlook(tool()) == "nobody is there to permit it"
-    assert "nobody is there to ask" in permit(Ask(), tool())[0]
+    assert Ask().decide(tool())[0] is Decision.ASK
+    assert approve(Ask(), tool()) == [NOBODY]
 
 
 def test_yes_is_for_once_and_always_for_this_tool():
     with terminal("y\n", "a\n", "n\n") as (ask, screen):
         other = tool(name="burn", source="another shelf")
-        found = permit(ask, tool(), tool(), tool(), other)
+        found = approve(ask, tool(), tool(), tool(), other)
         assert [reason is None for reason in found] == [True, True, True, False]
         assert screen.getvalue().count("Run it?") == 3
-        assert (ask.outlook(tool()), ask.outlook(other)) == ("", "the user is asked first")
+        assert [ask.decide(each)[0] for each in (tool(), other)] == [Decision.ALLOW, Decision.ASK]
 
 
 def test_an_answer_that_is_none_is_asked_for_again():
     with terminal("what?\n", "y\n") as (ask, screen):
-        assert permit(ask, tool()) == [None]
+        assert approve(ask, tool()) == [None]
         assert "Please answer y, a or n" in screen.getvalue()
 
 
@@ -112,9 +114,9 @@ def test_a_question_in_the_middle_of_a_live_display_is_shown_as_it_is(monkeypatc
         display = Console(file=io.StringIO(), force_terminal=True)
         with bar("solve", 2, where=display) as running:
             assert sys.stderr is not screen
-            asking = Ask(ask._answers, pause=running.paused)
+            asking = Ask(answers=ask._answers, pause=running.paused)
             call = ToolCall(name="burn", arguments={"title": "[red]Emma[/red]"})
-            permitted = asking.permit(tool(), call)
+            permitted = asking.approve(tool(), call)
             assert asyncio.run(asyncio.wait_for(permitted, 20)) is None
         assert '{"title": "[red]Emma[/red]"}' in screen.getvalue()
         assert "[y] once  [a] always burn  [n] no: " in screen.getvalue()
@@ -123,12 +125,12 @@ def test_a_question_in_the_middle_of_a_live_display_is_shown_as_it_is(monkeypatc
 def test_what_was_typed_before_the_question_does_not_answer_it():
     with terminal("n\n") as (ask, screen):
         os.write(screen.keyboard, b"y\ny\n")
-        assert permit(ask, tool()) != [None]
+        assert approve(ask, tool()) != [None]
 
 
 def test_one_question_at_a_time():
     async def run(ask):
-        return await asyncio.gather(*(ask.permit(tool(name=f"t{i}"), CALL) for i in range(3)))
+        return await asyncio.gather(*(ask.approve(tool(name=f"t{i}"), CALL) for i in range(3)))
 
     with terminal("y\n", "n\n", "y\n") as (ask, screen):
         found = asyncio.run(asyncio.wait_for(run(ask), 20))
@@ -142,7 +144,7 @@ def test_one_question_at_a_time():
 
 def test_always_answers_those_who_wait_as_well():
     async def run(ask):
-        return await asyncio.gather(*(ask.permit(tool(), CALL) for _ in range(5)))
+        return await asyncio.gather(*(ask.approve(tool(), CALL) for _ in range(5)))
 
     with terminal("a\n") as (ask, screen):
         assert asyncio.run(asyncio.wait_for(run(ask), 20)) == [None] * 5
@@ -151,34 +153,29 @@ def test_always_answers_those_who_wait_as_well():
 
 def test_a_question_can_be_cancelled():
     async def run(ask):
-        waiting = asyncio.create_task(ask.permit(tool(), CALL))
+        waiting = asyncio.create_task(ask.approve(tool(), CALL))
         while not ask._one_at_a_time.locked():
             await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         screen.left.append("y\n")
-        return await ask.permit(tool(), CALL)
+        return await ask.approve(tool(), CALL)
 
     with terminal() as (ask, screen):
         assert asyncio.run(asyncio.wait_for(run(ask), 20)) is None
 
 
 def test_without_a_terminal_the_answer_is_no():
-    ask = Ask(io.StringIO("y\n"), io.StringIO())
-    [reason] = permit(ask, tool())
-    assert reason == (
-        "not permitted: burn is of effect destructive, and nobody is there to ask; the user may"
-        " allow it beforehand with --yes or a policy file"
-    )
-    assert ask.outlook(tool()) == "nobody is there to permit it"
-    assert permit(ask, tool(Effect.WRITE)) == [None]
+    ask = Ask(answers=io.StringIO("y\n"), questions=io.StringIO())
+    assert ask.decide(tool()) == (Decision.ASK, NOBODY)
+    assert approve(ask, tool(), tool(Effect.WRITE)) == [NOBODY, None]
 
 
 def test_a_question_shows_no_control_characters_and_not_everything():
     call = ToolCall(name="burn", arguments={"x": "\x1b[2K\rread: harmless\n" + "y" * 5000})
     with terminal("n\n") as (ask, screen):
-        asyncio.run(ask.permit(tool(source="\x1b[1m"), call))
+        asyncio.run(ask.approve(tool(source="\x1b[1m"), call))
         shown = screen.getvalue()
     assert "\x1b" not in shown
     assert "\r" not in shown
@@ -197,18 +194,23 @@ def test_a_live_display_is_held_while_a_question_stands():
 
     with terminal("y\n") as (ask, _):
         ask._pause = pause
-        permit(ask, tool(), tool(Effect.READ))
+        approve(ask, tool(), tool(Effect.READ))
     assert held == ["held", "released"]
 
 
-def rules(tmp_path, text, ask=None):
-    path = tmp_path / "policy.toml"
+def read(tmp_path, text):
+    path = tmp_path / "rules.toml"
     path.write_text(text)
-    return Rules(read_policy(path), ask or Ask(io.StringIO(), io.StringIO()))
+    return read_rules(path)
+
+
+def rules(tmp_path, text):
+    """An approver that follows these rules, where nobody is there to ask."""
+    return Ask(read(tmp_path, text), answers=io.StringIO(), questions=io.StringIO())
 
 
 def test_names_decide_before_effects_and_what_denies_before_what_allows(tmp_path):
-    guard = rules(
+    approver = rules(
         tmp_path,
         "[tools]\nallow = ['burn_*', 'get_*']\ndeny = ['*_all', 'get_secret']\n"
         "[effects]\ndestructive = 'deny'\nread = 'allow'\n",
@@ -220,53 +222,52 @@ def test_names_decide_before_effects_and_what_denies_before_what_allows(tmp_path
         tool(name="sell"),
         tool(Effect.READ, "look"),
     ]
-    assert permit(guard, *tools) == [
+    assert approve(approver, *tools) == [
         None,
-        "not permitted: the policy denies '*_all'",
-        "not permitted: the policy denies 'get_secret'",
-        "not permitted: the policy denies tools of effect destructive",
+        "the rules deny '*_all'",
+        "the rules deny 'get_secret'",
+        "the rules deny tools of effect destructive",
         None,
     ]
-    assert guard.outlook(tools[0]) == ""
-    assert guard.outlook(tools[1]) == "the policy denies '*_all'"
+    assert approver.decide(tools[0])[0] is Decision.ALLOW
+    assert approver.decide(tools[1]) == (Decision.DENY, "the rules deny '*_all'")
 
 
 def test_a_rule_also_knows_a_tool_by_its_own_name(tmp_path):
     parts = [(label, ToolSet((tool(Effect.WRITE, "send", ""),))) for label in "ab"]
     tools = merge([("whole", merge(parts)), ("c", ToolSet((tool(Effect.WRITE, "a_send"),)))])
     assert list(tools.names()) == ["whole_a_send", "b_send", "c_a_send"]
-    guard = rules(tmp_path, "[tools]\ndeny = ['send']\n")
-    denied = "not permitted: the policy denies 'send'"
-    assert permit(guard, *tools.tools) == [denied, denied, None]
-    assert permit(rules(tmp_path, "[tools]\ndeny = ['b_*']\n"), tools["b_send"]) != [None]
+    approver = rules(tmp_path, "[tools]\ndeny = ['send']\n")
+    denied = "the rules deny 'send'"
+    assert approve(approver, *tools.tools) == [denied, denied, None]
+    assert approve(rules(tmp_path, "[tools]\ndeny = ['b_*']\n"), tools["b_send"]) != [None]
 
 
 def test_a_name_without_a_tool_is_told(tmp_path):
-    path = tmp_path / "policy.toml"
-    path.write_text("[tools]\nallow = ['get_*', 'b_look']\ndeny = ['paymint']\n")
     parts = [("a", ToolSet((tool(name="get_one"), tool(name="look"))))]
     parts.append(("b", ToolSet((tool(name="look"),))))
+    misspelt = read(tmp_path, "[tools]\nallow = ['get_*', 'b_look']\ndeny = ['paymint']\n")
     with pytest.raises(ConfigError) as caught:
-        check_policy(read_policy(path), merge(parts))
+        misspelt.check(merge(parts))
     assert str(caught.value) == (
         "permissions: tools.deny: no tool is called 'paymint'; there are: get_one, a_look, b_look"
     )
-    path.write_text("[tools]\nallow = ['get_*', 'b_look']\nask = ['look', '*payment*']\n")
-    check_policy(read_policy(path), merge(parts))
+    text = "[tools]\nallow = ['get_*', 'b_look']\nask = ['look', '*payment*']\n"
+    read(tmp_path, text).check(merge(parts))
 
 
-def test_an_empty_policy_is_as_careful_as_asking(tmp_path):
-    guard = rules(tmp_path, "")
-    found = permit(guard, *(tool(effect) for effect in Effect))
+def test_empty_rules_are_as_careful_as_none(tmp_path):
+    approver = rules(tmp_path, "")
+    found = approve(approver, *(tool(effect) for effect in Effect))
     assert [reason is None for reason in found] == [True, True, False, False]
 
 
-def test_a_policy_may_ask(tmp_path):
+def test_rules_may_ask(tmp_path):
     with terminal("y\n", "n\n") as (ask, _):
-        guard = rules(tmp_path, "[tools]\nask = ['look']\n", ask)
+        ask._rules = read(tmp_path, "[tools]\nask = ['look']\n")
         look = tool(Effect.READ, "look")
-        assert guard.outlook(look) == "the user is asked first"
-        assert [reason is None for reason in permit(guard, look, look)] == [True, False]
+        assert ask.decide(look) == (Decision.ASK, "the user is asked first")
+        assert [reason is None for reason in approve(ask, look, look)] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -279,12 +280,12 @@ def test_a_policy_may_ask(tmp_path):
         ("[effects]\nreads = 'ask'\n", "unknown key 'effects.reads' (did you mean 'read'?)"),
     ],
 )
-def test_a_policy_that_cannot_be_used(tmp_path, text, message):
+def test_rules_that_cannot_be_used(tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
-        rules(tmp_path, text)
+        read(tmp_path, text)
     assert message in str(caught.value)
 
 
-def test_a_policy_that_is_not_there(tmp_path):
+def test_rules_that_are_not_there(tmp_path):
     with pytest.raises(ConfigError, match="cannot read"):
-        read_policy(tmp_path / "none.toml")
+        read_rules(tmp_path / "none.toml")

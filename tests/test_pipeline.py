@@ -26,9 +26,9 @@ STAGES = ("demonstrate", "sft", "grpo", "evaluate")
 @pytest.fixture(autouse=True)
 def _no_compiling(monkeypatch):
     from toolmaster.policies import compiled  # noqa: PLC0415
-    from toolmaster.training import grpo, sft  # noqa: PLC0415
+    from toolmaster.training import common  # noqa: PLC0415
 
-    for module in (compiled, grpo, sft):
+    for module in (compiled, common):
         monkeypatch.setattr(module, "compile_blocks", lambda model: None)
 
 
@@ -56,6 +56,17 @@ def recipe(tiny_folder, tmp_path):
             sampling=Sampling(**SHORT),
         ),
     )
+
+
+def make_demonstrations(recipe):
+    """The file of demonstrations."""
+    return pipeline.run_stage(recipe, "demonstrate") / "trajectories.jsonl"
+
+
+def evaluate(recipe):
+    """The rollouts of the evaluation, by model title."""
+    pipeline.run_stage(recipe, "evaluate")
+    return pipeline.results_of(recipe)
 
 
 def files(folder):
@@ -106,40 +117,40 @@ def test_turns_that_fit_are_not_warned_of(recipe, capsys):
     for name, kind in (("grpo", Room), ("evaluate", Sampling)):
         stage = getattr(recipe, name).model_copy(update={"sampling": kind(turn_tokens=2000)})
         recipe = recipe.model_copy(update={name: stage})
-    pipeline._tell_cut(recipe, 2000)
+    pipeline._warn_of_cut_turns(recipe, 2000)
     assert capsys.readouterr().out == ""
-    pipeline._tell_cut(recipe, 2001)
+    pipeline._warn_of_cut_turns(recipe, 2001)
     assert "cuts turns short" in capsys.readouterr().out
 
 
 def test_a_torn_demonstration_is_made_again(recipe):
-    file = pipeline.demonstrate(recipe)
+    file = make_demonstrations(recipe)
     whole = file.read_bytes()
     done = recipe.run / "demonstrate" / "done.json"
     for keep in (0, 3):
         lines = whole.splitlines(keepends=True)
         file.write_bytes(b"".join(lines[:keep]) + lines[keep][:200])
         done.unlink()
-        pipeline.demonstrate(recipe)
+        make_demonstrations(recipe)
         again = read_trajectories(file)
         assert [t.task_id for t in again] == [json.loads(line)["task_id"] for line in lines]
         assert done.is_file()
 
 
 def test_demonstrations_that_are_done_are_left_alone(recipe):
-    file = pipeline.demonstrate(recipe)
+    file = make_demonstrations(recipe)
     file.write_bytes(file.read_bytes()[:100])
-    assert pipeline.demonstrate(recipe).stat().st_size == 100
+    assert make_demonstrations(recipe).stat().st_size == 100
 
 
 def test_limits_that_leave_no_way_to_succeed(recipe):
     impossible = recipe.model_copy(update={"limits": Limits(max_turns=1)})
     with pytest.raises(InputError, match=r"gave a demonstration: .*; the limits"):
-        pipeline.demonstrate(impossible)
+        make_demonstrations(impossible)
 
 
 def test_changed_settings_are_refused(recipe):
-    pipeline.demonstrate(recipe)
+    make_demonstrations(recipe)
     for update, change in (
         ({"seed": 1}, "seed: 0 -> 1"),
         (
@@ -148,7 +159,7 @@ def test_changed_settings_are_refused(recipe):
         ),
     ):
         with pytest.raises(ConfigError, match=change):
-            pipeline.sft(recipe.model_copy(update=update))
+            pipeline.run_stage(recipe.model_copy(update=update), "sft")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +179,7 @@ def test_stages_out_of_order(recipe, stage, done, message):
     few = recipe.evaluate.model_copy(update={"base_tasks": 0})
     (recipe.run / "config.json").unlink()
     with pytest.raises(InputError, match=message):
-        getattr(pipeline, stage)(recipe.model_copy(update={"evaluate": few}))
+        pipeline.run_stage(recipe.model_copy(update={"evaluate": few}), stage)
 
 
 @pytest.fixture
@@ -198,25 +209,25 @@ def test_an_evaluation_goes_on_after_a_kill(only_base, monkeypatch):
     recipe = only_base(3, slots=1)
     monkeypatch.setattr(TransformersPolicy, "conversation", counted)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.evaluate(recipe)
+        pipeline.run_stage(recipe, "evaluate")
     file = recipe.run / "evaluate" / "base.jsonl"
     assert len(read_trajectories(file)) == 2
     assert not (recipe.run / "evaluate" / "done.json").exists()
-    results = pipeline.evaluate(recipe)
+    results = evaluate(recipe)
     assert len(opened) == 4
     assert len({t.task_id for t in results["base model"]}) == len(read_trajectories(file)) == 3
 
 
 def test_rollouts_that_broke_are_run_again(only_base):
     recipe = only_base(2)
-    [first, second] = pipeline.evaluate(recipe)["base model"]
+    [first, second] = evaluate(recipe)["base model"]
     (recipe.run / "evaluate" / "done.json").unlink()
     file = recipe.run / "evaluate" / "base.jsonl"
     broken = first.model_copy(update={"error": "the device is gone"})
     file.unlink()
     for trajectory in (broken, second):
         append_line(file, trajectory.model_dump(mode="json"))
-    results = pipeline.evaluate(recipe)["base model"]
+    results = evaluate(recipe)["base model"]
     assert [t.error for t in results] == [None, None]
     ids = [t.task_id for t in read_trajectories(file)]
     assert ids == [first.task_id, second.task_id, first.task_id]
@@ -228,9 +239,9 @@ def test_rollouts_that_break_are_not_a_result(only_base, monkeypatch):
         gone = PolicyError("the device is gone")
         patched.setattr(TransformersPolicy, "generate", AsyncMock(side_effect=gone))
         with pytest.raises(PolicyError, match=r"2 of 2 rollouts of base broke, the first: .*gone"):
-            pipeline.evaluate(recipe)
+            pipeline.run_stage(recipe, "evaluate")
     assert not pipeline._open(recipe).is_done("evaluate")
-    results = pipeline.evaluate(recipe)["base model"]
+    results = evaluate(recipe)["base model"]
     assert [t.error for t in results] == [None, None]
 
 
@@ -244,10 +255,10 @@ def test_a_report_starts_no_evaluation(recipe):
 
 
 def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
-    pipeline.demonstrate(recipe)
+    make_demonstrations(recipe)
     monkeypatch.setattr("toolmaster.world.tasks.LEVELS", {"full": "v0", "short": "v0s"})
     with pytest.raises(ConfigError, match=r"taskset: 'world/train \(v\d+\)' -> .* \(v0\)"):
-        pipeline.demonstrate(recipe)
+        make_demonstrations(recipe)
 
 
 def test_what_is_trained_on_is_not_measured(recipe):
@@ -277,7 +288,7 @@ def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstr
     file = tmp_path / "others.jsonl"
     append_trajectory(file, made.model_copy(update={"steps": steps, "prompt_ids": [3]}))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
-    assert read_trajectories(pipeline.demonstrate(taken)) == [made]
+    assert read_trajectories(make_demonstrations(taken)) == [made]
 
 
 @pytest.mark.parametrize("change", [{"error": "gone"}, {"steps": []}, {"score": FAILED}])
@@ -287,7 +298,7 @@ def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, ch
     append_trajectory(file, demonstrate(task_id).model_copy(update=change))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=f"{task_id} did not solve its task"):
-        pipeline.demonstrate(taken)
+        make_demonstrations(taken)
 
 
 def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstrate):
@@ -297,8 +308,8 @@ def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstra
     for demonstration in made:
         append_trajectory(file, demonstration)
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
-    assert read_trajectories(pipeline.demonstrate(taken)) == made
-    assert (pipeline.sft(taken) / "config.json").is_file()
+    assert read_trajectories(make_demonstrations(taken)) == made
+    assert (pipeline.run_stage(taken, "sft") / "model" / "config.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -316,4 +327,4 @@ def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, pr
         append_trajectory(file, demonstrate(task_id, Protocol(protocol)))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=message):
-        pipeline.demonstrate(taken)
+        make_demonstrations(taken)

@@ -9,7 +9,7 @@ from .evaluation.evaluation import Evaluation
 from .evaluation.intervals import Interval
 from .experience import Experience, ExperienceStore
 from .limits import Limits
-from .permissions import AllowAll, Ask, Rules
+from .permissions import AllowAll, Ask, PermissionRules
 from .policies.base import Policy, Sampling
 from .policies.loading import load_policy
 from .policies.scripted import ScriptedPolicy
@@ -43,11 +43,11 @@ __all__ = [
     "FollowUp",
     "Interval",
     "Limits",
+    "PermissionRules",
     "Phase",
     "PhaseReward",
     "Policy",
     "Protocol",
-    "Rules",
     "Sampling",
     "Score",
     "ScriptedPolicy",

@@ -3,9 +3,8 @@
     agent = Agent("openai:NAME", tools=[get_price, "mcp.json"])
     print(agent.run("What does one Wool Rug cost?").answer)
 
-An agent runs the same sessions as everything else. It adds what lasts beyond one session:
-experience that is given to each task and learned from it, one budget for all tasks, and a file that
-keeps every trajectory, also that of a session that was stopped in the middle.
+An agent runs ordinary sessions and adds what lasts beyond one of them: experience, one budget for
+all tasks, and a file of trajectories that also keeps a session that was stopped in the middle.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from typing import Protocol as Protocol_
 
 from pydantic import Field
 
+from toolmaster.budgets import Budget
 from toolmaster.errors import InputError
-from toolmaster.experience import Experience, Handing
+from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import Limits
-from toolmaster.permissions import Ask
+from toolmaster.permissions import Approver, Ask
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.runs import append_trajectory
-from toolmaster.session import Budget, Guard
 from toolmaster.tasksets import Task, as_tool_set
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
@@ -42,31 +41,29 @@ from toolmaster.types import Step, Trajectory
 
 
 class AgentLimits(Limits):
-    """What the session of an agent allows."""
+    """Limits of an agent's session."""
 
     max_turns: int = Field(20, ge=1)
-    """Assistant turns, of any kind."""
+    """The most assistant turns, of any kind."""
 
 
-class Watcher(Protocol_):
-    """Is told what happens, as it happens."""
+class Callbacks(Protocol_):
+    """Called by an agent as things happen, for example to show them."""
 
     def begin(self, task: Task) -> None:
-        """A task begins."""
+        """Called when a task begins."""
         ...
 
     def step(self, task: Task, step: Step) -> None:
-        """A turn of it, and its observation."""
+        """Called with each assistant turn and its observation."""
         ...
 
     def end(self, trajectory: Trajectory) -> None:
-        """It is over, or was stopped; its trajectory is kept."""
+        """Called when a task has ended or was stopped, after its trajectory was written."""
         ...
 
 
 class _Opened(NamedTuple):
-    """What an agent acts with."""
-
     tools: ToolSet
     policy: Policy
 
@@ -78,24 +75,34 @@ class Agent:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; or a `Policy`.
         tools: functions, objects, `Tool`s, tool sources in one line each (a Python file, an
             mcpServers file, an OpenAPI document or address; see `tools.sources`), or one `ToolSet`.
-            Trials run as each tool says; execution is real.
+            Trials run as each tool declares; execution is real.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
         sampling: how the model generates.
-        protocol: how trajectories are laid out.
-        limits: what each session allows.
-        guard: asked before each call that would be real. None asks the user at the terminal before
-            calls that are destructive or of unknown effect, and refuses them where there is none;
-            `permissions.AllowAll()` permits every call.
-        budget: what all tasks of this agent together may spend; None for no bounds.
-        experience: what is given to each task and learned from it; None for none.
-        keep: a JSON-lines file to which every trajectory is appended; None keeps none.
-        watcher: is told what happens.
+        protocol: the form of the trajectory: with a trial, or without.
+        limits: limits of each session.
+        approver: decides which calls may run for real. None stands for `permissions.Ask()`, which
+            asks the user at the terminal before calls that are destructive or of unknown effect,
+            and refuses them if there is no terminal; `permissions.AllowAll()` allows every call.
+        budget: what all tasks of this agent together may spend; None sets no bounds.
+        experience: lessons from earlier tasks, given to each task and learned from it; None
+            disables them.
+        keep: a JSON-lines file to which every trajectory is appended; None writes no file.
+        callbacks: called as things happen.
 
-    Sources and models that are named are opened for each call of `run` or `arun`; inside
+    Sources and models that are given by name are opened for each call of `run` or `arun`; inside
     `async with agent:` they stay open.
 
     Raises:
         InputError: there are no tools, or something that cannot be a tool.
+
+    Example:
+        >>> from toolmaster.policies.scripted import ScriptedPolicy
+        >>> def get_price(item: str) -> int:
+        ...     "Price of an item in dollars."
+        ...     return 46
+        >>> policy = ScriptedPolicy(["<think>t</think><answer>46</answer>"])
+        >>> Agent(policy, [get_price], protocol="direct").run("What does a rug cost?").answer
+        '46'
     """
 
     def __init__(
@@ -107,11 +114,11 @@ class Agent:
         sampling: Sampling | None = None,
         protocol: Protocol | str = Protocol.TRIAL,
         limits: Limits | None = None,
-        guard: Guard | None = None,
+        approver: Approver | None = None,
         budget: Budget | None = None,
         experience: Experience | None = None,
         keep: Path | None = None,
-        watcher: Watcher | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         given = tools if isinstance(tools, list | tuple) else [tools]
         self._sources = [tool for tool in given if isinstance(tool, str)]
@@ -123,61 +130,63 @@ class Agent:
         self.sampling = sampling or RoomySampling()
         self.protocol = Protocol(protocol)
         self.limits = limits or AgentLimits()
-        self.guard: Guard = guard or Ask()
+        self.approver: Approver = approver or Ask()
         self.budget = budget
         self.experience = experience
         self.keep = keep
-        self.watcher = watcher
+        self.callbacks = callbacks
         self._asked: Counter[str] = Counter()
         self._opened: _Opened | None = None
         self._stack = AsyncExitStack()
 
     def run(self, query: str) -> Trajectory:
-        """Do one task; the form without `await` of `arun`."""
+        """Do one task; same as `arun`, without `await`."""
         return plain(self.arun(query))
 
     def run_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
-        """Do many tasks; the form without `await` of `arun_all`."""
+        """Do many tasks; same as `arun_all`, without `await`."""
         return plain(self.arun_all(queries, concurrency=concurrency))
 
     async def arun(self, query: str) -> Trajectory:
         """Do one task.
 
         Args:
-            query: what is to be done.
+            query: the task, in words.
 
         Returns:
-            Its trajectory: `answer`, `experience`, `steps`. What fails is recorded in it.
+            Its trajectory: `answer`, `experience`, `steps`. A failure is recorded in it.
 
         Raises:
-            InputError: the trajectory cannot be kept, or tools, model or experience not be used.
-            PermanentPolicyError: the model will answer nothing at all; the trajectory is kept.
-            asyncio.CancelledError: it was stopped; what there is of its trajectory is kept.
+            InputError: the trajectory cannot be written, or tools, model or experience cannot be
+                used.
+            PermanentPolicyError: the model cannot answer any request, for example because the key
+                is wrong; the trajectory is written first.
+            asyncio.CancelledError: the task was stopped; what it did is written first.
         """
         async with self._open() as opened:
             return await self._solve(query, opened)
 
     async def arun_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
-        """Do many tasks, at most `concurrency` at a time; each profits from those before it.
+        """Do many tasks; each one can use the experience of those that ended before it.
 
         Args:
-            queries: what is to be done; consumed lazily.
-            concurrency: tasks in flight.
+            queries: the tasks, in words; consumed lazily.
+            concurrency: the most tasks that run at the same time.
 
         Returns:
-            Their trajectories, in order.
+            Their trajectories, in the order of the queries.
 
         Raises:
             ConfigError: `concurrency` is below 1.
-            InputError: a trajectory cannot be kept, or tools, model or experience not be used.
-            PermanentPolicyError: the model will answer nothing at all; the rest is stopped.
-            asyncio.CancelledError: it was stopped; what there is of each trajectory is kept.
+            InputError: as in `arun`.
+            PermanentPolicyError: as in `arun`; the other tasks are stopped.
+            asyncio.CancelledError: as in `arun`.
         """
         async with self._open() as opened:
             return await side_by_side(partial(self._solve, opened=opened), queries, concurrency)
 
     async def __aenter__(self) -> Agent:
-        """Open tools and model once, for as long as the context lasts."""
+        """Open tools and model and keep them open until the context ends."""
         self._opened = await self._stack.enter_async_context(self._open())
         return self
 
@@ -192,7 +201,7 @@ class Agent:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[_Opened]:
-        """The tools and the policy, as they are open already or opened for now."""
+        """Yield tools and policy, opened now unless they are open already."""
         if self._opened is not None:
             yield self._opened
             return
@@ -209,17 +218,17 @@ class Agent:
 
     async def _solve(self, query: str, opened: _Opened) -> Trajectory:
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
-        handing = Handing()
+        retrieved = Retrieved()
         if self.experience is not None:
-            handing = await self.experience.hand(opened.tools)
+            retrieved = await self.experience.retrieve(opened.tools)
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
             tools=lambda: opened.tools,
-            experience=handing.text,
+            experience=retrieved.text,
         )
-        if self.watcher is not None:
-            self.watcher.begin(task)
+        if self.callbacks is not None:
+            self.callbacks.begin(task)
         [trajectory] = await run_rollouts(
             [self._request(task)],
             opened.policy,
@@ -229,35 +238,35 @@ class Agent:
             on_finish=self._record,
         )
         if self.experience is not None:
-            await self.experience.learn(trajectory, opened.tools, handing)
+            await self.experience.learn(trajectory, opened.tools, retrieved)
         return trajectory
 
     def _request(self, task: Task) -> RolloutRequest:
-        """The rollout of a task; the same query again is another rollout of the same task."""
-        watcher = self.watcher
+        """Return the rollout of a task; the same query again is its next rollout."""
+        callbacks = self.callbacks
         rollout = self._asked[task.id]
         self._asked[task.id] += 1
         return RolloutRequest(
             task,
             rollout,
-            guard=self.guard,
+            approver=self.approver,
             budget=self.budget,
-            on_step=None if watcher is None else partial(watcher.step, task),
+            on_step=None if callbacks is None else partial(callbacks.step, task),
             on_stop=self._record,
         )
 
     def _record(self, trajectory: Trajectory) -> None:
-        """Keep a trajectory, whole or stopped; the watcher is told of it even where that fails."""
+        """Write a trajectory, whole or stopped; the callback is called even if that fails."""
         try:
             if self.keep is not None:
                 append_trajectory(self.keep, trajectory)
         finally:
-            if self.watcher is not None:
-                self.watcher.end(trajectory)
+            if self.callbacks is not None:
+                self.callbacks.end(trajectory)
 
 
 def _tool_sets(given: list[Any]) -> list[ToolSet]:
-    """Functions together in one set, everything else in a set of its own."""
+    """Return one tool set for all functions together and one for each other item."""
     functions = [item for item in given if isinstance(item, Tool) or isroutine(item)]
     sets = [as_tool_set(item) for item in given if item not in functions]
     return [*([as_tool_set(functions)] if functions else []), *sets]

@@ -1,11 +1,12 @@
-"""glibc's allocator, tuned for training on CPU.
+"""Memory settings for training on CPU.
 
-PyTorch takes large tensors from the system and returns them at once; every step then pays for fresh
-pages. Keeping the memory, in huge pages, made training steps 1.4 times as fast on the machine in
-docs/results. The settings are read at process start only, so the command line starts itself again.
+PyTorch requests large tensors from the system and returns them at once, so that every step pays for
+fresh pages. Keeping the memory, in huge pages, made training steps 1.4 times as fast on the machine
+in docs/results. glibc reads these settings only when a process starts, so the command line restarts
+itself.
 
-oneDNN keeps the code that it generates for each shape of a matrix product, about 1 MB a shape. Rows
-of tokens change their length with every step, so `bound_kernels` limits how many shapes are kept.
+oneDNN caches the code that it generates for each shape of a matrix product, about 1 MB per shape.
+Rows of tokens have another length in every step, so `bound_kernels` limits this cache.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _TUNABLES = ":".join(
 
 
 def restart_tuned() -> None:
-    """Start this process again with the tuned allocator, unless it is so already or not glibc.
+    """Restart this process with tuned glibc and OpenMP settings, unless it has them already.
 
-    A thread that waits for another spins for a moment, well under a millisecond, and then sleeps.
-    Threads that spin on take a core from the one they wait for: beside another program a training
+    GOMP_SPINCOUNT lets a waiting thread spin for less than a millisecond before it sleeps. Threads
+    that keep spinning take a core from the one they wait for: beside another program a training
     step took eight times as long. Threads that sleep at once cost a sixth of a step's time.
     """
     if "GLIBC_TUNABLES" not in os.environ and platform.libc_ver()[0] == "glibc":
@@ -42,30 +43,27 @@ def restart_tuned() -> None:
 
 
 def bound_kernels() -> None:
-    """Limit how many generated kernels oneDNN, and PyTorch in front of it, keep: 128 each.
+    """Limit the kernel caches of oneDNN and of PyTorch to 128 kernels each.
 
-    Both keep 1024 otherwise, and training grew by 24 MB a step. The limits are read at the first
-    matrix product of a process; they change nothing after it, or where the environment sets them.
+    The default is 1024, with which training grew by 24 MB per step. The limits are read at the
+    first matrix product of a process. Limits set in the environment win.
     """
     for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(variable, "128")
 
 
 def restart() -> NoReturn:
-    """Start this process again, with the memory of a new one: kept pages are never all given back.
-
-    It stays the same process for whoever waits for it or stops it.
-    """
+    """Restart this process under the same process id, which frees all of its memory."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def release() -> None:
-    """Give what is no longer used back to the system, so that stages do not add up.
+    """Return unused memory to the system between two stages, and forget compiled code.
 
-    What was compiled for one stage's model goes too: a limited number of variants is kept, and
-    with those of the stage before the next one runs without.
+    PyTorch keeps a limited number of compiled variants; those of the last stage's model would leave
+    no room for the next one's.
     """
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:

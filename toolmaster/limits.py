@@ -1,4 +1,4 @@
-"""`Limits`: what one session allows."""
+"""`Limits`: how many turns and calls one session allows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from toolmaster.config import Settings
 
 
 class Limits(Settings):
-    """What a session allows."""
+    """Limits of one session."""
 
     max_turns: int = Field(12, ge=1)
-    """Assistant turns to one message of the user, of any kind."""
+    """The most assistant turns, of any kind, per message of the user."""
     invalid_turns: int = Field(3, ge=1)
-    """Turns in a row that break the format, after which the session ends."""
+    """The number of turns in a row with a format error that ends the session."""
     trial_calls: int = Field(6, ge=0)
-    """Calls allowed in the trial phase."""
+    """The most calls in the trial phase."""
     result_chars: int = Field(2000, ge=20)
-    """Characters of one observation; the rest is cut, visibly."""
+    """The most characters of one observation; the rest is cut, with a note."""

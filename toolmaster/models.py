@@ -1,6 +1,7 @@
-"""Models: found by folder, by Hub id or as the quickstart's, and loaded.
+"""Finding and loading models.
 
-Everywhere a model is named, the name is one of these three, with or without `hf:` before it.
+A model is named by a checkpoint folder, by its id at the Hub, or as the quickstart's model, with or
+without `hf:` before the name.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from typing import Any, TypeVar
 
 from toolmaster.allocator import bound_kernels
 from toolmaster.errors import InputError
-from toolmaster.hub import download, is_hub_name, one_line
+from toolmaster.hub import SMOLLM2, download, is_hub_name, one_line, quickstart_model
 from toolmaster.policies.base import Room
-from toolmaster.smollm2 import HUB_ID, PACKAGE, SMOLLM2, cache_folder, obtain
 
 RoomT = TypeVar("RoomT", bound=Room)
 
@@ -43,7 +43,7 @@ def find_model(name: str) -> Path:
     if (folder / "config.json").is_file():
         return folder
     if name == SMOLLM2:
-        return _quickstart()
+        return quickstart_model()
     if folder.exists() or not is_hub_name(name):
         raise InputError(
             f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written"
@@ -72,26 +72,8 @@ def lasting_name(folder: Path) -> str:
     return f"{'/'.join(cached[1:])}@{folder.name}"
 
 
-def _quickstart() -> Path:
-    """The quickstart's model: from our cache, from the Hub, or else from the package registry."""
-    folder = cache_folder() / SMOLLM2
-    if (folder / "config.json").is_file():
-        return folder
-    try:
-        return download(HUB_ID)
-    except InputError as error:
-        try:
-            obtain(folder)
-        except InputError as second:
-            raise InputError(
-                f"cannot obtain {SMOLLM2}: {error}; and the package registry gave no {PACKAGE}"
-                f" ({second})"
-            ) from None
-    return folder
-
-
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a checkpoint, with a chat template that knows tools.
+    """Return the tokenizer of a checkpoint, with a chat template that knows tools.
 
     Raises:
         InputError: see `chat.prepare_tokenizer`.
@@ -109,10 +91,10 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def fast_dtype() -> str:
-    """What this machine multiplies matrices in fastest: "bfloat16", or "float32".
+    """Return the dtype with the fastest matrix products on this machine: "bfloat16" or "float32".
 
-    A processor without instructions for bfloat16 (no AVX512-BF16, AMX or Arm BF16) emulates it at
-    about a hundredth of the speed of float32.
+    A processor without bfloat16 instructions (AVX512-BF16, AMX or Arm BF16) emulates them at about
+    a hundredth of the speed of float32.
     """
     import torch  # noqa: PLC0415 - heavy
 
@@ -127,7 +109,7 @@ def fast_dtype() -> str:
 
 
 def load_model(folder: Path, dtype: str) -> Any:
-    """The causal language model of a checkpoint, on this process's GPU where there is one.
+    """Return the causal language model of a checkpoint, on this process's GPU if there is one.
 
     Args:
         folder: an ordinary Transformers checkpoint.
@@ -165,10 +147,10 @@ _LENGTH_DEPENDENT = frozenset({"dynamic", "longrope"})
 
 
 def is_plain_causal(config: Any) -> bool:
-    """Return whether our attention functions compute what this architecture computes.
+    """Return whether an architecture has plain causal attention, which our kernels compute.
 
-    They know plain causal attention. An architecture is taken only if a test compares it with
-    Transformers' own; any other, and any sliding window, takes Transformers' own path.
+    True only for architectures that a test compares with Transformers' own attention; all others,
+    and sliding windows, use Transformers' own.
 
     Args:
         config: a Transformers configuration.
@@ -205,15 +187,15 @@ def context_limit(config: Any) -> int | None:
 
 
 def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
-    """Hold `context_tokens` against the longest context the model was made for.
+    """Return the sampling settings with a `context_tokens` that the model supports.
 
     Args:
         config: a Transformers configuration.
-        sampling: how to generate; a `context_tokens` that nobody has set is made to fit.
+        sampling: how to generate; a default `context_tokens` is lowered to what fits.
         name: the model's name, for the message.
 
     Raises:
-        InputError: the model's positions end before the `context_tokens` that were asked for.
+        InputError: `context_tokens` was set, and the model has fewer positions.
     """
     longest = context_limit(config)
     if longest is None or sampling.context_tokens <= longest:
@@ -227,18 +209,15 @@ def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
 
 
 def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """Make each of the protocol's tags one token, as models made for tools have it.
+    """Make each tag of the protocol one token; return the ids of the new tokens.
 
-    A tag costs SmolLM2 three to five tokens otherwise; the same trajectory becomes a quarter
-    shorter. New rows of the embedding start as the mean of the pieces they replace. Tags that are
-    one token already are left alone.
+    Otherwise a tag costs SmolLM2 three to five tokens; with them a trajectory is a quarter shorter.
+    A new row of the embedding starts as the mean of the pieces that it replaces. Tags that are one
+    token already stay.
 
     Args:
         model: changed in place.
         tokenizer: changed in place.
-
-    Returns:
-        The ids of the new tokens.
     """
     import torch  # noqa: PLC0415 - heavy
     from transformers import AddedToken  # noqa: PLC0415

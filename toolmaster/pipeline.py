@@ -1,19 +1,16 @@
-"""The stages of a run, each resumable and a command: demonstrate, sft, grpo, evaluate, report.
+"""The stages of a run: demonstrate, sft, grpo, evaluate, report. Each can be resumed.
 
-from toolmaster.config import load_config
-from toolmaster.recipe import Recipe
-from toolmaster import pipeline
-
-recipe = load_config(Recipe, Path("recipes/quickstart.toml"))
-pipeline.run_all(recipe)
+Example:
+    >>> recipe = load_config(Recipe, Path("recipes/quickstart.toml"))  # doctest: +SKIP
+    >>> run_all(recipe)  # doctest: +SKIP
+    PosixPath('runs/quickstart/report.html')
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,6 @@ from toolmaster.provenance import read_training
 from toolmaster.recipe import Recipe
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
-from toolmaster.tasksets import Taskset
 from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Trajectory
 
@@ -37,28 +33,27 @@ DEMONSTRATIONS = "trajectories.jsonl"
 
 
 def run_all(recipe: Recipe) -> Path:
-    """Run every stage that is not finished; returns the path of the report."""
+    """Run every stage that has not finished and the report; return the report's path."""
     while run_next(recipe) != "report":
         release()
     return recipe.run / "report.html"
 
 
 def run_next(recipe: Recipe) -> str:
-    """Run the first stage that is not finished; returns its name, in the end "report"."""
+    """Run the first stage that has not finished; return its name, "report" after the last one."""
     need_one("run")
     check(recipe)
     run = _open(recipe)
-    stages = {"demonstrate": demonstrate, "sft": sft, "grpo": grpo, "evaluate": evaluate}
     for name in recipe.stages:
         if not run.is_done(name):
-            stages[name](recipe)
+            run_stage(recipe, name)
             return name
     report(recipe)
     return "report"
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse, before any work, what some stage would refuse.
+    """Refuse, before any work, what a later stage would refuse.
 
     Raises:
         ConfigError: a reward or a field of TRL that does not exist.
@@ -74,66 +69,66 @@ def check(recipe: Recipe) -> None:
 
 
 def _open(recipe: Recipe) -> Run:
-    """The run's folder; tasks of another version are not mixed with those there."""
+    """Open the run's folder; tasks of another version are not mixed with those there."""
     return Run(recipe.run, recipe, facts={"taskset": recipe.training_tasks().label})
 
 
-@contextmanager
-def _finishing(run: Run, stage: str) -> Iterator[Path]:
-    """The folder of a stage, which is marked as finished, with its seconds, in the end."""
-    started = time.perf_counter()
-    yield run.stage(stage)
-    run.finish(stage, seconds=time.perf_counter() - started)
+def run_stage(recipe: Recipe, name: str) -> Path:
+    """Run one stage, unless it has finished; return its folder.
 
-
-def _need(run: Run, recipe: Recipe, stage: str) -> None:
-    """Refuse to go on without an earlier stage.
+    Args:
+        recipe: the recipe of the run.
+        name: "demonstrate", "sft", "grpo", "evaluate" or "report".
 
     Raises:
-        InputError: the recipe has the stage, and it is not finished.
+        ConfigError: the run was begun with other settings.
+        InputError: an earlier stage that it needs has not finished, or a file cannot be used.
+        PolicyError: rollouts broke; the others are kept.
     """
-    if stage in recipe.stages and not run.is_done(stage):
-        raise InputError(f"{run.folder} has no finished {stage} stage; run `{stage}` first")
-
-
-def demonstrate(recipe: Recipe) -> Path:
-    """Make the demonstrations; returns their file."""
-    need_one("demonstrate")
+    if name == "report":
+        return report(recipe).parent
+    work, needed = _STAGES[name]
+    if name not in ("sft", "grpo"):
+        need_one(name)
     run = _open(recipe)
-    file = run.stage("demonstrate") / DEMONSTRATIONS
-    if run.is_done("demonstrate"):
-        return file
-    from toolmaster.teacher.demonstrations import demonstrate as make  # noqa: PLC0415 - only for this stage
-
-    with _finishing(run, "demonstrate") as folder:
-        tasks = recipe.training_tasks().shuffled(recipe.seed)
-        make(
-            tasks,
-            output_dir=folder,
-            protocol=recipe.protocol,
-            limits=recipe.limits_for(tasks),
-            **dict(recipe.demonstrate),
-        )
-    return file
+    if run.is_done(name):
+        return run.folder / name
+    for earlier in needed:
+        if earlier in recipe.stages and not run.is_done(earlier):
+            raise InputError(f"{run.folder} has no finished {earlier} stage; run `{earlier}` first")
+    started = time.perf_counter()
+    work(recipe, run, run.stage(name))
+    run.finish(name, seconds=time.perf_counter() - started)
+    return run.folder / name
 
 
-def sft(recipe: Recipe) -> Path:
-    """Fine-tune on the demonstrations; returns the checkpoint's folder."""
-    run = _open(recipe)
-    if run.is_done("sft"):
-        return run.folder / "sft" / "model"
-    _need(run, recipe, "demonstrate")
-    demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
-    base = find_model(recipe.model)
+def _demonstrate(recipe: Recipe, _run: Run, folder: Path) -> None:
+    """Make the demonstrations."""
+    from toolmaster.teacher.demonstrations import demonstrate  # noqa: PLC0415 - only here
+
+    tasks = recipe.training_tasks().shuffled(recipe.seed)
+    demonstrate(
+        tasks,
+        output_dir=folder,
+        protocol=recipe.protocol,
+        limits=recipe.limits_for(tasks),
+        **dict(recipe.demonstrate),
+    )
+
+
+def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
+    """Fine-tune a model on the demonstrations."""
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
+
+    demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
 
     def log(step: int, values: dict[str, Any]) -> None:
         run.log("sft", step, values)
-        _tell_cut(recipe, values.get("longest_turn_tokens", 0))
+        _warn_of_cut_turns(recipe, values.get("longest_turn_tokens", 0))
 
-    with _finishing(run, "sft") as folder, bar("sft", len(demonstrations)) as running:
-        return train_sft(
-            base,
+    with bar("sft", len(demonstrations)) as running:
+        train_sft(
+            find_model(recipe.model),
             demonstrations,
             recipe.sft,
             folder,
@@ -143,8 +138,8 @@ def sft(recipe: Recipe) -> Path:
         )
 
 
-def _tell_cut(recipe: Recipe, longest_turn: int) -> None:
-    """Warn where the model may not write as long a turn as it learns to write."""
+def _warn_of_cut_turns(recipe: Recipe, longest_turn: int) -> None:
+    """Warn about stages that cut the model's turns shorter than those it learns to write."""
     for stage, sampling in ("grpo", recipe.grpo.sampling), ("evaluate", recipe.evaluate.sampling):
         if stage in recipe.stages and sampling.turn_tokens < longest_turn:
             console.print(
@@ -153,20 +148,15 @@ def _tell_cut(recipe: Recipe, longest_turn: int) -> None:
             )
 
 
-def grpo(recipe: Recipe) -> Path:
-    """Reinforce the model of the stage before; returns the checkpoint's folder."""
-    run = _open(recipe)
-    if run.is_done("grpo"):
-        return run.folder / "grpo" / "model"
-    _need(run, recipe, "sft")
-    start = run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model)
+def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
+    """Reinforce the model of the stage before."""
     from toolmaster.training.collector import keep_in  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
 
     tasks = recipe.training_tasks()
-    with _finishing(run, "grpo") as folder, bar("grpo", 1) as running:
-        return train_grpo(
-            start,
+    with bar("grpo", 1) as running:
+        train_grpo(
+            run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model),
             tasks,
             rewards_of(recipe.grpo, folder),
             recipe.protocol,
@@ -181,7 +171,7 @@ def grpo(recipe: Recipe) -> Path:
 
 
 def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
-    """The rewards of a recipe; a judge keeps its verdicts in the folder."""
+    """Return the rewards of a recipe; a judge keeps its verdicts in the folder."""
     asked = settings.judge
     if asked.model is None or "judge" not in settings.rewards:
         return Rewards(settings.rewards)
@@ -198,7 +188,7 @@ def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
 
 
 def models_of(recipe: Recipe) -> dict[str, Path | str]:
-    """The models that a run measures: name ("base", "sft", "grpo") to folder or model."""
+    """Return the models that a run measures: "base", "sft" or "grpo" to folder or model name."""
     trained = {name: recipe.run / name / "model" for name in ("sft", "grpo")}
     models: dict[str, Path | str] = {n: f for n, f in trained.items() if n in recipe.stages}
     if recipe.evaluate.base_tasks:
@@ -206,38 +196,28 @@ def models_of(recipe: Recipe) -> dict[str, Path | str]:
     return models
 
 
-def evaluate(recipe: Recipe) -> dict[str, list[Trajectory]]:
-    """Measure the models on held-out tasks; returns the trajectories by model title.
-
-    Raises:
-        InputError: a model is not trained yet.
-        PolicyError: rollouts broke; the others are kept.
-    """
-    need_one("evaluate")
-    run = _open(recipe)
+def _evaluate(recipe: Recipe, _run: Run, folder: Path) -> None:
+    """Measure the models on held-out tasks."""
     for name in models_of(recipe):
-        if name != "base":
-            _need(run, recipe, name)
-    with _finishing(run, "evaluate") as folder:
-        for name in models_of(recipe):
-            _measure(recipe, name, folder / f"{name}.jsonl")
-            release()
-    return results_of(recipe)
+        _measure(recipe, name, folder / f"{name}.jsonl")
+        release()
 
 
 def _measure(recipe: Recipe, name: str, file: Path) -> None:
-    """Run what is missing of one model's evaluation."""
+    """Run the missing rollouts of one model's evaluation."""
     from toolmaster.evaluation.evaluate import collect  # noqa: PLC0415 - loads what it needs
 
     settings = recipe.evaluate
-    sets = _measured(recipe, name)
+    sets = recipe.evaluation_tasks()
+    if name == "base":
+        sets = [tasks[: settings.base_tasks] for tasks in sets]
     total = sum(len(tasks) for tasks in sets) * settings.rollouts
-    held = len(_held(file))
-    if held == total:
+    finished = len(_finished(file))
+    if finished == total:
         return
     folder = find_model(str(models_of(recipe)[name]))
     policy = load_checkpoint(folder, settings.sampling, name=name, seed=recipe.seed)
-    with bar(f"evaluate {name}", total, held) as running:
+    with bar(f"evaluate {name}", total, finished) as running:
         count = solved_counter(running)
         for tasks in sets:
             trajectories = asyncio.run(
@@ -261,33 +241,36 @@ def _measure(recipe: Recipe, name: str, file: Path) -> None:
                 )
 
 
-def _measured(recipe: Recipe, name: str) -> list[Taskset]:
-    """The task sets that one model is measured on: the model before training on fewer tasks."""
-    sets = recipe.evaluation_tasks()
-    return [tasks[: recipe.evaluate.base_tasks] for tasks in sets] if name == "base" else sets
-
-
-def _held(file: Path) -> list[Trajectory]:
-    """The rollouts of an evaluation that have not broken; of one that was run again, the last."""
+def _finished(file: Path) -> list[Trajectory]:
+    """Return an evaluation's rollouts that have not broken; of one that was run again, the last."""
     return [t for t in latest(read_trajectories(file)) if t.error is None] if file.is_file() else []
 
 
 def results_of(recipe: Recipe) -> dict[str, list[Trajectory]]:
-    """The finished evaluations of a run, by model title."""
+    """Return the finished rollouts of a run's evaluation, by model title."""
     folder = recipe.run / "evaluate"
-    found = {name: _held(folder / f"{name}.jsonl") for name in models_of(recipe)}
+    found = {name: _finished(folder / f"{name}.jsonl") for name in models_of(recipe)}
     return {MODEL_TITLES[name]: held for name, held in found.items() if held}
 
 
+_STAGES: dict[str, tuple[Callable[[Recipe, Run, Path], None], tuple[str, ...]]] = {
+    "demonstrate": (_demonstrate, ()),
+    "sft": (_sft, ("demonstrate",)),
+    "grpo": (_grpo, ("sft",)),
+    "evaluate": (_evaluate, ("sft", "grpo")),
+}
+"""What each stage does, and the stages whose results it needs."""
+
+
 def _base(recipe: Recipe) -> dict[str, str]:
-    """The model that training began with, by a name that lasts; nothing where none is trained."""
+    """Return the name and commit of the model that was trained; {} if none was."""
     folders = (recipe.run / name / "model" for name in ("sft", "grpo") if name in recipe.stages)
     training = next(filter(None, map(read_training, folders)), None)
     return {} if training is None else {"trained_from": training.base}
 
 
 def report(recipe: Recipe) -> Path:
-    """Print the tables and write `report.html` of what is finished; returns its path.
+    """Print the tables and write `report.html` about what has finished; return its path.
 
     Raises:
         InputError: nothing was measured yet.

@@ -1,4 +1,4 @@
-"""`plain`: the form without `await` of an asynchronous function."""
+"""Calling asynchronous functions from plain code."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def plain(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return its result.
+    """Run a coroutine and return its result.
 
-    Inside a running event loop, as in a notebook, it runs in a thread with a loop of its own, and
-    the caller waits for it. Code that is asynchronous should `await` the coroutine itself.
+    Inside a running event loop, as in a notebook, it runs in a thread with its own event loop while
+    the caller waits. Asynchronous code should `await` the coroutine instead.
 
     Raises:
         Exception: whatever the coroutine raises.
@@ -23,7 +23,7 @@ def plain(work: Coroutine[Any, Any, T]) -> T:
 
 
 def outside_loop(work: Callable[[], T]) -> T:
-    """Call a function that runs event loops of its own, in a thread where one is running here."""
+    """Call a function that starts event loops: in a thread if one is already running here."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

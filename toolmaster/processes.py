@@ -1,4 +1,4 @@
-"""The processes of one run, as `torchrun` and `accelerate launch` start them; no torch needed."""
+"""The processes of one training, as `torchrun` and `accelerate launch` start them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from toolmaster.errors import ConfigError
 
 
 def count() -> int:
-    """How many processes share the run."""
+    """Return the number of processes that share the training."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """The index of this process among them."""
+    """Return the index of this process among them."""
     return int(os.environ.get("RANK", "0"))
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes files and shows progress."""
+    """Return whether this process writes files and shows progress."""
     return rank() == 0
 
 
 def need_one(stage: str) -> None:
-    """Refuse to run a stage that does not share its work among processes.
+    """Refuse to run a stage in several processes that cannot share its work.
 
     Raises:
         ConfigError: several processes were started.

@@ -1,12 +1,11 @@
 """The three protocols and the parser of assistant turns.
 
-* `trial`: the trajectory opens in the trial phase; `<experience>` ends it; then execution.
+* `trial`: the trajectory begins with the trial phase; `<experience>` ends it; execution follows.
 * `direct`: execution from the first turn; no trial, no experience. The baseline.
-* `paper`: one unbounded loop of calls, as in arXiv 2601.12762; trialing shows only in the thoughts.
+* `paper`: one unbounded loop of calls, as in arXiv 2601.12762; trials show only in the thoughts.
 
-All share one form: `<think>...</think>` and then exactly one block. The parser never raises: what
-cannot be understood comes back as an `Action` of kind INVALID with an error kind and a message that
-says how to mend it.
+A turn is `<think>...</think>` and then exactly one block. The parser never raises: a turn that it
+cannot understand becomes an `Action` of kind INVALID with a message that says how to correct it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 
 class Protocol(StrEnum):
-    """How a trajectory is laid out."""
+    """The form of a trajectory."""
 
     TRIAL = "trial"
     DIRECT = "direct"
@@ -30,7 +29,7 @@ class Protocol(StrEnum):
 
     @property
     def first_phase(self) -> Phase:
-        """The phase in which a trajectory opens."""
+        """The phase in which a trajectory begins."""
         return Phase.TRIAL if self is Protocol.TRIAL else Phase.EXECUTION
 
 
@@ -46,11 +45,11 @@ _FORM[Protocol.PAPER] = _FORM[Protocol.DIRECT]
 
 
 def instructions(protocol: Protocol, trial_calls: int) -> str:
-    """The protocol's part of the system message.
+    """Return the protocol's part of the system message.
 
     Args:
-        protocol: which protocol.
-        trial_calls: the trial budget in calls, told to the model where there is a trial.
+        protocol: the protocol.
+        trial_calls: the most trial calls; the model is told if there is a trial.
     """
     return _FORM[protocol].format(budget=trial_calls)
 
@@ -62,11 +61,11 @@ _FORMS = {
 
 
 def find_form(system: str) -> tuple[int | None, str]:
-    """Take the protocol's part out of a system message, for one who words it differently.
+    """Split off the protocol's part of a system message, to replace it by another wording.
 
     Returns:
-        `(trial_calls, rest)`: the trial budget in calls, None without a trial, and what else the
-        message holds.
+        `(trial_calls, rest)`: the most trial calls, None without a trial, and the rest of the
+        message.
     """
     trial = _FORMS[Protocol.TRIAL].search(system)
     found = trial or _FORMS[Protocol.DIRECT].search(system)
@@ -94,20 +93,21 @@ _WELL_FORMED = re.compile(
 
 
 def well_formed(text: str) -> bool:
-    """Whether a turn is `<think>...</think>` and then one block, with no words around them."""
+    """Return whether a turn is `<think>...</think>` and one block, with no words around them."""
     blocks = _OPEN.findall(text.partition("</think>")[2])
     return bool(_WELL_FORMED.fullmatch(text)) and len(blocks) == 1
 
 
 def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return a finding
-    """Understand one assistant turn.
+    """Return the action of one assistant turn; one of kind INVALID if it has a format error.
 
     Args:
-        text: the raw text the policy wrote, without the chat template's end-of-turn token.
+        text: the raw text that the policy wrote, without the end-of-turn token.
         protocol: which blocks are allowed.
 
-    Returns:
-        The action; INVALID with a message for anything else. Never raises.
+    Example:
+        >>> parse("<think>4.</think><answer>4</answer>", Protocol.DIRECT).text
+        '4'
     """
     thought, found, rest = text.partition("</think>")
     body = rest if found else thought

@@ -1,4 +1,4 @@
-"""What a model was trained on, kept in its folder, so that nobody measures it on the same tasks."""
+"""The record of what a model was trained on; evaluation leaves those tasks out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "training.json"
 
 
 class Training(Record):
-    """The training of one model, that of the model it started from included."""
+    """What a model was trained on, including the training of the model it started from."""
 
     base: str
     """The model that the first training started from: a folder, or OWNER/NAME@COMMIT of the Hub."""
@@ -29,7 +29,7 @@ class Training(Record):
 
 
 def read_training(folder: Path) -> Training | None:
-    """What a model folder says of its training; None where it says nothing.
+    """Return the record in a model's folder; None if it has none.
 
     Raises:
         InputError: the file is damaged.
@@ -52,12 +52,12 @@ def write_training(
     tasksets: Iterable[str],
     task_ids: Iterable[str],
 ) -> None:
-    """Say in a model's folder what it was trained on.
+    """Write into a model's folder what it was trained on.
 
     Args:
-        folder: of the trained model.
+        folder: the folder of the trained model.
         stage: "sft" or "grpo".
-        start: the model folder that this training started from; what it was trained on counts too.
+        start: the model folder that this training started from; its own record is included.
         tasksets: labels of the task sets.
         task_ids: ids of the tasks.
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.errors import InputError
 from toolmaster.evaluation.settings import EvaluateSettings
+from toolmaster.hub import SMOLLM2
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.smollm2 import SMOLLM2
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_endless, refuse_overlap
 from toolmaster.teacher.settings import DemonstrationSettings

@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from toolmaster.budgets import Budget
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
 from toolmaster.limits import Limits
+from toolmaster.permissions import Approver
 from toolmaster.plain import plain
 from toolmaster.policies.base import (
     Completion,
@@ -25,7 +27,7 @@ from toolmaster.policies.base import (
     Sampling,
 )
 from toolmaster.protocols import Protocol
-from toolmaster.session import Budget, Guard, Session
+from toolmaster.session import Session
 from toolmaster.tasksets.task import Task
 from toolmaster.types import Step, StopReason, Trajectory
 
@@ -45,7 +47,7 @@ class RolloutRequest:
         task: what is to be done.
         rollout: numbers those of the same task.
         policy: who acts here, for a policy made for this one task; None for the common one.
-        guard: asked before each call that would be real; None permits all.
+        approver: asked before each call that would be real; None allows all.
         budget: what may be spent, perhaps shared with other rollouts; None for no bounds.
         on_step: called with each step as it happens, to show it.
         on_stop: called with the trajectory so far where the rollout is stopped from outside, by
@@ -55,7 +57,7 @@ class RolloutRequest:
     task: Task
     rollout: int = 0
     policy: Policy | None = None
-    guard: Guard | None = None
+    approver: Approver | None = None
     budget: Budget | None = None
     on_step: Callable[[Step], None] | None = None
     on_stop: Callable[[Trajectory], None] | None = None
@@ -135,12 +137,11 @@ async def _attempt(
         prompt=[],
         tools=[],
         needed=list(task.needed),
-        known=task.experience,
         labels=dict(task.labels),
         rollout=request.rollout,
     )
     try:
-        session = Session(task, protocol, limits, guard=request.guard, budget=request.budget)
+        session = Session(task, protocol, limits, approver=request.approver, budget=request.budget)
         trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
         conversation = policy.conversation(trajectory.prompt, trajectory.tools)
         trajectory.prompt_ids = conversation.prompt_ids

@@ -1,10 +1,10 @@
-"""Run folders: what a run keeps on disk, written so that a kill loses nothing.
+"""Run folders and JSON-lines files, written so that a kill loses nothing.
 
 `runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
-with its `trajectories.jsonl` or checkpoint. JSON lines are appended and flushed one record at a
-time, by one process at a time; a torn last line, which a kill can leave, is dropped on reading. A
-stage that is finished says so in `done.json`. A run that made something refuses to go on under
-other settings. Of the processes of one training only the main one writes.
+with its `trajectories.jsonl` or checkpoint, and `done.json` once it has finished. JSON lines are
+appended one record at a time, by one process at a time; an incomplete last line, which a kill can
+leave, is ignored on reading. A run that made something refuses to go on with other settings. In a
+training with several processes only the main one writes.
 """
 
 from __future__ import annotations
@@ -33,22 +33,26 @@ if sys.platform != "win32":
 
 R = TypeVar("R", bound=BaseModel)
 CHECKPOINTS = "checkpoints"
-"""The folder, in a stage's, of what an unfinished training goes on from."""
+"""Name of the folder, inside a stage's, with the checkpoints of an unfinished training."""
 
 
 class Run:
     """One run folder.
 
     Args:
-        folder: created if missing.
+        folder: the folder; it is created if it is missing.
         settings: the resolved recipe.
-        free: keys of the settings that may differ from one start to the next.
-        facts: what else decides what is made, kept beside the settings.
+        may_change: dotted keys of settings that may change when the run is resumed.
+        facts: other values that decide what the run makes, kept beside the settings.
 
     Raises:
-        ConfigError: what is in the folder was made with other settings; the keys that differ are
-            named.
+        ConfigError: the run was begun with other settings; names those that differ.
         InputError: the folder cannot be written.
+
+    Example:
+        >>> run = Run(Path("runs/mine"), recipe)  # doctest: +SKIP
+        >>> run.is_done("sft")  # doctest: +SKIP
+        False
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class Run:
         folder: Path,
         settings: Settings,
         *,
-        free: Collection[str] = (),
+        may_change: Collection[str] = (),
         facts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
@@ -67,7 +71,7 @@ class Run:
             if config.is_file():
                 before = json.loads(config.read_text(encoding="utf-8"))
                 if any(path.is_file() and path != config for path in folder.rglob("*")):
-                    _refuse_mixing(folder, before, now, free)
+                    _refuse_mixing(folder, before, now, may_change)
             folder.mkdir(parents=True, exist_ok=True)
             if is_main():
                 write_atomically(config, json.dumps(now, indent=2))
@@ -77,19 +81,19 @@ class Run:
             raise InputError(f"cannot write the run folder {folder}: {error.strerror}") from None
 
     def stage(self, name: str) -> Path:
-        """The folder of a stage, created if missing."""
+        """Return the folder of a stage; it is created if it is missing."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def is_done(self, stage: str) -> bool:
-        """Whether a stage has finished."""
+        """Return whether a stage has finished."""
         return (self.folder / stage / "done.json").is_file()
 
     def finish(self, stage: str, **facts: Any) -> None:
-        """Mark a stage as finished, with facts worth keeping (seconds, counts).
+        """Mark a stage as finished, with facts about it (such as seconds), and remove checkpoints.
 
-        What it would have gone on from is removed: optimizer states are larger than the model.
+        Checkpoints hold optimizer states, which are larger than the model.
         """
         if is_main():
             write_atomically(self.stage(stage) / "done.json", json.dumps(facts, indent=2))
@@ -100,7 +104,7 @@ class Run:
         append_line(self.folder / "metrics.jsonl", {"stage": stage, "step": step, **values})
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All metric lines; of a step logged twice (before and after a resume) the later one."""
+        """Return all metric lines; of a step that was logged twice (resumed), the later one."""
         latest: dict[tuple[str, int, str], dict[str, Any]] = {}
         for line in read_lines(self.folder / "metrics.jsonl"):
             kind = ",".join(sorted(line))
@@ -109,10 +113,9 @@ class Run:
 
 
 def _refuse_mixing(
-    folder: Path, before: dict[str, Any], now: dict[str, Any], free: Collection[str]
+    folder: Path, before: dict[str, Any], now: dict[str, Any], may_change: Collection[str]
 ) -> None:
-    # where the folder is says nothing of what is in it
-    lines = changed_settings(before, now, free={*free, "run"})
+    lines = changed_settings(before, now, {*may_change, "run"})  # a run may be moved
     if lines:
         more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise ConfigError(
@@ -122,20 +125,21 @@ def _refuse_mixing(
 
 
 def changed_settings(
-    before: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = ()
+    before: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str] = ()
 ) -> list[str]:
-    """Say what differs between two nested settings, one `key: before -> now` for each leaf.
+    """Return what differs between two nested settings, one `key: before -> now` per leaf.
 
     Args:
         before: the settings that something was made with.
-        now: those that are asked for.
-        free: dotted keys that may differ.
+        now: the settings that are given now.
+        may_change: dotted keys to ignore.
 
-    >>> changed_settings({"sft": {"epochs": 1}}, {"sft": {"epochs": 2}})
-    ['sft.epochs: 1 -> 2']
+    Example:
+        >>> changed_settings({"sft": {"epochs": 1}}, {"sft": {"epochs": 2}})
+        ['sft.epochs: 1 -> 2']
     """
     old, new = dict(_leaves(before)), dict(_leaves(now))
-    keys = sorted((old.keys() | new.keys()).difference(free))
+    keys = sorted((old.keys() | new.keys()).difference(may_change))
     return [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in keys if old.get(k) != new.get(k)]
 
 
@@ -148,13 +152,18 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or none of it.
+    """Write a whole file at once; a kill leaves the old or the new one.
 
     Raises:
-        InputError: the disk is full or the file cannot be written; what was there before stays.
+        InputError: the disk is full or the file cannot be written; the old file is unchanged.
     """
-    scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # another process has another
+    scratch = path.with_name(
+        f"{path.name}.{uuid.uuid4().hex}.part"
+    )  # no other process uses this name
     try:
+        if path.exists():
+            scratch.touch(mode=0o600)
+            shutil.copymode(path, scratch)  # a private file stays private
         scratch.write_text(text, encoding="utf-8", errors="replace")
         os.replace(scratch, path)
     except OSError as error:
@@ -167,22 +176,22 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def no_space(error: Exception, folder: Path) -> bool:
-    """Whether an error came of a full disk, whoever raised it while writing to a run's folder."""
+    """Return whether an error was caused by a full disk, whichever library raised it."""
     full = "No space left on device" in str(error)
     return full or (folder.is_dir() and shutil.disk_usage(folder).free < 2**20)
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON line, mending a torn last line first.
+    """Append one JSON line; an incomplete last line is removed first.
 
-    Several processes may append to one file: each holds the file's lock while it does.
+    Several processes may append to one file: each holds the file's lock while it writes.
 
     Raises:
-        InputError: the disk is full or the file cannot be written; nothing half-written counts.
+        InputError: the disk is full or the file cannot be written; what was there stays intact.
     """
     data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
     try:
-        with path.open("ab+") as file, _locked(file):
+        with path.open("ab+") as file, locked(file):
             _mend(file)
             file.write(data)
     except OSError as error:
@@ -193,8 +202,8 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
-    """Hold the lock of a file, where the system and the file system have locks."""
+def locked(file: BinaryIO) -> Iterator[None]:
+    """Hold the lock of a file, if the operating system and the file system have locks."""
     if sys.platform == "win32":
         yield
         return
@@ -209,7 +218,7 @@ def _locked(file: BinaryIO) -> Iterator[None]:
 
 
 def _mend(file: BinaryIO) -> None:
-    """Make the file end with a whole line: a torn one is cut off."""
+    """Remove an incomplete last line."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - 1, 0))
     if file.read(1) in (b"", b"\n"):
@@ -254,7 +263,7 @@ def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, An
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
-    """Write a whole JSON-lines file or none of it.
+    """Write a whole JSON-lines file at once.
 
     Raises:
         InputError: see `write_atomically`.
@@ -270,7 +279,7 @@ def read_models(path: Path, form: type[R]) -> list[R]:
 
     Args:
         path: the file.
-        form: what each line must be.
+        form: the class of each record.
 
     Raises:
         InputError: a line is not of this form; names the file, the line and the field.
@@ -311,10 +320,14 @@ def append_trajectory(path: Path, trajectory: Trajectory) -> None:
 
 
 def read_trajectories(path: str | Path) -> list[Trajectory]:
-    """All trajectories of a file.
+    """Return all trajectories of a JSON-lines file.
 
     Raises:
-        InputError: the file is missing, or a record in it is no trajectory.
+        InputError: the file is missing, or a record in it is not a trajectory.
+
+    Example:
+        >>> read_trajectories("runs/quickstart/evaluate/grpo.jsonl")[0].success  # doctest: +SKIP
+        True
     """
     path = Path(path)
     if not path.is_file():

@@ -1,22 +1,23 @@
 """`Session`: the environment a policy acts in.
 
-A session is single-use and a pure function of its task. It takes the policy's raw text and answers
-everything: what is malformed, unknown, invalid, too slow or broken comes back as an observation
-with an error kind, never as an exception and never as a silent end. Trial calls run on a fork of
-the state; where there is none, only tools that read are run, unless the user wants trials live.
-A guard may refuse calls that would be real, and a budget may end the session.
+A session is used once. It takes the policy's raw text and answers everything: a turn that is
+malformed, unknown, invalid, too slow or broken is answered with an observation and an error kind,
+never with an exception. Trial calls run on a copy of the state; if there is none, only tools that
+read run, unless the user wants live trials.
+An approver may refuse calls that would be real, and a budget may end the session.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-from typing import Protocol as Protocol_
 
+from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
+from toolmaster.permissions import AllowAll, Approver
 from toolmaster.protocols import Action, Protocol, instructions, parse
-from toolmaster.tags import with_known
+from toolmaster.tags import with_experience
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
@@ -24,6 +25,7 @@ from toolmaster.tools.tool import in_quotes
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
+    Decision,
     Effect,
     ErrorKind,
     Message,
@@ -36,64 +38,31 @@ from toolmaster.types import (
     TrialMode,
 )
 
-
-class Guard(Protocol_):
-    """Whether a call may be run for real."""
-
-    async def permit(self, tool: Tool, call: ToolCall) -> str | None:
-        """None where the call may run; otherwise why not, which the policy is told."""
-        ...
-
-    def denies(self, tool: Tool) -> str | None:
-        """Why no call of this tool may run at all, not even on a copy; None where one may."""
-        ...
-
-    def outlook(self, tool: Tool) -> str:
-        """What stands between calls of this tool and their being run, in a few words.
-
-        Told in a trial that cannot run them; "" where nothing does.
-        """
-        ...
-
-
-class Budget(Protocol_):
-    """What may be spent, on this session or on many that share it."""
-
-    def start(self) -> None:
-        """A session begins; seconds count from the first one."""
-        ...
-
-    def spend_call(self) -> str | None:
-        """Count a call that is about to be run, trial or not; where none is left, say so."""
-        ...
-
-    def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count the tokens that one turn read and wrote."""
-        ...
-
-    def exhausted(self) -> str | None:
-        """What is used up, so that no turn is left; None while the session may go on."""
-        ...
-
-    def seconds_left(self) -> float | None:
-        """Seconds until the deadline; None without one."""
-        ...
-
-    def left(self) -> str:
-        """What is left, as the policy is told; "" where there is nothing to tell."""
-        ...
-
-
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
 CUT_OFF = "error: cut off before the tool answered; it may have run"
-"""The observation of a call in flight when the session was stopped."""
+"""The observation of a call that was running when the session was stopped."""
 NOT_BEGUN = "error: cut off before it was permitted; it was not run"
-"""The observation of a call that was still asked about then."""
+"""The observation of a call that still waited for approval then."""
 
 
 class Session:
-    """One run of one task. Feed it raw turns with `step` until `stop_reason` is set."""
+    """One run of one task. Call `step` with raw assistant turns until `stop_reason` is set.
+
+    Args:
+        task: the task; its tools are made here.
+        protocol: the form of the trajectory: with a trial, or without.
+        limits: how many turns and calls are allowed.
+        approver: decides which calls may run for real; None allows all.
+        budget: what may be spent, perhaps shared with other sessions; None sets no bounds.
+
+    Example:
+        >>> session = Session(Task("sum", "2 + 2?", tools=[]), Protocol.DIRECT, Limits())
+        >>> asyncio.run(session.step("<think>4.</think><answer>4</answer>")).action
+        <ActionKind.ANSWER: 'answer'>
+        >>> session.answer
+        '4'
+    """
 
     def __init__(
         self,
@@ -101,7 +70,7 @@ class Session:
         protocol: Protocol,
         limits: Limits,
         *,
-        guard: Guard | None = None,
+        approver: Approver | None = None,
         budget: Budget | None = None,
     ) -> None:
         self.task = task
@@ -113,10 +82,9 @@ class Session:
         self.answer: str | None = None
         self.experience: str | None = None
         self.stop_reason: StopReason | None = None
-        self._guard = guard
-        self._budget = budget
-        if budget is not None:
-            budget.start()
+        self._approver: Approver = approver or AllowAll()
+        self._budget = budget or Budget(BudgetSettings())  # without bounds
+        self._budget.start()
         self._fork: ToolSet | None = None
         self._in_flight = False
         self._trial_calls = 0
@@ -125,25 +93,22 @@ class Session:
         self._turns = 0
 
     def prompt(self) -> list[Message]:
-        """The messages before the first assistant turn. The tools are rendered by the template."""
+        """Return the messages before the first assistant turn; the template renders the tools."""
         system = instructions(self.protocol, self.limits.trial_calls)
-        query = with_known(self.task.query, self.task.experience)
-        if self._budget is not None and self._budget.left():
-            system += f"\n{self._budget.left()}"
-        return [
-            Message(role="system", content=system),
-            Message(role="user", content=query),
-        ]
+        query = with_experience(self.task.query, self.task.experience)
+        if left := self._budget.left():
+            system += f"\n{left}"
+        return [Message(role="system", content=system), Message(role="user", content=query)]
 
     async def step(self, text: str) -> Step:
         """Answer one assistant turn.
 
         Args:
-            text: the raw text the policy wrote, without the end-of-turn token.
+            text: the raw text that the policy wrote, without the end-of-turn token.
 
         Returns:
-            The step, also appended to `steps`. Its observation is None when an answer or a used up
-            budget ended the session; `stop_reason` says whether and why the session has ended.
+            The step, also appended to `steps`. Its observation is None if an answer or the budget
+            ended the session; `stop_reason` says whether and why the session has ended.
 
         Raises:
             RuntimeError: the session has already ended.
@@ -169,7 +134,7 @@ class Session:
             self.stop_reason = StopReason.MAX_TURNS
         elif self._invalid_in_a_row(error):
             self.stop_reason = StopReason.INVALID_TURNS
-        elif self._budget is not None and self._budget.exhausted():
+        elif self._budget.exhausted():
             self.stop_reason = StopReason.BUDGET
         step = Step(
             text=text,
@@ -183,18 +148,18 @@ class Session:
         return step
 
     def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
-        """Whether this turn is one format error too many."""
+        """Return whether this turn is one format error too many."""
         if error not in FORMAT_ERRORS:
             return False
         recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
         return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
 
     async def score(self, trajectory: Trajectory) -> Score | None:
-        """Score the record of this session; None where the task has no rule to score it."""
+        """Return the score of this session's record; None if the task cannot be scored."""
         return await self.task.score(trajectory, self.tools)
 
     def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
-        """Take an experience or an answer."""
+        """Answer an experience or an answer."""
         if action.kind is ActionKind.EXPERIENCE:
             if self.phase is not Phase.TRIAL:
                 return "the trial is over; call a tool or answer", ErrorKind.WRONG_PHASE
@@ -214,7 +179,7 @@ class Session:
         return "", None
 
     async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
-        """Run a call. One that is cut off, by a deadline or by the user, stays in `steps`."""
+        """Run a call; one that a deadline or the user cuts off is recorded in `steps`."""
         phase, self._in_flight = self.phase, False
         try:
             return await self._call(call)
@@ -254,7 +219,7 @@ class Session:
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
 
     async def _untried(self, tool: Tool, mode: TrialMode) -> str | None:
-        """Why a trial does not run a valid call; None where it may, then with the fork made."""
+        """Return why a trial does not run a valid call; None if it may, after making the copy."""
         if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
             return self._not_executed(tool)
         if mode is TrialMode.FORK and self._fork is None:
@@ -267,13 +232,15 @@ class Session:
     async def _refusal(
         self, tool: Tool, call: ToolCall, forked: bool
     ) -> tuple[str, ErrorKind] | None:
-        """Why guard or budget refuse a call; None where it may run."""
-        if self._guard is not None:
-            ask = not forked
-            reason = await self._guard.permit(tool, call) if ask else self._guard.denies(tool)
-            if reason is not None:
-                return self._cut(reason), ErrorKind.NOT_PERMITTED
-        used_up = self._budget.spend_call() if self._budget is not None else None
+        """Return why approver or budget refuse a call; None if it may run."""
+        if forked:
+            decision, why = self._approver.decide(tool)
+            reason = why if decision is Decision.DENY else None
+        else:
+            reason = await self._approver.approve(tool, call)
+        if reason is not None:
+            return self._cut(f"not permitted: {reason}"), ErrorKind.NOT_PERMITTED
+        used_up = self._budget.spend_call()
         if used_up is None:
             return None
         self._refused_calls += 1
@@ -282,11 +249,16 @@ class Session:
         return f"{used_up}; answer with what you know", ErrorKind.BUDGET_EXHAUSTED
 
     def _not_executed(self, tool: Tool) -> str:
-        """What it takes to run a valid call that a trial may not run."""
-        outlook = "" if self._guard is None else self._guard.outlook(tool)
+        """Return what it takes to run a valid call that a trial may not run."""
+        decision, reason = self._approver.decide(tool)
+        outlook = {
+            Decision.ALLOW: "it runs for real",
+            Decision.ASK: reason,
+            Decision.DENY: f"it is not permitted: {reason}",
+        }
         return (
             f"the call is valid; not executed during the trial, for the effect of {tool.name} is"
-            f" {tool.effect}; in execution {outlook or 'it runs for real'}"
+            f" {tool.effect}; in execution {outlook[decision]}"
         )
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:

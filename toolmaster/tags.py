@@ -1,6 +1,6 @@
-"""The protocol's tags, and how text from outside is kept from looking like them.
+"""The protocol's tags, and how they are made harmless in text from outside.
 
-A tag may be one token of the model. What a tool, a user or a schema says must never become such a
+A tag may be one token of the model. Text of a tool, a user or a schema must never become such a
 token: it could end its own message, or speak as the model.
 """
 
@@ -11,16 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
-"""A turn is over once one of these is written."""
+"""Tags that end a turn."""
 TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSING_TAGS)
-"""Everything a policy writes that is not its own words."""
+"""All tags that a policy writes."""
 RESPONSE_TAGS = ("<tool_response>", "</tool_response>")
-"""Around an observation, in templates that show it as a user message."""
+"""Tags around an observation in chat templates that show it as a user message."""
 
 _TAG = re.compile("|".join(map(re.escape, (*TAGS, *RESPONSE_TAGS))))
 _CONTROL = re.compile(r"<\|[\w. -]{1,64}\|>")
-"""The shape of most models' control tokens, such as <|im_end|>."""
-_KNOWN = re.compile(r"\n<experience>((?:(?!</?experience>).)*)</experience>\Z", re.DOTALL)
+"""The form of most models' control tokens, such as <|im_end|>."""
+_EXPERIENCE = re.compile(r"\n<experience>((?:(?!</?experience>).)*)</experience>\Z", re.DOTALL)
 
 
 def inert(text: str) -> str:
@@ -37,8 +37,8 @@ def with_texts(value: Any, change: Callable[[str], str]) -> Any:
     """Return a JSON-like value, such as a tool's schema, with all its texts changed.
 
     Args:
-        value: its keys are changed as well.
-        change: for example `inert`.
+        value: any JSON-like value; its keys are changed as well.
+        change: the change to make, for example `inert`.
     """
     if isinstance(value, str):
         return change(value)
@@ -59,20 +59,25 @@ def broken(token: str) -> str:
     return token.replace("|", " ") if "|" in token else f"{token[0]} {token[1:]}"
 
 
-def with_known(query: str, experience: str) -> str:
-    """Return a user message: the query, then the experience known of its tools, if there is any.
+def with_experience(query: str, experience: str) -> str:
+    r"""Return a user message: the query, then the retrieved experience, if there is any.
 
-    Both come from outside; only the tags around the experience are ours.
+    Both come from outside; only the tags around the experience are ours. This is the one place
+    where retrieved experience enters a prompt; `split_experience` takes it out again.
+
+    Example:
+        >>> with_experience("What does it cost?", "get_price: divide by 100")
+        'What does it cost?\n<experience>get_price: divide by 100</experience>'
     """
-    known = f"\n<experience>{inert(experience)}</experience>" if experience else ""
-    return inert(query) + known
+    block = f"\n<experience>{inert(experience)}</experience>" if experience else ""
+    return inert(query) + block
 
 
-def split_known(message: str) -> tuple[str, str]:
-    """Return a user message's query and the block of experience below it, "" where there is none.
+def split_experience(message: str) -> tuple[str, str]:
+    """Return a user message's query and the experience below it ("" if it has none).
 
     Args:
-        message: made by `with_known`.
+        message: a message that `with_experience` returned.
     """
-    found = _KNOWN.search(message)
-    return (message[: found.start()], found.group()) if found else (message, "")
+    found = _EXPERIENCE.search(message)
+    return (message[: found.start()], found[1]) if found else (message, "")

@@ -1,9 +1,9 @@
-"""The nouns everything else shares: phases, error kinds, stop reasons, steps and the trajectory.
+"""The types that everything shares: phases, error kinds, stop reasons, steps, the trajectory.
 
-One trajectory record serves synthesis, SFT, GRPO, evaluation and the viewer. Token data is born
-with the step that made it: `Step.token_ids` were sampled by the policy (completion mask 1) and
-`Step.observation_ids` were appended by the session (completion mask 0); nothing is ever recovered
-from text.
+One trajectory record serves demonstrations, SFT, GRPO, evaluation and the viewer. Tokens are
+recorded with the step that made them: `Step.token_ids` were sampled by the policy (completion mask
+1) and `Step.observation_ids` were appended by the session (completion mask 0). Neither is ever
+recovered from text.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolmaster.tags import inert, split_known
+from toolmaster.tags import inert, split_experience
 
 Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Phase(StrEnum):
-    """Where in a trajectory an assistant turn stands."""
+    """The phase of a trajectory in which an assistant turn was written."""
 
     TRIAL = "trial"
-    """Calls run on a fork, or only where they read: nothing they do reaches the real state, unless
-    the user wants trials live."""
+    """Calls run on a copy of the state, or only if they read: nothing reaches the real state unless
+    the user wants live trials."""
     EXECUTION = "execution"
     """Calls run for real and count."""
 
@@ -38,19 +38,30 @@ class Effect(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Decision(StrEnum):
+    """What happens to calls of a tool that would be real; see `permissions.Approver`."""
+
+    ALLOW = "allow"
+    """They run."""
+    ASK = "ask"
+    """Each needs an approval."""
+    DENY = "deny"
+    """They are refused, on a copy too."""
+
+
 class TrialMode(StrEnum):
-    """How the calls of a trial are run."""
+    """How the calls of a trial run."""
 
     FORK = "fork"
     """On a copy of the state."""
     READ_ONLY = "read_only"
-    """Tools that read are run; others are checked against their schema and answered, not run."""
+    """Tools that only read run; calls of others are checked against the schema, but do not run."""
     LIVE = "live"
-    """Like any other call, for real. Only where the user says so."""
+    """For real, like any other call; only if the user says so."""
 
 
 class ErrorKind(StrEnum):
-    """Why an assistant turn was answered with an error. The first group are format errors."""
+    """Why the answer to an assistant turn is an error; the first group are format errors."""
 
     NO_ACTION = "no_action"
     """The turn holds none of the allowed blocks."""
@@ -71,10 +82,10 @@ class ErrorKind(StrEnum):
     BUDGET_EXHAUSTED = "budget_exhausted"
     """A call after the trial's budget, or the shared budget of calls, was used up."""
     NOT_EXECUTED = "not_executed"
-    """A valid call that a trial does not run: it has side effects where a trial may only read, or
+    """A valid call that a trial does not run: it has side effects and the trial may only read, or
     the state cannot be copied."""
     NOT_PERMITTED = "not_permitted"
-    """A valid call that the user, or the user's rules, did not allow."""
+    """A valid call that the approver did not allow."""
 
 
 FORMAT_ERRORS = frozenset(
@@ -95,9 +106,9 @@ class StopReason(StrEnum):
     ANSWERED = "answered"
     MAX_TURNS = "max_turns"
     INVALID_TURNS = "invalid_turns"
-    """Too many turns in a row broke the format."""
+    """Too many turns in a row had a format error."""
     MAX_TOKENS = "max_tokens"
-    """The next turn would not fit the token budget or the model's context."""
+    """The next turn would not fit into the token limit or the model's context."""
     BUDGET = "budget"
     """The budget of calls, tokens, seconds or money is used up."""
     STOPPED = "stopped"
@@ -107,7 +118,7 @@ class StopReason(StrEnum):
 
 
 class ActionKind(StrEnum):
-    """What an assistant turn turned out to be."""
+    """The kind of an assistant turn."""
 
     CALL = "call"
     EXPERIENCE = "experience"
@@ -116,7 +127,7 @@ class ActionKind(StrEnum):
 
 
 class Record(BaseModel):
-    """Base of everything written to disk: strict about unknown fields."""
+    """Base class of everything that is written to disk; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -129,7 +140,7 @@ class Message(Record):
 
 
 class ToolCall(Record):
-    """A parsed call."""
+    """A parsed tool call."""
 
     name: str
     arguments: dict[str, Any]
@@ -139,65 +150,70 @@ class Step(Record):
     """One assistant turn and the observation that answered it."""
 
     text: str
-    """The raw text the policy wrote."""
+    """The raw text that the policy wrote."""
     phase: Phase
     """The phase in which the turn was written."""
     action: ActionKind
     call: ToolCall | None = None
     observation: str | None = None
-    """What the session answered. None when the turn ended the trajectory with an answer, or a used
-    up budget left nothing to say; a turn that reached a limit of turns still has its answer."""
+    """The session's answer. None if the turn ended the trajectory with an answer or used up the
+    budget; a turn that reached a limit of turns still has an observation."""
     error: ErrorKind | None = None
     token_ids: list[int] = Field(default_factory=list)
-    """Sampled tokens (completion mask 1); empty when the policy does not deal in tokens."""
+    """Sampled tokens (completion mask 1); empty if the policy does not report tokens."""
     observation_ids: list[int] = Field(default_factory=list)
     """Tokens appended after the turn (completion mask 0), up to the next generation prompt."""
     log_probs: list[float] = Field(default_factory=list)
     """Log-probability of each sampled token under the distribution it was sampled from (after
-    temperature); as long as `token_ids`, or empty where the policy does not tell."""
+    temperature); as long as `token_ids`, or empty if the policy does not report it."""
     slip: bool = False
-    """A teacher's mistake, shown for the sake of its correction: never trained on."""
+    """Whether it is an injected error: shown for its correction, never trained on."""
 
     @property
     def observation_role(self) -> Role:
-        """Who speaks in the observation: an answer is observed by the user, who says what next."""
+        """Role of the observation: "user" after an answer (a follow-up), otherwise "tool"."""
         return "user" if self.action is ActionKind.ANSWER else "tool"
 
 
 class Score(Record):
-    """How well a finished rollout did its task."""
+    """How well a finished rollout did its task.
+
+    Example:
+        >>> Score.of(True, "42").value
+        1.0
+    """
 
     value: float = Field(ge=0, le=1)
-    """How well it went, from 0 to 1; what a graded reward uses."""
+    """From 0 to 1, for graded rewards."""
     success: bool
     """Whether the task is done."""
     parts: dict[str, float] = Field(default_factory=dict)
-    """Named figures of this rollout, such as "answer", "state" or a benchmark's own metrics."""
+    """Named numbers, such as "answer", "state" or a benchmark's own metrics."""
     expected: str = ""
-    """What would have been right, in words; "" where nothing can be said."""
+    """The right outcome in words; "" if unknown."""
     reason: str = ""
-    """What a judge or a check said about the outcome; "" for nothing."""
+    """What a judge or a check said about the outcome; "" if nothing."""
 
     @classmethod
     def of(
         cls, success: bool, expected: str = "", value: float | None = None, **parts: float
     ) -> Score:
-        """A score whose value is 1 for success and 0 for failure unless another is given."""
+        """Return a score; its value is 1 for success and 0 for failure unless another is given."""
         value = float(success) if value is None else value
         return cls(value=value, success=success, parts=parts, expected=expected)
 
 
 class TrainedTokens(NamedTuple):
-    """The tokens of a completion; four lists of equal length T."""
+    """The tokens of a completion: four lists of equal length T."""
 
     token_ids: list[int]
     mask: list[int]
-    """Completion mask: 1 where the policy sampled the token, 0 where the session appended it, and
-    in a teacher's injected errors."""
+    """Completion mask: 1 for tokens that the policy sampled, 0 for tokens that the session
+    appended and for injected errors."""
     phases: list[Phase]
     """Phase of the turn that wrote the token, or that the observation answers."""
     log_probs: list[float | None]
-    """Log-probability of a sampled token when it was sampled; None where nobody told."""
+    """Log-probability of a token when it was sampled; None if unknown."""
 
     def extend(
         self, ids: Sequence[int], mask: int, phase: Phase, log_probs: Sequence[float | None]
@@ -214,40 +230,46 @@ class Trajectory(Record):
 
     task_id: str
     taskset: str = ""
-    """Label of the task set it belongs to, such as `world:short/test (v5s)`; "" where unknown."""
+    """Label of its task set, such as `world:short/test (v5s)`; "" if unknown."""
     protocol: str
     policy: str
-    """Name of the policy that acted, with its version after '@' where it has one."""
+    """Name of the policy that wrote the turns, with its version after "@" if it has one."""
     prompt: list[Message]
     """The messages before the first assistant turn."""
     tools: list[dict[str, Any]]
     """JSON schemas of the tools, in OpenAI's function form."""
     needed: list[str] = Field(default_factory=list)
-    """Names of the tools that a right solution calls, where the task tells."""
-    known: str = ""
-    """Experience that was handed with the task, see `session.Task`."""
+    """Names of the tools that a right solution calls, if known."""
     steps: list[Step] = Field(default_factory=list)
     stop_reason: StopReason | None = None
     answer: str | None = None
     score: Score | None = None
-    """None when the task has no checker, or the rollout failed before it could be scored."""
+    """None if the task has no checker, or the rollout failed before it could be scored."""
     error: str | None = None
-    """What broke the rollout itself (not the model's doing)."""
+    """What broke the rollout itself; a mistake of the model is not an error."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """What the task says about itself: split, domain, family, quirk kinds."""
+    """Labels of the task: split, domain, family, kinds of hidden behaviour."""
     seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """Tokens the policy wrote, over all turns."""
+    """Tokens that the policy wrote in all turns."""
     prompt_ids: list[int] = Field(default_factory=list)
     rollout: int = 0
-    """Index of this trajectory among those of the same task (its place in the group)."""
+    """Index of this trajectory among those of the same task (its index in the group)."""
 
     @property
     def query(self) -> str:
-        """What the user asked; "" in a rollout that broke before its prompt was made."""
-        shown = next((m.content for m in self.prompt if m.role == "user"), "")
-        return split_known(shown)[0] if self.known else shown
+        """What the user asked; "" if the rollout broke before its prompt was made."""
+        return split_experience(self._user_message)[0]
+
+    @property
+    def retrieved_experience(self) -> str:
+        """What earlier tasks taught, as the prompt holds it; "" if it holds none."""
+        return split_experience(self._user_message)[1]
+
+    @property
+    def _user_message(self) -> str:
+        return next((m.content for m in self.prompt if m.role == "user"), "")
 
     @property
     def success(self) -> bool:
@@ -256,13 +278,13 @@ class Trajectory(Record):
 
     @property
     def format_ok(self) -> bool:
-        """Whether it ended with an answer and no turn broke the format."""
+        """Whether it ended with an answer and no turn had a format error."""
         return self.stop_reason is StopReason.ANSWERED and not any(
             step.error in FORMAT_ERRORS for step in self.steps
         )
 
     def messages(self) -> list[Message]:
-        """The whole conversation, prompt first; no tag in an observation is real."""
+        """Return the conversation, prompt first; tags in observations are made harmless."""
         messages = list(self.prompt)
         for step in self.steps:
             messages.append(Message(role="assistant", content=step.text))
@@ -274,21 +296,17 @@ class Trajectory(Record):
 
     @property
     def experience(self) -> str:
-        """What it wrote to end its trial; "" if it never did."""
+        """What it wrote at the end of its trial; "" if it did not."""
         blocks = (s.text for s in self.steps if s.action is ActionKind.EXPERIENCE)
         text = next(blocks, "").rpartition("<experience>")[2]
         return text.partition("</experience>")[0].strip()
 
     def calls(self, phase: Phase | None = None) -> list[Step]:
-        """Steps that carried a well-formed call, of one phase or of both."""
+        """Return the steps with a well-formed call, of one phase or of both."""
         return [s for s in self.steps if s.action is ActionKind.CALL and phase in (None, s.phase)]
 
     def completion(self) -> TrainedTokens:
-        """Everything after the prompt, token by token.
-
-        Trailing observation tokens (after the last sampled one) are left out: no one will continue
-        from them.
-        """
+        """Return all tokens after the prompt, without those after the last sampled one."""
         tokens = TrainedTokens([], [], [], [])
         for index, step in enumerate(self.steps):
             log_probs: Sequence[float | None] = step.log_probs or [None] * len(step.token_ids)

@@ -6,7 +6,7 @@ from transformers import AddedToken
 from toolmaster.chat import CHATML_TOOLS, ChatFormat, prepare_tokenizer
 from toolmaster.errors import InputError
 from toolmaster.protocols import Protocol
-from toolmaster.tags import RESPONSE_TAGS, TAGS, with_known
+from toolmaster.tags import RESPONSE_TAGS, TAGS, with_experience
 from toolmaster.types import Message
 from toolmaster.world.quirks import FAMILIES
 
@@ -251,7 +251,7 @@ def test_tags_cannot_be_smuggled(tagged):
     assert tags(tagged, tagged.observation_ids(evil, "user")) == []
     tool = {"function": {"name": "act", "description": evil, "parameters": {
         "properties": {evil: {"type": "string"}}}}}  # fmt: skip
-    message = Message(role="user", content=with_known(evil, evil))
+    message = Message(role="user", content=with_experience(evil, evil))
     shown = tagged.prompt_ids([PROMPT[0], message], [tool])
     assert tags(tagged, shown) == ["<experience>", "</experience>"]
     system = Message(role="system", content="Write <answer>...</answer>.")

@@ -7,25 +7,24 @@ import sys
 
 import pytest
 
-from toolmaster.experience import Card, Evidence, ExperienceStore
-
-SEEN = Evidence(name="fetch\x1b[31m", arguments={"a": "[bold]x"}, observation="450")
+from toolmaster.experience import ExperienceStore, Lesson
 
 
 @pytest.fixture
 def file(tmp_path):
-    store = ExperienceStore(tmp_path / "experience.db")
-    card = Card(
+    store = ExperienceStore(tmp_path / "experience.jsonl")
+    lesson = Lesson(
         tool="fetch_cost",
-        source="shop.json",
         schema_hash="0123456789abcdef",
-        lesson="divide the [bold]result by 100",
-        evidence=(SEEN,),
+        text="divide the [bold]result by 100",
+        arguments={"a": "[bold]x\x1b[31m"},
+        observation="450",
+        source="shop.json",
         when="2030-01-02T03:04:05+00:00",
         policy="someone",
     )
-    store.put(card)
-    store.put(card.model_copy(update={"tool": "other", "stale": "contradicted"}))
+    store.learn(lesson)
+    store.learn(lesson.model_copy(update={"tool": "other", "stale": "contradicted"}))
     return store.path
 
 
@@ -44,34 +43,34 @@ def test_list(file):
 
 
 def test_a_narrow_terminal_breaks_no_id(file):
-    cards = ExperienceStore(file).cards()
+    lessons = ExperienceStore(file).lessons()
     shown = toolmaster("list", file=file, COLUMNS="60").stdout
-    assert all(card.id in shown for card in cards)
+    assert all(lesson.id in shown for lesson in lessons)
     assert shown.count("shop.json") == 1
 
 
 def test_show(file):
     done = toolmaster("show", "fetch_cost", file=file)
     assert "fetch_cost: divide the [bold]result by 100" in done.stdout
-    assert "learned  1 times, last 2030-01-02T03:04:05+00:00 by someone" in done.stdout
-    assert '{"a": "[bold]x"} -> 450' in done.stdout
+    assert "learned    2030-01-02T03:04:05+00:00 by someone" in done.stdout
+    assert '{"a": "[bold]x\\u001b[31m"} -> 450' in done.stdout
     assert "\x1b" not in done.stdout
     assert "stale: contradicted" in toolmaster("show", "other", file=file).stdout
 
 
 def test_forget(file):
-    assert toolmaster("forget", "other", file=file).stdout == "forgot 1 card\n"
+    assert toolmaster("forget", "other", file=file).stdout == "forgot 1 lesson\n"
     missing = toolmaster("forget", "other", file=file)
     assert missing.returncode == 1
-    assert "no card and no tool is called 'other'" in missing.stderr
+    assert "no lesson and no tool is called 'other'" in missing.stderr
     assert toolmaster("forget", file=file).returncode == 2
     assert toolmaster("forget", "x", "--all", file=file).returncode == 2
-    assert toolmaster("forget", "--all", file=file).stdout == "forgot 1 card\n"
-    assert ExperienceStore(file).cards() == []
+    assert toolmaster("forget", "--all", file=file).stdout == "forgot 1 lesson\n"
+    assert ExperienceStore(file).lessons() == []
 
 
 def test_export_and_import(file, tmp_path):
-    exported = tmp_path / "cards.jsonl"
+    exported = tmp_path / "lessons.jsonl"
     assert toolmaster("export", exported, file=file).returncode == 0
     assert exported.read_text() == toolmaster("export", file=file).stdout
     assert {json.loads(line)["tool"] for line in exported.read_text().splitlines()} == {
@@ -79,19 +78,19 @@ def test_export_and_import(file, tmp_path):
         "other",
     }
     exported.write_text(exported.read_text() + "nonsense\n")
-    new = tmp_path / "new.db"
+    new = tmp_path / "new.jsonl"
     done = toolmaster("import", exported, TOOLMASTER_EXPERIENCE=str(new))
-    assert done.stdout == "2 taken, 1 left out\n"
+    assert done.stdout == "2 added, 1 left out\n"
     assert done.stderr.startswith("  line 3: Invalid JSON")
-    assert len(ExperienceStore(new).cards()) == 2
+    assert len(ExperienceStore(new).lessons()) == 2
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "x"), ("forget", "--all"), ("export",)])
 def test_no_experience_yet(tmp_path, command):
-    done = toolmaster(*command, file=tmp_path / "none.db")
+    done = toolmaster(*command, file=tmp_path / "none.jsonl")
     assert done.returncode == 1
     assert "there is no experience in" in done.stderr
-    assert not (tmp_path / "none.db").exists()
+    assert not (tmp_path / "none.jsonl").exists()
 
 
 def test_files_that_cannot_be_read(tmp_path, file):
@@ -101,9 +100,9 @@ def test_files_that_cannot_be_read(tmp_path, file):
         assert done.returncode == 1
         assert done.stderr.startswith("toolmaster: cannot read ")
         assert done.stderr.count(str(tmp_path)) == 1
-    (tmp_path / "odd.db").write_text("odd" * 500)
-    done = toolmaster("list", file=tmp_path / "odd.db")
+    (tmp_path / "odd.jsonl").write_text("odd" * 500)
+    done = toolmaster("list", file=tmp_path / "odd.jsonl")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert "file is not a database" in done.stderr
-    done = toolmaster("export", tmp_path / "none" / "cards.jsonl", file=file)
+    assert "is not a lesson: Invalid JSON" in done.stderr
+    done = toolmaster("export", tmp_path / "none" / "lessons.jsonl", file=file)
     assert (done.returncode, done.stderr.startswith("toolmaster: cannot write ")) == (1, True)

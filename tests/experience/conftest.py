@@ -7,4 +7,4 @@ from toolmaster.experience import ExperienceStore
 
 @pytest.fixture
 def store(tmp_path):
-    return ExperienceStore(tmp_path / "folder" / "experience.db")
+    return ExperienceStore(tmp_path / "folder" / "experience.jsonl")

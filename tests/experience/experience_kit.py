@@ -5,8 +5,8 @@ import copy
 import json
 from dataclasses import replace
 
-from toolmaster.experience import Card, Evidence
-from toolmaster.experience.cards import schema_hash
+from toolmaster.experience import Lesson
+from toolmaster.experience.lesson import schema_hash
 from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
@@ -65,16 +65,17 @@ def run(tools, *turns, right=None, experience=""):
     return asyncio.run(run_rollout(request, policy, Protocol.TRIAL, Limits()))
 
 
-def make_card(tools=None, lesson="divide the result by 100", **fields):
+def make_lesson(tools=None, text="divide the result by 100", **fields):
     tool = (tools or make_tools())["price"]
-    shown = Evidence(name="price", arguments={"item": "loaf"}, observation="400", repeatable=True)
     usual = {
         "tool": "price",
-        "source": tool.source,
         "schema_hash": schema_hash(tool),
-        "lesson": lesson,
-        "evidence": (shown,),
+        "text": text,
+        "arguments": {"item": "loaf"},
+        "observation": "400",
+        "repeatable": True,
+        "source": tool.source,
         "when": "2030-01-02T03:04:05+00:00",
         "policy": "someone",
     }
-    return Card(**(usual | fields))
+    return Lesson(**(usual | fields))

@@ -94,8 +94,8 @@ def test_a_demonstration_with_known_experience_tries_nothing(world):
         assert tried.calls(Phase.TRIAL)
         assert not known.calls(Phase.TRIAL)
         assert known.task_id == task_id
-        assert known.known == known.experience == tried.experience
-        assert f"<experience>{known.known}</experience>" in known.prompt[1].content
+        assert known.retrieved_experience == known.experience == tried.experience
+        assert f"<experience>{known.retrieved_experience}</experience>" in known.prompt[1].content
         assert known.success
 
 
@@ -103,7 +103,7 @@ def test_what_is_handed_is_not_forgotten(world, monkeypatch):
     monkeypatch.setattr(oracle, "_SLIP_SHARE", 0.0)
     for task_id in world.ids("seen", 24, ["loud"]):
         known = run(world, task_id, known_share=1.0)
-        assert known.known
+        assert known.retrieved_experience
         assert not any(step.error for step in known.steps), task_id
 
 
@@ -112,7 +112,7 @@ def test_what_must_be_applied_is_handed_twice_as_often(world):
     for task_id in world.ids("seen", 360, ["silent", "loud"]):
         quirks = [surface.quirk for surface in world.draw(task_id).surfaces]
         applied = any(quirk.factor != 1 or quirk.family == "loud" for quirk in quirks)
-        known[applied].append(bool(run(world, task_id, known_share=0.25).known))
+        known[applied].append(bool(run(world, task_id, known_share=0.25).retrieved_experience))
     assert 0.4 < sum(known[True]) / len(known[True]) < 0.6
     assert 0.15 < sum(known[False]) / len(known[False]) < 0.35
 

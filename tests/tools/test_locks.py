@@ -145,7 +145,7 @@ def test_an_agent_loses_no_update():
         ScriptedPolicy([call, "<answer>done</answer>"]),
         from_object(account, timeout_s=60.0),
         protocol=Protocol.DIRECT,
-        guard=AllowAll(),
+        approver=AllowAll(),
     )
     agent.run_all([f"task {n}" for n in range(CALLS)])
     assert account.balance == CALLS

@@ -2,10 +2,9 @@
 
 import pytest
 
-from toolmaster.training import grpo, sft
+from toolmaster.training import common
 
 
 @pytest.fixture(autouse=True)
 def _no_compiling(monkeypatch):
-    for module in (sft, grpo):
-        monkeypatch.setattr(module, "compile_blocks", lambda model: None)
+    monkeypatch.setattr(common, "compile_blocks", lambda model: None)

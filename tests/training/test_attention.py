@@ -7,7 +7,6 @@ from tiny_models import OTHERS, PLAIN, tiny
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.training.attention import (
     ATTENTION,
-    _fused,
     _products,
     _varlen_attention,
     sequence_lengths,
@@ -99,9 +98,10 @@ def test_products_are_the_fused_kernel():
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, 6, 9, 8, generator=generator)
     key, value = (torch.randn(1, 2, 9, 8, generator=generator) for _ in range(2))
-    torch.testing.assert_close(
-        _products(query, key, value, 0.3, 0.0), _fused(query, key, value, 0.3, 0.0)
+    fused = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=0.3, enable_gqa=True
     )
+    torch.testing.assert_close(_products(query, key, value, 0.3), fused)
 
 
 def test_a_packed_row_is_its_sequences_one_by_one(packed, load_tiny):

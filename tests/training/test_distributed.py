@@ -8,13 +8,14 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
 from toolmaster.models import load_model
-from toolmaster.pipeline import demonstrate
+from toolmaster.pipeline import run_stage
 from toolmaster.recipe import Recipe
 from toolmaster.runs import read_lines, read_trajectories
 
@@ -57,7 +58,7 @@ def recipe(tmp_path, tiny_folder):
     """The path of a recipe whose demonstrations are made."""
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE.format(run=tmp_path / "run", model=tiny_folder))
-    demonstrate(load_config(Recipe, path))
+    run_stage(load_config(Recipe, path), "demonstrate")
     return path
 
 
@@ -122,6 +123,6 @@ def test_other_stages_refuse_several_processes(recipe, monkeypatch, stage):
     from toolmaster import pipeline  # noqa: PLC0415
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    command = getattr(pipeline, "run_all" if stage == "run" else stage)
+    command = pipeline.run_all if stage == "run" else partial(pipeline.run_stage, name=stage)
     with pytest.raises(ConfigError, match=f"`{stage}` runs in one process, not in 2; launch only"):
         command(load_config(Recipe, recipe))

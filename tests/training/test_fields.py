@@ -51,12 +51,8 @@ def test_values_get_their_types():
         ("grpo", {"use_vllm": True}, "'use_vllm' cannot be set: rollouts are sampled in this"),
         ("grpo", {"vllm_mode": "server"}, "rollouts are sampled in this process"),
         ("grpo", {"top_p": 0.9}, "'top_p' cannot be set: .* set temperature"),
-        ("grpo", {"max_completion_length": 9}, r"it is grpo\.sampling\.context_tokens"),
-        (
-            "sft",
-            {"output_dir": "x"},
-            "'output_dir' cannot be set: it follows from the folder of the run",
-        ),
+        ("grpo", {"max_completion_length": 9}, r"set grpo\.sampling\.context_tokens"),
+        ("sft", {"output_dir": "x"}, "'output_dir' cannot be set: toolmaster sets it"),
         ("sft", {"packing": True}, "'packing' cannot be set"),
     ],
 )

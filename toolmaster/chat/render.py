@@ -24,7 +24,7 @@ from toolmaster.tags import (
     TAGS,
     broken,
     inert,
-    split_known,
+    split_experience,
     with_texts,
     without_controls,
 )
@@ -181,13 +181,12 @@ class ChatFormat:
     def _content(self, message: Message) -> str:
         """Return the content of a prompt message as it is encoded.
 
-        The tags of the system message and those around the experience are real. Every tag inside
-        the experience is broken already, see `tags.with_known`.
+        The session has broken every tag inside the experience, see `tags.with_experience`.
         """
         if message.role == "system":
             return self._plain(message.content)
-        query, known = split_known(message.content)
-        return self._outside(query) + self._plain(known)
+        query, _ = split_experience(message.content)
+        return self._outside(query) + self._plain(message.content[len(query) :])
 
     def _plain(self, text: str) -> str:
         """Return the text with control tokens broken; tags of the protocol stay."""

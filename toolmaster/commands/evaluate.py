@@ -75,7 +75,7 @@ def run_evaluate(
     out = settings.out
     if out is None:
         folder = Path("runs/evaluate") / _slug(f"{model} {chosen.name} {chosen.part}")
-        Run(folder, settings, free=FREE, facts={"taskset": chosen.label})
+        Run(folder, settings, may_change=FREE, facts={"taskset": chosen.label})
         out = folder / "trajectories.jsonl"
     for row in chosen.left_out[:5]:
         console.print(f"left out: {row.file}, row {row.row}: {row.reason}", style="yellow")

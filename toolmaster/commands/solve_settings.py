@@ -33,7 +33,7 @@ class SolveSettings(Settings):
     yes: bool = False
     """Calls that may destroy run unasked."""
     permissions: Path | None = None
-    """A policy file: what may be called, asked about or not called; see `permissions`."""
+    """A file of permission rules: what may be called, asked about or denied; see `permissions`."""
     budget: BudgetSettings = BudgetSettings()
     experience: str | None = None
     """A file of what was learned, or "none"; None for the usual file."""

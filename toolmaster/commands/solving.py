@@ -29,12 +29,12 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
-from toolmaster.agent import Agent, Watcher
+from toolmaster.agent import Agent, Callbacks
 from toolmaster.budgets import Budget
 from toolmaster.commands.solve_settings import SolveSettings, check_writable, read_tasks
 from toolmaster.errors import ConfigError, PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
-from toolmaster.permissions import AllowAll, Ask, Rules, check_policy, read_policy
+from toolmaster.permissions import AllowAll, Approver, Ask, read_rules
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import open_policy
 from toolmaster.progress import bar
@@ -46,7 +46,6 @@ from toolmaster.report.live import (
     spent_text,
     tools_table,
 )
-from toolmaster.session import Guard
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.sources import open_sources
@@ -120,17 +119,17 @@ class Solving:
         self.budget = Budget(settings.budget)
         self.store = _open_store(settings.experience)
         rules = settings.permissions
-        self.permissions = None if rules is None else read_policy(rules)
+        self.permissions = None if rules is None else read_rules(rules)
         self.console = Console(stderr=settings.as_json)
         self.ended: list[Trajectory] = []
-        self._view: Watcher | None = None
+        self._view: Callbacks | None = None
 
     async def run(self) -> list[Trajectory]:
         """Open the tools, load the model, do the tasks and report."""
         settings = self.settings
         async with open_sources(settings.tools, trials=settings.trials) as tools:
             if self.permissions is not None:
-                check_policy(self.permissions, tools)
+                self.permissions.check(tools)
             self._show_plan(tools)
             async with open_policy(
                 settings.model,
@@ -150,32 +149,29 @@ class Solving:
         self, policy: Policy, tools: ToolSet, view: OneTask | ManyTasks
     ) -> list[Trajectory]:
         self._view = view
-        guard = self._guard(view)
+        approver = self._approver(view)
         experience = None
         if self.store is not None:
-            experience = Experience(self.store, guard, self.budget)
+            experience = Experience(self.store, approver, self.budget)
         agent = Agent(
             policy,
             tools,
             protocol=self.settings.protocol,
             limits=self.settings.limits,
-            guard=guard,
+            approver=approver,
             budget=self.budget,
             experience=experience,
             keep=self.settings.out,
-            watcher=self,
+            callbacks=self,
         )
         try:
             return await agent.arun_all(self.queries, concurrency=self.settings.concurrency)
         except PermanentPolicyError:  # told already, with the task that met it
             return self.ended
 
-    def _guard(self, view: OneTask | ManyTasks) -> Guard:
+    def _approver(self, view: OneTask | ManyTasks) -> Approver:
         """Who decides what may be run for real."""
-        ask = Ask(pause=view.paused)
-        if self.permissions is not None:
-            return Rules(self.permissions, ask)
-        return AllowAll() if self.settings.yes else ask
+        return AllowAll() if self.settings.yes else Ask(self.permissions, pause=view.paused)
 
     def begin(self, task: Task) -> None:
         """A task begins."""

@@ -77,7 +77,7 @@ def run_stage(command: str, recipe: Recipe) -> None:
     _restarting(recipe, restart_tuned)
     try:
         if command != "run":
-            getattr(pipeline, command)(recipe)
+            pipeline.run_stage(recipe, command)
         elif pipeline.run_next(recipe) != "report":
             _restarting(recipe, restart)  # the next stage should not pay for this one's memory
     except Exception as error:  # of whatever library was writing: each has another one

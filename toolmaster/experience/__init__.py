@@ -1,11 +1,11 @@
-"""Experience that lasts: what was learned of a tool is kept and handed to later tasks.
+"""Experience that lasts: lessons about tools are kept and given to later tasks.
 
-`Experience.hand` before a task, `Experience.learn` after it; an `ExperienceStore` keeps the cards
-in between.
+Call `Experience.retrieve` before a task and `Experience.learn` after it; an `ExperienceStore` keeps
+the lessons in between.
 """
 
-from toolmaster.experience.cards import Card, Evidence
-from toolmaster.experience.handing import Experience, Handing
+from toolmaster.experience.experience import Experience, Retrieved
+from toolmaster.experience.lesson import Lesson
 from toolmaster.experience.store import ExperienceStore, default_path
 
-__all__ = ["Card", "Evidence", "Experience", "ExperienceStore", "Handing", "default_path"]
+__all__ = ["Experience", "ExperienceStore", "Lesson", "Retrieved", "default_path"]

@@ -20,6 +20,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.runs import append_trajectory
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
+from toolmaster.tags import with_experience
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, from_function
 from toolmaster.types import Effect, Phase, Trajectory
@@ -86,15 +87,13 @@ class ServedSession:
     def instructions(self) -> str:
         """What a client's model is told: the query, how the session goes, what is known already."""
         task, limits = self.session.task, self.session.limits
-        lines = [task.query, ""]
+        lines = [with_experience(task.query, task.experience), ""]
         if self.session.protocol.first_phase is Phase.TRIAL:
             lines.append(
                 "The tools may behave otherwise than they say. Calls are trials on a copy (at most"
                 f" {limits.trial_calls}) until begin_execution; then they are real."
             )
         lines.append(f"Give the result with answer. You have {limits.max_turns} calls in all.")
-        if task.experience:
-            lines.append(f"<experience>{task.experience}</experience>")
         return "\n".join(lines)
 
     async def call(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:

@@ -131,7 +131,7 @@ async def ademonstrate(
         free = set(CHANGEABLE) - ({"filter"} if not wanted.is_model else set())
         facts = {"protocol": layout.value, "limits": allowed.model_dump_json()}
         facts |= {**chosen.facts, "taskset": chosen.name}  # an attempt says itself what was asked
-        folder = Run(Path(output_dir), wanted, free=free, facts=facts).folder
+        folder = Run(Path(output_dir), wanted, may_change=free, facts=facts).folder
         records, choice = Records(folder), Choice(wanted)
         if wanted.file is not None:
             choice.kept = _made_before(wanted.file, layout)

@@ -28,7 +28,7 @@ def plans(trajectory: Trajectory) -> bool:
 
 def explores(trajectory: Trajectory) -> bool:
     """Every tool of the execution was tried before, by itself or through its twin, or is known."""
-    if trajectory.protocol != Protocol.TRIAL or trajectory.known:
+    if trajectory.protocol != Protocol.TRIAL or trajectory.retrieved_experience:
         return True
     trial = [step for step in trajectory.calls(Phase.TRIAL) if step.error not in REFUSED]
     tried = {step.call.name for step in trial if step.call}

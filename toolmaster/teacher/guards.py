@@ -1,4 +1,4 @@
-"""Guards of sessions that nobody watches: live tools may only read."""
+"""The approver of sessions that nobody watches: live tools may only read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from toolmaster.errors import ConfigError
 from toolmaster.progress import console
 from toolmaster.tasksets import Isolation, Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect, ToolCall, TrialMode
+from toolmaster.types import Decision, Effect, ToolCall, TrialMode
 
 
 class ReadsOnly:
@@ -21,27 +21,25 @@ class ReadsOnly:
     def __init__(self, tools: ToolSet) -> None:
         self.tools = tools
 
-    async def permit(self, tool: Tool, call: ToolCall) -> str | None:  # noqa: ARG002 - a guard's form
+    async def approve(self, tool: Tool, call: ToolCall) -> str | None:  # noqa: ARG002 - an approver
         """Return None for a call that reads or acts on a copy; otherwise why it was not run."""
-        return self.outlook(tool) or None
-
-    def denies(self, tool: Tool) -> None:
-        """Deny nothing on a copy."""
+        return self.decide(tool)[1] or None
 
     def refused(self) -> list[str]:
         """Return the names of the tools that are never run."""
-        return [tool.name for tool in self.tools.tools if self.outlook(tool)]
+        return [tool.name for tool in self.tools.tools if self.decide(tool)[0] is Decision.DENY]
 
-    def outlook(self, tool: Tool) -> str:
-        """Return why a call of this tool is not run; "" where it is."""
+    def decide(self, tool: Tool) -> tuple[Decision, str]:
+        """Return whether calls of this tool are run, and if not why."""
         copied = self.tools.trial_mode(tool.name) is TrialMode.FORK
         if tool.effect is Effect.READ or copied:
-            return ""
-        return f"not permitted: {tool.name} may change something real, and only reading is allowed"
+            return Decision.ALLOW, ""
+        reason = f"{tool.name} may change something real, and only reading is allowed"
+        return Decision.DENY, reason
 
 
-def guard_of(task: Task, *, writes: bool) -> ReadsOnly | None:
-    """Return the guard for rollouts of a task; None where its calls may all be run.
+def approver_for(task: Task, *, writes: bool) -> ReadsOnly | None:
+    """Return the approver for rollouts of a task; None where its calls may all be run.
 
     Args:
         task: its tools are fresh for each rollout, copied, or shared with the real world.
@@ -61,10 +59,10 @@ def warn_of_refusals(tasks: Iterable[Task], *, writes: bool) -> None:
     refused: dict[str, None] = {}
     some_run = False
     for task in {id(task.tools): task for task in tasks}.values():
-        guard = guard_of(task, writes=writes)
-        names = [] if guard is None else guard.refused()
+        approver = approver_for(task, writes=writes)
+        names = [] if approver is None else approver.refused()
         refused.update(dict.fromkeys(names))
-        some_run |= guard is None or len(names) < len(guard.tools.tools)
+        some_run |= approver is None or len(names) < len(approver.tools.tools)
     if not refused:
         return
     words = (

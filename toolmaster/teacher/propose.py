@@ -183,7 +183,7 @@ async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict
         calls = []  # proposals are then made from the documentation alone
     limits = Limits(trial_calls=LOOKS, max_turns=LOOKS + 1, invalid_turns=LOOKS + 1)
     task = Task("look", "look", tools)
-    session = Session(task, Protocol.TRIAL, limits, guard=ReadsOnly(tools))
+    session = Session(task, Protocol.TRIAL, limits, approver=ReadsOnly(tools))
     seen = []
     for call in calls:
         text = json.dumps(call.model_dump(), ensure_ascii=False)

@@ -15,7 +15,7 @@ from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.tasksets.replay import Replay, own_replay, replays_of
 from toolmaster.teacher.filters import mark_slips
-from toolmaster.teacher.guards import guard_of
+from toolmaster.teacher.guards import approver_for
 from toolmaster.teacher.known_calls import from_known_calls
 from toolmaster.teacher.model import Teacher
 from toolmaster.teacher.paid import Paid
@@ -97,7 +97,7 @@ class ShowingTeacher:
         replay = own_replay(task) if self.replays is None else self.replays.get(task.id)
         if replay is None:
             return NOT_SHOWN if self.replays is None else "it has no known-good calls"
-        request = RolloutRequest(task, guard=guard_of(task, writes=self.settings.writes))
+        request = RolloutRequest(task, approver=approver_for(task, writes=self.settings.writes))
         return await from_known_calls(request, replay, self.protocol, self.limits)
 
 
@@ -140,8 +140,8 @@ class ModelTeacher:
             def request(place: Place) -> RolloutRequest:
                 task, rollout = place
                 teacher = Teacher(policy, instruction, self.paid, f"{task.id}/{rollout}")
-                guard = guard_of(task, writes=settings.writes)
-                return RolloutRequest(task, rollout, policy=teacher, guard=guard)
+                approver = approver_for(task, writes=settings.writes)
+                return RolloutRequest(task, rollout, policy=teacher, approver=approver)
 
             await run_rollouts(
                 map(request, places),

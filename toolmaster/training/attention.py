@@ -1,20 +1,20 @@
-"""Attention for rows that hold several sequences one after another, without padding or leakage.
+"""Packed attention: several sequences in one row, without padding and without leakage.
 
-Registered with Transformers' attention interface. Sequences are told apart by `position_ids`, which
-start again at 0; each attends to itself alone. A sequence whose positions start at p > 0 goes on
-from the first p tokens of the row's first sequence, and attends to those too. On CPU this beats
-padding and a dense block-diagonal mask, and plain batched products beat
-`scaled_dot_product_attention`, whose CPU kernel runs at a seventh of the matrix units' speed in
-bfloat16. The scores, (R * N, N) a head, are computed again in the backward pass: kept, they were
-half of what a training step holds. On a GPU PyTorch's `varlen_attn` takes all sequences of a row in
-one kernel.
+Registered with Transformers' attention interface. `position_ids` mark the sequences: they start
+again at 0 in each. A sequence attends to itself only. A sequence whose positions start at p > 0
+continues the first p tokens of the row's first sequence, and attends to those too.
+
+On CPU this is faster than padding and than a dense block-diagonal mask, and plain batched products
+are faster than `scaled_dot_product_attention`, whose CPU kernel reaches a seventh of the matrix
+units' speed in bfloat16. The scores, (R * N, N) per head, are recomputed in the backward pass:
+keeping them took half of a training step's memory. On a GPU PyTorch's `varlen_attn` computes all
+sequences of a row in one kernel.
 
 Shapes: N tokens of the row, K key-value heads, R query heads per key-value head, D head size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -41,64 +41,46 @@ def _varlen_attention(
     position_ids: torch.Tensor,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention per sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
+    """Attend causally in each sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
     unknown = [key for key in ("sliding_window", "softcap", "s_aux") if kwargs.get(key) is not None]
-    if unknown:
-        raise ValueError(f"{unknown[0]} is not plain causal attention; see use_packed_attention")
+    if unknown or dropout:
+        name = unknown[0] if unknown else "dropout"
+        raise ValueError(f"{name} is not plain causal attention; see use_packed_attention")
     scale = scaling if scaling is not None else query.shape[3] ** -0.5
     version = 0 if position_ids.is_inference() else position_ids._version
     spans = _spans(position_ids, version)
-    in_one_kernel = query.is_cuda and value.dtype != torch.float32 and dropout == 0.0
-    if in_one_kernel and not any(spans.firsts):
+    if query.is_cuda and value.dtype != torch.float32 and not any(spans.firsts):
         return _flash(query, key, value, scale, spans), None
-    if query.is_cpu and dropout == 0.0:
-        inputs = query.to(value.dtype), key.to(value.dtype), value
-        found = checkpoint(
-            _each,
-            _products,
-            *inputs,
-            scale,
-            0.0,
-            spans,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-    else:
-        found = _each(_fused, query, key, value, scale, dropout, spans)
+    inputs = query.to(value.dtype), key.to(value.dtype), value
+    found = checkpoint(_each, *inputs, scale, spans, use_reentrant=False, preserve_rng_state=False)
     return found.transpose(1, 2), None
 
 
 def _each(
-    attend: Callable[..., torch.Tensor],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scale: float,
-    dropout: float,
-    spans: _Spans,
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, spans: _Spans
 ) -> torch.Tensor:
-    """Attention of one sequence after the other; (1, K * R, N, D) out."""
+    """Attend in one sequence after the other; returns (1, K * R, N, D)."""
     lengths, firsts = spans.lengths, spans.firsts
     keys, values = key.split(lengths, 2), value.split(lengths, 2)
     attended = []
     for q, k, v, first in zip(query.split(lengths, 2), keys, values, firsts, strict=True):
         if first:  # the sequence goes on from the start of the row's first one
             k, v = (torch.cat([t[0][:, :, :first], own], 2) for t, own in ((keys, k), (values, v)))  # noqa: PLW2901
-        attended.append(attend(q, k, v, scale, dropout))
+        attended.append(_products(q, k, v, scale))
     return torch.cat(attended, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
-    """Where the sequences of a row are; see `sequence_lengths`."""
+    """The sequences of a row; see `sequence_lengths`."""
 
     lengths: list[int]
     firsts: list[int]
     ends: torch.Tensor
-    """(sequences + 1,) int32: 0, then where each sequence ends in the row."""
+    """(sequences + 1,) int32: 0, then the end of each sequence in the row."""
 
 
-@lru_cache(maxsize=1)  # the layers of one forward pass ask again and again; on a GPU that waits
+@lru_cache(maxsize=1)  # every layer of a forward pass asks for it; on a GPU each time is a wait
 def _spans(position_ids: torch.Tensor, _version: int) -> _Spans:
     lengths, firsts = sequence_lengths(position_ids)
     ends = torch.tensor([0, *lengths], device=position_ids.device).cumsum(0, dtype=torch.int32)
@@ -108,7 +90,7 @@ def _spans(position_ids: torch.Tensor, _version: int) -> _Spans:
 def _flash(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, spans: _Spans
 ) -> torch.Tensor:
-    """All sequences in one kernel; (1, N, K * R, D) out."""
+    """Attend in all sequences with one kernel; returns (1, N, K * R, D)."""
     q, k, v = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))  # (N, heads, D)
     longest = max(spans.lengths)
     found = varlen_attn(
@@ -127,46 +109,34 @@ def _flash(
 
 
 def _products(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, _dropout: float
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
 ) -> torch.Tensor:
+    """Attend in one sequence by batched matrix products."""
     heads, count, head_dim = query.shape[1:]
     kv_heads = key.shape[1]
     rows = (query * scale).reshape(kv_heads, -1, head_dim)  # (K, R * N, D)
-    mask = _causal(count, key.shape[2], heads // kv_heads, rows.dtype)
+    mask = _causal(count, key.shape[2], heads // kv_heads, rows.dtype).to(rows.device)
     scores = torch.bmm(rows, key[0].transpose(1, 2)) + mask
     found = torch.bmm(torch.softmax(scores, -1).to(value.dtype), value[0])
     return found.view(1, heads, count, head_dim)
 
 
-def _fused(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, dropout: float
-) -> torch.Tensor:
-    count, seen = query.shape[2], key.shape[2]
-    mask = None if count == seen else _causal(count, seen, 1, query.dtype).to(query.device)
-    return torch.nn.functional.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        dropout_p=dropout,
-        scale=scale,
-        is_causal=mask is None,
-        enable_gqa=True,
-    )
-
-
 @lru_cache(maxsize=64)  # a row's masks, for all of its layers; megabytes each
 def _causal(count: int, seen: int, repeats: int, dtype: torch.dtype) -> torch.Tensor:
-    """(R * count, seen) additive causal mask of the last `count` of `seen` tokens."""
+    """Return the additive causal mask of the last `count` of `seen` tokens, (R * count, seen)."""
     hidden = torch.full((count, seen), float("-inf"), dtype=dtype)
     return torch.triu(hidden, 1 + seen - count).repeat(repeats, 1)
 
 
 def sequence_lengths(position_ids: torch.Tensor) -> tuple[list[int], list[int]]:
-    """Where the sequences in a row of positions, (1, N), are.
+    """Return the number of tokens and the first position of each sequence in a row.
 
-    Returns:
-        How many tokens of its own each sequence has, and the position of the first of them.
+    Args:
+        position_ids: (1, N).
+
+    Example:
+        >>> sequence_lengths(torch.tensor([[0, 1, 2, 0, 1]]))
+        ([3, 2], [0, 0])
     """
     positions = position_ids[0]
     breaks = ((positions[1:] - positions[:-1] != 1).nonzero()[:, 0] + 1).tolist()
@@ -178,18 +148,19 @@ def sequence_lengths(position_ids: torch.Tensor) -> tuple[list[int], list[int]]:
 def share_prefixes(
     input_ids: torch.Tensor, position_ids: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Leave out what sequences of a row have in common with its first one: it is computed once.
+    """Remove the prefix that a sequence shares with the row's first one: it is computed once.
 
-    All tasks share the system message, and the rollouts of a task their whole prompt. A token
-    depends on those before it alone, so the states of the common tokens are the same.
+    All tasks share the system message, and the rollouts of a task share the whole prompt. The
+    hidden state of a token depends only on the tokens before it, so shared prefixes have the same
+    states.
 
     Args:
         input_ids: (1, N) tokens of several sequences one after another.
         position_ids: (1, N) their positions, from 0 in each.
 
     Returns:
-        The M <= N tokens that are left, (1, M), their positions, (1, M), and the place among them
-        of each of the N tokens, (N,).
+        The remaining M <= N tokens, (1, M); their positions, (1, M); and for each of the N tokens
+        its index among the M, (N,).
     """
     lengths, _ = sequence_lengths(position_ids)
     sequences = [part.tolist() for part in input_ids[0].split(lengths)]
@@ -197,11 +168,11 @@ def share_prefixes(
     kept: list[int] = []
     places: list[int] = []
     for index, sequence in enumerate(sequences):
-        most = min(len(first), len(sequence)) - 1  # so that each keeps a token of its own
+        most = min(len(first), len(sequence)) - 1  # each keeps at least one token of its own
         pairs = zip(first[:most], sequence[:most], strict=True)
         same = next((at for at, (a, b) in enumerate(pairs) if a != b), most) if index else 0
         if index and same == len(sequences[index - 1]):
-            same -= 1  # its positions would go on where those of the one before end
+            same -= 1  # or its positions would continue those of the one before
         own = len(sequence) - same
         kept += range(begin + same, begin + len(sequence))
         places += [*range(same), *range(taken, taken + own)]
@@ -210,17 +181,18 @@ def share_prefixes(
 
 
 def use_packed_attention(model: Any) -> bool:
-    """Switch a model to the attention of this module, if it computes the same for this model.
+    """Switch a model to packed attention, if that computes the same for this architecture.
 
     Args:
         model: a causal language model of Transformers; changed in place, or left as it is.
 
     Returns:
-        Whether it was switched. Sequences may share a row only then: a model with sliding windows,
-        capped scores, sinks, convolutions or linear attention is trained on padded rows, with
-        Transformers' own attention.
+        Whether it was switched; only then may sequences share a row. A model with sliding windows,
+        capped scores, sinks, convolutions or linear attention is trained on padded rows with
+        Transformers' own attention, and so is one with dropout in its attention.
     """
-    if not is_plain_causal(model.config):
+    dropout = getattr(model.config.get_text_config(), "attention_dropout", 0.0)
+    if dropout or not is_plain_causal(model.config):
         return False
     model.set_attn_implementation(ATTENTION)
     return True

@@ -1,4 +1,4 @@
-"""`RolloutCollector`: TRL's `rollout_func`, which runs the groups of one step with our engine."""
+"""`RolloutCollector`: the `rollout_func` of TRL, which runs the rollouts of one step."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ from toolmaster.runs import CHECKPOINTS, append_trajectory, read_trajectories, w
 from toolmaster.tasksets import Taskset
 from toolmaster.tools.running import describe_error
 from toolmaster.training.common import last_checkpoint
+from toolmaster.training.grpo_trainer import phase_pair
 from toolmaster.types import Phase, Trajectory
 
 Result = TypeVar("Result")
 
 
 class RolloutCollector:
-    """Runs the groups of one step.
+    """Runs the groups of rollouts of one training step.
 
-    With several processes each rolls out its own prompts; `on_group` is called in the main one
-    only, with the trajectories of all.
+    Each process rolls out its own prompts. `on_group` is called in the main process only, with the
+    trajectories of all processes.
 
     Args:
         runner: the event loop of the whole training, in which the tasks' tools are open.
         tasks: the tasks.
-        policy: generates; takes over the trained weights before each step.
-        protocol: how trajectories are laid out.
-        limits: what each session allows.
+        policy: samples the turns; it gets the trained weights before each step.
+        protocol: the form of the trajectories.
+        limits: limits of each session.
         rewards: score the rollouts.
-        group_size: rollouts of one task.
-        seed: of the sampling; with the step and the process it decides what is drawn, so that a
-            training that goes on samples what the stopped one would have.
-        on_group: receives the trajectories of each group that is trained on.
+        group_size: the number of rollouts of one task.
+        seed: seed of sampling. What is drawn depends on seed, step and process only, so that a
+            resumed training samples what the stopped one would have.
+        on_group: called with the trajectories of each group that is trained on.
     """
 
     def __init__(
@@ -66,18 +67,17 @@ class RolloutCollector:
         self._rewards, self._size, self._seed = rewards, group_size, seed
         self._on_group = on_group
         self.numbers: dict[str, float] = {}
-        """About all rollouts of this process in the last step, those not trained on included."""
+        """Metrics of all rollouts of this process in the last step, trained on or not."""
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
-        """Roll out `prompts`, each a JSON list of candidate task ids, G times a prompt.
+        """Run the rollouts of `prompts`: JSON lists of candidate task ids, each G times.
 
         Returns:
             `prompt_ids`, `completion_ids`, `env_mask` and `reward`, one entry for each prompt;
             `logprobs` is None, see `grpo_trainer.RolloutTrainer`.
 
         Raises:
-            PolicyError: every rollout broke or was left out of its group, so that there is nothing
-                to learn from; or another process failed.
+            PolicyError: every rollout broke or has no reward, or another process failed.
         """
         step = trainer.state.global_step
         self._policy.load_weights(plain_weights(trainer))
@@ -101,13 +101,13 @@ class RolloutCollector:
         log_metric: Callable[[str, float], None],
         **_: Any,
     ) -> list[float | None]:
-        """TRL's reward function: the rollouts have been scored already; it logs their numbers."""
+        """Return the rewards, which are known already, and log the metrics; TRL calls this."""
         for name, value in self.numbers.items():
             log_metric(name, value)
         return reward
 
     def _roll_out(self, rows: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
-        """All rollouts of a step with their rewards."""
+        """Return all rollouts of a step and their rewards."""
         candidates = [task_id for row in rows for task_id in json.loads(row)]
         finished, given = self._runner.run(self._scored(candidates))
         if all(t.error is not None for t in finished):
@@ -117,7 +117,7 @@ class RolloutCollector:
         return finished, given
 
     async def _scored(self, task_ids: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
-        """The rollouts of these tasks; each is scored as soon as it has ended."""
+        """Run the rollouts of these tasks; score each as soon as it has ended."""
         scoring: dict[int, asyncio.Task[Rewarded]] = {}
 
         def score(trajectory: Trajectory) -> None:
@@ -154,10 +154,10 @@ class RolloutCollector:
 
 
 def together(work: Callable[[], Result]) -> Result:
-    """Do something in every process; where it fails in one, all raise, so that none waits for it.
+    """Call a function in every process; if it fails in one, all raise, so that none hangs.
 
     Raises:
-        Exception: what `work` raised here.
+        Exception: what `work` raised in this process.
         PolicyError: it failed in another process.
     """
     failure: Exception | None = None
@@ -190,25 +190,25 @@ def _numbers(finished: Sequence[Trajectory], rewards: Sequence[Rewarded]) -> dic
 
 
 def number(reward: Rewarded) -> float | None:
-    """A reward as one number."""
+    """Return a reward as one number."""
     return reward.total if isinstance(reward, PhaseReward) else reward
 
 
 def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int]:
-    """Choose the groups whose rewards vary most.
+    """Return the rollouts of the groups whose rewards vary most.
 
     Args:
-        rewards: of all rollouts, the members of a group side by side; None counts for nothing, and
-            a group of which fewer than two are rewarded comes last.
-        group_size: rollouts of one task.
-        count: groups to choose.
+        rewards: of all rollouts, the members of a group side by side. A None is ignored; a group
+            with fewer than two rewards comes last.
+        group_size: the number of rollouts of one task.
+        count: the number of groups to choose.
 
     Returns:
-        Indices of the rollouts of the chosen groups, in their order.
+        Indices of the rollouts of the chosen groups, in order.
     """
     spreads = []
     for start in range(0, len(rewards), group_size):
-        members = [found for r in rewards[start : start + group_size] if (found := _pair(r))]
+        members = [found for r in rewards[start : start + group_size] if (found := phase_pair(r))]
         spread = -1.0
         if len(members) > 1:
             spread = sum(statistics.pstdev(values) for values in zip(*members, strict=True))
@@ -217,17 +217,11 @@ def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int
     return [group * group_size + member for group in sorted(best) for member in range(group_size)]
 
 
-def _pair(reward: Rewarded) -> tuple[float, float] | None:
-    if reward is None or isinstance(reward, PhaseReward):
-        return reward
-    return reward, reward
-
-
 def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
-    """The trained weights under the base model's own names, adapters added.
+    """Return the trained weights by the base model's own names, adapters added.
 
-    The trained weights themselves are left as they are: adding and taking away an adapter at every
-    step would let rounding drift into them.
+    The trained weights stay as they are: merging and unmerging an adapter in each step would add
+    up rounding errors.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not hasattr(model, "get_base_model"):
@@ -245,7 +239,7 @@ def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
 
 
 def forget_redone(file: Path, checkpoint: Path | None) -> None:
-    """Drop the rollouts of steps after the checkpoint that training goes on from."""
+    """Remove the rollouts of steps after the checkpoint from which training is resumed."""
     held = read_trajectories(file) if file.is_file() else []
     done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
     kept = [t for t in held if int(t.policy.rpartition("@")[2]) < done]
@@ -254,9 +248,9 @@ def forget_redone(file: Path, checkpoint: Path | None) -> None:
 
 
 def keep_in(folder: Path) -> Callable[[list[Trajectory]], None]:
-    """An `on_group` that appends to `trajectories.jsonl` in the folder of a training.
+    """Return an `on_group` that appends to `trajectories.jsonl` in the folder of a training.
 
-    Rollouts of steps that the training will do again are dropped first.
+    Rollouts of steps that a resumed training repeats are removed first.
     """
     file = folder / "trajectories.jsonl"
     if is_main():

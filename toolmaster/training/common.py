@@ -1,4 +1,4 @@
-"""What both trainers share: quiet, offline Trainer arguments, metric lines, resuming, saving."""
+"""What SFT and GRPO share: arguments of TRL, metric lines, resuming, saving."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 
 from toolmaster.models import fast_dtype
+from toolmaster.policies.compiled import compile_blocks
 from toolmaster.processes import is_main
+from toolmaster.provenance import write_training
 from toolmaster.runs import CHECKPOINTS, append_line
+from toolmaster.training.cpu_head import use_cpu_head
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 Log = Callable[[int, dict[str, Any]], None]
-"""Receives an optimizer step and its metrics."""
+"""Called with an optimizer step and its metrics."""
 
 
 def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
-    """Arguments that every training stage passes to its TRL configuration."""
+    """Return the fields that both stages set in TRL's configuration."""
     on_cpu = not torch.cuda.is_available()
     return {
         "output_dir": str(folder / CHECKPOINTS),
@@ -51,9 +54,10 @@ def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def reports_in(folder: Path) -> Iterator[None]:
-    """A trainer made inside writes its TensorBoard files here, unless the environment says where.
+    """Make a trainer that is created inside write its TensorBoard files to `folder`/tensorboard.
 
-    By itself it would write them among the checkpoints, which are removed in the end.
+    Otherwise it would write them beside the checkpoints, which are removed at the end. An
+    environment variable TENSORBOARD_LOGGING_DIR wins.
     """
     name = "TENSORBOARD_LOGGING_DIR"
     if name in os.environ:
@@ -67,7 +71,7 @@ def reports_in(folder: Path) -> Iterator[None]:
 
 
 def lora(rank: int, new_tokens: Sequence[int] = ()) -> LoraConfig | None:
-    """Adapters on all linear layers, and the embeddings of new tokens; None for rank 0."""
+    """Return LoRA on all linear layers and on the embeddings of new tokens; None for rank 0."""
     if rank == 0:
         return None
     return LoraConfig(
@@ -79,22 +83,36 @@ def lora(rank: int, new_tokens: Sequence[int] = ()) -> LoraConfig | None:
     )
 
 
+def speed_up(trainer: Any, *, temperature: float = 1.0, entropy: bool = False) -> None:
+    """Compile a trainer's model and give it the fast head for CPU; needs packed attention.
+
+    Args:
+        trainer: one of TRL's trainers; its model, and its reference model if it has one, change.
+        temperature: see `cpu_head.use_cpu_head`.
+        entropy: the same.
+    """
+    compile_blocks(trainer.model)
+    use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=entropy)
+    reference = getattr(trainer, "ref_model", None)
+    if reference is not None:
+        use_cpu_head(trainer.accelerator.unwrap_model(reference), temperature=temperature)
+
+
 def base_model(model: Any) -> Any:
-    """The model itself, without adapters around it."""
+    """Return the model without adapters around it."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
-    """Train no embedding but those of new tokens.
+def freeze_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
+    """Freeze all input and output embeddings except those of new tokens.
 
-    Adam moves a weight by about the learning rate a step, however small its gradient: the
-    embeddings of all tokens that training never shows would be pushed one way, away from what is
-    written, and names made of them could be copied no more.
+    Adam moves a weight by about the learning rate in each step, however small its gradient is. The
+    embeddings of tokens that training never shows would all drift the same way, and the model
+    could no longer copy names made of them.
 
     Args:
-        model: a causal language model before training; its input and output embeddings, tied or
-            not, get a hook, or no gradient at all where there are no new tokens.
-        new_tokens: ids of the tokens to train.
+        model: a causal language model before training, with tied embeddings or not.
+        new_tokens: ids of the tokens whose embeddings are trained.
     """
     layers = (model.get_input_embeddings(), model.get_output_embeddings())
     rows = torch.tensor(new_tokens, dtype=torch.long)
@@ -112,7 +130,7 @@ def keep_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
 
 
 def metrics_file(folder: Path) -> Log:
-    """A `Log` that appends to `metrics.jsonl` in a folder, in the main process."""
+    """Return a `Log` that appends to `metrics.jsonl` in a folder, in the main process."""
 
     def log(step: int, values: dict[str, Any]) -> None:
         if is_main():
@@ -123,7 +141,7 @@ def metrics_file(folder: Path) -> Log:
 
 
 class MetricLines(TrainerCallback):
-    """Hands the numbers of each step to `log`."""
+    """Passes the numbers of each step to a `Log`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -136,7 +154,8 @@ class MetricLines(TrainerCallback):
 
 
 def train(trainer: Any) -> None:
-    """Train from the last whole checkpoint if there is one, else from the start."""
+    """Train, from the last complete checkpoint if there is one."""
+    trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(Path(trainer.args.output_dir))
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -145,7 +164,7 @@ def train(trainer: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings of libraries about what is meant: tied heads, rollouts that have no reward."""
+    """Silence warnings about what is intended: tied heads, rollouts without a reward."""
     trl = logging.getLogger("trl")
     level, verbosity = trl.level, hf_logging.get_verbosity()
     trl.setLevel(logging.ERROR)
@@ -158,7 +177,7 @@ def _quiet() -> Iterator[None]:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the most steps that a kill has not left half-written."""
+    """Return the latest checkpoint that was written completely; None if there is none."""
     whole: dict[int, Path] = {}
     for state in folder.glob("checkpoint-*/trainer_state.json"):  # what the Trainer writes last
         with suppress(ValueError):
@@ -166,16 +185,37 @@ def last_checkpoint(folder: Path) -> Path | None:
     return whole[max(whole)] if whole else None
 
 
-def save(trainer: Any, tokenizer: Any, folder: Path) -> None:
-    """Write an ordinary Transformers checkpoint, adapters merged, in the float32 of training.
+def save(
+    trainer: Any,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    stage: str,
+    start: Path,
+    tasksets: Iterable[str],
+    task_ids: Iterable[str],
+) -> Path:
+    """Write an ordinary Transformers checkpoint, adapters merged; return its folder.
 
-    Rounded to bfloat16, weights lie on a grid of which a few steps of GRPO leave hardly a point.
+    Saved in float32: an update at the learning rates of RL is smaller than the spacing of bfloat16,
+    so that casting would discard most of it.
+
+    Args:
+        trainer: the trainer, after training.
+        tokenizer: its tokenizer.
+        folder: the stage's folder; the checkpoint goes into `folder`/model.
+        stage: "sft" or "grpo".
+        start: the model folder that this training started from.
+        tasksets: labels of the task sets trained on.
+        task_ids: ids of the tasks trained on.
     """
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model, folder = trainer.accelerator.unwrap_model(trainer.model), folder / "model"
     if trainer.accelerator.is_main_process:
         if hasattr(model, "merge_and_unload"):
             model = model.merge_and_unload()
         model.config.use_cache = True
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        write_training(folder, stage, start, tasksets=tasksets, task_ids=task_ids)
     trainer.accelerator.wait_for_everyone()
+    return folder

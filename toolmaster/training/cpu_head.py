@@ -1,9 +1,9 @@
 """A faster language-model head for TRL's trainers on CPU.
 
 TRL patches `model(..., labels=..., fused_lm_head=True)` to score labels without building all
-logits; its tiles are made for Triton kernels, and the plain fallback takes half of a training step
-on CPU. Where weights are on CPU, this answers the same call with PyTorch's own fused log-softmax
-over the trained positions only. Same contract, same numbers (held by a test against TRL's own).
+logits. It is made for Triton kernels; its fallback takes half of a training step on CPU. This one
+answers the same call with PyTorch's fused log-softmax over the trained positions only, and returns
+the same numbers (a test compares them).
 
 Shapes: B rows, T tokens, N trained positions, V vocabulary.
 """
@@ -27,19 +27,19 @@ _LOGIT_CHANGES = (
     "lm_head_multiplier",
     "logits_scaling",
 )
-"""Settings by which some models change their logits after the head."""
+"""Configuration keys of models that change their logits after the head."""
 
 
 def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False) -> None:
-    """Patch a model that TRL's trainer has already patched.
+    """Replace the head of a model that TRL's trainer has already patched.
 
-    Does nothing off the CPU, nor for models that scale or cap their logits: TRL's own head can.
+    A model that is not on CPU, or that scales or caps its logits, keeps TRL's head.
 
     Args:
-        model: a causal language model (the base model, where there are adapters).
+        model: a causal language model, without adapters around it.
         temperature: logits are divided by it.
         entropy: whether to compute the entropy of each trained position, which costs another pass;
-            zeros otherwise.
+            if not, it is zero.
     """
     config = model.config.get_text_config()
     if model.device.type != "cpu" or any(getattr(config, key, None) for key in _LOGIT_CHANGES):
@@ -82,12 +82,12 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
 
 
 def _spread(values: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
-    """(N,) values at their positions in (B, T - 1), zero elsewhere."""
+    """Put (N,) values at their positions in (B, T - 1), zero elsewhere."""
     return values.new_zeros(trained.shape).masked_scatter(trained, values)
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:
-    """(N,) entropy in nats, a few rows at a time."""
+    """Return the entropy of each row in nats, (N,), computed a few rows at a time."""
     parts = []
     for rows in logits.split(128):
         log_probs = torch.log_softmax(rows.float(), -1)

@@ -1,9 +1,9 @@
 """GRPO on our rollouts, through TRL's `GRPOTrainer` and its `rollout_func`.
 
-TRL keeps model, loss, advantages, optimizer, checkpoints and processes. Ours: each row of the data
-names the candidate tasks of one group; `RolloutCollector` runs them with the one rollout engine
-against a copy of the current weights in the dtype that is fastest here, keeps the groups whose
-rewards vary most, and returns their tokens with the mask born in the rollout.
+TRL owns the loss, advantages, optimizer, checkpoints and processes. Each row of the data names the
+candidate tasks of one group. `RolloutCollector` runs them with the rollout engine, on a copy of the
+current weights in the fastest dtype of this machine, keeps the groups whose rewards vary most, and
+returns their tokens with the mask of the rollout.
 """
 
 from __future__ import annotations
@@ -15,20 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PrinterCallback
 
-from toolmaster import processes
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
 from toolmaster.limits import Limits
 from toolmaster.models import fast_dtype, find_model, load_model, load_tokenizer
 from toolmaster.plain import outside_loop
 from toolmaster.policies.base import Room, Sampling
-from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.progress import bar, training_callback
 from toolmaster.protocols import Protocol
-from toolmaster.provenance import write_training
 from toolmaster.rewards import Reward, Rewards
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
@@ -37,16 +33,15 @@ from toolmaster.training.collector import RolloutCollector, keep_in
 from toolmaster.training.common import (
     Log,
     MetricLines,
-    base_model,
-    keep_embeddings,
+    freeze_embeddings,
     lora,
     metrics_file,
     reports_in,
     save,
+    speed_up,
     train,
     trainer_arguments,
 )
-from toolmaster.training.cpu_head import use_cpu_head
 from toolmaster.training.fields import make_config
 from toolmaster.training.grpo_tasks import opened, refuse_shared_state, task_rows
 from toolmaster.training.grpo_trainer import PackedTrainer, RolloutTrainer
@@ -68,28 +63,29 @@ def train_grpo(
     on_group: Callable[[list[Trajectory]], None],
     progress: Any = None,
 ) -> Path:
-    """Reinforce a model, best one that SFT has trained.
+    """Reinforce a model, preferably one that SFT has trained.
 
     Args:
         model_folder: the checkpoint to start from.
-        tasks: what is practised on.
+        tasks: the tasks to practise on.
         rewards: score the rollouts.
-        protocol: how trajectories are laid out.
-        limits: of each session.
-        settings: sizes and optimizer.
-        folder: where checkpoints and the result go; continues from the last checkpoint there.
-        seed: of tasks and sampling.
-        log: receives the metrics of each step.
-        on_group: receives the trajectories of each group that is trained on.
-        progress: an optional `TrainerCallback` that shows progress.
+        protocol: the form of the trajectories.
+        limits: limits of each session.
+        settings: fields of TRL, rewards and sampling.
+        folder: where checkpoints and the result go; a stopped training goes on from the last
+            checkpoint there.
+        seed: seed of the order of tasks and of sampling.
+        log: called with the metrics of each step.
+        on_group: called with the trajectories of each group that is trained on.
+        progress: a `TrainerCallback` that shows progress, or None.
 
     Returns:
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        ConfigError: a field of TRL that cannot be set, groups that cannot be shared out evenly, or
-            tasks whose rollouts would change the same real state.
-        InputError: a model that cannot be loaded.
+        ConfigError: a field of TRL cannot be set, groups do not divide the batch, or the rollouts
+            of a task would change the same real state.
+        InputError: the model cannot be loaded.
         PolicyError: every rollout of a step broke.
     """
     config = _config(settings, folder, seed)
@@ -113,7 +109,7 @@ def train_grpo(
             on_group=on_group,
         )
         model = load_model(model_folder, "float32")
-        keep_embeddings(model)
+        freeze_embeddings(model)
         with reports_in(folder):
             trainer = _trainer(model, config, collector, rows, tokenizer, settings.lora_rank)
         for callback in (MetricLines(log), *([progress] if progress else [])):
@@ -122,16 +118,15 @@ def train_grpo(
             train(trainer)
         finally:
             runner.run(rewards.close())
-    save(trainer, tokenizer, folder / "model")
-    if processes.is_main():
-        write_training(
-            folder / "model",
-            "grpo",
-            model_folder,
-            tasksets=[tasks.label],
-            task_ids=[task_id for row in rows for task_id in row],
-        )
-    return folder / "model"
+    return save(
+        trainer,
+        tokenizer,
+        folder,
+        stage="grpo",
+        start=model_folder,
+        tasksets=[tasks.label],
+        task_ids=[task_id for row in rows for task_id in row],
+    )
 
 
 def _trainer(
@@ -142,7 +137,7 @@ def _trainer(
     tokenizer: Any,
     lora_rank: int,
 ) -> Any:
-    """TRL's trainer of a model, with our scoring where the model's attention allows it."""
+    """Return TRL's trainer, scoring without padding if the model's attention allows it."""
     packed = use_packed_attention(model)
     trainer: Any = (PackedTrainer if packed else RolloutTrainer)(
         model=model,
@@ -153,18 +148,13 @@ def _trainer(
         peft_config=lora(lora_rank),
         rollout_func=collector,
     )
-    trainer.remove_callback(PrinterCallback)
     if packed:
-        compile_blocks(trainer.model)
-        use_cpu_head(base_model(trainer.model), temperature=config.temperature, entropy=True)
-    if packed and trainer.ref_model is not None:
-        reference = trainer.accelerator.unwrap_model(trainer.ref_model)
-        use_cpu_head(reference, temperature=config.temperature)
+        speed_up(trainer, temperature=config.temperature, entropy=True)
     return trainer
 
 
 def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
-    """TRL's configuration."""
+    """Return TRL's configuration."""
     ours = {
         **trainer_arguments(folder, seed=seed),
         "max_completion_length": settings.sampling.context_tokens,
@@ -194,16 +184,18 @@ def grpo(
     """Reinforce a model on a task set; a stopped training goes on when it is called again.
 
     Args:
-        model: a checkpoint folder, best of a model that SFT has trained, or a model id of the Hub.
-        tasks: a task set, or whatever `taskset` opens; its own train split where it has one and no
+        model: a checkpoint folder, preferably of a model that SFT has trained, or a model id of the
+            Hub.
+        tasks: a task set, or anything that `taskset` opens; its train split if it has one and no
             other is named.
-        reward: `(Trajectory) -> float | PhaseReward | None`, plain or async; or the name of one; or
-            several with their weights. None for format, correctness and a small cost of calls.
+        reward: a function `(Trajectory) -> float | PhaseReward | None`, plain or async; or the name
+            of one; or several with their weights. None stands for format, correctness and a small
+            cost per call.
         output_dir: where checkpoints, rollouts, metrics and the result go.
-        protocol: how trajectories are laid out.
-        limits: what each session allows; None for what the task set says.
-        sampling: tokens of a turn and of a rollout, and rollouts in flight.
-        seed: of tasks and sampling.
+        protocol: the form of the trajectories.
+        limits: limits of each session; None takes those of the task set.
+        sampling: the most tokens of a turn and of a rollout, and the number of rollouts in flight.
+        seed: seed of the order of tasks and of sampling.
         lora_rank: 0 trains all weights; otherwise the rank of the adapters, merged at the end.
         oversample: tasks rolled out for each group that is trained on.
         live_tools: whether rollouts may use tools whose real state they share.
@@ -213,10 +205,14 @@ def grpo(
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        ConfigError: a field that TRL does not have, groups that cannot be shared out evenly, or
-            tasks whose rollouts would change the same real state.
-        InputError: a model, task set or reward that cannot be loaded.
+        ConfigError: TRL does not have a field, groups do not divide the batch, or the rollouts of a
+            task would change the same real state.
+        InputError: the model, task set or reward cannot be loaded.
         PolicyError: every rollout of a step broke.
+
+    Example:
+        >>> grpo("runs/sft/model", "world:short", output_dir="runs/grpo")  # doctest: +SKIP
+        PosixPath('runs/grpo/model')
     """
     given = {
         "trainer": trainer,

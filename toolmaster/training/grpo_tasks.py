@@ -1,4 +1,4 @@
-"""The tasks of a GRPO training: which ones, in what order, and their tools, kept open."""
+"""The tasks of a GRPO training: their order, and their tools while they are open."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from toolmaster.errors import ConfigError
 from toolmaster.tasksets import Isolation, Taskset
 
 LONGEST_EPOCH = 1_000_000
-"""Tasks of which one epoch may be made."""
+"""The most tasks of an epoch; `max_steps` has no such limit."""
 GRPO_SEEDS = 500
-"""Added to the seed, so that GRPO practises on other tasks than the demonstrations of that seed."""
+"""Added to the seed, so that GRPO uses other tasks than the demonstrations of the same seed."""
 
 
 def task_rows(tasks: Taskset, config: Any, oversample: int, seed: int) -> list[list[str]]:
-    """The candidate task ids of each group of a training; used up, the tasks begin again.
+    """Return the candidate task ids of each group of a training; tasks repeat when used up.
 
     Args:
-        tasks: to practise on.
-        config: TRL's; `max_steps`, or else `num_train_epochs`, says how many groups there are.
-        oversample: candidates of each group.
-        seed: of the order.
+        tasks: the tasks to practise on.
+        config: TRL's configuration; `max_steps`, or else `num_train_epochs`, sets the number of
+            groups.
+        oversample: the number of candidates of each group.
+        seed: seed of the order.
 
     Raises:
-        ConfigError: epochs of a task set that has no end.
+        ConfigError: an epoch is asked for, but the task set has no end.
     """
     ids = tasks.shuffled(seed + GRPO_SEEDS).ids
     together = config.per_device_train_batch_size * config.gradient_accumulation_steps
@@ -50,7 +51,7 @@ def refuse_shared_state(tasks: Taskset, rows: Sequence[Sequence[str]], *, live_t
     """Refuse tasks whose rollouts would change the same real state.
 
     Raises:
-        ConfigError: there is such a task, and nobody has said that this is wanted.
+        ConfigError: there is such a task, and `live_tools` is not set.
     """
     if live_tools:
         return
@@ -65,7 +66,7 @@ def refuse_shared_state(tasks: Taskset, rows: Sequence[Sequence[str]], *, live_t
 
 @contextmanager
 def opened(tasks: Taskset, runner: asyncio.Runner) -> Iterator[None]:
-    """What the tools need, open in the runner's loop; one task there opens and closes it."""
+    """Keep a task set open in the runner's loop; one asyncio task there opens and closes it."""
     done: asyncio.Event
 
     async def hold(ready: asyncio.Future[None]) -> None:

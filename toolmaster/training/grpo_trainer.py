@@ -1,8 +1,7 @@
-"""TRL's `GRPOTrainer`, with what only our rollouts know: log-probabilities, phases, no padding.
+"""Subclasses of TRL's `GRPOTrainer`; the loss stays TRL's.
 
-`RolloutTrainer` compares the trained model with the probabilities that tokens were really sampled
-with, and can give each phase an advantage of its own. `PackedTrainer` also scores rollouts in one
-row without padding. TRL keeps the loss.
+`RolloutTrainer` uses the log-probabilities with which tokens were sampled, and can give each phase
+its own advantage. `PackedTrainer` also scores rollouts in one row without padding.
 """
 
 from __future__ import annotations
@@ -19,17 +18,14 @@ from toolmaster.rewards import PhaseReward, Rewarded
 from toolmaster.types import Phase, Trajectory
 
 EPSILON = 1e-4
-"""Added to a spread before dividing by it, as TRL does."""
+"""Added to a standard deviation before dividing by it, as TRL does."""
 
 
 class RolloutTrainer(GRPOTrainer):
-    """`GRPOTrainer` that knows the rollouts behind its rows.
-
-    `collected` holds the trajectories of this process's rows and their rewards, in order, from the
-    rollout function's call until the next one.
-    """
+    """A `GRPOTrainer` that uses the trajectories behind its rows."""
 
     collected: tuple[Sequence[Trajectory], Sequence[Rewarded]] = ((), ())
+    """Trajectories and rewards of this process's rows, in order; the rollout function sets it."""
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
@@ -37,8 +33,8 @@ class RolloutTrainer(GRPOTrainer):
         width = output["completion_ids"].shape[1]
         sampled = sampled_log_probs(trajectories, width)
         if sampled is not None:
-            # The policy that sampled these tokens is the old one: TRL's ratio then corrects for
-            # what differs in how sampling and training compute (arXiv 1707.06347, Eq. 6).
+            # The policy that sampled these tokens is the old policy of the ratio (arXiv 1707.06347,
+            # Eq. 6), which then corrects for differences between sampling and training kernels.
             output["old_per_token_logps"] = sampled.to(output["completion_ids"].device)
         everyone = gather_object(list(rewards))
         if any(isinstance(reward, PhaseReward) for reward in everyone):
@@ -51,14 +47,14 @@ class RolloutTrainer(GRPOTrainer):
 
 
 def sampled_log_probs(trajectories: Sequence[Trajectory], width: int) -> torch.Tensor | None:
-    """Log-probabilities of sampled tokens when they were sampled.
+    """Return the log-probabilities with which tokens were sampled.
 
     Args:
-        trajectories: B of them.
-        width: T, completion tokens of the longest, padding included.
+        trajectories: B trajectories.
+        width: T, the number of completion tokens of the longest one.
 
     Returns:
-        (B, T) float32, 0 on other tokens; None where a trained token has none.
+        (B, T) float32, 0 on other tokens and on padding; None if a trained token has none.
     """
     rows = torch.zeros(len(trajectories), width)
     for index, trajectory in enumerate(trajectories):
@@ -77,16 +73,16 @@ def phase_advantages(
     group_size: int,
     scale: Literal["group", "batch", "none"] | str | bool,
 ) -> torch.Tensor:
-    """Group-relative advantages of each phase.
+    """Return the group-relative advantage of each phase.
 
     For each phase p, with R_p the rewards of a group in p: A_p = (R_p - mean R_p) / (std + 1e-4),
     where std is that of the group or of the whole batch in p (Eq. 6 of arXiv 2601.12762, phase by
     phase). A plain number counts for both phases.
 
     Args:
-        rewards: B of them, the members of a group side by side; None is left out of its group.
-        group_size: rollouts of one task.
-        scale: what differences are divided by: the group's spread, the batch's, or nothing.
+        rewards: B rewards, the members of a group side by side; None is left out of its group.
+        group_size: the number of rollouts of one task.
+        scale: which standard deviation to divide by: the group's, the batch's, or none.
 
     Returns:
         (B, 2) float32: trial and execution; 0 where the reward is None.
@@ -95,24 +91,26 @@ def phase_advantages(
         >>> phase_advantages([PhaseReward(1, 0), PhaseReward(0, 0)], 2, "none").tolist()
         [[0.5, 0.0], [-0.5, 0.0]]
     """
-    given = torch.tensor([_pair(reward) for reward in rewards], dtype=torch.float32)
+    pairs = [phase_pair(reward) or (math.nan, math.nan) for reward in rewards]
+    given = torch.tensor(pairs, dtype=torch.float32)
     groups = given.view(-1, group_size, 2)
     centred = groups - groups.nanmean(dim=1, keepdim=True)
     if scale in ("group", True):
-        centred = centred / (_spread(groups, 1) + EPSILON)
+        centred = centred / (_nan_std(groups, 1) + EPSILON)
     elif scale == "batch":
-        centred = centred / (_spread(given, 0) + EPSILON)
+        centred = centred / (_nan_std(given, 0) + EPSILON)
     return centred.view(-1, 2).nan_to_num(0.0)
 
 
-def _pair(reward: Rewarded) -> tuple[float, float]:
-    if reward is None:
-        return math.nan, math.nan
-    return reward if isinstance(reward, PhaseReward) else (float(reward), float(reward))
+def phase_pair(reward: Rewarded) -> tuple[float, float] | None:
+    """Return a reward of trial and execution; a plain number counts for both."""
+    if reward is None or isinstance(reward, PhaseReward):
+        return reward
+    return float(reward), float(reward)
 
 
-def _spread(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """The standard deviation over a dimension without the NaN, with n - 1 as TRL has it."""
+def _nan_std(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return the standard deviation over a dimension, without NaN and with n - 1 as TRL has it."""
     known = ~values.isnan()
     count = known.sum(dim, keepdim=True)
     squares = (values - values.nanmean(dim, keepdim=True)) ** 2
@@ -122,12 +120,12 @@ def _spread(values: torch.Tensor, dim: int) -> torch.Tensor:
 def spread_over_tokens(
     advantages: torch.Tensor, trajectories: Sequence[Trajectory], width: int
 ) -> torch.Tensor:
-    """Give each completion token the advantage of its phase.
+    """Return the advantage of each completion token: that of its phase.
 
     Args:
         advantages: (B, 2), trial and execution.
-        trajectories: B of them.
-        width: T, completion tokens of the longest, padding included.
+        trajectories: B trajectories.
+        width: T, the number of completion tokens of the longest one.
 
     Returns:
         (B, T), 0 on padding.
@@ -141,7 +139,7 @@ def spread_over_tokens(
 
 
 class PackedTrainer(RolloutTrainer):
-    """A trainer whose forward pass holds a batch as one row without padding."""
+    """A `RolloutTrainer` whose forward pass holds a batch as one row without padding."""
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -154,19 +152,16 @@ class PackedTrainer(RolloutTrainer):
         compute_aux_loss: bool = False,  # noqa: ARG002 - TRL's signature
         **_kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        """Score completions.
+        """Return log-probabilities and entropies of completions, (B, C), zero on padding.
 
         Args:
             model: the trained or the reference model.
             input_ids: (B, T) prompts padded on the left, completions on the right.
             attention_mask: (B, T), 1 on real tokens.
-            logits_to_keep: how many positions at the end are completion, C.
-            batch_size: sequences of one row at most; None puts the whole batch in one row.
+            logits_to_keep: C, the number of completion positions at the end.
+            batch_size: the most sequences in one row; None puts the whole batch in one row.
             compute_entropy: whether to return entropies.
-            compute_aux_loss: ignored; no mixture of experts.
-
-        Returns:
-            Log-probabilities and entropies, (B, C), zero on padding; no auxiliary loss.
+            compute_aux_loss: ignored; it is for mixtures of experts.
         """
         size = batch_size or len(input_ids)
         parts = [
@@ -186,7 +181,7 @@ class PackedTrainer(RolloutTrainer):
         *,
         entropy: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities and, if wanted, entropies, (B, C), by one row without padding."""
+        """Score a batch as one row without padding; see the caller."""
         real = attention_mask.bool()
         positions = (attention_mask.cumsum(1) - 1)[real].unsqueeze(0)
         completion = torch.zeros_like(real)

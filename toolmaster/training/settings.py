@@ -1,7 +1,6 @@
-"""Settings of the training stages, free of torch so that recipes parse fast.
+"""Settings of the training stages; importing them loads no torch, so that recipes parse fast.
 
-What TRL has a word for is said in TRL's words: `[sft.trainer]` takes any field of `SFTConfig`,
-`[grpo.trainer]` any field of `GRPOConfig`. The rest is ours.
+`[sft.trainer]` takes the fields of TRL's `SFTConfig`, `[grpo.trainer]` those of `GRPOConfig`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SFT_DEFAULTS: dict[str, Any] = {
     "lr_scheduler_type": "linear",
     "save_steps": 40,
 }
-"""What TRL is told where a recipe says nothing; `warmup_steps` below 1 is a share."""
+"""Defaults of `[sft.trainer]`; `warmup_steps` below 1 is a fraction of all steps."""
 GRPO_DEFAULTS: dict[str, Any] = {
     "num_generations": 6,
     "per_device_train_batch_size": 4,
@@ -38,16 +37,14 @@ GRPO_DEFAULTS: dict[str, Any] = {
     "loss_type": "grpo",
     "save_steps": 2,
 }
-"""The same for GRPO. The loss is averaged by rollout: by token, long failures would outweigh short
-successes."""
-
-
+"""Defaults of `[grpo.trainer]`. The loss is averaged per rollout: averaged per token, long failures
+would outweigh short successes."""
 REWARDS = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
-"""The rewards where nothing else is said."""
+"""Default rewards and their weights."""
 
 
 def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The fields of TRL that a stage is told."""
+    """Return the fields for TRL: the defaults, and those that are given."""
     try:
         checked = check_fields(kind, given)
     except ConfigError as error:
@@ -56,11 +53,11 @@ def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dic
 
 
 GRPO_STEPS = 4
-"""`max_steps` of GRPO where neither it nor `num_train_epochs` is set."""
+"""`max_steps` of GRPO if neither it nor `num_train_epochs` is given."""
 
 
 class SftSettings(Settings):
-    """Supervised fine-tuning on demonstrations; loss on thoughts and actions only (Eq. 5)."""
+    """Supervised fine-tuning on demonstrations; the loss is on thoughts and actions (Eq. 5)."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Fields of TRL's `SFTConfig`; see `SFT_DEFAULTS`."""
@@ -74,16 +71,16 @@ class SftSettings(Settings):
 
 
 class JudgeSettings(Settings):
-    """The model that the reward "judge" asks."""
+    """The model behind the reward "judge"."""
 
     model: str | None = None
-    """`openai:NAME`; its key is read from JUDGE_API_KEY, or else OPENAI_API_KEY."""
+    """The model, as `openai:NAME`; its key is read from JUDGE_API_KEY, or else OPENAI_API_KEY."""
     base_url: str | None = None
     """Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`."""
     prices: tuple[float, float] | None = None
-    """Money for a million tokens that it reads, and for a million that it writes."""
+    """Price of a million tokens that it reads, and of a million that it writes."""
     max_cost: float | None = Field(None, gt=0)
-    """Money after which nothing more is asked: rollouts are then left out of their groups."""
+    """The most money to spend; after that, rollouts are left out of their groups."""
 
     @model_validator(mode="after")
     def _priced(self) -> JudgeSettings:
@@ -93,30 +90,30 @@ class JudgeSettings(Settings):
 
 
 class GrpoSettings(Settings):
-    """Group-relative policy optimization (Eq. 6) with our rollouts."""
+    """Group-relative policy optimization (Eq. 6) on our rollouts."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Fields of TRL's `GRPOConfig`; see `GRPO_DEFAULTS`."""
     lora_rank: int = Field(0, ge=0)
     """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
     oversample: int = Field(2, ge=1)
-    """Tasks rolled out for each group trained on. Of all groups of a step those whose rewards vary
-    most are kept: a group whose members all fare alike teaches nothing."""
+    """The number of tasks rolled out for each group that is trained on. Of all groups of a step
+    those whose rewards vary most are kept: a group with equal rewards teaches nothing."""
     rewards: dict[str, float] = Field(REWARDS)
-    """Reward to weight: a built-in one (see `rewards`), "judge", file.py:NAME or module:NAME. A
-    recipe that names some keeps the others; weight 0 leaves one out."""
+    """Weight of each reward: a built-in one (see `rewards`), "judge", file.py:NAME or module:NAME.
+    A recipe that names some keeps the others; weight 0 removes one."""
     judge: JudgeSettings = JudgeSettings()
     live_tools: bool = False
     """Whether rollouts may use tools whose real state they share, such as a live service."""
     sampling: Room = Room()
-    """Tokens of a turn and of a rollout, and rollouts in flight."""
+    """The most tokens of a turn and of a rollout, and the number of rollouts in flight."""
 
     @field_validator("trainer")
     @classmethod
     def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
         trainer = _trainer("grpo", given, GRPO_DEFAULTS)
         if trainer["temperature"] <= 0:
-            raise ValueError("temperature must be above 0: alike rollouts teach nothing")
+            raise ValueError("temperature must be above 0: equal rollouts teach nothing")
         rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
         if rows % trainer["num_generations"]:
             raise ValueError(

@@ -1,9 +1,9 @@
 """Supervised fine-tuning on demonstrations, through TRL's `SFTTrainer`.
 
-Rows arrive tokenized with labels, rendered by the same `ChatFormat` as rollouts, so that no mask is
-ever recovered from text. float32 weights, bfloat16 autocast where the machine multiplies in it,
-sequences packed without padding or leakage where the attention allows it (`use_packed_attention`),
-logits for trained tokens only.
+Rows are tokenized with labels by the same `ChatFormat` as rollouts, so that no mask is recovered
+from text. Weights are float32, with bfloat16 autocast where the hardware supports it; sequences are
+packed without padding if the model's attention allows it; logits are computed for trained tokens
+only.
 """
 
 from __future__ import annotations
@@ -14,39 +14,35 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PrinterCallback
 from trl import SFTTrainer
 
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
 from toolmaster.models import add_tag_tokens, context_limit, find_model, load_model, load_tokenizer
-from toolmaster.policies.compiled import compile_blocks
 from toolmaster.processes import is_main
 from toolmaster.progress import bar, training_callback
-from toolmaster.provenance import write_training
 from toolmaster.runs import read_trajectories
 from toolmaster.training.attention import use_packed_attention
 from toolmaster.training.common import (
     Log,
     MetricLines,
-    base_model,
-    keep_embeddings,
+    freeze_embeddings,
     lora,
     metrics_file,
     reports_in,
     save,
+    speed_up,
     train,
     trainer_arguments,
 )
-from toolmaster.training.cpu_head import use_cpu_head
 from toolmaster.training.fields import make_config
 from toolmaster.training.settings import SftSettings
 from toolmaster.types import Trajectory
 
 
 def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> list[dict[str, Any]]:
-    """One row per demonstration: `input_ids` and `labels`, both of length T; -100 is untrained."""
+    """Return a row per demonstration: `input_ids` and `labels`, of length T; -100 is untrained."""
     rows = []
     for demonstration in demonstrations:
         ids, mask, _ = chat.render(demonstration.prompt, demonstration.tools, demonstration.steps)
@@ -56,7 +52,7 @@ def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> lis
 
 
 def longest_turn(rows: Sequence[dict[str, Any]]) -> int:
-    """Tokens of the longest turn that `rows`, as `training_rows` gives them, teach to write."""
+    """Return the number of tokens of the longest trained turn in `training_rows`."""
     runs = (groupby(row["labels"], lambda label: label != -100) for row in rows)
     return max((len(list(run)) for row in runs for taught, run in row if taught), default=0)
 
@@ -64,7 +60,7 @@ def longest_turn(rows: Sequence[dict[str, Any]]) -> int:
 def _refuse_long(
     rows: Sequence[dict[str, Any]], demonstrations: Sequence[Trajectory], model: Any
 ) -> None:
-    """Refuse rows whose last tokens stand where the model has no positions.
+    """Refuse rows with more tokens than the model has positions.
 
     Raises:
         InputError: a demonstration is longer than the model's context.
@@ -96,12 +92,14 @@ def train_sft(
 
     Args:
         model_folder: the checkpoint to start from.
-        demonstrations: what to learn.
-        settings: how.
-        folder: where checkpoints and the result go; continues from the last checkpoint there.
-        seed: of the order of the data.
-        log: receives the metrics of each optimizer step; first, as step 0, `longest_turn_tokens`.
-        progress: an optional `TrainerCallback` that shows progress.
+        demonstrations: the trajectories to learn from.
+        settings: fields of TRL and the rank of adapters.
+        folder: where checkpoints and the result go; a stopped training goes on from the last
+            checkpoint there.
+        seed: seed of the order of the data.
+        log: called with the metrics of each optimizer step; first, as step 0, with
+            `longest_turn_tokens`.
+        progress: a `TrainerCallback` that shows progress, or None.
 
     Returns:
         The folder of the trained model, an ordinary Transformers checkpoint.
@@ -115,7 +113,7 @@ def train_sft(
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder, "float32")
     new_tokens = add_tag_tokens(model, tokenizer)
-    keep_embeddings(model, new_tokens)
+    freeze_embeddings(model, new_tokens)
     packed = use_packed_attention(model)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
     _refuse_long(rows, demonstrations, model)
@@ -132,21 +130,18 @@ def train_sft(
             peft_config=lora(settings.lora_rank, new_tokens),
             callbacks=[MetricLines(log), *([progress] if progress else [])],
         )
-    trainer.remove_callback(PrinterCallback)
     if packed:
-        compile_blocks(trainer.model)
-        use_cpu_head(base_model(trainer.model))
+        speed_up(trainer)
     train(trainer)
-    save(trainer, tokenizer, folder / "model")
-    if is_main():
-        write_training(
-            folder / "model",
-            "sft",
-            model_folder,
-            tasksets={t.taskset for t in demonstrations if t.taskset},
-            task_ids={t.task_id for t in demonstrations},
-        )
-    return folder / "model"
+    return save(
+        trainer,
+        tokenizer,
+        folder,
+        stage="sft",
+        start=model_folder,
+        tasksets={t.taskset for t in demonstrations if t.taskset},
+        task_ids={t.task_id for t in demonstrations},
+    )
 
 
 def sft(
@@ -162,9 +157,9 @@ def sft(
 
     Args:
         model: a checkpoint folder, or a model id of the Hub.
-        demonstrations: what to learn: trajectories, or a JSON-lines file of them.
+        demonstrations: trajectories to learn from, or a JSON-lines file of them.
         output_dir: where checkpoints and the result go.
-        seed: of the order of the data.
+        seed: seed of the order of the data.
         lora_rank: 0 trains all weights; otherwise the rank of the adapters, merged at the end.
         trainer: fields of TRL's `SFTConfig`, such as `learning_rate` or `report_to`.
 
@@ -172,8 +167,12 @@ def sft(
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        ConfigError: a field that TRL does not have, or that is ours to set.
-        InputError: no demonstrations, or a model that cannot be loaded.
+        ConfigError: a field that TRL does not have, or that toolmaster sets itself.
+        InputError: there are no demonstrations, or the model cannot be loaded.
+
+    Example:
+        >>> sft("Qwen/Qwen3-0.6B", "demos.jsonl", output_dir="runs/sft")  # doctest: +SKIP
+        PosixPath('runs/sft/model')
     """
     given = {"trainer": trainer, "lora_rank": lora_rank}
     settings = load_config(SftSettings, None, values=given)

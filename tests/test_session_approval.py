@@ -1,4 +1,4 @@
-"""Sessions with a guard, a budget and tools that are tried in ways of their own."""
+"""Sessions with an approver, a budget and tools that are tried in ways of their own."""
 
 import asyncio
 import copy
@@ -7,13 +7,14 @@ import io
 import pytest
 from turns import ANSWER, EXPERIENCE, call, play
 
+from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.limits import Limits
 from toolmaster.permissions import Ask
 from toolmaster.protocols import Protocol
 from toolmaster.session import EXECUTION_BEGINS, NOT_BEGUN, Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect, ErrorKind, Phase, StopReason, TrialMode
+from toolmaster.types import Decision, Effect, ErrorKind, Phase, StopReason, TrialMode
 
 ANY = {"type": "object"}
 
@@ -24,40 +25,14 @@ class Refuses:
     def __init__(self, *names, denied=()):
         self.names, self.denied, self.asked = names, denied, []
 
-    async def permit(self, tool, call):
+    def decide(self, tool):
+        if tool.name in self.denied:
+            return Decision.DENY, "denied"
+        return (Decision.ASK, "it is refused") if tool.name in self.names else (Decision.ALLOW, "")
+
+    async def approve(self, tool, call):
         self.asked.append((tool.name, call.arguments))
-        return f"not permitted: {tool.name}" if tool.name in self.names else None
-
-    def denies(self, tool):
-        return f"denied: {tool.name}" if tool.name in self.denied else None
-
-    def outlook(self, tool):
-        return "it is refused" if tool.name in self.names else ""
-
-
-class Spends:
-    """So many calls."""
-
-    def __init__(self, calls):
-        self.calls = calls
-
-    def spend_call(self):
-        self.calls -= 1
-
-    def exhausted(self):
-        return "no calls are left" if self.calls <= 0 else None
-
-    def start(self):
-        pass
-
-    def spend_tokens(self, read, written):
-        pass
-
-    def seconds_left(self):
-        return None
-
-    def left(self):
-        return f"{self.calls} calls left"
+        return "refused" if tool.name in self.names else None
 
 
 def add(state, arguments):
@@ -79,57 +54,59 @@ def run(a_session, *turns):
     return asyncio.run(play(a_session, *turns))
 
 
-def test_a_guard_is_asked_in_execution_and_not_on_a_fork():
-    guard, state = Refuses("burn"), []
-    a_session = session(tool("burn"), tool("lend"), state=state, guard=guard)
+def test_an_approver_is_asked_in_execution_and_not_on_a_fork():
+    approver, state = Refuses("burn"), []
+    a_session = session(tool("burn"), tool("lend"), state=state, approver=approver)
     steps = run(a_session, call("burn"), EXPERIENCE, call("burn", x=1), call("lend", x=2))
     assert [step.error for step in steps] == [None, None, ErrorKind.NOT_PERMITTED, None]
-    assert steps[2].observation == "error: not permitted: burn"
-    assert guard.asked == [("burn", {"x": 1}), ("lend", {"x": 2})]
+    assert steps[2].observation == "error: not permitted: refused"
+    assert approver.asked == [("burn", {"x": 1}), ("lend", {"x": 2})]
     assert state == [{"x": 2}]
 
 
 def test_what_is_denied_does_not_run_in_a_forked_trial_either():
-    guard, state = Refuses(denied=("burn",)), []
-    a_session = session(tool("burn"), tool("lend"), state=state, guard=guard)
+    approver, state = Refuses(denied=("burn",)), []
+    a_session = session(tool("burn"), tool("lend"), state=state, approver=approver)
     steps = run(a_session, call("burn"), call("lend"))
     assert [step.phase for step in steps] == [Phase.TRIAL] * 2
-    assert steps[0].observation == "error: denied: burn"
+    assert steps[0].observation == "error: not permitted: denied"
     assert [step.error for step in steps] == [ErrorKind.NOT_PERMITTED, None]
-    assert guard.asked == []
+    assert approver.asked == []
 
 
-def test_a_guard_is_asked_in_a_live_trial():
-    guard, state = Refuses("burn"), []
+def test_an_approver_is_asked_in_a_live_trial():
+    approver, state = Refuses("burn"), []
     tools = [tool("burn", TrialMode.LIVE), tool("lend", TrialMode.LIVE)]
-    steps = run(session(*tools, state=state, guard=guard, fork=False), call("burn"), call("lend"))
+    steps = run(
+        session(*tools, state=state, approver=approver, fork=False), call("burn"), call("lend")
+    )
     assert [step.error for step in steps] == [ErrorKind.NOT_PERMITTED, None]
     assert [step.phase for step in steps] == [Phase.TRIAL] * 2
     assert state == [{}]  # live is live
 
 
-def test_a_guard_is_not_asked_about_what_is_not_run():
-    guard = Refuses()
-    a_session = session(tool("burn"), guard=guard, fork=False)
+def test_an_approver_is_not_asked_about_what_is_not_run():
+    approver = Refuses()
+    a_session = session(tool("burn"), approver=approver, fork=False)
     steps = run(a_session, call("burn"), call("zzz"))
     assert [step.error for step in steps] == [ErrorKind.NOT_EXECUTED, ErrorKind.UNKNOWN_TOOL]
-    assert guard.asked == []
+    assert approver.asked == []
 
 
 @pytest.mark.parametrize(
-    ("guard", "outlook"),
+    ("approver", "reason"),
     [
         (None, "it runs for real"),
         (Refuses(), "it runs for real"),
         (Refuses("burn"), "it is refused"),
-        (Ask(io.StringIO(), io.StringIO()), "nobody is there to permit it"),
+        (Ask(answers=io.StringIO()), "nobody is there to permit it (the user may"),
     ],
 )
-def test_what_a_trial_does_not_run_says_what_it_takes(guard, outlook):
-    [step] = run(session(tool("burn"), guard=guard, fork=False), call("burn"))
-    assert step.observation == (
+def test_what_a_trial_does_not_run_says_what_it_takes(approver, reason):
+    [step] = run(session(tool("burn"), approver=approver, fork=False), call("burn"))
+    assert step.observation.startswith(
         "error: the call is valid; not executed during the trial, for the effect of burn is"
-        f" destructive; in execution {outlook}"
+        f" destructive; in execution {reason}"
     )
 
 
@@ -150,39 +127,39 @@ def test_each_tool_is_tried_in_its_own_way():
 
 
 def test_no_trial_no_fork():
-    guard, state = Refuses(), []
-    a_session = session(tool("burn"), state=state, protocol=Protocol.DIRECT, guard=guard)
+    approver, state = Refuses(), []
+    a_session = session(tool("burn"), state=state, protocol=Protocol.DIRECT, approver=approver)
     run(a_session, call("burn"))
-    assert (len(guard.asked), len(state)) == (1, 1)
+    assert (len(approver.asked), len(state)) == (1, 1)
 
 
 def test_a_budget_is_spent_by_calls_that_run_and_ends_the_session():
-    budget = Spends(2)
-    a_session = session(tool("lend"), budget=budget, guard=Refuses("burn"), fork=False)
-    assert a_session.prompt()[0].content.endswith("\n2 calls left")
+    budget = Budget(BudgetSettings(max_calls=2))
+    a_session = session(tool("lend"), budget=budget, approver=Refuses("burn"), fork=False)
+    assert a_session.prompt()[0].content.endswith("\nBudget left: 2 calls.")
     run(a_session, call("lend"), call("zzz"), EXPERIENCE)
-    assert (budget.calls, a_session.stop_reason) == (2, None)
-    steps = run(a_session, call("lend"), call("lend"))
-    assert steps[-1].observation == "2"
+    assert (budget.spent().calls, a_session.stop_reason) == (0, None)
+    steps = run(a_session, call("lend"), call("lend"), call("lend"), call("lend"))
+    assert steps[1].observation == "2"
     assert a_session.stop_reason is StopReason.BUDGET
 
 
 def test_an_answer_counts_though_the_budget_is_used_up():
-    budget = Spends(1)
+    budget = Budget(BudgetSettings(max_tokens=1))
     a_session = session(tool("lend"), budget=budget, protocol=Protocol.DIRECT)
-    budget.calls = 0
+    budget.spend_tokens(9, 9)
     run(a_session, ANSWER)
     assert a_session.stop_reason is StopReason.ANSWERED
 
 
 def test_a_call_that_is_stopped_while_it_is_asked_about_was_not_run():
     class Waits(Refuses):
-        async def permit(self, tool, call):
+        async def approve(self, tool, call):
             asked.set()
             await asyncio.Event().wait()
 
     state, asked = [], asyncio.Event()
-    a_session = session(tool("burn"), state=state, protocol=Protocol.DIRECT, guard=Waits())
+    a_session = session(tool("burn"), state=state, protocol=Protocol.DIRECT, approver=Waits())
 
     async def work():
         running = asyncio.create_task(a_session.step(call("burn")))
@@ -221,17 +198,18 @@ def test_what_a_tool_says_changes_nothing_but_the_observation(error):
     tools = ToolSet(
         (Tool("look", "", ANY, look, Effect.READ), Tool("burn", "", ANY, burn, Effect.DESTRUCTIVE))
     )
-    guard, budget = Ask(io.StringIO("a\n"), io.StringIO()), Spends(9)
+    approver = Ask(answers=io.StringIO("a\n"), questions=io.StringIO())
+    budget = Budget(BudgetSettings(max_calls=9))
     limits = Limits(trial_calls=3)
     task = Task("t", "q", lambda: tools)
-    a_session = Session(task, Protocol.TRIAL, limits, guard=guard, budget=budget)
+    a_session = Session(task, Protocol.TRIAL, limits, approver=approver, budget=budget)
     seen, tried, again, over = run(
         a_session, call("look"), call("burn"), call("look"), call("look")
     )
     assert INJECTION in seen.observation
     assert [tried.error, over.error] == [ErrorKind.NOT_EXECUTED, ErrorKind.BUDGET_EXHAUSTED]
     assert (a_session.phase, a_session.experience, a_session.answer) == (Phase.TRIAL, None, None)
-    assert (budget.calls, again.phase, limits.trial_calls) == (7, Phase.TRIAL, 3)
+    assert (budget.spent().calls, again.phase, limits.trial_calls) == (2, Phase.TRIAL, 3)
     begun, real = run(a_session, EXPERIENCE, call("burn"))
     assert (begun.observation, a_session.experience) == (EXECUTION_BEGINS, "as documented")
     assert real.error is ErrorKind.NOT_PERMITTED

@@ -1,0 +1,193 @@
+"""`Experience`: lessons are retrieved before a task and learned after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from toolmaster.budgets import Budget
+from toolmaster.experience.lesson import (
+    NAME_CHARS,
+    Lesson,
+    one_line,
+    read_lessons,
+    shown,
+)
+from toolmaster.experience.store import ExperienceStore
+from toolmaster.limits import Limits
+from toolmaster.permissions import Approver
+from toolmaster.protocols import Protocol
+from toolmaster.session import Session
+from toolmaster.tasksets import Task
+from toolmaster.tools import ToolSet
+from toolmaster.types import Effect, ErrorKind, Phase, Trajectory
+
+CHECK_EVERY = 5
+"""Number of tasks that use a lesson between two checks. A check costs one call; without verdicts, a
+silent change of the tool may go unnoticed for as many tasks."""
+MAX_CONSECUTIVE_FAILURES = 2
+"""A lesson is stale after this many failures in a row, or after one if it never helped."""
+RETRIEVED_CHARS = 2000
+"""The most characters of experience in one prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The experience for one task.
+
+    Args:
+        text: one line per lesson, for `Task.experience`; "" if nothing is known.
+        lessons: the lessons in the text.
+        checks: number of tool calls that checking lessons cost.
+    """
+
+    text: str = ""
+    lessons: tuple[Lesson, ...] = ()
+    checks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What an agent knows about its tools from earlier tasks.
+
+    Args:
+        store: the file of lessons.
+        approver: asked before a check that would be a real call; None allows it.
+        budget: checks spend it; None sets no bounds.
+        check_every: number of tasks that use a lesson between two checks.
+
+    Example:
+        >>> experience = Experience(ExperienceStore(Path("lessons.jsonl")))  # doctest: +SKIP
+        >>> agent = Agent("openai:NAME", tools, experience=experience)  # doctest: +SKIP
+    """
+
+    store: ExperienceStore
+    approver: Approver | None = None
+    budget: Budget | None = None
+    check_every: int = CHECK_EVERY
+
+    async def retrieve(self, tools: ToolSet) -> Retrieved:
+        """Return what is known about a task's tools; call it before each task.
+
+        A lesson is checked first if the last task with it failed, if its tool now comes from
+        another place, or if `check_every` tasks used it since the last check. A lesson that no
+        longer holds becomes stale, so that the agent tries the tool again.
+
+        Args:
+            tools: the tools of the task, as its session will have them.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        known = self.store.fresh(tools.tools)
+        checked, calls = await self.check([one for one in known if self._is_due(one, tools)], tools)
+        retrieved = _fitting(one for one in known if not checked.get(one.id))
+        with self.store.edit() as lessons:
+            for lesson in (lessons[key] for key in checked if key in lessons):
+                lesson.unchecked, lesson.source = 0, tools[lesson.tool].source
+                lesson.stale = checked[lesson.id] or lesson.stale
+            for lesson in (lessons[one.id] for one in retrieved if one.id in lessons):
+                lesson.retrieved += 1
+                lesson.unchecked += 1
+        text = "\n".join(lesson.line() for lesson in retrieved)
+        return Retrieved(text, retrieved, calls)
+
+    def _is_due(self, lesson: Lesson, tools: ToolSet) -> bool:
+        """Return whether to check a lesson before it is used; only calls that read are repeated."""
+        tool = tools[lesson.tool]
+        if not lesson.repeatable or tool.effect is not Effect.READ:
+            return False
+        moved = tool.source != lesson.source
+        return moved or lesson.failed > 0 or lesson.unchecked >= self.check_every
+
+    async def check(
+        self, lessons: Sequence[Lesson], tools: ToolSet
+    ) -> tuple[dict[str, str | None], int]:
+        """Make the calls of lessons again and compare what they show.
+
+        The calls are the trial calls of a session: on a fork of the state if there is one, with
+        the tool's time limit, the approver's permission and the budget.
+
+        Returns:
+            For the id of each lesson that could be checked, None if it holds and otherwise what
+            changed; and the number of calls. A call that was not allowed or gave no answer in time
+            says nothing; one that no longer works has changed.
+        """
+        outcomes: dict[str, str | None] = {}
+        calls = 0
+        if not lessons or (self.budget is not None and self.budget.exhausted()):
+            return outcomes, calls
+        session = Session(
+            Task("check", "check", tools=lambda: tools),
+            Protocol.TRIAL,
+            Limits(trial_calls=len(lessons), max_turns=len(lessons) + 1),
+            approver=self.approver,
+            budget=self.budget,
+        )
+        for lesson in lessons:
+            if session.stop_reason is not None:
+                break
+            call = json.dumps({"name": lesson.tool, "arguments": lesson.arguments})
+            call = call.replace("<", "\\u003c")  # no tag in an argument
+            step = await session.step(f"<tool_call>{call}</tool_call>")
+            calls += step.error not in (ErrorKind.NOT_PERMITTED, ErrorKind.NOT_EXECUTED)
+            now = shown(step.observation or "")
+            cut = lesson.observation.endswith("…")
+            same = now.startswith(lesson.observation[:-1]) if cut else now == lesson.observation
+            if same and step.error is lesson.error:
+                outcomes[lesson.id] = None
+            elif step.error in (None, ErrorKind.TOOL_ERROR):
+                outcomes[lesson.id] = one_line(f"its call now shows {now!r}", NAME_CHARS)
+        return outcomes, calls
+
+    async def learn(self, trajectory: Trajectory, tools: ToolSet, retrieved: Retrieved) -> None:
+        """Learn from a finished task; call it after each task.
+
+        The lessons that the task used are counted as helpful or failed. Then the lessons in the
+        trajectory's experience are kept, unless the task was judged to have failed.
+
+        Args:
+            trajectory: the record of the task.
+            tools: the tools of the task.
+            retrieved: what `retrieve` returned before it; `Retrieved()` if it was not called.
+
+        Raises:
+            InputError: the store cannot be used.
+        """
+        if trajectory.error is None and retrieved.lessons:
+            with self.store.edit() as lessons:
+                for lesson in (lessons[one.id] for one in retrieved.lessons if one.id in lessons):
+                    _count_outcome(lesson, trajectory)
+        if trajectory.score is None or trajectory.success:
+            for lesson in read_lessons(trajectory, tools):
+                self.store.learn(lesson)
+
+
+def _fitting(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
+    """Return the lessons whose lines fit into `RETRIEVED_CHARS`, in order."""
+    chosen, room = [], RETRIEVED_CHARS
+    for lesson in lessons:
+        needed = len(lesson.line()) + 1
+        if needed <= room:
+            chosen.append(lesson)
+            room -= needed
+    return tuple(chosen)
+
+
+def _count_outcome(lesson: Lesson, trajectory: Trajectory) -> None:
+    """Count how a task went that used a lesson's tool; only a verdict shows that it helped."""
+    calls = trajectory.calls(Phase.EXECUTION)
+    used = [step for step in calls if step.call is not None and step.call.name == lesson.tool]
+    if not used:
+        return
+    error = next((s.observation for s in used if s.error is ErrorKind.TOOL_ERROR), None)
+    if error is None and (trajectory.score is None or trajectory.success):
+        if trajectory.success:
+            lesson.helped += 1
+            lesson.failed = 0
+        return
+    lesson.failed += 1
+    if lesson.failed >= MAX_CONSECUTIVE_FAILURES or not lesson.helped or not lesson.repeatable:
+        why = f"called for real with it, the tool gave: {error}" if error else "a task failed"
+        lesson.stale = lesson.stale or one_line(why, NAME_CHARS)

@@ -202,8 +202,8 @@ def test_a_missing_file(toolmaster, tmp_path):
     ("line", "message"),
     [
         ("{oops}", "line 2: not valid JSON"),
-        ('{"task_id": 5}', "record 2: task_id: Input should be a valid string"),
-        ("[]", "record 2: the whole: Input should be"),
+        ('{"task_id": 5}', "line 2: task_id: Input should be a valid string"),
+        ("[]", "line 2: the whole: Input should be"),
         ("[" * 100_000, "line 2: not valid JSON"),
     ],
 )

@@ -157,7 +157,7 @@ def test_trajectories_of_a_missing_file(lines):
 def test_a_record_that_is_no_trajectory(lines):
     append_trajectory(lines, bare())
     append_line(lines, {**bare().model_dump(mode="json"), "surprise": 1})
-    with pytest.raises(InputError, match="record 2: surprise: Extra inputs are not permitted"):
+    with pytest.raises(InputError, match="line 2: surprise: Extra inputs are not permitted"):
         read_trajectories(lines)
 
 

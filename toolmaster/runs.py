@@ -30,7 +30,7 @@ from toolmaster.types import Trajectory
 if sys.platform != "win32":
     import fcntl
 
-R = TypeVar("R", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
 CHECKPOINTS = "checkpoints"
 """The folder, in a stage's, of what an unfinished training goes on from."""
 
@@ -224,28 +224,50 @@ def _mend(file: BinaryIO) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All records of a JSON-lines file without a torn last line; a missing file is empty.
+    """Return all records of a JSON-lines file; a missing file is empty.
 
     Raises:
-        InputError: a line that is not the last one is damaged.
+        InputError: A line is damaged. A torn last line, as a kill leaves it, is dropped instead.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().split(b"\n")
+    return [record for _, record in _numbered_lines(path)]
+
+
+def read_models(path: Path, model: type[M]) -> list[M]:
+    """Return the records of a JSON-lines file, validated; a missing file is empty.
+
+    Args:
+        path: The file. A torn last line, as a kill leaves it, is dropped.
+        model: What each line must be.
+
+    Raises:
+        InputError: A line is not valid; the message names the file, the line and the field.
+    """
     records = []
+    for number, line in _numbered_lines(path):
+        try:
+            records.append(model.model_validate(line))
+        except ValidationError as error:
+            where, problem = first_problem(error)
+            raise InputError(f"{path}, line {number}: {where or 'the whole'}: {problem}") from None
+    return records
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the value of each line of a JSON-lines file that is not blank."""
+    if not path.is_file():
+        return
+    lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
-            if number == len(lines):  # nothing ends it: a kill left it
-                continue
+            if number == len(lines):  # no line end follows: a kill left it
+                return
             raise InputError(
                 f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
             ) from None
-        records.append(record)
-    return records
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
@@ -256,28 +278,6 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     """
     lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
     write_atomically(path, "".join(lines))
-
-
-def read_records(path: Path, form: type[R]) -> list[R]:
-    """Return the records of a JSON-lines file, validated; a missing file is empty.
-
-    Args:
-        path: the file.
-        form: what each line must be.
-
-    Raises:
-        InputError: a line is not of this form; says which and why.
-    """
-    records = []
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            records.append(form.model_validate(line))
-        except ValidationError as error:
-            where, problem = first_problem(error)
-            raise InputError(
-                f"{path}, record {number}: {where or 'the whole'}: {problem}"
-            ) from None
-    return records
 
 
 def append_trajectory(path: Path, trajectory: Trajectory) -> None:
@@ -294,4 +294,4 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return read_records(path, Trajectory)
+    return read_models(path, Trajectory)

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from toolmaster.errors import PolicyError
-from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
+from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.tools import Tool, ToolRefusal
 
 INSTRUCTIONS = """\
@@ -83,13 +82,10 @@ class Simulator:
             ],
             "call": arguments,
         }
-        try:
-            reply = await self._endpoint.ask(INSTRUCTIONS, question, _Response)
-        except MalformedReplyError as error:
-            raise PolicyError(f"the simulator wrote no response: {error}") from None
-        if reply.value.error:
-            raise ToolRefusal(str(reply.value.error))
-        return reply.value.response
+        reply = await self._endpoint.ask(INSTRUCTIONS, question, _Response)
+        if reply.error:
+            raise ToolRefusal(str(reply.error))
+        return reply.response
 
 
 @asynccontextmanager
@@ -102,7 +98,6 @@ async def open_simulator(
         ConfigError: a model of another kind.
         PolicyError: no key in SIMULATOR_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
     """
-    name = endpoint_model("simulator", model)
-    async with JsonEndpoint("simulator", name, base_url) as endpoint:
+    async with JsonEndpoint("simulator", model, base_url) as endpoint:
         await endpoint.check()
         yield Simulator(endpoint, examples)

@@ -15,7 +15,7 @@ class ReadsOnly:
     """Refuses every call that may change something real.
 
     Args:
-        tools: the tools of the sessions. Calls on a session's own copy of a state are free.
+        tools: The tools of the sessions. Calls on a session's own copy of a state are allowed.
     """
 
     def __init__(self, tools: ToolSet) -> None:
@@ -28,12 +28,8 @@ class ReadsOnly:
     def denies(self, tool: Tool) -> None:
         """Deny nothing on a copy."""
 
-    def refused(self) -> list[str]:
-        """Return the names of the tools that are never run."""
-        return [tool.name for tool in self.tools.tools if self.outlook(tool)]
-
     def outlook(self, tool: Tool) -> str:
-        """Return why a call of this tool is not run; "" where it is."""
+        """Return why a call of this tool is not run; "" if it is run."""
         copied = self.tools.trial_mode(tool.name) is TrialMode.FORK
         if tool.effect is Effect.READ or copied:
             return ""
@@ -41,11 +37,11 @@ class ReadsOnly:
 
 
 def guard_of(task: Task, *, writes: bool) -> ReadsOnly | None:
-    """Return the guard for rollouts of a task; None where its calls may all be run.
+    """Return the guard for rollouts of a task; None if all its calls may be run.
 
     Args:
-        task: its tools are fresh for each rollout, copied, or shared with the real world.
-        writes: whether calls that change something real may be run.
+        task: Its tools are fresh for each rollout, copied, or shared with the real world.
+        writes: Whether calls that change something real may be run.
     """
     if writes or task.isolation() is not Isolation.SHARED:
         return None
@@ -56,13 +52,13 @@ def warn_of_refusals(tasks: Iterable[Task], *, writes: bool) -> None:
     """Print which tools will not be run, before anything is paid for.
 
     Raises:
-        ConfigError: no tool would be run.
+        ConfigError: No tool would be run.
     """
     refused: dict[str, None] = {}
     some_run = False
     for task in {id(task.tools): task for task in tasks}.values():
         guard = guard_of(task, writes=writes)
-        names = [] if guard is None else guard.refused()
+        names = [t.name for t in guard.tools.tools if guard.outlook(t)] if guard else []
         refused.update(dict.fromkeys(names))
         some_run |= guard is None or len(names) < len(guard.tools.tools)
     if not refused:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from toolmaster.budgets import Tokens
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.judges.responses import ResponseCache
 from toolmaster.progress import bar, console
@@ -28,7 +29,7 @@ from toolmaster.runs import append_trajectory, read_models, write_records
 from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher, Place
-from toolmaster.teacher.costs import Estimate, Tokens, rollout_tokens, total_cost
+from toolmaster.teacher.costs import Estimate, rollout_tokens, total_cost
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.filters import mark_slips
 from toolmaster.teacher.guards import warn_of_refusals

@@ -1,4 +1,4 @@
-"""`propose`: a model proposes tasks for given tools, grounded by a few calls that look around."""
+"""`propose`: lets a model propose tasks for given tools, after a few calls that look around."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ class _Proposal(BaseModel):
 
 
 class Proposed(Record):
-    """A line of `proposals.jsonl`, which is a task set: `proposals.jsonl tools=SOURCE`."""
+    """A proposed task, a line of `proposals.jsonl`.
+
+    That file is a task set: `proposals.jsonl tools=SOURCE`.
+    """
 
     id: str
     query: str

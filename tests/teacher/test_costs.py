@@ -21,16 +21,15 @@ def test_tokens_of_a_rollout():
 
 
 def test_an_estimate():
-    each = Tokens(10_000, 1_000)
-    assert Estimate(100, each, (2.0, 10.0)).cost == pytest.approx(2.0 + 1.0)
-    judged = Estimate(100, each, (2.0, 10.0), verdicts=100, judge_prices=(1.0, 1.0))
+    each, prices = Tokens(10_000, 1_000), (2.0, 10.0)
+    assert Estimate(100, 0, each, prices, None).cost == pytest.approx(2.0 + 1.0)
     assert Tokens(500 + 8 * 200, 80) == VERDICT
-    assert judged.judge == Tokens(210_000, 8_000)
-    assert judged.cost == pytest.approx(3.0 + 0.218)
-    assert Estimate(100, each, (2.0, 10.0), verdicts=1).cost is None
-    assert str(judged).startswith("100 rollouts and 100 verdicts: about 1,210,000 tokens read and")
-    text = str(Estimate(3, each, None, measured=2))
-    assert text == (
-        "3 rollouts: about 30,000 tokens read and 3,000 written (as the 2 finished ones);"
-        " cost: no prices given"
+    judged = Estimate(100, 100, each, prices, (1.0, 1.0))
+    assert judged.cost == pytest.approx(3.0 + 0.21 + 0.008)
+    assert Estimate(100, 1, each, prices, None).cost is None
+    assert str(judged) == (
+        "100 rollouts and 100 verdicts: about 1,210,000 tokens read and 108,000 written"
+        " (8 turns each); cost: about 3.22"
     )
+    assert str(Estimate(3, 0, each, None, None)).startswith("3 rollouts: about 30,000 tokens read")
+    assert str(Estimate(3, 0, each, None, None)).endswith("cost: no prices given")

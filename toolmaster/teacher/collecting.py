@@ -185,23 +185,14 @@ class Collector:
 
     async def _estimate(self, batch: Sequence[Task]) -> Estimate:
         """Return what a round will cost."""
-        settings, teacher = self._settings, self._teacher
-        rollouts, measured, each = 0, 0, Tokens()
-        if isinstance(teacher, ModelTeacher):
-            rollouts, measured = len(self._missing(batch)), len(self._finished)
-            if measured:
-                spent = self._cache.spent(TEACHER)
-                each = Tokens(spent.read // measured, spent.written // measured)
-            else:
-                each = rollout_tokens([_prompt_chars(t, teacher) for t in batch[:SAMPLED_PROMPTS]])
-        return Estimate(
-            rollouts,
-            each,
-            settings.prices,
-            verdicts=await self._selection.verdicts_to_pay(self._solved(batch)),
-            judge_prices=settings.judge_prices or settings.prices,
-            measured=measured,
-        )
+        rollouts, each = 0, Tokens()
+        if isinstance(self._teacher, ModelTeacher):
+            rollouts = len(self._missing(batch))
+            sample = batch[:SAMPLED_PROMPTS]
+            each = rollout_tokens([_prompt_chars(task, self._teacher) for task in sample])
+        verdicts = await self._selection.verdicts_to_pay(self._solved(batch))
+        settings = self._settings
+        return Estimate(rollouts, verdicts, each, settings.prices, settings.prices_of_judge)
 
     def _write(self) -> None:
         """Write what was selected."""
@@ -226,11 +217,10 @@ class Collector:
                 f"  {len(self._broken)} broke, and the same command runs them again; the first:"
                 f" {self._broken[0]}"
             )
-        prices = self._settings.prices
         teacher, judge = self._cache.spent(TEACHER), self._cache.spent(JUDGE)
-        both = teacher + judge
+        both, settings = teacher + judge, self._settings
         if both != Tokens():
-            cost = total_cost((teacher, prices), (judge, self._settings.judge_prices or prices))
+            cost = total_cost((teacher, settings.prices), (judge, settings.prices_of_judge))
             money = "no prices given" if cost is None else f"{cost:,.4f}"
             lines.append(f"cost: {money} ({both.read:,} tokens read, {both.written:,} written)")
         console.print("\n".join(lines), markup=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from toolmaster.errors import ConfigError
 from toolmaster.policies.base import TOKEN_CHARS
 
 TURNS = 8
-"""Turns of a rollout, assumed before any is finished."""
+"""Turns of a rollout that an estimate assumes."""
 TURN_TOKENS = 120
 OBSERVATION_TOKENS = 80
 VERDICT = Tokens(500 + TURNS * (TURN_TOKENS + OBSERVATION_TOKENS), 80)
@@ -39,46 +39,31 @@ class Estimate:
 
     Args:
         rollouts: Number of rollouts of the teacher.
-        each: Tokens of one of them.
-        prices: The teacher's.
         verdicts: Number of verdicts of the judge, at most.
+        each: Tokens of one rollout.
+        prices: The teacher's.
         judge_prices: The judge's.
-        measured: Number of finished rollouts whose mean is `each`; 0 if `each` is computed from
-            the length of the prompts.
     """
 
     rollouts: int
+    verdicts: int
     each: Tokens
     prices: Prices | None
-    verdicts: int = 0
-    judge_prices: Prices | None = None
-    measured: int = 0
-
-    @property
-    def teacher(self) -> Tokens:
-        """Tokens of all rollouts."""
-        return self.each * self.rollouts
-
-    @property
-    def judge(self) -> Tokens:
-        """Tokens of all verdicts."""
-        return VERDICT * self.verdicts
+    judge_prices: Prices | None
 
     @property
     def cost(self) -> float | None:
         """Money for both; None if a price is missing."""
-        return total_cost((self.teacher, self.prices), (self.judge, self.judge_prices))
+        teacher, judge = self.each * self.rollouts, VERDICT * self.verdicts
+        return total_cost((teacher, self.prices), (judge, self.judge_prices))
 
     def __str__(self) -> str:
-        both = self.teacher + self.judge
-        basis = f"by the length of prompts and {TURNS} turns each"
-        if self.measured:
-            basis = f"as the {self.measured} finished ones"
+        tokens = self.each * self.rollouts + VERDICT * self.verdicts
         money = "no prices given" if self.cost is None else f"about {self.cost:,.2f}"
         verdicts = f" and {self.verdicts} verdicts" if self.verdicts else ""
         return (
-            f"{self.rollouts} rollouts{verdicts}: about {both.read:,} tokens read and"
-            f" {both.written:,} written ({basis}); cost: {money}"
+            f"{self.rollouts} rollouts{verdicts}: about {tokens.read:,} tokens read and"
+            f" {tokens.written:,} written ({TURNS} turns each); cost: {money}"
         )
 
 

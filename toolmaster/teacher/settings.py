@@ -72,6 +72,11 @@ class DemonstrationSettings(Settings):
         """Whether a model is the teacher."""
         return self.teacher is not None and self.teacher.partition(":")[0] != REPLAY
 
+    @property
+    def prices_of_judge(self) -> Prices | None:
+        """The judge's prices: its own or else the teacher's."""
+        return self.judge_prices or self.prices
+
     def check(self) -> None:
         """Refuse settings that would have no effect.
 

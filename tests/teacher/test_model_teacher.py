@@ -303,14 +303,6 @@ def test_the_estimate_is_asked_about_at_the_terminal(run, oracle_model, monkeypa
     os.close(keyboard)
 
 
-def test_nobody_is_asked_where_nobody_is(run, oracle_model, monkeypatch):
-    monkeypatch.setattr("sys.stdin", type("Pipe", (), {"isatty": lambda _: False})())
-    model = oracle_model(1)
-    with model.serve() as url, pytest.raises(ConfigError, match=r"nobody is there .* give --yes"):
-        run(url, 1, confirm=True)
-    assert model.asked == []
-
-
 def test_as_many_as_are_wanted(run, lines, oracle_model):
     model, judge, shown = oracle_model(9), FakeModel(in_turn(opinion(solved=False), opinion())), []
 

@@ -82,7 +82,13 @@ class _Proposals(BaseModel):
 
 
 def propose(tools: Any, model: str, count: int, **options: Any) -> Taskset:
-    """Let a model propose tasks; the form of `apropose` without `await`."""
+    """Let a model propose tasks; the form of `apropose` without `await`.
+
+    Example, for the tools of an MCP file:
+
+        tasks = propose("mcp.json", "openai:NAME", 200)
+        demonstrations = demonstrate(tasks, teacher="openai:NAME", rollouts=3)
+    """
     return plain(apropose(tools, model, count, **options))
 
 

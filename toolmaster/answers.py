@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"([+-]?)(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?", re.ASCII)
 
 
 def normal_form(answer: str) -> str:
-    """One text for all answers that are the same.
+    """Return a text that is equal for all answers that are the same.
 
     Example:
         >>> normal_form("1,325.50") == normal_form("1325.5")
@@ -34,11 +34,11 @@ def normal_form(answer: str) -> str:
 
 
 def same_answer(given: str | None, right: Any) -> bool:
-    """Return whether an answer is the right one.
+    """Return whether an answer is right.
 
     Args:
-        given: what the model answered; None, for no answer, is never right.
-        right: the right answer: text, or any JSON value, which is compared as its JSON text.
+        given: What the model answered. None, which stands for no answer, is never right.
+        right: The right answer: text, or any JSON value, which is compared as its JSON text.
     """
     if given is None:
         return False
@@ -46,12 +46,12 @@ def same_answer(given: str | None, right: Any) -> bool:
 
 
 def as_answer(value: Any) -> str:
-    """A value as an answer shows it: text as it is, everything else as JSON."""
+    """Return a value as the text of an answer: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def agreed(answers: Sequence[str | None]) -> str | None:
-    """Return the answer that all of these are, as the first words it; None where one differs."""
+    """Return the first of these answers if all are the same; None if one differs or is empty."""
     if any(answer is None or not answer.strip() for answer in answers):
         return None
     given = [answer for answer in answers if answer is not None]

@@ -19,6 +19,32 @@ from toolmaster.config import Settings
 from toolmaster.errors import ConfigError
 from toolmaster.types import Record
 
+Prices = tuple[float, float]
+"""Money per million tokens that a model reads, and per million that it writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens that a model read and wrote.
+
+    Example:
+        >>> (Tokens(1000, 50) + Tokens(1000, 50)).cost((2.0, 10.0))
+        0.005
+    """
+
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.read + other.read, self.written + other.written)
+
+    def __mul__(self, count: int) -> Tokens:
+        return Tokens(self.read * count, self.written * count)
+
+    def cost(self, prices: Prices) -> float:
+        """Return the money for these tokens."""
+        return (self.read * prices[0] + self.written * prices[1]) / 1e6
+
 
 class BudgetSettings(Settings):
     """Bounds on what may be spent; None sets no bound."""
@@ -30,9 +56,9 @@ class BudgetSettings(Settings):
     max_seconds: float | None = Field(None, gt=0)
     """Seconds from the start of the first session."""
     max_cost: float | None = Field(None, gt=0)
-    """The most money, in the currency of the prices."""
-    prices: tuple[float, float] | None = None
-    """Price of a million tokens that the model reads, and of a million that it writes."""
+    """Money, in the currency of the prices."""
+    prices: Prices | None = None
+    """Money per million tokens that the model reads, and per million that it writes."""
 
 
 class Spent(Record):
@@ -93,8 +119,7 @@ class Budget:
             raise ConfigError(f"prices are not negative, got {list(settings.prices)}")
         self.settings = settings
         self._calls = 0
-        self._prompt_tokens = 0
-        self._completion_tokens = 0
+        self._tokens = Tokens()
         self._started: float | None = None
 
     def start(self) -> None:
@@ -111,9 +136,8 @@ class Budget:
         return None
 
     def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count the tokens of one turn."""
-        self._prompt_tokens += prompt_tokens
-        self._completion_tokens += completion_tokens
+        """Count the tokens that one turn read and wrote."""
+        self._tokens += Tokens(prompt_tokens, completion_tokens)
 
     def exhausted(self) -> str | None:
         """Return which bound is used up; a model without calls left can still answer."""
@@ -136,8 +160,8 @@ class Budget:
         """Return what all sessions together have spent so far."""
         return Spent(
             calls=self._calls,
-            prompt_tokens=self._prompt_tokens,
-            completion_tokens=self._completion_tokens,
+            prompt_tokens=self._tokens.read,
+            completion_tokens=self._tokens.written,
             seconds=round(self._seconds(), 3),
             cost=self._cost(),
         )
@@ -145,7 +169,7 @@ class Budget:
     def bounds(self) -> Iterator[Bound]:
         """Yield the bounds that are set, with what is used of each."""
         settings = self.settings
-        tokens = self._prompt_tokens + self._completion_tokens
+        tokens = self._tokens.read + self._tokens.written
         for unit, used, limit in (
             ("calls", self._calls, settings.max_calls),
             ("tokens", tokens, settings.max_tokens),
@@ -159,7 +183,5 @@ class Budget:
         return 0.0 if self._started is None else time.monotonic() - self._started
 
     def _cost(self) -> float | None:
-        if self.settings.prices is None:
-            return None
-        read, written = self.settings.prices
-        return (self._prompt_tokens * read + self._completion_tokens * written) / 1e6
+        prices = self.settings.prices
+        return None if prices is None else self._tokens.cost(prices)

@@ -171,7 +171,7 @@ def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
 
 
 def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
-    """Return the rewards of a recipe; a judge keeps its verdicts in the folder."""
+    """The rewards of a recipe; a judge keeps its responses in the folder."""
     asked = settings.judge
     if asked.model is None or "judge" not in settings.rewards:
         return Rewards(settings.rewards)
@@ -182,7 +182,7 @@ def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
         base_url=asked.base_url,
         prices=asked.prices,
         max_cost=asked.max_cost,
-        file=folder / "verdicts.jsonl",
+        file=folder / "responses.jsonl",
     )
     return Rewards(settings.rewards, judged)
 

@@ -234,16 +234,45 @@ def _mend(file: BinaryIO) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a JSON-lines file without a torn last line; a missing file is empty.
+    """Return the records of a JSON-lines file that we wrote; a missing file is empty.
 
     Raises:
-        InputError: a line that is not the last one is damaged.
+        InputError: A line is damaged. A torn last line, as a kill leaves it, is dropped instead.
     """
     return [record for _, record in _numbered(path)] if path.is_file() else []
 
 
+def read_models(path: Path, model: type[R]) -> list[R]:
+    """Return the records of a JSON-lines file that we wrote, validated; a missing file is empty.
+
+    Args:
+        path: The file. A torn last line, as a kill leaves it, is dropped.
+        model: The class of each record.
+
+    Raises:
+        InputError: A line is not valid; the message names the file, the line and the field.
+    """
+    if not path.is_file():
+        return []
+    return [_model(path, number, line, model) for number, line in _numbered(path)]
+
+
+def read_written(path: Path, model: type[R]) -> Iterator[tuple[int, R]]:
+    """Yield the records of a JSON-lines file that a person wrote, with the number of each line.
+
+    Args:
+        path: The file. It must be whole.
+        model: The class of each record.
+
+    Raises:
+        InputError: The file cannot be read, or a line is not valid.
+    """
+    for number, line in _numbered(path, may_be_torn=False):
+        yield number, _model(path, number, line, model)
+
+
 def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, Any]]:
-    """The records of a file, each with the number of its line from 1."""
+    """Yield the number and the value of each line that is not blank."""
     try:
         lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
@@ -254,12 +283,23 @@ def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, An
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if may_be_torn and number == len(lines):  # nothing ends it: a kill left it
-                continue
+            if may_be_torn and number == len(lines):  # no line end follows: a kill left it
+                return
             raise InputError(
                 f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
             ) from None
         yield number, record
+
+
+def _model(path: Path, number: int, line: Any, model: type[R]) -> R:
+    try:
+        return model.model_validate(line)
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        problem = f"{where}: {problem}" if where else problem
+        if error.errors()[0]["type"] == "extra_forbidden" and "." not in where:
+            problem += f"; a line may have {', '.join(model.model_fields)}"
+        raise InputError(f"{path}, line {number}: {problem}") from None
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
@@ -270,48 +310,6 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     """
     lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
     write_atomically(path, "".join(lines))
-
-
-def read_models(path: Path, form: type[R]) -> list[R]:
-    """Return the records of a JSON-lines file that we wrote; a missing file is empty.
-
-    A torn last line, which a kill can leave, is dropped.
-
-    Args:
-        path: the file.
-        form: the class of each record.
-
-    Raises:
-        InputError: a line is not of this form; names the file, the line and the field.
-    """
-    if not path.is_file():
-        return []
-    return [_model(path, number, line, form) for number, line in _numbered(path)]
-
-
-def read_written(path: Path, form: type[R]) -> Iterator[tuple[int, R]]:
-    """Yield the records of a JSON-lines file that somebody wrote, and the number of each line.
-
-    Args:
-        path: the file.
-        form: what each line must be.
-
-    Raises:
-        InputError: the file cannot be read, or any line is not of this form.
-    """
-    for number, line in _numbered(path, may_be_torn=False):
-        yield number, _model(path, number, line, form)
-
-
-def _model(path: Path, number: int, line: Any, form: type[R]) -> R:
-    try:
-        return form.model_validate(line)
-    except ValidationError as error:
-        where, problem = first_problem(error)
-        problem = f"{where}: {problem}" if where else problem
-        if error.errors()[0]["type"] == "extra_forbidden" and "." not in where:
-            problem += f"; a line may have {', '.join(form.model_fields)}"
-        raise InputError(f"{path}, line {number}: {problem}") from None
 
 
 def append_trajectory(path: Path, trajectory: Trajectory) -> None:

@@ -101,14 +101,15 @@ def test_a_rollout_without_an_answer_is_not_solved_and_not_asked_about():
 
 
 def test_verdicts_are_kept_in_a_file(tmp_path):
-    file = tmp_path / "verdicts.jsonl"
+    file = tmp_path / "responses.jsonl"
     model = FakeModel(by_answer)
     with model.serve() as url:
         rewards(judge("openai:m", base_url=url, file=file), trajectory())
         assert rewards(judge("openai:m", base_url=url, file=file), trajectory()) == [1.0]
     assert len(model.asked) == 1
     [line] = read_lines(file)
-    assert (line["solved"], line["reason"], line["judge"]) == (True, "because", "m")
+    assert json.loads(line["text"]) == {"reason": "because", "solved": True}
+    assert (line["about"], line["model"]) == ("t/0", model.version)
 
 
 @pytest.mark.parametrize("reply", ["no JSON", (400, {"error": {"message": "no such thing"}})])
@@ -116,7 +117,7 @@ def test_a_failed_verdict_is_none(reply):
     with FakeModel(in_turn(reply)).serve() as url:
         reward = judge("openai:m", base_url=url)
         assert rewards(reward, trajectory()) == [None]
-    assert "no JSON object" in reward.fault or "no such thing" in reward.fault
+    assert "wrote no valid answer" in reward.fault or "no such thing" in reward.fault
 
 
 def test_money_is_counted_and_bounded():

@@ -2,7 +2,15 @@
 
 import pytest
 
-from toolmaster.teacher.filters import explores, keep, plans, validates
+from toolmaster.teacher.filters import (
+    explores,
+    keep,
+    mark_slips,
+    plans,
+    reason_against,
+    validates,
+)
+from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import ActionKind, ErrorKind, Phase, Step, ToolCall, Trajectory
 
 T, E = Phase.TRIAL, Phase.EXECUTION
@@ -24,10 +32,9 @@ def answer(text="<think>t</think><answer>4</answer>"):
     return Step(text=text, phase=E, action=ActionKind.ANSWER)
 
 
-def trajectory(*steps, protocol="trial"):
-    return Trajectory(
-        task_id="t", protocol=protocol, policy="p", prompt=[], tools=[], steps=list(steps)
-    )
+def trajectory(*steps, protocol="trial", **fields):
+    made = {"task_id": "t", "policy": "p", "prompt": [], "tools": [], "steps": list(steps)}
+    return Trajectory(protocol=protocol, **made, **fields)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +101,52 @@ def test_keep_wants_all_three():
     assert not keep(trajectory(*good[:2], answer("<answer>4</answer>")))
     assert not keep(trajectory(*good[1:]))
     assert not keep(trajectory(call(T, error=ErrorKind.TIMEOUT), answer()))
+
+
+def test_slips_are_what_a_student_should_not_learn_to_write():
+    steps = [
+        call(T, error=ErrorKind.TOOL_ERROR),
+        call(T, error=ErrorKind.UNKNOWN_TOOL),
+        Step(text="?", phase=T, action=ActionKind.INVALID, error=ErrorKind.NO_ACTION),
+        call(E, error=ErrorKind.INVALID_ARGUMENTS),
+        call(E),
+    ]
+    for protocol, slips in (("trial", [0, 1, 1, 1, 0]), ("paper", [0, 1, 1, 0, 0])):
+        made = trajectory(*(step.model_copy() for step in steps), protocol=protocol)
+        mark_slips(made)
+        assert [step.slip for step in made.steps] == slips  # the paper's trial cannot be told apart
+
+
+GOOD = (call(T), call(E))
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (trajectory(*GOOD, answer="4"), None),
+        (trajectory(*GOOD, answer=" "), "no answer: max_turns"),
+        (trajectory(*GOOD, answer=None), "no answer: max_turns"),
+        (
+            trajectory(*GOOD, answer="4", score={"value": 0, "success": False}),
+            "wrong answer or end state",
+        ),
+        (trajectory(call(T), answer("x"), answer="4"), "no planning"),
+        (trajectory(call(T), call(E, "cost"), answer="4"), "no exploration"),
+        (trajectory(*GOOD, call(E, error=ErrorKind.TIMEOUT), answer="4"), "no validation"),
+        (trajectory(call(T), call(E, error=ErrorKind.TIMEOUT), GOOD[1], answer="4"), None),
+    ],
+)
+def test_the_reason_against_a_candidate(made, reason):
+    made.stop_reason = "max_turns"
+    mark_slips(made)
+    found = reason_against(made, Behaviours(), rules=True)
+    assert found is reason is None or found.startswith(reason)
+    if reason is not None and reason.startswith("no ") and "answer" not in reason:
+        assert reason_against(made, Behaviours(), rules=False) is None
+
+
+def test_without_self_correction_no_error_is_shown():
+    made = trajectory(call(T, error=ErrorKind.TOOL_ERROR), *GOOD, answer="4")
+    assert reason_against(made, Behaviours(), rules=True) is None
+    plain = Behaviours(self_correction=False)
+    assert reason_against(made, plain, rules=True) == "an error, where none is to be shown"

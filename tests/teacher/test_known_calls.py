@@ -1,7 +1,6 @@
 """Demonstrations from known-good calls: run for real, scored, played again."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -182,64 +181,3 @@ def test_the_right_calls_of_bfcl_become_rows_to_train_on(tiny_chat):
     said = tiny_chat.tokenizer.decode(trained)
     assert tasks[0].calls[0][0].name in said
     assert "The call was taken" not in said  # an observation
-
-
-@pytest.fixture
-def shared():
-    """A function: the content of a file of the shared data; the test is skipped without it."""
-
-    def find(name):
-        path = Path(__file__).parents[2].parent / "shared" / "data" / name
-        if not path.is_file():
-            pytest.skip(f"needs {path}, which is not part of the project")
-        return path
-
-    return find
-
-
-def replay_file(folder, replays):
-    path = folder / "calls.json"
-    path.write_text(json.dumps(replays))
-    return f"replay:{path}"
-
-
-@pytest.mark.parametrize("protocol", ["direct", "trial"])
-def test_ftrl_with_calls_that_a_search_found(shared, tmp_path, protocol):
-    pq = pytest.importorskip("pyarrow.parquet")
-    path = shared("ftrl/ftrl_test.parquet")
-    rows = pq.read_table(path).to_pylist()
-    replays = {}
-    for item in json.loads(shared("ftrl/derived_calls.json").read_text())[:12]:
-        calls = [
-            {"name": name, "arguments": arguments}
-            for name, answers in item["trace"].items()
-            for arguments in answers.values()
-        ]
-        replays[f"ftrl/{item['row']}"] = {"calls": calls, "answer": rows[item["row"]]["answer"]}
-    made = demonstrate(
-        f"ftrl:{path}",
-        teacher=replay_file(tmp_path, replays),
-        protocol=protocol,
-        output_dir=tmp_path,
-    )
-    assert len(made) >= 6
-    assert all(t.score.parts["answer_contains"] for t in made)
-    reasons = {t["task_id"]: t["reason"] for t in read_lines(tmp_path / "left_out.jsonl")}
-    assert len(made) + len(reasons) == 200
-    unsolved = {task_id: reasons[task_id] for task_id in replays if task_id in reasons}
-    assert "ftrl/2" in unsolved  # the search found no call for it
-    assert all("would be a guess" in reason for reason in unsolved.values())
-
-
-def test_toolhop_with_calls_that_a_search_found(shared, tmp_path):
-    path = shared("toolhop/ToolHop_sample.json")
-    rows = {row["id"]: row for row in json.loads(path.read_text())}
-    replays = {}
-    for item in json.loads(shared("toolhop/derived_calls.json").read_text()):
-        calls = [{"name": c["tool"], "arguments": c["args"]} for c in item["trace"].values()]
-        if item["all"]:
-            answer = rows[item["id"]]["answer"]
-            replays[f"toolhop/{item['id']}"] = {"calls": calls, "answer": answer}
-    made = demonstrate(f"toolhop:{path}", teacher=replay_file(tmp_path, replays), protocol="direct")
-    assert len(made) >= 10
-    assert all(t.score.parts["answer_exact"] for t in made)

@@ -178,7 +178,7 @@ def test_open_tasks_are_kept_where_all_answers_agree(run, proposals, tmp_path):
     reasons = [line["reason"] for line in read_lines(folder / "left_out.jsonl")]
     open_task = "no agreement on the answer of a task that nothing scores"
     assert reasons == ["duplicate"] * 2 + [open_task] * 3
-    assert len(read_lines(folder / "paid.jsonl")) == 2 * 3 * 4
+    assert len(read_lines(folder / "responses.jsonl")) == 2 * 3 * 4
 
     count = len(model.asked)
     assert run(model, proposed, rollouts=3) == kept
@@ -191,22 +191,22 @@ def test_a_model_looks_around_before_it_proposes(proposals, tmp_path):
     tools, model = shop(), teacher()
     first = proposals(model, 1, tools)
     folder = tmp_path / "proposals"
-    seen = json.loads((folder / "looks.json").read_text())
+    [_, asked] = model.asked
+    seen = json.loads(asked[1]["content"])["seen"]
     assert [look["returned"] for look in seen] == ["450", "sold"]
     assert tools.state["sold"] == []  # looking around is a trial
-    [_, asked] = model.asked
-    assert json.loads(asked[1]["content"])["seen"] == seen
     assert [task.id for task in proposals(model, 2, tools)] == ["proposed/1", "proposed/2"]
     assert len(first) == len(proposals(model, 1, tools)) == 1
     assert len(model.asked) == 3  # neither the look nor the first proposal was asked for again
-    assert [line["role"] for line in read_lines(folder / "paid.jsonl")] == ["proposer"] * 3
+    assert [line["role"] for line in read_lines(folder / "responses.jsonl")] == ["proposer"] * 3
 
 
-def test_looking_around_writes_nothing_real(proposals, tmp_path):
+def test_looking_around_writes_nothing_real(proposals):
     price, sell = shop().tools
     tools = replace(shop(copy_state=None), tools=(price, replace(sell, trials=TrialMode.LIVE)))
-    proposals(teacher(), 1, tools)
-    [_, sold] = json.loads((tmp_path / "proposals" / "looks.json").read_text())
+    model = teacher()
+    proposals(model, 1, tools)
+    [_, sold] = json.loads(model.asked[-1][1]["content"])["seen"]
     assert "not permitted: sell may change something real" in sold["returned"]
     assert tools.state["sold"] == []
 
@@ -216,20 +216,23 @@ def test_a_verdict_is_awaited_where_something_may_be_kept(run, proposals):
     proposed = proposals(model, 2, shop())
     run(model, proposed, rollouts=2)
     for rollouts in (2, 3):
-        judge = {"judge": "j", "judge_url": "http://127.0.0.1:9/v1"}
+        judge = {"judge": "openai:j", "judge_url": "http://127.0.0.1:9/v1"}
         run(model, proposed, rollouts=rollouts, **judge, confirm=shown.append)
-    # One that agreed with its duplicate. Then two more rollouts, after which all may agree: the
-    # three different solutions of now, and two to come.
-    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 1), (2, 5)]
+    # One that agreed with its duplicate. Then two more rollouts, after which all six may be kept.
+    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 1), (2, 6)]
 
 
 def test_a_model_that_proposes_nothing_new_comes_to_an_end(proposals, tmp_path):
     assert [task.query for task in proposals(teacher(), 9, shop())] == [RYE, BUN]
     silent = FakeModel(lambda _: "I would rather not.")
-    with pytest.raises(InputError, match=r"'m' proposed no task for these tools: there is no JSON"):
+    with pytest.raises(
+        InputError, match=r"'m' proposed no task for these tools: the proposer wrote no"
+    ):
         proposals(silent, 9, shop(), tmp_path / "silent")
 
 
 def test_only_an_endpoint_can_propose(tmp_path):
-    with pytest.raises(ConfigError, match="only an endpoint can propose tasks, received 'hf:x'"):
+    with pytest.raises(
+        ConfigError, match="a proposer is a model of an endpoint, openai:NAME; received 'hf:x'"
+    ):
         propose(shop(), "hf:x", 3, output_dir=tmp_path)

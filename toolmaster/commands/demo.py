@@ -81,7 +81,7 @@ def demo(console: Console, pause_s: float = 1.5) -> None:
         view = _Slowly(console, budget, pause_s)
         try:
             policy = ScriptedPolicy(turns)
-            agent = Agent(policy, Shop(), protocol=protocol, budget=budget, watcher=view)
+            agent = Agent(policy, Shop(), protocol=protocol, budget=budget, callbacks=view)
             agent.run(QUESTION)
         finally:
             view.close()

@@ -1,1 +1,1 @@
-"""Models that are asked for JSON: judges, whose verdicts are kept, and others."""
+"""Models at endpoints that are asked for JSON, such as judges, and the cache of their responses."""

@@ -1,51 +1,59 @@
-"""Asking an OpenAI-compatible endpoint for JSON: what judges and others who are asked share."""
+"""`JsonEndpoint`: asks a model at an endpoint for JSON, and asks each question only once.
+
+The teacher's filter, the reward `judge` and the pass rate ask for verdicts with it; the proposer of
+tasks and the simulator of services ask for other things.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+import re
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.errors import ConfigError, PolicyError, first_problem
+from toolmaster.budgets import Budget, BudgetSettings
+from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError, first_problem
+from toolmaster.judges.responses import Response, ResponseCache, key_of
 from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.endpoint import ChatEndpoint
+from toolmaster.types import Trajectory
 
 M = TypeVar("M", bound=BaseModel)
 ATTEMPTS = 3
-"""How often an endpoint may try to write the form asked for."""
+"""How often the model may try to write JSON of the form asked for."""
 REPLY_TOKENS = 2048
+MAX_IN_FLIGHT = 8
+"""Questions that are asked at the same time."""
+OBSERVATION_CHARS = 1500
+"""Characters of each observation that a judge reads."""
 
 
-class MalformedReplyError(Exception):
-    """The endpoint answered, but never in the form asked for."""
+class MalformedReplyError(PolicyError):
+    """The model answered, but never in the form asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply(Generic[M]):
-    """An answer in the form asked for, and the model that the endpoint says wrote it."""
+class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
+    """A model at an endpoint that answers questions with JSON; an async context manager.
 
-    value: M
-    model: str
-
-
-class JsonEndpoint:
-    """An endpoint that is asked questions; an async context manager.
+    A question that was answered before is answered from the cache. A question that is asked twice
+    at the same time is sent once.
 
     Args:
-        role: what it is for, such as "judge". Its key is read from `<ROLE>_API_KEY`, or else
+        role: What the model is for, such as "judge". Its key is read from `<ROLE>_API_KEY`, or else
             `OPENAI_API_KEY`, and appears in no message.
-        model: the endpoint's name of the model.
-        base_url: its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        retries: how often a request that failed in passing is repeated.
-        on_answer: called with each answer, of the form asked for or not: its text, and the tokens
-            that were read and written.
+        model: `openai:NAME`.
+        base_url: Its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        cache: Keeps the responses; None keeps them in memory.
+        budget: Counts tokens and money. Once it is used up, nothing more is asked.
+        retries: How often a request that failed for a passing reason is repeated.
 
     Raises:
-        PolicyError: no key, and no `base_url` of a server that needs none.
+        ConfigError: The model is not of the form `openai:NAME`.
+        PolicyError: There is no key, and no `base_url` of a server that needs none.
     """
 
     def __init__(
@@ -54,81 +62,127 @@ class JsonEndpoint:
         model: str,
         base_url: str | None,
         *,
+        cache: ResponseCache | None = None,
+        budget: Budget | None = None,
         retries: int = 2,
-        on_answer: Callable[[str, int, int], None] | None = None,
     ) -> None:
-        self.model = model
-        self._on_answer = on_answer
+        self.role, self.model = role, endpoint_model(role, model)
+        self._cache = cache or ResponseCache()
+        self._budget = budget or Budget(BudgetSettings())
         sampling = Sampling(temperature=0.0, turn_tokens=REPLY_TOKENS)
-        self._chat = ChatEndpoint(model, sampling, base_url, retries=retries, role=role)
+        self._chat = ChatEndpoint(self.model, sampling, base_url, retries=retries, role=role)
+        self._malformed: dict[str, str] = {}
+        self._refusal = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def __aenter__(self) -> JsonEndpoint:
-        return self
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """Close the connections."""
         await self._chat.close()
 
     async def check(self) -> None:
-        """Ask for a word, before anything expensive depends on the answers.
+        """Ask for one word, before anything expensive depends on the endpoint.
 
         Raises:
-            PolicyError: the endpoint cannot be reached, refuses or says nothing; one line.
+            PolicyError: The endpoint cannot be reached, refuses or says nothing.
         """
-        await self._write([{"role": "user", "content": "Say ready."}])
+        self._cache.add(await self._write([{"role": "user", "content": "Say ready."}], "check"))
 
-    async def ask(self, instructions: str, question: Any, form: type[M]) -> Reply[M]:
-        """Ask once, and again where the reply is not of the form.
+    def knows(self, instructions: str, question: Any) -> bool:
+        """Return whether the answer to a question is in the cache."""
+        return self._cache.find(key_of(self.model, instructions, question)) is not None
+
+    async def ask(self, instructions: str, question: Any, form: type[M], *, about: str = "") -> M:
+        """Return the answer to a question, from the cache if it is there.
 
         Args:
-            instructions: the system message.
-            question: sent as JSON, so that text in it cannot pass for instructions of ours.
-            form: the model that the reply's JSON object must fit.
+            instructions: The system message.
+            question: Sent as JSON, so that text in it cannot pass for instructions of ours.
+            form: The model that the JSON object of the answer must fit.
+            about: What the question is about, for readers of the cache's file.
 
         Raises:
-            PolicyError: the endpoint cannot be reached, refuses or says nothing; one line.
-            MalformedReplyError: it never wrote the form; what was wrong, and how its text begins.
+            MalformedReplyError: The model did not write the form in `ATTEMPTS` tries, now or when
+                it was asked the same before.
+            PermanentPolicyError: The endpoint will answer no question at all.
+            PolicyError: The request failed, or the budget is used up.
         """
-        messages = [
-            {"role": "system", "content": instructions},
-            {"role": "user", "content": json.dumps(question, ensure_ascii=False)},
-        ]
-        problem = ""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # locks belong to one event loop
+            self._loop, self._turn = loop, asyncio.Semaphore(MAX_IN_FLIGHT)
+            self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        key = key_of(self.model, instructions, question)
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            known = self._cache.find(key)
+            if known is not None:
+                return _parse(known.text, form)
+            if key in self._malformed:
+                raise MalformedReplyError(self._malformed[key])
+            async with self._turn:
+                messages = [
+                    {"role": "system", "content": instructions},
+                    {"role": "user", "content": json.dumps(question, ensure_ascii=False)},
+                ]
+                return await self._converse(messages, form, key, about)
+
+    async def _converse(
+        self, messages: list[dict[str, str]], form: type[M], key: str, about: str
+    ) -> M:
+        """Ask until the answer fits the form, and keep it under its key."""
         for _ in range(ATTEMPTS):
-            text, model = await self._write(messages)
+            response = await self._write(messages, about)
             try:
-                return Reply(form.model_validate(_first_object(text)), model)
-            except (ValidationError, ValueError) as error:
-                problem = _problem(error)
+                answer = _parse(response.text, form)
+            except ValidationError as error:
+                problem = ": ".join(filter(None, first_problem(error)))
+                self._cache.add(response)
+            else:
+                self._cache.add(response.model_copy(update={"key": key}))
+                return answer
             messages += [
-                {"role": "assistant", "content": text},
+                {"role": "assistant", "content": response.text},
                 {"role": "user", "content": f"{problem}. Write the JSON object alone."},
             ]
-        raise MalformedReplyError(f"{problem}, in {text[:200]!r}")
+        message = f"the {self.role} wrote no valid answer: {problem}, in {response.text[:200]!r}"
+        self._malformed[key] = message
+        raise MalformedReplyError(message)
 
-    async def _write(self, messages: list[dict[str, str]]) -> tuple[str, str]:
+    async def _write(self, messages: list[dict[str, str]], about: str) -> Response:
+        """Send one request, if the budget and earlier failures allow it."""
+        if self._refusal:
+            raise PermanentPolicyError(self._refusal)
+        used_up = self._budget.exhausted()
+        if used_up is not None:
+            raise PolicyError(f"the {self.role} is asked nothing more: {used_up}")
         try:
-            answer = await self._chat.ask(messages)
+            reply = await self._chat.ask(messages)
         except ContextFullError as error:
             raise PolicyError(str(error)) from None
-        if self._on_answer is not None:
-            self._on_answer(answer.content, answer.prompt_tokens, answer.completion_tokens)
-        return answer.content, answer.model
+        except PermanentPolicyError as error:
+            self._refusal = str(error)
+            raise
+        self._budget.spend_tokens(reply.prompt_tokens, reply.completion_tokens)
+        return Response(
+            role=self.role,
+            about=about,
+            model=reply.model,
+            text=reply.content,
+            prompt_tokens=reply.prompt_tokens,
+            tokens=reply.completion_tokens,
+        )
 
 
 def endpoint_model(role: str, named: str) -> str:
-    """The endpoint's name of a model that is written `openai:NAME`.
+    """Return the endpoint's name of a model that is written `openai:NAME`.
 
     Args:
-        role: what it is for, such as "judge".
-        named: what the user wrote.
+        role: What the model is for, such as "judge".
+        named: What the user wrote.
 
     Raises:
-        ConfigError: it is written otherwise.
+        ConfigError: It is written otherwise.
     """
     kind, _, name = named.partition(":")
     if kind != "openai" or not name:
@@ -136,24 +190,25 @@ def endpoint_model(role: str, named: str) -> str:
     return name
 
 
-def _first_object(text: str) -> Any:
-    """The first JSON object in a text, whatever stands around it.
+def summary(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the query, the calls with their results, and the answer, for a judge to read."""
+    calls = [
+        {
+            "tool": step.call.name,
+            "arguments": step.call.arguments,
+            "returned": (step.observation or "")[:OBSERVATION_CHARS],
+        }
+        for step in trajectory.calls()
+        if step.call is not None
+    ]
+    return {"query": trajectory.query, "calls": calls, "answer": trajectory.answer}
+
+
+def _parse(text: str, form: type[M]) -> M:
+    """Read the JSON object in a text: all from its first to its last brace, after any thoughts.
 
     Raises:
-        ValueError: there is none.
+        ValidationError: There is none, or it does not fit the form.
     """
-    text = text.rpartition("</think>")[2]
-    decoder = json.JSONDecoder()
-    for place in (index for index, sign in enumerate(text) if sign == "{"):
-        try:
-            return decoder.raw_decode(text, place)[0]
-        except (ValueError, RecursionError):
-            continue
-    raise ValueError("there is no JSON object in the reply")
-
-
-def _problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        where, problem = first_problem(error)
-        return f"{where}: {problem}" if where else problem
-    return str(error)
+    found = re.search(r"\{.*\}", text.rpartition("</think>")[2], re.DOTALL)
+    return form.model_validate_json(found[0] if found else "null")

@@ -1,8 +1,8 @@
 """Rewards: functions of a finished trajectory, `(Trajectory) -> float | PhaseReward | None`.
 
-Built-in ones, one's own, or a judge's (`rewards.judge`), alone or as a weighted sum. None leaves
-the rollout out of its group. One that broke (`Trajectory.error`) is always left out: it says
-nothing about the model.
+A reward is built in, your own, or a judge's (`rewards.judge`); `Rewards` is a weighted sum of some.
+None leaves the rollout out of its group. A rollout that broke (`Trajectory.error`) is always left
+out, because it says nothing about the model.
 """
 
 from toolmaster.rewards.builtin import (

@@ -1,8 +1,8 @@
 """The built-in rewards: functions of a finished trajectory.
 
-`format` and `correctness` are those of the paper (arXiv 2601.12762, section on GRPO), by rule. No
-reward rises by calling more or by calling nothing: only rollouts that solved their task pay for
-calls, and only they earn something for what their trial found out.
+`format` and `correctness` are the paper's (arXiv 2601.12762, section on GRPO), computed by rules.
+No reward rises by making more calls or none: only rollouts that solved their task pay for calls,
+and only they earn something for what their trial found out.
 """
 
 from __future__ import annotations
@@ -18,56 +18,69 @@ from toolmaster.types import ErrorKind, Phase, Trajectory
 
 
 class PhaseReward(NamedTuple):
-    """A reward that tells the two phases apart; a plain number counts for both."""
+    """A reward that tells the two phases apart.
+
+    Example:
+        >>> PhaseReward(trial=0.5, execution=1.0).total
+        0.75
+    """
 
     trial: float = 0.0
     execution: float = 0.0
 
     @property
     def total(self) -> float:
-        """The mean of the phases: a plain number r is `PhaseReward(r, r)`, whose total is r."""
+        """The mean of the phases, so that the total of `PhaseReward(r, r)` is r."""
         return (self.trial + self.execution) / 2
+
+    def plus(self, other: PhaseReward) -> PhaseReward:
+        """Return the sum, phase by phase."""
+        return PhaseReward(self.trial + other.trial, self.execution + other.execution)
+
+    def times(self, weight: float) -> PhaseReward:
+        """Return both phases multiplied by a weight."""
+        return PhaseReward(weight * self.trial, weight * self.execution)
 
 
 Rewarded = float | PhaseReward | None
 Reward = Callable[[Trajectory], "Rewarded | Awaitable[Rewarded]"]
-"""From a finished trajectory to its reward, plain or async; None leaves the rollout out."""
+"""A function, plain or async, from a finished trajectory to its reward; None leaves it out."""
 
 INFORMATIVE_CALLS = 3
-"""Trial calls that told something new after which a further one earns nothing."""
+"""Number of trial calls with something new that earn the full reward."""
 
 
 def format_reward(trajectory: Trajectory) -> float:
-    """1 when it ended with an answer and every turn is a thought and one block, else 0."""
+    """Return 1 if it ended with an answer and every turn is one thought and one block, else 0."""
     turns = all(well_formed(step.text) for step in trajectory.steps)
     return float(trajectory.format_ok and turns)
 
 
 def correctness(trajectory: Trajectory) -> float | None:
-    """1 when the task is done, else 0; None where the task has no rule to tell."""
+    """Return 1 if the task is done, else 0; None if nothing scores the task."""
     return None if trajectory.score is None else float(trajectory.score.success)
 
 
 def score(trajectory: Trajectory) -> float | None:
-    """How well the task was done, from 0 to 1, by its own score; None where it has none."""
+    """Return the task's own score, from 0 to 1; None if nothing scores the task."""
     return None if trajectory.score is None else trajectory.score.value
 
 
 def call_cost(trajectory: Trajectory) -> float:
-    """Minus the number of calls of a rollout that solved its task; 0 for one that failed."""
+    """Return minus the number of calls if the task was solved, else 0."""
     return -float(len(trajectory.calls())) if trajectory.success else 0.0
 
 
 def execution_errors(trajectory: Trajectory) -> PhaseReward:
-    """Minus the failed calls of the execution phase, for rollouts that solved their task."""
+    """Return minus the number of failed execution calls if the task was solved, else 0."""
     failed = sum(step.error is not None for step in trajectory.calls(Phase.EXECUTION))
     return PhaseReward(execution=-float(failed)) if trajectory.success else PhaseReward()
 
 
 def trial_information(trajectory: Trajectory) -> PhaseReward:
-    """How much the trial found out, from 0 to 1: new results and new errors, never repetitions.
+    """Return how much the trial found out, from 0 to 1, if the task was solved, else 0.
 
-    Only rollouts that solved their task earn it, so that trying without an end is worth nothing.
+    New results and new errors count, repetitions do not.
     """
     if not trajectory.success:
         return PhaseReward()
@@ -79,9 +92,9 @@ def trial_information(trajectory: Trajectory) -> PhaseReward:
 
 
 COSTS = ("call_cost", "execution_errors")
-"""Rewards that a success pays for how it was reached."""
+"""Rewards that are 0 or below: what a success pays for how it was reached."""
 MANNERS = ("format", "trial_information")
-"""Rewards for how it was tried; all others say how well the task was done."""
+"""Rewards for how the task was tried; all others say how well it was done."""
 BUILT_IN: Mapping[str, Reward] = {
     "format": format_reward,
     "correctness": correctness,
@@ -93,11 +106,11 @@ BUILT_IN: Mapping[str, Reward] = {
 
 
 def find_reward(named: str) -> Reward:
-    """The reward of a name: a built-in one, `module:function` or `file.py:function`.
+    """Return the reward with this name: a built-in one, `module:function` or `file.py:function`.
 
     Raises:
-        ConfigError: no built-in reward has this name.
-        InputError: the module cannot be loaded, or what is named is not a function.
+        ConfigError: No built-in reward has this name.
+        InputError: The module cannot be loaded, or the name is not that of a function.
     """
     if named in BUILT_IN:
         return BUILT_IN[named]

@@ -1,29 +1,21 @@
-"""`judge`: a reward by a model that reads what was done, as in the paper (arXiv 2601.12762).
+"""`judge`: a reward by a model that reads the rollout, as in the paper (arXiv 2601.12762).
 
     reward = judge("openai:NAME", prices=(0.15, 0.6), max_cost=2.0)
 
-The prompt is our own. Rollouts of the same content are judged once, also while they are judged at
-the same time. A judge that fails, or whose money is spent, gives None: the rollout is left out of
-its group.
+The prompt is our own. Rollouts with the same content are judged once, also while the first of them
+is still being judged.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
-from toolmaster.budgets import Budget, BudgetSettings
+from toolmaster.budgets import Budget, BudgetSettings, Prices
 from toolmaster.errors import PermanentPolicyError, PolicyError
-from toolmaster.judges.json_endpoint import (
-    JsonEndpoint,
-    M,
-    MalformedReplyError,
-    Reply,
-    endpoint_model,
-)
-from toolmaster.judges.verdicts import Verdicts, Vote, observed
+from toolmaster.judges.json_endpoint import JsonEndpoint, summary
+from toolmaster.judges.responses import ResponseCache
 from toolmaster.types import Trajectory
 
 INSTRUCTIONS = """\
@@ -40,83 +32,49 @@ assistant gives up where the tools could have helped.
 Write one JSON object and nothing else: {"reason": "<one sentence>", "solved": true|false}"""
 
 
-class Opinion(BaseModel):
-    """What the endpoint must write."""
+class Verdict(BaseModel):
+    """What the judge must write."""
 
     reason: str
     solved: bool
 
 
-class Verdict(Opinion, Vote):
-    """A verdict on one rollout, as kept in the file."""
-
-
-class _PaidEndpoint(JsonEndpoint):
-    """An endpoint that is asked nothing more once the money is spent."""
-
-    def __init__(self, name: str, base_url: str | None, budget: Budget) -> None:
-        super().__init__(
-            "judge",
-            name,
-            base_url,
-            on_answer=lambda _text, read, written: budget.spend_tokens(read, written),
-        )
-        self._budget = budget
-
-    async def ask(self, instructions: str, question: Any, form: type[M]) -> Reply[M]:
-        used_up = self._budget.exhausted()
-        if used_up is not None:
-            raise PolicyError(f"the judge is asked nothing more: {used_up}")
-        return await super().ask(instructions, question, form)
-
-
 class JudgeReward:
-    """An async reward: 1 where the judge finds the task done, else 0; None without a verdict.
+    """An async reward, made by `judge`: 1 if the judge finds the task done, else 0."""
 
-    Made by `judge`.
-    """
-
-    def __init__(self, endpoint: JsonEndpoint, verdicts: Verdicts[Verdict], budget: Budget) -> None:
-        self._endpoint, self._verdicts, self._budget = endpoint, verdicts, budget
+    def __init__(self, endpoint: JsonEndpoint, budget: Budget, instructions: str) -> None:
+        self._endpoint, self._budget, self._instructions = endpoint, budget, instructions
+        self.check, self.close = endpoint.check, endpoint.close
         self.fault: str | None = None
         """Why the last verdict that failed did so; None as long as none has."""
-
-    async def check(self) -> None:
-        """Ask the judge for a word, before anything expensive depends on it.
-
-        Raises:
-            PolicyError: it cannot be reached, refuses or says nothing; one line.
-        """
-        await self._endpoint.check()
 
     async def __call__(self, trajectory: Trajectory) -> float | None:
         """Judge a rollout.
 
         Returns:
-            1.0 or 0.0; 0.0 without asking for a rollout that has no answer; None where the judge
-            could not be asked, never wrote a verdict, or has used up its money.
+            1.0 or 0.0. 0.0, without asking, for a rollout that has no answer. None if the verdict
+            failed: the request failed, no verdict was written, or the money is used up.
 
         Raises:
-            PermanentPolicyError: it will answer no other question either.
+            PermanentPolicyError: The judge will answer no other question either.
         """
         if trajectory.answer is None:
             return 0.0
+        question = summary(trajectory)
+        if trajectory.score is not None and trajectory.score.expected:
+            question["expected"] = trajectory.score.expected
+        about = f"{trajectory.task_id}/{trajectory.rollout}"
         try:
-            verdict = await self._verdicts.get(trajectory, _question(trajectory))
-            return float(verdict.solved)
+            verdict = await self._endpoint.ask(self._instructions, question, Verdict, about=about)
         except PermanentPolicyError:
             raise
-        except (PolicyError, MalformedReplyError) as error:
+        except PolicyError as error:
             self.fault = str(error)
-            self._verdicts.fault = None  # the next one is asked for all the same
             return None
-
-    async def close(self) -> None:
-        """Close the judge's connections."""
-        await self._endpoint.__aexit__(None, None, None)
+        return float(verdict.solved)
 
     def numbers(self) -> dict[str, float]:
-        """Tokens that the judge has read and written, and their cost where prices are known."""
+        """Return the tokens that the judge read and wrote, and their cost if prices are known."""
         spent = self._budget.spent()
         numbers = {
             "judge_prompt_tokens": float(spent.prompt_tokens),
@@ -129,44 +87,36 @@ def judge(
     model: str,
     *,
     base_url: str | None = None,
-    prices: tuple[float, float] | None = None,
+    prices: Prices | None = None,
     max_cost: float | None = None,
     instructions: str = INSTRUCTIONS,
     file: str | Path | None = None,
 ) -> JudgeReward:
-    """Make a reward of a model that reads what was done.
+    """Return a reward that asks a model whether a rollout did its task.
 
     Args:
         model: `openai:NAME`; its key is read from `JUDGE_API_KEY`, or else `OPENAI_API_KEY`.
-        base_url: its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        prices: money for a million tokens that it reads, and for a million that it writes.
-        max_cost: money after which it is asked nothing more, counted from when the reward is made;
-            what is in flight then is still paid. None for no bound.
-        instructions: the judge's system message; it must ask for the JSON object of `Opinion`.
-        file: where verdicts are kept, so that none is paid for twice; None keeps them in memory.
+        base_url: Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        prices: Money per million tokens that it reads, and per million that it writes.
+        max_cost: Money after which it is asked nothing more, counted from when the reward is made.
+            Requests that are in flight at that moment are still paid. None for no bound.
+        instructions: The judge's system message; it must ask for the JSON object of `Verdict`.
+        file: Keeps the judge's responses, so that none is paid for twice; None keeps them in
+            memory.
 
     Returns:
-        A reward: 1.0 where the judge finds the task done, else 0.0; None without a verdict.
+        A reward: 1.0 if the judge finds the task done, else 0.0; None if the verdict failed.
 
     Raises:
-        ConfigError: no `openai:` model, or a `max_cost` without `prices`.
-        InputError: a line of the file is no verdict.
-        PolicyError: no key, and no `base_url` of a server that needs none.
+        ConfigError: The model is not `openai:NAME`, or there is a `max_cost` without `prices`.
+        InputError: A line of the file is damaged.
+        PolicyError: There is no key, and no `base_url` of a server that needs none.
 
     Example:
         >>> judge("openai:NAME", base_url="http://localhost:8000/v1").numbers()
         {'judge_prompt_tokens': 0.0, 'judge_completion_tokens': 0.0}
     """
-    name = endpoint_model("judge", model)
     budget = Budget(BudgetSettings(max_cost=max_cost, prices=prices))
-    endpoint = _PaidEndpoint(name, base_url, budget)
-    kept = None if file is None else Path(file)
-    verdicts = Verdicts(endpoint, kept, instructions, Opinion, Verdict)
-    return JudgeReward(endpoint, verdicts, budget)
-
-
-def _question(trajectory: Trajectory) -> dict[str, Any]:
-    """What the judge reads."""
-    question = observed(trajectory)
-    expected = trajectory.score.expected if trajectory.score is not None else ""
-    return {**question, "expected": expected} if expected else question
+    cache = ResponseCache(None if file is None else Path(file))
+    endpoint = JsonEndpoint("judge", model, base_url, cache=cache, budget=budget)
+    return JudgeReward(endpoint, budget, instructions)

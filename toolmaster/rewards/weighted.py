@@ -25,19 +25,18 @@ from toolmaster.types import Trajectory
 
 COST_SHARE = 0.5
 """The most that all costs together take, as a share of what success is worth."""
-_UNSCORED = "; the task has neither an answer nor a check: take a reward that needs none of these"
 
 
 class Rewards:
     """A weighted sum of rewards.
 
     Args:
-        weights: reward, by name or as a function, to its weight; weight 0 leaves one out.
-        judge: what the name "judge" stands for; None where there is none.
+        weights: Maps each reward, a name or a function, to its weight; weight 0 leaves it out.
+        judge: The reward that the name "judge" stands for; None if there is none.
 
     Raises:
-        ConfigError: no rewards, an unknown name, a weight below 0, or "judge" without one.
-        InputError: a function that cannot be loaded.
+        ConfigError: There is no reward, an unknown name, a weight below 0, or "judge" without one.
+        InputError: A function cannot be loaded.
 
     Example:
         >>> Rewards({"format": 0.2, "correctness": 1.0, "call_cost": 0.02}).left_out
@@ -45,85 +44,82 @@ class Rewards:
     """
 
     def __init__(self, weights: Mapping[Any, float], judge: Reward | None = None) -> None:
-        self._found: list[tuple[str, Reward, float]] = []
+        self._weighted: list[tuple[str, Reward, float]] = []
         for named, weight in weights.items():
             name = named if isinstance(named, str) else getattr(named, "__name__", repr(named))
             if not 0 <= weight < math.inf:
                 raise ConfigError(f"the weight of a reward is 0 or more, {name!r} has {weight!r}")
-            if weight:
-                self._found.append((name, _function(named, judge), weight))
-        if not self._found:
+            if weight and named == "judge":
+                if judge is None:
+                    raise ConfigError('the reward "judge" needs a model: set grpo.judge.model')
+                self._weighted.append((name, judge, weight))
+            elif weight:
+                reward = find_reward(named) if isinstance(named, str) else named
+                self._weighted.append((name, reward, weight))
+        if not self._weighted:
             raise ConfigError("GRPO needs at least one reward, such as correctness = 1.0")
         self.left_out = ""
         """Why the last rollout that was left out of its group was; "" as long as none was."""
 
     async def of(self, trajectory: Trajectory) -> Rewarded:
-        """The reward of a trajectory.
+        """Return the reward of a trajectory.
 
         Returns:
-            A `PhaseReward` where one of the rewards tells the phases apart, else a number; None
-            where the rollout broke or one of the rewards is None.
+            A `PhaseReward` if one of the rewards tells the phases apart, else a number. None if the
+            rollout broke or one of the rewards is None.
 
         Raises:
-            InputError: a reward failed, or returned something else.
+            InputError: A reward failed, or returned something else.
         """
         if trajectory.error is not None:
             self.left_out = f"the rollout broke: {trajectory.error}"
             return None
         gains, costs, success = PhaseReward(), PhaseReward(), 0.0
         by_phase = False
-        for name, reward, weight in self._found:
+        for name, reward, weight in self._weighted:
             value = await _value(name, reward, trajectory)
             if value is None:
                 self.left_out = _reason(name, reward, trajectory)
                 return None
             by_phase |= isinstance(value, PhaseReward)
-            part = _weighted(name, value, weight)
+            part = _as_phases(name, value).times(weight)
             if name in COSTS:
-                costs = _added(costs, part)
+                costs = costs.plus(part)
             else:
-                gains = _added(gains, part)
+                gains = gains.plus(part)
                 success += 0.0 if name in MANNERS else part.total
         most = COST_SHARE * max(success, 0.0)
-        whole = _added(gains, PhaseReward(*(max(cost, -most) for cost in costs)))
+        whole = gains.plus(PhaseReward(*(max(cost, -most) for cost in costs)))
         return whole if by_phase else whole.total
 
     async def check(self) -> None:
-        """Let rewards that depend on others, such as a judge, make sure that they can work.
+        """Let rewards that depend on an endpoint, such as a judge, check that it answers.
 
         Raises:
-            PolicyError: one cannot.
+            PolicyError: One does not.
         """
-        for check in self._each("check"):
+        for check in self._methods("check"):
             await check()
 
     async def close(self) -> None:
         """Close the connections of rewards that have some, such as a judge."""
-        for close in self._each("close"):
+        for close in self._methods("close"):
             await close()
 
     def numbers(self) -> dict[str, float]:
-        """What rewards count, such as a judge's tokens and its cost."""
+        """Return what rewards count, such as the tokens of a judge and their cost."""
         counted: dict[str, float] = {}
-        for numbers in self._each("numbers"):
+        for numbers in self._methods("numbers"):
             counted |= numbers()
         return counted
 
-    def _each(self, method: str) -> list[Any]:
-        """A method of all rewards that have it."""
-        return [getattr(r, method) for _, r, _ in self._found if hasattr(r, method)]
-
-
-def _function(named: Any, judge: Reward | None) -> Reward:
-    if named != "judge":
-        reward: Reward = find_reward(named) if isinstance(named, str) else named
-        return reward
-    if judge is None:
-        raise ConfigError('the reward "judge" needs a model: set grpo.judge.model')
-    return judge
+    def _methods(self, name: str) -> list[Any]:
+        """Return a method of each reward that has it."""
+        return [getattr(r, name) for _, r, _ in self._weighted if hasattr(r, name)]
 
 
 async def _value(name: str, reward: Reward, trajectory: Trajectory) -> Any:
+    """Return what a reward returns, awaited where it is async."""
     try:
         value: Any = reward(trajectory)
         return await value if inspect.isawaitable(value) else value
@@ -135,24 +131,24 @@ async def _value(name: str, reward: Reward, trajectory: Trajectory) -> Any:
         ) from error
 
 
-def _reason(name: str, reward: Reward, trajectory: Trajectory) -> str:
-    fault = getattr(reward, "fault", None)
-    if fault:
-        return f"{name}: {fault}"
-    hint = _UNSCORED if trajectory.score is None and name in ("correctness", "score") else ""
-    return f"{name} is None for task {trajectory.task_id!r}{hint}"
-
-
-def _weighted(name: str, value: Any, weight: float) -> PhaseReward:
+def _as_phases(name: str, value: Any) -> PhaseReward:
+    """Return a value as a reward of both phases; a plain number counts for both."""
     if isinstance(value, PhaseReward):
-        return PhaseReward(weight * value.trial, weight * value.execution)
+        return value
     if isinstance(value, bool | int | float) and math.isfinite(value):
-        return PhaseReward(weight * value, weight * value)
+        return PhaseReward(value, value)
     raise InputError(
         f"the reward {name!r} returned {value!r}; allowed are a number, a PhaseReward, or None to"
         " leave the rollout out"
     )
 
 
-def _added(a: PhaseReward, b: PhaseReward) -> PhaseReward:
-    return PhaseReward(a.trial + b.trial, a.execution + b.execution)
+def _reason(name: str, reward: Reward, trajectory: Trajectory) -> str:
+    """Return why a reward that is None is None."""
+    fault = getattr(reward, "fault", None)
+    if fault:
+        return f"{name}: {fault}"
+    hint = ""
+    if trajectory.score is None and name in ("correctness", "score"):
+        hint = "; the task has neither an answer nor a check: use a reward that needs none of these"
+    return f"{name} is None for task {trajectory.task_id!r}{hint}"

@@ -1,21 +1,20 @@
 """The judge of the solvable pass rate: did an answer do what the user asked?
 
 After StableToolBench (Guo et al., arXiv 2403.07714): solved counts 1, unsure 1/2, unsolved 0. Any
-OpenAI-compatible endpoint can judge. Prompt and verdicts are our own, so figures compare with
-others of the same judge only.
+OpenAI-compatible endpoint can judge. Prompt and verdicts are our own, so figures can be compared
+only with those of the same judge.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from pydantic import BaseModel
 
-from toolmaster.errors import PolicyError
-from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
-from toolmaster.judges.verdicts import Verdicts, Vote, observed, prompt_name
+from toolmaster.judges.json_endpoint import JsonEndpoint, summary
 from toolmaster.types import Trajectory
 
 INSTRUCTIONS = """\
@@ -36,13 +35,13 @@ Decide two things.
 Write one JSON object and nothing else:
 {"reason": "<one or two sentences>", "verdict": "solved|unsolved|unsure", "grounded": true|false}"""
 
-PROMPT = prompt_name(INSTRUCTIONS)
-"""Names the prompt in every result."""
+PROMPT = hashlib.sha256(INSTRUCTIONS.encode()).hexdigest()[:8]
+"""Names the prompt in every result: other words have another name."""
 SCORES = {"solved": 1.0, "unsure": 0.5, "unsolved": 0.0}
 
 
-class Opinion(BaseModel):
-    """What the endpoint must write."""
+class Verdict(BaseModel):
+    """What the judge says about one trajectory."""
 
     reason: str
     verdict: Literal["solved", "unsure", "unsolved"]
@@ -54,36 +53,29 @@ class Opinion(BaseModel):
         return SCORES[self.verdict]
 
 
-class Verdict(Opinion, Vote):
-    """The verdict on one trajectory."""
-
-
 class Judge:
-    """Judges trajectories; what was judged once is not asked for again."""
+    """Judges trajectories; those with the same content are judged once."""
 
     def __init__(self, endpoint: JsonEndpoint) -> None:
-        self._verdicts = Verdicts(endpoint, None, INSTRUCTIONS, Opinion, Verdict)
+        self._endpoint = endpoint
 
     async def verdict(self, trajectory: Trajectory) -> Verdict:
         """Judge a trajectory by its query, calls, observations and answer.
 
         Raises:
-            PolicyError: the judge cannot be asked, or never wrote a verdict.
+            PolicyError: The judge cannot be asked, or it wrote no verdict.
         """
-        try:
-            return await self._verdicts.get(trajectory, observed(trajectory))
-        except MalformedReplyError as error:
-            raise PolicyError(f"the judge wrote no verdict: {error}") from None
+        return await self._endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
 
 
 @asynccontextmanager
 async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
-    """Open the judge of a model `openai:NAME`, after a look whether its endpoint answers.
+    """Open the judge of a model `openai:NAME`, after a check that its endpoint answers.
 
     Raises:
-        ConfigError: a model of another kind.
-        PolicyError: no key in JUDGE_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
+        ConfigError: The model is of another kind.
+        PolicyError: No key in JUDGE_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
     """
-    async with JsonEndpoint("judge", endpoint_model("judge", model), base_url) as endpoint:
+    async with JsonEndpoint("judge", model, base_url) as endpoint:
         await endpoint.check()
         yield Judge(endpoint)

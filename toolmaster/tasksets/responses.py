@@ -21,8 +21,8 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
-from toolmaster.errors import ConfigError, InputError, PolicyError
-from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, endpoint_model
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.judges.json_endpoint import JsonEndpoint, endpoint_model
 from toolmaster.runs import append_line, read_models
 from toolmaster.tasksets.benchmark import canonical
 from toolmaster.tasksets.task import Isolation
@@ -216,7 +216,7 @@ async def open_simulator(
         ConfigError: a model of another kind.
         PolicyError: no key in SIMULATOR_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
     """
-    async with JsonEndpoint("simulator", endpoint_model("simulator", model), base_url) as endpoint:
+    async with JsonEndpoint("simulator", model, base_url) as endpoint:
         await endpoint.check()
 
         async def answer(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
@@ -229,13 +229,10 @@ async def open_simulator(
                 ],
                 "call": arguments,
             }
-            try:
-                reply = await endpoint.ask(INSTRUCTIONS, question, _Response)
-            except MalformedReplyError as error:
-                raise PolicyError(f"the simulator wrote no response: {error}") from None
-            if reply.value.error:
-                raise ToolRefusal(str(reply.value.error))
-            return reply.value.response
+            reply = await endpoint.ask(INSTRUCTIONS, question, _Response)
+            if reply.error:
+                raise ToolRefusal(str(reply.error))
+            return reply.response
 
         yield answer
 

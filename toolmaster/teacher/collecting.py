@@ -1,7 +1,16 @@
-"""Collects demonstrations in rounds: run what is missing, choose, and go on while some are wanted.
+"""`Collector`: makes candidates and selects demonstrations, round by round, until there are enough.
 
-The rounds follow from what came out of the tasks, so a run that was stopped goes through them again
-without running anything twice.
+Its folder holds everything that was made, so that a run that was stopped goes on from there:
+
+candidates.jsonl    every trajectory, as it ends
+responses.jsonl     every response of an endpoint, as it arrives
+trajectories.jsonl  the demonstrations kept; written anew at the end of every run
+left_out.jsonl      the other tasks and candidates, each with the reason
+tasks.jsonl         tasks without an answer of their own on which all answers agreed, with it
+dataset.jsonl       the demonstrations for other trainers; see `dataset`
+
+The rounds follow from what came out of the tasks: a run that is started again goes through the same
+rounds without making a candidate or paying for a response twice.
 """
 
 from __future__ import annotations
@@ -9,218 +18,216 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
+from toolmaster.budgets import Tokens
 from toolmaster.errors import InputError, PolicyError
+from toolmaster.judges.responses import ResponseCache
 from toolmaster.progress import bar, console
+from toolmaster.runs import append_trajectory, read_models, write_records
 from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset
-from toolmaster.teacher.choosing import NOT_JUDGED, Choice, Solved
-from toolmaster.teacher.costs import Estimate, cost_of, rollout_tokens
+from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher, Place
+from toolmaster.teacher.costs import Estimate, rollout_tokens, total_cost
+from toolmaster.teacher.dataset import write_dataset
+from toolmaster.teacher.filters import mark_slips
 from toolmaster.teacher.guards import warn_of_refusals
-from toolmaster.teacher.judge import ROLE as JUDGE
-from toolmaster.teacher.model import ROLE as TEACHER
-from toolmaster.teacher.paid import Tokens
-from toolmaster.teacher.records import Records
-from toolmaster.teacher.teachers import ModelTeacher, Place, ShowingTeacher
+from toolmaster.teacher.judge import JUDGE
+from toolmaster.teacher.selection import NOT_JUDGED, Selection, Solved
 from toolmaster.types import StopReason, Trajectory
 
-MAX_UNANSWERED = 8
-"""Rollouts in a row that the endpoint did not answer, after which the rest is not asked."""
-MAX_IN_VAIN = 500
+MAX_CONSECUTIVE_FAILURES = 500
 """Tasks in a row without a demonstration after which an oracle is not asked for more."""
-_SAMPLE = 5
-"""Tasks whose prompts an estimate goes by."""
-_SPARE = 1.2
+MAX_UNANSWERED = 8
+"""Rollouts in a row that the endpoint did not answer after which the run stops."""
+SAMPLED_PROMPTS = 5
+"""Tasks whose prompts an estimate is computed from."""
+SPARE = 1.2
 """Tasks tried for each demonstration wanted, as a multiple of what was needed so far."""
 
 
-@dataclass(slots=True)
-class Collecting:
+class Collector:
     """Collects the demonstrations of one call.
 
     Args:
-        tasks: taken in order.
-        teacher: writes the trajectories.
-        choice: chooses among them.
-        records: of this call and earlier ones.
+        tasks: Tried in order.
+        teacher: Makes the candidates.
+        selection: Selects among them.
+        cache: The responses of endpoints.
+        folder: Where the files are.
+
+    Raises:
+        InputError: A file in the folder is damaged.
     """
 
-    tasks: Taskset
-    teacher: ShowingTeacher | ModelTeacher
-    choice: Choice
-    records: Records
-    tried: int = 0
-    gave_up: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-    unanswered: int = 0
-    """Rollouts in a row that the endpoint did not answer."""
+    def __init__(
+        self,
+        tasks: Taskset,
+        teacher: FreeTeacher | ModelTeacher,
+        selection: Selection,
+        cache: ResponseCache,
+        folder: Path,
+    ) -> None:
+        self._tasks, self._teacher, self._selection = tasks, teacher, selection
+        self._cache, self._folder, self._settings = cache, folder, selection.settings
+        made = read_models(folder / "candidates.jsonl", Trajectory)
+        self._finished = {(t.task_id, t.query, t.rollout): t for t in made if t.error is None}
+        """A task that asks for something else than before is another task, whatever its id."""
+        self._tried = 0
+        self._broken: list[str] = []
+        self._unanswered = 0
 
     async def run(self, confirm: Callable[[Estimate], bool] | None) -> list[Trajectory]:
-        """Collect until there are enough, or nothing more comes.
+        """Collect until there are enough demonstrations, or no more come.
+
+        Args:
+            confirm: Called with an estimate before anything is paid for; False ends the run.
 
         Raises:
-            ConfigError: no tool of the tasks may be run.
-            InputError: an oracle or known-good calls that give nothing.
-            PolicyError: the teacher's endpoint does not answer.
+            ConfigError: No tool of the tasks may be run.
+            InputError: An oracle or known-good calls give no demonstration at all.
+            PolicyError: The teacher's endpoint does not answer.
         """
-        ids = iter(self.tasks.ids)
+        selection = self._selection
+        ids = iter(self._tasks.ids)
         while batch := self._next(ids):
-            if self.tried == 0:
-                warn_of_refusals(batch, writes=self.choice.settings.writes)
-            if not await self._confirmed(batch, confirm):
+            if self._tried == 0:
+                warn_of_refusals(batch, writes=self._settings.writes)
+            if confirm is not None:
+                estimate = await self._estimate(batch)
+                if (estimate.rollouts or estimate.verdicts) and not confirm(estimate):
+                    break
+            await self._make(batch)
+            await selection.add(self._solved(batch))
+            self._tried += len(batch)
+            # a model that costs money gets one round
+            patience = len(batch) if self._settings.is_model else MAX_CONSECUTIVE_FAILURES
+            if selection.failures >= patience:
                 break
-            await self._run(batch)
-            await self.choice.add(self._solved(batch))
-            self.tried += len(batch)
-            if self.choice.in_vain >= self._patience(batch):
-                break
-        if self.tried:
-            self.records.write(self.choice)
+        if self._tried:
+            self._write()
             self._report()
-        free = isinstance(self.teacher, ShowingTeacher)
-        if free and not self.choice.kept and self.choice.in_vain >= MAX_IN_VAIN:
+        failed = selection.failures >= MAX_CONSECUTIVE_FAILURES and not self._settings.is_model
+        if failed and not selection.kept:
             raise InputError(
-                f"none of {self.choice.in_vain} tasks gave a demonstration:"
+                f"none of {selection.failures} tasks gave a demonstration:"
                 f" {self._reasons().most_common(1)[0][0]}; the limits, the protocol or the filter"
                 " leave no way to succeed"
             )
-        return self.choice.kept
+        return selection.kept
 
     def _next(self, ids: Iterator[str]) -> list[Task]:
-        """The tasks of the next round; none where enough is kept, or no tasks are left."""
-        settings, kept = self.choice.settings, len(self.choice.kept)
+        """Return the tasks of the next round; none if there are enough, or no tasks are left."""
+        settings, kept = self._settings, len(self._selection.kept)
         count = None
         if settings.count is not None:
             count = math.ceil((settings.count - kept) / settings.rollouts)
-            if isinstance(self.teacher, ShowingTeacher) and kept and count:
-                count = math.ceil(_SPARE * count * self.tried / kept)
-        return [self.tasks[task_id] for task_id in islice(ids, count)]
+            if not settings.is_model and kept and count:
+                count = math.ceil(SPARE * count * self._tried / kept)
+        return [self._tasks[task_id] for task_id in islice(ids, count)]
 
-    def _patience(self, batch: Sequence[Task]) -> int:
-        """Tasks in a row that may be tried in vain; a model that costs money gets one round."""
-        return MAX_IN_VAIN if isinstance(self.teacher, ShowingTeacher) else len(batch)
+    # --- candidates -----------------------------------------------------------------------------
 
-    # --- rollouts -------------------------------------------------------------------------------
-
-    async def _run(self, batch: Sequence[Task]) -> None:
-        """Run what is missing of a round; each trajectory is kept as it ends."""
+    async def _make(self, batch: Sequence[Task]) -> None:
+        """Make the candidates of a round that are missing; each is written as it ends."""
         missing = self._missing(batch)
-        if missing:
-            total = len(batch) * self.choice.settings.rollouts
-            with bar("demonstrate", total, total - len(missing)) as running:
+        if not missing:
+            return
+        total = len(batch) * self._settings.rollouts
+        with bar("demonstrate", total, total - len(missing)) as running:
 
-                def finish(trajectory: Trajectory) -> None:
-                    self._finish(trajectory)
-                    running.advance()
+            def finish(task_id: str, made: Trajectory | str) -> None:
+                running.advance()
+                if isinstance(made, str):
+                    self._selection.leave_out(task_id, made)
+                else:
+                    self._finish(made)
 
-                def give_up(task: Task, reason: str) -> None:
-                    self.records.give_up(task, reason)
-                    running.advance()
-
-                await self.teacher.run(missing, finish, give_up)
-        for task in batch:
-            if task.id in self.records.given_up:
-                self.gave_up.append(self.records.given_up[task.id])
+            await self._teacher.run(missing, finish)
 
     def _missing(self, batch: Sequence[Task]) -> list[Place]:
-        """The rollouts of these tasks that are wanted and not finished."""
+        rollouts = range(self._settings.rollouts)
+        places = [(task, rollout) for task in batch for rollout in rollouts]
         return [
-            (task, rollout)
-            for task in batch
-            if task.id not in self.records.given_up
-            for rollout in range(self.choice.settings.rollouts)
-            if self.records.find(task, rollout) is None
+            (t, rollout) for t, rollout in places if (t.id, t.query, rollout) not in self._finished
         ]
 
     def _solved(self, batch: Sequence[Task]) -> list[Solved]:
-        return [(task, self.records.of(task, self.choice.settings.rollouts)) for task in batch]
+        """Return the finished candidates of each task."""
+        rollouts = range(self._settings.rollouts)
+        found = [(t, [self._finished.get((t.id, t.query, r)) for r in rollouts]) for t in batch]
+        return [(task, [t for t in made if t is not None]) for task, made in found]
 
     def _finish(self, trajectory: Trajectory) -> None:
-        """Keep a trajectory; one that broke is run again the next time.
+        """Write a candidate; one that broke is made again by the next run.
 
         Raises:
-            PolicyError: the endpoint answers no longer.
+            PolicyError: The endpoint answers no longer.
         """
-        trajectory.taskset = self.tasks.label
-        self.records.add(trajectory)
-        if trajectory.error is not None:
-            self.broken.append(trajectory.error)
+        trajectory.taskset = self._tasks.label
+        if self._settings.is_model:
+            mark_slips(trajectory)
+        append_trajectory(self._folder / "candidates.jsonl", trajectory)
+        if trajectory.error is None:
+            self._finished[trajectory.task_id, trajectory.query, trajectory.rollout] = trajectory
+        else:
+            self._broken.append(trajectory.error)
         refused = trajectory.stop_reason is StopReason.POLICY_ERROR
-        self.unanswered = self.unanswered + 1 if refused else 0
-        if self.unanswered >= MAX_UNANSWERED:
+        self._unanswered = self._unanswered + 1 if refused else 0
+        if self._unanswered >= MAX_UNANSWERED:
             raise PolicyError(
-                f"the last {self.unanswered} rollouts were not answered: {trajectory.error}; what"
+                f"the last {self._unanswered} rollouts were not answered: {trajectory.error}; what"
                 " is finished is kept, and the same command goes on from there"
             )
 
-    # --- costs ----------------------------------------------------------------------------------
-
-    async def _confirmed(
-        self, batch: Sequence[Task], confirm: Callable[[Estimate], bool] | None
-    ) -> bool:
-        """Whether a round may be run, after its cost was shown where it has one."""
-        if confirm is None:
-            return True
-        expected = await self._estimate(batch)
-        return not (expected.rollouts or expected.verdicts) or confirm(expected)
+    # --- results --------------------------------------------------------------------------------
 
     async def _estimate(self, batch: Sequence[Task]) -> Estimate:
-        settings, teacher = self.choice.settings, self.teacher
-        rollouts, measured, each = 0, 0, Tokens()
-        if isinstance(teacher, ModelTeacher):
-            rollouts, measured = len(self._missing(batch)), len(self.records)
-            if measured:
-                each = Tokens(*(n // measured for n in self.records.paid.spent(TEACHER)))
-            else:
-                each = rollout_tokens([_prompt_chars(t, teacher) for t in batch[:_SAMPLE]])
-        verdicts = 0
-        if self.choice.judge is not None:
-            verdicts = rollouts + await self.choice.awaiting_verdict(self._solved(batch))
-        return Estimate(
-            rollouts,
-            each,
-            settings.prices,
-            verdicts=verdicts,
-            judge_prices=settings.judge_prices or settings.prices,
-            measured=measured,
-        )
+        """Return what a round will cost."""
+        rollouts, each = 0, Tokens()
+        if isinstance(self._teacher, ModelTeacher):
+            rollouts = len(self._missing(batch))
+            sample = batch[:SAMPLED_PROMPTS]
+            each = rollout_tokens([_prompt_chars(task, self._teacher) for task in sample])
+        verdicts = await self._selection.verdicts_to_pay(self._solved(batch))
+        settings = self._settings
+        return Estimate(rollouts, verdicts, each, settings.prices, settings.prices_of_judge)
 
-    def _spent(self) -> str:
-        """Money and tokens so far, all calls in this folder together."""
-        settings, paid = self.choice.settings, self.records.paid
-        teacher, judge = paid.spent(TEACHER), paid.spent(JUDGE)
-        cost = cost_of(
-            (teacher, settings.prices), (judge, settings.judge_prices or settings.prices)
-        )
-        read, written = (a + b for a, b in zip(teacher, judge, strict=True))
-        tokens = f"{read:,} tokens read, {written:,} written"
-        return f"{tokens}; no prices given" if cost is None else f"{cost:,.4f} ({tokens})"
-
-    # --- what came out --------------------------------------------------------------------------
+    def _write(self) -> None:
+        """Write what was selected."""
+        selection = self._selection
+        write_records(self._folder / "trajectories.jsonl", selection.kept)
+        write_records(self._folder / "left_out.jsonl", selection.left_out)
+        if selection.agreed:
+            write_records(self._folder / "tasks.jsonl", selection.agreed)
+        write_dataset(selection.kept, self._folder / "dataset.jsonl")
 
     def _reasons(self) -> Counter[str]:
-        """How many were left out for each kind of reason; a judge's silence is told as it was."""
-        reasons = [*self.gave_up, *(reason for _, reason in self.choice.left_out)]
+        """Count the reasons for leaving out; a judge's failure is told in full."""
+        reasons = [left_out.reason for left_out in self._selection.left_out]
         return Counter(r if r.startswith(NOT_JUDGED) else r.partition(":")[0] for r in reasons)
 
     def _report(self) -> None:
         """Print what was kept, why the rest was not, and the real cost."""
-        lines = [f"{len(self.choice.kept)} demonstrations of {self.tasks.label}"]
+        lines = [f"{len(self._selection.kept)} demonstrations of {self._tasks.label}"]
         lines += [f"  {n} left out: {reason}" for reason, n in self._reasons().most_common()]
-        if self.broken:
+        if self._broken:
             lines.append(
-                f"  {len(self.broken)} broke, and the same command runs them again; the first:"
-                f" {self.broken[0]}"
+                f"  {len(self._broken)} broke, and the same command runs them again; the first:"
+                f" {self._broken[0]}"
             )
-        if any(self.records.paid.spent(TEACHER, JUDGE)):
-            lines.append(f"cost: {self._spent()}")
+        teacher, judge = self._cache.spent(TEACHER), self._cache.spent(JUDGE)
+        both, settings = teacher + judge, self._settings
+        if both != Tokens():
+            cost = total_cost((teacher, settings.prices), (judge, settings.prices_of_judge))
+            money = "no prices given" if cost is None else f"{cost:,.4f}"
+            lines.append(f"cost: {money} ({both.read:,} tokens read, {both.written:,} written)")
         console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def _prompt_chars(task: Task, teacher: ModelTeacher) -> int:
-    """Characters of what a teacher reads before its first turn."""
+    """Return the number of characters that a teacher reads before its first turn."""
     session = Session(task, teacher.protocol, teacher.limits)
     texts = [message.content for message in session.prompt()]
     return len(teacher.instruction) + len("".join(texts)) + len(str(session.tools.schemas()))

@@ -1,8 +1,16 @@
-"""Demonstrations as a Hugging Face dataset, for other trainers: `load_dataset(FOLDER)`.
+"""Demonstrations for other trainers, as rows that Hugging Face `datasets` reads.
 
-A row has `messages` in OpenAI's form and `tools`, the JSON schemas as one JSON text: schemas of
-different tools have no common columns. Assistant messages hold the protocol's own text (thought and
-one block), which is what a student writes; observations are messages of role "tool".
+    load_dataset("json", data_files="runs/demonstrations/dataset.jsonl", split="train")
+
+`messages` are in OpenAI's form; `tools` holds the tools' JSON schemas as one JSON text, because
+schemas of different tools have no common columns. Assistant messages hold the protocol's own text
+(thought and one block), which is what a student writes. Train only on messages whose `train` is
+true: the others are context, or slips that are shown for their correction.
+
+TRL trains on these rows with `assistant_only_loss=True`. It does not know `train`: drop the rows
+where `slips` is above 0. axolotl knows it: `type: chat_template`, `message_field_training: train`.
+The tokenizer's chat template must know tools; `toolmaster.models.load_tokenizer` gives one that
+does.
 """
 
 from __future__ import annotations
@@ -14,23 +22,6 @@ from typing import Any
 
 from toolmaster.runs import write_atomically
 from toolmaster.types import Trajectory
-
-CARD = """\
----
-tags:
-- tool-use
----
-{count} demonstrations, protocol `{protocol}`. `messages` are in OpenAI's form; `tools` holds the
-tools' JSON schemas as one JSON text. Train only on messages whose `train` is true: the others are
-context or slips, which are shown for their correction.
-
-TRL trains on `load_dataset(FOLDER)["train"]` as it is, with `assistant_only_loss=True`. It does not
-know `train`: drop the rows where `slips` is above 0; {clean} rows are left. axolotl knows it:
-`type: chat_template`, `message_field_training: train`. The tokenizer's chat template must know
-tools; `toolmaster.models.load_tokenizer(CHECKPOINT)` gives one that does.
-"""
-# The card declares no `configs`: with them `datasets` takes a folder from its cache also after its
-# files were replaced, as a continued run does.
 
 
 def dataset_row(demonstration: Trajectory) -> dict[str, Any]:
@@ -57,19 +48,7 @@ def dataset_row(demonstration: Trajectory) -> dict[str, Any]:
     }
 
 
-def write_dataset(demonstrations: Sequence[Trajectory], folder: Path) -> None:
-    """Write the rows (parquet) and a card.
-
-    Args:
-        demonstrations: at least one.
-        folder: created if missing; its files are replaced.
-    """
-    import pyarrow as pa  # noqa: PLC0415 - heavy
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [dataset_row(demonstration) for demonstration in demonstrations]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
-    clean = sum(row["slips"] == 0 for row in rows)
-    card = CARD.format(count=len(rows), clean=clean, protocol=demonstrations[0].protocol)
-    write_atomically(folder / "README.md", card)
+def write_dataset(demonstrations: Sequence[Trajectory], file: Path) -> None:
+    """Write one row per demonstration, as JSON lines."""
+    rows = map(dataset_row, demonstrations)
+    write_atomically(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -2,23 +2,23 @@
 
 Source: arXiv 2601.12762, section on trajectory filtering, where a judge model looks for the three
 behaviours. Here each is a small function of the trajectory. A teacher that is a model makes
-mistakes of its own: `mark_slips` takes those out of training before the filter looks.
+mistakes of its own: `mark_slips` excludes those from training before the filter looks.
 """
 
 from __future__ import annotations
 
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.types import FORMAT_ERRORS, ActionKind, ErrorKind, Phase, Trajectory
+from toolmaster.types import FORMAT_ERRORS, ActionKind, ErrorKind, Phase, Step, Trajectory
 
 REFUSED = frozenset(
     {ErrorKind.INVALID_ARGUMENTS, ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_PERMITTED}
 )
-"""What answers a call that never reached its tool, so that nothing was tried."""
+"""Errors of calls that never reached their tool, so that nothing was tried."""
 
 
 def plans(trajectory: Trajectory) -> bool:
-    """Every turn but a slip thinks before it acts."""
+    """Return whether every turn that is trained on thinks before it acts."""
     return all(
         step.text.startswith("<think>") and not step.text.startswith("<think></think>")
         for step in trajectory.steps
@@ -27,7 +27,7 @@ def plans(trajectory: Trajectory) -> bool:
 
 
 def explores(trajectory: Trajectory) -> bool:
-    """Every tool of the execution was tried before, by itself or through its twin, or is known."""
+    """Return whether every tool of the execution was tried before, or is known by experience."""
     if trajectory.protocol != Protocol.TRIAL or trajectory.retrieved_experience:
         return True
     trial = [step for step in trajectory.calls(Phase.TRIAL) if step.error not in REFUSED]
@@ -38,45 +38,50 @@ def explores(trajectory: Trajectory) -> bool:
 
 
 def validates(trajectory: Trajectory) -> bool:
-    """Every error is answered with another attempt; after a trial, execution has only slips."""
-    steps = trajectory.steps
-    for index, step in enumerate(steps):
+    """Return whether a call that succeeds follows every error.
+
+    After a trial, the execution may have no errors but those of slips.
+    """
+    for index, step in enumerate(trajectory.steps):
         if step.error is None:
             continue
-        tried = trajectory.protocol == Protocol.TRIAL and step.phase is Phase.EXECUTION
-        if tried and not step.slip:
+        if _after_trial(trajectory, step) and not step.slip:
             return False
-        rest = steps[index + 1 :]
+        rest = trajectory.steps[index + 1 :]
         if not any(s.action is ActionKind.CALL and s.error is None for s in rest):
             return False
     return True
 
 
 def keep(trajectory: Trajectory) -> bool:
-    """Whether a demonstration shows all three behaviours."""
+    """Return whether a demonstration shows all three behaviours."""
     return plans(trajectory) and explores(trajectory) and validates(trajectory)
 
 
 def mark_slips(trajectory: Trajectory) -> None:
-    """Mark what nobody should learn to write, but everybody to mend.
+    """Mark the turns that a student should learn to correct, but not to write.
 
-    That is a turn which breaks the format, a call of a tool that does not exist, and, once a trial
-    is over, a call that fails. A trial may fail: that is what it is for.
+    These are turns that break the format, calls of a tool that does not exist, and, after a trial,
+    calls that fail. A call of a trial may fail: that is what a trial is for.
     """
     for step in trajectory.steps:
-        tried = trajectory.protocol == Protocol.TRIAL and step.phase is Phase.EXECUTION
         broken = step.error in FORMAT_ERRORS or step.error is ErrorKind.UNKNOWN_TOOL
-        step.slip = step.slip or broken or (tried and step.error is not None)
+        failed = _after_trial(trajectory, step) and step.error is not None
+        step.slip = step.slip or broken or failed
+
+
+def _after_trial(trajectory: Trajectory, step: Step) -> bool:
+    return trajectory.protocol == Protocol.TRIAL and step.phase is Phase.EXECUTION
 
 
 def reason_against(trajectory: Trajectory, behaviours: Behaviours, *, rules: bool) -> str | None:
-    """Why a teacher's trajectory is no demonstration; None when it is one.
+    """Return why a candidate is no demonstration; None if it is one.
 
     Args:
-        trajectory: with its slips marked.
-        behaviours: what the teacher was told to show.
-        rules: whether it must show planning, exploration and validation; without, it is enough
-            that it answered, and rightly where the task has a checker.
+        trajectory: The candidate, with its slips marked.
+        behaviours: What the teacher was told to show.
+        rules: Whether it must show planning, exploration and validation. Without, it is enough that
+            it answered, and rightly where something scores the task.
     """
     if trajectory.answer is None or not trajectory.answer.strip():
         return f"no answer: {trajectory.error or trajectory.stop_reason}"
@@ -86,7 +91,7 @@ def reason_against(trajectory: Trajectory, behaviours: Behaviours, *, rules: boo
 
 
 def _not_shown(trajectory: Trajectory, behaviours: Behaviours) -> str | None:
-    """The first behaviour that is missing."""
+    """Return the first behaviour that is missing; None if none is."""
     if not plans(trajectory):
         return "no planning: a turn without a thought"
     if behaviours.trial and not explores(trajectory):

@@ -15,7 +15,7 @@ class ReadsOnly:
     """Refuses every call that may change something real.
 
     Args:
-        tools: the tools of the sessions. Calls on a session's own copy of a state are free.
+        tools: The tools of the sessions. Calls on a session's own copy of a state are allowed.
     """
 
     def __init__(self, tools: ToolSet) -> None:
@@ -42,8 +42,8 @@ def approver_for(task: Task, *, writes: bool) -> ReadsOnly | None:
     """Return the approver for rollouts of a task; None where its calls may all be run.
 
     Args:
-        task: its tools are fresh for each rollout, copied, or shared with the real world.
-        writes: whether calls that change something real may be run.
+        task: Its tools are fresh for each rollout, copied, or shared with the real world.
+        writes: Whether calls that change something real may be run.
     """
     if writes or task.isolation() is not Isolation.SHARED:
         return None
@@ -54,7 +54,7 @@ def warn_of_refusals(tasks: Iterable[Task], *, writes: bool) -> None:
     """Print which tools will not be run, before anything is paid for.
 
     Raises:
-        ConfigError: no tool would be run.
+        ConfigError: No tool would be run.
     """
     refused: dict[str, None] = {}
     some_run = False

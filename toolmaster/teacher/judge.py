@@ -1,24 +1,22 @@
 """The filter's judge: does a demonstration do what was asked, and show the three behaviours?
 
 Source: arXiv 2601.12762, section on trajectory filtering. The paper's judge is the teacher's model;
-here it is any OpenAI-compatible endpoint. Prompt and verdicts are our own, and every verdict is
-kept with its reason.
+here it is any OpenAI-compatible endpoint. Prompt and verdicts are our own.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from toolmaster.judges.json_endpoint import JsonEndpoint
-from toolmaster.judges.verdicts import OBSERVATION_CHARS, Verdicts, Vote
+from toolmaster.judges.json_endpoint import OBSERVATION_CHARS, JsonEndpoint
 from toolmaster.protocols import Protocol
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Trajectory
 
-ROLE = "judge"
+JUDGE = "judge"
+"""The role of the judge in the cache of responses."""
 INSTRUCTIONS = """\
 You decide whether a worked example is good enough to teach from. You get one JSON object: `query`
 (what a user asked), `turns` (what an assistant with tools wrote, in order, each with the `result`
@@ -41,8 +39,8 @@ Write one JSON object and nothing else:
  "planning": true|false, "exploration": true|false, "validation": true|false}"""
 
 
-class Opinion(BaseModel):
-    """What the endpoint must write."""
+class Verdict(BaseModel):
+    """What the judge must write."""
 
     reason: str
     solved: bool
@@ -52,50 +50,45 @@ class Opinion(BaseModel):
     validation: bool
 
 
-class Verdict(Opinion, Vote):
-    """The verdict on one trajectory, as kept in the file."""
-
-
-class Judge:
-    """Judges demonstrations, once each.
+class DemonstrationJudge:
+    """Judges whether demonstrations solve their task and show the three behaviours.
 
     Args:
-        endpoint: who judges.
-        file: where verdicts are kept.
-        behaviours: what the teacher was told to show; nothing else is asked of it.
-        protocol: how trajectories are laid out; `direct` has no room to explore.
-
-    Raises:
-        InputError: a line of the file is no verdict.
+        endpoint: The judge.
+        behaviours: What the teacher was told to show; nothing else is required.
+        protocol: How trajectories are laid out; `direct` has no exploration.
     """
 
-    def __init__(
-        self, endpoint: JsonEndpoint, file: Path, behaviours: Behaviours, protocol: Protocol
-    ) -> None:
-        self._verdicts = Verdicts(endpoint, file, INSTRUCTIONS, Opinion, Verdict)
-        self._asked_of = ["solved", "grounded", "planning"]
+    def __init__(self, endpoint: JsonEndpoint, behaviours: Behaviours, protocol: Protocol) -> None:
+        self._endpoint = endpoint
+        self._required = ["solved", "grounded", "planning"]
         if behaviours.trial and protocol is not Protocol.DIRECT:
-            self._asked_of.append("exploration")
-        self._asked_of += ["validation"] * behaviours.self_correction
+            self._required.append("exploration")
+        if behaviours.self_correction:
+            self._required.append("validation")
 
-    def has_judged(self, trajectory: Trajectory) -> bool:
-        """Whether its verdict on a demonstration is kept."""
-        return self._verdicts.holds(_question(trajectory))
+    def knows(self, trajectory: Trajectory) -> bool:
+        """Return whether the verdict on a demonstration is in the cache."""
+        return self._endpoint.knows(INSTRUCTIONS, _question(trajectory))
 
     async def reason_against(self, trajectory: Trajectory) -> str | None:
-        """What the judge misses in a demonstration, with its reason; None when nothing.
+        """Return what the judge misses in a demonstration, with its reason; None for nothing.
 
         Raises:
-            PolicyError: the judge cannot be asked.
-            MalformedReplyError: it never wrote a verdict.
+            PolicyError: The judge cannot be asked, or it wrote no verdict.
         """
-        verdict = await self._verdicts.get(trajectory, _question(trajectory))
-        missing = [name for name in self._asked_of if not getattr(verdict, name)]
+        verdict = await self._endpoint.ask(
+            INSTRUCTIONS,
+            _question(trajectory),
+            Verdict,
+            about=f"{trajectory.task_id}/{trajectory.rollout}",
+        )
+        missing = [name for name in self._required if not getattr(verdict, name)]
         return f"the judge misses {', '.join(missing)}: {verdict.reason}" if missing else None
 
 
 def _question(trajectory: Trajectory) -> dict[str, Any]:
-    """What the judge reads."""
+    """Return what the judge reads."""
     turns = [
         {"turn": step.text, "result": (step.observation or "")[:OBSERVATION_CHARS]}
         for step in trajectory.steps

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
 
 from toolmaster.answers import normal_form
 from toolmaster.limits import Limits
@@ -20,19 +18,19 @@ from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import Isolation
 from toolmaster.tasksets.replay import Replay, call_turn
 from toolmaster.teacher.acting import Acting, Turns, succeeds_again
-from toolmaster.types import Message, Phase, ToolCall, Trajectory
+from toolmaster.types import Phase, ToolCall, Trajectory
 
-_SHOWN_CHARS = 120
+SHOWN_CHARS = 120
 """Characters of arguments and of a result that a line of experience shows."""
 
 
-class KnownCalls:
+class KnownCallsPolicy:
     """A policy that makes known-good calls.
 
     Args:
-        replay: the calls and the answer.
-        protocol: how the trajectory is laid out; only `trial` has a trial.
-        trial_calls: number of calls that the trial allows.
+        replay: The calls and the answer.
+        protocol: How the trajectory is laid out; only `trial` has a trial.
+        trial_calls: Number of calls that the trial allows.
     """
 
     name = "known-good calls"
@@ -41,12 +39,8 @@ class KnownCalls:
         self._messages, self._answer = replay.by_message(), replay.answer
         self._protocol, self._trial_calls = protocol, trial_calls
 
-    def conversation(
-        self,
-        prompt: Sequence[Message],  # noqa: ARG002 - the calls are known
-        tools: Sequence[dict[str, Any]],  # noqa: ARG002
-    ) -> Acting:
-        """Begin the demonstration."""
+    def conversation(self, *_: object) -> Acting:
+        """Begin the demonstration; prompt and tools change nothing, because the calls are known."""
         return Acting(self._turns())
 
     def _turns(self) -> Turns:
@@ -60,21 +54,17 @@ class KnownCalls:
             yield _turn(thought, f"<answer>{answer}</answer>")
 
     def _trial(self) -> Turns:
+        first: dict[str, ToolCall] = {}
+        for call in (call for calls in self._messages for call in calls):
+            first.setdefault(call.name, call)
         lines = []
-        for call in self._first_calls():
+        for call in list(first.values())[: self._trial_calls]:
             got = yield _turn(f"I try {call.name}, to see what it returns.", call_turn(call))
             sent = json.dumps(call.arguments, ensure_ascii=False)
             lines.append(f"{call.name}: {_short(sent)} returns {_short(got)}")
         lessons = "\n".join(lines) or "none"
         thought = "I have seen what the tools return." if lines else "No tool is needed."
         yield _turn(thought, f"<experience>{lessons}</experience>")
-
-    def _first_calls(self) -> list[ToolCall]:
-        """The first call of each tool, as many as the trial allows."""
-        first: dict[str, ToolCall] = {}
-        for call in (call for calls in self._messages for call in calls):
-            first.setdefault(call.name, call)
-        return list(first.values())[: self._trial_calls]
 
 
 def _turn(thought: str, block: str) -> Completion:
@@ -83,15 +73,7 @@ def _turn(thought: str, block: str) -> Completion:
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}..."
-
-
-def _is_seen(answer: str, trajectory: Trajectory) -> bool:
-    """Whether a result of the execution contains the answer."""
-    results = [step.observation or "" for step in trajectory.calls(Phase.EXECUTION)]
-    words = {normal_form(word) for result in results for word in re.findall(r"[\w.,+-]+", result)}
-    text = normal_form(answer)
-    return text in words or any(text in result.casefold() for result in results)
+    return line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}..."
 
 
 async def from_known_calls(
@@ -105,7 +87,7 @@ async def from_known_calls(
         The trajectory, also of a rollout that broke; or why it does not solve its task.
     """
     task = request.task
-    policy = KnownCalls(replay, protocol, limits.trial_calls)
+    policy = KnownCallsPolicy(replay, protocol, limits.trial_calls)
     trajectory = await run_rollout(request, policy, protocol, limits)
     if trajectory.error is not None:
         return trajectory
@@ -121,3 +103,11 @@ async def from_known_calls(
     if shared or await succeeds_again(trajectory, request, protocol, limits):
         return trajectory
     return "the known-good calls solve it once, and not again in a fresh session"
+
+
+def _is_seen(answer: str, trajectory: Trajectory) -> bool:
+    """Return whether a result of the execution contains the answer."""
+    results = [step.observation or "" for step in trajectory.calls(Phase.EXECUTION)]
+    words = {normal_form(word) for result in results for word in re.findall(r"[\w.,+-]+", result)}
+    text = normal_form(answer)
+    return text in words or any(text in result.casefold() for result in results)

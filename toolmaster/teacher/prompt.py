@@ -1,4 +1,4 @@
-"""What a teacher model is told: how to work, in place of the student's own short form.
+"""The instruction of a teacher model, which replaces the student's short one.
 
 The student never sees these words. What they ask for shows in the teacher's thoughts and calls, and
 that is what a student learns from.
@@ -66,12 +66,12 @@ _FORM_ANSWER = """\
 
 
 def teacher_instruction(protocol: Protocol, behaviours: Behaviours, trial_calls: int) -> str:
-    """What the teacher is told in place of the student's short form.
+    """Return what the teacher is told in place of the student's short instruction.
 
     Args:
-        protocol: how the trajectory is laid out; `direct` has no exploration.
-        behaviours: what to show; switching parts off gives the paper's ablations.
-        trial_calls: the trial budget in calls, told where there is a trial.
+        protocol: How the trajectory is laid out; `direct` has no exploration.
+        behaviours: What to show; switching parts off gives the paper's ablations.
+        trial_calls: Number of calls that a trial allows; mentioned if there is a trial.
     """
     explores = behaviours.trial and protocol is not Protocol.DIRECT
     parts = [_ROLE, _PLAN.format(explored="which tools to try and how, " if explores else "")]

@@ -1,4 +1,4 @@
-"""`propose`: a model proposes tasks for given tools, grounded by a few calls that look around."""
+"""`propose`: lets a model propose tasks for given tools, after a few calls that look around."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import InputError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.judges.responses import ResponseCache
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.protocols import Protocol
-from toolmaster.runs import append_line, read_models, write_atomically
+from toolmaster.runs import append_line, read_models
 from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset, as_tool_set
 from toolmaster.teacher.guards import ReadsOnly
-from toolmaster.teacher.paid import Paid
 from toolmaster.tools import ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Record
@@ -28,10 +28,8 @@ BATCH = 10
 """Tasks asked for at once."""
 LOOKS = 6
 """Calls that look around before anything is proposed."""
-MAX_IN_VAIN = 3
-"""Batches in a row without anything new after which no more is asked for."""
-_SHOWN = 60
-"""Latest proposals shown, so that others are made."""
+SHOWN = 60
+"""Number of the latest proposals that the model is shown, so that it makes others."""
 
 LOOK = f"""\
 You prepare tasks for an assistant that has the tools in the JSON object you get. Before that you
@@ -70,7 +68,10 @@ class _Proposal(BaseModel):
 
 
 class Proposed(Record):
-    """A line of `proposals.jsonl`, which is a task set: `proposals.jsonl tools=SOURCE`."""
+    """A proposed task, a line of `proposals.jsonl`.
+
+    That file is a task set: `proposals.jsonl tools=SOURCE`.
+    """
 
     id: str
     query: str
@@ -81,7 +82,13 @@ class _Proposals(BaseModel):
 
 
 def propose(tools: Any, model: str, count: int, **options: Any) -> Taskset:
-    """Let a model propose tasks; the form of `apropose` without `await`."""
+    """Let a model propose tasks; the form of `apropose` without `await`.
+
+    Example, for the tools of an MCP file:
+
+        tasks = propose("mcp.json", "openai:NAME", 200)
+        demonstrations = demonstrate(tasks, teacher="openai:NAME", rollouts=3)
+    """
     return plain(apropose(tools, model, count, **options))
 
 
@@ -93,40 +100,36 @@ async def apropose(
     output_dir: str | Path = "runs/proposals",
     base_url: str | None = None,
 ) -> Taskset:
-    """Let a model propose tasks for tools: a request that looks around, then one for ten tasks.
+    """Let a model propose tasks for tools: a request that looks around, then one per ten tasks.
 
     The tasks have no answer: `demonstrate` with `rollouts=3` keeps those on whose answer
     independent solutions agree.
 
     Args:
-        tools: tool sources in one line each; or functions, an object or a `ToolSet`.
-        model: the model that proposes, as `openai:NAME`.
-        count: number of tasks.
-        output_dir: keeps `looks.json`, `proposals.jsonl` and paid answers; what is there is not
-            asked for again.
-        base_url: its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        tools: Tool sources in one line each; or functions, an object or a `ToolSet`.
+        model: The model that proposes, as `openai:NAME`.
+        count: Number of tasks.
+        output_dir: Keeps `proposals.jsonl` and the model's responses; what is there is not asked
+            for again.
+        base_url: Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
 
     Returns:
         At most `count` tasks.
 
     Raises:
-        ConfigError: the model is no endpoint.
-        InputError: tools that cannot be used, or not one task was proposed.
-        PolicyError: the endpoint cannot be asked.
+        ConfigError: The model is not of the form `openai:NAME`.
+        InputError: The tools cannot be used, or not one task was proposed.
+        PolicyError: The endpoint cannot be asked.
     """
-    kind, _, name = model.partition(":")
-    if kind != "openai":
-        raise ConfigError(f"only an endpoint can propose tasks, received {model!r}: openai:NAME")
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "proposals.jsonl"
     sources = [tools] if isinstance(tools, str) else tools
     named = isinstance(sources, list | tuple) and all(isinstance(s, str) for s in sources)
+    cache = ResponseCache(folder / "responses.jsonl")
     async with AsyncExitStack() as stack:
-        paid = Paid(folder / "paid.jsonl")
-        endpoint = await stack.enter_async_context(
-            JsonEndpoint(ROLE, name, base_url, on_answer=paid.of(ROLE))
-        )
+        endpoint = JsonEndpoint(ROLE, model, base_url, cache=cache)
+        await stack.enter_async_context(endpoint)
         opened = await stack.enter_async_context(open_sources(sources)) if named else None
         offered = as_tool_set(tools) if opened is None else opened
         proposals = await _propose(endpoint, offered, count, file)
@@ -141,46 +144,42 @@ async def apropose(
 async def _propose(
     endpoint: JsonEndpoint, tools: ToolSet, count: int, file: Path
 ) -> list[Proposed]:
-    """Ask until there are `count` tasks, or nothing new comes; each is kept as it arrives."""
+    """Ask until there are `count` tasks, or an answer brings nothing new; keep each in the file."""
     tasks = read_models(file, Proposed)
-    known = {_plain(task.query) for task in tasks}
-    in_vain, problem = 0, "none was new"
-    seen = await _look(endpoint, tools, file.with_name("looks.json")) if len(tasks) < count else []
-    while len(tasks) < count and in_vain < MAX_IN_VAIN:
+    known = {_normal(task.query) for task in tasks}
+    seen = await _look(endpoint, tools) if len(tasks) < count else []
+    problem = "none was new"
+    while len(tasks) < count:
         question = {
             "tools": tools.schemas(),
             "seen": seen,
-            "already": [task.query for task in tasks[-_SHOWN:]],
+            "already": [task.query for task in tasks[-SHOWN:]],
             "wanted": min(BATCH, count - len(tasks)),
         }
-        in_vain += 1
+        before = len(tasks)
         try:
-            reply = await endpoint.ask(PROPOSE, question, _Proposals)
+            proposals = (await endpoint.ask(PROPOSE, question, _Proposals)).tasks
         except MalformedReplyError as error:
-            problem = str(error)
-            continue
-        for proposal in reply.value.tasks:
-            if _plain(proposal.query) in known or len(tasks) == count:
+            proposals, problem = [], str(error)
+        for proposal in proposals:
+            if _normal(proposal.query) in known or len(tasks) == count:
                 continue
-            known.add(_plain(proposal.query))
+            known.add(_normal(proposal.query))
             tasks.append(Proposed(query=proposal.query, id=f"proposed/{len(tasks) + 1}"))
             append_line(file, tasks[-1].model_dump())
-            in_vain = 0
+        if len(tasks) == before:
+            break
     if not tasks:
         raise InputError(f"{endpoint.model!r} proposed no task for these tools: {problem}")
     return tasks
 
 
-async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict[str, Any]]:
-    """A few calls and what they returned: a trial that only reads, so none changes anything."""
-    if file.is_file():
-        seen: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-        return seen
+async def _look(endpoint: JsonEndpoint, tools: ToolSet) -> list[dict[str, Any]]:
+    """Return a few calls and their results, made in a trial that only reads."""
     try:
-        reply = await endpoint.ask(LOOK, {"tools": tools.schemas()}, _Looks)
-        calls = reply.value.calls[:LOOKS]
+        calls = (await endpoint.ask(LOOK, {"tools": tools.schemas()}, _Looks)).calls[:LOOKS]
     except MalformedReplyError:
-        calls = []  # proposals are then made from the documentation alone
+        return []  # tasks are then proposed from the documentation alone
     limits = Limits(trial_calls=LOOKS, max_turns=LOOKS + 1, invalid_turns=LOOKS + 1)
     task = Task("look", "look", tools)
     session = Session(task, Protocol.TRIAL, limits, approver=ReadsOnly(tools))
@@ -189,9 +188,8 @@ async def _look(endpoint: JsonEndpoint, tools: ToolSet, file: Path) -> list[dict
         text = json.dumps(call.model_dump(), ensure_ascii=False)
         step = await session.step(f"<think>look</think><tool_call>{text}</tool_call>")
         seen.append({**call.model_dump(), "returned": step.observation})
-    write_atomically(file, json.dumps(seen, ensure_ascii=False, indent=2))
     return seen
 
 
-def _plain(query: str) -> str:
+def _normal(query: str) -> str:
     return " ".join(query.casefold().split())

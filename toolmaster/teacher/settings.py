@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from toolmaster.budgets import Prices
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Sampling
@@ -22,9 +23,9 @@ class Behaviours(Settings):
     """What the teacher shows; the paper's ablations switch parts off."""
 
     trial: bool = True
-    """Try tools before the experience."""
+    """Try tools before the experience is written."""
     self_correction: bool = True
-    """Make plausible mistakes and slips and mend them; without it every call is right at once."""
+    """Show mistakes and their correction; without it every call is right at once."""
 
 
 class DemonstrationSettings(Settings):
@@ -34,7 +35,7 @@ class DemonstrationSettings(Settings):
     """Number of demonstrations to keep: tasks are taken in order until there are that many. None
     takes every task once."""
     file: Path | None = None
-    """Demonstrations made before, a `trajectories.jsonl`; all of them are taken."""
+    """Demonstrations that exist already, a `trajectories.jsonl`; all of them are used."""
     teacher: str | None = None
     """Model that writes the demonstrations: `openai:NAME`, a checkpoint folder or a model id; or
     `replay` for the known-good calls of the tasks, `replay:FILE` for those of a file. None takes
@@ -44,8 +45,8 @@ class DemonstrationSettings(Settings):
     sampling: Sampling = Sampling(temperature=0.7, turn_tokens=1024, context_tokens=16384, slots=16)
     """How the teacher generates; `slots` is the number of rollouts in flight."""
     rollouts: int = Field(1, ge=1)
-    """Times a teacher does each task. With 2 or more, a task that nothing scores is kept only where
-    all its answers agree."""
+    """Number of times a teacher does each task. With 2 or more, a task that nothing scores is kept
+    only if all its answers agree."""
     writes: bool = False
     """Run calls that change something real; without it, live tools only read."""
     behaviours: Behaviours = Behaviours()
@@ -55,27 +56,32 @@ class DemonstrationSettings(Settings):
     filter: bool = True
     """Keep only demonstrations with planning, exploration and validation (the paper's filter)."""
     judge: str | None = None
-    """Model that judges what the rules let through, as `openai:NAME`; None for the rules alone."""
+    """Model that judges what passes the filter's rules, as `openai:NAME`; None uses the rules
+    alone."""
     judge_url: str | None = None
     """Endpoint of the judge; None for OpenAI's own, or `OPENAI_BASE_URL`."""
-    prices: tuple[float, float] | None = None
+    prices: Prices | None = None
     """Money per million tokens that the teacher reads, and per million that it writes."""
-    judge_prices: tuple[float, float] | None = None
+    judge_prices: Prices | None = None
     """The same for the judge; None takes the teacher's prices."""
-
     confirm: bool = False
-    """Show an estimate of the cost and ask at the terminal before a teacher model is used."""
+    """Show an estimate of the cost and ask at the terminal before a model is paid for."""
 
     @property
     def is_model(self) -> bool:
         """Whether a model is the teacher."""
         return self.teacher is not None and self.teacher.partition(":")[0] != REPLAY
 
+    @property
+    def prices_of_judge(self) -> Prices | None:
+        """The judge's prices: its own or else the teacher's."""
+        return self.judge_prices or self.prices
+
     def check(self) -> None:
         """Refuse settings that would have no effect.
 
         Raises:
-            ConfigError: a judge without the filter, or several rollouts without a teacher model.
+            ConfigError: A judge without the filter, or several rollouts without a teacher model.
         """
         if self.judge is not None and not self.filter:
             raise ConfigError("the judge is part of the filter: leave out judge, or filter=false")

@@ -1,4 +1,4 @@
-"""Which trajectories are demonstrations, and the reason against each of the others.
+"""Which candidates become demonstrations, and the reason against each of the others.
 
 Rules come first, then duplicates are removed, and only what is left is shown to a judge.
 """
@@ -13,17 +13,16 @@ from typing import Any
 
 from toolmaster.answers import agreed, normal_form
 from toolmaster.errors import PolicyError
-from toolmaster.judges.json_endpoint import MalformedReplyError
+from toolmaster.judges.responses import key_of
 from toolmaster.tasksets import Task
 from toolmaster.teacher.filters import reason_against
-from toolmaster.teacher.judge import Judge
-from toolmaster.teacher.paid import key_of
+from toolmaster.teacher.judge import DemonstrationJudge
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.tools import ToolSet
 from toolmaster.types import Record, Trajectory
 
 NOT_JUDGED = "not judged"
-"""How the reason begins where the judge gave no verdict."""
+"""How the reason begins if the judge gave no verdict."""
 DUPLICATE = "duplicate"
 UNSETTLED = "no agreement on the answer of a task that nothing scores"
 ENOUGH = "there are enough"
@@ -42,69 +41,74 @@ class Agreed(Record):
     answer: str
 
 
+class LeftOut(Record):
+    """A line of `left_out.jsonl`: a task or a candidate that gave no demonstration, and why."""
+
+    task_id: str
+    rollout: int
+    reason: str
+
+
 @dataclass(slots=True)
-class Choice:
-    """Chooses demonstrations, one batch of tasks after the other.
+class Selection:
+    """Selects demonstrations from one batch of tasks after the other.
 
     Args:
-        settings: the filter's; `count` bounds what is kept.
-        judge: asked about what the rules let through; None for the rules alone.
+        settings: Those of the filter; `count` bounds what is kept.
+        judge: Reads what the rules let through; None uses the rules alone.
     """
 
     settings: DemonstrationSettings
-    judge: Judge | None = None
+    judge: DemonstrationJudge | None = None
     kept: list[Trajectory] = field(default_factory=list)
     """The demonstrations."""
-    left_out: list[tuple[Trajectory, str]] = field(default_factory=list)
-    """The other trajectories, each with the reason against it."""
+    left_out: list[LeftOut] = field(default_factory=list)
     agreed: list[Agreed] = field(default_factory=list)
-    in_vain: int = 0
+    failures: int = 0
     """Number of tasks in a row, up to the latest one, without a demonstration."""
     _seen: set[str] = field(default_factory=set)
 
     async def add(self, batch: Sequence[Solved]) -> None:
-        """Choose from further tasks, each of them once."""
-        reasoned = await self._by_rule(batch, self._seen)
-        passed = [trajectory for trajectory, reason in reasoned if reason is None]
-        said = await asyncio.gather(*map(self._ask, passed))
-        judged = dict(zip(map(id, passed), said, strict=True))
+        """Select from further tasks, each of them once."""
+        by_rule = await self._by_rule(batch, self._seen)
+        reasons = await asyncio.gather(*(self._reason(t, reason) for t, reason in by_rule))
         chosen = set()
-        for trajectory, rule in reasoned:
-            reason = rule or judged[id(trajectory)]
-            if reason is None and len(self.kept) == self.settings.count:
-                reason = ENOUGH
-            if reason is None:
+        for (trajectory, _), reason in zip(by_rule, reasons, strict=True):
+            full = len(self.kept) == self.settings.count
+            if reason is not None or full:
+                self.leave_out(trajectory.task_id, reason or ENOUGH, trajectory.rollout)
+            else:
                 self.kept.append(trajectory)
                 chosen.add(trajectory.task_id)
-            else:
-                self.left_out.append((trajectory, reason))
         for task, solutions in batch:
-            self.in_vain = 0 if task.id in chosen else self.in_vain + 1
+            self.failures = 0 if task.id in chosen else self.failures + 1
             answer = self._common_answer(task, solutions)
             if answer is not None:
                 self.agreed.append(Agreed(id=task.id, query=task.query, answer=answer))
 
-    async def awaiting_verdict(self, batch: Sequence[Solved]) -> int:
-        """Count the trajectories that `add` would show to the judge for the first time.
+    def leave_out(self, task_id: str, reason: str, rollout: int = 0) -> None:
+        """Note why a task or a candidate gave no demonstration."""
+        self.left_out.append(LeftOut(task_id=task_id, rollout=rollout, reason=reason))
 
-        A task with fewer rollouts than wanted is still to be run: its answers may yet agree.
-        """
-        judge = self.judge
-        if judge is None:
+    async def verdicts_to_pay(self, batch: Sequence[Solved]) -> int:
+        """Return for how many verdicts the judge will be asked at most, after all rollouts."""
+        if self.judge is None:
             return 0
-        reasoned = await self._by_rule(batch, set(self._seen), to_come=True)
-        return sum(reason is None and not judge.has_judged(t) for t, reason in reasoned)
+        wanted = self.settings.rollouts
+        complete = [solved for solved in batch if len(solved[1]) >= wanted]
+        by_rule = await self._by_rule(complete, set(self._seen))
+        new = [t for t, reason in by_rule if reason is None and not self.judge.knows(t)]
+        return len(new) + wanted * (len(batch) - len(complete))
 
     async def _by_rule(
-        self, batch: Sequence[Solved], seen: set[str], *, to_come: bool = False
+        self, batch: Sequence[Solved], seen: set[str]
     ) -> list[tuple[Trajectory, str | None]]:
-        """Each trajectory, scored as its task says now, and what speaks against it."""
+        """Return each trajectory, scored as its task says now, and the reason against it."""
         found = []
         for task, solutions in batch:
             answer = self._common_answer(task, solutions)
             scored = task if answer is None else replace(task, answer=answer)
-            may_agree = to_come and len(solutions) < self.settings.rollouts
-            unsettled = self._is_open(task) and answer is None and not may_agree
+            unsettled = self._is_open(task) and answer is None
             for trajectory in solutions:
                 if task.check is None:  # the answer alone decides
                     trajectory.score = await scored.score(trajectory, ToolSet(()))
@@ -119,43 +123,44 @@ class Choice:
         return found
 
     def _is_open(self, task: Task) -> bool:
-        """Whether only other rollouts can tell what the answer of a task is."""
+        """Return whether only other rollouts can tell what the answer of a task is."""
         return self.settings.rollouts > 1 and task.check is None and task.answer is None
 
     def _common_answer(self, task: Task, solutions: Sequence[Trajectory]) -> str | None:
-        """The answer of all wanted rollouts of an open task; None where they differ."""
+        """Return the answer of all wanted rollouts of an open task; None if they differ."""
         if not self._is_open(task) or len(solutions) < self.settings.rollouts:
             return None
         return agreed([trajectory.answer for trajectory in solutions])
 
-    async def _ask(self, trajectory: Trajectory) -> str | None:
-        if self.judge is None:
-            return None
+    async def _reason(self, trajectory: Trajectory, by_rule: str | None) -> str | None:
+        """Return the reason against a candidate, by the rules or else by the judge."""
+        if by_rule is not None or self.judge is None:
+            return by_rule
         try:
             return await self.judge.reason_against(trajectory)
-        except (PolicyError, MalformedReplyError) as error:
+        except PolicyError as error:
             return f"{NOT_JUDGED}: {error}"
 
 
 def fingerprint(trajectory: Trajectory) -> str:
-    """Return one text for all demonstrations that serve one request by the same calls and answer.
+    """Return a text that is equal for demonstrations of one query with the same calls and answer.
 
     Texts are compared without case, punctuation and spacing, numbers by value. Thoughts are not
     compared: other words around the same calls teach little.
     """
     calls = [
-        [step.phase, step.call.name, _plain(step.call.arguments)]
+        [step.phase, step.call.name, _normal(step.call.arguments)]
         for step in trajectory.calls()
         if step.call is not None and not step.slip
     ]
     return key_of(_words(trajectory.query), calls, normal_form(trajectory.answer or ""))
 
 
-def _plain(value: Any) -> Any:
+def _normal(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _normal(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_normal(item) for item in value]
     if isinstance(value, bool) or value is None:
         return value
     return normal_form(str(value)) if isinstance(value, int | float) else _words(str(value))

@@ -1,0 +1,224 @@
+"""Who makes candidates: the oracle or known-good calls, which cost nothing, or a teacher model.
+
+A candidate is a trajectory before the filter. All are made in real sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolmaster.errors import InputError
+from toolmaster.judges.responses import Response, ResponseCache, key_of
+from toolmaster.limits import Limits
+from toolmaster.policies.base import Completion, Conversation, Policy, ToolCallFormat
+from toolmaster.policies.loading import open_policy
+from toolmaster.protocols import Protocol, find_form
+from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
+from toolmaster.tasksets import Task, Taskset
+from toolmaster.tasksets.replay import Replay, own_replay, replays_of
+from toolmaster.teacher.guards import approver_for
+from toolmaster.teacher.known_calls import from_known_calls
+from toolmaster.teacher.prompt import teacher_instruction
+from toolmaster.teacher.settings import DemonstrationSettings
+from toolmaster.types import Message, Role, Trajectory
+
+TEACHER = "teacher"
+"""The role of a teacher model in the cache of responses."""
+Place = tuple[Task, int]
+"""A task, and the number of the rollout."""
+Finish = Callable[[str, Trajectory | str], None]
+"""Called with a task id and a trajectory as it ends, or the reason why there is none."""
+
+
+class FreeTeacher:
+    """The oracle of a task set, or the known-good calls of its tasks.
+
+    Args:
+        tasks: What is demonstrated.
+        settings: Name the teacher; None takes the oracle if there is one.
+        protocol: How trajectories are laid out.
+        limits: What each session allows.
+
+    Raises:
+        InputError: The set has neither, or the file of known-good calls cannot be used.
+    """
+
+    def __init__(
+        self, tasks: Taskset, settings: DemonstrationSettings, protocol: Protocol, limits: Limits
+    ) -> None:
+        self._tasks, self._settings = tasks, settings
+        self._protocol, self._limits = protocol, limits
+        self._replays: Mapping[str, Replay] | None = None
+        if settings.teacher is not None or tasks.oracle is None:
+            self._replays = _known_calls(tasks, settings.teacher)
+
+    async def run(self, places: Sequence[Place], finish: Finish) -> None:
+        """Demonstrate tasks, several at the same time."""
+
+        async def show(place: Place) -> None:
+            task, _ = place
+            finish(task.id, await self._show(task))
+
+        await side_by_side(show, places, self._settings.sampling.slots)
+
+    async def _show(self, task: Task) -> Trajectory | str:
+        """Return a trajectory that solves a task, or one that broke; or why there is none."""
+        if self._replays is None:
+            made: Trajectory | None = await self._tasks.oracle(
+                task.id, self._protocol, self._limits, self._settings
+            )
+            if made is not None:
+                return made
+            replay, missing = own_replay(task), "the oracle gives no demonstration of it"
+        else:
+            replay, missing = self._replays.get(task.id), "it has no known-good calls"
+        if replay is None:
+            return missing
+        request = RolloutRequest(task, approver=approver_for(task, writes=self._settings.writes))
+        return await from_known_calls(request, replay, self._protocol, self._limits)
+
+
+def _known_calls(tasks: Taskset, teacher: str | None) -> Mapping[str, Replay]:
+    """Return known-good calls by task id, of the file in `replay:FILE` or of the tasks."""
+    file = (teacher or "").partition(":")[2]
+    try:
+        return replays_of(tasks, Path(file) if file else None)
+    except InputError as error:
+        if teacher is not None:
+            raise
+        raise InputError(
+            f"{error}, and the set has no oracle; name a teacher, such as teacher=openai:NAME"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTeacher:
+    """A model that is told how to work, and whose turns are cached."""
+
+    model: str | Policy
+    settings: DemonstrationSettings
+    protocol: Protocol
+    limits: Limits
+    cache: ResponseCache
+
+    @property
+    def instruction(self) -> str:
+        """What the model is told in place of the student's short instruction."""
+        return teacher_instruction(self.protocol, self.settings.behaviours, self.limits.trial_calls)
+
+    async def run(self, places: Sequence[Place], finish: Finish) -> None:
+        """Let the model do tasks, several at the same time.
+
+        Raises:
+            PermanentPolicyError: The model will answer nothing at all.
+            Exception: Whatever `finish` raises.
+        """
+        settings, instruction = self.settings, self.instruction
+        opened = open_policy(
+            self.model,
+            settings.sampling,
+            base_url=settings.base_url,
+            tool_calls=ToolCallFormat.TEXT,  # what the student writes
+        )
+        async with opened as policy:
+
+            def request(place: Place) -> RolloutRequest:
+                task, rollout = place
+                cached = CachedPolicy(policy, instruction, self.cache, f"{task.id}/{rollout}")
+                approver = approver_for(task, writes=settings.writes)
+                return RolloutRequest(task, rollout, policy=cached, approver=approver)
+
+            await run_rollouts(
+                map(request, places),
+                policy,
+                self.protocol,
+                self.limits,
+                concurrency=settings.sampling.slots,
+                on_finish=lambda trajectory: finish(trajectory.task_id, trajectory),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPolicy:
+    """A policy for one rollout that takes turns from the cache before it asks for them.
+
+    The session hands over the student's prompt, and the trajectory keeps that one. Only on the way
+    to the endpoint does the teacher's instruction replace the student's. So what is recorded is in
+    the student's form from the start.
+
+    Args:
+        policy: Writes the turns that are not in the cache.
+        instruction: How to work; see `prompt.teacher_instruction`.
+        cache: Keeps the turns.
+        rollout: Task id and number of the rollout: other rollouts have turns of their own.
+    """
+
+    policy: Policy
+    instruction: str
+    cache: ResponseCache
+    rollout: str
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.policy.name
+
+    def conversation(
+        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
+    ) -> _CachedConversation:
+        """Begin a rollout with the student's prompt."""
+        system, *rest = prompt
+        _, more = find_form(system.content)  # experience with the tools, for example
+        content = f"{self.instruction}\n\n{more}" if more else self.instruction
+        return _CachedConversation(
+            self, [Message(role="system", content=content), *rest], list(tools)
+        )
+
+
+@dataclass(slots=True)
+class _CachedConversation:
+    """Plays the turns that are in the cache; from the first that is not, asks the policy."""
+
+    cached: CachedPolicy
+    messages: list[Message]
+    tools: list[dict[str, Any]]
+    prompt_ids: list[int] = field(default_factory=list)
+    prompt_tokens: int = 0
+    asked: Conversation | None = None
+
+    async def complete(self) -> Completion:
+        """Return the next turn."""
+        so_far = [[message.role, message.content] for message in self.messages]
+        key = key_of(self.cached.rollout, self.cached.name, so_far, self.tools)
+        response = self.cached.cache.find(key) or await self._ask(key)
+        self.prompt_tokens = self.prompt_tokens or response.prompt_tokens
+        self.messages.append(Message(role="assistant", content=response.text))
+        text = response.text.strip()
+        return Completion(text, tokens=response.tokens, prompt_tokens=response.prompt_tokens)
+
+    async def _ask(self, key: str) -> Response:
+        if self.asked is None:
+            self.asked = self.cached.policy.conversation(self.messages, self.tools)
+        written = await self.asked.complete()
+        response = Response(
+            role=TEACHER,
+            about=self.cached.rollout,
+            text=written.text,
+            prompt_tokens=written.prompt_tokens,
+            tokens=written.tokens,
+            key=key,
+        )
+        self.cached.cache.add(response)
+        return response
+
+    def observe(self, observation: str, role: Role = "tool") -> list[int]:
+        """Take an observation, in a form that every endpoint can read."""
+        if self.asked is not None:
+            self.asked.observe(observation, role)
+        if role == "tool":
+            observation = f"<tool_response>{observation}</tool_response>"
+        self.messages.append(Message(role="user", content=observation))
+        return []

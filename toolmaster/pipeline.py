@@ -11,6 +11,7 @@ pipeline.run_all(recipe)
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
-from toolmaster.provenance import read_training
+from toolmaster.provenance import made_by, read_training, took
 from toolmaster.recipe import Recipe
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
@@ -32,7 +33,7 @@ from toolmaster.tasksets import Taskset
 from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Trajectory
 
-MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
+MODEL_TITLES = {"base": "base model", "sft": "SFT", "grpo": "GRPO"}
 DEMONSTRATIONS = "trajectories.jsonl"
 
 
@@ -80,10 +81,10 @@ def _open(recipe: Recipe) -> Run:
 
 @contextmanager
 def _finishing(run: Run, stage: str) -> Iterator[Path]:
-    """The folder of a stage, which is marked as finished, with its seconds, in the end."""
+    """The folder of a stage; in the end the stage is marked as finished, with time and machine."""
     started = time.perf_counter()
     yield run.stage(stage)
-    run.finish(stage, seconds=time.perf_counter() - started)
+    run.finish(stage, seconds=time.perf_counter() - started, **made_by())
 
 
 def _need(run: Run, recipe: Recipe, stage: str) -> None:
@@ -279,11 +280,24 @@ def results_of(recipe: Recipe) -> dict[str, list[Trajectory]]:
     return {MODEL_TITLES[name]: held for name, held in found.items() if held}
 
 
-def _base(recipe: Recipe) -> dict[str, str]:
-    """The model that training began with, by a name that lasts; nothing where none is trained."""
-    folders = (recipe.run / name / "model" for name in ("sft", "grpo") if name in recipe.stages)
+def _made(recipe: Recipe) -> dict[str, str]:
+    """Where the results of a run come from, by name."""
+    models = models_of(recipe)
+    folders = (Path(models[name]) for name in ("sft", "grpo") if name in models)
     training = next(filter(None, map(read_training, folders)), None)
-    return {} if training is None else {"trained_from": training.base}
+    files = {stage: recipe.run / stage / "done.json" for stage in recipe.stages}
+    done = {s: json.loads(f.read_text("utf-8")) for s, f in files.items() if f.is_file()}
+    times = [f"{stage} {took(facts['seconds'])}" for stage, facts in done.items()]
+    base = "" if training is None else training.base
+    last = {key: str(value) for facts in done.values() for key, value in facts.items()}
+    return {
+        "models": ", ".join(f"{MODEL_TITLES[name]}: {model}" for name, model in models.items()),
+        "base model": base if "@" in base else recipe.model,  # not a folder in somebody's cache
+        "trained on": recipe.tasks,
+        "seed": str(recipe.seed),
+        **{key: last[key] for key in ("version", "machine", "date") if key in last},
+        "time taken": ", ".join(times),
+    }
 
 
 def report(recipe: Recipe) -> Path:
@@ -292,28 +306,28 @@ def report(recipe: Recipe) -> Path:
     Raises:
         InputError: nothing was measured yet.
     """
-    from toolmaster.evaluation.comparison import compare, compare_grid  # noqa: PLC0415
+    from toolmaster.evaluation.comparison import compare_all, verdict  # noqa: PLC0415
     from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415
-    from toolmaster.evaluation.grids import render  # noqa: PLC0415
     from toolmaster.evaluation.tables import run_grids  # noqa: PLC0415
-    from toolmaster.report.page import write_report  # noqa: PLC0415 - loads jinja2
+    from toolmaster.report.page import Page, write_report  # noqa: PLC0415 - loads jinja2
+    from toolmaster.report.viewer import decoder  # noqa: PLC0415
 
     run = _open(recipe)
-    results = results_of(recipe)
+    results = [Evaluation(group, title) for title, group in results_of(recipe).items()]
     if not results and "evaluate" in recipe.stages:
         raise InputError(f"{run.folder} has no evaluation to report; run `evaluate` first")
-    for grid in run_grids(results) if results else ():
-        console.print(render(grid))
-    before, after = (
-        Evaluation(results.get(title, []), title)
-        for title in (MODEL_TITLES["sft"], MODEL_TITLES["grpo"])
-    )
-    grids = []
-    if before.trajectories and after.trajectories:
-        console.print(compare(before, after))
-        grids = [compare_grid(before, after)]
+    for shown in (*run_grids(results), *compare_all(results), verdict(results)):
+        console.print(shown, markup=False)
+    models = {MODEL_TITLES[name]: str(model) for name, model in models_of(recipe).items()}
     path = run.folder / "report.html"
-    settings = recipe.model_dump(mode="json") | _base(recipe)
-    write_report(path, run.folder.name, settings, results, run.metrics(), grids)
-    console.print(f"report: {path}", soft_wrap=True)
+    page = Page(
+        run.folder.name,
+        results,
+        _made(recipe),
+        recipe.model_dump(mode="json"),
+        run.metrics(),
+        {title: decoder(model) for title, model in models.items() if Path(model).is_dir()},
+    )
+    write_report(path, page)
+    console.print(f"report: {path}", soft_wrap=True, markup=False)
     return path

@@ -153,6 +153,9 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
     success = json.loads(shown)["success"]
     assert (success["mean"], success["low"], success["count"]) == (1.0, None, 1)
     assert len(read_trajectories(out)) == 1
+    page = out.with_suffix(".html").read_text()
+    assert "/mine.py:tasks: 100.0% [one task] of 1 task.</p>" in page
+    assert "<dt>model</dt><dd>replay</dd>" in page
     code, shown, _ = toolmaster("tasks", f"{tmp_path}/mine.py:tasks", "--json")
     assert json.loads(shown)["tools"] == ["add"]
     code, shown, _ = toolmaster("tasks")
@@ -222,10 +225,13 @@ def test_no_such_record(toolmaster, trajectories):
 
 
 def test_view(toolmaster, trajectories, tiny_folder):
+    code, out, _ = toolmaster("view", trajectories)
+    assert (code, "2 of 2 records, 2 solved" in out) == (0, True)
+    code, out, _ = toolmaster("view", trajectories, "--failed")
+    assert (code, "0 of 2 records, 2 solved" in out) == (0, True)
     code, out, _ = toolmaster("view", trajectories, "1")
-    assert code == 0
-    assert "<think>" in out
-    code, out, _ = toolmaster("view", trajectories, "--tokens", tiny_folder)
+    assert (code, "execution phase" in out) == (0, True)
+    code, out, _ = toolmaster("view", trajectories, "0", "--tokens", tiny_folder)
     assert code == 0
     assert "<|im_end|>" in out
 
@@ -234,13 +240,13 @@ def test_a_terminal_that_lacks_a_character(trajectories):
     text = trajectories.read_text().replace("<think>", "<think>\u0419 ")
     trajectories.write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "toolmaster", "view", trajectories],
+        [sys.executable, "-m", "toolmaster", "view", trajectories, "0"],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "latin-1"},
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"<think>? " in done.stdout
+    assert b"    ? " in done.stdout
 
 
 def test_view_counts_from_the_end(toolmaster, trajectories):
@@ -270,7 +276,7 @@ def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path
     folder = tmp_path / "plain"
     PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())).save_pretrained(folder)
     (folder / "config.json").write_text('{"model_type": "llama"}')
-    code, _, error = toolmaster("view", trajectories, "--tokens", folder)
+    code, _, error = toolmaster("view", trajectories, "0", "--tokens", folder)
     assert code == 1
     assert "is missing, and the vocabulary lacks" in one_message(error)
 

@@ -1,6 +1,7 @@
 """The whole run with a tiny model: made once, continued after a kill, never mixed."""
 
 import json
+import re
 from unittest.mock import AsyncMock
 
 import pytest
@@ -105,7 +106,14 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
         assert f"{stage}.sampling.turn_tokens=8 cuts turns short: " in shown
     assert f"up to {longest}" in " ".join(shown.split())
     assert "base model" in shown
-    assert "after GRPO" in shown
+    assert "GRPO" in shown
+    assert "points over SFT" in shown
+    html = report.read_text()
+    assert "Unseen tools: " in html
+    assert "<dt>version</dt><dd>toolmaster " in html
+    assert re.search("<dt>time taken</dt><dd>demonstrate [0-9]+ s, sft [0-9]+ s, grpo ", html)
+    assert html.count('<details class="card') == 10
+    assert html.count("<summary>tokens: ") == 10
 
     before = files(recipe.run)
     assert pipeline.run_all(recipe) == report

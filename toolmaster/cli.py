@@ -13,7 +13,7 @@ import typer
 from toolmaster.allocator import restart_tuned
 from toolmaster.commands import experience
 from toolmaster.commands.solve import solve
-from toolmaster.errors import InputError, ToolmasterError
+from toolmaster.errors import ToolmasterError
 
 app = typer.Typer(
     help="Train, measure and run language models that try unfamiliar tools before using them.",
@@ -140,29 +140,26 @@ def model(name: str = "smollm2-135m-instruct") -> None:
 
 @app.command(context_settings={"ignore_unknown_options": True})  # `-1` is an index
 def view(
-    file: Annotated[Path, typer.Argument(help="A trajectories.jsonl")],
-    index: Annotated[int, typer.Argument(help="Which record, from 0; negative from the end")] = 0,
+    place: Annotated[Path, typer.Argument(help="A file of trajectories, or the folder of a run")],
+    index: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Argument(help="Which record, from 0; negative from the end; none for a list"),
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List only what did not succeed")
+    ] = False,
+    only: Annotated[
+        str, typer.Option(help="List only records with this task, model or label")
+    ] = "",
     tokens: Annotated[
         str | None, typer.Option(help="Show tokens, trained ones coloured, with this model")
     ] = None,
 ) -> None:
-    """Show a trajectory; with --tokens, what is trained is coloured."""
+    """List the trajectories of a file or a run, or show one of them turn by turn."""
     from toolmaster.progress import console  # noqa: PLC0415
-    from toolmaster.report.viewer import show_trajectory  # noqa: PLC0415
-    from toolmaster.runs import read_trajectories  # noqa: PLC0415
+    from toolmaster.report.viewer import browse  # noqa: PLC0415
 
-    trajectories = read_trajectories(file)
-    if not -len(trajectories) <= index < len(trajectories):
-        raise InputError(f"{file} holds {len(trajectories)} trajectories; there is no {index}")
-    trajectory = trajectories[index]
-    tokenizer = None
-    if tokens is not None:
-        from toolmaster.chat import ChatFormat  # noqa: PLC0415
-        from toolmaster.models import find_model, load_tokenizer  # noqa: PLC0415
-
-        tokenizer = load_tokenizer(find_model(tokens))
-        trajectory = ChatFormat(tokenizer).with_tokens(trajectory)
-    show_trajectory(trajectory, console, tokenizer=tokenizer)
+    browse(place, index, console, failed=failed, only=only, tokens=tokens)
 
 
 @app.command()

@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,14 @@ from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
-from toolmaster.provenance import read_training
+from toolmaster.provenance import made_by, read_training, took
 from toolmaster.recipe import Recipe
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Trajectory
 
-MODEL_TITLES = {"base": "base model", "sft": "after SFT", "grpo": "after GRPO"}
+MODEL_TITLES = {"base": "base model", "sft": "SFT", "grpo": "GRPO"}
 DEMONSTRATIONS = "trajectories.jsonl"
 
 
@@ -98,7 +99,7 @@ def run_stage(recipe: Recipe, name: str) -> Path:
             raise InputError(f"{run.folder} has no finished {earlier} stage; run `{earlier}` first")
     started = time.perf_counter()
     work(recipe, run, run.stage(name))
-    run.finish(name, seconds=time.perf_counter() - started)
+    run.finish(name, seconds=time.perf_counter() - started, **made_by())
     return run.folder / name
 
 
@@ -262,11 +263,24 @@ _STAGES: dict[str, tuple[Callable[[Recipe, Run, Path], None], tuple[str, ...]]] 
 """What each stage does, and the stages whose results it needs."""
 
 
-def _base(recipe: Recipe) -> dict[str, str]:
-    """Return the name and commit of the model that was trained; {} if none was."""
-    folders = (recipe.run / name / "model" for name in ("sft", "grpo") if name in recipe.stages)
+def _made(recipe: Recipe) -> dict[str, str]:
+    """Where the results of a run come from, by name."""
+    models = models_of(recipe)
+    folders = (Path(models[name]) for name in ("sft", "grpo") if name in models)
     training = next(filter(None, map(read_training, folders)), None)
-    return {} if training is None else {"trained_from": training.base}
+    files = {stage: recipe.run / stage / "done.json" for stage in recipe.stages}
+    done = {s: json.loads(f.read_text("utf-8")) for s, f in files.items() if f.is_file()}
+    times = [f"{stage} {took(facts['seconds'])}" for stage, facts in done.items()]
+    base = "" if training is None else training.base
+    last = {key: str(value) for facts in done.values() for key, value in facts.items()}
+    return {
+        "models": ", ".join(f"{MODEL_TITLES[name]}: {model}" for name, model in models.items()),
+        "base model": base if "@" in base else recipe.model,  # not a folder in somebody's cache
+        "trained on": recipe.tasks,
+        "seed": str(recipe.seed),
+        **{key: last[key] for key in ("version", "machine", "date") if key in last},
+        "time taken": ", ".join(times),
+    }
 
 
 def report(recipe: Recipe) -> Path:
@@ -275,28 +289,28 @@ def report(recipe: Recipe) -> Path:
     Raises:
         InputError: nothing was measured yet.
     """
-    from toolmaster.evaluation.comparison import compare, compare_grid  # noqa: PLC0415
+    from toolmaster.evaluation.comparison import compare_all, verdict  # noqa: PLC0415
     from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415
-    from toolmaster.evaluation.grids import render  # noqa: PLC0415
     from toolmaster.evaluation.tables import run_grids  # noqa: PLC0415
-    from toolmaster.report.page import write_report  # noqa: PLC0415 - loads jinja2
+    from toolmaster.report.page import Page, write_report  # noqa: PLC0415 - loads jinja2
+    from toolmaster.report.viewer import decoder  # noqa: PLC0415
 
     run = _open(recipe)
-    results = results_of(recipe)
+    results = [Evaluation(group, title) for title, group in results_of(recipe).items()]
     if not results and "evaluate" in recipe.stages:
         raise InputError(f"{run.folder} has no evaluation to report; run `evaluate` first")
-    for grid in run_grids(results) if results else ():
-        console.print(render(grid))
-    before, after = (
-        Evaluation(results.get(title, []), title)
-        for title in (MODEL_TITLES["sft"], MODEL_TITLES["grpo"])
-    )
-    grids = []
-    if before.trajectories and after.trajectories:
-        console.print(compare(before, after))
-        grids = [compare_grid(before, after)]
+    for shown in (*run_grids(results), *compare_all(results), verdict(results)):
+        console.print(shown, markup=False)
+    models = {MODEL_TITLES[name]: str(model) for name, model in models_of(recipe).items()}
     path = run.folder / "report.html"
-    settings = recipe.model_dump(mode="json") | _base(recipe)
-    write_report(path, run.folder.name, settings, results, run.metrics(), grids)
-    console.print(f"report: {path}", soft_wrap=True)
+    page = Page(
+        run.folder.name,
+        results,
+        _made(recipe),
+        recipe.model_dump(mode="json"),
+        run.metrics(),
+        {title: decoder(model) for title, model in models.items() if Path(model).is_dir()},
+    )
+    write_report(path, page)
+    console.print(f"report: {path}", soft_wrap=True, markup=False)
     return path

@@ -1,12 +1,23 @@
-"""The record of what a model was trained on; evaluation leaves those tasks out."""
+"""Where models and results come from.
+
+A model's folder says what it was trained on, so that nobody measures it on the same tasks; results
+say which program and machine made them.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from toolmaster import __version__
 from toolmaster.errors import InputError, first_problem
 from toolmaster.models import lasting_name
 from toolmaster.runs import write_atomically
@@ -72,3 +83,39 @@ def write_training(
         task_ids=sorted({*before.task_ids, *task_ids}),
     )
     write_atomically(folder / FILE, training.model_dump_json(indent=1))
+
+
+def made_by() -> dict[str, str]:
+    """Say which program and machine make something, and when, to be written beside it.
+
+    Returns:
+        "version" (with the commit, where the program runs from a git checkout), "machine", "date".
+    """
+    root = Path(__file__).resolve().parents[1]
+    described = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    found = ""
+    if (root / ".git").exists():
+        with suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(described, capture_output=True, check=True, text=True, timeout=10)  # noqa: S603 - a fixed command
+            found = f" ({done.stdout.strip()})"
+    parts = [f"{os.cpu_count()} CPUs ({platform.machine()})", *_gpus(), platform.system()]
+    return {
+        "version": f"toolmaster {__version__}{found}",
+        "machine": ", ".join([*parts, f"Python {platform.python_version()}"]),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def took(seconds: float) -> str:
+    """Write a duration for people: `12 s`, `38 min`, `2.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _gpus() -> list[str]:
+    """The GPU of a process that uses torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"]

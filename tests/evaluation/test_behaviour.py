@@ -1,16 +1,18 @@
-"""What is read from one trajectory."""
+"""How a model worked in one trajectory, and why it failed."""
 
 import pytest
 from made_trajectories import answered, call, invalid, rollout, trial
 
 from toolmaster.evaluation.behaviour import (
+    ErrorClass,
     call_success,
+    error_class,
     execution_errors,
-    recoveries,
+    recovery,
     tool_recall,
+    trial_calls,
     useful_trials,
 )
-from toolmaster.evaluation.metrics import summarize
 from toolmaster.types import ErrorKind, Phase
 
 
@@ -28,10 +30,13 @@ def test_useful_trials_counts_news_only():
         invalid(Phase.TRIAL),
         call("div", {"n": 1}, "1"),  # no trial
     ]
-    assert useful_trials(rollout(steps=steps)) == 5
-    summary = summarize([rollout(steps=steps)])
-    assert (summary.trial_calls, summary.execution_calls, summary.calls) == (9, 1, 10)
-    assert (summary.useful_trials, summary.unproductive_trials) == (5, 4)
+    made = rollout(steps=steps)
+    assert (useful_trials(made), trial_calls(made)) == (5, 9)
+
+
+def test_without_a_trial_phase_nothing_is_said_of_trials():
+    assert (useful_trials(rollout(steps=[call()])), trial_calls(rollout())) == (None, None)
+    assert (useful_trials(rollout(steps=[invalid(Phase.TRIAL)]))) == 0
 
 
 def test_argument_order_does_not_make_a_call_new():
@@ -43,19 +48,20 @@ def test_argument_order_does_not_make_a_call_new():
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        ([trial("a", error=ErrorKind.TOOL_ERROR), call("a")], (1, 1)),
-        ([trial("a", error=ErrorKind.TOOL_ERROR), call("b")], (1, 0)),
-        ([trial("a"), call("a", error=ErrorKind.TIMEOUT)], (1, 0)),
-        ([trial("x", error=ErrorKind.UNKNOWN_TOOL), trial("a")], (1, 1)),
-        ([trial("x", error=ErrorKind.UNKNOWN_TOOL), answered()], (1, 0)),
-        ([invalid(), answered()], (1, 1)),
-        ([invalid(), invalid()], (2, 0)),
-        ([trial("a", error=ErrorKind.NOT_EXECUTED), call("a")], (0, 0)),
-        ([trial("a", error=ErrorKind.BUDGET_EXHAUSTED)], (0, 0)),
+        ([trial("a", error=ErrorKind.TOOL_ERROR), call("a")], 1.0),
+        ([trial("a", error=ErrorKind.TOOL_ERROR), call("b")], 0.0),
+        ([trial("a"), call("a", error=ErrorKind.TIMEOUT)], 0.0),
+        ([trial("x", error=ErrorKind.UNKNOWN_TOOL), trial("a")], 1.0),
+        ([trial("x", error=ErrorKind.UNKNOWN_TOOL), answered()], 0.0),
+        ([invalid(), answered()], 1.0),
+        ([invalid(), invalid()], 0.0),
+        ([invalid(), answered(), trial("a", error=ErrorKind.TOOL_ERROR)], 0.5),
+        ([trial("a", error=ErrorKind.NOT_EXECUTED), call("a")], None),
+        ([trial("a", error=ErrorKind.BUDGET_EXHAUSTED)], None),
     ],
 )
-def test_recoveries(steps, expected):
-    assert recoveries(rollout(steps=steps)) == expected
+def test_recovery(steps, expected):
+    assert recovery(rollout(steps=steps)) == expected
 
 
 def test_calls_and_needed_tools():
@@ -65,3 +71,35 @@ def test_calls_and_needed_tools():
     assert tool_recall(made) == 0.5
     assert execution_errors(made) == 2
     assert (call_success(rollout()), tool_recall(rollout(steps=steps))) == (None, None)
+
+
+FAILED = call("b", error=ErrorKind.TOOL_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("steps", "needed", "expected"),
+    [
+        ([call("a"), call("b")], ["a", "b"], ErrorClass.REASONING_ERROR),
+        ([call("a")], ["a", "b"], ErrorClass.INCOMPLETE_CHAIN),
+        ([call("a"), FAILED], ["a", "b"], ErrorClass.EXECUTION_FAILURE),
+        ([call("a"), FAILED, call("b")], ["a", "b"], ErrorClass.REASONING_ERROR),
+        ([FAILED], ["a", "b"], ErrorClass.EXECUTION_FAILURE),
+        ([call("a"), FAILED], ["a"], ErrorClass.REASONING_ERROR),  # b was of no use anyway
+        ([], [], ErrorClass.INCOMPLETE_CHAIN),
+        ([call("a")], [], ErrorClass.REASONING_ERROR),
+        ([call("a"), FAILED], [], ErrorClass.EXECUTION_FAILURE),
+    ],
+)
+def test_error_class(steps, needed, expected):
+    assert error_class(rollout(success=False, steps=steps, needed=needed)) is expected
+
+
+def test_no_answer_is_an_incomplete_chain():
+    unanswered = rollout(success=False, steps=[call("a")], answer=None, needed=["a"])
+    assert error_class(unanswered) is ErrorClass.INCOMPLETE_CHAIN
+
+
+def test_what_has_no_error_class():
+    assert error_class(rollout(success=True)) is None
+    assert error_class(rollout(success=False, error="the endpoint is down")) is None
+    assert error_class(rollout(score=None)) is None

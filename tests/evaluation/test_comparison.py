@@ -4,7 +4,7 @@ import pytest
 from made_trajectories import rollout, rollouts
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation.comparison import compare, compare_grid
+from toolmaster.evaluation.comparison import compare, compare_all, verdict
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.runs import write_records
 
@@ -52,20 +52,20 @@ def test_the_table_has_a_row_for_each_family():
     a += [rollout("q", True, family="loud"), rollout("s", True, family="silent")]
     b = [rollout(f"p{i}", True, family="plain") for i in range(4)]
     b += [rollout("q", True, family="loud"), rollout("x", False, family="silent")]
-    grid = compare_grid(Evaluation(a, "base"), Evaluation(b, "SFT"))
+    grid = compare(Evaluation(a, "base"), Evaluation(b, "SFT")).grid()
     values = [[cell.value for cell in row] for row in grid.rows]
     assert values == [
-        ["all tasks", "5", "40.0", "100.0", "+60.0"],
-        ["plain", "4", "25.0", "100.0", "+75.0"],
-        ["loud", "1", "100.0", "100.0", "+0.0"],
+        ["all tasks", "5", "40.0%", "100.0%", "+60.0"],
+        ["plain", "4", "25.0%", "100.0%", "+75.0"],
+        ["loud", "1", "100.0%", "100.0%", "+0.0"],
     ]
     assert grid.rows[2][-1].note == "[one task]"
 
 
 def test_only_a_clear_difference_stands_out():
     a = rollouts(*[False] * 8)
-    clear = compare_grid(Evaluation(a), Evaluation(rollouts(*[True] * 8)))
-    unclear = compare_grid(Evaluation(a), Evaluation(rollouts(True, *[False] * 7)))
+    clear = compare(a, rollouts(*[True] * 8)).grid()
+    unclear = compare(a, rollouts(True, *[False] * 7)).grid()
     assert clear.rows[0][-1].strong
     assert not unclear.rows[0][-1].strong
 
@@ -94,3 +94,45 @@ def test_what_cannot_be_paired_is_refused():
         compare(one, [rollout("1", taskset="set/test (2)")])
     with pytest.raises(InputError, match="B has 0"):
         compare(one, [rollout("1", error="gone")])
+
+
+UNSEEN = {"labels": {"split": "unseen"}}
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ({}, "Nothing was measured."),
+        ({"m": [rollout(error="gone")]}, "Nothing was measured."),
+        ({"m": rollouts(True)}, "set/test: 100.0% [one task] of 1 task."),
+        ({"m": rollouts(True, False)}, "set/test: 50.0% [9, 91] of 2 tasks."),
+        (
+            {"m": [rollout(rollout=i) for i in range(2)]},
+            "set/test: 100.0% [one task] of 1 task (2 rollouts of each).",
+        ),
+        (
+            {"SFT": rollouts(*[False] * 9, **UNSEEN), "GRPO": rollouts(*[True] * 9, **UNSEEN)},
+            "Unseen tools: 100.0% [70, 100] of 9 tasks, +100.0 points over SFT [+40.2, +100.0]:"
+            " a measurable gain.",
+        ),
+        (
+            {"SFT": rollouts(True, True), "GRPO": rollouts(True, False)},
+            "set/test: 50.0% [9, 91] of 2 tasks, -50.0 points over SFT [-94.7, +60.4]:"
+            " no measurable difference.",
+        ),
+        (
+            {"SFT": [rollout("other")], "GRPO": rollouts(True)},
+            "set/test: 100.0% [one task] of 1 task.",
+        ),
+    ],
+)
+def test_the_verdict_is_one_sentence(results, said):
+    assert verdict([Evaluation(group, model) for model, group in results.items()]) == said
+
+
+def test_each_model_is_compared_with_the_one_before():
+    results = {"base": rollouts(False), "SFT": rollouts(True, True), "GRPO": rollouts(True, False)}
+    models = [Evaluation(group, model) for model, group in results.items()]
+    found = [(c.a.model, c.b.model, c.difference.count) for c in compare_all(models)]
+    assert found == [("base", "SFT", 1), ("SFT", "GRPO", 2)]
+    assert compare_all([Evaluation([rollout("other")]), models[0]]) == []

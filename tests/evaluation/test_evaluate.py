@@ -8,7 +8,7 @@ from endpoint import serving
 
 from toolmaster import aevaluate, compare, evaluate, read_trajectories
 from toolmaster.errors import ConfigError, InputError, PolicyError
-from toolmaster.evaluation.analyses import ErrorClass, error_class
+from toolmaster.evaluation.behaviour import ErrorClass, error_class
 from toolmaster.evaluation.evaluate import collect
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import read_evaluation
@@ -58,12 +58,12 @@ def test_success_families_and_text():
         "odd": 0.0,
     }
     assert "sums (1)" in str(result)
-    assert "success %       4   25.0    [4.6, 69.9]" in str(result)
+    assert "success 4 25.0% [5, 70]" in " ".join(str(result).split())
     assert repr(result.by("family")["odd"]) == "<says 1: success 0.00 [0.00, 0.66]>"
     record = result.record()
     assert (record["tasks"], record["families"]["even"]["success"]["mean"]) == (4, 0.5)
     assert result.by_calls().keys() == {"0"}
-    assert sum(result.error_classes().values()) == 3
+    assert sum(share.mean for share in result.error_classes().values()) == 0.75
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path):
@@ -131,7 +131,7 @@ def test_nothing_answered_is_an_error_and_some_broken_are_counted():
     turns = {"What is 0 + 1?": ["<think>t</think><answer>1</answer>"]}
     half = ScriptedPolicy(lambda prompt: turns.get(prompt[1].content, []))
     result = evaluate(half, sums(2), protocol=DIRECT)
-    assert (result.success.mean, result.summary.broken) == (1.0, 1)
+    assert (result.success.mean, result.broken) == (1.0, 1)
 
 
 def test_tasks_that_cannot_be_scored_are_left_out():

@@ -9,7 +9,6 @@ from toolmaster.evaluation.intervals import (
     Interval,
     difference_interval,
     mean_interval,
-    number_interval,
     pass_at,
 )
 
@@ -63,19 +62,8 @@ def test_differences_are_stretched_shares():
     assert found.mean == 0.0
 
 
-def test_numbers_of_any_size_get_students_interval():
-    # 2, 4, 6: mean 4, deviation 2, 2 degrees of freedom: 4.303 * 2 / sqrt(3) = 4.9687.
-    interval = number_interval([2, 4, 6])
-    assert bounds(interval) == (4 - 4.9687, 4 + 4.9687)
-    assert not interval.share
-    assert number_interval([0.0, 1.0]) == mean_interval([0.0, 1.0])
-    # 11 numbers, 10 degrees of freedom: the quantile is 2.228.
-    eleven = number_interval(range(11))
-    assert eleven.high - eleven.mean == pytest.approx(2.228, abs=4e-3)  # s = sqrt(11)
-
-
 def test_nothing_has_no_mean():
-    for average in (mean_interval, number_interval, difference_interval):
+    for average in (mean_interval, difference_interval):
         with pytest.raises(InputError, match="at least one task"):
             average([])
 

@@ -1,16 +1,22 @@
 """What the tables say."""
 
-from made_trajectories import call, rollout, trial
+import pytest
+from made_trajectories import call, rollout, rollouts, trial
 from rich.console import Console
 
-from toolmaster.evaluation.grids import Cell, Grid, interval_cell, points, render
-from toolmaster.evaluation.intervals import Interval, mean_interval
+from toolmaster.evaluation.evaluation import Evaluation
+from toolmaster.evaluation.intervals import mean_interval
 from toolmaster.evaluation.tables import (
-    behaviour_grid,
+    Cell,
+    Grid,
+    calls_grid,
+    cell,
+    errors_grid,
     family_grid,
     figures_grid,
-    main_grid,
+    points,
     run_grids,
+    sets_grid,
 )
 from toolmaster.types import Score
 
@@ -20,45 +26,39 @@ def texts(grid):
     return [[" ".join(filter(None, cell[:2])) for cell in row] for row in grid.rows]
 
 
+def models(**groups):
+    return [Evaluation(group, model) for model, group in groups.items()]
+
+
 def shown(grid, width=100):
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(render(grid))
+        console.print(grid)
     return capture.get()
 
 
-def test_main_grid_has_a_column_for_each_task_set():
-    group = [rollout("2", True, [trial()]), rollout("3", False, [trial(), trial()])]
-    group += [rollout("1", True, taskset="other (v1)", completion_tokens=30)]
-    grid = main_grid({"after SFT": group})
-    assert grid.header == ("model", "set/test, %", "other, %", "calls", "trial calls", "tokens")
-    [row] = texts(grid)
-    assert row == ["after SFT", "50.0 [9.5, 90.5]", "100.0 [one task]", "1.0", "1.0", "10"]
-    assert "(2 of set/test (1), 1 of other (v1))" in grid.caption
-
-
-def test_a_row_of_fewer_tasks_than_the_others_says_so():
-    many = [rollout(str(number), family="ab"[number % 2]) for number in range(6)]
-    for make in (main_grid, family_grid, figures_grid):
-        grid = make({"base": many[:4], "SFT": many})
-        [base, sft] = texts(grid)[0][-2:] if make is not main_grid else [r[1] for r in texts(grid)]
-        assert base.endswith(("] n=4", "] n=2"))
-        assert "n=" not in sft
-
-
-def test_main_grid_marks_a_missing_task_set_and_a_model_without_results():
-    rows = {
-        "a": [rollout("1")],
-        "b": [rollout("2", taskset="other")],
-        "c": [rollout("1", error="gone")],
-    }
-    grid = main_grid(rows)
-    assert [row[1:3] for row in texts(grid)] == [
-        ["100.0 [one task]", "-"],
-        ["-", "100.0 [one task]"],
-        ["-", "-"],
+def test_success_by_task_set_and_what_was_not_measured():
+    grid = sets_grid(
+        models(
+            a=[rollout("1"), rollout("2", False)],
+            b=[rollout("3", taskset="other (v1)")],
+            c=[rollout("1", error="gone"), rollout("2", score=None)],
+        )
+    )
+    assert grid.header == ("", "tasks", "a", "b", "c")
+    assert texts(grid) == [
+        ["set/test (1)", "2", "50.0% [9, 91]", "-", "-"],
+        ["other (v1)", "1", "-", "100.0% [one task]", "-"],
     ]
-    assert "1 rollout broke and did not count" in grid.caption
+    assert "1 rollout broke and did not count; 1 rollout without a score did not" in grid.caption
+
+
+@pytest.mark.parametrize("make", [sets_grid, family_grid, figures_grid])
+def test_a_model_measured_on_fewer_tasks_says_so(make):
+    many = [rollout(str(number), family="ab"[number % 2]) for number in range(6)]
+    [base, sft] = texts(make(models(base=many[:4], SFT=many)))[0][-2:]
+    assert base.endswith(("] n=4", "] n=2"))
+    assert "n=" not in sft
 
 
 def test_text_is_not_markup():
@@ -67,65 +67,81 @@ def test_text_is_not_markup():
     assert "1 [2, 3]" in shown(grid)
 
 
-def test_figures_have_units_and_the_parts_of_the_score():
+def test_figures_are_shares_numbers_and_effort():
     group = [
         rollout(str(i), i > 0, [call()], score=Score.of(i > 0, value=0.5, solve_f1=0.25, orders=i))
         for i in range(4)
     ]
-    grid = figures_grid({"m": group})
-    assert grid.header == ("", "tasks", "mean", "95% interval")
-    assert [row[:3] for row in texts(grid)] == [
-        ["success %", "4", "75.0"],
-        ["value %", "4", "50.0"],
-        ["solve f1 %", "4", "25.0"],
-        ["orders", "4", "1.5"],
-        ["calls without error %", "4", "100.0"],
+    grid = figures_grid(models(m=group))
+    assert grid.header == ("", "tasks", "m")
+    assert texts(grid) == [
+        ["success", "4", "75.0% [30, 95]"],
+        ["value", "4", "50.0% [26, 74]"],
+        ["solve f1", "4", "25.0% [13, 62]"],
+        ["calls without error", "4", "100.0% [51, 100]"],
+        ["format kept", "4", "100.0% [51, 100]"],
+        ["calls", "", "1.0"],
+        ["orders", "", "1.5"],
     ]
-    assert texts(grid)[0][3] == "[30.1, 95.4]"
+    assert "trial calls" in {
+        row[0] for row in texts(figures_grid(models(m=[rollout(steps=[trial()])])))
+    }
 
 
 def test_family_grid_has_a_row_for_each_family_in_order():
     group = [rollout("1", True, family="silent"), rollout("2", False, family="loud")]
-    grid = family_grid({"base": group, "SFT": group[:1]}, "t")
-    assert (grid.header, grid.title) == (("family", "tasks", "base", "SFT"), "t")
+    grid = family_grid(models(base=group, SFT=group[:1]), "t")
+    assert (grid.header, grid.title) == (("", "tasks", "base", "SFT"), "t")
     assert texts(grid) == [
-        ["silent", "1", "100.0 [one task]", "100.0 [one task]"],
-        ["loud", "1", "0.0 [one task]", "-"],
+        ["silent", "1", "100.0% [one task]", "100.0% [one task]"],
+        ["loud", "1", "0.0% [one task]", "-"],
     ]
-    assert family_grid({"base": group[:1]}) is None
+    assert family_grid(models(base=group[:1])) is None
 
 
 def test_twenty_families_and_three_models_fit_a_terminal():
-    models = {
-        name: [rollout(f"f{i}", i % 2 == 0, family=f"category_{i // 4}") for i in range(80)]
-        for name in ("base model", "after SFT", "after GRPO")
-    }
-    drawn = shown(family_grid(models)).splitlines()
+    group = [rollout(f"f{i}", i % 2 == 0, family=f"category_{i // 4}") for i in range(80)]
+    three = [Evaluation(group, name) for name in ("base model", "after SFT", "after GRPO")]
+    drawn = shown(family_grid(three), 80).splitlines()
     assert sum("category_" in line and line.count("[") == 3 for line in drawn) == 20
+
+
+def test_a_narrow_terminal_cuts_no_number():
+    grid = sets_grid([Evaluation(rollouts(True, False), "a model with a long name")])
+    drawn = shown(grid, 30)
+    assert "\u2026" not in drawn
+    assert all(part in drawn for part in ("50.0%", "[9,", "91]"))
 
 
 def test_a_run_prints_its_sets_one_after_the_other():
     group = [rollout(str(i), family="ab"[i % 2]) for i in range(4)]
-    group += [rollout("x", taskset="other (v1)")]
-    assert [grid.title for grid in run_grids({"m": group})] == [
-        "Success",
-        "Figures on set/test",
-        "Success by family on set/test",
-        "Figures on other",
+    figures = "Figures on set/test (1)"
+    families = "Success by family on set/test (1)"
+    assert [grid.title for grid in run_grids(models(m=group))] == [figures, families]
+    both = run_grids(models(m=[*group, rollout("x", taskset="other (v1)")]))
+    titles = ["Success by task set", figures, families, "Figures on other (v1)"]
+    assert [grid.title for grid in both] == titles
+
+
+def test_success_by_calls_and_why_rollouts_failed():
+    group = [rollout(str(i), i > 0, [call("a")] * i) for i in range(3)]
+    assert texts(calls_grid(models(m=group, n=group[:1]))) == [
+        ["0", "1", "0.0% [one task]", "0.0% [one task]"],
+        ["1", "1", "100.0% [one task]", "-"],
+        ["2", "1", "100.0% [one task]", "-"],
     ]
-
-
-def test_behaviour_grid_shows_a_dash_without_errors():
-    grid = behaviour_grid({"base": [rollout("1", steps=[trial(), trial()])], "none": []})
-    [row] = texts(grid)
-    cells = dict(zip(grid.header, row, strict=True))
-    assert (cells["useful trials"], cells["other trials"]) == ("1.0", "1.0")
-    assert cells["recovered %"] == "-"
+    assert calls_grid(models(m=group[:1])) is None
+    assert texts(errors_grid(models(m=group, n=[rollout(error="gone")]))) == [
+        ["incomplete tool chain", "3", "33.3% [6, 79]", "-"],
+        ["execution failure", "3", "0.0% [0, 56]", "-"],
+        ["reasoning error", "3", "0.0% [0, 56]", "-"],
+    ]
+    assert errors_grid(models(m=group[1:])) is None
 
 
 def test_cells():
-    assert interval_cell(None) == Cell("-")
-    assert interval_cell(mean_interval([0.0] * 16)) == Cell("0.0", "[0.0, 19.4]")
-    number = Interval(mean=3.25, low=1, high=5.5, count=9, share=False)
-    assert interval_cell(number, 10) == Cell("3.2", "[1.0, 5.5] n=9")
+    assert cell(None) == Cell("-")
+    assert cell(mean_interval([0.0] * 16))[:2] == ("0.0%", "[0, 19]")
+    assert cell(mean_interval([0.0] * 16), 17).note == "[0, 19] n=16"
+    assert cell(3.25) == Cell("3.2")
     assert (points(0.12), points(-0.0001)) == ("+12.0", "+0.0")

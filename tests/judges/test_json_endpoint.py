@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PermanentPolicyError, PolicyError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
-from toolmaster.judges.responses import ResponseCache
+from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.runs import read_lines
 
 KEY = "sk-very-secret-0123456789"

@@ -8,14 +8,13 @@ from rich.console import Console
 from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.progress import bar
 from toolmaster.report.live import (
-    SHOWN_CHARS,
     SHOWN_TOOLS,
     ManyTasks,
     OneTask,
-    outcomes_table,
     spent_text,
     tools_table,
 )
+from toolmaster.report.viewer import SHOWN_CHARS, records_table
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import (
@@ -103,8 +102,8 @@ def test_text_of_models_and_tools_cannot_write_to_the_terminal(console):
     one.step(task(), step)
     one.step(task(), learned)
     one.end(trajectory(stop_reason=StopReason.ANSWERED, answer=HOSTILE))
-    many = [trajectory(HOSTILE, stop_reason=StopReason.POLICY_ERROR, error=HOSTILE)]
-    console.print(outcomes_table(many))
+    many = trajectory(HOSTILE, stop_reason=StopReason.POLICY_ERROR, error=HOSTILE)
+    console.print(records_table({0: many}))
     tool = Tool(HOSTILE, HOSTILE, {}, print, source=HOSTILE)
     console.print(tools_table(ToolSet((tool,))))
     got = shown(console)
@@ -153,19 +152,6 @@ def test_many_tasks(console):
     got = shown(console)
     assert "answer  4.50" in got
     assert "1/2" in got
-
-
-def test_outcomes_fit_a_narrow_terminal(console):
-    ends = [
-        trajectory("q" * 200, stop_reason=StopReason.ANSWERED, answer="4", steps=[call(), call()]),
-        trajectory(stop_reason=StopReason.BUDGET, completion_tokens=1234),
-    ]
-    console.print(outcomes_table(ends, console.width))
-    got = shown(console)
-    assert max(map(len, got.splitlines())) <= 80
-    assert "execution" in got
-    assert "1,234" in got
-    assert "2 │         0" in got
 
 
 def test_tools(console):

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from rich.console import Console
 
 from toolmaster.config import Settings, load_config
 from toolmaster.evaluation.comparison import compare
 from toolmaster.evaluation.evaluate import evaluate
+from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.limits import Limits
 from toolmaster.policies.base import RoomySampling, ToolCallFormat
-from toolmaster.progress import bar, console, solved_counter
+from toolmaster.progress import console
 from toolmaster.protocols import Protocol
-from toolmaster.runs import Run, read_trajectories
+from toolmaster.provenance import took
+from toolmaster.report.page import Page, write_report
+from toolmaster.report.viewer import decoder
 from toolmaster.tasksets import taskset
 from toolmaster.tasksets.taskset import TEST
-
-FREE = ("rollouts", "sampling.slots")
-"""What may change from one start of an evaluation to the next."""
 
 
 class EvaluationSettings(Settings):
@@ -57,7 +57,7 @@ def run_evaluate(
     *,
     as_json: bool,
 ) -> None:
-    """Measure a model and print what came out.
+    """Measure a model, print what came out, and write a page about it beside the trajectories.
 
     Args:
         model: as the settings take it.
@@ -72,42 +72,48 @@ def run_evaluate(
     values = {"model": model, "tasks": tasks, **{k: v for k, v in given.items() if v is not None}}
     settings = load_config(EvaluationSettings, None, overrides, values)
     chosen = taskset(settings.tasks, default=TEST).for_evaluation()
-    out = settings.out
-    if out is None:
-        folder = Path("runs/evaluate") / _slug(f"{model} {chosen.name} {chosen.part}")
-        Run(folder, settings, may_change=FREE, facts={"taskset": chosen.label})
-        out = folder / "trajectories.jsonl"
+    slug = re.sub(r"[^\w.-]+", "-", f"{model} {chosen.name} {chosen.part}").strip("-")
+    out = settings.out or Path("runs/evaluate") / slug / "trajectories.jsonl"
     for row in chosen.left_out[:5]:
         console.print(f"left out: {row.file}, row {row.row}: {row.reason}", style="yellow")
-    held = len(read_trajectories(out)) if out.is_file() else 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    total = len(chosen) * settings.rollouts
-    where = Console(stderr=True) if as_json else console
-    with bar("evaluate", total, min(held, total), where) as running:
-        result = evaluate(
-            settings.model,
-            chosen,
-            rollouts=settings.rollouts,
-            out=out,
-            protocol=settings.protocol,
-            limits=settings.limits,
-            sampling=settings.sampling,
-            on_finish=solved_counter(running),
-            **_model_options(settings),
-        )
+    started = time.perf_counter()
+    result = evaluate(
+        settings.model,
+        chosen,
+        rollouts=settings.rollouts,
+        out=out,
+        protocol=settings.protocol,
+        limits=settings.limits,
+        sampling=settings.sampling,
+        base_url=settings.base_url,
+        tool_calls=settings.tool_calls,
+        seed=settings.seed,
+    )
+    page = out.with_suffix(".html")
+    _write_page(page, settings, result, took(time.perf_counter() - started))
     if as_json:
         print(json.dumps(result.record()))
         return
     console.print(result)
-    console.print(f"kept: toolmaster view {out}", style="dim", markup=False, soft_wrap=True)
+    told = f"kept: toolmaster view {out}\nreport: {page}"
+    console.print(told, style="dim", markup=False, soft_wrap=True)
 
 
-def _model_options(settings: EvaluationSettings) -> dict[str, Any]:
-    return {
-        "base_url": settings.base_url,
-        "tool_calls": settings.tool_calls,
-        "seed": settings.seed,
+def _write_page(path: Path, settings: EvaluationSettings, result: Evaluation, seconds: str) -> None:
+    """Write the report of one model beside its trajectories."""
+    made = {
+        "model": settings.model,
+        "task set": settings.tasks,
+        "seed": str(settings.seed),
+        **{key: value for key, value in result.facts.items() if key != "taskset"},
+        "time taken": f"{seconds} since it was last started",
     }
+    decoders = {}
+    if any(step.token_ids for t in result.trajectories for step in t.steps):
+        decoders = {result.model: decoder(settings.model)}
+    title = f"{settings.model} on {settings.tasks}"
+    page = Page(title, [result], made, settings.model_dump(mode="json"), decoders=decoders)
+    write_report(path, page)
 
 
 def run_compare(a: Path, b: Path, *, as_json: bool) -> None:
@@ -121,7 +127,3 @@ def run_compare(a: Path, b: Path, *, as_json: bool) -> None:
         print(json.dumps(comparison.record()))
     else:
         console.print(comparison)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-")

@@ -39,13 +39,8 @@ from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import open_policy
 from toolmaster.progress import bar
 from toolmaster.protocols import Protocol, parse
-from toolmaster.report.live import (
-    ManyTasks,
-    OneTask,
-    outcomes_table,
-    spent_text,
-    tools_table,
-)
+from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
+from toolmaster.report.viewer import records_table
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.sources import open_sources
@@ -141,7 +136,7 @@ class Solving:
                 with self._terminal() as view:
                     trajectories = await self._solve(policy, tools, view)
         if len(trajectories) > 1:
-            self.console.print(outcomes_table(trajectories, self.console.width))
+            self.console.print(records_table(dict(enumerate(trajectories))))
         self._tell_where()
         return trajectories
 

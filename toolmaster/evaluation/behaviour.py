@@ -1,9 +1,12 @@
-"""What one trajectory says about how its model went about it: trials, mistakes, calls, tools."""
+"""How the model worked in one trajectory: its trials, calls and mistakes, and why it failed.
+
+Everything here follows from rules; no model judges anything.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from enum import StrEnum
 
 from toolmaster.types import (
     FORMAT_ERRORS,
@@ -19,11 +22,37 @@ NOT_MISTAKES = frozenset({ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_EXECUTED})
 """Refusals that a correct call can meet; there is nothing in them to recover from."""
 
 
-class Recoveries(NamedTuple):
-    """How many mistakes a trajectory holds and how many of them were mended."""
+class ErrorClass(StrEnum):
+    """Why a rollout failed; the three classes of the ToolMaster paper (arXiv 2601.12762)."""
 
-    mistakes: int
-    mended: int
+    INCOMPLETE_CHAIN = "incomplete tool chain"
+    """A needed tool was never called, or there is no answer."""
+    EXECUTION_FAILURE = "execution failure"
+    """A needed tool was called and never worked."""
+    REASONING_ERROR = "reasoning error"
+    """Every needed tool worked, and the outcome is wrong all the same."""
+
+
+def error_class(trajectory: Trajectory) -> ErrorClass | None:
+    """Say why a rollout failed.
+
+    The first rule that holds decides: a needed tool was called and never worked (execution
+    failure); one was never called, or there is no answer (incomplete tool chain); otherwise a
+    reasoning error. Where the task does not tell which tools are needed, every tool that was called
+    counts as needed, and a rollout without calls is an incomplete chain.
+
+    Returns:
+        The class; None for a success, and for a rollout that broke or was not scored.
+    """
+    if trajectory.error is not None or trajectory.score is None or trajectory.success:
+        return None
+    called, worked = _called(trajectory), _called(trajectory, worked=True)
+    chain = set(trajectory.needed) or called
+    if (chain & called) - worked:
+        return ErrorClass.EXECUTION_FAILURE
+    if chain - called or not called or trajectory.answer is None:
+        return ErrorClass.INCOMPLETE_CHAIN
+    return ErrorClass.REASONING_ERROR
 
 
 def call_success(trajectory: Trajectory) -> float | None:
@@ -35,23 +64,31 @@ def call_success(trajectory: Trajectory) -> float | None:
 def tool_recall(trajectory: Trajectory) -> float | None:
     """Share of the needed tools that were called with success; None where none is known."""
     needed = set(trajectory.needed)
-    worked = {s.call.name for s in trajectory.calls() if s.call is not None and s.error is None}
-    return len(worked & needed) / len(needed) if needed else None
+    return len(_called(trajectory, worked=True) & needed) / len(needed) if needed else None
 
 
-def useful_trials(trajectory: Trajectory) -> int:
-    """How many trial calls told something new.
+def _called(trajectory: Trajectory, *, worked: bool = False) -> set[str]:
+    """Names of the tools that were called, or of those that answered without an error."""
+    calls = [s for s in trajectory.calls() if s.error is None or not worked]
+    return {step.call.name for step in calls if step.call is not None}
+
+
+def trial_calls(trajectory: Trajectory) -> int | None:
+    """Number of calls in the trial phase; None for a trajectory that has no trial phase."""
+    if all(step.phase is not Phase.TRIAL for step in trajectory.steps):
+        return None
+    return len(trajectory.calls(Phase.TRIAL))
+
+
+def useful_trials(trajectory: Trajectory) -> int | None:
+    """Number of trial calls that told something new; None for a trajectory without a trial phase.
 
     A trial call is useful when it does not repeat an earlier trial call (same tool, same arguments)
     and either succeeds with an observation that this tool has not given before, or fails with an
     error kind that this tool has not shown before. A call refused for lack of budget never is.
-
-    Args:
-        trajectory: any trajectory; without a trial phase the count is 0.
-
-    Returns:
-        The count, at most the number of trial calls.
     """
+    if trial_calls(trajectory) is None:
+        return None
     calls: set[tuple[str, str]] = set()
     news: set[tuple[str, str]] = set()
     useful = 0
@@ -67,28 +104,20 @@ def useful_trials(trajectory: Trajectory) -> int:
     return useful
 
 
-def recoveries(trajectory: Trajectory) -> Recoveries:
-    """How many mistakes were made and how many of them were mended later in the same trajectory.
+def recovery(trajectory: Trajectory) -> float | None:
+    """Share of the mistakes that were mended later in the same trajectory; None without mistakes.
 
     A mistake is any error but `budget_exhausted` and `not_executed`. A format error is mended by
     any later well-formed turn, an unknown tool by any later successful call, every other error by a
     later successful call of the same tool. Later means the same phase or the one after it.
-
-    Args:
-        trajectory: any trajectory.
-
-    Returns:
-        The number of mistakes and how many of them were mended.
     """
-    mistakes = mended = 0
-    for index, step in enumerate(trajectory.steps):
-        if step.error is None or step.error in NOT_MISTAKES:
-            continue
-        mistakes += 1
-        mended += any(
-            _mends(later, step.error, step.call) for later in trajectory.steps[index + 1 :]
-        )
-    return Recoveries(mistakes, mended)
+    steps = trajectory.steps
+    mended = [
+        any(_mends(later, step.error, step.call) for later in steps[index + 1 :])
+        for index, step in enumerate(steps)
+        if step.error is not None and step.error not in NOT_MISTAKES
+    ]
+    return sum(mended) / len(mended) if mended else None
 
 
 def _mends(later: Step, error: ErrorKind, failed: ToolCall | None) -> bool:

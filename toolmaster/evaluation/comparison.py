@@ -1,9 +1,13 @@
-"""`compare`: two models on the same tasks, paired by task, and which tasks flipped."""
+"""`compare`: two models on the same tasks, paired by task, and which tasks flipped.
+
+`verdict` says in one sentence what the measurements of several models show.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +16,35 @@ from rich.text import Text
 
 from toolmaster.errors import InputError
 from toolmaster.evaluation.evaluation import Evaluation
-from toolmaster.evaluation.grids import INTERVAL, Cell, Grid, Shown, points, points_cell, render
 from toolmaster.evaluation.intervals import Interval, difference_interval
 from toolmaster.evaluation.kept import read_evaluation
-from toolmaster.evaluation.metrics import TaskKey, by_label, success_by_task
-from toolmaster.evaluation.tables import FAMILY
+from toolmaster.evaluation.metrics import TaskKey, success_by_task
+from toolmaster.evaluation.tables import (
+    FAMILY,
+    INTERVAL,
+    Cell,
+    Grid,
+    Results,
+    Shown,
+    cell,
+    of_set,
+    points_cell,
+    sets_of,
+)
 from toolmaster.types import Trajectory
 
 FLIPPED_SHOWN = 10
 """Task ids that are printed on each side; `Comparison.won` and `lost` have them all."""
+LONGEST_NAME = 16
+"""Characters of a model's name that fit above a column."""
+SPLITS = ("seen", "unseen")
+"""Values of the label "split" that say whether a task's tools were met in training."""
 Side = Evaluation | Sequence[Trajectory] | str | Path
 
 
 @dataclass(frozen=True)
 class Comparison(Shown):
-    """Two models on the tasks that both ran; differences are `b` minus `a`.
+    """Two models on the tasks that both ran; differences are `b` minus `a`. `print` shows it.
 
     Args:
         a: the baseline.
@@ -52,20 +70,29 @@ class Comparison(Shown):
             "lost": list(self.lost),
         }
 
-    def __rich__(self) -> RenderableType:
-        return Group(render(compare_grid(self.a, self.b)), Text(self._in_words()))
+    def grid(self) -> Grid:
+        """Success of both on the tasks they share, overall and for each task set and family."""
+        a, b = self.a, self.b
+        rows = [_row("all tasks", a, b)]
+        for label in ("taskset", FAMILY):
+            groups, others = a.by(label), b.by(label)
+            names = [n for n in groups if n in others and _differences(groups[n], others[n])]
+            if len(names) > 1:
+                rows += [_row(name, groups[name], others[name]) for name in names]
+        names, caption = [a.model, b.model], f"paired by task, {INTERVAL}"
+        if max(map(len, names)) > LONGEST_NAME:  # such as the path of a file
+            caption = f"A: {a.model}\nB: {b.model}\n{caption}"
+            names = ["A", "B"]
+        header = ("", "tasks", *names, "difference, points")
+        return Grid("Success on the same tasks", header, tuple(rows), caption)
 
-    def _in_words(self) -> str:
-        """The difference, then which tasks flipped."""
-        d = self.difference
-        interval = "one task"
-        if d.low is not None and d.high is not None:
-            interval = f"{points(d.low)}, {points(d.high)}"
-        lines = [f"{points(d.mean)} points [{interval}], paired by task"]
+    def __rich__(self) -> RenderableType:
+        found = points_cell(self.difference)
+        lines = [f"{found.value} points {found.note}, paired by task"]
         for name, ids in (("won", self.won), ("lost", self.lost)):
             further = f" and {len(ids) - FLIPPED_SHOWN} more" if len(ids) > FLIPPED_SHOWN else ""
             lines.append(f"{name} {len(ids)}: {', '.join(ids[:FLIPPED_SHOWN]) or 'none'}{further}")
-        return "\n".join(lines)
+        return Group(self.grid(), Text("\n".join(lines)))
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -86,7 +113,9 @@ def compare(a: Side, b: Side) -> Comparison:
         >>> print(compare("a.jsonl", "b.jsonl"))  # doctest: +SKIP
     """
     one, two = _evaluation(a), _evaluation(b)
-    differences = _differences(one.trajectories, two.trajectories)
+    differences = _differences(one, two)
+    if not differences:
+        raise InputError(f"no task in common: {_why_disjoint(one, two)}")
     return Comparison(
         one,
         two,
@@ -96,56 +125,67 @@ def compare(a: Side, b: Side) -> Comparison:
     )
 
 
-def compare_grid(a: Evaluation, b: Evaluation) -> Grid:
-    """Success of both on the tasks they share, overall and for each task set and family.
+def compare_all(results: Results) -> list[Comparison]:
+    """Compare each model with the one before it, where both ran some of the same tasks."""
+    return [compare(a, b) for a, b in pairwise(results) if _differences(a, b)]
 
-    Raises:
-        InputError: no task is in both.
+
+def verdict(results: Results) -> str:
+    """Say in one sentence how well the last model does and what it gained over the one before.
+
+    Args:
+        results: of each model, in the order of their training. The sentence is about the first
+            task set.
+
+    Example:
+        >>> print(verdict([before, after]))  # doctest: +SKIP
+        Unseen tools: 88.5% [83, 92] of 160 tasks, +2.2 points over SFT [-0.9, +5.4]: no
+        measurable difference.
     """
-    rows = [_row("all tasks", a.trajectories, b.trajectories)]
-    for label in ("taskset", FAMILY):
-        groups, others = by_label(a.trajectories, label), by_label(b.trajectories, label)
-        names = [n for n in groups if n in others and _common(groups[n], others[n])]
-        if len(names) > 1:
-            rows += [_row(name, groups[name], others[name]) for name in names]
-    header = ("", "tasks", "A, %", "B, %", "B - A, points")  # names may be long paths
-    caption = f"A: {a.model}\nB: {b.model}\npaired by task, {INTERVAL}"
-    return Grid("Success on the same tasks", header, tuple(rows), caption)
+    labels = sets_of(results)
+    if not labels:
+        return "Nothing was measured."
+    [*before, last] = of_set(results, labels[0])
+    [split, *others] = {t.labels.get("split") for t in last.trajectories}
+    topic = labels[0].partition(" (")[0]  # without the version
+    if split in SPLITS and not others:
+        topic = f"{split} tools".capitalize()
+    shown, count = cell(last.success), last.success.count
+    said = f"{topic}: {shown.value} {shown.note} of {count} task{'s' * (count > 1)}"
+    if last.rollouts > 1:
+        said += f" ({last.rollouts} rollouts of each)"
+    gained = compare_all([*before[-1:], last])
+    if not gained:
+        return f"{said}."
+    found = points_cell(gained[0].difference)
+    meaning = "no measurable difference"
+    if found.strong:
+        meaning = f"a measurable {'gain' if gained[0].difference.mean > 0 else 'loss'}"
+    return f"{said}, {found.value} points over {before[-1].model} {found.note}: {meaning}."
 
 
-def _row(name: str, a: Sequence[Trajectory], b: Sequence[Trajectory]) -> tuple[Cell, ...]:
+def _row(name: str, a: Evaluation, b: Evaluation) -> tuple[Cell, ...]:
     differences = _differences(a, b)
-    means = [
-        sum(success[key] for key in differences) / len(differences)
-        for success in (success_by_task(a), success_by_task(b))
-    ]
-    shown = (Cell(f"{100 * mean:.1f}") for mean in means)
+    solved = (success_by_task(side.trajectories) for side in (a, b))
+    means = (sum(success[key] for key in differences) / len(differences) for success in solved)
+    shown = (Cell(f"{100 * mean:.1f}%") for mean in means)
     interval = difference_interval([*differences.values()])
     return Cell(name), Cell(str(len(differences))), *shown, points_cell(interval)
 
 
-def _differences(a: Sequence[Trajectory], b: Sequence[Trajectory]) -> Mapping[TaskKey, float]:
-    """Success of `b` minus that of `a` for each task that both have.
-
-    Raises:
-        InputError: there is none.
-    """
-    one, two = success_by_task(a), success_by_task(b)
-    common = sorted(one.keys() & two.keys())
-    if not common:
-        raise InputError(f"no task in common: {_why_disjoint(one, two)}")
-    return {key: two[key] - one[key] for key in common}
+def _differences(a: Evaluation, b: Evaluation) -> Mapping[TaskKey, float]:
+    """Success of `b` minus that of `a` for each task that both have."""
+    one, two = success_by_task(a.trajectories), success_by_task(b.trajectories)
+    return {key: two[key] - one[key] for key in sorted(one.keys() & two.keys())}
 
 
-def _common(a: Sequence[Trajectory], b: Sequence[Trajectory]) -> bool:
-    return bool(success_by_task(a).keys() & success_by_task(b).keys())
-
-
-def _why_disjoint(a: Mapping[TaskKey, float], b: Mapping[TaskKey, float]) -> str:
-    sets = [" and ".join(sorted({key.taskset or "tasks" for key in side})) for side in (a, b)]
-    if {key.task_id for key in a} & {key.task_id for key in b}:
+def _why_disjoint(a: Evaluation, b: Evaluation) -> str:
+    one, two = success_by_task(a.trajectories), success_by_task(b.trajectories)
+    sets = [" and ".join(sorted({key.taskset or "tasks" for key in side})) for side in (one, two)]
+    if {key.task_id for key in one} & {key.task_id for key in two}:
         return f"A measured {sets[0]}, B measured {sets[1]}; measure both on the same task set"
-    return f"A has {len(a)} scored tasks and B has {len(b)}; compare evaluations of the same tasks"
+    counts = f"A has {len(one)} scored tasks and B has {len(two)}"
+    return f"{counts}; compare evaluations of the same tasks"
 
 
 def _evaluation(side: Side) -> Evaluation:

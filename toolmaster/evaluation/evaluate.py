@@ -1,4 +1,6 @@
-"""`evaluate`: one model on one task set, kept rollout by rollout so that a stopped one goes on.
+"""`evaluate`: measure one model on one task set.
+
+Every rollout is kept as soon as it ends, so that a stopped evaluation goes on where it was.
 
 result = evaluate("runs/sft/model", "world:short tasks=200", out="results.jsonl")
 print(result)
@@ -11,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import Kept, keep
@@ -19,8 +23,9 @@ from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
-from toolmaster.progress import bar, console, solved_counter
+from toolmaster.progress import bar, solved_counter
 from toolmaster.protocols import Protocol
+from toolmaster.provenance import made_by
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
 from toolmaster.tasksets import Task, Taskset, taskset
@@ -51,22 +56,22 @@ async def aevaluate(
     """Measure a model on a task set.
 
     Tasks that the model was trained on are left out, and so are tasks with neither an answer nor a
-    check; `facts` of the result says how many. A rollout that breaks by no doing of the model (an
-    endpoint is down, a tool server died) is counted apart and is run again when the evaluation is
-    started again with the same `out`.
+    check; `facts` of the result says how many. A rollout that breaks through no fault of the model
+    (an endpoint is down, a tool server died) is counted apart, and is run again when the evaluation
+    is started again with the same `out`.
 
     Args:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; a `Policy`; or "replay"
             for the tasks' own known-good calls, `replay:FILE` for those of a file.
-        tasks: a task set, or whatever `taskset` opens; its own test split where it has one and no
-            other is named.
-        rollouts: how often each task is run.
-        out: a JSON-lines file of trajectories, from which a stopped evaluation goes on. What they
-            depend on is written beside it, as `NAME.settings.json`.
+        tasks: a task set, or whatever `taskset` opens. A set with a test split is measured on it
+            unless another split is named.
+        rollouts: number of rollouts of each task.
+        out: a JSON-lines file for the trajectories. A stopped evaluation goes on from it. What the
+            trajectories depend on is written beside it, as `NAME.settings.json`.
         protocol: how trajectories are laid out.
         limits: what each session allows; None for what the task set says.
-        sampling: how the model generates; `slots` rollouts are in flight.
-        on_finish: called with each new trajectory; None shows a bar in a terminal.
+        sampling: how the model generates; `slots` rollouts run at the same time.
+        on_finish: called with each new trajectory; None shows a progress bar in a terminal.
         model_options: `base_url`, `tool_calls` and `seed`, see `policies.loading.load_policy`.
 
     Returns:
@@ -83,7 +88,7 @@ async def aevaluate(
     measured, file = prepared.tasks, None if out is None else Path(out)
     limits = limits or measured.limits or Limits()
     sampling = sampling or RoomySampling()
-    facts = {**measured.facts, **prepared.facts}
+    facts = {**measured.facts, **prepared.facts, **made_by()}
     named = {} if prepared.name is None else {"name": prepared.name}
     async with open_policy(prepared.policy, sampling, **named, **model_options) as policy:
         if file is not None:
@@ -134,12 +139,13 @@ def _model_settings(
 def _progress(
     on_finish: Callable[[Trajectory], None] | None, model: str, total: int, file: Path | None
 ) -> Iterator[Callable[[Trajectory], None] | None]:
-    """Who is told of finished trajectories: the caller, or a bar in the terminal."""
-    if on_finish is not None or not console.is_terminal:
+    """Who is told of finished trajectories: the caller, or a bar on the terminal's error output."""
+    terminal = Console(stderr=True)
+    if on_finish is not None or not terminal.is_terminal:
         yield on_finish
         return
     held = len(read_trajectories(file)) if file is not None and file.is_file() else 0
-    with bar(f"evaluate {model}", total, min(held, total)) as running:
+    with bar(f"evaluate {model}", total, min(held, total), terminal) as running:
         yield solved_counter(running)
 
 

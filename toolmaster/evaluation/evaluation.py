@@ -1,43 +1,55 @@
-"""`Evaluation`: what one model did on some tasks."""
+"""`Evaluation`: how one model did on some tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from toolmaster.evaluation.analyses import ErrorClass, error_classes, success_by_calls
-from toolmaster.evaluation.grids import Shown, render
-from toolmaster.evaluation.intervals import Interval
+from toolmaster.errors import InputError
+from toolmaster.evaluation.behaviour import ErrorClass, error_class
+from toolmaster.evaluation.intervals import Interval, mean_interval, pass_at
 from toolmaster.evaluation.metrics import (
-    Summary,
-    by_label,
-    figures,
+    EFFORT,
+    SHARES,
+    Number,
+    TaskKey,
+    by_task,
     is_scored,
+    key_of,
     latest,
-    pass_at_k,
-    summarize,
+    success_by_task,
 )
-from toolmaster.evaluation.tables import FAMILY, family_grid, figures_grid, of_set, sets_of
+from toolmaster.evaluation.tables import FAMILY, Shown, leading_number, run_grids
 from toolmaster.types import Trajectory
+
+NO_LABEL = "unlabelled"
+"""Where `by` puts trajectories that lack the label."""
+MOST_CALLS = 8
+"""`by_calls` puts rollouts with this many calls or more together."""
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(Shown):
-    """What one model did on some tasks; `print` shows its tables.
+    """How one model did on some tasks; `print` shows its tables.
 
-    Tasks are the unit: the rollouts of a task are averaged first. Rollouts that broke by no doing
-    of the model are not counted as failures; `summary.broken` is their number.
+    Tasks are the unit: the rollouts of a task are averaged first. Rollouts that broke through no
+    fault of the model are not counted as failures; `broken` is their number.
 
     Args:
-        trajectories: of one model, any number of rollouts a task; of a rollout that was run again
-            because it broke, the last counts.
+        trajectories: of one model, any number of rollouts of each task; of a rollout that was run
+            again because it broke, the last counts.
         model: its name.
         facts: what the figures depend on: task set, versions, judges, tasks left out.
+
+    Example:
+        >>> result = evaluate("runs/sft/model", "world:short tasks=200")  # doctest: +SKIP
+        >>> print(result.success, result.by("family")["silent"].success)  # doctest: +SKIP
+        0.86 [0.81, 0.91] 0.78 [0.64, 0.88]
     """
 
     trajectories: Sequence[Trajectory]
@@ -48,32 +60,77 @@ class Evaluation(Shown):
         object.__setattr__(self, "trajectories", latest(self.trajectories))
 
     def __repr__(self) -> str:
-        scored = any(map(is_scored, self.trajectories))
-        return f"<{self.model}: success {self.success if scored else 'not measured'}>"
+        return f"<{self.model}: success {self.success if self.rollouts else 'not measured'}>"
 
-    @cached_property
-    def summary(self) -> Summary:
-        """All figures.
+    @property
+    def broken(self) -> int:
+        """Number of rollouts that broke through no fault of the model; no figure counts them."""
+        return sum(t.error is not None for t in self.trajectories)
+
+    @property
+    def rollouts(self) -> int:
+        """The largest number of scored rollouts of any task; 0 where nothing was measured."""
+        return max(Counter(key_of(t) for t in self._scored()).values(), default=0)
+
+    @property
+    def success(self) -> Interval:
+        """Share of tasks solved (mean@k for k rollouts of each task).
 
         Raises:
             InputError: there are no trajectories, all rollouts broke, or none was scored.
         """
-        return summarize(self.trajectories)
-
-    @property
-    def success(self) -> Interval:
-        """Share of tasks solved (mean@k for k rollouts a task)."""
-        return self.summary.success
+        successes = success_by_task(self.trajectories)
+        if not successes:
+            count = len(self.trajectories)
+            why = (
+                "all of them broke" if count == self.broken else "no task has an answer or a check"
+            )
+            raise InputError(f"nothing to measure: {count} rollouts" + f", {why}" * bool(count))
+        return mean_interval([*successes.values()])
 
     @property
     def value(self) -> Interval:
         """Mean graded score."""
-        return self.summary.value
+        values = by_task(self._scored(), lambda t: None if t.score is None else t.score.value)
+        return mean_interval([*values.values()])
 
     @property
     def parts(self) -> dict[str, Interval]:
-        """Each named figure of the scores, such as a benchmark's own metrics."""
-        return self.summary.parts
+        """Each named figure of the scores that is a share, such as a benchmark's own metrics."""
+        shares = {n: v for n, v in self._parts().items() if all(0 <= x <= 1 for x in v)}
+        return {name: mean_interval(values) for name, values in shares.items()}
+
+    @property
+    def figures(self) -> dict[str, Interval]:
+        """Everything that says how well the model does.
+
+        Returns:
+            Name to interval: "success"; "pass@k" where tasks have k rollouts; the graded value and
+            the parts of the scores; then tools, calls, format and mistakes (`metrics.SHARES`).
+        """
+        k = self.rollouts
+        found = {"success" if k <= 1 else f"success (mean@{k})": self.success}
+        if k > 1:
+            found[f"pass@{k}"] = self.pass_at(k)
+        shares = {name: [*by_task(self.trajectories, f).values()] for name, f in SHARES.items()}
+        more = {name: mean_interval(values) for name, values in shares.items() if values}
+        return {**found, "value": self.value, **self.parts, **more}
+
+    @property
+    def effort(self) -> dict[str, float]:
+        """What a rollout takes, on average over those that did not break.
+
+        Returns:
+            Name to mean: calls, tokens, seconds (`metrics.EFFORT`), and the parts of the scores
+            that are counts. A number that no rollout has is missing, such as trial calls where
+            nothing has a trial phase.
+        """
+        whole = [t for t in self.trajectories if t.error is None]
+        numbers = {
+            name: [n for t in whole if (n := f(t)) is not None] for name, f in EFFORT.items()
+        }
+        numbers |= {n: v for n, v in self._parts().items() if not all(0 <= x <= 1 for x in v)}
+        return {name: sum(found) / len(found) for name, found in numbers.items() if found}
 
     def pass_at(self, k: int) -> Interval:
         """Share of tasks that at least one of k rollouts solves, estimated without bias.
@@ -84,62 +141,106 @@ class Evaluation(Shown):
         Raises:
             InputError: no task has k scored rollouts.
         """
-        return pass_at_k(self.trajectories, k)
+        most = self.rollouts
+        if not 1 <= k <= most:
+            raise InputError(
+                f"pass@{k} needs {max(k, 1)} scored rollouts of a task; there are {most}"
+            )
+        outcomes: defaultdict[TaskKey, list[bool]] = defaultdict(list)
+        for t in self._scored():
+            outcomes[key_of(t)].append(t.success)
+        enough = [won for won in outcomes.values() if len(won) >= k]
+        return mean_interval([pass_at(sum(won), len(won), k) for won in enough])
 
     def by(self, label: str) -> dict[str, Evaluation]:
         """One evaluation for each value of a label of the tasks.
 
         Args:
-            label: such as "family"; "taskset" for the task sets. Tasks without it come under
-                "unlabelled".
+            label: such as "family"; "taskset" for the task sets.
+
+        Returns:
+            Label value to evaluation, in order of appearance, and of the number that values begin
+            with ("3 tools"). Tasks without the label come under "unlabelled"; groups without a
+            scored rollout are left out.
         """
-        groups = by_label(self.trajectories, label)
-        return {value: Evaluation(group, self.model, self.facts) for value, group in groups.items()}
+        if label == "taskset":
+            return self._grouped(lambda t: t.taskset or "tasks")
+        return self._grouped(lambda t: t.labels.get(label, NO_LABEL))
 
     def by_calls(self) -> dict[str, Interval]:
-        """Success against the number of calls: "0", "1", ... "8+"."""
-        return success_by_calls(self.trajectories)
+        """Success against the number of calls, of both phases: "0", "1", ... "8+"."""
 
-    def error_classes(self) -> dict[ErrorClass, int]:
-        """How many rollouts failed for which reason; see `analyses.error_class`."""
-        return error_classes(self.trajectories)
+        def number(trajectory: Trajectory) -> str:
+            calls = len(trajectory.calls())
+            return str(calls) if calls < MOST_CALLS else f"{MOST_CALLS}+"
+
+        return {calls: part.success for calls, part in self._grouped(number).items()}
+
+    def error_classes(self) -> dict[ErrorClass, Interval]:
+        """Share of rollouts that failed for each reason; see `behaviour.error_class`."""
+        scored = self._scored()
+
+        def share(kind: ErrorClass) -> Interval:
+            return mean_interval(
+                [*by_task(scored, lambda t: float(error_class(t) is kind)).values()]
+            )
+
+        return {kind: share(kind) for kind in ErrorClass} if scored else {}
 
     def record(self) -> dict[str, Any]:
         """Everything it says, JSON-like.
 
         Returns:
-            "model", "facts", the fields of `summary`, "figures" by name, and the summaries of
-            "families".
+            "model", "facts", numbers of "tasks" and "rollouts", "success" and every other figure
+            with its interval, "effort", "errors" per rollout, "stop_reasons", and the same figures
+            for each of the "families".
         """
+        families = {name: part._measured() for name, part in self.by(FAMILY).items()}
+        named = {"model": self.model, "facts": dict(self.facts)}
+        return {**named, **self._measured(), "families": families}
+
+    def _measured(self) -> dict[str, Any]:
+        whole = [t for t in self.trajectories if t.error is None]
+        errors = Counter(str(step.error) for t in whole for step in t.steps if step.error)
         return {
-            "model": self.model,
-            "facts": dict(self.facts),
-            **self.summary.model_dump(mode="json"),
-            "figures": {name: i.model_dump() for name, i in figures(self.trajectories).items()},
-            "families": {
-                name: part.summary.model_dump(mode="json") for name, part in self.by(FAMILY).items()
-            },
+            "tasks": len({key_of(t) for t in whole}),
+            "rollouts": len(whole),
+            "broken": self.broken,
+            "unscored": sum(t.score is None for t in whole),
+            "success": self.success.model_dump(),
+            "value": self.value.model_dump(),
+            "parts": {name: interval.model_dump() for name, interval in self.parts.items()},
+            "figures": {name: interval.model_dump() for name, interval in self.figures.items()},
+            "effort": self.effort,
+            "errors": {kind: count / len(whole) for kind, count in errors.most_common()},
+            "stop_reasons": dict(Counter(str(t.stop_reason or "none") for t in whole)),
         }
 
     def __rich__(self) -> RenderableType:
-        if not any(map(is_scored, self.trajectories)):
+        if not self.rollouts:
             return Text(f"{self.model}: nothing was measured")
-        results = {self.model: self.trajectories}
-        shown: list[RenderableType] = []
-        for label in sets_of(results):
-            part = of_set(results, label)
-            shown.append(render(figures_grid(part, f"{self.model} on {label}")))
-            families = family_grid(part)
-            if families is not None:
-                shown.append(render(families))
         facts = [f"{key}: {value}" for key, value in self.facts.items() if key != "taskset"]
-        shown += [Text(line, style="dim") for line in (self._effort(), *facts)]
-        return Group(*shown)
+        return Group(*run_grids([self]), *(Text(line, "dim") for line in facts))
 
-    def _effort(self) -> str:
-        s = self.summary
-        return (
-            f"{s.rollouts} rollouts of {s.tasks} tasks; per rollout {s.calls:.1f} calls"
-            f" ({s.trial_calls:.1f} in the trial), {s.completion_tokens:.0f} tokens,"
-            f" {s.seconds:.1f} s"
-        )
+    def _scored(self) -> list[Trajectory]:
+        return [t for t in self.trajectories if is_scored(t)]
+
+    def _parts(self) -> dict[str, list[float]]:
+        """Each named figure of the scores, averaged over the rollouts of each task."""
+        scored = self._scored()
+
+        def part(name: str) -> Number:
+            return lambda t: t.score.parts.get(name) if t.score else None
+
+        names = dict.fromkeys(name for t in scored if t.score for name in t.score.parts)
+        return {name: [*by_task(scored, part(name)).values()] for name in names}
+
+    def _grouped(self, group_of: Callable[[Trajectory], str]) -> dict[str, Evaluation]:
+        groups: dict[str, list[Trajectory]] = {}
+        for trajectory in self.trajectories:
+            groups.setdefault(group_of(trajectory), []).append(trajectory)
+        return {
+            name: Evaluation(groups[name], self.model, self.facts)
+            for name in sorted(groups, key=leading_number)
+            if any(map(is_scored, groups[name]))
+        }

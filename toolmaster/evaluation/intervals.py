@@ -9,7 +9,6 @@ how often it covers the true mean: about 95%, at worst 86%, where the bootstrap 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 
 from pydantic import ConfigDict
@@ -34,8 +33,6 @@ class Interval(Record):
     high: float | None
     count: int
     """Number of tasks (or of whatever else was averaged)."""
-    share: bool = True
-    """Whether it is a share, which tables show in percent; False for any other number."""
 
     def __str__(self) -> str:
         """`0.31 [0.27, 0.35]`; `0.31 [one task]` where there is no interval."""
@@ -80,36 +77,6 @@ def mean_interval(values: Sequence[float]) -> Interval:
         gain = mean * (1 - mean) / variance * max(0.0, 1 - (Z**2 + 1) / (2 * (count - 1)))
         low, high = _wilson(mean, count * max(1.0, gain))
     return Interval(mean=mean, low=max(low, 0.0), high=min(high, 1.0), count=count)
-
-
-def number_interval(values: Sequence[float]) -> Interval:
-    """Average numbers of any size, one a task, with Student's 95% interval.
-
-    Args:
-        values: one number for each task; where all are in [0, 1], see `mean_interval`.
-
-    Raises:
-        InputError: there are no values.
-    """
-    if all(0 <= value <= 1 for value in values):
-        return mean_interval(values)
-    count = len(values)
-    mean = math.fsum(values) / count
-    if count == 1:
-        return Interval(mean=mean, low=None, high=None, count=1, share=False)
-    half = _student(count - 1) * statistics.stdev(values) / math.sqrt(count)
-    return Interval(mean=mean, low=mean - half, high=mean + half, count=count, share=False)
-
-
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571)
-
-
-def _student(freedom: int) -> float:
-    """The 97.5% quantile of Student's distribution, from 6 degrees on by Cornish and Fisher."""
-    if freedom <= len(_STUDENT):
-        return _STUDENT[freedom - 1]
-    first, second = Z**3 + Z, 5 * Z**5 + 16 * Z**3 + 3 * Z
-    return Z + first / (4 * freedom) + second / (96 * freedom**2)
 
 
 def _wilson(mean: float, count: float) -> tuple[float, float]:

@@ -1,8 +1,7 @@
-"""What an evaluation keeps on disk: its trajectories, and beside them what they depend on."""
+"""The files of an evaluation: its trajectories, and beside them what they depend on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from toolmaster.types import Record
 
 
 class Kept(Record):
-    """What the rollouts of a file depend on, written beside it."""
+    """What the rollouts of a file depend on, written beside it as `NAME.settings.json`."""
 
     model: str
     settings: dict[str, Any]
@@ -37,7 +36,8 @@ def keep(out: Path, kept: Kept) -> None:
     """
     before = _read(out)
     if before is not None and out.is_file():
-        changes = changed_settings(_settings(before), _settings(kept))
+        old, new = ({"model": k.model, **k.settings} for k in (before, kept))
+        changes = changed_settings(old, new)
         if changes:
             raise ConfigError(
                 f"{out} holds rollouts made with other settings ({'; '.join(changes)}); give"
@@ -61,10 +61,6 @@ def read_evaluation(file: Path) -> Evaluation:
     if kept is None:
         return Evaluation(trajectories, str(file))
     return Evaluation(trajectories, kept.model, kept.facts)
-
-
-def _settings(kept: Kept) -> Mapping[str, Any]:
-    return {"model": kept.model, **kept.settings}
 
 
 def _read(out: Path) -> Kept | None:

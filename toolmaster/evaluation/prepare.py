@@ -1,4 +1,4 @@
-"""What an evaluation measures: which tasks, with which policy, and what must be said about it."""
+"""Which tasks an evaluation runs, with which policy, and what must be said about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Prepared:
     policy: str | Policy
     """What `open_policy` takes."""
     name: str | None = None
-    """How the model was named, where the policy is named by its folder."""
+    """What the user called the model, where the policy would be called by its folder."""
     facts: dict[str, str] = field(default_factory=dict)
     """What the figures depend on beside the task set, and why tasks are left out."""
     request: Callable[[Task, int], RolloutRequest] = RolloutRequest
@@ -66,35 +66,31 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
     if not len(tasks):
         raise InputError(f"nothing to measure: {tasks.label} has no tasks")
     refuse_endless(tasks)
-    unscored = [task.id for task in tasks if task.answer is None and task.check is None]
-    if not isinstance(model, str | Path):
-        return _scored(Prepared(tasks, model), unscored)
     name = str(model).removeprefix("hf:")
+    prepared = Prepared(tasks, name if isinstance(model, str | Path) else model)
+    unscored = [task.id for task in tasks if task.answer is None and task.check is None]
+    prepared = prepared.without(unscored, "without an answer or a check")
     kind, _, place = name.partition(":")
+    if kind == ENDPOINT or not isinstance(model, str | Path):
+        return prepared
     if kind == REPLAY:
-        prepared = Prepared(tasks, ScriptedPolicy((), REPLAY))
-        return _replayed(_scored(prepared, unscored), place, protocol)
-    if kind == ENDPOINT:
-        return _scored(Prepared(tasks, name), unscored)
+        return _replay(prepared, place, protocol)
     folder = find_model(name)
-    lasting = lasting_name(folder)
+    lasting, training = lasting_name(folder), read_training(folder)
     facts = {} if lasting == str(folder) else {"weights": lasting}
-    training = read_training(folder)
+    if training is not None and "@" in training.base:  # not a folder of this machine
+        facts["trained from"] = training.base
     known = set() if training is None else set(training.task_ids)
-    prepared = _scored(Prepared(tasks, str(folder), name, facts), unscored)
+    prepared = replace(prepared, policy=str(folder), name=name, facts=prepared.facts | facts)
     return prepared.without([i for i in prepared.tasks.ids if i in known], "trained on")
 
 
-def _scored(prepared: Prepared, unscored: Iterable[str]) -> Prepared:
-    return prepared.without(unscored, "without an answer or a check")
-
-
-def _replayed(prepared: Prepared, file: str, protocol: Protocol) -> Prepared:
+def _replay(prepared: Prepared, file: str, protocol: Protocol) -> Prepared:
     """The tasks with known-good calls, and how these are played."""
     replays = replays_of(prepared.tasks, Path(file) if file else None)
 
     def request(task: Task, rollout: int) -> RolloutRequest:
         return RolloutRequest(task, rollout, policy=replay_policy(replays[task.id], protocol))
 
-    without = missing(prepared.tasks, replays)
-    return replace(prepared.without(without, "without known-good calls"), request=request)
+    playing = replace(prepared, policy=ScriptedPolicy((), REPLAY), request=request)
+    return playing.without(missing(prepared.tasks, replays), "without known-good calls")

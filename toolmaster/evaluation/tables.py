@@ -1,198 +1,216 @@
-"""What the result tables say. Each takes the trajectories of models: name to trajectories."""
+"""Tables of results, with the same content in the terminal (rich) and in the report (HTML).
+
+Every table of a measurement has one row for each figure, family or task set and one column for each
+model. All text in it is data, never rich markup.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from toolmaster.evaluation.grids import (
-    EMPTY,
-    INTERVAL,
-    Cell,
-    Grid,
-    interval_cell,
-    model_cells,
-    model_header,
-    most,
-)
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
 from toolmaster.evaluation.intervals import Interval
-from toolmaster.evaluation.metrics import (
-    by_label,
-    figures,
-    is_scored,
-    success_of,
-    summarize,
-)
-from toolmaster.types import Trajectory
+from toolmaster.evaluation.metrics import SHARES
 
-Results = Mapping[str, Sequence[Trajectory]]
-"""Name of a model to its trajectories."""
+if TYPE_CHECKING:
+    from toolmaster.evaluation.evaluation import Evaluation
+
+WIDTH = 100
+"""Columns of what is printed as plain text."""
+INTERVAL = "95% interval over tasks"
 FAMILY = "family"
-"""The label by which task sets sort their tasks."""
+"""The label by which task sets group their tasks."""
+Results: TypeAlias = "Sequence[Evaluation]"
+"""One evaluation of each model, in the order of their training."""
+Value = Interval | float
+
+
+class Cell(NamedTuple):
+    """A value and what qualifies it, such as its interval."""
+
+    value: str
+    note: str = ""
+    """Shown fainter."""
+    strong: bool = False
+    """Whether the value stands out."""
+    share: Interval | None = None
+    """What the report draws as a bar."""
+
+
+class Shown:
+    """Base of results that print as rich renders them."""
+
+    def __rich__(self) -> RenderableType:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        console = Console(width=WIDTH, color_system=None)
+        with console.capture() as captured:
+            console.print(self.__rich__())
+        return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
+
+
+@dataclass(frozen=True)
+class Grid(Shown):
+    """A table; the first column names the rows."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str
+
+    def __rich__(self) -> RenderableType:
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+        for index, name in enumerate(self.header):  # fold: no number is cut in a narrow terminal
+            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(_text, row))
+        return Group(Text(self.title, "bold"), table, Text(f"{self.caption}\n", "dim"))
+
+
+def _text(cell: Cell) -> Text:
+    note = f" {cell.note}" if cell.note else ""
+    return Text.assemble((cell.value, "bold" if cell.strong else ""), (note, "dim"))
+
+
+def cell(value: Value | None, tasks: int | None = None) -> Cell:
+    """Write a figure with its interval: `31.0% [27, 35]`.
+
+    Args:
+        value: a plain number has no interval; None gives a dash.
+        tasks: the number of tasks that the row speaks of; the cell tells any other ("n=8").
+    """
+    if value is None:
+        return Cell("-")
+    if not isinstance(value, Interval):
+        return Cell(f"{value:.1f}")
+    note = "[one task]"
+    if value.low is not None and value.high is not None:
+        note = f"[{100 * value.low:.0f}, {100 * value.high:.0f}]"
+        note += f" n={value.count}" if tasks not in (None, value.count) else ""
+    return Cell(f"{100 * value.mean:.1f}%", note, share=value)
+
+
+def points(share: float) -> str:
+    """Write a share as percentage points with a sign: `+12.0`."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
+
+
+def points_cell(difference: Interval) -> Cell:
+    """Write a difference in percentage points; it stands out where its interval excludes 0."""
+    if difference.low is None or difference.high is None:
+        return Cell(points(difference.mean), "[one task]")
+    clear = difference.low > 0 or difference.high < 0
+    note = f"[{points(difference.low)}, {points(difference.high)}]"
+    return Cell(points(difference.mean), note, strong=clear)
 
 
 def run_grids(results: Results) -> list[Grid]:
-    """The tables that a run prints: success on each set, then each set on its own."""
-    grids: list[Grid] = [main_grid(results)]
-    for label in sets_of(results):
+    """The tables that a terminal shows: success by task set, then figures and families of each."""
+    labels = sets_of(results)
+    grids = [sets_grid(results)] if len(labels) > 1 else []
+    for label in labels:
         part = of_set(results, label)
-        families = family_grid(part, f"Success by family on {short(label)}")
-        grids += [
-            figures_grid(part, f"Figures on {short(label)}"),
-            *([families] if families else []),
-        ]
+        families = family_grid(part, f"Success by family on {label}")
+        grids += [figures_grid(part, f"Figures on {label}"), *filter(None, [families])]
     return grids
 
 
-def main_grid(results: Results) -> Grid:
-    """Success on each task set, and the effort of a rollout.
-
-    Args:
-        results: model to trajectories.
-
-    Returns:
-        A grid with one row per model and one column per task set; "-" for a set that a model was
-        not measured on.
-    """
-    rows = {model: by_label(group, "taskset") for model, group in results.items()}
-    sets = list(dict.fromkeys(label for row in rows.values() for label in row))
-    success = {m: {label: success_of(g) for label, g in row.items()} for m, row in rows.items()}
-    counts = {label: most(row.get(label) for row in success.values()) for label in sets}
-    shown = [
-        (
-            Cell(model),
-            *(interval_cell(row.get(label), counts[label]) for label in sets),
-            *_effort(results[model]),
-        )
-        for model, row in success.items()
-    ]
-    header = ("model", *(f"{short(label)}, %" for label in sets), "calls", "trial calls", "tokens")
-    told = ", ".join(f"{count} of {label}" for label, count in counts.items())
-    caption = f"{INTERVAL} ({told}); calls and tokens per rollout{_not_counted(results)}"
-    return Grid("Success", header, tuple(shown), caption)
+def sets_grid(results: Results) -> Grid:
+    """Success on each task set."""
+    found = [{name: part.success for name, part in e.by("taskset").items()} for e in results]
+    return _grid("Success by task set", results, found, f"{INTERVAL}{_not_counted(results)}")
 
 
 def figures_grid(results: Results, title: str = "Figures") -> Grid:
-    """Every figure that says how well the models do on one task set.
-
-    Args:
-        results: model to trajectories of one set.
-        title: of the grid.
-
-    Returns:
-        A grid with one row per figure and one column per model.
-    """
-    found = {
-        model: figures(group) for model, group in results.items() if any(map(is_scored, group))
-    }
-    names = dict.fromkeys(name for of_model in found.values() for name in of_model)
-    rows = []
-    for name in names:
-        intervals = [of_model.get(name) for of_model in found.values()]
-        tasks = most(intervals)
-        cells = model_cells(intervals, tasks)
-        rows.append((Cell(_with_unit(name, intervals)), Cell(str(tasks)), *cells))
-    header = ("", "tasks", *model_header(found, "mean"))
-    return Grid(title, header, tuple(rows), f"{INTERVAL}{_not_counted(results)}")
+    """Everything that says how well models do on one task set, and what a rollout takes."""
+    found: list[dict[str, Value]] = [
+        {**e.figures, **e.effort} if e.rollouts else {} for e in results
+    ]
+    caption = f"{INTERVAL}; numbers without one: per rollout{_not_counted(results)}"
+    grid = _grid(title, results, found, caption)
+    rows = [
+        (Cell(name.value.replace("_", " ")), *cells)
+        for name, *cells in grid.rows
+        # a value or part that is the same as success would only repeat it
+        if name == grid.rows[0][0] or name.value in SHARES or tuple(cells) != grid.rows[0][1:]
+        if any(cell.value not in ("", "-", "0.0") for cell in cells)  # such as trials of a replay
+    ]
+    return replace(grid, rows=tuple(rows))
 
 
 def family_grid(results: Results, title: str = "Success by family") -> Grid | None:
-    """Success for each family of tasks: a task set's own categories.
+    """Success on each family of tasks (a task set's own categories); None where there is one."""
+    found = [{name: part.success for name, part in e.by(FAMILY).items()} for e in results]
+    grid = _grid(title, results, found, INTERVAL)
+    return grid if len(grid.rows) > 1 else None
 
-    Args:
-        results: model to trajectories of one set.
-        title: of the grid.
 
-    Returns:
-        A grid with one row per family and one column per model; None where the tasks are of one
-        family.
-    """
-    groups = {model: by_label(group, FAMILY) for model, group in results.items()}
-    families = dict.fromkeys(family for of_model in groups.values() for family in of_model)
-    if len(families) < 2:
+def calls_grid(results: Results) -> Grid | None:
+    """Success against the number of calls; None where it does not vary."""
+    found = [e.by_calls() for e in results]
+    if len({share.mean for shares in found for share in shares.values()}) < 2:
         return None
-    rows = []
-    for family in families:
-        intervals = [
-            success_of(of_model[family]) if family in of_model else None
-            for of_model in groups.values()
-        ]
-        tasks = most(intervals)
-        rows.append((Cell(family), Cell(str(tasks)), *model_cells(intervals, tasks)))
-    header = (FAMILY, "tasks", *model_header(groups, "success %"))
-    caption = f"success in percent, {INTERVAL}"
-    return Grid(title, header, tuple(rows), caption)
+    caption = f"{INTERVAL}; tasks: those with rollouts of this number of calls"
+    return _grid("Success by number of calls", results, found, caption)
 
 
-def behaviour_grid(results: Results) -> Grid:
-    """How models got there: format, trials, errors and recovery.
-
-    Args:
-        results: model to trajectories.
-
-    Returns:
-        A grid with one row per model.
-    """
-    header = (
-        "model",
-        "format kept %",
-        "useful trials",
-        "other trials",
-        "execution calls",
-        "execution errors",
-        "recovered %",
-        "seconds",
+def errors_grid(results: Results) -> Grid | None:
+    """Why rollouts failed; None where none did."""
+    found = [{kind.value: share for kind, share in e.error_classes().items()} for e in results]
+    if not any(share.mean for shares in found for share in shares.values()):
+        return None
+    caption = (
+        "Share of all rollouts. Execution failure: a needed tool was called and never worked."
+        " Incomplete tool chain: a needed tool was never called, or there is no answer."
+        " Reasoning error: every needed tool worked, and the outcome is wrong all the same."
     )
-    shown = []
-    for model, group in results.items():
-        if not any(map(is_scored, group)):
-            continue
-        s = summarize(group)
-        trials = [Cell(f"{n:.1f}") for n in (s.useful_trials, s.unproductive_trials)]
-        execution = [Cell(f"{s.execution_calls:.1f}"), Cell(f"{s.execution_errors:.2f}")]
-        recovery = EMPTY if s.recovery is None else Cell(f"{100 * s.recovery:.1f}")
-        kept = Cell(f"{100 * s.format_ok:.1f}")
-        shown.append((Cell(model), kept, *trials, *execution, recovery, Cell(f"{s.seconds:.1f}")))
-    caption = "per rollout; recovered: share of the errors mended later in the same rollout"
-    return Grid("Behaviour", header, tuple(shown), caption)
+    return _grid("Why rollouts failed", results, found, caption)
 
 
-def short(label: str) -> str:
-    """A task set's label without its version."""
-    return label.partition(" (")[0]
-
-
-def of_set(results: Results, label: str) -> dict[str, list[Trajectory]]:
-    """The trajectories of one task set, by model; models without any are left out."""
-    groups = {model: by_label(group, "taskset") for model, group in results.items()}
-    return {model: sets[label] for model, sets in groups.items() if label in sets}
+def of_set(results: Results, label: str) -> list[Evaluation]:
+    """The part of each evaluation on one task set; evaluations without any are left out."""
+    return [sets[label] for e in results if label in (sets := e.by("taskset"))]
 
 
 def sets_of(results: Results) -> list[str]:
     """Labels of the task sets, in order of appearance."""
-    return list(dict.fromkeys(label for g in results.values() for label in by_label(g, "taskset")))
+    return list(dict.fromkeys(label for e in results for label in e.by("taskset")))
 
 
-def _effort(trajectories: Sequence[Trajectory]) -> tuple[Cell, ...]:
-    if not any(map(is_scored, trajectories)):
-        return EMPTY, EMPTY, EMPTY
-    s = summarize(trajectories)
-    numbers = f"{s.calls:.1f}", f"{s.trial_calls:.1f}", f"{s.completion_tokens:.0f}"
-    return tuple(Cell(number) for number in numbers)
+def leading_number(name: str) -> int:
+    """The number that a name begins with ("3 tools"); 0 for any other name."""
+    found = re.match("[0-9]{1,9}", name)
+    return int(found[0]) if found else 0
 
 
-def _with_unit(name: str, intervals: Sequence[Interval | None]) -> str:
-    shown = name.replace("_", " ")
-    return f"{shown} %" if all(i is None or i.share for i in intervals) else shown
+def _grid(title: str, results: Results, found: Sequence[Mapping[str, Value]], caption: str) -> Grid:
+    """A table with a column for each model, from each model's values by the name of their row."""
+    names = dict.fromkeys(name for of_model in found for name in of_model)
+    plain = {n for of_model in found for n, v in of_model.items() if not isinstance(v, Interval)}
+    rows = []
+    for name in sorted(names, key=lambda name: (name in plain, leading_number(name))):
+        values = [of_model.get(name) for of_model in found]
+        tasks = max((v.count for v in values if isinstance(v, Interval)), default=None)
+        counted = Cell("" if tasks is None else str(tasks))
+        rows.append((Cell(name), counted, *(cell(value, tasks) for value in values)))
+    return Grid(title, ("", "tasks", *(e.model for e in results)), tuple(rows), caption)
 
 
 def _not_counted(results: Results) -> str:
     """What the reader must know of rollouts that no figure counts; "" where there are none."""
-    groups = [*results.values()]
-    broken = sum(t.error is not None for group in groups for t in group)
-    unscored = sum(t.error is None and t.score is None for group in groups for t in group)
-    told = ""
-    if broken:
-        told += f"; {broken} rollout{'s' * (broken > 1)} broke and did not count"
-    if unscored:
-        told += f"; {unscored} rollout{'s' * (unscored > 1)} without a score did not count"
-    return told
+    broken = sum(e.broken for e in results)
+    unscored = sum(t.error is None and t.score is None for e in results for t in e.trajectories)
+    told = {"broke": broken, "without a score": unscored}
+    return "".join(
+        f"; {count} rollout{'s' * (count > 1)} {why}{' and' * (why == 'broke')} did not count"
+        for why, count in told.items()
+        if count
+    )

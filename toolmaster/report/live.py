@@ -1,19 +1,16 @@
-"""What an agent does, in the terminal, while it does it.
+"""Shows in the terminal what an agent does, while it does it.
 
-One task is shown turn by turn: phases, thoughts, calls, results, errors, what was learned, what is
-spent. Many tasks are a bar and a line for each that ends. Text of models and tools is data, as in
-`report.viewer`: never markup, no control characters, and no more of it than fits.
+One task is shown turn by turn: phases, thoughts, calls, results, errors, lessons, and what is
+spent. Many tasks are shown as a bar, with a line for each that ends. Text of models and tools is
+data, as in `report.viewer`: never markup, no control characters, and only the beginning of it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.panel import Panel
 from rich.rule import Rule
 from rich.status import Status
 from rich.table import Table
@@ -21,23 +18,11 @@ from rich.text import Text
 
 from toolmaster.budgets import Bound, Budget
 from toolmaster.progress import Bar
-from toolmaster.protocols import Protocol, parse
-from toolmaster.report.viewer import PHASE_STYLE, visible
+from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, visible, whole
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import (
-    ActionKind,
-    Effect,
-    Phase,
-    Step,
-    StopReason,
-    Trajectory,
-    TrialMode,
-)
+from toolmaster.types import Effect, Phase, Step, StopReason, Trajectory, TrialMode
 
-SHOWN_CHARS = 600
-"""Characters of one thought or result that are shown; the trajectory keeps all of them."""
-SHOWN_LINES = 12
 SHOWN_TOOLS = 40
 _EFFECT_STYLE = {Effect.READ: "green", Effect.DESTRUCTIVE: "red"}
 
@@ -68,9 +53,9 @@ class OneTask:
 
     def begin(self, task: Task) -> None:
         """Show the task and what is known of its tools from before."""
-        self._console.print(Panel(_bounded(task.query), title="task", title_align="left"))
+        self._console.print(box("task", bounded(task.query)))
         if task.experience:
-            self._console.print(_experience("known from before", task.experience))
+            self._console.print(box("known from before", bounded(task.experience, "yellow")))
         self._wait()
         self._status.start()
 
@@ -80,23 +65,15 @@ class OneTask:
         if step.phase is not self._phase:
             self._phase = step.phase
             self._console.print(Rule(Text(f"{step.phase} phase"), style=PHASE_STYLE[step.phase]))
-        thought = step.text.partition("</think>")[0].partition("<think>")[2].strip()
-        if thought:
-            self._console.print(_indented(_bounded(thought, "italic dim")))
-        self._console.print(_headline(self._turns, step))
-        if step.action is ActionKind.EXPERIENCE:
-            learned = parse(step.text, Protocol.TRIAL).text
-            self._console.print(_experience("learned", learned))
-        elif step.observation is not None:
-            colour = "red" if step.error is not None else "green"
-            self._console.print(_indented(_bounded(step.observation, colour)))
+        for line in turn(self._turns, step, bounded):
+            self._console.print(line)
         self._wait()
 
     def end(self, trajectory: Trajectory) -> None:
         """Show the answer, or why there is none."""
         self._status.stop()
         self._console.print(Rule(style="dim"))
-        self._console.print(_outcome(trajectory))
+        self._console.print(ending(trajectory))
 
     def close(self) -> None:
         """Give the terminal back, whatever happened."""
@@ -135,7 +112,7 @@ class ManyTasks:
         """Show how a task ended."""
         query = Text(visible(trajectory.query), style="bold", no_wrap=True, overflow="ellipsis")
         self._console.print(query)
-        self._console.print(_indented(_outcome(trajectory)))
+        self._console.print(indented(ending(trajectory)))
         self._running.advance(note=spent_text(self._budget))
 
 
@@ -182,62 +159,11 @@ def _in_trial(tool: Tool, mode: TrialMode) -> str:
     return "run: it reads" if tool.effect is Effect.READ else "checked, not run"
 
 
-def outcomes_table(trajectories: list[Trajectory], width: int = 80) -> Table:
-    """How each of several tasks ended, with its calls by phase and what it took.
-
-    Args:
-        trajectories: of the tasks.
-        width: characters of a line.
-    """
-    table = Table()
-    for column in ("task", "outcome"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=(width - 36) // 2)
-    for column in ("trial", "execution", "tokens"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for trajectory in trajectories:
-        table.add_row(
-            Text(visible(trajectory.query)),
-            _outcome(trajectory),
-            str(len(trajectory.calls(Phase.TRIAL))),
-            str(len(trajectory.calls(Phase.EXECUTION))),
-            f"{trajectory.completion_tokens:,}",
-        )
-    return table
-
-
-def _headline(number: int, step: Step) -> Text:
-    style = PHASE_STYLE[step.phase]
-    line = Text.assemble((f"{number} ", "dim"), (step.action.value, f"bold {style}"))
-    if step.call is not None:
-        line.append(f"  {visible(step.call.name)} ", style)
-        arguments = json.dumps(step.call.arguments, ensure_ascii=False)
-        line.append_text(_bounded(arguments, style))
-    if step.error is not None:
-        line.append("  ").append(f" {step.error} ", "bold white on red")
-    return line
-
-
-def _outcome(trajectory: Trajectory) -> Text:
+def ending(trajectory: Trajectory) -> Text:
+    """The answer of a finished task, or why there is none."""
     if trajectory.stop_reason is StopReason.ANSWERED:
         return Text.assemble(("answer  ", "bold green"), visible(trajectory.answer or ""))
     reason = f"no answer: {trajectory.stop_reason}"
     if trajectory.error is not None:
         reason += f": {trajectory.error}"
-    return Text(visible(reason), "bold red")
-
-
-def _experience(title: str, text: str) -> Panel:
-    return Panel(_bounded(text), title=title, title_align="left", style="yellow")
-
-
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 4))
-
-
-def _bounded(text: str, style: str = "") -> Text:
-    """Text for showing, cut where it is long."""
-    kept = "\n".join(text[:SHOWN_CHARS].split("\n")[:SHOWN_LINES])
-    shown = Text(visible(kept), style)
-    if len(text) > len(kept):
-        shown.append(f" [{len(text) - len(kept):,} more characters]", "dim")
-    return shown
+    return whole(reason, "bold red")

@@ -6,59 +6,83 @@ prints, and the page's own content policy forbids scripts and every outside addr
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import jinja2
 
 from toolmaster.errors import InputError
-from toolmaster.evaluation.analysis_tables import calls_grid, errors_grid
-from toolmaster.evaluation.grids import Grid
+from toolmaster.evaluation.comparison import compare_all, verdict
+from toolmaster.evaluation.evaluation import NO_LABEL
+from toolmaster.evaluation.metrics import key_of
 from toolmaster.evaluation.tables import (
     FAMILY,
+    Grid,
     Results,
-    behaviour_grid,
+    calls_grid,
+    errors_grid,
     family_grid,
     figures_grid,
-    main_grid,
     of_set,
+    sets_grid,
     sets_of,
 )
-from toolmaster.report.charts import BarChart, curves, legend, success_bars
-from toolmaster.types import Phase, Step, Trajectory
+from toolmaster.report.viewer import Decode, outcome, said, segments, tools_of
+from toolmaster.tasksets.replay import REPLAY
+from toolmaster.types import Phase, Step, ToolCall, Trajectory
+from toolmaster.world.quirks import KINDS
 
-SHOWN_PER_MODEL = 4
-"""Trajectories shown in full for each model."""
+MOST_BYTES = 8_000_000
+"""Size of the trajectories on a page; of a huger run the failures are shown first."""
+COLOURS = 6
+"""Model colours that the style sheet defines."""
+BEHAVIOURS = {
+    k.kind: (inspect.getdoc(k) or "").partition("\n\n")[0] for k in KINDS if k.kind != "plain"
+}
+"""The label "quirk" of the embedded world's tasks, in words."""
+CURVES = ("loss", "reward", "rollout_success", "kl", "grad_norm")
+"""Training metrics that are drawn."""
 
 
-def write_report(
-    path: Path,
-    title: str,
-    config: dict[str, Any],
-    evaluations: Results,
-    metrics: Sequence[dict[str, Any]],
-    grids: Sequence[Grid] = (),
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a report is made of.
+
+    Args:
+        title: the heading.
+        results: of each model, in the order of their training.
+        made: what produced them (model, task set, commit, machine, date), by name.
+        settings: the resolved settings, JSON-like.
+        metrics: training metrics: rows with "stage", "step" and numbers such as loss and reward.
+        decoders: model to the text of one of its tokens; shows tokens where they are recorded.
+    """
+
+    title: str
+    results: Results
+    made: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[Mapping[str, Any]] = ()
+    decoders: Mapping[str, Decode] = field(default_factory=dict)
+
+
+def write_report(path: Path, page: Page) -> None:
     """Write the report of a run; a report that is already there is replaced.
 
     Args:
         path: the HTML file to write; its folder is made.
-        title: the heading.
-        config: the resolved settings, JSON-like.
-        evaluations: model name to its trajectories; the label "family" gives a breakdown.
-        metrics: training metrics: rows with "stage", "step" and numbers such as loss and reward.
-        grids: further tables, shown after the first one.
+        page: what it shows.
 
     Raises:
         InputError: the file cannot be written.
     """
-    html = render_report(title, config, evaluations, metrics, grids)
+    html = render_report(page)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A model can emit half a surrogate pair, which UTF-8 cannot hold.
@@ -67,127 +91,155 @@ def write_report(
         raise InputError(f"cannot write the report {str(path)!r}: {error.strerror}") from None
 
 
-def render_report(
-    title: str,
-    config: Mapping[str, Any],
-    evaluations: Results,
-    metrics: Sequence[Mapping[str, Any]],
-    grids: Sequence[Grid] = (),
-) -> str:
-    """The report as text; the arguments are those of `write_report`."""
-    filled = {name: list(group) for name, group in evaluations.items() if group}
-    labels = sets_of(filled)
-    page = _template().render(
-        title=title,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        main=main_grid(filled) if labels else None,
-        grids=grids,
-        sections=[_section(filled, label) for label in labels],
-        curves=curves(metrics),
-        viewer={name: choose(group) for name, group in filled.items()},
-        config=flatten(config),
+def render_report(page: Page) -> str:
+    """The report as HTML."""
+    templates = _templates()
+    results, labels = page.results, sets_of(page.results)
+    cards = _cards(results)
+    filters = _filters(cards)
+    draw: Any = templates.get_template("trajectory.html.j2").module
+    shown = _rendered(draw.trajectory, cards, filters, page.decoders)
+    found = {(card.model, card.trajectory.task_id): card.anchor for card in reversed(cards)}
+    html = templates.get_template("page.html.j2").render(
+        page=page,
+        verdict=verdict(results),
+        comparisons=compare_all(results),
+        anchors={place: anchor for place, anchor in found.items() if anchor in shown},
+        overview=sets_grid(results) if len(labels) > 1 else None,
+        sections={label: _section(of_set(results, label)) for label in labels},
+        curves=[*curves(page.metrics)],
+        colours={e.model: index % COLOURS for index, e in enumerate(results, len(results) == 1)},
+        filters=filters,
+        cards=shown,
+        total=len(cards),
+        settings=json.dumps(page.settings, indent=1, ensure_ascii=False, default=str),
     )
-    return page.lstrip()
+    return html.lstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What the report says of one task set."""
-
-    label: str
-    models: list[tuple[str, int]]
-    """Name and number of the colour."""
-    families: BarChart | None
-    grids: tuple[Grid, ...]
+def _section(results: Results) -> list[Grid]:
+    """The tables of one task set."""
+    families, calls, errors = (make(results) for make in (family_grid, calls_grid, errors_grid))
+    return [grid for grid in (families, figures_grid(results), errors, calls) if grid is not None]
 
 
-def _section(results: Results, label: str) -> Section:
-    colours = dict(legend(list(results)))
-    part = of_set(results, label)
-    by_family = family_grid(part)
-    chart = success_bars(part, FAMILY, colours) if by_family is not None else None
-    grids = (
-        figures_grid(part),
-        *(() if by_family is None else (by_family,)),
-        behaviour_grid(part),
-        calls_grid(part),
-        errors_grid(part),
-    )
-    return Section(label, [(name, colours[name]) for name in part], chart, grids)
+class Card(NamedTuple):
+    """A trajectory on the page."""
+
+    anchor: str
+    model: str
+    trajectory: Trajectory
+    facets: dict[str, str]
+    """What it can be filtered by."""
 
 
-def choose(trajectories: Sequence[Trajectory], count: int = SHOWN_PER_MODEL) -> list[Trajectory]:
-    """A few trajectories that differ: first in outcome, then in family; in their order.
+def _cards(results: Results) -> list[Card]:
+    """Every trajectory, those of the same task side by side."""
+    found = [(e.model, t) for e in results for t in e.trajectories]
+    order = {key: index for index, key in enumerate(dict.fromkeys(key_of(t) for _, t in found))}
+    cards: list[Card] = []
+    for model, t in sorted(found, key=lambda pair: order[key_of(pair[1])]):
+        family = t.labels.get(FAMILY, NO_LABEL)
+        named = {"outcome": outcome(t).plain, "model": model, "task set": t.taskset}
+        cards.append(Card(f"t{len(cards)}", model, t, {**named, "family": family}))
+    return cards
+
+
+class Choice(NamedTuple):
+    """A value that trajectories are filtered by."""
+
+    name: str
+    """A CSS class of the trajectories that have it, and the id of its button."""
+    cards: int
+    """Number of trajectories that have it."""
+
+
+def _filters(cards: Sequence[Card]) -> dict[str, dict[str, Choice]]:
+    """What the trajectories differ in: facet to its values."""
+    filters = {}
+    for facet in cards[0].facets if cards else ():
+        counts = Counter(card.facets[facet] for card in cards)
+        if len(counts) > 1:
+            names = (f"{facet.replace(' ', '-')}-{index}" for index in range(len(counts)))
+            filters[facet] = dict(zip(counts, map(Choice, names, counts.values()), strict=True))
+    return filters
+
+
+def _rendered(
+    draw: Any,
+    cards: Sequence[Card],
+    filters: Mapping[str, Mapping[str, Choice]],
+    decoders: Mapping[str, Decode],
+) -> dict[str, str]:
+    """The HTML of trajectories by anchor: of as many as fit, failures before successes."""
+    made: dict[str, str] = {}
+    room = MOST_BYTES
+    for card in sorted(cards, key=lambda card: card.trajectory.success):
+        classes = [choices[card.facets[facet]].name for facet, choices in filters.items()]
+        text = draw(card, classes, decoders.get(card.model))
+        room -= len(text)
+        if room < 0:
+            break
+        made[card.anchor] = text
+    return {card.anchor: made[card.anchor] for card in cards if card.anchor in made}
+
+
+class Curve(NamedTuple):
+    """One training metric over steps, as a line in a box of 100 by 30 units."""
+
+    stage: str
+    key: str
+    points: str
+    """An SVG `points` attribute."""
+    low: float
+    high: float
+    last: float
+    steps: int
+
+
+def curves(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Curve]:
+    """A line for each stage and each of `CURVES`, where there are two steps or more.
 
     Args:
-        trajectories: of one model.
-        count: how many at most.
-
-    Returns:
-        The chosen ones; the same input gives the same choice.
+        metrics: rows with "stage", "step" and numbers; what is not a finite number is left out.
     """
-    rest = list(trajectories)
-    chosen: list[Trajectory] = []
-    outcomes: Counter[bool] = Counter()
-    shown: Counter[str | None] = Counter()
-    while rest and len(chosen) < count:
-        best = min(rest, key=lambda t: (outcomes[t.success], shown[t.labels.get("family")]))
-        rest.remove(best)
-        chosen.append(best)
-        outcomes[best.success] += 1
-        shown[best.labels.get("family")] += 1
-    return chosen
+    series: dict[tuple[str, str], dict[float, float]] = {}
+    for row in metrics:
+        for key in CURVES:
+            step, value = row.get("step"), row.get(key)
+            if _finite(step) and _finite(value):
+                series.setdefault((str(row.get("stage", "")), key), {})[step] = value
+    for (stage, key), values in series.items():
+        if len(values) < 2:
+            continue
+        low, high = min(values.values()), max(values.values())
+        first, last = min(values), max(values)
+        places = (
+            f"{100 * (step - first) / (last - first or 1):.1f}"
+            f",{30 - 30 * (values[step] - low) / (high - low or 1):.1f}"
+            for step in sorted(values)
+        )
+        yield Curve(stage, key, " ".join(places), low, high, values[last], int(last))
 
 
-def flatten(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Settings as they are written on the command line.
-
-    Args:
-        config: nested settings, JSON-like.
-
-    Returns:
-        Section to `{"key.of.setting": "value"}`; settings outside any section come under "".
-    """
-    sections: dict[str, dict[str, str]] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            sections[str(key)] = dict(_leaves(value, ""))
-        else:
-            sections.setdefault("", {})[str(key)] = _show(value)
-    return dict(sorted(sections.items(), key=lambda item: item[0] != ""))
+def _finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _leaves(value: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    leaves: list[tuple[str, str]] = []
-    for key, item in value.items():
-        if isinstance(item, Mapping) and item:
-            leaves += _leaves(item, f"{prefix}{key}.")
-        else:
-            leaves.append((f"{prefix}{key}", _show(item)))
-    return leaves
+def _phases(trajectory: Trajectory) -> list[tuple[str, list[Step]]]:
+    """The steps in order, cut where the phase changes; known-good calls have no trial to show."""
+    steps = [
+        s for s in trajectory.steps if s.phase is Phase.EXECUTION or trajectory.policy != REPLAY
+    ]
+    return [(phase.value, [*group]) for phase, group in itertools.groupby(steps, lambda s: s.phase)]
 
 
-def _show(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _call(call: ToolCall) -> str:
+    arguments = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in call.arguments.items())
+    return f"{call.name}({', '.join(arguments)})"
 
 
-def _phases(trajectory: Trajectory) -> list[tuple[Phase, list[Step]]]:
-    """The steps in order, cut where the phase changes."""
-    runs = itertools.groupby(trajectory.steps, key=lambda step: step.phase)
-    return [(phase, list(steps)) for phase, steps in runs]
-
-
-def _thought(text: str) -> tuple[str, str]:
-    """A turn cut after its thought: `(thought, rest)`, tags included, nothing left out."""
-    thought, tag, rest = text.partition("</think>")
-    return (thought + tag, rest.strip("\n")) if tag else ("", text)
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _template() -> jinja2.Template:
+def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -195,5 +247,13 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(phases=_phases, thought=_thought, pretty=_pretty)
-    return environment.get_template("template.html.j2")
+    environment.filters.update(
+        behaviour=lambda t: BEHAVIOURS.get(t.labels.get("quirk", ""), ""),
+        call=_call,
+        outcome=lambda t: outcome(t).plain,
+        phases=_phases,
+        said=said,
+        segments=segments,
+        tools=tools_of,
+    )
+    return environment

@@ -1,26 +1,38 @@
-"""A trajectory in the terminal: its turns by phase and, where there are tokens, what is trained.
+"""Trajectories in the terminal: a list of records, or one record turn by turn.
 
-The token view reads the ids of the record and nothing else, so it shows exactly the mask that
-training uses. Text from models and tools is data: never rich markup, and control characters are
-made visible, so a trajectory cannot move the cursor or recolour the terminal.
+Where a record holds tokens, they are shown with the mask that training uses. Text from models and
+tools is data: never rich markup, and control characters are made visible, so a trajectory cannot
+move the cursor or recolour the terminal.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 
-from toolmaster.types import Message, Phase, Step, Trajectory
+from toolmaster.errors import InputError
+from toolmaster.runs import read_trajectories
+from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
 
+Decode = Callable[[int], str]
+"""The text of one token."""
 PHASE_STYLE = {Phase.TRIAL: "cyan", Phase.EXECUTION: "magenta"}
 OTHER_STYLE = "bright_black"
 """Tokens the policy did not write."""
+SHOWN_CHARS = 600
+"""Characters of one text that `bounded` shows; the trajectory keeps all of them."""
+SHOWN_LINES = 12
 
 _CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
 _UNSEEN = (range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
@@ -28,23 +40,211 @@ _UNSEEN = (range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
 _CONTROLS |= {code: "\N{REPLACEMENT CHARACTER}" for codes in _UNSEEN for code in codes}
 
 
-class Decoder(Protocol):
-    """What is needed of a tokenizer."""
+def visible(text: str) -> str:
+    """Text with control characters (but newline and tab) replaced by signs."""
+    return text.translate(_CONTROLS)
 
-    def decode(self, token_ids: list[int], /) -> Any:
-        """The text of some tokens."""
+
+def whole(text: str, style: str = "") -> Text:
+    """All of a text."""
+    return Text(visible(text), style)
+
+
+def bounded(text: str, style: str = "") -> Text:
+    """The beginning of a text, and how much follows."""
+    kept = "\n".join(text[:SHOWN_CHARS].split("\n")[:SHOWN_LINES])
+    shown = whole(kept, style)
+    if len(text) > len(kept):
+        shown.append(f" [{len(text) - len(kept):,} more characters]", "dim")
+    return shown
+
+
+def box(title: str | Text, text: Text) -> Panel:
+    """A text in a frame."""
+    return Panel(text, title=title, title_align="left")
+
+
+def read_records(place: Path) -> list[tuple[str, Trajectory]]:
+    """Read the trajectories of a file, or of a run's folder.
+
+    Args:
+        place: a JSON-lines file; or a folder, of which every `trajectories.jsonl` and every file of
+            its `evaluate` stage is read.
+
+    Returns:
+        File and trajectory of each record.
+
+    Raises:
+        InputError: there is no such file, a folder holds none, or a record is damaged.
+    """
+    files = {place}
+    if place.is_dir():
+        files = {*place.rglob("trajectories.jsonl"), *place.glob("evaluate/*.jsonl")}
+    if not files:
+        raise InputError(f"{place} holds no trajectories; give a run's folder or a .jsonl file")
+    return [(str(file), t) for file in sorted(files) for t in read_trajectories(file)]
+
+
+def browse(
+    place: Path,
+    index: int | None,
+    console: Console,
+    *,
+    failed: bool = False,
+    only: str = "",
+    tokens: str | None = None,
+) -> None:
+    """Print a list of the records of a file or a run, or one of them: what `toolmaster view` does.
+
+    Args:
+        place: see `read_records`.
+        index: which record, numbered over all files from 0; negative from the end; None for a list.
+        console: where to print.
+        failed: list only rollouts that did not succeed.
+        only: list only records with this text in their file name, task, policy or labels.
+        tokens: a model whose tokenizer shows the tokens of the record.
+
+    Raises:
+        InputError: there is no such file, record or model.
+    """
+    records = read_records(place)
+    if index is None:
+        chosen = {
+            number: t
+            for number, (file, t) in enumerate(records)
+            if not (failed and t.success) and only in f"{file} {_about(t)}"
+        }
+        solved = sum(t.success for _, t in records)
+        told = f"{len(chosen)} of {len(records)} records, {solved} solved"
+        told += f"; show one: toolmaster view {place} NUMBER"
+        console.print(records_table(chosen))
+        console.print(told, style="dim", markup=False, soft_wrap=True)
+        return
+    if not -len(records) <= index < len(records):
+        raise InputError(f"{place} holds {len(records)} trajectories; there is no {index}")
+    trajectory = records[index][1]
+    if tokens is None:
+        show_trajectory(trajectory, console)
+        return
+    from toolmaster.chat import ChatFormat  # noqa: PLC0415 - heavy
+    from toolmaster.models import find_model, load_tokenizer  # noqa: PLC0415
+
+    trajectory = ChatFormat(load_tokenizer(find_model(tokens))).with_tokens(trajectory)
+    show_trajectory(trajectory, console, decode=decoder(tokens))
+
+
+def decoder(model: str) -> Decode:
+    """The text of a model's tokens, for `show_trajectory` and the report.
+
+    The tokenizer is loaded when the first token is asked for.
+
+    Args:
+        model: see `models.find_model`.
+    """
+    from toolmaster.models import find_model, load_tokenizer  # noqa: PLC0415 - heavy
+
+    tokenizer = cache(lambda: load_tokenizer(find_model(model)))
+    return cache(lambda token: str(tokenizer().decode([token])))
+
+
+def _about(trajectory: Trajectory) -> str:
+    labels = (f"{key}={value}" for key, value in trajectory.labels.items())
+    return " ".join([trajectory.task_id, trajectory.taskset, trajectory.policy, *labels])
+
+
+def records_table(records: Mapping[int, Trajectory]) -> Table:
+    """A table of how several rollouts ended, a line for each; from number to trajectory."""
+    several = len({t.policy for t in records.values()}) > 1
+    table = Table(box=SIMPLE_HEAD, expand=True)
+    table.add_column("", justify="right", no_wrap=True)
+    for name, ratio in (("model", 2),) * several + (("task", 4), ("answer", 4)):
+        table.add_column(name, overflow="ellipsis", no_wrap=True, ratio=ratio)
+    table.add_column("calls", justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for number, t in records.items():
+        model = [Text(visible(t.policy))] * several
+        task = Text(visible(t.task_id if t.taskset else t.query))
+        answer = Text(" ".join(visible(t.answer or "").split()))
+        table.add_row(str(number), *model, task, answer, str(len(t.calls())), outcome(t))
+    return table
+
+
+def outcome(trajectory: Trajectory) -> Text:
+    """How a rollout ended, in a word or two."""
+    if trajectory.error is not None:
+        return Text("broke", "bold red")
+    if trajectory.score is not None:
+        return Text("solved", "green") if trajectory.success else Text("failed", "red")
+    if trajectory.stop_reason is StopReason.ANSWERED:
+        return Text("answered")
+    return Text(f"no answer: {trajectory.stop_reason}", "red")
+
+
+def said(step: Step) -> tuple[str, str]:
+    """Split a turn into its thought and what else it says.
+
+    Returns:
+        The thought; and the lesson, the answer, or the whole turn where it broke the format. Of a
+        call the second is "": `Step.call` has its name and arguments.
+    """
+    if step.action is ActionKind.INVALID:
+        return "", step.text
+    thought, tag, rest = step.text.partition("</think>")
+    thought = thought.rpartition("<think>")[2].strip() if tag else ""
+    if step.action is ActionKind.CALL:
+        return thought, ""
+    rest = rest or step.text
+    rest = rest.partition(f"<{step.action}>")[2] or rest
+    return thought, rest.partition(f"</{step.action}>")[0].strip()
+
+
+def turn(
+    number: int, step: Step, draw: Callable[[str, str], Text] = whole
+) -> Iterator[RenderableType]:
+    """Draw one turn: its thought, what it does, and what was observed.
+
+    Args:
+        number: of the turn, from 1.
+        step: the turn.
+        draw: `whole`, or `bounded` for the beginning of each text.
+    """
+    thought, rest = said(step)
+    style = PHASE_STYLE[step.phase]
+    if thought:
+        yield indented(draw(thought, "italic dim"))
+    line = Text.assemble((f"{number} ", "dim"), (step.action.value, f"bold {style}"))
+    if step.call is not None:
+        line.append(f"  {visible(step.call.name)} ", style)
+        line.append_text(draw(json.dumps(step.call.arguments, ensure_ascii=False), style))
+    if step.error is not None:
+        line.append("  ").append(f" {step.error} ", "bold white on red")
+    yield line
+    if step.action is ActionKind.EXPERIENCE:
+        yield box("learned", draw(rest, "yellow"))
+        return
+    if rest:
+        yield indented(draw(rest, ""))
+    if step.observation is not None:
+        speaker = Text("user  ", "dim") if step.observation_role == "user" else Text("")
+        colour = "red" if step.error is not None else "green"
+        yield indented(speaker.append_text(draw(step.observation, colour)))
+
+
+def indented(text: Text) -> Padding:
+    """A text that stands under a headline."""
+    return Padding(text, (0, 0, 0, 4))
 
 
 def show_trajectory(
-    trajectory: Trajectory, console: Console, *, tokenizer: Decoder | None = None
+    trajectory: Trajectory, console: Console, *, decode: Decode | None = None
 ) -> None:
     """Print a trajectory.
 
     Args:
         trajectory: the record.
         console: where to print.
-        tokenizer: when given, and the record holds token ids, the token stream follows: tokens with
-            completion mask 1 in their phase's colour, all others dim.
+        decode: the text of one token; with it, and where the record holds tokens, these follow:
+            tokens with completion mask 1 in the colour of their phase, all others dim.
     """
     _show_head(trajectory, console)
     phase: Phase | None = None
@@ -52,106 +252,99 @@ def show_trajectory(
         if step.phase is not phase:
             phase = step.phase
             console.print(Rule(Text(f"{phase} phase"), style=PHASE_STYLE[phase]))
-        _show_step(number, step, console)
+        for line in turn(number, step):
+            console.print(line)
     _show_end(trajectory, console)
-    if tokenizer is not None and any(step.token_ids for step in trajectory.steps):
-        _show_tokens(trajectory, console, tokenizer)
-
-
-def visible(text: str) -> str:
-    """Text with control characters (but newline and tab) replaced by signs."""
-    return text.translate(_CONTROLS)
+    if decode is not None and any(step.token_ids for step in trajectory.steps):
+        _show_tokens(trajectory, console, decode)
 
 
 def _show_head(trajectory: Trajectory, console: Console) -> None:
     head = Text.assemble((visible(trajectory.task_id), "bold"), (f"  #{trajectory.rollout}", "dim"))
     labels = "  ".join(f"{key}={value}" for key, value in trajectory.labels.items())
     about = f"{trajectory.policy}, protocol {trajectory.protocol}\n{labels}".rstrip()
-    console.print(Panel(Text(visible(about), style="dim"), title=head, title_align="left"))
+    console.print(box(head, whole(about, "dim")))
     for message in trajectory.prompt:
         console.print(Text(message.role, style="bold blue"))
-        _indented(message, console)
-    names = [tool.get("function", tool) for tool in trajectory.tools]
-    console.print(Text(f"tools ({len(names)})", style="bold blue"))
-    for tool in names:
-        parameters = ", ".join(tool.get("parameters", {}).get("properties", {}))
-        signature = visible(f"{tool.get('name', '?')}({parameters})")
-        line = Text.assemble(
-            (signature, "bold"), (visible(f"  {tool.get('description', '')}"), "dim")
-        )
-        console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(indented(whole(message.content)))
+    console.print(Text(f"tools ({len(trajectory.tools)})", style="bold blue"))
+    for signature, doc in tools_of(trajectory):
+        line = Text.assemble((visible(signature), "bold"), (f"  {visible(doc)}", "dim"))
+        console.print(indented(line))
 
 
-def _indented(message: Message, console: Console) -> None:
-    console.print(Padding(Text(visible(message.content)), (0, 0, 0, 2)))
-
-
-def _show_step(number: int, step: Step, console: Console) -> None:
-    style = PHASE_STYLE[step.phase]
-    line = Text.assemble((f"{number} ", "dim"), (f"{step.phase} ", style))
-    line.append(step.action.value, f"bold {style}")
-    if step.call is not None:
-        arguments = json.dumps(step.call.arguments, ensure_ascii=False)
-        line.append(visible(f"  {step.call.name} {arguments}"), style)
-    if step.error is not None:
-        line.append("  ").append(f" {step.error} ", "bold white on red")
-    console.print(line)
-    thought, tag, rest = step.text.partition("</think>")
-    turn = Text.assemble((visible(thought + tag), "italic dim"), visible(rest))
-    console.print(Padding(turn if tag else Text(visible(step.text)), (0, 0, 0, 4)))
-    if step.observation is not None:
-        colour = "red" if step.error is not None else "green"
-        speaker = "observation" if step.observation_role == "tool" else "user"
-        answer = Text.assemble((f"{speaker}  ", "dim"), (visible(step.observation), colour))
-        console.print(Padding(answer, (0, 0, 0, 4)))
+def tools_of(trajectory: Trajectory) -> list[tuple[str, str]]:
+    """The tools of a trajectory: `name(parameters)` and documentation of each."""
+    tools = [schema.get("function", schema) for schema in trajectory.tools]
+    parameters = [", ".join(tool.get("parameters", {}).get("properties", {})) for tool in tools]
+    return [
+        (f"{tool.get('name', '?')}({named})", str(tool.get("description", "")))
+        for tool, named in zip(tools, parameters, strict=True)
+    ]
 
 
 def _show_end(trajectory: Trajectory, console: Console) -> None:
-    verdict = ("not scored", "bold yellow")
     score = trajectory.score
-    if score is not None and score.success:
-        verdict = ("success", "bold green")
-    elif score is not None:
+    line = outcome(trajectory)
+    if score is not None and not score.success:
         wrong = " and ".join(name for name, right in score.parts.items() if right < 1)
-        verdict = (f"failure: wrong {wrong or 'outcome'}", "bold red")
+        line.append(f": wrong {visible(wrong)}" if wrong else "")
     stop = trajectory.stop_reason or "no stop reason"
-    effort = f"{trajectory.completion_tokens} tokens, {trajectory.seconds:.1f} s"
+    line.append(
+        f"  {stop}, {trajectory.completion_tokens} tokens, {trajectory.seconds:.1f} s", "dim"
+    )
     console.print(Rule(style="dim"))
-    console.print(Text.assemble(verdict, (f"  {stop}, {effort}", "dim")))
-    if score is not None and not score.success and score.expected:
-        console.print(Text.assemble(("expected  ", "bold"), visible(score.expected)))
-    if trajectory.answer is not None:
-        console.print(Text.assemble(("answer  ", "bold"), visible(trajectory.answer)))
-    if trajectory.error is not None:
-        console.print(Text(visible(f"rollout error: {trajectory.error}"), style="bold red"))
+    console.print(line)
+    told = {
+        "expected": score.expected if score is not None else "",
+        "answered": trajectory.answer,
+        "reason": score.reason if score is not None else "",
+        "broke": trajectory.error,
+    }
+    for name, text in told.items():
+        if text:
+            console.print(Text.assemble((f"{name:<10}", "bold"), visible(text)))
 
 
-def _show_tokens(trajectory: Trajectory, console: Console, tokenizer: Decoder) -> None:
-    """The token stream, one id decoded at a time, with the mask of `completion_ids`."""
-    stream = Text()
-    written = other = 0
+class Segment(NamedTuple):
+    """A piece of what a model read or wrote."""
 
-    def add(ids: list[int], style: str) -> None:
-        for token_id in ids:
-            stream.append(visible(str(tokenizer.decode([token_id]))), style)
+    kind: str
+    """"trial" or "execution" for what training learns from; otherwise "other"."""
+    tokens: list[int]
+    text: str
 
-    add(trajectory.prompt_ids, OTHER_STYLE)
-    other += len(trajectory.prompt_ids)
+
+def segments(trajectory: Trajectory) -> Iterator[Segment]:
+    """Everything a model read and wrote, in order, with the mask that training uses.
+
+    What follows the last turn of the model is left out: no one continues from there.
+    """
+    prompt = "\n\n".join(f"{m.role}: {m.content}" for m in trajectory.prompt)
+    yield Segment("other", trajectory.prompt_ids, f"{prompt}\n\n")
     for index, step in enumerate(trajectory.steps):
-        add(step.token_ids, f"bold {PHASE_STYLE[step.phase]}")
-        written += len(step.token_ids)
+        yield Segment("other" if step.slip else step.phase.value, step.token_ids, step.text)
         if index + 1 < len(trajectory.steps):
-            add(step.observation_ids, OTHER_STYLE)
-            other += len(step.observation_ids)
+            yield Segment("other", step.observation_ids, f"\n\n{step.observation or ''}\n\n")
+
+
+def _show_tokens(trajectory: Trajectory, console: Console, decode: Decode) -> None:
+    trial, execution = (f"bold {PHASE_STYLE[phase]}" for phase in (Phase.TRIAL, Phase.EXECUTION))
+    styles = {"trial": trial, "execution": execution, "other": OTHER_STYLE}
+    stream, counts = Text(), dict.fromkeys(styles, 0)
+    for segment in segments(trajectory):
+        counts[segment.kind] += len(segment.tokens)
+        for token in segment.tokens:
+            stream.append(visible(decode(token)), styles[segment.kind])
     console.print(Rule("tokens", style="dim"))
     legend = Text.assemble(
         "completion mask 1: ",
-        ("trial tokens", f"bold {PHASE_STYLE[Phase.TRIAL]}"),
+        ("trial tokens", trial),
         ", ",
-        ("execution tokens", f"bold {PHASE_STYLE[Phase.EXECUTION]}"),
-        f" ({written});  mask 0: ",
+        ("execution tokens", execution),
+        f" ({counts['trial'] + counts['execution']});  mask 0: ",
         ("prompt and observations", OTHER_STYLE),
-        f" ({other})",
+        f" ({counts['other']})",
     )
     console.print(legend)
     console.print(stream)

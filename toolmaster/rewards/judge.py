@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from toolmaster.budgets import Budget, BudgetSettings, Prices
 from toolmaster.errors import PermanentPolicyError, PolicyError
 from toolmaster.judges.json_endpoint import JsonEndpoint, summary
-from toolmaster.judges.responses import ResponseCache
+from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.types import Trajectory
 
 INSTRUCTIONS = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolmaster.errors import InputError
-from toolmaster.judges.responses import Response, ResponseCache, key_of
+from toolmaster.judges.response_cache import Response, ResponseCache, key_of
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Completion, Conversation, Policy, ToolCallFormat
 from toolmaster.policies.loading import open_policy

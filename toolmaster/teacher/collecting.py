@@ -23,7 +23,7 @@ from pathlib import Path
 
 from toolmaster.budgets import Tokens
 from toolmaster.errors import InputError, PolicyError
-from toolmaster.judges.responses import ResponseCache
+from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.progress import bar, console
 from toolmaster.runs import append_trajectory, read_models, write_records
 from toolmaster.session import Session

@@ -20,7 +20,7 @@ from typing import Any
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
 from toolmaster.judges.json_endpoint import JsonEndpoint
-from toolmaster.judges.responses import ResponseCache
+from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from toolmaster.errors import InputError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
-from toolmaster.judges.responses import ResponseCache
+from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
 from toolmaster.protocols import Protocol

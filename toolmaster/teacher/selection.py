@@ -13,7 +13,7 @@ from typing import Any
 
 from toolmaster.answers import agreed, normal_form
 from toolmaster.errors import PolicyError
-from toolmaster.judges.responses import key_of
+from toolmaster.judges.response_cache import key_of
 from toolmaster.tasksets import Task
 from toolmaster.teacher.filters import reason_against
 from toolmaster.teacher.judge import DemonstrationJudge

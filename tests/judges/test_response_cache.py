@@ -4,7 +4,7 @@ import pytest
 
 from toolmaster.budgets import Tokens
 from toolmaster.errors import InputError
-from toolmaster.judges.responses import Response, ResponseCache, key_of
+from toolmaster.judges.response_cache import Response, ResponseCache, key_of
 
 
 def test_responses_are_kept_and_found(tmp_path):

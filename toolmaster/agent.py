@@ -21,11 +21,9 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from typing import Protocol as Protocol_
 
-from pydantic import Field
-
 from toolmaster.errors import InputError
 from toolmaster.experience import Experience, Handing
-from toolmaster.limits import Limits
+from toolmaster.limits import AgentLimits, Limits
 from toolmaster.permissions import Ask
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
@@ -39,13 +37,6 @@ from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Step, Trajectory
-
-
-class AgentLimits(Limits):
-    """What the session of an agent allows."""
-
-    max_turns: int = Field(20, ge=1)
-    """Assistant turns, of any kind."""
 
 
 class Watcher(Protocol_):

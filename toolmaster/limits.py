@@ -18,3 +18,10 @@ class Limits(Settings):
     """Calls allowed in the trial phase."""
     result_chars: int = Field(2000, ge=20)
     """Characters of one observation; the rest is cut, visibly."""
+
+
+class AgentLimits(Limits):
+    """What the session of an agent allows."""
+
+    max_turns: int = Field(20, ge=1)
+    """Assistant turns, of any kind."""

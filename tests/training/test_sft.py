@@ -241,9 +241,7 @@ def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):
         train_sft(tiny_folder, [], SftSettings(), tmp_path, seed=0, log=lambda step, values: None)
 
 
-def test_what_is_longer_than_the_model_s_context_is_refused(
-    tiny_folder, demonstrations, tmp_path
-):
+def test_what_is_longer_than_the_model_s_context_is_refused(tiny_folder, demonstrations, tmp_path):
     last = demonstrations[1].steps[-1]
     long = demonstrations[1].model_copy(
         update={"steps": [last.model_copy(update={"text": last.text + "!" * 4000})]}

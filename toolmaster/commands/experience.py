@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from toolmaster.experience import Card, ExperienceStore
+from toolmaster.commands.options import Json
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.experience import Card, ExperienceStore, default_path
+from toolmaster.experience.cards import one_line
+from toolmaster.experience.exchange import export_lines, import_lines
+from toolmaster.progress import console
 
-app = typer.Typer(
-    help="What was learned of tools: list, show, forget, export, import.", no_args_is_help=True
-)
-StoreFile = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this annotation
-    typer.Option("--store", help="The experience file; the user's own by default"),
+app = App(name="experience", default_parameter=Parameter(negative=()))
+Store = Annotated[
+    Path | None, Parameter(name="--store", help="Experience file; the user's own by default.")
 ]
-What = Annotated[str, typer.Argument(help="A tool's name, or the id of a card")]
 
 
 def _store(path: Path | None, *, new: bool = False) -> ExperienceStore:
-    from toolmaster.errors import InputError  # noqa: PLC0415
-    from toolmaster.experience import ExperienceStore, default_path  # noqa: PLC0415
-
     path = path or default_path()
     if not new and not path.exists():
         raise InputError(f"there is no experience in {path} yet; name another file with --store")
@@ -33,8 +33,6 @@ def _store(path: Path | None, *, new: bool = False) -> ExperienceStore:
 
 
 def _find(store: ExperienceStore, what: str) -> list[Card]:
-    from toolmaster.errors import InputError  # noqa: PLC0415
-
     found = store.find(what)
     if not found:
         raise InputError(
@@ -43,17 +41,12 @@ def _find(store: ExperienceStore, what: str) -> list[Card]:
     return found
 
 
-@app.command("list")
-def list_cards(store: StoreFile = None) -> None:
-    """List all cards by source, a line each."""
-    from itertools import groupby  # noqa: PLC0415
-
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    from toolmaster.experience.cards import one_line  # noqa: PLC0415
-    from toolmaster.progress import console  # noqa: PLC0415
-
+@app.command(name="list")
+def list_cards(*, store: Store = None, as_json: Json = False) -> None:
+    """List all cards by source, one per line."""
+    if as_json:
+        sys.stdout.writelines(f"{line}\n" for line in export_lines(_store(store)))
+        return
     for source, cards in groupby(_store(store).cards(), key=lambda card: card.source):
         console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)
         table = Table(box=None)
@@ -69,74 +62,59 @@ def list_cards(store: StoreFile = None) -> None:
         console.print(table)
 
 
-@app.command()
-def show(what: What, store: StoreFile = None) -> None:
-    """Show the cards of a tool, with the calls that showed it."""
-    from toolmaster.experience.cards import one_line  # noqa: PLC0415
+@app.command
+def show(what: str, /, *, store: Store = None) -> None:
+    """Show the cards of a tool, with the calls that showed it.
 
+    Args:
+        what: Name of a tool, or id of a card.
+    """
     for card in _find(_store(store), what):
-        typer.echo(f"{card.id}  {card.line()}")
-        typer.echo(f"  source   {one_line(card.source, 300) or 'not named'}")
-        typer.echo(f"  schema   {card.schema_hash}")
-        typer.echo(f"  learned  {card.learned} times, last {card.when} by {card.policy}")
-        typer.echo(f"  handed   {card.handed} times, helped {card.helped} times")
-        typer.echo(f"  state    {'stale: ' + card.stale if card.stale else 'fresh'}")
+        print(f"{card.id}  {card.line()}")
+        print(f"  source   {one_line(card.source, 300) or 'not named'}")
+        print(f"  schema   {card.schema_hash}")
+        print(f"  learned  {card.learned} times, last {card.when} by {card.policy}")
+        print(f"  handed   {card.handed} times, helped {card.helped} times")
+        print(f"  state    {'stale: ' + card.stale if card.stale else 'fresh'}")
         for seen in card.evidence:
             call = one_line(f"{seen.name} {json.dumps(seen.arguments, ensure_ascii=False)}", 400)
-            typer.echo(f"  showed   {call} -> {seen.observation}")
+            print(f"  showed   {call} -> {seen.observation}")
 
 
-@app.command()
+@app.command
 def forget(
-    what: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this annotation
-        typer.Argument(help="A tool's name, or the id of a card"),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Forget every card")] = False,
-    store: StoreFile = None,
+    what: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, Parameter(name="--all", show_default=False)] = False,
+    store: Store = None,
 ) -> None:
-    """Remove the cards of a tool, one card, or all."""
+    """Remove the cards of a tool, one card, or all.
+
+    Args:
+        what: Name of a tool, or id of a card.
+        everything: Forget every card.
+    """
     if (what is None) != everything:
-        raise typer.BadParameter("name a tool or a card, or say --all")
+        raise ConfigError("name a tool or a card, or give --all")
     kept = _store(store)
     count = kept.forget(kept.cards() if what is None else _find(kept, what))
-    typer.echo(f"forgot {count} card{'s' * (count != 1)}")
+    print(f"forgot {count} card{'s' * (count != 1)}")
 
 
-@app.command("export")
-def export_cards(
-    file: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this annotation
-        typer.Argument(help="Where to; the terminal by default"),
-    ] = None,
-    store: StoreFile = None,
-) -> None:
-    """Write all cards as JSON lines."""
-    from toolmaster.experience.exchange import export_lines  # noqa: PLC0415
-    from toolmaster.runs import write_atomically  # noqa: PLC0415
+@app.command(name="import")
+def import_cards(file: Path, /, *, store: Store = None) -> None:
+    """Add cards from a file; none replaces one that is already there.
 
-    text = "".join(f"{line}\n" for line in export_lines(_store(store)))
-    if file is None:
-        sys.stdout.write(text)
-    else:
-        write_atomically(file, text)
-
-
-@app.command("import")
-def import_cards(
-    file: Annotated[Path, typer.Argument(help="JSON lines, as export writes them")],
-    store: StoreFile = None,
-) -> None:
-    """Add cards from a file; none replaces one that is here."""
-    from toolmaster.errors import InputError  # noqa: PLC0415
-    from toolmaster.experience.exchange import import_lines  # noqa: PLC0415
-
+    Args:
+        file: JSON lines, as `list --json` prints them.
+    """
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read {file}: {reason}") from None
     taken, left_out = import_lines(_store(store, new=True), lines)
-    typer.echo(f"{taken} taken, {len(left_out)} left out")
+    print(f"{taken} taken, {len(left_out)} left out")
     for why in left_out:
-        typer.echo(f"  {why}", err=True)
+        print(f"  {why}", file=sys.stderr)

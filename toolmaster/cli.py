@@ -13,7 +13,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from toolmaster import __version__
-from toolmaster.errors import ToolmasterError
+from toolmaster.errors import ToolmasterError, not_installed
 
 app = App(
     name="toolmaster",
@@ -179,6 +179,11 @@ def main() -> None:
         _stop(str(error), 2)
     except ToolmasterError as error:
         _stop(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        told = not_installed(error)
+        if told is error:
+            raise
+        _stop(str(told), 1)
 
 
 def _stop(message: str, code: int) -> NoReturn:

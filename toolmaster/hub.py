@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from toolmaster.errors import InputError
+from toolmaster.extras import require
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -28,6 +29,7 @@ def download(name: str) -> Path:
     Raises:
         InputError: the model cannot be had, or holds no configuration or weights in safetensors.
     """
+    require("train", "huggingface_hub")
     from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - heavy
 
     repository, _, revision = name.partition("@")

@@ -20,6 +20,7 @@ from typing import Any
 from toolmaster.allocator import release
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.metrics import latest
+from toolmaster.extras import require
 from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
@@ -63,8 +64,9 @@ def check(recipe: Recipe) -> None:
     Raises:
         ConfigError: a reward or a field of TRL that does not exist.
         InputError: a model or task set that cannot be opened, or a task that is both trained on
-            and measured.
+            and measured, or training is not installed.
     """
+    require("train", "safetensors")  # light, unlike the others of the extra
     recipe.evaluation_tasks()
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):

@@ -220,7 +220,7 @@ def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
 
     restart_tuned()
     name = re.sub(r"[^\w.-]+", "-", f"{settings.model} {settings.tasks}").strip("-")
-    out = settings.out or settings.run / f"{name}.jsonl"
+    out = settings.out or settings.run / name / "trajectories.jsonl"
     result = measure(
         settings.model,
         settings.tasks,

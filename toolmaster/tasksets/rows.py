@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import InputError, first_problem
+from toolmaster.extras import require
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut
 
@@ -133,6 +134,7 @@ def _line(line: str) -> Any:
 
 
 def _parquet(file: Path, content: bytes) -> list[Any]:
+    require("benchmarks", "pyarrow")
     import pyarrow  # noqa: PLC0415 - heavy
     import pyarrow.parquet  # noqa: PLC0415
 

@@ -19,6 +19,7 @@ from typing import Protocol as Protocol_
 
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
+from toolmaster.extras import require
 from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.limits import Limits
 from toolmaster.plain import plain
@@ -118,6 +119,7 @@ async def ademonstrate(
     given = {"teacher": name, "count": count, **settings}
     wanted = load_config(DemonstrationSettings, None, values=given)
     wanted.check()
+    require("train", "pyarrow")  # for the data set that is written in the end
     chosen, layout = taskset(tasks, default=TRAIN).for_training(), Protocol(protocol)
     allowed = limits or chosen.limits or Limits()
     if count is None and wanted.file is None and len(chosen) > ENDLESS:

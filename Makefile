@@ -16,7 +16,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 	touch $@
 
 quickstart: .venv/ready
-	$(BIN)/toolmaster run recipes/quickstart.toml
+	$(BIN)/toolmaster run quickstart
 
 test: .venv/ready
 	-$(BIN)/toolmaster model

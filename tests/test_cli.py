@@ -122,10 +122,13 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evaluate", "base"], "`evaluate` takes a RECIPE.toml, or MODEL and TASKSET"),
-        (["grpo", "a", "b", "c"], "`grpo` takes a RECIPE.toml, or MODEL and TASKSET"),
-        (["sft"], "`sft` takes a RECIPE.toml, or MODEL and DEMONSTRATIONS.jsonl; received none"),
-        (["run", "x"], "`run` needs a RECIPE.toml"),
+        (
+            ["evaluate", "base"],
+            "`evaluate` takes a RECIPE (direct, full, gpu, paper, quickstart",
+        ),
+        (["grpo", "a", "b", "c"], "or a TOML file), or MODEL and TASKSET; received 'a', 'b', 'c'"),
+        (["sft"], "or MODEL and DEMONSTRATIONS.jsonl; received none of them"),
+        (["run", "x"], "no recipe is called 'x'; there are direct, full"),
         (["evaluate", "m", "wrld"], "task set 'wrld': there is none of this name (did you mean"),
         (["evaluate", "m", "world speed=3"], "no option 'speed'; it takes: split, tasks, weight"),
     ],
@@ -178,6 +181,16 @@ def test_an_option_and_a_setting_say_the_same(toolmaster, monkeypatch, arguments
     assert recipe.grpo.judge.model == "openai:j"
     weights = {"mine.py:f": 1.0, "format": 1.0, "correctness": 0.0, "call_cost": 0.0}
     assert recipe.grpo.rewards == weights
+
+
+def test_a_recipe_by_name(toolmaster, monkeypatch):
+    started = []
+    monkeypatch.setattr(pipeline, "demonstrate", started.append)
+    assert toolmaster("demonstrate", "quickstart", "count=3")[0] == 0
+    assert (str(started[0].run), started[0].demonstrate.count) == ("runs/quickstart", 3)
+    code, shown, _ = toolmaster("recipe", "quickstart")
+    assert (code, 'run = "runs/quickstart"' in shown) == (0, True)
+    assert "quickstart" in toolmaster("recipe")[1].split()
 
 
 def test_words_are_places_or_settings():

@@ -108,7 +108,11 @@ def examples():
     """The arguments of the examples in the help of all commands."""
     pages = [app[name].help for name in app if not name.startswith("-")]
     lines = "\n".join(page or "" for page in pages).split("\n")
-    return [shlex.split(line)[1:] for line in lines if line.startswith("  toolmaster ")]
+    return [
+        shlex.split(line.partition(" > ")[0])[1:]
+        for line in lines
+        if line.startswith("  toolmaster ")
+    ]
 
 
 @pytest.mark.parametrize("words", [*commands(), *examples()], ids=" ".join)

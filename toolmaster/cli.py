@@ -74,10 +74,18 @@ _command(
     "stages:run",
     _TRAIN,
     "run RECIPE [KEY=VALUE]...",
-    "Run all stages of a recipe; a stopped run continues where it was.",
-    "run recipes/quickstart.toml",
-    "run recipes/quickstart.toml --run runs/mine --sft.trainer.learning-rate 1e-4",
-    "run recipes/quickstart.toml run=runs/mine sft.trainer.learning_rate=1e-4",
+    "Run all stages of a recipe; a stopped run continues where it was.\n\nRECIPE is a name that"
+    " `toolmaster recipe` lists, or a TOML file of your own.",
+    "run quickstart",
+    "run quickstart --run runs/mine --sft.trainer.learning-rate 1e-4",
+    "run quickstart run=runs/mine sft.trainer.learning_rate=1e-4",
+)
+_command(
+    "explore:recipe",
+    _TRAIN,
+    "recipe [NAME]",
+    "Print a recipe, to copy and change it; without a name, list the recipes there are.",
+    "recipe quickstart > mine.toml",
 )
 _command(
     "stages:demonstrate",
@@ -99,7 +107,7 @@ _command(
     _TRAIN,
     "sft RECIPE|MODEL DEMONSTRATIONS [KEY=VALUE]...",
     "Fine-tune a model on demonstrations.",
-    "sft recipes/quickstart.toml --trainer.learning-rate 1e-4",
+    "sft quickstart --trainer.learning-rate 1e-4",
     "sft MODEL runs/demos/demonstrate/trajectories.jsonl --lora-rank 16",
 )
 _command(
@@ -107,7 +115,7 @@ _command(
     _TRAIN,
     "grpo RECIPE|MODEL TASKSET [KEY=VALUE]...",
     "Reinforce a model on tasks (GRPO).",
-    "grpo recipes/quickstart.toml --trainer.max-steps 15",
+    "grpo quickstart --trainer.max-steps 15",
     'grpo runs/sft/model "my_tasks.jsonl tools=shop.py:Shop" --reward mine.py:reward',
 )
 _command(
@@ -131,7 +139,7 @@ _command(
     _MEASURE,
     "report RECIPE [KEY=VALUE]...",
     "Print the tables of a recipe's run and write its report.html.",
-    "report recipes/quickstart.toml",
+    "report quickstart",
 )
 _command(
     "explore:compare",

@@ -1,10 +1,10 @@
 """The stages of a run, each resumable and a command: demonstrate, sft, grpo, evaluate, report.
 
 from toolmaster.config import load_config
-from toolmaster.recipe import Recipe
+from toolmaster.recipe import Recipe, find_recipe
 from toolmaster import pipeline
 
-recipe = load_config(Recipe, Path("recipes/quickstart.toml"))
+recipe = load_config(Recipe, find_recipe("quickstart"))
 pipeline.run_all(recipe)
 """
 

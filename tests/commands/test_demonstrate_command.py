@@ -107,7 +107,7 @@ def test_own_tools(toolmaster, tmp_path):
         (["world tasks=1", "--teacher", "openai:m", "--yes"], "no key for model 'm': set OPENAI_"),
         (["world tasks=1", "--prices", "a", "1"], "for --prices"),
         (["world tasks=1", "demonstrate.cuont=1"], "did you mean 'count'"),
-        (["a", "b"], "`demonstrate` takes a RECIPE.toml, or TASKSET"),
+        (["a", "b"], "or a TOML file), or TASKSET; received 'a', 'b'"),
     ],
 )
 def test_one_message_for_what_cannot_be(toolmaster, tmp_path, arguments, message):

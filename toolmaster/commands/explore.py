@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from toolmaster.commands.options import NOTHING, Flag, Given, Json, Words, options, read
 from toolmaster.errors import InputError
 from toolmaster.progress import console
-from toolmaster.recipe import STAGES, Recipe
+from toolmaster.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.runs import read_trajectories
 from toolmaster.smollm2 import SMOLLM2
 from toolmaster.tasksets import Task, Taskset, taskset
@@ -122,6 +123,21 @@ def _record(task: Task) -> dict[str, object]:
         "needed": list(task.needed),
         "tools": [tool.name for tool in task.make_tools().tools],
     }
+
+
+def recipe(name: str | None = None, /) -> None:
+    """Print a recipe, or the names of all.
+
+    Args:
+        name: Name of a recipe.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    if name is None:
+        print("\n".join(recipe_names()))
+    else:
+        sys.stdout.write(find_recipe(name).read_text(encoding="utf-8"))
 
 
 def view(file: Path, index: int = 0, *, tokens: str | None = None) -> None:

@@ -1,7 +1,7 @@
 """The commands of a run: all of its stages or one, with a recipe or without.
 
-toolmaster run recipes/quickstart.toml
-toolmaster sft recipes/quickstart.toml --trainer.learning-rate 1e-4
+toolmaster run quickstart
+toolmaster sft quickstart --trainer.learning-rate 1e-4
 toolmaster grpo runs/sft/model "tasks.jsonl tools=shop.py:Shop" --reward mine.py:reward
 toolmaster evaluate openai:NAME "toolhop:ToolHop.json tasks=50"
 """
@@ -30,7 +30,7 @@ from toolmaster.commands.options import (
 from toolmaster.errors import ConfigError, InputError, ToolmasterError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.policies.base import RoomySampling, Sampling, Spelling
-from toolmaster.recipe import STAGES, Recipe
+from toolmaster.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.runs import no_space
 from toolmaster.training.settings import REWARDS
 
@@ -103,7 +103,7 @@ def grpo(*words: Words, reward: _Rewards = (), given: Given = NOTHING) -> None:
 @options(Evaluate, own="evaluate", hide=_others("evaluate"))
 def evaluate(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None:
     """Measure one model, or the models of a recipe."""
-    if _file(words) is None:
+    if _file("evaluate", words) is None:
         _evaluate(_recipe(Evaluate, "evaluate", words, given), as_json=as_json)
         return
     recipe = _recipe(Recipe, "evaluate", words, given)
@@ -122,10 +122,16 @@ def report(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None
         _run("report", recipe)
 
 
-def _file(words: Sequence[str]) -> Path | None:
-    """The recipe among the words; None where the first place is none."""
-    places, _ = split_words(words)
-    return Path(places[0]) if places and places[0].endswith(".toml") else None
+def _file(command: str, words: Sequence[str]) -> Path | None:
+    """The recipe among the words; None where the first place is none.
+
+    Raises:
+        ConfigError: The command needs a recipe, and there is none of this name.
+    """
+    first = next(iter(split_words(words)[0]), "")
+    if command in _PLACES and not first.endswith(".toml") and first not in recipe_names():
+        return None
+    return find_recipe(first)
 
 
 def _recipe(
@@ -144,7 +150,7 @@ def _recipe(
         ConfigError: Places, settings or options cannot be accepted.
     """
     places, settings = split_words(words)
-    file, own = _file(words), command if command in _PLACES else ""
+    file, own = _file(command, words), command if command in _PLACES else ""
     if file is not None:
         if len(places) > 1:
             raise ConfigError(
@@ -158,14 +164,12 @@ def _recipe(
 
 def _direct(command: str, places: Sequence[str]) -> dict[str, Any]:
     """The settings that a command without a recipe stands for."""
-    wanted = _PLACES.get(command)
-    if wanted is None:
-        raise ConfigError(f"`{command}` needs a RECIPE.toml")
+    wanted = _PLACES[command]
     if len(places) != len(wanted):
         raise ConfigError(
-            f"`{command}` takes a RECIPE.toml, or {' and '.join(wanted)}; received"
-            f" {', '.join(map(repr, places)) or 'none of them'}. A task set with options is one"
-            ' argument, in quotes: "world:short split=test"'
+            f"`{command}` takes a RECIPE ({', '.join(recipe_names())}, or a TOML file), or"
+            f" {' and '.join(wanted)}; received {', '.join(map(repr, places)) or 'none of them'}. A"
+            ' task set with options is one argument, in quotes: "world:short split=test"'
         )
     given = dict(zip(wanted, places, strict=True))
     made: dict[str, Any] = {"run": f"runs/{command}", "stages": [command]}

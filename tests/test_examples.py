@@ -57,6 +57,28 @@ def test_every_script_is_named_in_the_readme_and_runs_here():
         assert len(path.read_text().splitlines()) <= 100, path.name
 
 
+def toolmaster(*words, address):
+    """What the command line prints, with an endpoint at an address."""
+    command = [sys.executable, "-m", "toolmaster", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **at(address)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_shop(tmp_path):
+    kettle, rug = ({"item": item} for item in ("Copper Kettle", "Wool Rug"))
+    turns = [("get_price", kettle), ("begin_execution", {"experience": "get_price: divide by 100"})]
+    command = ["solve", 'What does one "Wool Rug" cost?', "--tools", "examples/shop.py:shop"]
+    command += ["--model", "openai:m", "--json", "--experience", "none"]
+    with says(*turns, ("get_price", rug), "$89.90") as address:
+        shown = toolmaster(*command, "--out", tmp_path / "out.jsonl", address=address)
+    record = json.loads(shown)
+    assert (record["answer"], record["trial_calls"], record["execution_calls"]) == ("$89.90", 1, 1)
+
+
 def test_agent_functions():
     turns = [
         ("get_price", {"item": "Copper Kettle"}),
@@ -91,15 +113,10 @@ def test_task_set_and_reward():
 
 
 def test_environment_is_a_task_set_for_every_command(tmp_path):
-    command = [sys.executable, "-m", "toolmaster", "evaluate", "openai:m"]
-    command += ["examples/environment.py:tasks", "--json", "--out", str(tmp_path / "out.jsonl")]
+    command = ["evaluate", "openai:m", "examples/environment.py:tasks", "--json"]
     with says(("begin_execution", {"experience": "none"}), "It is 120 euros.") as address:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **at(address)}
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
-        )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["success"]["mean"] == 0.5
+        shown = toolmaster(*command, "--out", tmp_path / "out.jsonl", address=address)
+    assert json.loads(shown)["success"]["mean"] == 0.5
 
 
 def test_evaluate_endpoint_and_compare_models(tmp_path):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from toolmaster import __version__ as version
 from toolmaster import cli, pipeline
 from toolmaster.commands import stages
 from toolmaster.commands.options import split_words
@@ -379,6 +380,41 @@ def test_help_and_wrong_recipes_need_no_torch(arguments):
     )
     assert "heavy: []" in done.stdout
     assert done.returncode == (0 if "--help" in arguments else 2)
+
+
+def test_help_is_made_from_the_settings(toolmaster, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, shown, _ = toolmaster("demonstrate", "--help")
+    assert "--count --demonstrate.count INT" in shown
+    assert (
+        "Tokens of one turn at most; a longer one is cut short, which breaks its call. [def"
+        in shown
+    )
+    assert "[default: 1024]" in shown  # what holds for a teacher, not for any model
+    assert "--grpo.oversample" not in shown
+    assert "toolmaster demonstrate world:short --count 1000" in shown
+    assert "Exit codes: 0 done" in shown
+    assert "--grpo.oversample INT" in toolmaster("run", "--help")[1]
+    _, shown, _ = toolmaster("--help")
+    assert [shown.index(f"─ {panel} ─") for panel in ("Use", "Train", "Measure", "Explore")]
+    assert toolmaster("-V") == (0, f"{version}\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_settings(shell):
+    assert "sft.lora-rank" in cli.app.generate_completion(shell=shell)
+
+
+def test_suggestions(toolmaster):
+    for words, meant in (
+        (["slove"], '"solve"'),
+        (["solve", "q", "--modle", "x"], "--model"),
+        (["run", "quickstart", "--sft.lora-rnk", "3"], "--sft.lora-rank"),
+        (["run", "quikstart"], "'quickstart'"),
+        (["experience", "lst"], '"list"'),
+    ):
+        code, _, error = toolmaster(*words)
+        assert (code, f"id you mean {meant}" in one_message(error)) == (2, True)
 
 
 def test_as_a_module():

@@ -97,44 +97,40 @@ def section(kind: Any) -> type[Settings] | None:
     return None
 
 
-def _form(cls: type[Settings], default: Settings, own: str, hide: Collection[str]) -> Any:
-    """The options of some settings, as a dictionary type."""
-    fields: dict[str, Any] = {}
-    for name, field in cls.model_fields.items():
-        inner, value = section(field.annotation), getattr(default, name)
-        if inner is None:
-            fields[name] = _option(field, value, show=name not in hide)
-            continue
-        shown = Parameter(
-            name=("*", name) if name == own else None,
-            group=Group(name, help=(inner.__doc__ or "").partition("\n\n")[0]),
-            show=False if name in hide else None,
-        )
-        taken = cls.model_fields if name == own else ()
-        fields[name] = Annotated[_section_form(inner, value, name, taken), shown]
-    return TypedDict(cls.__name__, fields, total=False)  # type: ignore[operator]
-
-
-def _section_form(
-    cls: type[Settings], default: Settings | None, prefix: str, taken: Collection[str] = ()
+def _form(
+    cls: type[Settings],
+    default: Settings,
+    own: str = "",
+    hide: Collection[str] = (),
+    *,
+    inside: str = "",
+    taken: Collection[str] = (),
 ) -> Any:
-    """The options of a section, with the defaults that hold there.
+    """Return the options of some settings, as a dictionary type.
 
     Args:
-        cls: The settings of the section.
-        default: What holds where nothing is said; None for the defaults of `cls`.
-        prefix: Name of the section.
-        taken: Names that mean other settings where they stand without the prefix.
+        cls: The settings.
+        default: What holds where nothing is said.
+        own: Section whose name may be left out.
+        hide: Settings that help does not list.
+        inside: Name of the section that these settings are; "" at the top, where each section has
+            a panel of its own.
+        taken: Names that mean other settings where they stand without the section's.
     """
-    default = cls() if default is None else default
     fields: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         inner, value = section(field.annotation), getattr(default, name)
+        shown = False if name in hide else None
         if inner is None:
-            full = f"--{prefix}.{name}".replace("_", "-") if name in taken else None
-            fields[name] = _option(field, value, name=full)
-        else:
-            fields[name] = _section_form(inner, value, name)
+            full = f"--{inside}.{name}".replace("_", "-") if name in taken else None
+            fields[name] = _option(field, value, name=full, show=shown)
+            continue
+        clash = cls.model_fields if name == own else ()
+        form = _form(inner, inner() if value is None else value, inside=name, taken=clash)
+        panel = Group(name, help=(inner.__doc__ or "").partition("\n\n")[0])
+        names = ("*", name) if name == own else None
+        parameter = Parameter(name=names, group=None if inside else panel, show=shown)
+        fields[name] = Annotated[form, parameter]
     return TypedDict(cls.__name__, fields, total=False)  # type: ignore[operator]
 
 

@@ -160,6 +160,9 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
     assert json.loads(shown)["tools"] == ["add"]
     code, shown, _ = toolmaster("tasks")
     assert {"world", "bfcl", "ftrl"} <= set(shown.split())
+    _, shown, _ = toolmaster("tasks", "--json")
+    listed = {line["name"]: line["options"] for line in map(json.loads, shown.splitlines())}
+    assert "families" in listed["world"]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +212,18 @@ def test_compare_counts_a_rollout_that_was_run_again_once(toolmaster, trajectori
     compared = json.loads(shown)
     assert compared["difference"]["mean"] == 0
     assert (compared["won"], compared["lost"]) == ([], [])
+
+
+def test_the_results_of_a_run_as_json(toolmaster, recipe, trajectories, tmp_path):
+    (tmp_path / "run" / "evaluate").mkdir(parents=True)
+    trajectories.rename(tmp_path / "run" / "evaluate" / "base.jsonl")
+    code, shown, _ = toolmaster("report", recipe, "--json")
+    assert (code, json.loads(shown)["base model"]["success"]["count"]) == (0, 2)
+
+
+def test_an_error_does_not_steer_the_terminal(toolmaster):
+    code, _, error = toolmaster("view", "none\x1b[31m\u202e.jsonl")
+    assert (code, one_message(error)) == (1, "none\ufffd[31m\ufffd.jsonl: no such file")
 
 
 def test_changed_settings(toolmaster, recipe, tmp_path):
@@ -386,10 +401,6 @@ def test_help_is_made_from_the_settings(toolmaster, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, shown, _ = toolmaster("demonstrate", "--help")
     assert "--count --demonstrate.count INT" in shown
-    assert (
-        "Tokens of one turn at most; a longer one is cut short, which breaks its call. [def"
-        in shown
-    )
     assert "[default: 1024]" in shown  # what holds for a teacher, not for any model
     assert "--grpo.oversample" not in shown
     assert "toolmaster demonstrate world:short --count 1000" in shown

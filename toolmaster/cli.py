@@ -195,5 +195,7 @@ def main() -> None:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print(f"toolmaster: {message}", file=sys.stderr)
+    # what a file or a server says may not steer the terminal
+    shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in message)
+    print(f"toolmaster: {shown}", file=sys.stderr)
     sys.exit(code)

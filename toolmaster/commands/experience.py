@@ -54,7 +54,7 @@ def list_cards(*, store: Store = None, as_json: Json = False) -> None:
         for column in ("tool", "lesson"):
             table.add_column(column, overflow="fold")
         for column in ("learned", "handed", "helped"):
-            table.add_column(column, justify="right", no_wrap=True)
+            table.add_column(column, justify="right", overflow="fold")
         for card in cards:
             lesson = card.lesson + (f" [stale: {card.stale}]" if card.stale else "")
             words = (card.id, card.tool, lesson, card.learned, card.handed, card.helped)

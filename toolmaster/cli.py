@@ -68,7 +68,10 @@ app.command(
     name="experience",
     group=_USE,
     sort_key=len(list(app)),
-    help="List, show, forget or import what was learned of tools.",
+    help="List, show, forget or import what was learned of tools.\n\nFor example:\n"
+    "  toolmaster experience list\n"
+    "  toolmaster experience show get_price\n"
+    "  toolmaster experience list --json > lessons.jsonl",
 )
 _command(
     "stages:run",

@@ -115,11 +115,11 @@ async def ademonstrate(
         InputError: tasks that cannot be demonstrated, or a file that cannot be used.
         PolicyError: an endpoint without a key, or one that answers nothing.
     """
+    require("train", "pyarrow")  # for the data set that is written in the end
     name = teacher if teacher is None or isinstance(teacher, str) else teacher.name
     given = {"teacher": name, "count": count, **settings}
     wanted = load_config(DemonstrationSettings, None, values=given)
     wanted.check()
-    require("train", "pyarrow")  # for the data set that is written in the end
     chosen, layout = taskset(tasks, default=TRAIN).for_training(), Protocol(protocol)
     allowed = limits or chosen.limits or Limits()
     if count is None and wanted.file is None and len(chosen) > ENDLESS:

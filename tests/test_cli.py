@@ -401,6 +401,7 @@ def test_help_is_made_from_the_settings(toolmaster, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, shown, _ = toolmaster("demonstrate", "--help")
     assert "--count --demonstrate.count INT" in shown
+    assert "--sampling.slots --demonstrate.sampling.slots INT" in shown
     joined = " ".join(shown.replace("│", " ").split())
     assert "[default: 1024]" in joined  # what holds for a teacher, not for any model
     assert "--grpo.oversample" not in shown

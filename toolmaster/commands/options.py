@@ -120,17 +120,19 @@ def _form(
     fields: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         inner, value = section(field.annotation), getattr(default, name)
-        shown = False if name in hide else None
+        shown: dict[str, Any] = {"show": False} if name in hide else {}  # else as its section is
         if inner is None:
-            full = f"--{inside}.{name}".replace("_", "-") if name in taken else None
-            fields[name] = _option(field, value, name=full, show=shown)
+            if name in taken:
+                shown["name"] = f"--{inside}.{name}".replace("_", "-")
+            fields[name] = _option(field, value, **shown)
             continue
         clash = cls.model_fields if name == own else ()
         form = _form(inner, inner() if value is None else value, inside=name, taken=clash)
-        panel = Group(name, help=(inner.__doc__ or "").partition("\n\n")[0])
-        names = ("*", name) if name == own else None
-        parameter = Parameter(name=names, group=None if inside else panel, show=shown)
-        fields[name] = Annotated[form, parameter]
+        if name == own:
+            shown["name"] = ("*", name)
+        if not inside:
+            shown["group"] = Group(name, help=(inner.__doc__ or "").partition("\n\n")[0])
+        fields[name] = Annotated[form, Parameter(**shown)]
     return TypedDict(cls.__name__, fields, total=False)  # type: ignore[operator]
 
 

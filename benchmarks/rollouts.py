@@ -9,7 +9,7 @@ tool forwards the raw call to our session, so that both sides do the same work o
 With `--continuous` a third side is TRL's loop over Transformers' continuous batching; with
 `--served` one is our engine against MODEL behind an OpenAI-compatible server (vLLM's, for example).
 The protocol is `direct` (calls until an answer), the only one TRL's loop can follow; MODEL should
-be a checkpoint trained for it (`recipes/direct.toml`).
+be a checkpoint trained for it (`direct`).
 """
 
 from __future__ import annotations

@@ -8,13 +8,19 @@ import pytest
 
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
-from toolmaster.recipe import Recipe
+from toolmaster.recipe import Recipe, find_recipe, recipe_names
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
+RECIPES = [find_recipe(name) for name in recipe_names()]
 
 
 def test_there_are_recipes():
-    assert "quickstart.toml" in [path.name for path in RECIPES]
+    assert "quickstart" in recipe_names()
+    assert find_recipe("my/own.toml") == Path("my/own.toml")
+
+
+def test_a_recipe_that_is_none():
+    with pytest.raises(ConfigError, match=r"no recipe is called 'quikstart' \(did you mean"):
+        find_recipe("quikstart")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -20,12 +20,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from typing import Protocol as Protocol_
 
-from pydantic import Field
-
 from toolmaster.budgets import Budget
 from toolmaster.errors import InputError
 from toolmaster.experience import Experience, Retrieved
-from toolmaster.limits import Limits
+from toolmaster.limits import AgentLimits, Limits
 from toolmaster.permissions import Approver, Ask
 from toolmaster.plain import plain
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
@@ -38,13 +36,6 @@ from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Step, Trajectory
-
-
-class AgentLimits(Limits):
-    """Limits of an agent's session."""
-
-    max_turns: int = Field(20, ge=1)
-    """The most assistant turns, of any kind."""
 
 
 class Callbacks(Protocol_):

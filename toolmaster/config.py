@@ -7,15 +7,14 @@ one spelling (`sft.learning_rate=1e-4`); the resolved settings are saved as JSON
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from toolmaster.errors import ConfigError
@@ -41,8 +40,8 @@ def load_config(
     Args:
         cls: the settings model to build.
         recipe: a TOML file; None for the defaults alone.
-        overrides: items `a.b=value`; the value is TOML (`3`, `true`, `[1, 2]`) or else plain text,
-            as it is where the setting takes text.
+        overrides: items `a.b=value`; a value that begins with a bracket, a brace or a quote is
+            TOML.
         values: settings by key (`a.b`) as Python values, such as those of a command's options; an
             override of the same key wins.
 
@@ -63,7 +62,7 @@ def load_config(
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"override {item!r}: write it as key=value, for example seed=1")
-        _set(data, key.strip(), _parse(cls, key.strip(), value.strip()), item)
+        _set(data, key.strip(), _parse(value.strip()), item)
     fields = cls.model_fields.items()
     _complete({key: f.get_default(call_default_factory=True) for key, f in fields}, data)
     try:
@@ -104,41 +103,18 @@ def _complete(defaults: Mapping[str, Any], data: dict[str, Any]) -> None:
             _complete(default, value)
 
 
-def _field(section: Any, key: str) -> FieldInfo | None:
-    """The field of a section of settings; None where there is none, or it is no section."""
-    fields: dict[str, FieldInfo] = getattr(section, "model_fields", {})
-    return fields.get(key)
+def _parse(text: str) -> object:
+    """Return what a setting's text means: a TOML array, table or quoted string, or the text itself.
 
-
-def _parse(section: Any, key: str, text: str) -> object:
-    """What a setting's text means: TOML, or the text itself where the setting takes nothing else.
-
-    `run=2026-11-30` and `model=1e3` are text; `seed=1e3` is a number. No setting is a date.
+    Numbers and truth values stay text: validation makes of it what the setting takes, so that
+    `seed=3` is a number and `run=2026` a folder.
     """
-    try:
-        read = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    if not text.startswith(("[", "{", '"', "'")):
         return text
-    value = read.pop("value")
-    if read or isinstance(value, dt.date | dt.time):  # further lines of a text are no settings
-        return text
-    field = None
-    for part in key.split("."):
-        field = _field(section, part)
-        section = field.annotation if field else None
-    if field is None or isinstance(value, str) or _accepts(field, value):
-        return value
-    return text if _accepts(field, text) else value
-
-
-def _accepts(field: FieldInfo, value: object) -> bool:
-    """Whether a setting takes a value as it is."""
-    kind: Any = Annotated[field.annotation, None, *field.metadata]
     try:
-        TypeAdapter(kind).validate_python(value)
-    except ValidationError:
-        return False
-    return True
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text
 
 
 def _explain(cls: type[BaseModel], error: Any) -> str:
@@ -152,8 +128,8 @@ def _explain(cls: type[BaseModel], error: Any) -> str:
         return f"{key}: {error['msg']}, got {error['input']!r}"
     section: Any = cls
     for part in path[:-1]:
-        field = _field(section, part)
-        section = field.annotation if field else None
+        fields: dict[str, FieldInfo] = getattr(section, "model_fields", {})
+        section = fields[part].annotation if part in fields else None
     allowed = sorted(getattr(section, "model_fields", {}))
     close = difflib.get_close_matches(path[-1], allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""

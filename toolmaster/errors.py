@@ -14,6 +14,7 @@ recorded in `Trajectory.error`; only `rollouts` catches it, and stops where it i
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,36 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
     """Where the first thing wrong is, with dots ("" for the whole), and what it is."""
     first = error.errors()[0]
     return ".".join(str(part) for part in first["loc"]), str(first["msg"])
+
+
+def not_installed(error: ModuleNotFoundError) -> Exception:
+    """Return what to tell of a missing package: which extra has it.
+
+    Args:
+        error: What importing it raised.
+
+    Returns:
+        An `InputError`; the error itself where no extra has the package.
+    """
+    from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415 - only here
+
+    missing = (error.name or "").partition(".")[0]
+    try:
+        needed = requires("toolmaster") or []
+    except PackageNotFoundError:  # the source alone
+        return error
+    for line in needed:
+        name, _, condition = line.partition(";")
+        module = re.split(r"[^\w.-]", name.strip(), maxsplit=1)[0].lower().replace("-", "_")
+        extra = re.search(r"extra == ['\"]([\w-]+)", condition)
+        if extra is None or extra[1] in ("all", "dev"):
+            continue
+        if {"pyyaml": "yaml"}.get(module, module) == missing:
+            return InputError(
+                f"this needs the package {missing}, which is not installed: pip install"
+                f' "toolmaster[{extra[1]}]"'
+            )
+    return error
 
 
 class ToolmasterError(Exception):

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 from toolmaster.errors import InputError
+from toolmaster.extras import require
 
 SMOLLM2 = "smollm2-135m-instruct"
 """Name of the quickstart's model."""
@@ -122,6 +123,7 @@ def download(name: str) -> Path:
     Raises:
         InputError: the model cannot be downloaded, or lacks a configuration or safetensors.
     """
+    require("train", "huggingface_hub")
     from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - heavy
 
     repository, _, revision = name.partition("@")

@@ -18,3 +18,10 @@ class Limits(Settings):
     """The most calls in the trial phase."""
     result_chars: int = Field(2000, ge=20)
     """The most characters of one observation; the rest is cut, with a note."""
+
+
+class AgentLimits(Limits):
+    """Limits of an agent's session."""
+
+    max_turns: int = Field(20, ge=1)
+    """The most assistant turns, of any kind."""

@@ -1,7 +1,7 @@
 """The stages of a run: demonstrate, sft, grpo, evaluate, report. Each can be resumed.
 
 Example:
-    >>> recipe = load_config(Recipe, Path("recipes/quickstart.toml"))  # doctest: +SKIP
+    >>> recipe = load_config(Recipe, find_recipe("quickstart"))  # doctest: +SKIP
     >>> run_all(recipe)  # doctest: +SKIP
     PosixPath('runs/quickstart/report.html')
 """
@@ -18,6 +18,7 @@ from typing import Any
 from toolmaster.allocator import release
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.metrics import latest
+from toolmaster.extras import require
 from toolmaster.models import find_model, fit_context, read_config
 from toolmaster.policies.loading import load_checkpoint
 from toolmaster.processes import need_one
@@ -59,8 +60,9 @@ def check(recipe: Recipe) -> None:
     Raises:
         ConfigError: a reward or a field of TRL that does not exist.
         InputError: a model or task set that cannot be opened, or a task that is both trained on
-            and measured.
+            and measured, or training is not installed.
     """
+    require("train", "safetensors")  # light, unlike the others of the extra
     recipe.evaluation_tasks()
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):

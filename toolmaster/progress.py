@@ -1,4 +1,4 @@
-"""Progress on the terminal: one bar per stage, and what is known so far beside it."""
+"""What commands print: results on standard output, progress and messages on standard error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from rich.progress import (
 from toolmaster.processes import is_main
 from toolmaster.types import Trajectory
 
-console = Console()
+console = Console(highlight=False)
+"""Where results are printed."""
+
+
+def messages() -> Console:
+    """Return a console on standard error, for everything that is no result."""
+    return Console(stderr=True, highlight=False)
 
 
 class Bar:
@@ -50,8 +56,15 @@ class Bar:
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0, where: Console = console) -> Iterator[Bar]:
-    """A bar for work of `total` items of which `done` are finished already."""
+def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> Iterator[Bar]:
+    """Show a bar for work of `total` items of which `done` are finished already.
+
+    Args:
+        title: Name of the work.
+        total: Number of items.
+        done: Number of items that were finished before.
+        where: Where it is shown; standard error by default.
+    """
     columns = (
         TextColumn("[bold]{task.description:<22}"),
         BarColumn(bar_width=28),
@@ -60,7 +73,7 @@ def bar(title: str, total: int, done: int = 0, where: Console = console) -> Iter
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=where, disable=not is_main()) as progress:
+    with Progress(*columns, console=where or messages(), disable=not is_main()) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from toolmaster.config import Settings
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.hub import SMOLLM2
 from toolmaster.limits import Limits
@@ -20,6 +21,37 @@ from toolmaster.training.settings import GrpoSettings, SftSettings
 
 Stage = Literal["demonstrate", "sft", "grpo", "evaluate"]
 STAGES: tuple[Stage, ...] = ("demonstrate", "sft", "grpo", "evaluate")
+
+
+_FOLDER = Path(__file__).parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def find_recipe(named: str) -> Path:
+    """Return the file of a recipe.
+
+    Args:
+        named: Path of a TOML file, or the name of a recipe that comes with the package, such as
+            "quickstart".
+
+    Raises:
+        ConfigError: No recipe has this name; the message lists those there are.
+    """
+    if named.endswith(".toml"):
+        return Path(named)
+    names = recipe_names()
+    if named not in names:
+        close = get_close_matches(named, names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ConfigError(
+            f"no recipe is called {named!r}{hint}; there are {', '.join(names)}, and your own by"
+            " their files, such as mine.toml"
+        )
+    return _FOLDER / f"{named}.toml"
 
 
 class Recipe(Settings):

@@ -12,7 +12,8 @@ import threading
 import uvicorn
 from openenv.core.env_server import create_app
 from openenv.core.generic_client import GenericEnvClient
-from openenv_adapter import Observed, SessionEnvironment, Turn
+
+from toolmaster.adapters.openenv import Observed, SessionEnvironment, Turn
 
 listener = socket.create_server(("127.0.0.1", 0))
 app = create_app(SessionEnvironment, Turn, Observed, max_concurrent_envs=4)

@@ -48,7 +48,6 @@ def rollout(name, turns):
     """What the framework's own script prints of a rollout with these turns."""
     python = environment(name)
     script = HERE / f"{name}_rollout.py"
-    packages = f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
@@ -58,7 +57,7 @@ def rollout(name, turns):
             input=json.dumps(turns),
             capture_output=True,
             text=True,
-            env={**os.environ, "PATH": path, "PYTHONPATH": packages},
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
         )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -109,4 +108,4 @@ def test_verifiers_tells_failure_from_success(oracle):
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_an_adapter_is_short(name):
-    assert len((ROOT / "adapters" / f"{name}_adapter.py").read_text().splitlines()) <= 60
+    assert len((ROOT / "toolmaster" / "adapters" / f"{name}.py").read_text().splitlines()) <= 60

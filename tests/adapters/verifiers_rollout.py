@@ -12,7 +12,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import verifiers.v1 as vf
-from verifiers_adapter import SessionEnv, SessionEnvConfig, open_session
+
+from toolmaster.adapters.verifiers import SessionEnv, SessionEnvConfig, open_session
 
 turns = json.load(sys.stdin)
 heard = []
@@ -42,7 +43,7 @@ class Endpoint(BaseHTTPRequestHandler):
 async def run(address):
     os.environ["SCRIPTED_KEY"] = "none"
     agent = vf.AgentConfig(harness={"id": "null"}, runtime=vf.SubprocessConfig())
-    config = SessionEnvConfig(taskset={"id": "verifiers_adapter", "count": 8}, agent=agent)
+    config = SessionEnvConfig(taskset={"id": "toolmaster_verifiers", "count": 8}, agent=agent)
     env = SessionEnv(config)
     client = vf.EvalClientConfig(base_url=address, api_key_var="SCRIPTED_KEY")
     task = next(iter(env.taskset))

@@ -38,7 +38,7 @@ def toolmaster(monkeypatch, capsys):
 
 def test_the_oracle_of_a_task_set(toolmaster, tmp_path):
     code, out, error = toolmaster("demonstrate", "world:short", "--count", 3, f"run={tmp_path}")
-    assert (code, error) == (0, "")
+    assert (code, "3/3" in error) == (0, True)
     assert "3 demonstrations of world:short/train" in out
     assert len(read_lines(tmp_path / "demonstrate" / "trajectories.jsonl")) == 3
 
@@ -46,7 +46,7 @@ def test_the_oracle_of_a_task_set(toolmaster, tmp_path):
 def test_the_estimate_comes_first_and_nobody_is_asked_without_consent(toolmaster, tmp_path):
     model = FakeModel(in_turn(ANSWERS))
     with model.serve() as url:
-        given = ["--teacher", "openai:m", "--base-url", url, "--prices", "1,2"]
+        given = ["--teacher", "openai:m", "--base-url", url, "--prices", 1, 2]
         code, out, error = toolmaster("demonstrate", "world tasks=3", *given, f"run={tmp_path}")
     assert code == 2
     assert out.startswith("3 rollouts: about ")
@@ -92,7 +92,7 @@ def test_own_tools(toolmaster, tmp_path):
         tasks = f"{folder / 'proposals.jsonl'} tools={shop}"
         given = ["--teacher", *endpoint, "--yes", f"run={tmp_path}", "demonstrate.rollouts=2"]
         code, out, error = toolmaster("demonstrate", tasks, *given, "protocol=direct")
-    assert (code, error) == (0, "")
+    assert code == 0, error
     assert "1 demonstrations" in out
     [kept] = read_lines(tmp_path / "demonstrate" / "trajectories.jsonl")
     assert (kept["answer"], kept["tools"][0]["function"]["name"]) == ("4.5", "price")
@@ -105,14 +105,14 @@ def test_own_tools(toolmaster, tmp_path):
     [
         (["world:short"], "say how many demonstrations to keep, such as count=1000"),
         (["world tasks=1", "--teacher", "openai:m", "--yes"], "no key for model 'm': set OPENAI_"),
-        (["world tasks=1", "--prices", "1"], "demonstrate.prices"),
+        (["world tasks=1", "--prices", "a", "1"], "for --prices"),
         (["world tasks=1", "demonstrate.cuont=1"], "did you mean 'count'"),
-        (["a", "b"], "`demonstrate` takes a RECIPE.toml, or a TASKSET"),
+        (["a", "b"], "or a TOML file), or TASKSET; received 'a', 'b'"),
     ],
 )
 def test_one_message_for_what_cannot_be(toolmaster, tmp_path, arguments, message):
     code, _, error = toolmaster("demonstrate", *arguments, f"run={tmp_path / 'run'}")
     assert code in (1, 2)
     assert message in error
-    assert error.startswith("toolmaster: ")
+    assert error.splitlines()[-1].startswith("toolmaster: ")
     assert "Traceback" not in error

@@ -69,10 +69,9 @@ def test_forget(file):
     assert ExperienceStore(file).lessons() == []
 
 
-def test_export_and_import(file, tmp_path):
+def test_lessons_listed_as_json_can_be_imported(file, tmp_path):
     exported = tmp_path / "lessons.jsonl"
-    assert toolmaster("export", exported, file=file).returncode == 0
-    assert exported.read_text() == toolmaster("export", file=file).stdout
+    exported.write_text(toolmaster("list", "--json", file=file).stdout)
     assert {json.loads(line)["tool"] for line in exported.read_text().splitlines()} == {
         "fetch_cost",
         "other",
@@ -85,7 +84,7 @@ def test_export_and_import(file, tmp_path):
     assert len(ExperienceStore(new).lessons()) == 2
 
 
-@pytest.mark.parametrize("command", [("list",), ("show", "x"), ("forget", "--all"), ("export",)])
+@pytest.mark.parametrize("command", [("list",), ("show", "x"), ("forget", "--all")])
 def test_no_experience_yet(tmp_path, command):
     done = toolmaster(*command, file=tmp_path / "none.jsonl")
     assert done.returncode == 1
@@ -104,5 +103,3 @@ def test_files_that_cannot_be_read(tmp_path, file):
     done = toolmaster("list", file=tmp_path / "odd.jsonl")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "is not a lesson: Invalid JSON" in done.stderr
-    done = toolmaster("export", tmp_path / "none" / "lessons.jsonl", file=file)
-    assert (done.returncode, done.stderr.startswith("toolmaster: cannot write ")) == (1, True)

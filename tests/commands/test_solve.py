@@ -11,6 +11,7 @@ import pytest
 
 from tests.endpoint import HANG, serving
 from toolmaster import cli
+from toolmaster.commands.solve import read_tasks
 from toolmaster.runs import read_trajectories
 from toolmaster.types import StopReason
 
@@ -74,6 +75,11 @@ def arguments(tmp_path, shop, endpoint):
     }
 
 
+def of(value):
+    """The words of an option's value."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 @pytest.fixture
 def solve(monkeypatch, capfd, arguments, tmp_path):
     """A function: run the command here; returns exit code, output and error output."""
@@ -84,7 +90,7 @@ def solve(monkeypatch, capfd, arguments, tmp_path):
 
     def run(*words, **changed):
         options = arguments | {f"--{key.replace('_', '-')}": v for key, v in changed.items()}
-        pairs = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
+        pairs = [str(part) for k, v in options.items() if v is not None for part in (k, *of(v))]
         sys.argv = ["toolmaster", "solve", *map(str, words), "tool_calls=text", *pairs]
         if not words and "--tasks" not in pairs:
             sys.argv.remove("tool_calls=text")
@@ -97,8 +103,8 @@ def solve(monkeypatch, capfd, arguments, tmp_path):
 
 
 def test_one_task(solve, arguments):
-    code, out, error = solve("cost?", max_calls=5, max_cost=1, prices="1,2")
-    assert (code, error) == (0, "")
+    code, out, error = solve("cost?", max_calls=5, max_cost=1, prices=(1, 2))
+    assert (code, out) == (0, "4.50\n")
     for text in (
         "shop.py",
         "unknown",
@@ -107,9 +113,9 @@ def test_one_task(solve, arguments):
         "trial phase",
         "learned",
     ):
-        assert text in out
-    assert "answer  4.50" in out
-    assert "2 of 5 calls" in out
+        assert text in error
+    assert "answer  4.50" in error
+    assert "2 of 5 calls" in error
     [kept] = read_trajectories(arguments["--out"])
     assert (kept.answer, kept.policy) == ("4.50", "scripted")
 
@@ -155,10 +161,10 @@ def test_every_field_of_a_record_is_documented(solve):
 def test_many_tasks_share_a_budget(solve, arguments, tmp_path):
     tasks = tmp_path / "tasks.txt"
     tasks.write_text('\ufeffcost?\n\n{"query": "stock?", "id": 7}\n')  # as some editors save
-    code, out, _ = solve(tasks=tasks, max_calls=9)
-    assert code == 0
-    assert "2/2" in out
-    assert "3 of 9 calls" in out
+    code, out, error = solve(tasks=tasks, max_calls=9)
+    assert (code, out) == (0, "4.50\n3\n")
+    assert "2/2" in error
+    assert "3 of 9 calls" in error
     assert len(read_trajectories(arguments["--out"])) == 2
 
 
@@ -180,11 +186,11 @@ def test_half_a_character_in_an_answer_stops_no_batch(solve, tmp_path):
 
 def test_experience_is_handed_to_the_next_task(solve):
     solve("cost?")
-    _, out, _ = solve("stock?")
-    assert "known from before" in out
-    assert "price: in cents" in out
-    _, out, _ = solve("stock?", experience="none")
-    assert "known from before" not in out
+    _, _, error = solve("stock?")
+    assert "known from before" in error
+    assert "price: in cents" in error
+    _, _, error = solve("stock?", experience="none")
+    assert "known from before" not in error
 
 
 def test_where_nobody_can_be_asked_nothing_is_run(solve):
@@ -196,9 +202,9 @@ def test_where_nobody_can_be_asked_nothing_is_run(solve):
 
 
 def test_no_answer_is_exit_code_1(solve, arguments):
-    code, out, _ = solve("never?", "limits.invalid_turns=2")
-    assert code == 1
-    assert "no answer: invalid_turns" in out
+    code, out, error = solve("never?", "limits.invalid_turns=2")
+    assert (code, out) == (1, "\n")
+    assert "no answer: invalid_turns" in error
     assert len(read_trajectories(arguments["--out"])[0].steps) == 2
 
 
@@ -215,10 +221,10 @@ def test_a_hanging_endpoint_ends_at_the_deadline(solve, arguments):
 
 def test_a_wrong_model_name_is_told_once(solve, arguments):
     code, out, error = solve("cost?", model="openai:other")
-    assert (code, error) == (1, "")
-    assert " ".join(out.split()).count("no such model") == 1
-    assert "no answer: policy_error: model 'other' at " in out
-    assert "kept: toolmaster view" in out
+    assert (code, out) == (1, "\n")
+    assert " ".join(error.split()).count("no such model") == 1
+    assert "no answer: policy_error: model 'other' at " in error
+    assert "kept: toolmaster view" in error
     assert len(read_trajectories(arguments["--out"])) == 1
 
 
@@ -238,11 +244,11 @@ def test_a_wrong_model_name_ends_it_early(solve, tmp_path):
         (("  ",), {}, 2, "no task"),
         (("cost?",), {"tools": None}, 2, "no tools"),
         (("cost?",), {"model": None}, 2, "no model"),
-        (("cost?",), {"protocol": "twice"}, 2, "protocol: Input should be 'trial', 'direct'"),
-        (("cost?",), {"trials": "twice"}, 2, "trials: Input should be 'fork', 'read_only'"),
+        (("cost?",), {"protocol": "twice"}, 2, '"twice" for --protocol. Choose from: "trial"'),
+        (("cost?",), {"trials": "twice"}, 2, '"twice" for --trials. Choose from: "fork", "read'),
         (("cost?",), {"max_calls": 0}, 2, "budget.max_calls: Input should be greater"),
         (("cost?",), {"max_cost": 1}, 2, "without prices"),
-        (("cost?",), {"max_cost": 1, "prices": "cheap"}, 2, "budget.prices"),
+        (("cost?",), {"max_cost": 1, "prices": ("cheap", 1)}, 2, "for --prices"),
         (("cost?", "limits.trial_cals=1"), {}, 2, "did you mean 'trial_calls'?"),
         (("what", "costs", "it"), {}, 2, "'costs' is no setting KEY=VALUE; the task is one arg"),
         (("cost?",), {"tasks": "a.txt"}, 2, "'cost?' is no setting KEY=VALUE; --tasks names"),
@@ -259,7 +265,7 @@ def test_bad_input(solve, endpoint, words, changed, code, message):
     before = len(endpoint.requests)
     got, _, error = solve(*words, **changed)
     assert got == code, error
-    assert error.startswith("toolmaster: ")
+    assert error.splitlines()[-1].startswith("toolmaster: ")
     assert message in error
     assert "Traceback" not in error
     assert len(endpoint.requests) == before
@@ -275,10 +281,18 @@ def test_a_rule_for_no_tool(solve, endpoint, tmp_path):
     assert len(endpoint.requests) == before
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u0085", "\f", "\v", "\x1c"])
+def test_only_line_ends_part_tasks(tmp_path, sign):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_bytes(f"delete{sign}nothing\r\n\nsecond\n".encode())
+    assert read_tasks(tasks) == [f"delete{sign}nothing", "second"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "holds no task"),
+        (b"first\n" + b'{"query": ' * 100_000 + b"\n", "tasks.jsonl, line 2: not valid JSON: "),
         (b"cost?\n{oops}\n", "line 2: not valid JSON"),
         (b'{"task": "cost?"}\n', 'a task is {"query": text}'),
         (b"\xff\xfe", "not UTF-8"),

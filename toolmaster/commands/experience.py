@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from toolmaster.experience import ExperienceStore, Lesson
+from toolmaster.commands.options import Json
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.experience import ExperienceStore, Lesson, default_path
+from toolmaster.experience.lesson import one_line
+from toolmaster.progress import console
 
-app = typer.Typer(
-    help="What was learned of tools: list, show, forget, export, import.", no_args_is_help=True
-)
-StoreFile = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this annotation
-    typer.Option("--store", help="The experience file; the user's own by default"),
+app = App(name="experience", default_parameter=Parameter(negative=()))
+Store = Annotated[
+    Path | None, Parameter(name="--store", help="Experience file; the user's own by default.")
 ]
-What = Annotated[str, typer.Argument(help="A tool's name, or the id of a lesson")]
 
 
 def _store(path: Path | None, *, new: bool = False) -> ExperienceStore:
-    from toolmaster.errors import InputError  # noqa: PLC0415
-    from toolmaster.experience import ExperienceStore, default_path  # noqa: PLC0415
-
     path = path or default_path()
     if not new and not path.exists():
         raise InputError(f"there is no experience in {path} yet; name another file with --store")
@@ -33,8 +32,6 @@ def _store(path: Path | None, *, new: bool = False) -> ExperienceStore:
 
 
 def _find(store: ExperienceStore, what: str) -> list[Lesson]:
-    from toolmaster.errors import InputError  # noqa: PLC0415
-
     found = store.find(what)
     if not found:
         raise InputError(
@@ -43,25 +40,21 @@ def _find(store: ExperienceStore, what: str) -> list[Lesson]:
     return found
 
 
-@app.command("list")
-def list_lessons(store: StoreFile = None) -> None:
-    """List all lessons by source, a line each."""
-    from itertools import groupby  # noqa: PLC0415
-
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    from toolmaster.experience.lesson import one_line  # noqa: PLC0415
-    from toolmaster.progress import console  # noqa: PLC0415
-
-    for source, lessons in groupby(_store(store).lessons(), key=lambda one: one.source):
+@app.command(name="list")
+def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
+    """List all lessons by source, one per line."""
+    kept = _store(store).lessons()
+    if as_json:
+        sys.stdout.writelines(lesson.model_dump_json() + "\n" for lesson in kept)
+        return
+    for source, lessons in groupby(kept, key=lambda lesson: lesson.source):
         console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)
         table = Table(box=None)
         table.add_column("id", no_wrap=True)
         for column in ("tool", "lesson"):
             table.add_column(column, overflow="fold")
         for column in ("retrieved", "helped"):
-            table.add_column(column, justify="right", no_wrap=True)
+            table.add_column(column, justify="right", overflow="fold")
         for lesson in lessons:
             text = lesson.text + (f" [stale: {lesson.stale}]" if lesson.stale else "")
             words = (lesson.id, lesson.tool, text, lesson.retrieved, lesson.helped)
@@ -69,70 +62,57 @@ def list_lessons(store: StoreFile = None) -> None:
         console.print(table)
 
 
-@app.command()
-def show(what: What, store: StoreFile = None) -> None:
-    """Show the lessons about a tool, with the calls that showed them."""
-    from toolmaster.experience.lesson import one_line  # noqa: PLC0415
+@app.command
+def show(what: str, /, *, store: Store = None) -> None:
+    """Show the lessons about a tool, with the calls that showed them.
 
+    Args:
+        what: Name of a tool, or id of a lesson.
+    """
     for lesson in _find(_store(store), what):
         arguments = json.dumps(lesson.arguments, ensure_ascii=False)
-        typer.echo(f"{lesson.id}  {lesson.line()}")
-        typer.echo(f"  shown by   {one_line(arguments, 400)} -> {lesson.observation}")
-        typer.echo(f"  learned    {lesson.when} by {lesson.policy}")
-        typer.echo(f"  source     {one_line(lesson.source, 300) or 'not named'}")
-        typer.echo(f"  retrieved  {lesson.retrieved} times, helped {lesson.helped} times")
-        typer.echo(f"  state      {'stale: ' + lesson.stale if lesson.stale else 'fresh'}")
+        print(f"{lesson.id}  {lesson.line()}")
+        print(f"  shown by   {one_line(arguments, 400)} -> {lesson.observation}")
+        print(f"  learned    {lesson.when} by {lesson.policy}")
+        print(f"  source     {one_line(lesson.source, 300) or 'not named'}")
+        print(f"  retrieved  {lesson.retrieved} times, helped {lesson.helped} times")
+        print(f"  state      {'stale: ' + lesson.stale if lesson.stale else 'fresh'}")
 
 
-@app.command()
+@app.command
 def forget(
-    what: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this annotation
-        typer.Argument(help="A tool's name, or the id of a lesson"),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Forget every lesson")] = False,
-    store: StoreFile = None,
+    what: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, Parameter(name="--all", show_default=False)] = False,
+    store: Store = None,
 ) -> None:
-    """Remove the lessons about a tool, one lesson, or all."""
+    """Remove the lessons about a tool, one lesson, or all.
+
+    Args:
+        what: Name of a tool, or id of a lesson.
+        everything: Forget every lesson.
+    """
     if (what is None) != everything:
-        raise typer.BadParameter("name a tool or a lesson, or say --all")
+        raise ConfigError("name a tool or a lesson, or give --all")
     kept = _store(store)
     count = kept.forget(kept.lessons() if what is None else _find(kept, what))
-    typer.echo(f"forgot {count} lesson{'s' * (count != 1)}")
+    print(f"forgot {count} lesson{'s' * (count != 1)}")
 
 
-@app.command("export")
-def export_lessons(
-    file: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this annotation
-        typer.Argument(help="Where to; the terminal by default"),
-    ] = None,
-    store: StoreFile = None,
-) -> None:
-    """Write all lessons as JSON lines."""
-    from toolmaster.runs import write_atomically  # noqa: PLC0415
+@app.command(name="import")
+def import_lessons(file: Path, /, *, store: Store = None) -> None:
+    """Add lessons from a file; none replaces one that is already there.
 
-    text = "".join(lesson.model_dump_json() + "\n" for lesson in _store(store).lessons())
-    if file is None:
-        sys.stdout.write(text)
-    else:
-        write_atomically(file, text)
-
-
-@app.command("import")
-def import_lessons(
-    file: Annotated[Path, typer.Argument(help="JSON lines, as export writes them")],
-    store: StoreFile = None,
-) -> None:
-    """Add lessons from a file; none replaces one that is here."""
-    from toolmaster.errors import InputError  # noqa: PLC0415
-
+    Args:
+        file: JSON lines, as `list --json` prints them.
+    """
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read {file}: {reason}") from None
     taken, left_out = _store(store, new=True).add_lines(lines)
-    typer.echo(f"{taken} added, {len(left_out)} left out")
+    print(f"{taken} added, {len(left_out)} left out")
     for why in left_out:
-        typer.echo(f"  {why}", err=True)
+        print(f"  {why}", file=sys.stderr)

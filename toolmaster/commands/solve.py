@@ -1,100 +1,139 @@
-"""`toolmaster solve`: its options. What it does is in `commands.solving`."""
+"""`toolmaster solve`: its settings, and its tasks, checked before anything expensive."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Any, Optional
 
-import typer
+from pydantic import Field
 
-from toolmaster.errors import ConfigError
-
-Words = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads this annotation
-    typer.Argument(
-        metavar="TASK [KEY=VALUE]...",
-        help="What is to be done (not with --tasks), then settings: limits.trial_calls=3"
-        " sampling.turn_tokens=1024 concurrency=4",
-    ),
-]
-Tools = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        help="module.py, package.module[:name], an mcpServers JSON file, or an OpenAPI file or"
-        " address; repeat it for several"
-    ),
-]
+from toolmaster.budgets import BudgetSettings
+from toolmaster.commands.options import NOTHING, Given, Json, Words, options, read
+from toolmaster.config import Settings
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.limits import AgentLimits
+from toolmaster.policies.base import RoomySampling, ToolCallFormat
+from toolmaster.protocols import Protocol
+from toolmaster.types import TrialMode
 
 
-def solve(
-    words: Words = None,
-    tools: Tools = None,
-    model: Annotated[
-        str | None, typer.Option(help="A folder, OWNER/NAME of the Hub, or openai:NAME")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Endpoint of an openai: model, as http://localhost:8000/v1")
-    ] = None,
-    tasks: Annotated[
-        Path | None, typer.Option(help="A task a line, or JSON lines with a field query")
-    ] = None,
-    protocol: Annotated[str | None, typer.Option(help="trial (default), direct, paper")] = None,
-    trials: Annotated[
-        str | None, typer.Option(help="How trials run: fork, read_only, live; else as is safe")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Run calls that may destroy unasked")] = False,
-    permissions: Annotated[Path | None, typer.Option(help="A file of what may be called")] = None,
-    max_calls: Annotated[int | None, typer.Option(help="Calls, of all tasks together")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens read and written")] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option(help="Seconds from the first task on")
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(help="Money; needs --prices")] = None,
-    prices: Annotated[
-        str | None, typer.Option(help="Price of a million tokens read and written: 0.15,0.6")
-    ] = None,
-    experience: Annotated[
-        str | None, typer.Option(help="A file of what was learned before, or none")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON record a task on stdout, nothing else")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Where trajectories are kept (runs/solve/trajectories.jsonl)"),
-    ] = None,
-) -> None:
-    """Have a task done with your own tools: tried safely first, then used."""
-    words = list(words or [])
-    task = words.pop(0) if tasks is None and words else None
-    stray = next((word for word in words if "=" not in word), None)
+class Solve(Settings):
+    """What `toolmaster solve` does, and how."""
+
+    tools: tuple[str, ...] = ()
+    """Python file or module, `mcpServers` JSON file, or OpenAPI file or address, with its options
+    in quotes: "shop.py:shop read=get_*". May be repeated."""
+    model: str = ""
+    """Checkpoint folder, model id of the Hugging Face Hub, or `openai:NAME`."""
+    base_url: str | None = None
+    """Endpoint of an `openai:` model: http://localhost:8000/v1. By default OpenAI's own, or
+    `OPENAI_BASE_URL`."""
+    tasks: Path | None = None
+    """File of tasks in place of the one on the command line: one per line, as text or as a JSON
+    object with a field "query"."""
+    protocol: Protocol = Protocol.TRIAL
+    """How the model works."""
+    trials: TrialMode | None = None
+    """How trials run; by default as is safe for each source."""
+    yes: bool = False
+    """Run destructive calls, and calls of unknown effect, without asking."""
+    permissions: Path | None = None
+    """TOML file that says which calls run, are asked about, or are denied."""
+    experience: str | None = None
+    """File of what was learned before, or "none"; by default the user's own file."""
+    out: Path = Path("runs/solve/trajectories.jsonl")
+    """File that trajectories are appended to."""
+    concurrency: int = Field(8, ge=1)
+    """Number of tasks at the same time."""
+    tool_calls: ToolCallFormat = ToolCallFormat.AUTO
+    """How the protocol is spoken with an endpoint; "trained" for a model trained here."""
+    seed: int = Field(0, ge=0)
+    """Seed of the sampling of a model in this process."""
+    budget: BudgetSettings = BudgetSettings()
+    limits: AgentLimits = AgentLimits()
+    sampling: RoomySampling = RoomySampling()
+
+
+@options(Solve, own="budget")
+def solve(*words: Words, as_json: Json = False, given: Given = NOTHING) -> int:
+    """Do tasks with the user's own tools.
+
+    Returns:
+        The exit code: 0 where every task was answered, 1 where not, 130 after Ctrl-C.
+
+    Raises:
+        ConfigError: There is no task, or a setting cannot be accepted.
+        InputError: A file, the tools or the model cannot be used.
+        PolicyError: An endpoint has no key.
+    """
+    task = words[:1] if "tasks" not in given else ()
+    overrides = words[len(task) :]
+    stray = next((word for word in overrides if "=" not in word), None)
     if stray is not None:
-        why = "the task is one argument, in quotes" if tasks is None else "--tasks names the tasks"
+        why = "the task is one argument, in quotes" if task else "--tasks names the tasks"
         raise ConfigError(f"{stray!r} is no setting KEY=VALUE; {why}")
-    options: dict[str, Any] = {
-        "tasks": tasks and str(tasks),
-        "tools": tools,
-        "model": model,
-        "base_url": base_url,
-        "protocol": protocol,
-        "trials": trials,
-        "yes": yes or None,
-        "permissions": permissions and str(permissions),
-        "budget.max_calls": max_calls,
-        "budget.max_tokens": max_tokens,
-        "budget.max_seconds": max_seconds,
-        "budget.max_cost": max_cost,
-        "budget.prices": prices and prices.split(","),
-        "experience": experience,
-        "as_json": as_json or None,
-        "out": out and str(out),
-    }
-    try:
-        from toolmaster.commands.solve_settings import settings_from  # noqa: PLC0415 - heavy
-        from toolmaster.commands.solving import run_solve  # noqa: PLC0415
+    settings = read(Solve, overrides, given, own="budget")
+    _check(settings)
+    queries = list(task) if settings.tasks is None else read_tasks(settings.tasks)
+    if not queries or not queries[0].strip():
+        raise ConfigError("no task: give it in quotes, or a file with --tasks")
+    _check_writable(settings.out)
+    from toolmaster.commands.solving import run  # noqa: PLC0415 - heavy
 
-        code = run_solve(settings_from(options, words), task)
-    except KeyboardInterrupt:
-        typer.echo("toolmaster: stopped before any task had begun", err=True)
-        code = 130
-    raise typer.Exit(code)
+    return run(settings, queries, as_json=as_json)
+
+
+def _check(settings: Solve) -> None:
+    """Refuse settings that go without tools or a model, or against each other."""
+    if not settings.tools:
+        raise ConfigError(
+            "no tools: give --tools module.py, an mcpServers file, or an OpenAPI file or address"
+        )
+    if settings.yes and settings.permissions is not None:
+        raise ConfigError(
+            "give either --yes or --permissions FILE; the file says what runs without asking"
+        )
+    if not settings.model:
+        raise ConfigError(
+            "no model: give --model with a folder, OWNER/NAME of the Hub, or openai:NAME"
+        )
+
+
+def read_tasks(path: Path) -> list[str]:
+    """Return the tasks of a file: one per line, as text or as a JSON object with a field `query`.
+
+    Raises:
+        InputError: The file cannot be read, holds no task, or one of its lines is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None
+    queries = [_query(path, n, line) for n, line in enumerate(lines, 1) if line.strip()]
+    if not queries:
+        raise InputError(f"{path} holds no task; write one per line")
+    return queries
+
+
+def _query(path: Path, number: int, line: str) -> str:
+    if not line.lstrip().startswith("{"):
+        return line.strip()
+    try:
+        query = json.loads(line).get("query")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}, line {number}: not valid JSON: {error}") from None
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f'{path}, line {number}: a task is {{"query": text}}, got {line.strip()}')
+    return query
+
+
+def _check_writable(path: Path) -> None:
+    """Make sure that trajectories can be kept in a file, and create it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise InputError(
+            f"cannot write trajectories to {str(path)!r}: {error.strerror}; give --out FILE"
+        ) from None

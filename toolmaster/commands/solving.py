@@ -1,6 +1,7 @@
-"""What `toolmaster solve` does: check everything, show what will be used, run, report.
+"""What `toolmaster solve` does: show what will be used, run, report.
 
-With `--json` standard output holds one record a task and nothing else:
+The view is on standard error. Standard output holds the answers alone, a line each in the order of
+the tasks; with `--json` one record a task, as soon as it is done:
 
     task               what was asked
     answer             text; null where there is none
@@ -23,21 +24,18 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
-
 from toolmaster.agent import Agent, Callbacks
 from toolmaster.budgets import Budget
-from toolmaster.commands.solve_settings import SolveSettings, check_writable, read_tasks
-from toolmaster.errors import ConfigError, PermanentPolicyError
+from toolmaster.commands.solve import Solve
+from toolmaster.errors import PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.permissions import AllowAll, Approver, Ask, read_rules
-from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import open_policy
-from toolmaster.progress import bar
+from toolmaster.progress import bar, messages
 from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
@@ -50,72 +48,57 @@ ANSWERED, NOT_ANSWERED, STOPPED = 0, 1, 130
 """Exit codes."""
 
 
-def run_solve(settings: SolveSettings, task: str | None) -> int:
-    """Do the task, or those of the file.
-
-    Returns:
-        The exit code: 0 where every task was answered, 1 where not, 130 after Ctrl-C.
-
-    Raises:
-        ConfigError: no task, or settings that cannot be accepted.
-        InputError: a file, the tools or the model cannot be used.
-        PolicyError: an endpoint without a key.
-    """
-    queries = read_tasks(settings.tasks) if settings.tasks is not None else [task or ""]
-    if not queries[0].strip():
-        raise ConfigError("no task: give it in quotes, or a file with --tasks")
-    check_writable(settings.out)
-    with _alone() if settings.as_json else nullcontext() as records:
-        solving = Solving(settings, queries, records)
+def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
+    """Do the tasks and print their answers, or their records; returns the exit code."""
+    with _alone() as answers:
+        solving = Solving(settings, queries, answers if as_json else None)
         try:
             trajectories = asyncio.run(solving.run())
         except KeyboardInterrupt:
             solving.tell_stopped()
             return STOPPED
+        if answers is not None and not as_json:
+            for trajectory in trajectories:
+                print(trajectory.answer or "", file=answers)
     answered = all(t.stop_reason is StopReason.ANSWERED for t in trajectories)
     return ANSWERED if answered else NOT_ANSWERED
 
 
 @contextmanager
 def _alone() -> Iterator[TextIO | None]:
-    """Standard output for the records alone: what tools print there goes to standard error."""
+    """Standard output for the answers alone: what tools print there goes to standard error."""
     if sys.stdout is None or sys.stderr is None:  # closed by whoever started this
         yield None
         return
     # A model can write half a surrogate pair, which UTF-8 cannot hold.
-    records = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-    with records, redirect_stdout(sys.stderr):
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+    with answers, redirect_stdout(sys.stderr):
         os.dup2(2, 1)  # for the programs that tools start
         try:
-            yield records
+            yield answers
         finally:
-            os.dup2(records.fileno(), 1)
-
-
-def _open_store(file: str | None) -> ExperienceStore | None:
-    if file == "none":
-        return None
-    return ExperienceStore(Path(file) if file is not None else default_path())
+            os.dup2(answers.fileno(), 1)
 
 
 class Solving:
-    """One run of `toolmaster solve`: its budget, its terminal, and what has ended so far.
+    """One run of `toolmaster solve`: its budget, its view, and what has ended so far.
 
     Args:
-        settings: how.
-        queries: what is to be done.
-        records: where a JSON record of each task goes; None for none.
+        settings: How.
+        queries: The tasks.
+        records: Where a JSON record of each task goes; None for nowhere.
     """
 
-    def __init__(self, settings: SolveSettings, queries: list[str], records: TextIO | None) -> None:
+    def __init__(self, settings: Solve, queries: list[str], records: TextIO | None) -> None:
         self.settings = settings
         self.queries = queries
         self.records = records
         self.budget = Budget(settings.budget)
-        self.store = _open_store(settings.experience)
+        file = settings.experience
+        self.store = None if file == "none" else ExperienceStore(Path(file or default_path()))
         rules = settings.permissions
-        self.permissions = None if rules is None else read_rules(rules)
-        self.console = Console(stderr=settings.as_json)
+        self.rules = None if rules is None else read_rules(rules)
+        self.console = messages()
         self.ended: list[Trajectory] = []
         self._view: Callbacks | None = None
 
@@ -123,8 +106,8 @@ class Solving:
         """Open the tools, load the model, do the tasks and report."""
         settings = self.settings
         async with open_sources(settings.tools, trials=settings.trials) as tools:
-            if self.permissions is not None:
-                self.permissions.check(tools)
+            if self.rules is not None:
+                self.rules.check(tools)
             self._show_plan(tools)
             async with open_policy(
                 settings.model,
@@ -133,40 +116,36 @@ class Solving:
                 tool_calls=settings.tool_calls,
                 seed=settings.seed,
             ) as policy:
-                with self._terminal() as view:
-                    trajectories = await self._solve(policy, tools, view)
-        if len(trajectories) > 1:
-            self.console.print(records_table(dict(enumerate(trajectories))))
-        self._tell_where()
-        return trajectories
-
-    async def _solve(
-        self, policy: Policy, tools: ToolSet, view: OneTask | ManyTasks
-    ) -> list[Trajectory]:
-        self._view = view
-        approver = self._approver(view)
-        experience = None
-        if self.store is not None:
-            experience = Experience(self.store, approver, self.budget)
-        agent = Agent(
-            policy,
-            tools,
-            protocol=self.settings.protocol,
-            limits=self.settings.limits,
-            approver=approver,
-            budget=self.budget,
-            experience=experience,
-            keep=self.settings.out,
-            callbacks=self,
-        )
-        try:
-            return await agent.arun_all(self.queries, concurrency=self.settings.concurrency)
-        except PermanentPolicyError:  # told already, with the task that met it
-            return self.ended
+                with self._shown() as view:
+                    self._view, approver = view, self._approver(view)
+                    store = self.store
+                    agent = Agent(
+                        policy,
+                        tools,
+                        protocol=settings.protocol,
+                        limits=settings.limits,
+                        approver=approver,
+                        budget=self.budget,
+                        experience=Experience(store, approver, self.budget) if store else None,
+                        keep=settings.out,
+                        callbacks=self,
+                    )
+                    try:
+                        done = await agent.arun_all(self.queries, concurrency=settings.concurrency)
+                    except PermanentPolicyError:  # told already, with the task that met it
+                        done = self.ended
+        if len(done) > 1:
+            self.console.print(records_table(dict(enumerate(done))))
+        left = len(self.queries) - len(self.ended)
+        if left:
+            self._say(f"not begun: {left} of {len(self.queries)} tasks", "bold red")
+        self._say(f"spent: {spent_text(self.budget)}")
+        self._say(f"kept: toolmaster view {settings.out} -1")
+        return done
 
     def _approver(self, view: OneTask | ManyTasks) -> Approver:
         """Who decides what may be run for real."""
-        return AllowAll() if self.settings.yes else Ask(self.permissions, pause=view.paused)
+        return AllowAll() if self.settings.yes else Ask(self.rules, pause=view.paused)
 
     def begin(self, task: Task) -> None:
         """A task begins."""
@@ -194,17 +173,18 @@ class Solving:
         told = f"toolmaster: stopped; {whole} of {len(self.queries)} tasks were finished; {kept}"
         print(told, file=sys.stderr)
 
+    def _say(self, text: str, style: str = "dim") -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
+
     def _show_plan(self, tools: ToolSet) -> None:
         """What will be used, before anything is."""
         self.console.print(tools_table(tools))
         kept = self.store.path if self.store is not None else "none"
-        told = f"model {self.settings.model}, experience {kept}"
-        self.console.print(told, style="dim", markup=False, soft_wrap=True)
-        bounds = self.budget.left() or "no bounds on calls, tokens, seconds or money"
-        self.console.print(bounds, style="dim", markup=False)
+        self._say(f"model {self.settings.model}, experience {kept}")
+        self._say(self.budget.left() or "no bounds on calls, tokens, seconds or money")
 
     @contextmanager
-    def _terminal(self) -> Iterator[OneTask | ManyTasks]:
+    def _shown(self) -> Iterator[OneTask | ManyTasks]:
         if len(self.queries) > 1:
             with bar("solve", len(self.queries), where=self.console) as running:
                 yield ManyTasks(self.console, running, self.budget)
@@ -214,16 +194,6 @@ class Solving:
             yield view
         finally:
             view.close()
-
-    def _tell_where(self) -> None:
-        out, left = self.settings.out, len(self.queries) - len(self.ended)
-        if left:
-            told = f"not begun: {left} of {len(self.queries)} tasks"
-            self.console.print(told, style="bold red", markup=False)
-        self.console.print(f"spent: {spent_text(self.budget)}", style="dim", markup=False)
-        self.console.print(
-            f"kept: toolmaster view {out} -1", style="dim", markup=False, soft_wrap=True
-        )
 
     def _record(self, trajectory: Trajectory) -> dict[str, Any]:
         """The JSON record of a task; see the module's docstring."""

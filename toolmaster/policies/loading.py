@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from toolmaster.extras import require
 from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
 
 
@@ -74,6 +75,7 @@ async def open_policy(
 
 def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:
     """Return the policy of a checkpoint, in the dtype that is fastest on this machine."""
+    require("train", "torch", "transformers")
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
     from toolmaster.models import (  # noqa: PLC0415
         fast_dtype,

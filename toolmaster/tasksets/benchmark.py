@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import InputError, first_problem
+from toolmaster.extras import require
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut, Taskset
 
@@ -141,6 +142,7 @@ def _json(text: str) -> Any:
 
 
 def _parquet(file: Path, content: bytes) -> list[Any]:
+    require("benchmarks", "pyarrow")
     import pyarrow  # noqa: PLC0415 - heavy
     import pyarrow.parquet  # noqa: PLC0415
 

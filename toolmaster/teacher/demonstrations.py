@@ -19,6 +19,7 @@ from typing import Any
 
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
+from toolmaster.extras import require
 from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
@@ -94,6 +95,7 @@ async def ademonstrate(
         InputError: Tasks cannot be demonstrated, or a file cannot be used.
         PolicyError: An endpoint has no key, or answers nothing.
     """
+    require("train", "pyarrow")  # for the data set that is written in the end
     name = teacher if teacher is None or isinstance(teacher, str) else teacher.name
     given = {"teacher": name, "count": count, **settings}
     options = load_config(DemonstrationSettings, None, values=given)

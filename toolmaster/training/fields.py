@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from toolmaster.errors import ConfigError, first_problem
+from toolmaster.errors import ConfigError, first_problem, not_installed
 
 Kind = Literal["sft", "grpo"]
 NAMES: dict[Kind, str] = {"sft": "SFTConfig", "grpo": "GRPOConfig"}
@@ -115,7 +115,7 @@ def _annotations(package: str, file: str, name: str) -> dict[str, Any]:
     """Return the fields that a class in a package's source declares, with their types."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise ConfigError(f"{package} is not installed; training needs it: pip install {package}")
+        raise not_installed(ModuleNotFoundError(name=package))
     source = (Path(spec.origin).parent / file).read_text(encoding="utf-8")
     found: dict[str, Any] = {}
     for node in ast.parse(source).body:

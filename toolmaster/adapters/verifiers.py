@@ -1,7 +1,7 @@
 """toolmaster's sessions as a verifiers taskset and environment (verifiers 0.4, `verifiers.v1`).
 
 The session plays the user: each reply of the model is a turn, each observation the next user
-message. `EnvConfig(taskset={"id": "verifiers_adapter"}, ...)` finds both by this module's name.
+message. `EnvConfig(taskset={"id": "toolmaster_verifiers"}, ...)` finds both.
 """
 
 import json

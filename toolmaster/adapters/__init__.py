@@ -1,0 +1,1 @@
+"""Environments of other frameworks over toolmaster's sessions; each needs its framework."""

@@ -1,0 +1,170 @@
+"""Options of commands, made from the settings classes: `--sft.lora-rank 8` is `sft.lora_rank=8`.
+
+A setting is written once: the name, type, default and docstring of a field make the key in a
+recipe, the option and its help.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, TypedDict, TypeVar, get_args
+
+from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
+
+from toolmaster.config import Settings, load_config
+
+S = TypeVar("S", bound=Settings)
+C = TypeVar("C", bound=Callable[..., Any])
+Given = Mapping[str, Any]
+"""What the options of a command say, nested by section."""
+NOTHING: Given = MappingProxyType({})
+Words = Annotated[str, Parameter(show=False)]
+"""A word after a command; the usage line says which there are."""
+Flag = Annotated[bool, Parameter(show_default=False)]
+Json = Annotated[
+    bool, Parameter(name="--json", show_default=False, help="Print JSON on standard output.")
+]
+_SETTING = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return places (a recipe, a model, a task set) and settings `key=value`, each in order.
+
+    >>> split_words(["runs/sft/model", "world split=test", "seed=1"])
+    (['runs/sft/model', 'world split=test'], ['seed=1'])
+    """
+    settings = [word for word in words if _SETTING.match(word)]
+    return [word for word in words if not _SETTING.match(word)], settings
+
+
+def options(cls: type[Settings], own: str = "", hide: Collection[str] = ()) -> Callable[[C], C]:
+    """Give a command an option for each setting of a class.
+
+    The command receives what was given in its parameter `given`; `read` turns it into settings.
+
+    Args:
+        cls: The settings.
+        own: Section whose name may be left out: `--count` for `--demonstrate.count`.
+        hide: Settings that the help of the command does not list.
+    """
+    form = _form(cls, cls(), own, hide)
+
+    def decorate(command: C) -> C:
+        command.__annotations__["given"] = Annotated[form, Parameter(name="*")]
+        return command
+
+    return decorate
+
+
+def read(
+    cls: type[S],
+    words: Sequence[str],
+    given: Given,
+    *,
+    own: str = "",
+    recipe: Path | None = None,
+    made: Mapping[str, Any] = NOTHING,
+) -> S:
+    """Return the settings that a recipe, options and words `key=value` say together.
+
+    Args:
+        cls: The settings.
+        words: Settings `key=value`; they win over options.
+        given: What options said; they win over the recipe.
+        own: Section whose name may be left out.
+        recipe: A TOML file; None for the defaults.
+        made: Settings by key in place of the defaults.
+
+    Raises:
+        ConfigError: The recipe cannot be read, or a key or value cannot be accepted.
+    """
+    pairs = dict(_flat(given))
+    texts = [f"{key}={value}" for key, value in pairs.items() if isinstance(value, str)]
+    values = {key: value for key, value in pairs.items() if not isinstance(value, str)}
+    full = [_full(cls, own, word) for word in words]
+    return load_config(cls, recipe, [*texts, *full], {**made, **values})
+
+
+def section(kind: Any) -> type[Settings] | None:
+    """Return the settings class of a field, also of an optional one; None for a plain value."""
+    for part in (kind, *get_args(kind)):
+        if isinstance(part, type) and issubclass(part, Settings):
+            return part
+    return None
+
+
+def _form(
+    cls: type[Settings],
+    default: Settings,
+    own: str = "",
+    hide: Collection[str] = (),
+    *,
+    inside: str = "",
+    taken: Collection[str] = (),
+) -> Any:
+    """Return the options of some settings, as a dictionary type.
+
+    Args:
+        cls: The settings.
+        default: What holds where nothing is said.
+        own: Section whose name may be left out.
+        hide: Settings that help does not list.
+        inside: Name of the section that these settings are; "" at the top, where each section has
+            a panel of its own.
+        taken: Names that mean other settings where they stand without the section's.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in cls.model_fields.items():
+        inner, value = section(field.annotation), getattr(default, name)
+        shown: dict[str, Any] = {"show": False} if name in hide else {}  # else as its section is
+        if inner is None:
+            if name in taken:
+                shown["name"] = f"--{inside}.{name}".replace("_", "-")
+            fields[name] = _option(field, value, **shown)
+            continue
+        clash = cls.model_fields if name == own else ()
+        form = _form(inner, inner() if value is None else value, inside=name, taken=clash)
+        if name == own:
+            shown["name"] = ("*", name)
+        if not inside:
+            shown["group"] = Group(name, help=(inner.__doc__ or "").partition("\n\n")[0])
+        fields[name] = Annotated[form, Parameter(**shown)]
+    return TypedDict(cls.__name__, fields, total=False)  # type: ignore[operator]
+
+
+def _option(field: FieldInfo, default: Any, **shown: Any) -> Any:
+    """The type of one option, with its help."""
+    about = " ".join((field.description or "").split())
+    if default is not False and default not in (None, "", ()):
+        about = f"{about} [default: {_text(default)}]".lstrip()
+    negative = None if default is True else ()
+    return Annotated[field.annotation, Parameter(help=about, negative=negative, **shown)]
+
+
+def _text(value: Any) -> str:
+    """A default as a user would write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _flat(given: Given, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in given.items():
+        name = prefix + key.replace("-", "_")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _full(cls: type[Settings], own: str, word: str) -> str:
+    """A setting with the name of its section, where that was left out."""
+    first = re.split(r"[.=]", word, maxsplit=1)[0]
+    inner = section(cls.model_fields[own].annotation) if own else None
+    if inner is None or first in cls.model_fields or first not in inner.model_fields:
+        return word
+    return f"{own}.{word}"

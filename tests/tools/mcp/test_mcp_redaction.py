@@ -5,13 +5,16 @@ from urllib.parse import quote
 
 import pytest
 
-from toolmaster.tools.mcp.redaction import Redactor, redacted_logs, secrets_of
+from toolmaster.tools.mcp.live import LiveServer
+from toolmaster.tools.mcp.redaction import redacted_logs, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.redaction import Redactor
 
 
 def redactor(**settings):
+    """A function: what an observation shows of a text."""
     server = McpServer(**settings)
-    return Redactor(secrets_of(server, server.resolve()))
+    return Redactor(secrets_of(server, server.resolve())).text
 
 
 @pytest.mark.parametrize(
@@ -105,13 +108,14 @@ def test_longer_values_first():
 
 def test_log_records_become_one_line_without_values(caplog):
     logger = logging.getLogger("mcp.client.stdio")
-    with redacted_logs([redactor(command="x", env={"KEY": "/data"})]):
+    told = LiveServer("x", McpServer(command="x", env={"PLACE": "/data"}), 1).told
+    with redacted_logs([told]):
         try:
             raise ValueError("cannot\nread /data")
         except ValueError:
             logger.exception("failed on %s", "/data")
     [record] = caplog.records
-    assert record.getMessage() == "failed on [KEY]: ValueError: cannot read [KEY]"
+    assert record.getMessage() == "failed on [PLACE]: ValueError: cannot read [PLACE]"
     assert "Traceback" not in caplog.text
     logger.warning("untouched: /data")
     assert caplog.records[-1].getMessage() == "untouched: /data"

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from toolmaster.errors import InputError
 from toolmaster.tools.mcp.connection import Connection, is_closed
 from toolmaster.tools.mcp.content import result_text
-from toolmaster.tools.mcp.redaction import Redactor, secrets_of
+from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.redaction import Redactor
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect
 
@@ -40,9 +41,12 @@ class LiveServer:
             self._server = server.resolve()
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
-        self.redact = Redactor(secrets_of(server, self._server))
+        secrets = list(secrets_of(server, self._server))
+        self._observed = Redactor(secrets)
+        self.told = Redactor([*given_to(server, self._server), *secrets])
+        """Hides every value that the server was given, in errors and logs."""
         host = _HOST.sub(r"\1", self._server.url or "")
-        self._where = self.redact(self._server.command or host)
+        self._where = self.told.text(self._server.command or host)
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -87,7 +91,7 @@ class LiveServer:
 
         return Tool(
             tool.name,
-            self.redact(tool.description or tool.title or ""),
+            self._observed.text(tool.description or tool.title or ""),
             usable_parameters(tool.input_schema),
             execute,
             effect_of(tool),
@@ -117,8 +121,8 @@ class LiveServer:
                 raise ToolRefusal(text) from None
             connection.stale = True  # the tool may be gone, unannounced
             status = f": HTTP status {connection.http_status}" if connection.http_status else ""
-            raise ToolRefusal(self.redact(_one_line(error) + status)) from None
-        text = self.redact(note + result_text(result))
+            raise ToolRefusal(self.told.text(_one_line(error) + status)) from None
+        text = self._observed.text(note + result_text(result))
         if result.is_error:
             raise ToolRefusal(text)
         return text
@@ -158,7 +162,7 @@ class LiveServer:
     def _tell(self, what: str, connection: Connection) -> str:
         printed = connection.last_words()
         last = f"; last on stderr: {printed}" if printed else ""
-        return f"MCP server {self.name!r} ({self._where}): {self.redact(what + last)}"
+        return f"MCP server {self.name!r} ({self._where}): {self.told.text(what + last)}"
 
 
 def effect_of(tool: mcp_types.Tool) -> Effect:

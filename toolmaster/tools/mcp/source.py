@@ -48,7 +48,7 @@ async def open_mcp(
     from toolmaster.tools.mcp.live import LiveServer  # noqa: PLC0415 - loads the SDK
 
     live = [LiveServer(name, server, start_timeout_s) for name, server in servers.items()]
-    with redacted_logs([server.redact for server in live]):
+    with redacted_logs([server.told for server in live]):
         try:
             opening = (server.tools(timeout_s) for server in live)
             opened = await asyncio.gather(*opening, return_exceptions=True)

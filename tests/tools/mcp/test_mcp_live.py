@@ -283,7 +283,7 @@ def test_one_bad_server_gives_one_line_and_closes_the_others(tiny, no_process_is
     text = start_error({"good": tiny(), "bad": bad}, no_process_is_left)
     assert text.startswith("MCP server 'bad' (")
     assert text.endswith(
-        "it ended before it was ready; last on stderr: Error: cannot open [KEY] /data/x.db"
+        "it ended before it was ready; last on stderr: Error: cannot open [KEY] [FILE]"
     )
     assert "\n" not in text
 

@@ -140,7 +140,7 @@ def test_task_ids_can_be_drawn():
 
 
 def test_the_layout_is_that_of_the_package():
-    [layout] = [text for text in blocks(README) if text.startswith("toolmaster/")]
+    [layout] = [text for text in blocks(CONTRIBUTING) if text.startswith("toolmaster/")]
     package, rest = re.split(r"\n(?=\S)", layout, maxsplit=1)
     lines = [re.split(r"  +(?=\S)", line.strip())[:-1] for line in package.split("\n")[1:]]
     named = {name.rstrip("/") for line in lines for names in line for name in names.split()}

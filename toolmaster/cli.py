@@ -154,8 +154,9 @@ _command(
 _command(
     "explore:view",
     _MEASURE,
-    "view FILE [INDEX]",
-    "Show a trajectory; with --tokens, the trained tokens are coloured.",
+    "view FILE|RUN [INDEX]",
+    "List the trajectories of a file or a run, or show one of them turn by turn.",
+    "view runs/quickstart --failed",
     "view runs/quickstart/evaluate/grpo.jsonl 3",
     "view runs/solve/trajectories.jsonl -1 --tokens runs/quickstart/grpo/model",
 )

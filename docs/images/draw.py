@@ -1,6 +1,7 @@
-"""Draw the pictures of the README from measured figures: `python docs/images/draw.py`.
+"""Draw the pictures of the README: `python docs/images/draw.py`.
 
-Needs matplotlib, which nothing else here does.
+The bars are drawn from measured figures, the terminal by running `toolmaster demo`. Needs
+matplotlib, which nothing else here does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import matplotlib as mpl
 mpl.use("svg")
 
 from matplotlib import pyplot as plt
+from rich.console import Console
+
+from toolmaster.commands.demo import demo
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "results" / "trial_against_direct.toml"
@@ -53,6 +57,14 @@ def draw(theme: str) -> None:
     plt.close(figure)
 
 
+def terminal() -> None:
+    """Write `demo.svg`."""
+    console = Console(record=True, width=88, force_terminal=True)
+    demo(console, pause_s=0)
+    console.save_svg(str(HERE / "demo.svg"), title="toolmaster demo", unique_id="demo")
+
+
 if __name__ == "__main__":
     for theme in COLOURS:
         draw(theme)
+    terminal()

@@ -178,7 +178,7 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
 )
 def test_an_option_and_a_setting_say_the_same(toolmaster, monkeypatch, arguments):
     started = []
-    monkeypatch.setattr(pipeline, "grpo", started.append)
+    monkeypatch.setattr(pipeline, "run_stage", lambda recipe, name: started.append(recipe))
     places = ["m", "/x/\U0001f600.jsonl", "--reward", "mine.py:f", "--reward", "format"]
     assert toolmaster("grpo", *places, *arguments)[0] == 0
     [recipe] = started
@@ -192,7 +192,7 @@ def test_an_option_and_a_setting_say_the_same(toolmaster, monkeypatch, arguments
 
 def test_a_recipe_by_name(toolmaster, monkeypatch):
     started = []
-    monkeypatch.setattr(pipeline, "demonstrate", started.append)
+    monkeypatch.setattr(pipeline, "run_stage", lambda recipe, name: started.append(recipe))
     assert toolmaster("demonstrate", "quickstart", "count=3")[0] == 0
     assert (str(started[0].run), started[0].demonstrate.count) == ("runs/quickstart", 3)
     code, shown, _ = toolmaster("recipe", "quickstart")

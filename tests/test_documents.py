@@ -50,7 +50,7 @@ def commands():
         lines = [re.sub(r"^torchrun .* -m (?=toolmaster )", "", line) for line in lines]
         for line in lines:
             if line.startswith("toolmaster "):
-                words = shlex.split(line, comments=True)[1:]
+                words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
                 either = next((w for w in words if re.fullmatch(r"\w+(\|\w+)+", w)), "")
                 found += [[c if w == either else w for w in words] for c in either.split("|")]
     return found

@@ -9,6 +9,7 @@ from toolmaster.errors import InputError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.report import page as page_module
 from toolmaster.report.page import Page, curves, write_report
+from toolmaster.tags import with_experience
 from toolmaster.types import (
     ActionKind,
     ErrorKind,
@@ -24,7 +25,7 @@ from toolmaster.types import (
 EVIL = "</pre><script>alert('x')</script><img src=\"https://evil.example/a.png\" onerror=alert(1)>"
 
 
-def rollout(task_id="t", success=True, text="fine", family="plain", **fields):
+def rollout(task_id="t", success=True, text="fine", family="plain", known="", **fields):
     steps = [
         Step(
             text=f"<think>{text}</think>{text}",
@@ -47,7 +48,7 @@ def rollout(task_id="t", success=True, text="fine", family="plain", **fields):
         "taskset": "w/test",
         "protocol": "trial",
         "policy": text,
-        "prompt": [Message(role="user", content=text)],
+        "prompt": [Message(role="user", content=with_experience(text, known))],
         "tools": [{"type": "function", "function": {"name": text, "description": text}}],
         "steps": steps,
         "stop_reason": StopReason.ANSWERED,

@@ -229,7 +229,7 @@ def test_its_errors_are_refusals(simulate):
 
 
 def test_a_simulator_that_fails_is_no_answer(simulate):
-    wrong = pytest.raises(PolicyError, match="the simulator wrote no response: there is no JSON")
+    wrong = pytest.raises(PolicyError, match="the simulator wrote no valid answer: ")
     with FakeModel(in_turn("a town")).serve() as url, wrong:
         simulate(url, {})
     with pytest.raises(PolicyError, match=r"the simulator 'm' at http://127\.0\.0\.1:9/v1: "):

@@ -32,7 +32,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from toolmaster.chat import CHATML_TOOLS, ChatFormat
 from toolmaster.limits import Limits
-from toolmaster.models import fast_dtype, load_model, load_tokenizer
+from toolmaster.models.checkpoints import fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.base import Sampling, ToolCallFormat
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.transformers import TransformersPolicy

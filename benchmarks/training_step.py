@@ -15,7 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from toolmaster.allocator import restart_tuned
+from toolmaster.system.allocator import restart_tuned
 
 
 def main(steps: int) -> None:
@@ -24,14 +24,14 @@ def main(steps: int) -> None:
     from trl.trainer.utils import add_fused_lm_head
 
     from toolmaster.chat import ChatFormat
-    from toolmaster.hub import SMOLLM2
-    from toolmaster.models import (
+    from toolmaster.models.checkpoints import (
         add_tag_tokens,
         fast_dtype,
         find_model,
         load_model,
         load_tokenizer,
     )
+    from toolmaster.models.hub import SMOLLM2
     from toolmaster.policies.compiled import compile_blocks
     from toolmaster.training.attention import ATTENTION
     from toolmaster.training.cpu_head import use_cpu_head

@@ -108,7 +108,7 @@ def tiny_folder(trained_bpe, tmp_path_factory):
 @pytest.fixture
 def load_tiny(tiny_folder):
     """A function: the tiny model in float32, another copy at each call."""
-    from toolmaster.models import load_model  # noqa: PLC0415
+    from toolmaster.models.checkpoints import load_model  # noqa: PLC0415
 
     return lambda: load_model(tiny_folder, "float32").eval()
 
@@ -123,7 +123,7 @@ def tiny_model(load_tiny):
 def tiny_chat(tiny_folder):
     """The chat format of the tiny model."""
     from toolmaster.chat import ChatFormat  # noqa: PLC0415
-    from toolmaster.models import load_tokenizer  # noqa: PLC0415
+    from toolmaster.models.checkpoints import load_tokenizer  # noqa: PLC0415
 
     return ChatFormat(load_tokenizer(tiny_folder))
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from toolmaster.agent import Agent
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import Experience, ExperienceStore
+from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.runs import read_trajectories
 from toolmaster.tools import Tool, ToolSet

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from toolmaster import __version__ as version
-from toolmaster import cli, pipeline
-from toolmaster.commands import stages
+from toolmaster import cli
+from toolmaster.commands import stages as stage_commands
 from toolmaster.commands.options import split_words
+from toolmaster.pipeline import stages
 from toolmaster.runs import append_trajectory, read_trajectories
 
 
@@ -86,29 +87,29 @@ def test_a_stage_too_early(toolmaster, recipe):
 def test_a_run_goes_on_in_a_new_process_after_each_stage(
     toolmaster, recipe, tmp_path, tiny_folder, monkeypatch
 ):
-    monkeypatch.setattr(stages, "restart", lambda: sys.exit(77))
-    monkeypatch.setitem(pipeline._STAGES, "sft", (lambda *_: None, ()))
+    monkeypatch.setattr(stage_commands, "restart", lambda: sys.exit(77))
+    monkeypatch.setitem(stages._STAGES, "sft", (lambda *_: None, ()))
     small = [f"model={tiny_folder}", "demonstrate.count=1"]
     small.append('evaluate.tasks=["world split=test tasks=2"]')
     for _ in range(2):  # the second comes to the next stage
         code, _, _ = toolmaster("run", recipe, *small)
         assert code == 77
         assert (tmp_path / "run" / "demonstrate" / "done.json").is_file()
-    monkeypatch.setattr(pipeline, "run_next", lambda recipe: "report")
+    monkeypatch.setattr(stages, "run_next", lambda recipe: "report")
     code, _, _ = toolmaster("run", recipe, *small)
     assert code == 0
 
 
 def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monkeypatch):
     begun = []
-    monkeypatch.setattr(pipeline, "run_next", lambda recipe: begun.append(recipe) or "sft")
+    monkeypatch.setattr(stages, "run_next", lambda recipe: begun.append(recipe) or "sft")
     handed_on = {}
 
     def restart():
         handed_on.update(os.environ)
         sys.exit(77)
 
-    monkeypatch.setattr(stages, "restart", restart)
+    monkeypatch.setattr(stage_commands, "restart", restart)
     assert toolmaster("run", recipe, "seed=7")[0] == 77
     recipe.write_text("seed = 8\n")  # edited meanwhile, or a pipe that has been read
     for name in handed_on.keys() - os.environ.keys():
@@ -178,7 +179,7 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
 )
 def test_an_option_and_a_setting_say_the_same(toolmaster, monkeypatch, arguments):
     started = []
-    monkeypatch.setattr(pipeline, "run_stage", lambda recipe, name: started.append(recipe))
+    monkeypatch.setattr(stages, "run_stage", lambda recipe, name: started.append(recipe))
     places = ["m", "/x/\U0001f600.jsonl", "--reward", "mine.py:f", "--reward", "format"]
     assert toolmaster("grpo", *places, *arguments)[0] == 0
     [recipe] = started
@@ -192,7 +193,7 @@ def test_an_option_and_a_setting_say_the_same(toolmaster, monkeypatch, arguments
 
 def test_a_recipe_by_name(toolmaster, monkeypatch):
     started = []
-    monkeypatch.setattr(pipeline, "run_stage", lambda recipe, name: started.append(recipe))
+    monkeypatch.setattr(stages, "run_stage", lambda recipe, name: started.append(recipe))
     assert toolmaster("demonstrate", "quickstart", "count=3")[0] == 0
     assert (str(started[0].run), started[0].demonstrate.count) == ("runs/quickstart", 3)
     code, shown, _ = toolmaster("recipe", "quickstart")
@@ -350,13 +351,13 @@ def test_a_full_disk(toolmaster, recipe, monkeypatch):
 )
 def test_a_disk_that_a_library_found_full(toolmaster, recipe, tmp_path, monkeypatch, reason, free):
     """Safetensors and torch have errors of their own for it."""
-    from toolmaster import pipeline  # noqa: PLC0415
+    from toolmaster.pipeline import stages  # noqa: PLC0415
 
     def fails(settings, name):
         settings.run.mkdir()
         raise RuntimeError(reason)
 
-    monkeypatch.setattr(pipeline, "run_stage", fails)
+    monkeypatch.setattr(stages, "run_stage", fails)
     monkeypatch.setattr(
         "toolmaster.runs.shutil.disk_usage", lambda folder: SimpleNamespace(free=free)
     )
@@ -366,23 +367,23 @@ def test_a_disk_that_a_library_found_full(toolmaster, recipe, tmp_path, monkeypa
 
 
 def test_an_error_that_nobody_expected_keeps_its_traceback(toolmaster, recipe, monkeypatch):
-    from toolmaster import pipeline  # noqa: PLC0415
+    from toolmaster.pipeline import stages  # noqa: PLC0415
 
     def fails(settings, name):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(pipeline, "run_stage", fails)
+    monkeypatch.setattr(stages, "run_stage", fails)
     with pytest.raises(RuntimeError, match="a bug"):
         toolmaster("sft", recipe)
 
 
 def test_ctrl_c(toolmaster, recipe, monkeypatch):
-    from toolmaster import pipeline  # noqa: PLC0415
+    from toolmaster.pipeline import stages  # noqa: PLC0415
 
     def stopped(settings, name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "run_stage", stopped)
+    monkeypatch.setattr(stages, "run_stage", stopped)
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 130
     assert one_message(error) == "stopped; the same command continues from here"

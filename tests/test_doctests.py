@@ -7,15 +7,15 @@ import pytest
 
 MODULES = (
     "toolmaster.agent",
-    "toolmaster.answers",
-    "toolmaster.budgets",
+    "toolmaster.tasksets.answers",
+    "toolmaster.limits",
     "toolmaster.evaluation.intervals",
     "toolmaster.policies.loading",
     "toolmaster.policies.openai",
     "toolmaster.policies.prompt_lookup",
     "toolmaster.policies.scripted",
     "toolmaster.experience.lesson",
-    "toolmaster.permissions",
+    "toolmaster.tools.permissions",
     "toolmaster.rollouts",
     "toolmaster.session",
     "toolmaster.tags",

@@ -7,13 +7,12 @@ import io
 import pytest
 from turns import ANSWER, EXPERIENCE, call, play
 
-from toolmaster.budgets import Budget, BudgetSettings
-from toolmaster.limits import Limits
-from toolmaster.permissions import Ask
+from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import EXECUTION_BEGINS, NOT_BEGUN, Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools.permissions import Ask
 from toolmaster.types import Decision, Effect, ErrorKind, Phase, StopReason, TrialMode
 
 ANY = {"type": "object"}

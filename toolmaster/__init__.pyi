@@ -1,15 +1,13 @@
 """Names of the public API; `__init__.py` loads each one when it is first used."""
 
 from .agent import Agent
-from .budgets import Budget, BudgetSettings
 from .errors import ToolmasterError
 from .evaluation.comparison import Comparison, compare
 from .evaluation.evaluate import aevaluate, evaluate
 from .evaluation.evaluation import Evaluation
 from .evaluation.intervals import Interval
 from .experience import Experience, ExperienceStore
-from .limits import Limits
-from .permissions import AllowAll, Ask, PermissionRules
+from .limits import Budget, BudgetSettings, Limits
 from .policies.base import Policy, Sampling
 from .policies.loading import load_policy
 from .policies.scripted import ScriptedPolicy
@@ -22,6 +20,7 @@ from .tasksets import FollowUp, Task, Taskset, mix, taskset
 from .teacher.demonstrations import ademonstrate, demonstrate
 from .teacher.propose import apropose, propose
 from .tools import Tool, ToolRefusal, ToolSet, from_function, from_object, tool
+from .tools.permissions import AllowAll, Ask, PermissionRules
 from .tools.sources import open_sources
 from .training.grpo import grpo
 from .training.sft import sft

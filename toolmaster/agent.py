@@ -20,20 +20,19 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from typing import Protocol as Protocol_
 
-from toolmaster.budgets import Budget
 from toolmaster.errors import InputError
 from toolmaster.experience import Experience, Retrieved
-from toolmaster.limits import AgentLimits, Limits
-from toolmaster.permissions import Approver, Ask
-from toolmaster.plain import plain
+from toolmaster.limits import AgentLimits, Budget, Limits
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.runs import append_trajectory
+from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, as_tool_set
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
+from toolmaster.tools.permissions import Approver, Ask
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Step, Trajectory
 

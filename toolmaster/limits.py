@@ -1,10 +1,23 @@
-"""`Limits`: how many turns and calls one session allows."""
+"""What sessions may use: the limits of one session, and budgets that many sessions share.
+
+The model is told the bounds at the start, and the session enforces them. A call beyond the bound of
+a budget is refused and the model is told so; any other bound that is reached ends the session. The
+turn in flight is still finished and recorded, so tokens and money can exceed their bound by one
+turn of each session. Deadlines are asyncio timeouts: a forward pass of a model in this process
+(seconds the first time, while it compiles) can overrun them.
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import Field
 
 from toolmaster.config import Settings
+from toolmaster.errors import ConfigError
+from toolmaster.types import Record
 
 
 class Limits(Settings):
@@ -25,3 +38,171 @@ class AgentLimits(Limits):
 
     max_turns: int = Field(20, ge=1)
     """The most assistant turns, of any kind."""
+
+
+Prices = tuple[float, float]
+"""Money per million tokens that a model reads, and per million that it writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens that a model read and wrote.
+
+    Example:
+        >>> (Tokens(1000, 50) + Tokens(1000, 50)).cost((2.0, 10.0))
+        0.005
+    """
+
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.read + other.read, self.written + other.written)
+
+    def __mul__(self, count: int) -> Tokens:
+        return Tokens(self.read * count, self.written * count)
+
+    def cost(self, prices: Prices) -> float:
+        """Return the money for these tokens."""
+        return (self.read * prices[0] + self.written * prices[1]) / 1e6
+
+
+class BudgetSettings(Settings):
+    """Bounds on what may be spent; None sets no bound."""
+
+    max_calls: int | None = Field(None, ge=1)
+    """The most tool calls, in trials and in execution."""
+    max_tokens: int | None = Field(None, ge=1)
+    """The most tokens that the model reads and writes; each turn reads the conversation again."""
+    max_seconds: float | None = Field(None, gt=0)
+    """Seconds from the start of the first session."""
+    max_cost: float | None = Field(None, gt=0)
+    """Money, in the currency of the prices."""
+    prices: Prices | None = None
+    """Money per million tokens that the model reads, and per million that it writes."""
+
+
+class Spent(Record):
+    """What all sessions of a budget have spent so far."""
+
+    calls: int
+    prompt_tokens: int
+    """Tokens that the model read."""
+    completion_tokens: int
+    """Tokens that the model wrote."""
+    seconds: float
+    cost: float | None
+    """Money, in the currency of the prices; None without prices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One bound and how much of it is used."""
+
+    unit: str
+    used: float
+    limit: float
+
+    @property
+    def left(self) -> float:
+        """What is left of it, at least 0."""
+        return max(self.limit - self.used, 0)
+
+    def text(self, amount: float) -> str:
+        """Return an amount with its unit."""
+        if self.unit == "cost":
+            return f"cost {amount:.4g}"
+        return f"{amount:.0f} {self.unit}"
+
+
+class Budget:
+    """Counts what is spent; sessions that run at the same time can share one budget.
+
+    Args:
+        settings: the bounds.
+
+    Raises:
+        ConfigError: there is a bound on money but no prices, or a price is negative.
+
+    Example:
+        >>> budget = Budget(BudgetSettings(max_calls=10))
+        >>> budget.left()
+        'Budget left: 10 calls.'
+    """
+
+    def __init__(self, settings: BudgetSettings) -> None:
+        if settings.max_cost is not None and settings.prices is None:
+            raise ConfigError(
+                "max_cost is given without prices; give what a million tokens read and a million"
+                " tokens written cost, for example prices=[0.15,0.6]"
+            )
+        if settings.prices is not None and min(settings.prices) < 0:
+            raise ConfigError(f"prices are not negative, got {list(settings.prices)}")
+        self.settings = settings
+        self._calls = 0
+        self._tokens = Tokens()
+        self._started: float | None = None
+
+    def start(self) -> None:
+        """Start the clock, unless it runs already."""
+        if self._started is None:
+            self._started = time.monotonic()
+
+    def spend_call(self) -> str | None:
+        """Count a call that is about to run; return why not if none is left."""
+        limit = self.settings.max_calls
+        if limit is not None and self._calls >= limit:
+            return f"the budget of {limit} calls is used up"
+        self._calls += 1
+        return None
+
+    def spend_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count the tokens that one turn read and wrote."""
+        self._tokens += Tokens(prompt_tokens, completion_tokens)
+
+    def exhausted(self) -> str | None:
+        """Return which bound is used up; a model without calls left can still answer."""
+        for bound in self.bounds():
+            if bound.unit != "calls" and not bound.left:
+                return f"the budget of {bound.text(bound.limit)} is used up"
+        return None
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds until the deadline, at least 0; None if there is none."""
+        limit = self.settings.max_seconds
+        return None if limit is None else max(limit - self._seconds(), 0.0)
+
+    def left(self) -> str:
+        """Return what is left of each bound, as the model is told; "" if there is no bound."""
+        parts = [bound.text(bound.left) for bound in self.bounds()]
+        return f"Budget left: {', '.join(parts)}." if parts else ""
+
+    def spent(self) -> Spent:
+        """Return what all sessions together have spent so far."""
+        return Spent(
+            calls=self._calls,
+            prompt_tokens=self._tokens.read,
+            completion_tokens=self._tokens.written,
+            seconds=round(self._seconds(), 3),
+            cost=self._cost(),
+        )
+
+    def bounds(self) -> Iterator[Bound]:
+        """Yield the bounds that are set, with what is used of each."""
+        settings = self.settings
+        tokens = self._tokens.read + self._tokens.written
+        for unit, used, limit in (
+            ("calls", self._calls, settings.max_calls),
+            ("tokens", tokens, settings.max_tokens),
+            ("seconds", self._seconds(), settings.max_seconds),
+            ("cost", self._cost(), settings.max_cost),
+        ):
+            if limit is not None and used is not None:
+                yield Bound(unit, used, limit)
+
+    def _seconds(self) -> float:
+        return 0.0 if self._started is None else time.monotonic() - self._started
+
+    def _cost(self) -> float | None:
+        prices = self.settings.prices
+        return None if prices is None else self._tokens.cost(prices)

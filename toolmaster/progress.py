@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from toolmaster.processes import is_main
+from toolmaster.system.processes import is_main
 from toolmaster.types import Trajectory
 
 console = Console(highlight=False)

@@ -13,11 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from toolmaster.budgets import Budget
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
-from toolmaster.limits import Limits
-from toolmaster.permissions import Approver
-from toolmaster.plain import plain
+from toolmaster.limits import Budget, Limits
 from toolmaster.policies.base import (
     Completion,
     ContextFullError,
@@ -28,7 +25,9 @@ from toolmaster.policies.base import (
 )
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
+from toolmaster.system.plain import plain
 from toolmaster.tasksets.task import Task
+from toolmaster.tools.permissions import Approver
 from toolmaster.types import Step, StopReason, Trajectory
 
 START_TOGETHER = 16

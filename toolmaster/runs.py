@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError, first_problem
-from toolmaster.processes import is_main
+from toolmaster.system.processes import is_main
 from toolmaster.types import Trajectory
 
 if sys.platform != "win32":

@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import difflib
 
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PolicyError
-from toolmaster.limits import Limits
-from toolmaster.permissions import AllowAll, Approver
+from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.protocols import Action, Protocol, instructions, parse
 from toolmaster.tags import with_experience
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
+from toolmaster.tools.permissions import AllowAll, Approver
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
 from toolmaster.tools.tool import in_quotes
 from toolmaster.types import (

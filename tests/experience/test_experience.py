@@ -6,9 +6,9 @@ import threading
 import pytest
 from experience_kit import answered, call, make_lesson, make_tools, run, told
 
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.experience import Experience, Retrieved
-from toolmaster.permissions import AllowAll
+from toolmaster.limits import Budget, BudgetSettings
+from toolmaster.tools.permissions import AllowAll
 from toolmaster.types import Effect, ErrorKind
 
 LESSON = "divide the result by 100"

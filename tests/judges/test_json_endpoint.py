@@ -8,10 +8,10 @@ import pytest
 from fake_endpoint import FakeModel, in_turn
 from pydantic import BaseModel
 
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PermanentPolicyError, PolicyError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.judges.response_cache import ResponseCache
+from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.runs import read_lines
 
 KEY = "sk-very-secret-0123456789"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from toolmaster.budgets import Tokens
 from toolmaster.errors import InputError
 from toolmaster.judges.response_cache import Response, ResponseCache, key_of
+from toolmaster.limits import Tokens
 
 
 def test_responses_are_kept_and_found(tmp_path):

@@ -6,9 +6,8 @@ import json
 import pytest
 from endpoint_server import Status, completion, refuse
 
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import PolicyError
-from toolmaster.limits import Limits
+from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.policies.openai import OpenAIPolicy

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_models import OTHERS, PLAIN, tiny
 
-from toolmaster.models import is_plain_causal
+from toolmaster.models.checkpoints import is_plain_causal
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.padded import PaddedBatch
 from toolmaster.policies.slots import Row, SlotCache

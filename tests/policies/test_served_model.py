@@ -17,7 +17,7 @@ import pytest
 
 from toolmaster.chat import ChatFormat
 from toolmaster.limits import Limits
-from toolmaster.models import find_model, load_tokenizer
+from toolmaster.models.checkpoints import find_model, load_tokenizer
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.protocols import Protocol

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from toolmaster.budgets import Budget, BudgetSettings
+from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.progress import bar
 from toolmaster.report.live import (
     SHOWN_TOOLS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolmaster.budgets import Tokens
+from toolmaster.limits import Tokens
 from toolmaster.teacher.costs import VERDICT, Estimate, rollout_tokens, total_cost
 
 

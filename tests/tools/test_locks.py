@@ -9,7 +9,6 @@ from turns import call, play
 
 from toolmaster import agent as agents
 from toolmaster.limits import Limits
-from toolmaster.permissions import AllowAll
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
@@ -17,6 +16,7 @@ from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolRefusal, from_function, from_object, tool
 from toolmaster.tools.locks import _locks
 from toolmaster.tools.merging import merge
+from toolmaster.tools.permissions import AllowAll
 from toolmaster.tools.python import load_python
 from toolmaster.tools.running import run_tool
 

@@ -11,8 +11,8 @@ import pytest
 from fake_endpoint import FakeModel
 
 import toolmaster as tm
+from toolmaster.models.provenance import read_training
 from toolmaster.policies.base import Room
-from toolmaster.provenance import read_training
 
 ROOM = Room(turn_tokens=64, context_tokens=1536, slots=8)
 SFT = {

@@ -14,9 +14,9 @@ import pytest
 
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
-from toolmaster.models import load_model
-from toolmaster.pipeline import run_stage
-from toolmaster.recipe import Recipe
+from toolmaster.models.checkpoints import load_model
+from toolmaster.pipeline.recipe import Recipe
+from toolmaster.pipeline.stages import run_stage
 from toolmaster.runs import read_lines, read_trajectories
 
 RECIPE = """
@@ -120,9 +120,9 @@ def test_a_process_that_fails_leaves_none_waiting(tiny_folder, tmp_path):
 
 @pytest.mark.parametrize("stage", ["demonstrate", "evaluate", "run"])
 def test_other_stages_refuse_several_processes(recipe, monkeypatch, stage):
-    from toolmaster import pipeline  # noqa: PLC0415
+    from toolmaster.pipeline import stages  # noqa: PLC0415
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    command = pipeline.run_all if stage == "run" else partial(pipeline.run_stage, name=stage)
+    command = stages.run_all if stage == "run" else partial(stages.run_stage, name=stage)
     with pytest.raises(ConfigError, match=f"`{stage}` runs in one process, not in 2; launch only"):
         command(load_config(Recipe, recipe))

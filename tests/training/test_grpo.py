@@ -17,7 +17,7 @@ from trl.trainer.utils import add_fused_lm_head
 import toolmaster as tm
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.limits import Limits
-from toolmaster.models import load_model
+from toolmaster.models.checkpoints import load_model
 from toolmaster.policies.base import Room, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol

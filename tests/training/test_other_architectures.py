@@ -6,7 +6,7 @@ from tiny_models import tiny
 
 from toolmaster.chat import ChatFormat
 from toolmaster.limits import Limits
-from toolmaster.models import add_tag_tokens, fast_dtype, load_model, load_tokenizer
+from toolmaster.models.checkpoints import add_tag_tokens, fast_dtype, load_model, load_tokenizer
 from toolmaster.policies.base import Room
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import Rewards

@@ -8,7 +8,7 @@ import trl
 from transformers import AutoTokenizer
 
 from toolmaster.chat import ChatFormat
-from toolmaster.models import load_model, load_tokenizer
+from toolmaster.models.checkpoints import load_model, load_tokenizer
 from toolmaster.training.settings import SftSettings
 from toolmaster.training.sft import train_sft
 from toolmaster.world.quirks import FAMILIES

@@ -8,8 +8,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.models import add_tag_tokens, load_model, load_tokenizer
-from toolmaster.provenance import read_training
+from toolmaster.models.checkpoints import add_tag_tokens, load_model, load_tokenizer
+from toolmaster.models.provenance import read_training
 from toolmaster.tags import RESPONSE_TAGS, TAGS
 from toolmaster.training import sft
 from toolmaster.training.common import last_checkpoint

@@ -3,8 +3,8 @@
 import pytest
 from turns import verdict
 
-from toolmaster.answers import as_answer
 from toolmaster.errors import InputError
+from toolmaster.tasksets.answers import as_answer
 from toolmaster.world import World
 from toolmaster.world.quirks import FAMILIES
 

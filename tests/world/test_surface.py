@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pytest
 
-from toolmaster.answers import as_answer
+from toolmaster.tasksets.answers import as_answer
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.domain import Amount, Name, Position, ToolDef, Word

@@ -8,8 +8,8 @@ import random
 import pytest
 from turns import verdict
 
-from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import DomainError, InputError
+from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.types import Effect
 from toolmaster.world import Plan, World
 from toolmaster.world.quirks import FAMILIES

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from toolmaster.agent import Agent
-from toolmaster.budgets import Budget, BudgetSettings
+from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.report.live import OneTask

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from toolmaster.commands.options import NOTHING, Flag, Given, Json, Words, options, read
 from toolmaster.errors import InputError
-from toolmaster.hub import SMOLLM2
+from toolmaster.models.hub import SMOLLM2
+from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.progress import console
-from toolmaster.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.loading import names
 from toolmaster.tools.python import find_object
@@ -192,7 +192,7 @@ def model(name: str = SMOLLM2, /) -> None:
     Raises:
         InputError: There is no such model.
     """
-    from toolmaster.models import find_model  # noqa: PLC0415 - heavy
+    from toolmaster.models.checkpoints import find_model  # noqa: PLC0415 - heavy
 
     print(find_model(name))
 

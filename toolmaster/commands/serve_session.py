@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from toolmaster.errors import InputError
-from toolmaster.extras import require
-from toolmaster.recipe import Recipe
+from toolmaster.pipeline.recipe import Recipe
 from toolmaster.serving.served import ServedSession
+from toolmaster.system.extras import require
 from toolmaster.tasksets import taskset
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from toolmaster.budgets import BudgetSettings
 from toolmaster.commands.options import NOTHING, Given, Json, Words, options, read
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.limits import AgentLimits
+from toolmaster.limits import AgentLimits, BudgetSettings
 from toolmaster.policies.base import RoomySampling, ToolCallFormat
 from toolmaster.protocols import Protocol
 from toolmaster.types import TrialMode

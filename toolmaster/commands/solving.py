@@ -12,7 +12,7 @@ the tasks; with `--json` one record a task, as soon as it is done:
     execution_calls    calls in the execution
     completion_tokens  tokens the model wrote
     seconds            how long it took
-    spent              calls, tokens, seconds and cost of all tasks so far: see `budgets.Spent`
+    spent              calls, tokens, seconds and cost of all tasks so far: see `limits.Spent`
     trajectory         the file the trajectory was appended to
     task_id, rollout   which of its records it is
 """
@@ -29,11 +29,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from toolmaster.agent import Agent, Callbacks
-from toolmaster.budgets import Budget
 from toolmaster.commands.solve import Solve
 from toolmaster.errors import PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
-from toolmaster.permissions import AllowAll, Approver, Ask, read_rules
+from toolmaster.limits import Budget
 from toolmaster.policies.loading import open_policy
 from toolmaster.progress import bar, messages
 from toolmaster.protocols import Protocol, parse
@@ -41,6 +40,7 @@ from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
+from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from toolmaster.allocator import restart, restart_tuned
 from toolmaster.commands.options import (
     NOTHING,
     Given,
@@ -30,9 +29,10 @@ from toolmaster.commands.options import (
 )
 from toolmaster.errors import ConfigError, InputError, ToolmasterError
 from toolmaster.evaluation.settings import EvaluateSettings
+from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.policies.base import RoomySampling, Sampling, ToolCallFormat
-from toolmaster.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.runs import no_space
+from toolmaster.system.allocator import restart, restart_tuned
 from toolmaster.training.settings import REWARDS
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _run(command: str, recipe: Recipe) -> None:
     Raises:
         InputError: The disk is full; what is finished is kept.
     """
-    from toolmaster import pipeline  # noqa: PLC0415 - heavy
+    from toolmaster.pipeline import stages  # noqa: PLC0415 - heavy
 
     started_with = os.environ.pop(_SETTINGS, None)
     if started_with is not None:
@@ -200,8 +200,8 @@ def _run(command: str, recipe: Recipe) -> None:
     _restarting(recipe, restart_tuned)
     try:
         if command != "run":
-            pipeline.run_stage(recipe, command)
-        elif pipeline.run_next(recipe) != "report":
+            stages.run_stage(recipe, command)
+        elif stages.run_next(recipe) != "report":
             _restarting(recipe, restart)  # the next stage should not pay for this one's memory
     except Exception as error:  # of whatever library was writing: each has another one
         if isinstance(error, ToolmasterError) or not no_space(error, recipe.run):
@@ -254,7 +254,7 @@ def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
 
 def _write_page(path: Path, settings: Evaluate, result: Evaluation, seconds: float) -> None:
     """Write the report of one model."""
-    from toolmaster.provenance import took  # noqa: PLC0415 - only here
+    from toolmaster.models.provenance import took  # noqa: PLC0415 - only here
     from toolmaster.report.page import Page, write_report  # noqa: PLC0415 - loads jinja2
     from toolmaster.report.viewer import decoder  # noqa: PLC0415
 
@@ -276,7 +276,7 @@ def _write_page(path: Path, settings: Evaluate, result: Evaluation, seconds: flo
 def _print_results(recipe: Recipe) -> None:
     """Print the evaluations of a run as one JSON object, by model."""
     from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415 - heavy
-    from toolmaster.pipeline import results_of  # noqa: PLC0415
+    from toolmaster.pipeline.stages import results_of  # noqa: PLC0415
 
     results = results_of(recipe).items()
     print(json.dumps({title: Evaluation(held, title).record() for title, held in results}))

@@ -20,14 +20,14 @@ from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import Kept, keep
 from toolmaster.evaluation.prepare import prepare
 from toolmaster.limits import Limits
-from toolmaster.plain import plain
+from toolmaster.models.provenance import made_by
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
 from toolmaster.progress import bar, solved_counter
 from toolmaster.protocols import Protocol
-from toolmaster.provenance import made_by
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
+from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TEST
 from toolmaster.types import Trajectory

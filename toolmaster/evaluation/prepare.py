@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolmaster.errors import InputError
-from toolmaster.models import find_model, lasting_name
+from toolmaster.models.checkpoints import find_model, lasting_name
+from toolmaster.models.provenance import read_training
 from toolmaster.policies.base import Policy
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.provenance import read_training
 from toolmaster.rollouts import RolloutRequest
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from toolmaster.budgets import Budget
 from toolmaster.experience.lesson import (
     NAME_CHARS,
     Lesson,
@@ -15,12 +14,12 @@ from toolmaster.experience.lesson import (
     shown,
 )
 from toolmaster.experience.store import ExperienceStore
-from toolmaster.limits import Limits
-from toolmaster.permissions import Approver
+from toolmaster.limits import Budget, Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
+from toolmaster.tools.permissions import Approver
 from toolmaster.types import Effect, ErrorKind, Phase, Trajectory
 
 CHECK_EVERY = 5

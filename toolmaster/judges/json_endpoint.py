@@ -15,9 +15,9 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError, first_problem
 from toolmaster.judges.response_cache import Response, ResponseCache, key_of
+from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.endpoint import ChatEndpoint
 from toolmaster.types import Trajectory

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from toolmaster.budgets import Tokens
+from toolmaster.limits import Tokens
 from toolmaster.runs import append_line, read_models
 from toolmaster.types import Record
 

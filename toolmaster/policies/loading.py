@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from toolmaster.extras import require
 from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
+from toolmaster.system.extras import require
 
 
 def load_policy(
@@ -44,7 +44,7 @@ def load_policy(
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
         return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, tool_calls=tool_calls)
-    from toolmaster.models import find_model  # noqa: PLC0415
+    from toolmaster.models.checkpoints import find_model  # noqa: PLC0415
 
     return load_checkpoint(
         find_model(model), sampling, name=name or model.removeprefix("hf:"), seed=seed
@@ -77,7 +77,7 @@ def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 
     """Return the policy of a checkpoint, in the dtype that is fastest on this machine."""
     require("train", "torch", "transformers")
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch
-    from toolmaster.models import (  # noqa: PLC0415
+    from toolmaster.models.checkpoints import (  # noqa: PLC0415
         fast_dtype,
         fit_context,
         load_model,

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from toolmaster.models import is_plain_causal
+from toolmaster.models.checkpoints import is_plain_causal
 from toolmaster.policies.slot_attention import ATTENTION, Block, Segment, StepPlan
 
 _GROWTH = 128

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import PolicyError
-from toolmaster.models import fit_context, is_plain_causal
+from toolmaster.models.checkpoints import fit_context, is_plain_causal
 from toolmaster.policies.base import Completion, ContextFullError, Sampling
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.padded import PaddedBatch

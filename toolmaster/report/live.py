@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from toolmaster.budgets import Bound, Budget
+from toolmaster.limits import Bound, Budget
 from toolmaster.progress import Bar
 from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, visible, whole
 from toolmaster.tasksets import Task

@@ -127,7 +127,7 @@ def browse(
         show_trajectory(trajectory, console)
         return
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - heavy
-    from toolmaster.models import find_model, load_tokenizer  # noqa: PLC0415
+    from toolmaster.models.checkpoints import find_model, load_tokenizer  # noqa: PLC0415
 
     trajectory = ChatFormat(load_tokenizer(find_model(tokens))).with_tokens(trajectory)
     show_trajectory(trajectory, console, decode=decoder(tokens))
@@ -141,7 +141,7 @@ def decoder(model: str) -> Decode:
     Args:
         model: see `models.find_model`.
     """
-    from toolmaster.models import find_model, load_tokenizer  # noqa: PLC0415 - heavy
+    from toolmaster.models.checkpoints import find_model, load_tokenizer  # noqa: PLC0415 - heavy
 
     tokenizer = cache(lambda: load_tokenizer(find_model(model)))
     return cache(lambda token: str(tokenizer().decode([token])))

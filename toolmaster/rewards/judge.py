@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from toolmaster.budgets import Budget, BudgetSettings, Prices
 from toolmaster.errors import PermanentPolicyError, PolicyError
 from toolmaster.judges.json_endpoint import JsonEndpoint, summary
 from toolmaster.judges.response_cache import ResponseCache
+from toolmaster.limits import Budget, BudgetSettings, Prices
 from toolmaster.types import Trajectory
 
 INSTRUCTIONS = """\

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import InputError, first_problem
-from toolmaster.extras import require
+from toolmaster.system.extras import require
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut, Taskset
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from toolmaster.answers import as_answer
+from toolmaster.tasksets.answers import as_answer
 
 ROUNDING = 1e-9
 """Relative difference up to which two numbers are equal."""

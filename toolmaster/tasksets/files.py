@@ -25,9 +25,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import InputError
 from toolmaster.runs import read_written
+from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.tasksets.end_state import differences
 from toolmaster.tasksets.task import Check, Isolation, Task, as_score, isolation_of
 from toolmaster.tasksets.taskset import Taskset

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from toolmaster.answers import as_answer
 from toolmaster.errors import InputError, first_problem
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
+from toolmaster.tasksets.answers import as_answer
 from toolmaster.tasksets.task import Calls, Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.types import Record, ToolCall

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import InputError
+from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.tools import Tool, ToolSet, from_function, from_object
 from toolmaster.types import Effect, Score, ToolCall, Trajectory, TrialMode
 

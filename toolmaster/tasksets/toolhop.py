@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from toolmaster.answers import same_answer
 from toolmaster.limits import Limits
+from toolmaster.tasksets.answers import same_answer
 from toolmaster.tasksets.benchmark import RowError, read_rows
 from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools, contains
 from toolmaster.tasksets.task import Task

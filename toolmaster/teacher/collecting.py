@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from toolmaster.budgets import Tokens
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.judges.response_cache import ResponseCache
+from toolmaster.limits import Tokens
 from toolmaster.progress import bar, console
 from toolmaster.runs import append_trajectory, read_models, write_records
 from toolmaster.session import Session

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from toolmaster.budgets import Prices, Tokens
 from toolmaster.errors import ConfigError
+from toolmaster.limits import Prices, Tokens
 from toolmaster.policies.base import TOKEN_CHARS
 
 TURNS = 8

@@ -19,14 +19,14 @@ from typing import Any
 
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
-from toolmaster.extras import require
 from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
-from toolmaster.plain import plain
 from toolmaster.policies.base import Policy
 from toolmaster.protocols import Protocol
 from toolmaster.runs import Run, read_trajectories, write_records
+from toolmaster.system.extras import require
+from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
 from toolmaster.teacher.candidates import FreeTeacher, ModelTeacher

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 
-from toolmaster.answers import normal_form
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import Isolation
+from toolmaster.tasksets.answers import normal_form
 from toolmaster.tasksets.replay import Replay, call_turn
 from toolmaster.teacher.acting import Acting, Turns, succeeds_again
 from toolmaster.types import Phase, ToolCall, Trajectory

@@ -13,9 +13,9 @@ import random
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from toolmaster.answers import as_answer
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
+from toolmaster.tasksets.answers import as_answer
 from toolmaster.teacher.acting import Acting, Turns
 from toolmaster.teacher.arithmetic import no_scale, off_by, reckoning
 from toolmaster.teacher.phrases import VOICE_SHARES, say

@@ -13,10 +13,10 @@ from toolmaster.errors import InputError
 from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
-from toolmaster.plain import plain
 from toolmaster.protocols import Protocol
 from toolmaster.runs import append_line, read_models
 from toolmaster.session import Session
+from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, Taskset, as_tool_set
 from toolmaster.teacher.guards import ReadsOnly
 from toolmaster.tools import ToolSet

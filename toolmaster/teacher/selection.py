@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolmaster.answers import agreed, normal_form
 from toolmaster.errors import PolicyError
 from toolmaster.judges.response_cache import key_of
 from toolmaster.tasksets import Task
+from toolmaster.tasksets.answers import agreed, normal_form
 from toolmaster.teacher.filters import reason_against
 from toolmaster.teacher.judge import DemonstrationJudge
 from toolmaster.teacher.settings import DemonstrationSettings

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from toolmaster.budgets import Prices
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError
+from toolmaster.limits import Prices
 from toolmaster.policies.base import Sampling
 from toolmaster.tasksets.replay import REPLAY
 

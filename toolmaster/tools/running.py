@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from toolmaster.threads import start_thread
+from toolmaster.system.threads import start_thread
 from toolmaster.tools.locks import HELD, CallLock, lock_of
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import TrialMode

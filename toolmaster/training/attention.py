@@ -24,7 +24,7 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 
-from toolmaster.models import is_plain_causal
+from toolmaster.models.checkpoints import is_plain_causal
 
 ATTENTION = "toolmaster_varlen"
 

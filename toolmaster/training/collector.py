@@ -15,11 +15,11 @@ from accelerate.utils import gather_object
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
 from toolmaster.policies.transformers import TransformersPolicy
-from toolmaster.processes import is_main, rank
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import PhaseReward, Rewarded, Rewards
 from toolmaster.rollouts import groups, run_rollouts
 from toolmaster.runs import CHECKPOINTS, append_trajectory, read_trajectories, write_records
+from toolmaster.system.processes import is_main, rank
 from toolmaster.tasksets import Taskset
 from toolmaster.tools.running import describe_error
 from toolmaster.training.common import last_checkpoint

@@ -16,11 +16,11 @@ from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 
-from toolmaster.models import fast_dtype
+from toolmaster.models.checkpoints import fast_dtype
+from toolmaster.models.provenance import write_training
 from toolmaster.policies.compiled import compile_blocks
-from toolmaster.processes import is_main
-from toolmaster.provenance import write_training
 from toolmaster.runs import CHECKPOINTS, append_line
+from toolmaster.system.processes import is_main
 from toolmaster.training.cpu_head import use_cpu_head
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")

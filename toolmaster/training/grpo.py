@@ -19,13 +19,13 @@ from datasets import Dataset
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
 from toolmaster.limits import Limits
-from toolmaster.models import fast_dtype, find_model, load_model, load_tokenizer
-from toolmaster.plain import outside_loop
+from toolmaster.models.checkpoints import fast_dtype, find_model, load_model, load_tokenizer
 from toolmaster.policies.base import Room, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.progress import bar, training_callback
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import Reward, Rewards
+from toolmaster.system.plain import outside_loop
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
 from toolmaster.training.attention import use_packed_attention

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from toolmaster import processes
 from toolmaster.errors import ConfigError
+from toolmaster.system import processes
 from toolmaster.tasksets import Isolation, Taskset
 
 LONGEST_EPOCH = 1_000_000

@@ -19,10 +19,16 @@ from trl import SFTTrainer
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
 from toolmaster.errors import InputError
-from toolmaster.models import add_tag_tokens, context_limit, find_model, load_model, load_tokenizer
-from toolmaster.processes import is_main
+from toolmaster.models.checkpoints import (
+    add_tag_tokens,
+    context_limit,
+    find_model,
+    load_model,
+    load_tokenizer,
+)
 from toolmaster.progress import bar, training_callback
 from toolmaster.runs import read_trajectories
+from toolmaster.system.processes import is_main
 from toolmaster.training.attention import use_packed_attention
 from toolmaster.training.common import (
     Log,

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolmaster.answers import as_answer, same_answer
 from toolmaster.errors import DomainError, InputError
 from toolmaster.tasksets import Task
+from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.tools import ToolSet
 from toolmaster.types import Effect, Score, Trajectory
 from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef, whole

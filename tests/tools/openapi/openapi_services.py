@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from toolmaster.hub import cache_folder
+from toolmaster.models.hub import cache_folder
 
 CONNECT_ATTEMPTS = 8
 """Made by httpx with growing pauses: a service has about a minute to start."""

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from toolmaster.errors import InputError
-from toolmaster.hub import cache_folder
+from toolmaster.models.hub import cache_folder
 from toolmaster.tools.openapi import load_document
 from toolmaster.tools.openapi.operations import TOOL_DESCRIPTION_CHARS
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from toolmaster.errors import InputError
-from toolmaster.extras import require
+from toolmaster.system.extras import require
 from toolmaster.tools.mcp.redaction import redacted_logs
 from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.merging import merge

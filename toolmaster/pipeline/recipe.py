@@ -11,8 +11,8 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.evaluation.settings import EvaluateSettings
-from toolmaster.hub import SMOLLM2
 from toolmaster.limits import Limits
+from toolmaster.models.hub import SMOLLM2
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TEST, TRAIN, refuse_endless, refuse_overlap
@@ -23,7 +23,7 @@ Stage = Literal["demonstrate", "sft", "grpo", "evaluate"]
 STAGES: tuple[Stage, ...] = ("demonstrate", "sft", "grpo", "evaluate")
 
 
-_FOLDER = Path(__file__).parent / "recipes"
+_FOLDER = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_names() -> list[str]:

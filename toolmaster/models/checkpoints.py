@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from toolmaster.allocator import bound_kernels
 from toolmaster.errors import InputError
-from toolmaster.hub import SMOLLM2, download, is_hub_name, one_line, quickstart_model
+from toolmaster.models.hub import SMOLLM2, download, is_hub_name, one_line, quickstart_model
 from toolmaster.policies.base import Room
+from toolmaster.system.allocator import bound_kernels
 
 RoomT = TypeVar("RoomT", bound=Room)
 

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from toolmaster.errors import ConfigError
-from toolmaster.permissions import AllowAll, Ask, read_rules
 from toolmaster.progress import bar
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
+from toolmaster.tools.permissions import AllowAll, Ask, read_rules
 from toolmaster.types import Decision, Effect, ToolCall
 
 CALL = ToolCall(name="burn", arguments={"title": "Emma"})

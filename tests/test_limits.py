@@ -7,9 +7,8 @@ import threading
 import pytest
 from pydantic import ValidationError
 
-from toolmaster.budgets import Budget, BudgetSettings
 from toolmaster.errors import ConfigError
-from toolmaster.limits import Limits
+from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.policies.base import Completion
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol

@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolmaster.answers import agreed, as_answer, normal_form, same_answer
+from toolmaster.tasksets.answers import agreed, as_answer, normal_form, same_answer
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
-from toolmaster.recipe import Recipe, find_recipe, recipe_names
+from toolmaster.pipeline.recipe import Recipe, find_recipe, recipe_names
 
 RECIPES = [find_recipe(name) for name in recipe_names()]
 
@@ -76,6 +76,6 @@ def test_epochs_take_the_place_of_steps():
 
 def test_a_recipe_loads_nothing_heavy():
     heavy = "{'numpy', 'rich', 'torch', 'transformers', 'datasets'}"
-    code = f"import sys, toolmaster.recipe; print({heavy} & set(sys.modules))"
+    code = f"import sys, toolmaster.pipeline.recipe; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -12,15 +12,15 @@ import zipfile
 import pytest
 from hub_server import commit, hub
 
-import toolmaster.hub as hub_module
+import toolmaster.models.hub as hub_module
 from toolmaster.errors import InputError
-from toolmaster.hub import SMOLLM2, is_hub_name, obtain
-from toolmaster.models import find_model
+from toolmaster.models.checkpoints import find_model
+from toolmaster.models.hub import SMOLLM2, is_hub_name, obtain
 
 CODE = """
 import json, sys, time
 from toolmaster.errors import InputError
-from toolmaster.models import find_model, lasting_name
+from toolmaster.models.checkpoints import find_model, lasting_name
 for name in sys.argv[1:]:
     began = time.monotonic()
     try:

@@ -15,18 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from toolmaster.allocator import release
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.metrics import latest
-from toolmaster.extras import require
-from toolmaster.models import find_model, fit_context, read_config
+from toolmaster.models.checkpoints import find_model, fit_context, read_config
+from toolmaster.models.provenance import made_by, read_training, took
+from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.processes import need_one
 from toolmaster.progress import bar, console, solved_counter, training_callback
-from toolmaster.provenance import made_by, read_training, took
-from toolmaster.recipe import Recipe
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
+from toolmaster.system.allocator import release
+from toolmaster.system.extras import require
+from toolmaster.system.processes import need_one
 from toolmaster.training.settings import GrpoSettings
 from toolmaster.types import Trajectory
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from toolmaster.errors import InputError, not_installed
-from toolmaster.extras import require
+from toolmaster.system.extras import require
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 from toolmaster.errors import InputError
-from toolmaster.extras import require
+from toolmaster.system.extras import require
 
 SMOLLM2 = "smollm2-135m-instruct"
 """Name of the quickstart's model."""

@@ -6,14 +6,14 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from toolmaster import pipeline
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.limits import Limits
+from toolmaster.pipeline import stages
+from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.base import Room, Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.recipe import Recipe
 from toolmaster.runs import append_line, append_trajectory, read_lines, read_trajectories
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
@@ -61,13 +61,13 @@ def recipe(tiny_folder, tmp_path):
 
 def make_demonstrations(recipe):
     """The file of demonstrations."""
-    return pipeline.run_stage(recipe, "demonstrate") / "trajectories.jsonl"
+    return stages.run_stage(recipe, "demonstrate") / "trajectories.jsonl"
 
 
 def evaluate(recipe):
     """The rollouts of the evaluation, by model title."""
-    pipeline.run_stage(recipe, "evaluate")
-    return pipeline.results_of(recipe)
+    stages.run_stage(recipe, "evaluate")
+    return stages.results_of(recipe)
 
 
 def files(folder):
@@ -76,7 +76,7 @@ def files(folder):
 
 
 def test_a_whole_run_and_the_same_again(recipe, capsys):
-    report = pipeline.run_all(recipe)
+    report = stages.run_all(recipe)
     assert report == recipe.run / "report.html"
     assert report.stat().st_size > 2000
     for stage in STAGES:
@@ -116,7 +116,7 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
     assert html.count("<summary>tokens: ") == 10
 
     before = files(recipe.run)
-    assert pipeline.run_all(recipe) == report
+    assert stages.run_all(recipe) == report
     after = files(recipe.run)
     assert {p for p in after if before.get(p) != after[p]} <= {report.relative_to(recipe.run)}
 
@@ -125,9 +125,9 @@ def test_turns_that_fit_are_not_warned_of(recipe, capsys):
     for name, kind in (("grpo", Room), ("evaluate", Sampling)):
         stage = getattr(recipe, name).model_copy(update={"sampling": kind(turn_tokens=2000)})
         recipe = recipe.model_copy(update={name: stage})
-    pipeline._warn_of_cut_turns(recipe, 2000)
+    stages._warn_of_cut_turns(recipe, 2000)
     assert capsys.readouterr().out == ""
-    pipeline._warn_of_cut_turns(recipe, 2001)
+    stages._warn_of_cut_turns(recipe, 2001)
     assert "cuts turns short" in capsys.readouterr().out
 
 
@@ -167,7 +167,7 @@ def test_changed_settings_are_refused(recipe):
         ),
     ):
         with pytest.raises(ConfigError, match=change):
-            pipeline.run_stage(recipe.model_copy(update=update), "sft")
+            stages.run_stage(recipe.model_copy(update=update), "sft")
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_changed_settings_are_refused(recipe):
     ],
 )
 def test_stages_out_of_order(recipe, stage, done, message):
-    run = pipeline._open(recipe)
+    run = stages._open(recipe)
     for name in done:
         run.finish(name)
     (run.stage("evaluate") / "base.jsonl").touch()
     few = recipe.evaluate.model_copy(update={"base_tasks": 0})
     (recipe.run / "config.json").unlink()
     with pytest.raises(InputError, match=message):
-        pipeline.run_stage(recipe.model_copy(update={"evaluate": few}), stage)
+        stages.run_stage(recipe.model_copy(update={"evaluate": few}), stage)
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_an_evaluation_goes_on_after_a_kill(only_base, monkeypatch):
     recipe = only_base(3, slots=1)
     monkeypatch.setattr(TransformersPolicy, "conversation", counted)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run_stage(recipe, "evaluate")
+        stages.run_stage(recipe, "evaluate")
     file = recipe.run / "evaluate" / "base.jsonl"
     assert len(read_trajectories(file)) == 2
     assert not (recipe.run / "evaluate" / "done.json").exists()
@@ -247,18 +247,18 @@ def test_rollouts_that_break_are_not_a_result(only_base, monkeypatch):
         gone = PolicyError("the device is gone")
         patched.setattr(TransformersPolicy, "generate", AsyncMock(side_effect=gone))
         with pytest.raises(PolicyError, match=r"2 of 2 rollouts of base broke, the first: .*gone"):
-            pipeline.run_stage(recipe, "evaluate")
-    assert not pipeline._open(recipe).is_done("evaluate")
+            stages.run_stage(recipe, "evaluate")
+    assert not stages._open(recipe).is_done("evaluate")
     results = evaluate(recipe)["base model"]
     assert [t.error for t in results] == [None, None]
 
 
 def test_a_report_starts_no_evaluation(recipe):
-    run = pipeline._open(recipe)
+    run = stages._open(recipe)
     for name in ("demonstrate", "sft", "grpo"):
         run.finish(name)
     with pytest.raises(InputError, match="no evaluation to report; run `evaluate` first"):
-        pipeline.report(recipe)
+        stages.report(recipe)
     assert not (recipe.run / "evaluate").exists()
 
 
@@ -272,7 +272,7 @@ def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
 def test_what_is_trained_on_is_not_measured(recipe):
     overlapping = recipe.evaluate.model_copy(update={"tasks": ("world split=train tasks=2",)})
     with pytest.raises(InputError, match=r"of both training .* and evaluation"):
-        pipeline.run_next(recipe.model_copy(update={"evaluate": overlapping}))
+        stages.run_next(recipe.model_copy(update={"evaluate": overlapping}))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_what_is_trained_on_is_not_measured(recipe):
 )
 def test_what_a_later_stage_would_refuse_is_refused_first(recipe, section, message):
     with pytest.raises((ConfigError, InputError), match=message):
-        pipeline.run_next(recipe.model_copy(update=section))
+        stages.run_next(recipe.model_copy(update=section))
     assert not (recipe.run / "demonstrate").exists()
 
 
@@ -317,7 +317,7 @@ def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstra
         append_trajectory(file, demonstration)
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     assert read_trajectories(make_demonstrations(taken)) == made
-    assert (pipeline.run_stage(taken, "sft") / "model" / "config.json").is_file()
+    assert (stages.run_stage(taken, "sft") / "model" / "config.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from toolmaster.allocator import release
+from toolmaster.system.allocator import release
 
 
 def test_what_was_compiled_for_a_stage_is_dropped_after_it():
@@ -34,7 +34,7 @@ import sys
 
 import pytest
 import torch
-from toolmaster.allocator import bound_kernels
+from toolmaster.system.allocator import bound_kernels
 bound_kernels()
 def resident():
     with open("/proc/self/status") as status:

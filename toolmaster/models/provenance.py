@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from toolmaster import __version__
 from toolmaster.errors import InputError, first_problem
-from toolmaster.models import lasting_name
+from toolmaster.models.checkpoints import lasting_name
 from toolmaster.runs import write_atomically
 from toolmaster.types import Record
 
@@ -91,7 +91,7 @@ def made_by() -> dict[str, str]:
     Returns:
         "version" (with the commit, where the program runs from a git checkout), "machine", "date".
     """
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     described = ["git", "-C", str(root), "describe", "--always", "--dirty"]
     found = ""
     if (root / ".git").exists():

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig
 
 from toolmaster.errors import InputError
-from toolmaster.models import (
+from toolmaster.models.checkpoints import (
     fast_dtype,
     find_model,
     fit_context,

@@ -1,0 +1,1 @@
+"""A run: its recipe and its stages."""

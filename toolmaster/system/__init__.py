@@ -1,0 +1,1 @@
+"""Processes, threads, memory, and packages that may be missing."""

@@ -10,7 +10,7 @@ import pytest
 from toolmaster.errors import InputError, not_installed
 from toolmaster.system.extras import require
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_there_is_enough():

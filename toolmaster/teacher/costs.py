@@ -83,15 +83,16 @@ def ask_at_terminal(estimate: Estimate) -> bool:
     print(estimate, flush=True)
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to confirm the cost; give --yes to go on without asking")
-    print("Go on? [y/N] ", end="", flush=True)
     if threading.current_thread() is not threading.main_thread():
-        return _is_yes(sys.stdin.readline())
+        return _answered_yes()
+    # The event loop's own handler would wait for the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return _is_yes(sys.stdin.readline())  # the event loop's own handler waits for the answer
+        return _answered_yes()
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _is_yes(line: str) -> bool:
-    return line.strip().casefold() in ("y", "yes")
+def _answered_yes() -> bool:
+    print("Go on? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")

@@ -404,9 +404,17 @@ def test_help_and_wrong_recipes_need_no_torch(arguments):
     assert done.returncode == (0 if "--help" in arguments else 2)
 
 
-def test_help_is_made_from_the_settings(toolmaster, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    _, shown, _ = toolmaster("demonstrate", "--help")
+def help_of(*words):
+    """What a new process prints: the width of a terminal is read once."""
+    command = [sys.executable, "-m", "toolmaster", *words, "--help"]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    ).stdout
+
+
+def test_help_is_made_from_the_settings(toolmaster):
+    shown = help_of("demonstrate")
     assert "--count --demonstrate.count INT" in shown
     assert "--sampling.slots --demonstrate.sampling.slots INT" in shown
     joined = " ".join(shown.replace("│", " ").split())
@@ -414,8 +422,8 @@ def test_help_is_made_from_the_settings(toolmaster, monkeypatch):
     assert "--grpo.oversample" not in shown
     assert "toolmaster demonstrate world:short --count 1000" in shown
     assert "Exit codes: 0 done" in shown
-    assert "--grpo.oversample INT" in toolmaster("run", "--help")[1]
-    _, shown, _ = toolmaster("--help")
+    assert "--grpo.oversample INT" in help_of("run")
+    shown = help_of()
     assert [shown.index(f"─ {panel} ─") for panel in ("Use", "Train", "Measure", "Explore")]
     assert toolmaster("-V") == (0, f"{version}\n", "")
 

@@ -354,3 +354,18 @@ def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path):
     assert len(records) == 3 * count
     assert whole.read_text() in {name * 50_000 for name in "abc"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app.jsonl", "whole.txt"]
+
+
+def test_a_trajectory_says_its_format_and_another_one_is_refused(tmp_path):
+    file = tmp_path / "trajectories.jsonl"
+    append_trajectory(file, trajectory())
+    [line] = read_lines(file)
+    assert line["format"] == 1
+    file.write_text(json.dumps(line | {"format": 2}) + "\n")
+    with pytest.raises(InputError, match=r"line 1: format: Input should be 1"):
+        read_trajectories(file)
+
+
+def test_the_published_schema_is_that_of_a_trajectory():
+    published = Path(__file__).parents[1] / "docs" / "trajectory.schema.json"
+    assert json.loads(published.read_text()) == Trajectory.model_json_schema()

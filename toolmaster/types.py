@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from toolmaster.tags import inert, split_experience
 
@@ -226,8 +232,10 @@ class TrainedTokens(NamedTuple):
 
 
 class Trajectory(Record):
-    """The record of one rollout."""
+    """The record of one rollout; `docs/trajectory.schema.json` is its JSON schema."""
 
+    format: Literal[1] = 1
+    """Version of the form of this record, always written. A new form gets a new number."""
     task_id: str
     taskset: str = ""
     """Label of its task set, such as `world:short/test (v5s)`; "" if unknown."""
@@ -256,6 +264,10 @@ class Trajectory(Record):
     prompt_ids: list[int] = Field(default_factory=list)
     rollout: int = 0
     """Index of this trajectory among those of the same task (its index in the group)."""
+
+    @model_serializer(mode="wrap")
+    def _with_format(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"format": self.format, **handler(self)}
 
     @property
     def query(self) -> str:

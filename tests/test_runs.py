@@ -143,6 +143,7 @@ def test_trajectory_round_trip(tmp_path):
     first, second = read_lines(path)
     assert first["steps"][0]["error"] == "timeout"
     assert second == {
+        "format": 1,
         "task_id": "t",
         "protocol": "direct",
         "policy": "p",

@@ -11,18 +11,18 @@ import toolmaster as tm
 
 
 def brief(t: tm.Trajectory) -> float | None:
-    """Success, less a little for every call; the cost is bounded, so success always wins."""
-    if t.error:
+    """Success, less a little for every call; a failure pays nothing, so success always wins."""
+    if t.score is None:
         return None
-    return float(t.success) - min(0.02 * len(t.calls()), 0.3)
+    return t.success * (1 - min(0.02 * len(t.calls()), 0.3))
 
 
 def careful(t: tm.Trajectory) -> float | None:
     """A call in execution that fails costs; the same call in the trial costs nothing."""
-    if t.error:
+    if t.score is None:
         return None
     failed = sum(step.error is not None for step in t.calls(tm.Phase.EXECUTION))
-    return float(t.success) - min(0.1 * failed, 0.5)
+    return t.success * (1 - min(0.1 * failed, 0.5))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def test_a_bad_value(toolmaster, recipe):
 def test_a_missing_recipe(toolmaster, tmp_path):
     code, _, error = toolmaster("run", tmp_path / "none.toml")
     assert code == 2
-    assert "cannot read the recipe" in one_message(error)
+    assert "cannot read " in one_message(error)
 
 
 def test_a_wrong_option(toolmaster):
@@ -402,6 +402,19 @@ def test_help_and_wrong_recipes_need_no_torch(arguments):
     )
     assert "heavy: []" in done.stdout
     assert done.returncode == (0 if "--help" in arguments else 2)
+
+
+def test_sft_takes_a_file_of_demonstrations(toolmaster, tmp_path, monkeypatch, world, demonstrate):
+    file, trained = tmp_path / "made.jsonl", []
+    for task_id in world.ids("seen", 2, ("plain",)):
+        append_trajectory(file, demonstrate(task_id))
+
+    def train(recipe, run, folder):
+        trained.extend(read_trajectories(run.folder / "demonstrate" / "trajectories.jsonl"))
+
+    monkeypatch.setitem(stages._STAGES, "sft", (train, ("demonstrate",)))
+    code, _, error = toolmaster("sft", "m", file, f"run={tmp_path / 'run'}")
+    assert (code, len(trained)) == (0, 2), error
 
 
 def help_of(*words):

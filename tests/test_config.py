@@ -88,11 +88,11 @@ def test_settings_are_immutable():
 
 def test_missing_file(tmp_path):
     path = tmp_path / "none.toml"
-    assert refused(path) == f"cannot read the recipe {str(path)!r}: No such file or directory"
+    assert refused(path) == f"cannot read {str(path)!r}: No such file or directory"
 
 
 def test_directory_instead_of_a_file(tmp_path):
-    assert refused(tmp_path) == f"cannot read the recipe {str(tmp_path)!r}: Is a directory"
+    assert refused(tmp_path) == f"cannot read {str(tmp_path)!r}: Is a directory"
 
 
 def test_bad_toml(recipe):

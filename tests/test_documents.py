@@ -64,7 +64,10 @@ def test_a_task_set_of_ones_own(capsys):
 def test_an_agent_with_tools_of_ones_own(capsys):
     turns = ["<think>t</think><experience>get_price: in cents</experience>"]
     turns += ["<think>t</think><answer>89.90</answer>"]
-    exec(block(README, "tm.Agent("), {"model": ScriptedPolicy(turns)})
+    exec(
+        block(README, "tm.Agent(").replace('"openai:NAME"', "model"),
+        {"model": ScriptedPolicy(turns)},
+    )
     assert capsys.readouterr().out == "89.90 get_price: in cents\n"
 
 

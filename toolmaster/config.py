@@ -53,7 +53,7 @@ def load_config(
         try:
             data = tomllib.loads(recipe.read_text(encoding="utf-8-sig"))
         except OSError as error:
-            raise ConfigError(f"cannot read the recipe {str(recipe)!r}: {error.strerror}") from None
+            raise ConfigError(f"cannot read {str(recipe)!r}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{recipe}: not valid TOML: {error}") from None
     for key, value in values.items():

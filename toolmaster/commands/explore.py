@@ -20,6 +20,7 @@ from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.progress import console
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.loading import names
+from toolmaster.tasksets.taskset import refuse_endless
 from toolmaster.tools.python import find_object
 
 SHOWN = 3
@@ -50,6 +51,7 @@ def tasks(task_set: str | None = None, /, *, as_json: Json = False) -> None:
         return
     opened = taskset(task_set)
     if as_json:
+        refuse_endless(opened)
         for task in opened:
             print(json.dumps(_record(task), ensure_ascii=False, default=str))
         return

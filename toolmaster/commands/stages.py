@@ -200,6 +200,8 @@ def _run(command: str, recipe: Recipe) -> None:
     _restarting(recipe, restart_tuned)
     try:
         if command != "run":
+            if command == "sft" and recipe.demonstrate.file is not None:
+                stages.run_stage(recipe, "demonstrate")  # which takes the file over
             stages.run_stage(recipe, command)
         elif stages.run_next(recipe) != "report":
             _restarting(recipe, restart)  # the next stage should not pay for this one's memory
@@ -228,7 +230,9 @@ def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
 
     restart_tuned()
     started = time.perf_counter()
-    name = re.sub(r"[^\w.-]+", "-", f"{settings.model} {settings.tasks}").strip("-")
+    name = re.sub(r"[^\w.-]+", "-", f"{settings.model} {settings.tasks} {settings.protocol}").strip(
+        "-"
+    )
     out = settings.out or settings.run / name / "trajectories.jsonl"
     result = measure(
         settings.model,

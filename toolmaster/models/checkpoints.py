@@ -48,7 +48,7 @@ def find_model(name: str) -> Path:
         raise InputError(
             f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written"
             f" by save_pretrained, a model of the Hugging Face Hub as OWNER/NAME or"
-            f" OWNER/NAME@REVISION, or {SMOLLM2!r}"
+            f" OWNER/NAME@REVISION, {SMOLLM2!r}, or openai:NAME for a model behind an endpoint"
         )
     return download(name)
 

@@ -56,7 +56,7 @@ def toolmaster(wheel, tmp_path_factory):
 
 def test_the_wheel_holds_what_is_no_code(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {"recipes/quickstart.toml", "adapters/openenv.py", "report/template.html.j2"}
+    wanted = {"recipes/quickstart.toml", "adapters/openenv.py", "report/page.html.j2"}
     assert {f"toolmaster/{name}" for name in (*wanted, "py.typed")} <= held
     assert "toolmaster_verifiers.py" in held
 

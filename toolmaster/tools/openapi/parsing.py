@@ -6,9 +6,8 @@ import json
 import re
 from typing import Any
 
-import yaml
-
 from toolmaster.errors import InputError
+from toolmaster.system.extras import require
 
 MAX_BYTES = 64 * 2**20
 """Size of a document; the largest in public collections has 47 MB."""
@@ -33,11 +32,11 @@ def parse_text(data: bytes, source: str) -> dict[str, Any]:
         if text.lstrip().startswith("{"):
             content = json.loads(text, parse_constant=_refuse)
         else:
-            content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+            content = _read_yaml(text)
             if _count(content, {}) > MAX_VALUES:
                 raise ValueError(f"more than {MAX_VALUES} values, or aliases without end")
             content = json.loads(json.dumps(content, allow_nan=False))
-    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{source}: not valid JSON or YAML: {reason}") from None
     if not isinstance(content, dict):
@@ -62,15 +61,30 @@ def _count(value: Any, counts: dict[int, float]) -> float:
     return counts[id(value)]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads YAML with the scalars of JSON: https://spec.openapis.org/oas/v3.1.0#format."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _first, _pattern in (
+_SCALARS = (
     ("bool", [*"tTfF"], r"(true|True|TRUE|false|False|FALSE)$"),
     ("null", [*"nN~", ""], r"(null|Null|NULL|~|)$"),
     ("int", [*"-+0123456789"], r"[-+]?(0|[1-9][0-9]{0,400})$"),
     ("float", [*"-+.0123456789"], r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?$"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+)
+"""The scalars of JSON as YAML writes them: https://spec.openapis.org/oas/v3.1.0#format."""
+
+
+def _read_yaml(text: str) -> Any:
+    """Return the content of YAML with the scalars of JSON.
+
+    Raises:
+        ValueError: It is not valid.
+    """
+    require("openapi", "yaml")
+    import yaml  # noqa: PLC0415 - an extra
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own form
+
+    for tag, first, pattern in _SCALARS:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
+    try:
+        return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None

@@ -257,6 +257,21 @@ def read_models(path: Path, model: type[R]) -> list[R]:
     return [_model(path, number, line, model) for number, line in _numbered(path)]
 
 
+def read_record(path: Path, model: type[R]) -> R | None:
+    """Return the record that a JSON file holds; None if there is no such file.
+
+    Raises:
+        InputError: The file is damaged; the message names the field.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        raise InputError(f"{path}: {where or 'the whole'}: {problem}; remove it to go on") from None
+
+
 def read_written(path: Path, model: type[R]) -> Iterator[tuple[int, R]]:
     """Yield the records of a JSON-lines file that a person wrote, with the number of each line.
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from toolmaster.errors import ConfigError, InputError, first_problem
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.evaluation.evaluation import Evaluation
-from toolmaster.runs import changed_settings, read_trajectories, write_atomically
+from toolmaster.runs import changed_settings, read_record, read_trajectories, write_atomically
 from toolmaster.types import Record
 
 
@@ -64,14 +62,7 @@ def read_evaluation(file: Path) -> Evaluation:
 
 
 def _read(out: Path) -> Kept | None:
-    file = _beside(out)
-    if not file.is_file():
-        return None
-    try:
-        return Kept.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        where, problem = first_problem(error)
-        raise InputError(f"{file}: {where or 'the whole'}: {problem}; remove it to go on") from None
+    return read_record(_beside(out), Kept)
 
 
 def _beside(out: Path) -> Path:

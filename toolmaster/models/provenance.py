@@ -15,12 +15,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from toolmaster import __version__
-from toolmaster.errors import InputError, first_problem
 from toolmaster.models.checkpoints import lasting_name
-from toolmaster.runs import write_atomically
+from toolmaster.runs import read_record, write_atomically
 from toolmaster.types import Record
 
 FILE = "training.json"
@@ -45,14 +44,7 @@ def read_training(folder: Path) -> Training | None:
     Raises:
         InputError: the file is damaged.
     """
-    file = folder / FILE
-    if not file.is_file():
-        return None
-    try:
-        return Training.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        where, problem = first_problem(error)
-        raise InputError(f"{file}: {where}: {problem}; remove the file to go on") from None
+    return read_record(folder / FILE, Training)
 
 
 def write_training(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 from toolmaster.errors import InputError
@@ -70,6 +71,19 @@ _SCALARS = (
 """The scalars of JSON as YAML writes them: https://spec.openapis.org/oas/v3.1.0#format."""
 
 
+@cache
+def _loader() -> Any:
+    """Return a safe loader of YAML that knows the scalars of JSON and no others."""
+    import yaml  # noqa: PLC0415 - an extra
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own form
+
+    for tag, first, pattern in _SCALARS:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
+    return Loader
+
+
 def _read_yaml(text: str) -> Any:
     """Return the content of YAML with the scalars of JSON.
 
@@ -79,12 +93,7 @@ def _read_yaml(text: str) -> Any:
     require("openapi", "yaml")
     import yaml  # noqa: PLC0415 - an extra
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own form
-
-    for tag, first, pattern in _SCALARS:
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
     try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+        return yaml.load(text, Loader=_loader())  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from toolmaster.tasksets.order import drawn
@@ -11,15 +12,21 @@ from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 COUNT = 10_000_000
 
 
-def world6(level: Literal["full", "short"] = "full") -> Taskset:
+def world6(level: Literal["full", "short"] = "full", *, openapi: Path | None = None) -> Taskset:
     """Make the task set of the embedded world.
 
     Args:
         level: "short" tasks have one message and few tools; "full" ones are of any kind.
-    """
-    from toolmaster.world6.tasks import VERSIONS, World  # noqa: PLC0415 - the largest part of it
+        openapi: an OpenAPI document, or a folder of them, that takes the place of the built-in
+            services.
 
-    loaded = World(level=level)
+    Raises:
+        InputError: there is no such document, or nothing in it can be simulated.
+    """
+    from toolmaster.world6.openapi import Documents  # noqa: PLC0415
+    from toolmaster.world6.tasks import World  # noqa: PLC0415 - the largest part of it
+
+    loaded = World(Documents(openapi) if openapi else None, level, openapi.stem if openapi else "")
     splits = {
         name: drawn(COUNT, lambda number, split=name: loaded.id_of(split, number))
         for name in (TRAIN, TEST)
@@ -34,7 +41,8 @@ def world6(level: Literal["full", "short"] = "full") -> Taskset:
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
     name = "world6" if level == "full" else f"world6:{level}"
-    return Taskset.drawn(name, splits, draw, split_of, version=VERSIONS[level], oracle=oracle)
+    name = f"{name}:{openapi.stem}" if openapi else name
+    return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
 
 
 def split_of(task_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from toolmaster.tools import ToolRefusal
@@ -108,12 +109,12 @@ class Maker:
         call = self._call(operation, arguments)
         if call is None:
             return []
-        if operation.verb not in ("get", "compute"):
+        if operation.verb not in ("get", "compute", "call"):
             return [Turn(do(operation, arguments, self.rng), (call,))]
         field = operation.answer
-        if operation.verb == "get":
-            field = self.rng.choice([f for f in call.result if f not in arguments])
-        request = ask(operation, arguments, self.rng, "" if operation.answer else field)
+        if operation.verb != "compute":
+            field = self.rng.choice([f for f in call.result if f not in arguments] or [field])
+        request = ask(operation, arguments, self.rng, "" if operation.verb == "compute" else field)
         answer = call.result[field]
         if answer is None or isinstance(answer, bool):
             return []
@@ -133,7 +134,7 @@ class Maker:
 
     def two(self) -> list[Turn]:
         """Two calls of one tool, for two things that are asked for at once."""
-        operation = self._operation("get", "compute", "create", "act", "delete")
+        operation = self._operation("get", "compute", "call", "create", "act", "delete")
         first = self._one(operation)
         second = self._one(operation)
         if not first or not second or first[0].calls[0].arguments == second[0].calls[0].arguments:
@@ -200,7 +201,7 @@ class Maker:
 
     def ask_back(self) -> list[Turn]:
         """A required value is missing; the assistant asks for it, and the user gives it."""
-        operation = self._operation("create", "compute")
+        operation = self._operation("create", "compute", "act", "call")
         if operation is None:
             return []
         arguments = self._arguments(operation)
@@ -213,7 +214,8 @@ class Maker:
         if call is None:
             return []
         answer = call.result[operation.answer] if operation.answer else None
-        say = ask if operation.answer else do
+        say = partial(ask, field=operation.answer) if operation.verb == "call" else ask
+        say = say if operation.answer else do
         [question] = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
         reply = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)

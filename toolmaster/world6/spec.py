@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import random
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,21 @@ def load_specs(folder: Path = SPECS) -> list[Service]:
         InputError: one cannot be read, or breaks a rule.
     """
     return [load_spec(file) for file in sorted(folder.glob("*.toml"))]
+
+
+class Specs:
+    """The services of specifications, by name."""
+
+    def __init__(self, services: Sequence[Service] | None = None) -> None:
+        self._services = {s.name: s for s in (load_specs() if services is None else services)}
+
+    def names(self, split: str) -> list[str]:
+        """Return the services of a split."""
+        return sorted(name for name, one in self._services.items() if one.split == split)
+
+    def draw(self, name: str, rng: random.Random) -> Service | None:  # noqa: ARG002
+        """Return a service."""
+        return self._services[name]
 
 
 def load_spec(file: Path) -> Service:

@@ -1,8 +1,9 @@
 """From a task id to a task: draws state, goal, views and hidden behaviour from the id alone.
 
-An id is `VERSION/SPLIT/SERVICE/FAMILY/NUMBER`, for example `v6/train/hotel/silent/42`. The same id
-gives the same task in any process; a change in how tasks are drawn is a new version. `v6s` ids
-(short) are of one message with few tools; `v6` ids of any kind.
+An id is `VERSION/SPLIT/FAMILY/NUMBER`, for example `v6/train/silent/42`. The same id gives the same
+task in any process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one
+message and few tools; `v6` tasks are of any kind. After a dot the version names the documents that
+the services come from, as in `v6.petstore/train/silent/42`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from toolmaster.errors import InputError
 from toolmaster.tasksets import Task
@@ -21,7 +22,7 @@ from toolmaster.types import Effect, Phase, Score, Trajectory
 from toolmaster.world6.behaviours import FAMILIES, PRIOR, Behaviour, WrongTwin, fitting
 from toolmaster.world6.goals import ABOUT, Goal, Maker, Planned, draw_arguments
 from toolmaster.world6.service import Operation, Service, State, copied
-from toolmaster.world6.spec import load_specs
+from toolmaster.world6.spec import Specs
 from toolmaster.world6.views import View, draw_view
 
 VERSIONS = {"full": "v6", "short": "v6s"}
@@ -32,7 +33,8 @@ SHARES = {
 """How often each kind of goal is drawn."""
 EXAMPLE_SHARE = 0.6
 """Share of honest tools that read and have a documented example."""
-ATTEMPTS = 400
+SERVICES, ATTEMPTS = 60, 25
+"""How many services are drawn for a task at most, and how many goals of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +57,42 @@ class WorldTask:
     start: State
 
 
-class World:
-    """Services, and the tasks that can be drawn from them."""
+class Source(Protocol):
+    """Where services come from."""
 
-    def __init__(self, services: Sequence[Service] | None = None, level: str = "full") -> None:
+    def names(self, split: str) -> list[str]:
+        """Return the names of a split."""
+
+    def draw(self, name: str, rng: random.Random) -> Service | None:
+        """Draw a service of a name; None where it cannot be used."""
+
+
+class World:
+    """Services, and the tasks that can be drawn from them.
+
+    Args:
+        source: where the services come from; None for the built-in specifications.
+        level: "short" or "full".
+        documents: what ids call a source other than the built-in one.
+    """
+
+    def __init__(
+        self, source: Source | None = None, level: str = "full", documents: str = ""
+    ) -> None:
         self.level = level
-        self.services = {s.name: s for s in (load_specs() if services is None else services)}
+        self.version = VERSIONS[level] + (f".{documents}" if documents else "")
+        self.source = Specs() if source is None else source
+        self._names = {split: self.source.names(split) for split in ("train", "test")}
+
+    def names(self, split: str) -> list[str]:
+        """Return the services of a split."""
+        return self._names[split]
 
     def id_of(self, split: str, number: int) -> str:
-        """Return the task id of a number; its service and family are drawn from the number."""
+        """Return the task id of a number; its family is drawn from the number."""
         rng = random.Random(f"{split}/{number}")
-        names = sorted(n for n, s in self.services.items() if s.split == split.partition("_")[0])
         [family] = rng.choices(FAMILIES, list(PRIOR.values()))
-        return f"{VERSIONS[self.level]}/{split}/{rng.choice(names)}/{family}/{number}"
+        return f"{self.version}/{split}/{family}/{number}"
 
     def draw(self, task_id: str) -> WorldTask:
         """Draw the task of an id.
@@ -76,38 +101,37 @@ class World:
             InputError: the id is malformed, of another version, or names an unknown service.
         """
         parts = task_id.split("/")
-        if len(parts) != 5 or parts[0] not in VERSIONS.values() or not parts[4].isdigit():
-            raise InputError(f"task id {task_id!r}: expected v6/SPLIT/SERVICE/FAMILY/NUMBER")
-        version, split, name, family, _ = parts
-        if name not in self.services or family not in FAMILIES:
-            raise InputError(f"task id {task_id!r}: there is no such service or family")
-        level = next(key for key, value in VERSIONS.items() if value == version)
+        if len(parts) != 4 or parts[0] != self.version or not parts[3].isdigit():
+            raise InputError(
+                f"task id {task_id!r}: expected {self.version}/SPLIT/FAMILY/NUMBER; ids of another"
+                " version belong to another release or other documents"
+            )
+        _, split, family, _ = parts
+        if not self._names.get(split) or family not in FAMILIES:
+            raise InputError(f"task id {task_id!r}: there is no such split or family")
         rng = random.Random(task_id)
-        for _ in range(ATTEMPTS):
-            drawn = _Drawing(self, self.services[name], split, family, level, rng).draw(task_id)
-            if drawn is not None:
-                return drawn
-        raise InputError(f"task id {task_id!r}: {name} has no tool for a {family} behaviour")
+        for _ in range(SERVICES):
+            service = self.source.draw(rng.choice(self._names[split]), rng)
+            for _ in range(ATTEMPTS if service else 0):
+                assert service is not None  # noqa: S101 - there are no attempts without one
+                drawn = _Drawing(self, service, split, family, rng).draw(task_id)
+                if drawn is not None:
+                    return drawn
+        raise InputError(f"task id {task_id!r}: no tool can have a {family} behaviour")
 
 
 class _Drawing:
     """One attempt at a task."""
 
     def __init__(
-        self,
-        world: World,
-        service: Service,
-        split: str,
-        family: str,
-        level: str,
-        rng: random.Random,
+        self, world: World, service: Service, split: str, family: str, rng: random.Random
     ) -> None:
         self.world, self.service, self.family, self.rng = world, service, family, rng
-        self.split = split.partition("_")[0]
-        self.level = level
+        self.split = split
+        self.level = world.level
         self.start = service.seed_state(rng)
         self.taken: set[str] = set()
-        self.documented = 0.85 if level == "short" else 0.7
+        self.documented = 0.85 if self.level == "short" else 0.7
 
     def draw(self, task_id: str) -> WorldTask | None:
         """Return the task; None where what was drawn does not fit together."""
@@ -121,7 +145,8 @@ class _Drawing:
         chosen: dict[str, tuple[View, ...]] = {}
         hidden: Behaviour | None = None
         keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
-        target = self.rng.choice(keys) if keys else ""
+        tried = next((turn.calls for turn in goal.turns if turn.calls), ())
+        target = self.rng.choice([call.operation.key for call in tried]) if tried else ""
         for key in keys:
             calls = [call for call in goal.calls if call.operation.key == key]
             if key == target and self.family != "plain":
@@ -210,12 +235,11 @@ class _Drawing:
         same = [o for key, o in self.service.operations.items() if key not in wanted]
         if goal.kind == "none":  # nothing of the service itself, which might do it
             same, count = [], max(count, 1)
-        other = [
-            operation
-            for service in self.world.services.values()
-            if service.split == self.split and service is not self.service
-            for operation in service.operations.values()
-        ]
+        elsewhere = [n for n in self.world.names(self.split) if n != self.service.name]
+        other: list[Operation] = []
+        if elsewhere and (goal.kind == "none" or self.rng.random() < 0.3):
+            service = self.world.source.draw(self.rng.choice(elsewhere), self.rng)
+            other = list(service.operations.values()) if service else []
         picked: list[Operation] = []
         for _ in range(count):
             pool = same if same and self.rng.random() < 0.7 else other

@@ -12,21 +12,23 @@ from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 COUNT = 10_000_000
 
 
-def world6(level: Literal["full", "short"] = "full", *, openapi: Path | None = None) -> Taskset:
+def world6(level: Literal["full", "short"] = "full", *, source: str = "") -> Taskset:
     """Make the task set of the embedded world.
 
     Args:
         level: "short" tasks have one message and few tools; "full" ones are of any kind.
-        openapi: an OpenAPI document, or a folder of them, that takes the place of the built-in
-            services.
+        source: what takes the place of the built-in services: "facts" for facts and formulas, or an
+            OpenAPI document or a folder of them.
 
     Raises:
         InputError: there is no such document, or nothing in it can be simulated.
     """
+    from toolmaster.world6.facts import Facts  # noqa: PLC0415
     from toolmaster.world6.openapi import Documents  # noqa: PLC0415
     from toolmaster.world6.tasks import World  # noqa: PLC0415 - the largest part of it
 
-    loaded = World(Documents(openapi) if openapi else None, level, openapi.stem if openapi else "")
+    made = Facts() if source == "facts" else Documents(Path(source)) if source else None
+    loaded = World(made, level, Path(source).stem)
     splits = {
         name: drawn(COUNT, lambda number, split=name: loaded.id_of(split, number))
         for name in (TRAIN, TEST)
@@ -41,7 +43,7 @@ def world6(level: Literal["full", "short"] = "full", *, openapi: Path | None = N
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
     name = "world6" if level == "full" else f"world6:{level}"
-    name = f"{name}:{openapi.stem}" if openapi else name
+    name = f"{name} {Path(source).stem}" if source else name
     return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from toolmaster.tools import ToolRefusal
-from toolmaster.world6.requests import ask, ask_list, both, do, dressed, missing
+from toolmaster.world6.requests import ask, ask_list, both, do, dressed, missing, question
 from toolmaster.world6.service import Operation, Param, Service, State, copied
 
 MENTIONED_SHARE = 0.3
@@ -193,6 +193,33 @@ class Maker:
                         places.append((listing, filter_, record[filter_.name], key))
         return self.rng.choice(places) if places else None
 
+    def hops(self) -> list[Turn]:
+        """A question whose answer is found by way of one or more others."""
+        steps = [o for o in self.service.operations.values() if o.gives and "{}" in o.clause]
+        if not steps:
+            return []
+        path = [self.rng.choice(steps)]
+        for _ in range(self.rng.choice((1, 1, 2, 3))):
+            gives = path[-1].gives
+            further = [
+                o for o in steps if gives and o.params[0].kind.name == gives.name and o not in path
+            ]
+            if further:
+                path.append(self.rng.choice(further))
+        if len(path) < 2:
+            return []
+        value = path[0].params[0].kind.draw(self.rng)
+        text, calls = str(value), []
+        for operation in path:
+            call = self._call(operation, {operation.params[0].name: value})
+            if call is None:
+                return []
+            text = operation.clause.format(text)
+            value = call.result[operation.answer]
+            calls.append(call)
+        calls[-1] = _with(calls[-1], value)
+        return [Turn(question(text, self.rng), tuple(calls), value)]
+
     def turns(self) -> list[Turn]:
         """Two messages, one after the other."""
         first = self._one(self._operation())
@@ -236,6 +263,7 @@ KINDS: Mapping[str, Callable[[Maker], list[Turn]]] = {
     "one": Maker.one,
     "two": Maker.two,
     "chain": Maker.chain,
+    "hops": Maker.hops,
     "turns": Maker.turns,
     "ask": Maker.ask_back,
     "none": Maker.none,
@@ -244,6 +272,7 @@ ABOUT = {
     "one": "one call",
     "two": "two calls of one tool",
     "chain": "look up, then act",
+    "hops": "a question of several hops",
     "turns": "two messages",
     "ask": "a value is missing and asked for",
     "none": "no tool fits",

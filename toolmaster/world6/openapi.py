@@ -172,7 +172,7 @@ def _operation(
     path = [in_words(part) for part in one.path.split("/") if part and not part.startswith("{")]
     noun = next((part for part in reversed(path) if part), "resource")
     doc = _sentence(one.description)
-    if " " not in doc:
+    if " " not in doc or " /" in doc:
         doc = f"{_METHOD_VERBS[one.method]} {noun}".capitalize()
     if not doc.isascii() or doc.count(" ") > 18 or "deprecated" in doc.lower():
         return None
@@ -183,7 +183,7 @@ def _operation(
     place = one.path[: item.start()].rstrip("/") if item else one.path.rstrip("/")
 
     def run(state: State, arguments: dict[str, Any]) -> Any:
-        table = state["records"].setdefault(place, {})
+        table = state["records"].get(place, {})
         key = str(arguments.get(item[1], "")) if item else ""
         if item and table.get(key, key) is None:
             raise ToolRefusal(f'no {noun} "{key}"')
@@ -196,6 +196,7 @@ def _operation(
         if not item:
             key = computed(kind_of("code"), f"{service} {len(table)}", {})
             done = {"id": key}
+        table = state["records"].setdefault(place, {})
         table[key] = None if one.method == "DELETE" else {**(table.get(key) or {}), **arguments}
         return {**done, **written(state, one.name, key, arguments)}
 

@@ -113,6 +113,11 @@ def ask(
         text = rng.choice(("the {f} of {c}", "the {f} of {c}", "the {f} for {c}")).format(
             f=field.replace("_", " "), c=text
         )
+    return question(text, rng)
+
+
+def question(text: str, rng: random.Random) -> str:
+    """Return a question for what a text names."""
     return framed(rng.choice(_ASK), text)
 
 

@@ -77,6 +77,7 @@ class Operation:
         clause: what a request asks for: "book a room" where it does something, "the price of a
             room" where it answers.
         answer: the field of the result that a question is about; "" for the whole result.
+        gives: the kind of that field, for questions of several hops; None where it is not known.
     """
 
     key: str
@@ -88,6 +89,7 @@ class Operation:
     run: Run
     clause: str
     answer: str = ""
+    gives: Kind | None = None
 
     def param(self, name: str) -> Param:
         """Return the parameter of a name."""

@@ -27,8 +27,8 @@ from toolmaster.world6.views import View, draw_view
 
 VERSIONS = {"full": "v6", "short": "v6s"}
 SHARES = {
-    "short": {"one": 6, "two": 1, "none": 1, "ask": 1, "chain": 1},
-    "full": {"one": 4, "two": 1, "none": 1, "ask": 1, "chain": 2, "turns": 1},
+    "short": {"one": 6, "two": 1, "none": 1, "ask": 1, "chain": 1, "hops": 1},
+    "full": {"one": 4, "two": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
 }
 """How often each kind of goal is drawn."""
 EXAMPLE_SHARE = 0.6
@@ -91,7 +91,8 @@ class World:
     def id_of(self, split: str, number: int) -> str:
         """Return the task id of a number; its family is drawn from the number."""
         rng = random.Random(f"{split}/{number}")
-        [family] = rng.choices(FAMILIES, list(PRIOR.values()))
+        families = getattr(self.source, "families", FAMILIES)
+        [family] = rng.choices(families, [PRIOR[one] for one in families])
         return f"{self.version}/{split}/{family}/{number}"
 
     def draw(self, task_id: str) -> WorldTask:

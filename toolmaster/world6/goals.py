@@ -141,7 +141,7 @@ class Maker:
             return []
         one, other = first[0], second[0]
         answer = None if one.answer is None else [one.answer, other.answer]
-        if answer is not None and answer[0] == answer[1]:
+        if answer is not None and (answer[0] == answer[1] or list in map(type, answer)):
             return []
         request = both(one.request, other.request, self.rng)
         return [Turn(request, (*one.calls, *other.calls), answer)]
@@ -232,8 +232,13 @@ class Maker:
         if operation is None:
             return []
         arguments = self._arguments(operation)
-        required = [p for p in operation.params if p.required and p.kind.type != "boolean"]
-        if len(required) < 2:
+        named = operation.params[:1] if "{}" in operation.clause else ()
+        required = [
+            p
+            for p in operation.params
+            if p.required and p.kind.type != "boolean" and p not in named
+        ]
+        if not required or len(arguments) < 2:
             return []
         left_out = self.rng.choice(required)
         told = {k: v for k, v in arguments.items() if k != left_out.name}

@@ -207,7 +207,7 @@ _DAYS = {
     "YYYYMMDD": _other_day("%Y%m%d"),
     "DD.MM.YYYY": _other_day("%d.%m.%Y"),
 }
-_HELD_OUT_FORMS = ("DD.MM.YYYY", "dashes for spaces")
+_HELD_OUT_FORMS = ("DD.MM.YYYY", "plus signs for spaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ class OtherFormat(Behaviour):
                 yield from (cls(name, form) for form in _DAYS)
             elif "format" not in schema:
                 yield cls(name, "underscores for spaces")
-                yield cls(name, "dashes for spaces")
+                yield cls(name, "plus signs for spaces")
 
     def family(self, tool: Tool) -> str:
         return "loud"
@@ -258,7 +258,7 @@ class OtherFormat(Behaviour):
         return {**arguments, self.param: value.replace(" ", self._sign())}
 
     def _sign(self) -> str:
-        return "_" if self.form.startswith("underscores") else "-"
+        return "_" if self.form.startswith("underscores") else "+"
 
     @property
     def lesson(self) -> str:

@@ -12,23 +12,28 @@ from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 COUNT = 10_000_000
 
 
-def world6(level: Literal["full", "short"] = "full", *, source: str = "") -> Taskset:
+def world6(
+    level: Literal["full", "short"] = "full", *, source: str = "", families: str = ""
+) -> Taskset:
     """Make the task set of the embedded world.
 
     Args:
         level: "short" tasks have one message and few tools; "full" ones are of any kind.
-        source: what takes the place of the built-in services: "facts" for facts and formulas, or an
-            OpenAPI document or a folder of them.
+        source: what takes the place of the built-in services: "facts" for facts and formulas, or
+            an OpenAPI document or a folder of them.
+        families: families of hidden behaviours, separated by commas; "" for all.
 
     Raises:
-        InputError: there is no such document, or nothing in it can be simulated.
+        InputError: an unknown family, or a source that is not there or cannot be simulated.
     """
+    from toolmaster.world6.behaviours import FAMILIES  # noqa: PLC0415
     from toolmaster.world6.facts import Facts  # noqa: PLC0415
     from toolmaster.world6.openapi import Documents  # noqa: PLC0415
     from toolmaster.world6.tasks import World  # noqa: PLC0415 - the largest part of it
 
     made = Facts() if source == "facts" else Documents(Path(source)) if source else None
-    loaded = World(made, level, Path(source).stem)
+    chosen = [one.strip() for one in families.split(",")] if families else FAMILIES
+    loaded = World(made, level, Path(source).stem, chosen)
     splits = {
         name: drawn(COUNT, lambda number, split=name: loaded.id_of(split, number))
         for name in (TRAIN, TEST)

@@ -8,6 +8,8 @@ Families: *loud* ones refuse a call and say why; *silent* ones answer something 
 ones write something else; *faults* fail and say what to do; *plain* is no behaviour at all.
 """
 
+# ruff: noqa: D102, ARG002, ARG003 - the methods are documented, and used whole, in Behaviour
+
 from __future__ import annotations
 
 import datetime as dt
@@ -26,13 +28,14 @@ from toolmaster.types import Effect
 
 Arguments = dict[str, Any]
 PRIOR: Mapping[str, float] = {
-    "plain": 0.30,
-    "loud": 0.20,
-    "silent": 0.25,
-    "irreversible": 0.20,
-    "fault": 0.05,
+    "plain": 0.28,
+    "loud": 0.12,
+    "silent": 0.50,
+    "irreversible": 0.50,
+    "fault": 0.03,
 }
-"""How often each family is drawn. Within a family every kind that fits a tool is as likely."""
+"""Weight of each family among those that a task's tools can have; silent and irreversible ones fit
+fewer tools. Within a family every kind that fits is as likely, and so is every place of a kind."""
 FAMILIES = tuple(PRIOR)
 
 
@@ -124,6 +127,42 @@ class WrongDefault(Behaviour):
 
 
 @dataclass(frozen=True, slots=True)
+class Inverted(Behaviour):
+    """An option does the contrary: one of its values is taken for another one."""
+
+    name = "inverted option"
+    about = "An option does the contrary: its documented default is taken for another value."
+
+    param: str
+    documented: Any
+    other: Any
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        for name, schema in _properties(tool).items():
+            if "default" not in schema:
+                continue
+            others = [one for one in schema.get("enum", ()) if one != schema["default"]]
+            if schema.get("type") == "boolean":
+                others = [not schema["default"]]
+            if len(others) == 1:
+                yield cls(name, schema["default"], others[0])
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        return self.send(arguments)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        given = arguments.get(self.param, self.documented)
+        contrary = {self.documented: self.other, self.other: self.documented}
+        return {**arguments, self.param: contrary.get(given, given)}
+
+    @property
+    def lesson(self) -> str:
+        documented, other = json.dumps(self.documented), json.dumps(self.other)
+        return f"{self.param} is inverted: give {other} for {documented}"
+
+
+@dataclass(frozen=True, slots=True)
 class Swapped(Behaviour):
     """Two parameters of one type are taken for each other."""
 
@@ -197,7 +236,7 @@ def _other_day(form: str) -> tuple[str, Any, Any]:
         return dt.date.fromisoformat(value).strftime(form)
 
     def back(value: str) -> str:
-        return dt.datetime.strptime(value, form).date().isoformat()  # noqa: DTZ007 - a day
+        return dt.datetime.strptime(value, form).date().isoformat()
 
     return form, there, back
 
@@ -366,7 +405,7 @@ class HiddenParameter(Behaviour):
         return f'it needs {self.param} "{self.allowed[0]}"'
 
 
-_SYNONYMS = "value input target_value subject field_value query item argument selection".split()
+_SYNONYMS = ("value", "input", "target_value", "subject", "field_value", "query", "selection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +492,7 @@ class WrongTwin(Behaviour):
 
 KINDS: tuple[type[Behaviour], ...] = (
     WrongDefault,
+    Inverted,
     Swapped,
     OffByOne,
     OtherFormat,
@@ -464,19 +504,16 @@ KINDS: tuple[type[Behaviour], ...] = (
 )
 
 
-def fitting(tool: Tool, family: str, split: str, rng: random.Random) -> list[Behaviour]:
-    """Return behaviours of a family that a tool can have, one of each kind and place.
+def fitting(tool: Tool, split: str, rng: random.Random) -> list[Behaviour]:
+    """Return the behaviours that a tool can have, one of each kind and place.
 
     Args:
         tool: an honest tool.
-        family: of `FAMILIES`; "plain" has none.
         split: "train" leaves out what is held out.
         rng: draws the details.
     """
-    found = [b for kind in KINDS for b in kind.fitting(tool, rng) if b.family(tool) == family]
-    if split == "train":
-        found = [b for b in found if not is_held_out(b)]
-    return found
+    found = [behaviour for kind in KINDS for behaviour in kind.fitting(tool, rng)]
+    return [b for b in found if split != "train" or not is_held_out(b)]
 
 
 def is_held_out(behaviour: Behaviour) -> bool:

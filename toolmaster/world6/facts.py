@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from toolmaster.types import Effect
-from toolmaster.world6.behaviours import FAMILIES
 from toolmaster.world6.service import Operation, Param, Service, State, computed, in_words
 from toolmaster.world6.spec import param_of
 from toolmaster.world6.values import Kind, kind_of, number_of
@@ -32,9 +31,6 @@ def _data() -> dict[str, Any]:
 
 class Facts:
     """Services of facts and formulas, each drawn from a name."""
-
-    families = tuple(family for family in FAMILIES if family != "irreversible")
-    """Nothing writes here."""
 
     def names(self, split: str) -> list[str]:
         """Return the names of a split."""
@@ -88,7 +84,8 @@ def _formula(split: str, rng: random.Random) -> Operation:
     names = " and ".join(param.label for param in params[: len(chosen)])
     doc = rng.choice(
         (f"Calculate the {measure} of a {thing} from its {names}",
-         f"Compute the {measure} of a {thing}", f"{measure.capitalize()} of a {thing}, given {names}")
+         f"Compute the {measure} of a {thing}",
+         f"{measure.capitalize()} of a {thing}, given {names}")
     )  # fmt: skip
     ask = rng.choice((f"the {measure} of a {thing}", f"the {thing}'s {measure}"))
     kind = number_of(1, 5000, whole=rng.random() < 0.5)

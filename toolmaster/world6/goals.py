@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from toolmaster.tools import ToolRefusal
 from toolmaster.world6.requests import ask, ask_list, both, do, dressed, missing, question
 from toolmaster.world6.service import Operation, Param, Service, State, copied
+from toolmaster.world6.values import kind_of
 
 MENTIONED_SHARE = 0.3
 """Share of optional parameters that a request gives."""
@@ -63,6 +64,14 @@ class Goal:
     def calls(self) -> list[Planned]:
         """The calls of all turns."""
         return [call for turn in self.turns for call in turn.calls]
+
+    def calls_of(self, key: str) -> list[Planned]:
+        """Return the calls of one operation."""
+        return [call for call in self.calls if call.operation.key == key]
+
+    def operation(self, key: str) -> Operation:
+        """Return the operation of a key, which has a call."""
+        return self.calls_of(key)[0].operation
 
 
 class Maker:
@@ -167,16 +176,14 @@ class Maker:
         if call is None or looked_up is None:
             return []
         described = f"{filter_.phrase.format(filter_.kind.say(self.rng, value))}".strip()
-        named = Param("id", operation.params[0].kind, phrase="{}")
-        shown = _Named(operation, named, described)
         if operation.verb == "get":
             field = self.rng.choice([f for f in call.result if f not in ("id", filter_.name)])
             answer = call.result[field]
             if answer is None or isinstance(answer, bool):
                 return []
-            request = ask(shown.operation, arguments | {"id": described}, self.rng, field)
+            request = ask(_described(operation), arguments | {"id": described}, self.rng, field)
             return [Turn(request, (looked_up, _with(call, answer)), answer)]
-        request = do(shown.operation, arguments | {"id": described}, self.rng)
+        request = do(_described(operation), arguments | {"id": described}, self.rng)
         return [Turn(request, (looked_up, call))]
 
     def _lookup(self) -> tuple[Operation, Param, Any, str] | None:
@@ -284,17 +291,11 @@ ABOUT = {
 }
 
 
-class _Named:
-    """An operation whose record is named by a description in place of its id."""
-
-    def __init__(self, operation: Operation, named: Param, described: str) -> None:
-        from dataclasses import replace
-
-        noun = operation.noun
-        clause = operation.clause.replace(f"{noun} {{}}", f"the {noun} {{}}")
-        self.operation = replace(
-            operation, params=(named, *operation.params[1:]), clause=clause
-        )
+def _described(operation: Operation) -> Operation:
+    """Return the operation of which a request names the record by a description, not by its id."""
+    named = replace(operation.params[0], kind=kind_of("text"), phrase="{}")
+    clause = operation.clause.replace(f"{operation.noun} {{}}", f"the {operation.noun} {{}}")
+    return replace(operation, params=(named, *operation.params[1:]), clause=clause)
 
 
 def _list_key(resource: str, maker: Maker) -> str:

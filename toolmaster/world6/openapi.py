@@ -81,9 +81,11 @@ _NUMBERS: tuple[tuple[str, int, int], ...] = (
 _READS = {
     "get", "gets", "retrieve", "retrieves", "return", "returns", "list", "lists", "fetch",
     "fetches", "show", "shows", "find", "finds", "read", "reads", "lookup", "query", "queries",
-    "describe", "describes", "view", "display", "obtain", "provides", "lists",
+    "describe", "describes", "view", "display", "obtain", "provides",
 }  # fmt: skip
-_NO_VERB = re.compile(r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$")
+_NO_VERB = re.compile(
+    r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$"
+)
 _METHOD_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "update",
                  "DELETE": "delete", "HEAD": "check", "OPTIONS": "check"}  # fmt: skip
 
@@ -184,7 +186,7 @@ def _operation(
 
     def run(state: State, arguments: dict[str, Any]) -> Any:
         table = state["records"].get(place, {})
-        key = str(arguments.get(item[1], "")) if item else ""
+        key = str(arguments.get(_clean(item[1]), "")) if item else ""
         if item and table.get(key, key) is None:
             raise ToolRefusal(f'no {noun} "{key}"')
         if reads:
@@ -219,12 +221,10 @@ def _params(one: Documented) -> list[Param] | None:
                 return None
             continue
         default = schema.get("default")
-        if isinstance(default, str) and not default or isinstance(default, list | dict):
-            default = None
-        if default is not None and not _is_of(kind, default):
+        if default == "" or not _is_of(kind, default):
             default = None
         phrase = _phrase(name) if kind.type == "string" and "enum" not in kind.schema else ""
-        clean = in_words(name).replace(" ", "_") or name
+        clean = _clean(name)
         found[clean] = Param(
             clean, kind, _sentence(str(schema.get("description", "")), PARAM_DOC_CHARS),
             required and default is None, default, phrase,
@@ -255,7 +255,9 @@ def _is_of(kind: Kind, value: Any) -> bool:
     return expected is not None and isinstance(value, expected)  # type: ignore[arg-type]
 
 
-def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
+def guess(  # noqa: PLR0911 - one return a type
+    name: str, schema: Mapping[str, Any]
+) -> Kind | None:
     """Return the kind of values of a parameter; None for an object or an unknown type."""
     options = schema.get("enum")
     type_ = schema.get("type")
@@ -285,6 +287,10 @@ def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
         return kind_of({"uuid": "code", "uri": "url"}.get(form, form))
     found = next((kind for p, kind, _ in _NAMED if re.search(p, name, re.IGNORECASE)), "")
     return kind_of(found or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
+
+
+def _clean(name: str) -> str:
+    return in_words(name).replace(" ", "_") or name
 
 
 def _phrase(name: str) -> str:
@@ -349,7 +355,7 @@ def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -
             continue
         kind = guess(name, field) if isinstance(field, dict) else None
         if kind is not None and kind.type in ("string", "integer", "number") and name.isascii():
-            found[in_words(name).replace(" ", "_") or name] = kind
+            found[_clean(name)] = kind
     chosen = sorted(found)
     random.Random(one.name).shuffle(chosen)
     return {name: found[name] for name in sorted(chosen[:4])}

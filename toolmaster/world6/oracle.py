@@ -19,7 +19,14 @@ from toolmaster.tasksets.answers import as_answer
 from toolmaster.teacher.acting import Acting, Turns
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Effect, Message
-from toolmaster.world6.behaviours import Behaviour, OffByOne, Swapped, Transient, WrongDefault
+from toolmaster.world6.behaviours import (
+    Behaviour,
+    Inverted,
+    OffByOne,
+    Swapped,
+    Transient,
+    WrongDefault,
+)
 from toolmaster.world6.goals import Planned
 from toolmaster.world6.tasks import WorldTask, answer_text
 from toolmaster.world6.views import View, as_json
@@ -67,7 +74,8 @@ class OraclePolicy:
         self.drawn, self.protocol, self.behaviours, self.known = drawn, protocol, behaviours, known
         self.rng = random.Random(f"{drawn.task.id}/{protocol}")
         self.voice = self.rng.randrange(2)
-        self.lessons: dict[str, str] = {}
+        lines = [line.partition(": ") for line in known.splitlines() if ": " in line]
+        self.lessons: dict[str, str] = {name: lesson for name, _, lesson in lines}
         self.tries = behaviours.trial and protocol is Protocol.TRIAL and not known
 
     def conversation(
@@ -90,9 +98,7 @@ class OraclePolicy:
             if not note:
                 note = self._say("known" if self.known else "nothing")
             lessons = self.known or "\n".join(f"{k}: {v}" for k, v in self.lessons.items())
-            yield Completion(
-                f"<think>{note}</think><experience>{lessons or 'none'}</experience>"
-            )
+            yield Completion(f"<think>{note}</think><experience>{lessons or 'none'}</experience>")
         for turn in self.drawn.goal.turns:
             if not turn.calls:
                 missing = self.drawn.goal.kind == "ask"
@@ -120,8 +126,10 @@ class OraclePolicy:
                 note = yield from self._try_write(call, note)
             elif views[0].example is not None:
                 note = yield from self._try_read(views, note)
-            if goal.kind == "chain" and call is first[0] and first[-1].operation.effect is not (
-                Effect.READ
+            if (
+                goal.kind == "chain"
+                and call is first[0]
+                and first[-1].operation.effect is not (Effect.READ)
             ):  # what is to be written to has to be known
                 looked_up.add(key)
                 view = self._best(key)
@@ -183,12 +191,17 @@ class OraclePolicy:
         assert behaviour is not None  # noqa: S101 - an honest tool does not deviate
         key = "guess"
         others = [o for o in _causes(view, arguments) if o != behaviour]
-        if expected is not None and others and self.rng.random() < WRONG_GUESS_SHARE:
+        if isinstance(behaviour, Inverted):  # nothing tells it from a wrong default but a call
+            others = [WrongDefault(behaviour.param, behaviour.documented, behaviour.other)]
+        elif expected is None or self.rng.random() > WRONG_GUESS_SHARE:
+            others = []
+        if others and again:
             wrong = self.rng.choice(others)
             thought = self._say(key, got=_brief(got), want=_brief(want), lesson=wrong.lesson)
             sent = wrong.send(view.shown(arguments))
-            seen = yield Completion(_call_text(thought, view.name, sent), slip=True)
-            got, key = seen, "still"
+            slip = not isinstance(behaviour, Inverted)
+            got = yield Completion(_call_text(thought, view.name, sent), slip=slip)
+            key = "still"
         lesson = self.lessons[view.name] = behaviour.lesson
         thought = self._say(key, got=_brief(got), want=_brief(want), lesson=lesson)
         if not again:
@@ -215,18 +228,16 @@ class OraclePolicy:
             informed = self.tries or bool(self.known)
             view = self.drawn.chosen[call.operation.key][0]
             lesson = self.lessons.get(view.name, "")
-            if informed and view.is_twin and (lesson or self.known):
+            if informed and view.is_twin and lesson:
                 view = self._best(call.operation.key)
                 lesson = ""
             sent = view.shown(call.arguments)
-            if informed and (lesson or self.known):
+            if informed and lesson:
                 sent = view.send(call.arguments)
             if lesson in ("", "as documented"):
                 thought = self._say("act", what=_purpose(call), tool=view.name)
             else:
-                thought = self._say(
-                    "act_known", what=_purpose(call), tool=view.name, lesson=lesson
-                )
+                thought = self._say("act_known", what=_purpose(call), tool=view.name, lesson=lesson)
             got = yield self._turn(thought, view, sent)
             while got.startswith("error: ") and view.behaviour is not None:
                 sent = view.send(call.arguments)

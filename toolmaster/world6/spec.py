@@ -136,6 +136,7 @@ def load_spec(file: Path) -> Service:
         raise InputError(f"{file}: {': '.join(first_problem(error))}") from None
     service = Service(name, about, split, partial(_seed, resources))
     try:
+        _check_references(resources)
         for key, resource in resources.items():
             _Table(service, key, resource).add()
         for key, function in functions.items():
@@ -143,6 +144,15 @@ def load_spec(file: Path) -> Service:
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     return service
+
+
+def _check_references(resources: Mapping[str, Resource]) -> None:
+    """Refuse a field that refers to a resource that is not there."""
+    for name, resource in resources.items():
+        for field, text in resource.fields.items():
+            target = text[3:].partition(";")[0].strip()
+            if text.startswith("-> ") and target not in resources:
+                raise InputError(f"{name}.{field} refers to {target!r}, which is no resource here")
 
 
 def param_of(name: str, text: str) -> Param:
@@ -246,7 +256,9 @@ class _Table:
         tests: dict[str, tuple[str, str]] = {}
         for text in self.resource.filters:
             field, _, end = text.partition(" ")
-            base = next(f for f in self.fields if f.name == field)
+            base = next((f for f in self.fields if f.name == field), None)
+            if base is None:
+                raise InputError(f"{self.name}: the filter {text!r} names no field of it")
             name = f"{end}_{field}" if end else field
             says = {"max": "at most {}", "min": "at least {}"}.get(end, "")
             phrase = f"with {base.label} of {says}" if end else base.phrase
@@ -282,7 +294,9 @@ class _Table:
             return written(state, f"create {self.name}", key, _with_options(record, arguments))
 
         params = self.fields if self.key_name == "id" else [self.key, *self.fields]
-        return self._make("create", f"Create {_a(self.noun)}", params, run, f"add a new {self.noun}")
+        return self._make(
+            "create", f"Create {_a(self.noun)}", params, run, f"add a new {self.noun}"
+        )
 
     def _update(self) -> Operation:
         def run(state: State, arguments: dict[str, Any]) -> Any:

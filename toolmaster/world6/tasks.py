@@ -1,15 +1,15 @@
 """From a task id to a task: draws state, goal, views and hidden behaviour from the id alone.
 
-An id is `VERSION/SPLIT/FAMILY/NUMBER`, for example `v6/train/silent/42`. The same id gives the same
-task in any process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one
-message and few tools; `v6` tasks are of any kind. After a dot the version names the documents that
-the services come from, as in `v6.petstore/train/silent/42`.
+An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
+process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
+few tools; `v6` tasks are of any kind. The version also names the documents that the services come
+from and a choice of families, as in `v6.petstore.silent/train/42`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -31,8 +31,13 @@ SHARES = {
     "full": {"one": 4, "two": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
 }
 """How often each kind of goal is drawn."""
-EXAMPLE_SHARE = 0.6
-"""Share of honest tools that read and have a documented example."""
+EXAMPLE_SHARE = 0.7
+"""Share of tools that read and have a documented example."""
+EXAMPLE_CHARS = 160
+REDRAWN_SHARE = 0.6
+"""Share of tasks drawn anew whose tools can hide nothing that only a trial finds."""
+TWIN_SHARE = 0.25
+"""Share of tools with an example that have a twin: a second tool with the same documentation."""
 SERVICES, ATTEMPTS = 60, 25
 """How many services are drawn for a task at most, and how many goals of each."""
 
@@ -48,6 +53,8 @@ class WorldTask:
         chosen: key of an operation to the views that serve it, the one that a newcomer takes first
             at the front.
         start: the state of the service before the task.
+        possible: what could have been hidden, by family and kind, as the policy could know it.
+        target: key of the operation that could hide it; "" where none could.
     """
 
     task: Task
@@ -55,6 +62,8 @@ class WorldTask:
     views: tuple[View, ...]
     chosen: dict[str, tuple[View, ...]]
     start: State
+    possible: Mapping[str, Mapping[str, Sequence[Behaviour]]]
+    target: str = ""
 
 
 class Source(Protocol):
@@ -74,13 +83,25 @@ class World:
         source: where the services come from; None for the built-in specifications.
         level: "short" or "full".
         documents: what ids call a source other than the built-in one.
+        families: those that are drawn.
+
+    Raises:
+        InputError: an unknown family.
     """
 
     def __init__(
-        self, source: Source | None = None, level: str = "full", documents: str = ""
+        self,
+        source: Source | None = None,
+        level: str = "full",
+        documents: str = "",
+        families: Sequence[str] = FAMILIES,
     ) -> None:
-        self.level = level
-        self.version = VERSIONS[level] + (f".{documents}" if documents else "")
+        unknown = [one for one in families if one not in FAMILIES]
+        if unknown or not families:
+            raise InputError(f"families {list(families)}: allowed are {', '.join(FAMILIES)}")
+        self.level, self.families = level, tuple(families)
+        chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
+        self.version = ".".join(filter(None, (VERSIONS[level], documents, chosen)))
         self.source = Specs() if source is None else source
         self._names = {split: self.source.names(split) for split in ("train", "test")}
 
@@ -89,105 +110,105 @@ class World:
         return self._names[split]
 
     def id_of(self, split: str, number: int) -> str:
-        """Return the task id of a number; its family is drawn from the number."""
-        rng = random.Random(f"{split}/{number}")
-        families = getattr(self.source, "families", FAMILIES)
-        [family] = rng.choices(families, [PRIOR[one] for one in families])
-        return f"{self.version}/{split}/{family}/{number}"
+        """Return the task id of a number."""
+        return f"{self.version}/{split}/{number}"
 
     def draw(self, task_id: str) -> WorldTask:
         """Draw the task of an id.
 
         Raises:
-            InputError: the id is malformed, of another version, or names an unknown service.
+            InputError: the id is malformed, or of another version.
         """
         parts = task_id.split("/")
-        if len(parts) != 4 or parts[0] != self.version or not parts[3].isdigit():
+        if len(parts) != 3 or parts[0] != self.version or not parts[2].isdigit():
             raise InputError(
-                f"task id {task_id!r}: expected {self.version}/SPLIT/FAMILY/NUMBER; ids of another"
-                " version belong to another release or other documents"
+                f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER; ids of another version"
+                " belong to another release, other documents or other families"
             )
-        _, split, family, _ = parts
-        if not self._names.get(split) or family not in FAMILIES:
-            raise InputError(f"task id {task_id!r}: there is no such split or family")
+        _, split, _ = parts
+        if not self._names.get(split):
+            raise InputError(f"task id {task_id!r}: there is no service of the split {split!r}")
         rng = random.Random(task_id)
         for _ in range(SERVICES):
             service = self.source.draw(rng.choice(self._names[split]), rng)
             for _ in range(ATTEMPTS if service else 0):
                 assert service is not None  # noqa: S101 - there are no attempts without one
-                drawn = _Drawing(self, service, split, family, rng).draw(task_id)
+                drawn = _Drawing(self, service, split, rng).draw(task_id)
                 if drawn is not None:
                     return drawn
-        raise InputError(f"task id {task_id!r}: no tool can have a {family} behaviour")
+        raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
 
 
 class _Drawing:
-    """One attempt at a task."""
+    """One attempt at a task.
 
-    def __init__(
-        self, world: World, service: Service, split: str, family: str, rng: random.Random
-    ) -> None:
-        self.world, self.service, self.family, self.rng = world, service, family, rng
-        self.split = split
-        self.level = world.level
+    What the policy sees is drawn first: goal, tools, documentation, twins. Then one of the families
+    that are possible is drawn by the prior, so that nothing that is seen gives the family away.
+    """
+
+    def __init__(self, world: World, service: Service, split: str, rng: random.Random) -> None:
+        self.world, self.service, self.split, self.rng = world, service, split, rng
         self.start = service.seed_state(rng)
         self.taken: set[str] = set()
-        self.documented = 0.85 if self.level == "short" else 0.7
+        self.documented = 0.85 if world.level == "short" else 0.7
 
     def draw(self, task_id: str) -> WorldTask | None:
         """Return the task; None where what was drawn does not fit together."""
-        shares = SHARES[self.level]
+        shares = SHARES[self.world.level]
         [kind] = self.rng.choices(list(shares), list(shares.values()))
-        if kind == "none" and self.family != "plain":
-            return None
         goal = Maker(self.service, self.start, self.rng).make(kind)
         if goal is None:
             return None
-        chosen: dict[str, tuple[View, ...]] = {}
-        hidden: Behaviour | None = None
         keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
+        chosen = {key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys}
         tried = next((turn.calls for turn in goal.turns if turn.calls), ())
-        target = self.rng.choice([call.operation.key for call in tried]) if tried else ""
-        for key in keys:
-            calls = [call for call in goal.calls if call.operation.key == key]
-            if key == target and self.family != "plain":
-                views = self._hiding(calls)
-                if views is None:
-                    return None
-                hidden = views[0].behaviour or views[-1].behaviour
-            else:
-                views = (self._with_example(self._view(calls[0].operation), calls),)
-            chosen[key] = views
+        possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
+        target = ""
+        if tried:
+            target = self.rng.choice(tried).operation.key
+            [view] = chosen[target]
+            if view.example is not None and self.rng.random() < TWIN_SHARE:
+                twin = draw_view(view.operation, self.split, self.rng, self.taken,
+                                 documented=self.documented)  # fmt: skip
+                chosen[target] = (view, replace(twin, doc=view.doc, example=view.example))
+            possible |= self._possible(chosen[target], goal.calls_of(target))
+        if not possible.keys() & {"silent", "irreversible"} and self.rng.random() < REDRAWN_SHARE:
+            return None
+        families = [family for family in self.world.families if family in possible]
+        if not families:
+            return None
+        [family] = self.rng.choices(families, [PRIOR[one] for one in families])
+        hidden: Behaviour | None = None
+        if family != "plain":
+            kinds = possible[family]
+            hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
+            first, *twins = chosen[target]
+            if isinstance(hidden, WrongTwin):
+                if self.rng.random() < 0.5:
+                    first, twins = twins[0], [first]
+                hidden = WrongTwin(twins[0].name)
+            chosen[target] = (replace(first, behaviour=hidden), *twins)
         shown = [view for views in chosen.values() for view in views]
-        shown += self._others(goal, keys)
+        shown += self._others(goal)
         self.rng.shuffle(shown)
         for key, views in chosen.items():
             chosen[key] = tuple(sorted(views, key=shown.index))
         labels = {
             "split": self.split,
             "service": self.service.name,
-            "family": self.family,
+            "family": family,
             "behaviour": "plain" if hidden is None else hidden.name,
             "kind": ABOUT[goal.kind],
         }
         task = _task(task_id, goal, tuple(shown), self.start, labels)
-        return WorldTask(task, goal, tuple(shown), chosen, self.start)
+        return WorldTask(task, goal, tuple(shown), chosen, self.start, possible, target)
 
-    def _view(self, operation: Operation) -> View:
-        return draw_view(
-            operation, self.split, self.rng, self.taken, documented=self.documented
-        )
-
-    def _with_example(
-        self, view: View, calls: Sequence[Planned], behaviour: Behaviour | None = None
-    ) -> View:
-        """Give a tool that reads a documented example, which shows what it hides."""
-        operation = view.operation
-        if operation.effect is not Effect.READ:
+    def _view(self, operation: Operation, calls: Sequence[Planned]) -> View:
+        """Draw a view; a tool that reads has a documented example now and then."""
+        view = draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+        if operation.effect is not Effect.READ or self.rng.random() > EXAMPLE_SHARE:
             return view
-        if behaviour is None and self.rng.random() > EXAMPLE_SHARE:
-            return view
-        for _ in range(12):
+        for _ in range(6):
             arguments = draw_arguments(operation, self.start, self.rng)
             if any(arguments == call.arguments for call in calls):
                 continue
@@ -195,42 +216,39 @@ class _Drawing:
                 result = operation.run(self.start, operation.complete(arguments))
             except ToolRefusal:
                 continue
-            if len(as_answer(result)) > 160:
-                continue
-            made = replace(view, example=(arguments, result))
-            if behaviour is None or _differs(
-                replace(made, behaviour=behaviour), arguments, result, self.start
-            ):
-                return made
+            if len(as_answer(result)) <= EXAMPLE_CHARS:
+                return replace(view, example=(arguments, result))
         return view
 
-    def _hiding(self, calls: Sequence[Planned]) -> tuple[View, ...] | None:
-        """Return views of the operation of calls, one of which hides something that matters."""
-        view = self._view(calls[0].operation)
-        kinds = fitting(view.honest(), self.family, self.split, self.rng)
-        by_kind: dict[str, list[Behaviour]] = {}
-        for one in kinds:
-            by_kind.setdefault(one.name, []).append(one)
-        if not by_kind:
-            return None
-        behaviour = self.rng.choice(by_kind[self.rng.choice(sorted(by_kind))])
-        hiding = replace(view, behaviour=behaviour)
-        if self.family != "fault" and not any(
-            _differs(hiding, call.arguments, call.result, self.start) for call in calls
-        ):
-            return None
-        needs_example = self.family == "silent"
-        shown = self._with_example(view, calls, behaviour if needs_example else None)
-        if needs_example and shown.example is None:
-            return None
-        if not isinstance(behaviour, WrongTwin):
-            return (replace(shown, behaviour=behaviour),)
-        twin = replace(self._view(view.operation), doc=shown.doc, example=shown.example)
-        return replace(shown, behaviour=replace(behaviour, twin=twin.name)), twin
+    def _possible(
+        self, views: tuple[View, ...], calls: Sequence[Planned]
+    ) -> dict[str, dict[str, list[Behaviour]]]:
+        """Return what the tool could hide that matters and can be found out, by family and kind.
 
-    def _others(self, goal: Goal, keys: Sequence[str]) -> list[View]:
+        A silent behaviour can be found out where it changes the result of the documented example.
+        With a twin one of the two is out of date, or neither.
+        """
+        view, honest = views[0], views[0].honest()
+        found: dict[str, dict[str, list[Behaviour]]] = {}
+        for behaviour in fitting(honest, self.split, self.rng):
+            family = behaviour.family(honest)
+            if isinstance(behaviour, WrongTwin) != (len(views) > 1):
+                continue
+            hiding = replace(view, behaviour=behaviour)
+            if family != "fault" and not any(
+                _differs(hiding, call.arguments, call.result, self.start) for call in calls
+            ):
+                continue
+            if family == "silent" and not (
+                view.example and _differs(hiding, *view.example, self.start)
+            ):
+                continue
+            found.setdefault(family, {}).setdefault(behaviour.name, []).append(behaviour)
+        return found
+
+    def _others(self, goal: Goal) -> list[View]:
         """Draw tools that the task does not need."""
-        most = 2 if self.level == "short" else 10
+        most = 2 if self.world.level == "short" else 10
         count = self.rng.choice(range(most + 1))
         wanted = {call.operation.key for call in goal.calls}
         same = [o for key, o in self.service.operations.items() if key not in wanted]
@@ -248,8 +266,12 @@ class _Drawing:
                 operation = self.rng.choice(pool)
                 if operation not in picked:
                     picked.append(operation)
-        views = [self._view(operation) for operation in picked]
-        return [self._with_example(v, ()) if v.operation in same else v for v in views]
+        return [
+            self._view(operation, ())
+            if operation in same
+            else draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+            for operation in picked
+        ]
 
 
 def _differs(view: View, arguments: dict[str, Any], result: Any, start: State) -> bool:

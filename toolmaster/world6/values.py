@@ -185,7 +185,7 @@ def _code(rng: random.Random) -> str:
 
 
 def _email(rng: random.Random) -> str:
-    name = _person(rng).lower().replace(" ", rng.choice((".", "_", "")))
+    name = _person(rng).lower().replace(" ", rng.choice((".", "-", "")))
     return f"{name}@{rng.choice((invented(rng), rng.choice(words()['word'])))}.com"
 
 

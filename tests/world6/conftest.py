@@ -1,0 +1,84 @@
+"""Worlds of the built-in services, of facts, and of a small OpenAPI document."""
+
+import json
+
+import pytest
+
+from toolmaster.world6.facts import Facts
+from toolmaster.world6.openapi import Documents
+from toolmaster.world6.tasks import World
+
+ID = {"name": "petId", "in": "path", "required": True, "schema": {"type": "integer"}}
+PET = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "weight": {"type": "number"}},
+}
+PETS = {
+    "openapi": "3.0.0",
+    "info": {"title": "Pets", "version": "1"},
+    "paths": {
+        "/pets": {
+            "post": {
+                "operationId": "addPet",
+                "summary": "Adds a pet to the shop",
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "type": "object",
+                                "required": ["name", "kind"],
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "kind": {"type": "string", "enum": ["cat", "dog"]},
+                                    "notify": {"type": "boolean", "default": False},
+                                },
+                            }
+                        }
+                    }
+                },
+                "responses": {"200": {"description": "ok"}},
+            }
+        },
+        "/pets/{petId}": {
+            "get": {
+                "operationId": "getPet",
+                "summary": "Get a pet",
+                "parameters": [ID],
+                "responses": {
+                    "200": {
+                        "description": "ok",
+                        "content": {
+                            "application/json": {"schema": {"$ref": "#/components/schemas/Pet"}}
+                        },
+                    }
+                },
+            },
+            "delete": {
+                "operationId": "deletePet",
+                "summary": "Deletes a pet",
+                "parameters": [ID],
+                "responses": {"200": {"description": "ok"}},
+            },
+        },
+    },
+    "components": {"schemas": {"Pet": PET}},
+}
+
+
+@pytest.fixture(scope="session")
+def pets(tmp_path_factory):
+    """The file of a small OpenAPI document."""
+    file = tmp_path_factory.mktemp("api") / "pets.json"
+    file.write_text(json.dumps(PETS))
+    return file
+
+
+@pytest.fixture(scope="session")
+def worlds(pets):
+    """A world of each source, by name."""
+    return {
+        "short": World(level="short"),
+        "full": World(),
+        "facts": World(Facts(), "full", "facts"),
+        "pets": World(Documents(pets), "short", "pets"),
+    }

@@ -10,7 +10,7 @@ import io
 import sys
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
 
 from toolmaster import __version__
 from toolmaster.errors import ToolmasterError, not_installed
@@ -188,7 +188,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("stopped; the same command continues from here", 130)
     except CycloptsError as error:
-        _stop(str(error), 2)
+        _stop(_misused(error), 2)
     except ToolmasterError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -196,6 +196,17 @@ def main() -> None:
         if told is error:
             raise
         _stop(str(told), 1)
+
+
+def _misused(error: CycloptsError) -> str:
+    """What is wrong with a command line, and where its help is."""
+    told = str(error)
+    if not error.command_chain:
+        return told
+    command = " ".join(error.command_chain)
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        told = f"`{command}` needs {error.argument.name}."
+    return f"{told} See `toolmaster {command} --help`"
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -345,4 +345,10 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return read_models(path, Trajectory)
+    try:
+        return read_models(path, Trajectory)
+    except InputError as error:
+        raise InputError(
+            f"{error}. A trajectory is a JSON object on a line of its own, as in the"
+            " trajectories.jsonl of `evaluate`, `demonstrate` and `solve`"
+        ) from None

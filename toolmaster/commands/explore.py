@@ -127,7 +127,7 @@ def _record(task: Task) -> dict[str, object]:
 
 
 def recipe(name: str | None = None, /) -> None:
-    """Print a recipe, or the names of all.
+    """Print a recipe, or the names of all with what each is for.
 
     Args:
         name: Name of a recipe.
@@ -136,7 +136,9 @@ def recipe(name: str | None = None, /) -> None:
         ConfigError: There is none of this name.
     """
     if name is None:
-        print("\n".join(recipe_names()))
+        for one in recipe_names():
+            purpose = find_recipe(one).read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+            print(f"{one:<12}{purpose}")
     else:
         sys.stdout.write(find_recipe(name).read_text(encoding="utf-8"))
 
@@ -144,6 +146,7 @@ def recipe(name: str | None = None, /) -> None:
 def view(
     place: Path,
     index: int | None = None,
+    /,
     *,
     failed: Flag = False,
     only: str = "",
@@ -170,8 +173,9 @@ def compare(a: Path, b: Path, /, *, as_json: Json = False) -> None:
     """Compare two evaluations on the tasks they share.
 
     Args:
-        a: The baseline's trajectories.jsonl.
-        b: The trajectories.jsonl that is compared with it.
+        a: The baseline: a file of trajectories, the folder of an evaluation, or that of a run,
+            which stands for the model that it trained last.
+        b: What is compared with it, likewise.
 
     Raises:
         InputError: A file cannot be read, or they share no task.

@@ -99,7 +99,8 @@ def compare(a: Side, b: Side) -> Comparison:
     """Compare two models on the tasks that both ran.
 
     Args:
-        a: the baseline: an evaluation, its trajectories, or the file that it kept them in.
+        a: the baseline: an evaluation, its trajectories, or where they are kept: their file, the
+            folder of an evaluation, or that of a run.
         b: what is compared with it, likewise.
 
     Returns:

@@ -23,7 +23,7 @@ from toolmaster.limits import Limits
 from toolmaster.models.provenance import made_by
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
-from toolmaster.progress import bar, solved_counter
+from toolmaster.progress import bar, solved_counter, tell_kept
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
@@ -195,6 +195,8 @@ async def collect(
 
     wanted = [(task_id, rollout) for task_id in tasks.ids for rollout in range(rollouts)]
     missing = [place for place in wanted if place not in finished]
+    if file is not None:
+        tell_kept(len(wanted) - len(missing), len(wanted), file)
     async with tasks.open():
         await run_rollouts(
             (request(tasks[task_id], rollout) for task_id, rollout in missing),

@@ -10,6 +10,9 @@ from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.runs import changed_settings, read_record, read_trajectories, write_atomically
 from toolmaster.types import Record
 
+MODELS = ("grpo", "sft", "base")
+"""The models that a run measures, the one that it trained last before the others."""
+
 
 class Kept(Record):
     """What the rollouts of a file depend on, written beside it as `NAME.settings.json`."""
@@ -32,7 +35,7 @@ def keep(out: Path, kept: Kept) -> None:
         ConfigError: the trajectories that are there were made with other settings.
         InputError: the file cannot be read or written.
     """
-    before = _read(out)
+    before = read_kept(out)
     if before is not None and out.is_file():
         old, new = ({"model": k.model, **k.settings} for k in (before, kept))
         changes = changed_settings(old, new)
@@ -48,20 +51,51 @@ def keep(out: Path, kept: Kept) -> None:
     write_atomically(_beside(out), kept.model_dump_json(indent=1))
 
 
-def read_evaluation(file: Path) -> Evaluation:
-    """Read the evaluation that `evaluate(..., out=file)` kept, or any file of trajectories.
+def evaluation_file(place: Path) -> Path:
+    """Return the file of trajectories that a place stands for.
+
+    Args:
+        place: The file itself; the folder of an evaluation; or the folder of a run, which stands
+            for the model that it trained last.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: A folder holds no evaluation, or several.
     """
+    if not place.is_dir():
+        return place
+    for name in ("trajectories", *(f"{s}{m}" for s in ("evaluate/", "") for m in MODELS)):
+        file = place / f"{name}.jsonl"
+        if file.is_file():
+            return file
+    found = sorted(place.glob("*/trajectories.jsonl"))
+    if len(found) == 1:
+        return found[0]
+    which = f"several evaluations: {', '.join(map(str, found))}" if found else "no evaluation"
+    raise InputError(
+        f"{place} holds {which}; give the folder of one, the folder of a run that was evaluated, or"
+        " a file of trajectories"
+    )
+
+
+def read_evaluation(place: Path) -> Evaluation:
+    """Read the evaluation that `evaluate(..., out=file)` kept, or any file of trajectories.
+
+    Args:
+        place: See `evaluation_file`.
+
+    Raises:
+        InputError: A file is missing or damaged.
+    """
+    file = evaluation_file(place)
     trajectories = read_trajectories(file)
-    kept = _read(file)
+    kept = read_kept(file)
     if kept is None:
         return Evaluation(trajectories, str(file))
     return Evaluation(trajectories, kept.model, kept.facts)
 
 
-def _read(out: Path) -> Kept | None:
+def read_kept(out: Path) -> Kept | None:
+    """Return what is kept beside a file of trajectories; None if nothing is."""
     return read_record(_beside(out), Kept)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from toolmaster.config import Settings
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.limits import Limits
 from toolmaster.models.hub import SMOLLM2
@@ -45,10 +44,8 @@ def find_recipe(named: str) -> Path:
         return Path(named)
     names = recipe_names()
     if named not in names:
-        close = get_close_matches(named, names, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ConfigError(
-            f"no recipe is called {named!r}{hint}; there are {', '.join(names)}, and your own by"
+            f"no recipe is called {named!r}{did_you_mean(named, names)}; there are {', '.join(names)}, and your own by"
             " their files, such as mine.toml"
         )
     return _FOLDER / f"{named}.toml"

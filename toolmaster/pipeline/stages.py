@@ -21,7 +21,7 @@ from toolmaster.models.checkpoints import find_model, fit_context, read_config
 from toolmaster.models.provenance import made_by, read_training, took
 from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.progress import bar, console, solved_counter, training_callback
+from toolmaster.progress import bar, console, solved_counter, tell, training_callback
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.system.allocator import release
@@ -64,11 +64,13 @@ def check(recipe: Recipe) -> None:
     """
     require("train", "safetensors")  # light, unlike the others of the extra
     recipe.evaluation_tasks()
+    if "demonstrate" in recipe.stages:
+        recipe.demonstrate.check()
+    if "grpo" in recipe.stages:
+        rewards_of(recipe.grpo, recipe.run)
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
         fit_context(config, sampling, recipe.model)
-    if "grpo" in recipe.stages:
-        rewards_of(recipe.grpo, recipe.run)
 
 
 def _open(recipe: Recipe) -> Run:
@@ -95,6 +97,7 @@ def run_stage(recipe: Recipe, name: str) -> Path:
         need_one(name)
     run = _open(recipe)
     if run.is_done(name):
+        tell(f"{name} has finished already; to do it again, remove {run.folder / name}")
         return run.folder / name
     for earlier in needed:
         if earlier in recipe.stages and not run.is_done(earlier):
@@ -124,6 +127,7 @@ def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
 
     demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
+    model = find_model(recipe.model)
 
     def log(step: int, values: dict[str, Any]) -> None:
         run.log("sft", step, values)
@@ -131,7 +135,7 @@ def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
 
     with bar("sft", len(demonstrations)) as running:
         train_sft(
-            find_model(recipe.model),
+            model,
             demonstrations,
             recipe.sft,
             folder,
@@ -156,12 +160,14 @@ def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
     from toolmaster.training.collector import keep_in  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
 
-    tasks = recipe.training_tasks()
+    tasks, rewards = recipe.training_tasks(), rewards_of(recipe.grpo, folder)
+    trained = run.folder / "sft" / "model"
+    model = trained if "sft" in recipe.stages else find_model(recipe.model)
     with bar("grpo", 1) as running:
         train_grpo(
-            run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model),
+            model,
             tasks,
-            rewards_of(recipe.grpo, folder),
+            rewards,
             recipe.protocol,
             recipe.limits_for(tasks),
             recipe.grpo,

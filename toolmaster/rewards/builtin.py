@@ -7,11 +7,10 @@ and only they earn something for what their trial found out.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.protocols import well_formed
 from toolmaster.tools.python import find_object
 from toolmaster.types import ErrorKind, Phase, Trajectory
@@ -115,10 +114,8 @@ def find_reward(named: str) -> Reward:
     if named in BUILT_IN:
         return BUILT_IN[named]
     if ":" not in named:
-        close = difflib.get_close_matches(named, BUILT_IN, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ConfigError(
-            f"unknown reward {named!r}{hint}; allowed are {', '.join(BUILT_IN)}, judge, or a"
+            f"unknown reward {named!r}{did_you_mean(named, BUILT_IN)}; allowed are {', '.join(BUILT_IN)}, judge, or a"
             " function of yours as file.py:NAME or package.module:NAME"
         )
     found = find_object(named)

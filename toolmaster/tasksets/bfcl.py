@@ -31,7 +31,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.limits import Limits
 from toolmaster.runs import read_written
 from toolmaster.tasksets import bfcl_multi_turn
@@ -104,8 +104,11 @@ def bfcl(category: str = "multi_turn") -> Taskset:
     else:
         names = GROUPS.get(category, (category,))
         if names[0] not in CATEGORIES:
-            allowed = ", ".join([*GROUPS, *CATEGORIES])
-            raise ConfigError(f"bfcl has no category {category!r}; it has: {allowed}")
+            known = [*GROUPS, *CATEGORIES]
+            hint = did_you_mean(category, known)
+            raise ConfigError(
+                f"bfcl has no category {category!r}{hint}; it has: {', '.join(known)}"
+            )
         files = [folder / f"BFCL_v4_{name}.json" for name in names]
         options["version"] = facts["bfcl-eval"]
     rows = _read(files[0])

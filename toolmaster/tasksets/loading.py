@@ -15,7 +15,6 @@ come the options of that source, such as `trials=live`; `tools=` may be given se
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, validate_call
 
-from toolmaster.errors import ConfigError, InputError, ToolmasterError, first_problem
+from toolmaster.errors import (
+    ConfigError,
+    InputError,
+    ToolmasterError,
+    did_you_mean,
+    first_problem,
+)
 from toolmaster.tasksets.mixture import mix
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
@@ -134,8 +139,9 @@ def _make(place: str, options: dict[str, Any]) -> Taskset:
         return _called(own_tasks, place, options, place)
     if ":" in place:
         return _called(find_object(place), None, options, place)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(name, known)
+    if place.isdigit():
+        hint = f' (the number of tasks is an option of a set, as in "world tasks={place}")'
     allowed = ALLOWED.format(names=", ".join(known))
     raise ConfigError(f"task set {place!r}: there is none of this name{hint}; {allowed}")
 
@@ -150,7 +156,8 @@ def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -
     for key in options:
         if key not in parameters:
             takes = ", ".join([*Common.model_fields, *parameters])
-            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
+            hint = did_you_mean(key, [*Common.model_fields, *parameters])
+            raise ConfigError(f"task set {place!r}: no option {key!r}{hint}; it takes: {takes}")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
             after_colon = parameter.kind is not parameter.KEYWORD_ONLY and ":" not in place

@@ -15,7 +15,7 @@ from contextlib import (
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import ConfigError, InputError, PolicyError, did_you_mean
 from toolmaster.limits import Limits
 from toolmaster.tasksets.order import PATTERN, Computed, reorder
 from toolmaster.tasksets.task import Task
@@ -249,13 +249,15 @@ class Taskset(Sequence[Task]):
         """Return the tasks of one split.
 
         Raises:
-            InputError: there is no such split, or this already is another one.
+            ConfigError: there is no such split, or this already is another one.
         """
         if name not in self.split_names:
-            allowed = ", ".join(self.split_names) or "none"
-            raise InputError(f"task set {self.name!r} has no split {name!r}; it has: {allowed}")
+            hint, allowed = did_you_mean(name, self.split_names), ", ".join(self.split_names)
+            raise ConfigError(
+                f"task set {self.name!r} has no split {name!r}{hint}; it has: {allowed or 'none'}"
+            )
         if self.part not in ("", name):
-            raise InputError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
+            raise ConfigError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
         if self.part == name:
             return self
         if isinstance(self.ids, Computed):  # the whole of a drawn set, in some order

@@ -24,7 +24,7 @@ from pathlib import Path
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Tokens
-from toolmaster.progress import bar, console
+from toolmaster.progress import bar, console, tell_kept
 from toolmaster.runs import append_trajectory, read_models, write_records
 from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset
@@ -132,9 +132,10 @@ class Collector:
     async def _make(self, batch: Sequence[Task]) -> None:
         """Make the candidates of a round that are missing; each is written as it ends."""
         missing = self._missing(batch)
+        total = len(batch) * self._settings.rollouts
+        tell_kept(total - len(missing), total, self._folder / "candidates.jsonl")
         if not missing:
             return
-        total = len(batch) * self._settings.rollouts
         with bar("demonstrate", total, total - len(missing)) as running:
 
             def finish(task_id: str, made: Trajectory | str) -> None:

@@ -19,6 +19,7 @@ from transformers.utils import logging as hf_logging
 from toolmaster.models.checkpoints import fast_dtype
 from toolmaster.models.provenance import write_training
 from toolmaster.policies.compiled import compile_blocks
+from toolmaster.progress import tell
 from toolmaster.runs import CHECKPOINTS, append_line
 from toolmaster.system.processes import is_main
 from toolmaster.training.cpu_head import use_cpu_head
@@ -157,6 +158,8 @@ def train(trainer: Any) -> None:
     """Train, from the last complete checkpoint if there is one."""
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(Path(trainer.args.output_dir))
+    if last is not None:
+        tell(f"training continues from {last}; to start afresh, remove {last.parent}")
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.train(resume_from_checkpoint=None if last is None else str(last))

@@ -24,7 +24,7 @@ from toolmaster.errors import InputError
 from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import AgentLimits, Budget, Limits
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
-from toolmaster.policies.loading import open_policy
+from toolmaster.policies.loading import check_model, open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.runs import append_trajectory
@@ -83,6 +83,7 @@ class Agent:
     `async with agent:` they stay open.
 
     Raises:
+        ConfigError: the model is neither a name nor a policy.
         InputError: there are no tools, or something that cannot be a tool.
 
     Example:
@@ -110,6 +111,7 @@ class Agent:
         keep: Path | None = None,
         callbacks: Callbacks | None = None,
     ) -> None:
+        check_model(model)
         given = tools if isinstance(tools, list | tuple) else [tools]
         self._sources = [tool for tool in given if isinstance(tool, str)]
         self._own = _tool_sets([tool for tool in given if not isinstance(tool, str)])

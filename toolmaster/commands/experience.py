@@ -43,10 +43,10 @@ def _find(store: ExperienceStore, what: str) -> list[Lesson]:
 @app.command(name="list")
 def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
     """List all lessons by source, one per line; with --json, one JSON object per line."""
-    opened = _store(store, new=True)
-    kept = opened.lessons()
+    path = store or default_path()
+    kept = _store(path).lessons() if path.exists() else []
     if not kept:
-        tell(f"no lessons in {opened.path} yet; `toolmaster solve` learns them in its trials")
+        tell(f"no lessons in {path} yet; `toolmaster solve` learns them in its trials")
     if as_json:
         sys.stdout.writelines(lesson.model_dump_json() + "\n" for lesson in kept)
         return

@@ -10,14 +10,13 @@ from toolmaster.errors import InputError
 from toolmaster.models.checkpoints import find_model, lasting_name
 from toolmaster.models.provenance import read_training
 from toolmaster.policies.base import Policy
+from toolmaster.policies.loading import ENDPOINT, check_model
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest
 from toolmaster.tasksets import Task, Taskset
 from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of
 from toolmaster.tasksets.taskset import refuse_endless
-
-ENDPOINT = "openai"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,10 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
         protocol: how a replay is laid out.
 
     Raises:
+        ConfigError: the model is neither a name nor a policy.
         InputError: no such model; no task is left; or more than anyone would measure at once.
     """
+    check_model(str(model) if isinstance(model, Path) else model)
     if not len(tasks):
         raise InputError(f"nothing to measure: {tasks.label} has no tasks")
     refuse_endless(tasks)

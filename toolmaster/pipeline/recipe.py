@@ -45,8 +45,8 @@ def find_recipe(named: str) -> Path:
     names = recipe_names()
     if named not in names:
         raise ConfigError(
-            f"no recipe is called {named!r}{did_you_mean(named, names)}; there are {', '.join(names)}, and your own by"
-            " their files, such as mine.toml"
+            f"no recipe is called {named!r}{did_you_mean(named, names)}; there are"
+            f" {', '.join(names)}, and your own by their files, such as mine.toml"
         )
     return _FOLDER / f"{named}.toml"
 
@@ -55,19 +55,21 @@ class Recipe(Settings):
     """A whole run."""
 
     run: Path = Path("runs/quickstart")
-    """Where everything it makes goes."""
+    """Folder that everything is written to."""
     stages: tuple[Stage, ...] = STAGES
-    """What the run does, in this order; what is left out is taken as it is."""
+    """Stages of the run, in order. A stage that is not named is not run."""
     model: str = SMOLLM2
     """The model to start from: a checkpoint folder, a model id of the Hub, or the quickstart's."""
     seed: int = Field(0, ge=0)
-    """Of the choice and order of tasks and of what is sampled."""
+    """Seed of the choice and order of the tasks and of the sampling."""
     tasks: str = "world"
-    """The task set to train on, in one line; see `toolmaster tasks`."""
+    """Task set, in one line; see `toolmaster tasks`. A run trains on its train split, and is
+    evaluated on its test split unless `evaluate.tasks` names other task sets."""
     protocol: Protocol = Protocol.TRIAL
-    """How trajectories are laid out."""
+    """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
+    loop."""
     limits: Limits | None = None
-    """What a session allows; None for what the task set says."""
+    """Limits of a session; if not set, those of the task set."""
     demonstrate: DemonstrationSettings = DemonstrationSettings(count=400, confirm=True)
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()

@@ -34,6 +34,7 @@ from toolmaster.policies.endpoint_errors import (
 )
 from toolmaster.policies.rate_limiter import RateLimiter
 from toolmaster.policies.replies import Reply, read_reply
+from toolmaster.progress import tell
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 10.0
@@ -92,7 +93,7 @@ class ChatEndpoint:
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsupported: set[str] = set()
-        self._answered = False
+        self._answered = self._told = False
 
     async def ask(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **extra: Any
@@ -127,6 +128,9 @@ class ChatEndpoint:
                     raise
             except RetryableError as error:
                 failures += 1
+                if self._retries and not self._told:
+                    self._told = True  # once: a thousand rollouts may ask at the same time
+                    tell(f"{error}; it is tried again, up to {self._retries} times")
                 if failures > self._retries:
                     if isinstance(error, UnreachableError) and not self._answered:
                         reason = f"{error}; check base_url and that the server runs"

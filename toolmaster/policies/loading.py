@@ -7,8 +7,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
 from toolmaster.system.extras import require
+
+ENDPOINT = "openai"
+"""Stands before the name of a model behind an endpoint, as in `openai:NAME`."""
+
+
+def check_model(model: object) -> None:
+    """Refuse what names no model, before anything is opened or obtained.
+
+    Args:
+        model: A name that `load_policy` accepts, or a policy.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    named = isinstance(model, str) and model.removeprefix(f"{ENDPOINT}:").strip()
+    if not named and not hasattr(model, "conversation"):
+        raise ConfigError(
+            f"a model is openai:NAME, a checkpoint folder, a model id of the Hub as OWNER/NAME, or"
+            f" a policy; received {model!r}"
+        )
 
 
 def load_policy(
@@ -32,6 +53,7 @@ def load_policy(
         seed: Seed of the sampling of a model in this process.
 
     Raises:
+        ConfigError: The name is empty.
         InputError: There is no such checkpoint, or it cannot be used.
         PolicyError: The key or the address of an endpoint is missing or wrong.
 
@@ -39,8 +61,9 @@ def load_policy(
         >>> load_policy("openai:NAME", Sampling(), base_url="http://localhost:8000/v1").name
         'NAME'
     """
+    check_model(model)
     kind, _, endpoint_model = model.partition(":")
-    if kind == "openai":
+    if kind == ENDPOINT:
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
         return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, tool_calls=tool_calls)

@@ -269,10 +269,10 @@ def show_trajectory(
 
 
 def _show_head(trajectory: Trajectory, console: Console) -> None:
-    head = Text.assemble((visible(trajectory.task_id), "bold"), (f"  #{trajectory.rollout}", "dim"))
     labels = "  ".join(f"{key}={value}" for key, value in trajectory.labels.items())
-    about = f"{trajectory.policy}, protocol {trajectory.protocol}\n{labels}".rstrip()
-    console.print(box(head, whole(about, "dim")))
+    about = f"{trajectory.policy}, protocol {trajectory.protocol}, rollout {trajectory.rollout}"
+    title = Text(visible(trajectory.task_id), "bold")
+    console.print(box(title, whole(f"{about}\n{labels}".rstrip(), "dim")))
     for message in trajectory.prompt:
         console.print(Text(message.role, style="bold blue"))
         console.print(indented(whole(message.content)))

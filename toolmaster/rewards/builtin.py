@@ -115,8 +115,9 @@ def find_reward(named: str) -> Reward:
         return BUILT_IN[named]
     if ":" not in named:
         raise ConfigError(
-            f"unknown reward {named!r}{did_you_mean(named, BUILT_IN)}; allowed are {', '.join(BUILT_IN)}, judge, or a"
-            " function of yours as file.py:NAME or package.module:NAME"
+            f"unknown reward {named!r}{did_you_mean(named, BUILT_IN)}; allowed are"
+            f" {', '.join(BUILT_IN)}, judge, or a function of yours as file.py:NAME or"
+            " package.module:NAME"
         )
     found = find_object(named)
     if not callable(found):

@@ -27,7 +27,7 @@ def world(
     domains: str = "",
     builtin: bool = True,
 ) -> Taskset:
-    """Make the task set of the embedded world.
+    """The embedded world: tools over a small state, some of which differ from their documentation.
 
     Args:
         level: "short" tasks take one call and have documented tools; "full" ones have any length.

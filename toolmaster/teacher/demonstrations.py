@@ -23,6 +23,7 @@ from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Policy
+from toolmaster.policies.loading import check_model
 from toolmaster.protocols import Protocol
 from toolmaster.runs import Run, read_trajectories, write_records
 from toolmaster.system.extras import require
@@ -96,6 +97,8 @@ async def ademonstrate(
         PolicyError: An endpoint has no key, or answers nothing.
     """
     require("train", "pyarrow")  # for the data set that is written in the end
+    if teacher is not None:
+        check_model(teacher)
     name = teacher if teacher is None or isinstance(teacher, str) else teacher.name
     given = {"teacher": name, "count": count, **settings}
     options = load_config(DemonstrationSettings, None, values=given)

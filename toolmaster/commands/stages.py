@@ -34,6 +34,7 @@ from toolmaster.policies.base import RoomySampling, ToolCallFormat
 from toolmaster.progress import console, tell
 from toolmaster.runs import no_space
 from toolmaster.system.allocator import restart, restart_tuned
+from toolmaster.tasksets.loading import Common
 from toolmaster.training.settings import REWARDS
 
 if TYPE_CHECKING:
@@ -270,16 +271,16 @@ def _refuse_outside_quotes(
     Raises:
         ConfigError: There is one; shows the line in quotes.
     """
-    section = cls.model_fields[command].default
-    known = {*cls.model_fields, *type(section).model_fields}
-    outside = []
-    for word in settings:
+    known = {*cls.model_fields, *type(cls.model_fields[command].default).model_fields}
+
+    def is_outside(word: str) -> bool:
         key, _, value = word.partition("=")
         first = key.partition(".")[0]
-        if (first == "tasks" and value.isdigit()) or not (
-            first in known or did_you_mean(first, known)
-        ):
-            outside.append(word)
+        if first in known:
+            return first == "tasks" and value.isdigit()
+        return first in Common.model_fields or not did_you_mean(first, known)
+
+    outside = [word for word in settings if is_outside(word)]
     if outside:
         raise ConfigError(
             f"{outside[0]!r} is no setting of `{command}`; the options of a task set stand in its"

@@ -86,8 +86,7 @@ class RightCalls(BaseModel):
 
 
 def bfcl(category: str = "multi_turn") -> Taskset:
-    """BFCL: conversations (`multi_turn`) or single questions (`single_turn`, `live`, or one category
-    such as `simple_python`), judged by the calls.
+    """BFCL: conversations, or one category such as `simple_python`, judged by the calls.
 
     Args:
         category: as in the module's text; or a file in the package's form, whose name says the

@@ -91,9 +91,7 @@ class JudgeSettings(Settings):
 
 
 class GrpoSettings(Settings):
-    """Group-relative policy optimization (GRPO): of several rollouts of a task, those with a higher
-    reward than the others become more likely.
-    """
+    """Group-relative policy optimization: the better rollouts of each task are reinforced."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Any field of TRL's `GRPOConfig`, as in `--grpo.trainer.max-steps 15`; 4 steps if neither

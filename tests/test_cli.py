@@ -71,9 +71,9 @@ def test_a_run_goes_on_in_a_new_process_after_each_stage(
     monkeypatch.setitem(stages._STAGES, "sft", (lambda *_: None, ()))
     small = [f"model={tiny_folder}", "demonstrate.count=1"]
     small.append('evaluate.tasks=["world split=test tasks=2"]')
-    for _ in range(2):  # the second comes to the next stage
-        code, _, _ = toolmaster("run", recipe, *small)
-        assert code == 77
+    for told in (False, True):  # the second comes to the next stage
+        code, _, error = toolmaster("run", recipe, *small)
+        assert (code, "finished: demonstrate; to run one again" in error) == (77, told)
         assert (tmp_path / "run" / "demonstrate" / "done.json").is_file()
     monkeypatch.setattr(stages, "run_next", lambda recipe: "report")
     code, _, _ = toolmaster("run", recipe, *small)
@@ -131,7 +131,10 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
         (["run", "quickstart", "--seed", "1", "--seed", "2"], "--seed specified multiple times"),
         (["evaluate", "m", "t", "--evaluate.tasks", "u"], "takes this with a recipe alone"),
         (["grpo", "m", "t", "sft.lora_rank=8"], "sft.lora_rank=8: `grpo` takes this with a"),
-        (["evaluate", "quickstart", "--out", "x"], "toolmaster: --out x: `evaluate` takes this"),
+        (
+            ["evaluate", "quickstart", "--out", "x"],
+            "toolmaster: --out x: only `evaluate MODEL TASKSET`",
+        ),
         # options of a task set without its quotes
         (["evaluate", "m", "bfcl", "tasks=5"], 'in its quotes: "bfcl tasks=5"'),
         (["grpo", "m", "world", "split=test", "families=loud"], '"world split=test families=loud"'),
@@ -174,7 +177,7 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
     assert "<dt>model</dt><dd>replay</dd>" in page
     _, again, error = toolmaster(*words, "--json")
     assert (json.loads(again)["success"], "1 of 1 rollouts are kept" in error) == (success, True)
-    assert f"in {out}; to run them again, remove it" in error
+    assert f"in {out} and are used again; to start afresh, remove it" in error
     out.with_suffix(".html").unlink()
     assert json.loads(toolmaster("report", out, "--json")[1])["success"] == success
     assert "<dt>model</dt><dd>replay</dd>" in out.with_suffix(".html").read_text()

@@ -35,12 +35,12 @@ def tell(text: str) -> None:
         messages().print(text, style="dim", markup=False, soft_wrap=True)
 
 
-def tell_kept(count: int, total: int, file: Path) -> None:
-    """Tell that rollouts of an earlier run are used again, and how to start afresh."""
+def tell_kept(count: int, what: str, file: Path) -> None:
+    """Tell that results of an earlier run are used again, and how to start afresh."""
     if count:
         tell(
-            f"{count} of {total} rollouts are kept from before in {file}; to run them again, "
-            "remove it or name another place"
+            f"{count} {what} are kept from before in {file} and are used again; to start afresh,"
+            " remove it or name another place"
         )
 
 

@@ -95,6 +95,8 @@ def test_own_tools(toolmaster, tmp_path):
         code, out, error = toolmaster("propose", shop, *given)
         assert (code, error) == (0, "")
         assert "1 tasks: " in out
+        _, _, error = toolmaster("propose", shop, *given)
+        assert f"responses are kept from before in {folder / 'responses.jsonl'}" in error
         tasks = f"{folder / 'proposals.jsonl'} tools={shop}"
         given = ["--teacher", *endpoint, "--yes", f"run={tmp_path}", "demonstrate.rollouts=2"]
         code, out, error = toolmaster("demonstrate", tasks, *given, "protocol=direct")

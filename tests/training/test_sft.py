@@ -180,13 +180,15 @@ def test_no_embedding_changes_but_those_of_new_tokens(train, tiny_folder):
     assert (rows[len(old) :] != begun).any(1).all()
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path):
+def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path, capsys):
     folder = tmp_path / "stopped"
     settings = {"per_device_train_batch_size": 3, "num_train_epochs": 2, "save_steps": 3}
     with pytest.raises(KeyboardInterrupt):
         train(folder, Stop(5), **settings)
     assert [p.name for p in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
+    capsys.readouterr()
     resumed, lines = train(folder, **settings)
+    assert f"continues from {folder / 'checkpoints' / 'checkpoint-3'}" in capsys.readouterr().err
     assert [step for step, values in lines if "loss" in values] == [4, 5, 6, 7, 8]
     whole, all_lines = train(tmp_path / "whole", **settings)
     for (_, one), (_, two) in zip(lines, all_lines[3:], strict=True):

@@ -196,7 +196,7 @@ async def collect(
     wanted = [(task_id, rollout) for task_id in tasks.ids for rollout in range(rollouts)]
     missing = [place for place in wanted if place not in finished]
     if file is not None:
-        tell_kept(len(wanted) - len(missing), len(wanted), file)
+        tell_kept(len(wanted) - len(missing), f"of {len(wanted)} rollouts", file)
     async with tasks.open():
         await run_rollouts(
             (request(tasks[task_id], rollout) for task_id, rollout in missing),

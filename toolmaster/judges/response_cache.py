@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolmaster.limits import Tokens
+from toolmaster.progress import tell_kept
 from toolmaster.runs import append_line, read_models
 from toolmaster.types import Record
 
@@ -48,6 +49,8 @@ class ResponseCache:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._responses = read_models(file, Response) if file else []
+        if file:
+            tell_kept(len(self._responses), "responses", file)
         self._by_key = {response.key: response for response in self._responses if response.key}
 
     def find(self, key: str) -> Response | None:

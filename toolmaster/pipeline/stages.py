@@ -46,8 +46,11 @@ def run_next(recipe: Recipe) -> str:
     need_one("run")
     check(recipe)
     run = _open(recipe)
+    done = [name for name in recipe.stages if run.is_done(name)]
+    if done:
+        tell(f"finished: {', '.join(done)}; to run one again, remove its folder in {run.folder}")
     for name in recipe.stages:
-        if not run.is_done(name):
+        if name not in done:
             run_stage(recipe, name)
             return name
     report(recipe)

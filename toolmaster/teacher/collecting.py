@@ -133,10 +133,11 @@ class Collector:
         """Make the candidates of a round that are missing; each is written as it ends."""
         missing = self._missing(batch)
         total = len(batch) * self._settings.rollouts
-        tell_kept(total - len(missing), total, self._folder / "candidates.jsonl")
+        kept = total - len(missing)
+        tell_kept(kept, f"of {total} rollouts", self._folder / "candidates.jsonl")
         if not missing:
             return
-        with bar("demonstrate", total, total - len(missing)) as running:
+        with bar("demonstrate", total, kept) as running:
 
             def finish(task_id: str, made: Trajectory | str) -> None:
                 running.advance()

@@ -270,16 +270,15 @@ def test_a_missing_file(toolmaster, tmp_path):
         assert (code, one_message(error)) == (1, "none.jsonl: no such file")
 
 
-def test_a_folder_of_no_or_several_evaluations(toolmaster, trajectories, tmp_path):
-    empty = tmp_path / "empty"
-    for name in ("a", "b"):
-        (empty / name).mkdir(parents=True)
-    for command in (["report", empty], ["compare", empty, empty]):
-        assert "holds no evaluation; give the folder of one" in one_message(toolmaster(*command)[2])
-    shutil.copy(trajectories, empty / "a")
-    assert toolmaster("compare", empty, tmp_path)[0] == 0
-    shutil.copy(trajectories, empty / "b")
-    assert "several evaluations: " in one_message(toolmaster("report", empty)[2])
+def test_a_folder_of_no_evaluation(toolmaster, trajectories, tmp_path):
+    other = tmp_path / "other"
+    (other / "a").mkdir(parents=True)
+    shutil.copy(trajectories, other / "a")
+    for command in (["report", other], ["compare", other, tmp_path]):
+        code, _, error = toolmaster(*command)
+        assert (code, "is not the folder of an evaluation" in one_message(error)) == (1, True)
+        assert f"There are: {other / 'a'}" in error
+    assert toolmaster("compare", other / "a", tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -517,6 +516,7 @@ def test_suggestions(toolmaster):
         (["demonstrate", "quickstart", "protocol=trail"], "'trial'"),
         (["tasks", "wrld"], "'world'"),
         (["tasks", "world:shrt"], "'short'"),
+        (["tasks", "world families=lound"], "'loud'"),
         (["tasks", "world split=tset"], "'test'"),
         (["tasks", "world splt=test"], "'split'"),
         (["tasks", "bfcl:simple_pyton"], "'simple_python'"),

@@ -133,6 +133,7 @@ def test_a_mixture_in_one_line(sets):
         ("mine.py:made tasks=nan", "tasks=nan: Input should be a valid integer"),
         ("mine.py:made weight=inf", "weight=inf: Input should be a finite number"),
         ("mine.py:made weight=-1 + world", "weight=-1: Input should be greater than 0"),
+        ("world families=plain,odd", "unknown family 'odd'; allowed: plain, "),
         ("mine.py:made split=dev", "'sums' has no split 'dev'; it has: train, test"),
     ],
 )
@@ -151,7 +152,6 @@ def test_lines_that_cannot_be_understood(sets, line, said):
         ("other.py:tasks", "other.py: no such file"),
         ("no_such_package.x:tasks", "there is no module 'no_such_package'"),
         ("mine.py:made + mine.py:made", "the id 'sum/0' is in two sets of the mixture"),
-        ("world families=plain,odd", "odd"),
     ],
 )
 def test_what_cannot_be_used(sets, line, said):

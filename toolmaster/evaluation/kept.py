@@ -59,7 +59,7 @@ def evaluation_file(place: Path) -> Path:
             for the model that it trained last.
 
     Raises:
-        InputError: A folder holds no evaluation, or several.
+        InputError: The folder is neither.
     """
     if not place.is_dir():
         return place
@@ -67,13 +67,10 @@ def evaluation_file(place: Path) -> Path:
         file = place / f"{name}.jsonl"
         if file.is_file():
             return file
-    found = sorted(place.glob("*/trajectories.jsonl"))
-    if len(found) == 1:
-        return found[0]
-    which = f"several evaluations: {', '.join(map(str, found))}" if found else "no evaluation"
+    found = ", ".join(str(file.parent) for file in sorted(place.glob("*/trajectories.jsonl")))
     raise InputError(
-        f"{place} holds {which}; give the folder of one, the folder of a run that was evaluated, or"
-        " a file of trajectories"
+        f"{place} is not the folder of an evaluation; give that, the folder of a run that was"
+        f" evaluated, or a file of trajectories{f'. There are: {found}' if found else ''}"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from toolmaster.errors import ConfigError, did_you_mean
 from toolmaster.tasksets.order import drawn
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
@@ -36,15 +37,19 @@ def world(
         builtin: whether the built-in domains take part.
 
     Raises:
+        ConfigError: an unknown family.
         DomainError: a folder that is not a domain, or two domains of one name.
-        InputError: an unknown family.
     """
+    from toolmaster.world.quirks import FAMILIES  # noqa: PLC0415
     from toolmaster.world.tasks import LEVELS, World  # noqa: PLC0415 - the largest part of it all
 
     folders = [Path(folder.strip()) for folder in domains.split(",") if folder.strip()]
     loaded = World(folders, builtin=builtin, level=level)
     chosen = tuple(family.strip() for family in families.split(","))
-    loaded.check_families(chosen)
+    for family in chosen:
+        if family not in FAMILIES:
+            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
+            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
 
     def ids(split: str, start: int, end: int) -> Sequence[str]:
         def make(index: int) -> str:

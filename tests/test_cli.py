@@ -328,7 +328,7 @@ def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path
 def test_no_such_model(toolmaster, tmp_path):
     code, _, error = toolmaster("model", tmp_path / "none")
     assert code == 1
-    assert "is no checkpoint folder" in one_message(error)
+    assert "is not a checkpoint folder" in one_message(error)
 
 
 def test_a_full_disk(toolmaster, recipe, monkeypatch):

@@ -1,4 +1,4 @@
-"""The files of an evaluation: its trajectories, and beside them what they depend on."""
+"""The files of an evaluation: its trajectories, and beside them its settings."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from toolmaster.runs import changed_settings, read_record, read_trajectories, wr
 from toolmaster.types import Record
 
 
-class Kept(Record):
-    """What the rollouts of a file depend on, written beside it as `NAME.settings.json`."""
+class SavedSettings(Record):
+    """The settings of a file of rollouts, written beside it as `NAME.settings.json`."""
 
     model: str
     settings: dict[str, Any]
-    """Rollouts of other settings do not go into the same file."""
+    """Rollouts with other settings are refused in the same file."""
     facts: dict[str, str]
     """See `Evaluation.facts`."""
 
 
-def keep(out: Path, kept: Kept) -> None:
-    """Write beside a file of trajectories what they depend on.
+def save_settings(out: Path, settings: SavedSettings) -> None:
+    """Write the settings of an evaluation beside its file of trajectories.
 
     Args:
         out: the file of trajectories, which may hold some already.
-        kept: what is written.
+        settings: the settings.
 
     Raises:
-        ConfigError: the trajectories that are there were made with other settings.
+        ConfigError: the file holds trajectories that were made with other settings.
         InputError: the file cannot be read or written.
     """
-    before = _read(out)
+    before = read_record(_beside(out), SavedSettings)
     if before is not None and out.is_file():
-        old, new = ({"model": k.model, **k.settings} for k in (before, kept))
+        old, new = ({"model": s.model, **s.settings} for s in (before, settings))
         changes = changed_settings(old, new)
         if changes:
             raise ConfigError(
@@ -45,24 +45,20 @@ def keep(out: Path, kept: Kept) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {out.parent}: {error.strerror}") from None
-    write_atomically(_beside(out), kept.model_dump_json(indent=1))
+    write_atomically(_beside(out), settings.model_dump_json(indent=1))
 
 
 def read_evaluation(file: Path) -> Evaluation:
-    """Read the evaluation that `evaluate(..., out=file)` kept, or any file of trajectories.
+    """Return the evaluation that `evaluate(..., out=file)` wrote, or that of any trajectories.
 
     Raises:
         InputError: a file is missing or damaged.
     """
     trajectories = read_trajectories(file)
-    kept = _read(file)
-    if kept is None:
+    saved = read_record(_beside(file), SavedSettings)
+    if saved is None:
         return Evaluation(trajectories, str(file))
-    return Evaluation(trajectories, kept.model, kept.facts)
-
-
-def _read(out: Path) -> Kept | None:
-    return read_record(_beside(out), Kept)
+    return Evaluation(trajectories, saved.model, saved.facts)
 
 
 def _beside(out: Path) -> Path:

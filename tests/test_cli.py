@@ -337,7 +337,7 @@ def test_a_full_disk(toolmaster, recipe, monkeypatch):
     def full(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "_mend", full)
+    monkeypatch.setattr(runs, "_end_last_line", full)
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 1
     assert "No space left on device; what was written before is intact" in one_message(

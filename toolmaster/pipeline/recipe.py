@@ -39,7 +39,7 @@ def find_recipe(named: str) -> Path:
             "quickstart".
 
     Raises:
-        ConfigError: No recipe has this name; the message lists those there are.
+        ConfigError: No recipe has this name; the message lists the existing ones.
     """
     if named.endswith(".toml"):
         return Path(named)
@@ -48,8 +48,8 @@ def find_recipe(named: str) -> Path:
         close = get_close_matches(named, names, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ConfigError(
-            f"no recipe is called {named!r}{hint}; there are {', '.join(names)}, and your own by"
-            " their files, such as mine.toml"
+            f"no recipe is called {named!r}{hint}; there are {', '.join(names)}, and your own"
+            " files, such as mine.toml"
         )
     return _FOLDER / f"{named}.toml"
 
@@ -77,7 +77,7 @@ class Recipe(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def training_tasks(self) -> Taskset:
-        """The tasks to train on: the train split of `tasks` where evaluation measures the rest.
+        """Return the tasks to train on: the train split of `tasks` if the rest is measured.
 
         Raises:
             InputError: the task set cannot be opened, or has no tasks to train on.
@@ -93,7 +93,7 @@ class Recipe(Settings):
         return tasks
 
     def evaluation_tasks(self) -> list[Taskset]:
-        """The task sets to measure on.
+        """Return the task sets to measure on.
 
         Raises:
             InputError: a set cannot be opened, is empty or endless, or has tasks that are trained
@@ -116,5 +116,5 @@ class Recipe(Settings):
         return sets
 
     def limits_for(self, tasks: Taskset) -> Limits:
-        """What a session of these tasks allows."""
+        """Return the limits of a session of these tasks."""
         return self.limits or tasks.limits or Limits()

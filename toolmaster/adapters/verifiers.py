@@ -53,9 +53,8 @@ class SessionEnv(vf.Env[SessionEnvConfig]):
                 step = await session.step(segment.last_reply)
                 if session.stop_reason is not None:
                     break
-                segment = await interaction.turn(
-                    f"<tool_response>{step.observation}</tool_response>"
-                )
+                message = f"<tool_response>{step.observation}</tool_response>"
+                segment = await interaction.turn(message)
         trajectory = await trajectory_of(session, "verifiers")
         for name, reward in (("format", format_reward), ("correctness", correctness)):
             interaction.trace.record_reward(name, reward(trajectory) or 0.0, 1.0)

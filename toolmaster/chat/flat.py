@@ -171,7 +171,7 @@ def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pie
     begin, rest = text.split(TURN)
     end = leading_token(rest, tokens)
     if end is None:
-        raise TemplateError("ends an assistant turn with no token of its own")
+        raise TemplateError("ends an assistant turn without a special token")
     before, after = rest.removeprefix(end).split(NEXT)
     tool = _tool_around(render, opening, TURN + end, tokens) if native else None
     return Pieces(

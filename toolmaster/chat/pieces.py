@@ -96,7 +96,7 @@ def learn(render: Render, tokens: Sequence[str]) -> Pieces:
         rest = text.removeprefix(start + TURN)
         end = end or leading_token(rest, tokens)
         if end is None or not rest.startswith(end):
-            raise TemplateError("ends an assistant turn with no token of its own")
+            raise TemplateError("ends an assistant turn without a special token")
         if rest.count(content) != 1:
             raise TemplateError(f"does not show a message of the role {role!r} once, as it is")
         before, after = rest.removeprefix(end).split(content)

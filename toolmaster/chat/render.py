@@ -81,17 +81,17 @@ class ChatFormat:
                 token_ids += self.observation_ids(message.content, message.role)
         shown = [{"role": m.role, "content": self._shown(m)} for m in messages]
         text = self._render(shown, [PROBE_TOOL], False)
-        found = self._encode(text)[: len(token_ids)]
-        if found != token_ids:
+        whole = self._encode(text)[: len(token_ids)]
+        if whole != token_ids:
             at = next(
                 i
-                for i, pair in enumerate(zip(found, token_ids, strict=False))
+                for i, pair in enumerate(zip(whole, token_ids, strict=False))
                 if len(set(pair)) > 1
             )
             raise InputError(
                 f"the tokenizer of {self.tokenizer.name_or_path!r} makes other tokens of a whole"
                 f" conversation than of its messages one by one, at"
-                f" {self.tokenizer.decode(found[max(at - 5, 0) : at + 5])!r}"
+                f" {self.tokenizer.decode(whole[max(at - 5, 0) : at + 5])!r}"
             )
 
     @property

@@ -32,7 +32,7 @@ class Interval(Record):
     """None for a single task, which says nothing about other tasks."""
     high: float | None
     count: int
-    """Number of tasks (or of whatever else was averaged)."""
+    """Number of averaged values, usually tasks."""
 
     def __str__(self) -> str:
         """Return `0.31 [0.27, 0.35]`, or `0.31 [one task]` without an interval."""

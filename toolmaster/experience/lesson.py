@@ -178,7 +178,7 @@ def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
         {'get_price': 'divide by 100'}
     """
     longest_first = sorted(names, key=len, reverse=True)
-    found: dict[str, list[str]] = {}
+    texts_of: dict[str, list[str]] = {}
     for line in experience.splitlines():
         bare = line.lstrip("-*•` \t")
         name = next((name for name in longest_first if bare.startswith(name)), "")
@@ -186,8 +186,8 @@ def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
         if not name or not (rest.startswith(":") or rest[:1].isspace()):
             continue
         text = one_line(rest.lstrip().removeprefix(":"), LESSON_CHARS)
-        if text and text not in found.setdefault(name, []):
-            found[name].append(text)
+        if text and text not in texts_of.setdefault(name, []):
+            texts_of[name].append(text)
     return {
-        name: one_line("; ".join(texts), LESSON_CHARS) for name, texts in found.items() if texts
+        name: one_line("; ".join(texts), LESSON_CHARS) for name, texts in texts_of.items() if texts
     }

@@ -123,7 +123,7 @@ def one_line(text: str) -> str:
 
 
 def _detail(body: str) -> tuple[str, str]:
-    """Return the message in the body of an error, whatever its form, and its code or type."""
+    """Return the message in the body of an error, in any form, and its code or type."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -121,8 +121,8 @@ def find_reward(named: str) -> Reward:
             f"unknown reward {named!r}{hint}; allowed are {', '.join(BUILT_IN)}, judge, or a"
             " function of yours as file.py:NAME or package.module:NAME"
         )
-    found = find_object(named)
-    if not callable(found):
-        raise InputError(f"reward {named!r} is a {type(found).__name__}, not a function")
-    reward: Reward = found
+    function = find_object(named)
+    if not callable(function):
+        raise InputError(f"reward {named!r} is a {type(function).__name__}, not a function")
+    reward: Reward = function
     return reward

@@ -1,4 +1,4 @@
-"""Tools as an MCP server over stdio and streamable HTTP, with a state of its own for each client.
+"""Serves tools over MCP, on stdio and streamable HTTP, with a separate state for each client.
 
 The state of a client lasts as long as its connection. Newer protocol versions, in which requests
 have no connection, are therefore refused, and clients fall back to a version with a handshake.
@@ -40,7 +40,7 @@ class Handler(Protocol):
 
 
 class ToolServer:
-    """An MCP server that gives each client a handler of its own.
+    """An MCP server with a separate handler for each client.
 
     Args:
         tools: The tools that clients see.

@@ -14,10 +14,10 @@ A turn of a dialogue is one task: the conversation so far is given, and the firs
 execution phase counts. A plan is one task with several calls, in order. Calls get the results in
 the file; any other call is refused. The files of upstream are:
 
-* a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`): one `.jsonl` each, a turn a line;
-  the APIs are described by the Python classes in `apis/` above it, which are read and never run;
-* instruction files (`level-1-api.json`, `level-2-api.json`, `level-3-batch-inf.json`): a sample a
-  row, with its descriptions and the expected request as text;
+* a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`): one `.jsonl` each, with one
+  turn per line; Python classes in `apis/` above it describe the APIs, and are read but never run;
+* instruction files (`level-1-api.json`, `level-2-api.json`, `level-3-batch-inf.json`): one
+  sample per row, with its descriptions and the expected request as text;
 * plans (`level-3.json`): a requirement and the calls that meet it, with their results.
 """
 
@@ -255,9 +255,9 @@ def read_request(text: str) -> ToolCall:
     Raises:
         RowError: the text holds no such call.
     """
-    found = _REQUEST.search(text)
+    match = _REQUEST.search(text)
     try:
-        name, positional, arguments = literal_call(found[1] if found else "")
+        name, positional, arguments = literal_call(match[1] if match else "")
     except ValueError:
         positional = [text]
     if positional:
@@ -332,8 +332,8 @@ def _task(
         }
         if reply:
             parts["rouge_l"] = rouge_l(trajectory.answer or "", reply)
-        wanted = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
-        return Score.of(share == 1, wanted, share, **parts)
+        expected = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
+        return Score.of(share == 1, expected, share, **parts)
 
     return Task(
         id=f"apibank/{name}",
@@ -388,8 +388,8 @@ def _property(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _documents(result: Any) -> list[ApiDocument]:
-    found = result if isinstance(result, list) else [result]
-    return [ApiDocument.model_validate(one) for one in found if isinstance(one, dict)]
+    items = result if isinstance(result, list) else [result]
+    return [ApiDocument.model_validate(one) for one in items if isinstance(one, dict)]
 
 
 def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[ApiDocument]) -> bool:
@@ -438,13 +438,13 @@ def _read(value: Any) -> Any:
 
 def find_document(keywords: str, documents: Sequence[ApiDocument]) -> ApiDocument | None:
     """Return the API that shares most words with the keywords; None if none shares any."""
-    wanted = set(_words(keywords))
+    words = set(_words(keywords))
 
     def shared(document: ApiDocument) -> int:
-        return len(wanted & {*_words(document.name), *_words(document.description)})
+        return len(words & {*_words(document.name), *_words(document.description)})
 
-    found = [document for document in documents if document.name != SEARCHER]
-    best = max(found, key=shared, default=None)
+    candidates = [document for document in documents if document.name != SEARCHER]
+    best = max(candidates, key=shared, default=None)
     return best if best is not None and shared(best) else None
 
 

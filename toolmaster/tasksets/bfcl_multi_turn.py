@@ -88,7 +88,7 @@ class World:
             if isinstance(limited, int | float) and abs(limited) > 10_000:
                 raise ToolRefusal(f"{LARGEST[name]} must be at most 10000")
             result = self.method(name)(**copy.deepcopy(dict(arguments)))
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is a result
+        except Exception as error:  # noqa: BLE001 - an exception of a tool is a result
             return f"Error during execution: {error}", error
         if isinstance(result, dict):
             try:

@@ -124,35 +124,35 @@ def _check(row: Row, written: Check | None) -> Check | None:
         return None
 
     async def check(trajectory: Trajectory, made: Any) -> Score:
-        found: dict[str, Score] = {}
+        scores: dict[str, Score] = {}
         if row.answer is not None:
             right = same_answer(trajectory.answer, row.answer)
-            found["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
+            scores["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
         if row.state:
             wrong = differences(made, row.state)
             ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in row.state.items())
             score = Score.of(not wrong, f"at the end {ends}")
-            found["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
+            scores["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
         if written is not None:
             checked = written(trajectory, made)
             checked = await checked if inspect.isawaitable(checked) else checked
-            found["check"] = as_score(checked)
-        return _together(found)
+            scores["check"] = as_score(checked)
+        return _together(scores)
 
     return check
 
 
-def _together(found: Mapping[str, Score]) -> Score:
+def _together(scores: Mapping[str, Score]) -> Score:
     """Return one score that is right if all are; its value is the lowest of theirs."""
-    parts = {name: score.value for name, score in found.items()}
-    for score in found.values():
+    parts = {name: score.value for name, score in scores.items()}
+    for score in scores.values():
         parts |= score.parts
     return Score(
-        value=min(score.value for score in found.values()),
-        success=all(score.success for score in found.values()),
+        value=min(score.value for score in scores.values()),
+        success=all(score.success for score in scores.values()),
         parts=parts,
-        expected="; ".join(score.expected for score in found.values() if score.expected),
-        reason="; ".join(score.reason for score in found.values() if score.reason),
+        expected="; ".join(score.expected for score in scores.values() if score.expected),
+        reason="; ".join(score.reason for score in scores.values() if score.reason),
     )
 
 

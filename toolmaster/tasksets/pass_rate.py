@@ -8,7 +8,7 @@ those of the same judge.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -53,19 +53,9 @@ class Verdict(BaseModel):
         return SCORES[self.verdict]
 
 
-class Judge:
-    """Judges trajectories; those with the same content are judged once."""
-
-    def __init__(self, endpoint: JsonEndpoint) -> None:
-        self._endpoint = endpoint
-
-    async def verdict(self, trajectory: Trajectory) -> Verdict:
-        """Judge a trajectory by its query, calls, observations and answer.
-
-        Raises:
-            PolicyError: The judge cannot be asked, or it wrote no verdict.
-        """
-        return await self._endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
+Judge = Callable[[Trajectory], Awaitable[Verdict]]
+"""Judges a trajectory by its query, calls, observations and answer; equal ones are judged once. It
+raises PolicyError if the judge cannot be asked, or wrote no verdict."""
 
 
 @asynccontextmanager
@@ -78,4 +68,4 @@ async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
     """
     async with JsonEndpoint("judge", model, base_url) as endpoint:
         await endpoint.check()
-        yield Judge(endpoint)
+        yield lambda trajectory: endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)

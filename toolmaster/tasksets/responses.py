@@ -174,28 +174,28 @@ class Recordings:
         """Return the response to a call; the same call at the same time waits for the first one."""
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
-            found = self._kept.get(key)
-            if found is None and self._lookup is not None:
-                found = self._lookup(tool, arguments)
-            if self._ask is not None and (found is None or self._each_time):
+            known = self._kept.get(key)
+            if known is None and self._lookup is not None:
+                known = self._lookup(tool, arguments)
+            if self._ask is not None and (known is None or self._each_time):
                 try:
                     result, refused = await self._ask(tool, arguments, earlier), False
                 except ToolRefusal as refusal:
                     result, refused = str(refusal), True
-                found = Recording(
+                known = Recording(
                     tool=tool.own_name,
                     arguments=arguments,
                     result=result,
                     refused=refused,
                     source=self._source,
                 )
-                if self._kept.setdefault(key, found) is found and self._file is not None:
-                    append_line(self._file, found.model_dump(mode="json", exclude_defaults=True))
-        if found is None:
+                if self._kept.setdefault(key, known) is known and self._file is not None:
+                    append_line(self._file, known.model_dump(mode="json", exclude_defaults=True))
+        if known is None:
             raise ToolRefusal(MISS)
-        if found.refused:
-            raise ToolRefusal(str(found.result))
-        return found.result
+        if known.refused:
+            raise ToolRefusal(str(known.result))
+        return known.result
 
 
 class _Response(BaseModel):
@@ -272,19 +272,19 @@ def choose_backend(
         async def simulate(*call: Any) -> Any:
             return await opened.current(*call)
 
-        kept = Recordings(recordings, lookup, simulate, label)
-        return Backend(kind, label, kept.respond, opened.open)
+        recorded = Recordings(recordings, lookup, simulate, label)
+        return Backend(kind, label, recorded.respond, opened.open)
     if kind == "live" and recordings is None:
         return live
     if kind == "live":
-        kept = Recordings(recordings, None, live.respond, live.label, each_time=True)
-        return replace(live, respond=kept.respond)
+        recorded = Recordings(recordings, None, live.respond, live.label, each_time=True)
+        return replace(live, respond=recorded.respond)
     if kind == "recorded":
-        kept = Recordings(recordings, lookup)
-        if not kept:
+        recorded = Recordings(recordings, lookup)
+        if not recorded:
             where = "responses=recorded" if recordings is None else str(recordings)
             raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
-        return Backend(kind, "recorded", kept.respond)
+        return Backend(kind, "recorded", recorded.respond)
 
     async def show(tool: Tool, _arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
         if examples.get(tool.own_name) is None:

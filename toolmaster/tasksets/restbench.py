@@ -143,15 +143,15 @@ class Endpoints:
         document has a parameter do not matter.
         """
         method, _, path = " ".join(written.split()).partition(" ")
-        wanted = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
-        if wanted in self._names:
-            return self._names[wanted]
+        endpoint = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
+        if endpoint in self._names:
+            return self._names[endpoint]
         for form, name in self._anonymous.items():
-            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(wanted)):
+            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(endpoint)):
                 return name
-        shape = (method.upper(), wanted.count("/"))
+        shape = (method.upper(), endpoint.count("/"))
         near = [f for f in self._anonymous if (f.partition(" ")[0], f.count("/")) == shape]
-        close = difflib.get_close_matches(_anonymous(wanted), near, n=1, cutoff=0.9)
+        close = difflib.get_close_matches(_anonymous(endpoint), near, n=1, cutoff=0.9)
         return self._anonymous[close[0]] if close else written
 
 
@@ -198,10 +198,10 @@ def find_document(file: Path) -> Path:
 
 
 def _credentials(auth: str) -> dict[str, str]:
-    found = {}
+    credentials = {}
     for item in filter(None, (part.strip() for part in auth.split(","))):
         kind, _, variable = item.partition("=")
         if not kind or not variable:
             raise ConfigError(f"auth {item!r}: write it as KIND=VARIABLE")
-        found[kind] = variable
-    return found
+        credentials[kind] = variable
+    return credentials

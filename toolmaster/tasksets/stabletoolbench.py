@@ -145,8 +145,8 @@ def stabletoolbench(
 
 def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield the names of the tools of the relevant APIs."""
-    found = reversed(list(apis.items()))  # of two APIs with one name the first counts
-    places = {(standard(api.tool_name), api.standard_name): name for name, api in found}
+    pairs = reversed(list(apis.items()))  # of two APIs with one name the first counts
+    places = {(standard(api.tool_name), api.standard_name): name for name, api in pairs}
     for index, (tool_name, api_name) in enumerate(relevant):
         place = (standard(tool_name), standard(api_name))
         if place not in places:
@@ -179,7 +179,7 @@ async def _judged(score: Score, trajectory: Trajectory, judge: Judge) -> Score:
     """Return the score by the judge's verdict; without an answer the judge is not asked."""
     value, strict, reason = 0.0, False, "no answer"
     if trajectory.answer:
-        verdict = await judge.verdict(trajectory)
+        verdict = await judge(trajectory)
         value, reason = verdict.score, verdict.reason
         strict = value == 1 and verdict.grounded
     return Score(

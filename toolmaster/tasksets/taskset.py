@@ -140,23 +140,23 @@ class Taskset(Sequence[Task]):
         resources: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         oracle: Any = None,
     ) -> None:
-        found: dict[str, Task] = {}
+        by_id: dict[str, Task] = {}
         for task in tasks:
             if not isinstance(task, Task):
                 raise InputError(f"task set {name!r} holds tasks, received {task!r}")
-            if task.id in found:
+            if task.id in by_id:
                 raise InputError(f"task set {name!r}: the id {task.id!r} is used twice")
-            found[task.id] = task
+            by_id[task.id] = task
         self.name, self.version, self.part = name, version, ""
-        self.ids: Sequence[str] = tuple(found)
+        self.ids: Sequence[str] = tuple(by_id)
         self.own_splits: Mapping[str, Sequence[str]] = {}
         if split_of is not None:
-            names = dict.fromkeys(map(split_of, found))
-            self.own_splits = {n: tuple(i for i in found if split_of(i) == n) for n in names}
+            names = dict.fromkeys(map(split_of, by_id))
+            self.own_splits = {n: tuple(i for i in by_id if split_of(i) == n) for n in names}
         self.split_of: Callable[[str], str] = split_of or hash_split
         self.set_of: Callable[[str], str] = lambda _: name
         self.limits, self.left_out, self.oracle = limits, left_out, oracle
-        self._find: Callable[[str], Task] = found.__getitem__
+        self._find: Callable[[str], Task] = by_id.__getitem__
         self._facts = facts or {}
         self._resources: SharedResource[Any] = SharedResource(resources or nullcontext)
 

@@ -84,14 +84,14 @@ def standard(name: str, *, reserve: bool = True) -> str:
 
 def named(apis: Sequence[Api]) -> dict[str, Api]:
     """Return the APIs by tool name, each once; a second API of the same name is NAME_2."""
-    found: dict[str, Api] = {}
+    by_name: dict[str, Api] = {}
     for api in apis:
         number, name = 1, api.name
-        while name in found and found[name] != api:
+        while name in by_name and by_name[name] != api:
             number += 1
             name = f"{api.name[-60:]}_{number}"
-        found[name] = api
-    return found
+        by_name[name] = api
+    return by_name
 
 
 def as_tool(name: str, api: Api) -> Tool:
@@ -176,17 +176,17 @@ def cached_responses(folder: Path) -> Lookup:
     def responses(own_name: str) -> Mapping[str, Recording]:
         category, tool_name, api_name = own_name.split("/")
         file = folder / category / f"{tool_name}_for_{category}" / f"{api_name}.json"
-        found = {}
+        recordings = {}
         try:
             content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
             for written, answer in content.items():
                 arguments, (result, refused) = ast.literal_eval(written), _unpacked(answer)
-                found[canonical(arguments)] = Recording(
+                recordings[canonical(arguments)] = Recording(
                     tool=own_name, arguments=arguments, result=result, refused=refused
                 )
         except (OSError, ValueError, SyntaxError, AttributeError) as error:
             raise PolicyError(f"{file}: not a cache of responses: {error}") from None
-        return found
+        return recordings
 
     def find(tool: Tool, arguments: dict[str, Any]) -> Recording | None:
         return responses(tool.own_name).get(canonical(arguments))

@@ -94,11 +94,11 @@ class Selection:
         """Return the most verdicts that the judge will be asked for, after all rollouts."""
         if self.judge is None:
             return 0
-        wanted = self.settings.rollouts
-        complete = [solved for solved in batch if len(solved[1]) >= wanted]
+        rollouts = self.settings.rollouts
+        complete = [solved for solved in batch if len(solved[1]) >= rollouts]
         by_rule = await self._by_rule(complete, set(self._seen))
         new = [t for t, reason in by_rule if reason is None and not self.judge.knows(t)]
-        return len(new) + wanted * (len(batch) - len(complete))
+        return len(new) + rollouts * (len(batch) - len(complete))
 
     async def _by_rule(
         self, batch: Sequence[Solved], seen: set[str]

@@ -164,7 +164,7 @@ def share_prefixes(
     lengths, _ = sequence_lengths(position_ids)
     sequences = [part.tolist() for part in input_ids[0].split(lengths)]
     first, begin, taken = sequences[0], 0, 0
-    kept: list[int] = []
+    rest: list[int] = []
     places: list[int] = []
     for index, sequence in enumerate(sequences):
         most = min(len(first), len(sequence)) - 1  # each keeps at least one token of its own
@@ -173,10 +173,10 @@ def share_prefixes(
         if index and same == len(sequences[index - 1]):
             same -= 1  # otherwise its positions would continue those of the sequence before
         own = len(sequence) - same
-        kept += range(begin + same, begin + len(sequence))
+        rest += range(begin + same, begin + len(sequence))
         places += [*range(same), *range(taken, taken + own)]
         begin, taken = begin + len(sequence), taken + own
-    return input_ids[:, kept], position_ids[:, kept], torch.tensor(places, device=input_ids.device)
+    return input_ids[:, rest], position_ids[:, rest], torch.tensor(places, device=input_ids.device)
 
 
 def use_packed_attention(model: Any) -> bool:

@@ -118,9 +118,9 @@ def freeze_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
     rows = torch.tensor(new_tokens, dtype=torch.long)
 
     def of_new_tokens(gradient: torch.Tensor) -> torch.Tensor:  # (V, H)
-        kept = torch.zeros_like(gradient)
-        kept[rows] = gradient[rows]
-        return kept
+        masked = torch.zeros_like(gradient)
+        masked[rows] = gradient[rows]
+        return masked
 
     for weight in {layer.weight for layer in layers if layer is not None}:  # one if tied
         if new_tokens:

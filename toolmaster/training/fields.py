@@ -31,7 +31,7 @@ _REASONS: dict[str, dict[str, str]] = {  # fields by the reason why a user canno
     "common": {
         "toolmaster sets it": "output_dir seed remove_unused_columns disable_tqdm do_train"
         " resume_from_checkpoint use_liger_kernel model_init_kwargs trust_remote_code",
-        "evaluation is a stage of its own": "do_eval do_predict eval_strategy eval_on_start"
+        "evaluation is a separate stage": "do_eval do_predict eval_strategy eval_on_start"
         " load_best_model_at_end metric_for_best_model",
         "its name is activation_checkpointing now": "gradient_checkpointing",
         "its name is activation_checkpointing_kwargs now": "gradient_checkpointing_kwargs",
@@ -46,7 +46,7 @@ _REASONS: dict[str, dict[str, str]] = {  # fields by the reason why a user canno
     },
     "grpo": {
         "toolmaster sets it": "multi_objective_aggregation shuffle_dataset chat_template_kwargs",
-        "evaluation is a stage of its own": "num_generations_eval",
+        "evaluation is a separate stage": "num_generations_eval",
         "set grpo.sampling.context_tokens": "max_completion_length",
         "set limits.max_turns": "max_tool_calling_iterations",
         "set the weights in grpo.rewards": "reward_weights",

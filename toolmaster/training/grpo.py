@@ -72,7 +72,7 @@ def train_grpo(
         protocol: the trajectory format.
         limits: limits of each session.
         settings: fields of TRL, rewards and sampling.
-        folder: where checkpoints and the result go; a stopped training goes on from the last
+        folder: where checkpoints and the result go; a stopped training continues from the last
             checkpoint there.
         seed: seed of the order of tasks and of sampling.
         log: called with the metrics of each step.
@@ -181,7 +181,7 @@ def grpo(
     live_tools: bool = False,
     **trainer: Any,
 ) -> Path:
-    """Reinforce a model on a task set; a stopped training goes on when it is called again.
+    """Reinforce a model on a task set; called again, it continues a stopped training.
 
     Args:
         model: a checkpoint folder, preferably of a model that SFT has trained, or a model id of the

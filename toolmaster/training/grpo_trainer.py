@@ -85,7 +85,7 @@ def phase_advantages(
         scale: which standard deviation to divide by: the group's, the batch's, or none.
 
     Returns:
-        (B, 2) float32: trial and execution; 0 where the reward is None.
+        (B, 2) float32: trial and execution; 0 if the reward is None.
 
     Example:
         >>> phase_advantages([PhaseReward(1, 0), PhaseReward(0, 0)], 2, "none").tolist()

@@ -99,7 +99,7 @@ def train_sft(
         model_folder: the checkpoint to start from.
         demonstrations: the trajectories to learn from.
         settings: fields of TRL and the rank of adapters.
-        folder: where checkpoints and the result go; a stopped training goes on from the last
+        folder: where checkpoints and the result go; a stopped training continues from the last
             checkpoint there.
         seed: seed of the order of the data.
         log: called with the metrics of each optimizer step, and before the first one, as step 0,
@@ -158,7 +158,7 @@ def sft(
     lora_rank: int = 0,
     **trainer: Any,
 ) -> Path:
-    """Fine-tune a model on demonstrations; a stopped training goes on when it is called again.
+    """Fine-tune a model on demonstrations; called again, it continues a stopped training.
 
     Args:
         model: a checkpoint folder, or a model id of the Hub.

@@ -208,18 +208,18 @@ class _Reading:
             if not str(status).startswith("2"):
                 continue
             answer = self.reader.peek(answer)  # noqa: PLW2901
-            found = list(as_object(answer.get("examples")).values())
+            values = list(as_object(answer.get("examples")).values())
             for media in map(as_object, as_object(answer.get("content")).values()):
                 named = as_object(media.get("examples")).values()
-                found += [media.get("example"), *(self.reader.peek(e).get("value") for e in named)]
-            for example in found:
+                values += [media.get("example"), *(self.reader.peek(e).get("value") for e in named)]
+            for example in values:
                 if example is not None:
                     return example
         return None
 
     def _declared(self) -> list[dict[str, Any]]:
         """Return the parameters of path and operation; the operation's take precedence."""
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        parameters: dict[tuple[str, str], dict[str, Any]] = {}
         for raw in (*as_list(self.item.get("parameters")), *as_list(self.raw.get("parameters"))):
             try:
                 parameter = as_object(self.reader.resolve(raw))
@@ -233,8 +233,8 @@ class _Reading:
             own = location == "header" and name.lower() in _OWN_HEADERS
             absent = location == "path" and "{" + name + "}" not in self.path.partition("?")[0]
             if not (own or absent):
-                found[name, location] = _upgrade(parameter)
-        return list(found.values())
+                parameters[name, location] = _upgrade(parameter)
+        return list(parameters.values())
 
     def _undeclared(self, declared: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the parameters that only the path template names."""

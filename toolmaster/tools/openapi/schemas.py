@@ -230,17 +230,17 @@ def as_list(value: Any) -> list[Any]:
 
 
 def clean(text: str, also: str = "") -> str:
-    """Return `text` with `_` for whatever is not an ASCII letter, a digit, `-` or in `also`."""
+    """Return `text` with `_` for all but ASCII letters, digits, `-` and characters in `also`."""
     return re.sub(rf"[^a-zA-Z0-9{also}-]+", "_", text[:1000]).strip("_.-")
 
 
 def unique(name: str, taken: Container[str]) -> str:
     """Return `name` in at most `MAX_NAME_CHARS` characters, with a number if it is taken."""
-    number, found = 1, name[:MAX_NAME_CHARS]
-    while found in taken:
+    number, candidate = 1, name[:MAX_NAME_CHARS]
+    while candidate in taken:
         number += 1
-        found = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
-    return found
+        candidate = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
+    return candidate
 
 
 def trim(text: Any, chars: int) -> str:

@@ -364,7 +364,7 @@ def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path
 def test_no_such_model(toolmaster, tmp_path):
     code, _, error = toolmaster("model", tmp_path / "none")
     assert code == 1
-    assert "is no checkpoint folder" in one_message(error)
+    assert "is not a checkpoint folder" in one_message(error)
 
 
 def test_a_full_disk(toolmaster, recipe, monkeypatch):
@@ -373,7 +373,7 @@ def test_a_full_disk(toolmaster, recipe, monkeypatch):
     def full(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "_mend", full)
+    monkeypatch.setattr(runs, "_end_last_line", full)
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 1
     assert "No space left on device; what was written before is intact" in one_message(

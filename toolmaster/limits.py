@@ -105,7 +105,7 @@ class Bound:
 
     @property
     def left(self) -> float:
-        """What is left of it, at least 0."""
+        """The amount that is left, at least 0."""
         return max(self.limit - self.used, 0)
 
     def text(self, amount: float) -> str:
@@ -144,12 +144,12 @@ class Budget:
         self._started: float | None = None
 
     def start(self) -> None:
-        """Start the clock, unless it runs already."""
+        """Start the clock, unless it has been started."""
         if self._started is None:
             self._started = time.monotonic()
 
     def spend_call(self) -> str | None:
-        """Count a call that is about to run; return why not if none is left."""
+        """Count a call that is about to run; if none is left, return the reason instead."""
         limit = self.settings.max_calls
         if limit is not None and self._calls >= limit:
             return f"the budget of {limit} calls is used up"
@@ -161,7 +161,7 @@ class Budget:
         self._tokens += Tokens(prompt_tokens, completion_tokens)
 
     def exhausted(self) -> str | None:
-        """Return which bound is used up; a model without calls left can still answer."""
+        """Return which bound is used up, except calls: without any the model can still answer."""
         for bound in self.bounds():
             if bound.unit != "calls" and not bound.left:
                 return f"the budget of {bound.text(bound.limit)} is used up"

@@ -256,7 +256,7 @@ def test_a_wrong_model_name_ends_it_early(solve, tmp_path):
         (("cost?",), {"model": "openai:"}, 2, "a model is openai:NAME, a checkpoint folder"),
         (("cost?", "--yes"), {}, 2, "either --yes or --permissions"),
         (("cost?",), {"permissions": "/none.toml"}, 2, "/none.toml"),
-        (("cost?",), {"model": "hf:/none"}, 1, "no checkpoint folder"),
+        (("cost?",), {"model": "hf:/none"}, 1, "not a checkpoint folder"),
         (("cost?",), {"base_url": None}, 1, "no key for model 'scripted': set OPENAI_API_KEY"),
         (("cost?",), {"tools": "/none/shop.py"}, 1, "/none/shop.py"),
         (("tasks=/none/tasks.txt",), {}, 1, "cannot read the tasks '/none/tasks.txt'"),

@@ -297,7 +297,7 @@ def test_the_public_function_takes_trl_s_words(tiny_folder, demonstrations, tmp_
     assert training.task_ids == sorted(t.task_id for t in demonstrations[:4])
     lines = [json.loads(x) for x in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1]
-    with pytest.raises(ConfigError, match=r"trainer: 'epochs' is no field of TRL's SFTConfig"):
+    with pytest.raises(ConfigError, match=r"trainer: 'epochs' is not a field of TRL's SFTConfig"):
         sft_function(tiny_folder, demonstrations, output_dir=tmp_path / "no", epochs=3)
 
 

@@ -182,12 +182,12 @@ def _show_evaluation(
     file: Path, result: Evaluation, *, as_json: bool, seconds: float | None = None
 ) -> None:
     """Print an evaluation and write its report beside the file of its trajectories."""
-    from toolmaster.evaluation.kept import read_kept  # noqa: PLC0415 - heavy
+    from toolmaster.evaluation.kept import read_settings  # noqa: PLC0415 - heavy
     from toolmaster.models.provenance import took  # noqa: PLC0415
     from toolmaster.report.page import Page, write_report  # noqa: PLC0415 - loads jinja2
     from toolmaster.report.viewer import decoder  # noqa: PLC0415
 
-    kept = read_kept(file)
+    kept = read_settings(file)
     settings = {} if kept is None else kept.settings
     made = {"model": result.model, "task set": ", ".join(result.by("taskset")), **result.facts}
     made.pop("taskset", None)

@@ -1,4 +1,4 @@
-"""The files of an evaluation: its trajectories, and beside them what they depend on."""
+"""The files of an evaluation: its trajectories, and beside them its settings."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ MODELS = ("grpo", "sft", "base")
 """The models that a run measures, the one that it trained last before the others."""
 
 
-class Kept(Record):
-    """What the rollouts of a file depend on, written beside it as `NAME.settings.json`."""
+class SavedSettings(Record):
+    """The settings of a file of rollouts, written beside it as `NAME.settings.json`."""
 
     model: str
     settings: dict[str, Any]
-    """Rollouts of other settings do not go into the same file."""
+    """Rollouts with other settings are refused in the same file."""
     facts: dict[str, str]
     """See `Evaluation.facts`."""
 
 
-def keep(out: Path, kept: Kept) -> None:
-    """Write beside a file of trajectories what they depend on.
+def save_settings(out: Path, settings: SavedSettings) -> None:
+    """Write the settings of an evaluation beside its file of trajectories.
 
     Args:
         out: the file of trajectories, which may hold some already.
-        kept: what is written.
+        settings: the settings.
 
     Raises:
-        ConfigError: the trajectories that are there were made with other settings.
+        ConfigError: the file holds trajectories that were made with other settings.
         InputError: the file cannot be read or written.
     """
-    before = read_kept(out)
+    before = read_settings(out)
     if before is not None and out.is_file():
-        old, new = ({"model": k.model, **k.settings} for k in (before, kept))
+        old, new = ({"model": s.model, **s.settings} for s in (before, settings))
         changes = changed_settings(old, new)
         if changes:
             raise ConfigError(
@@ -48,7 +48,7 @@ def keep(out: Path, kept: Kept) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {out.parent}: {error.strerror}") from None
-    write_atomically(_beside(out), kept.model_dump_json(indent=1))
+    write_atomically(_beside(out), settings.model_dump_json(indent=1))
 
 
 def evaluation_file(place: Path) -> Path:
@@ -85,15 +85,15 @@ def read_evaluation(place: Path) -> Evaluation:
     """
     file = evaluation_file(place)
     trajectories = read_trajectories(file)
-    kept = read_kept(file)
-    if kept is None:
+    saved = read_settings(file)
+    if saved is None:
         return Evaluation(trajectories, str(file))
-    return Evaluation(trajectories, kept.model, kept.facts)
+    return Evaluation(trajectories, saved.model, saved.facts)
 
 
-def read_kept(out: Path) -> Kept | None:
-    """Return what is kept beside a file of trajectories; None if nothing is."""
-    return read_record(_beside(out), Kept)
+def read_settings(out: Path) -> SavedSettings | None:
+    """Return the settings saved beside a file of trajectories; None if there are none."""
+    return read_record(_beside(out), SavedSettings)
 
 
 def _beside(out: Path) -> Path:

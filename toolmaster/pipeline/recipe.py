@@ -38,7 +38,7 @@ def find_recipe(named: str) -> Path:
             "quickstart".
 
     Raises:
-        ConfigError: No recipe has this name; the message lists those there are.
+        ConfigError: No recipe has this name; the message lists the existing ones.
     """
     if named.endswith(".toml"):
         return Path(named)
@@ -76,7 +76,7 @@ class Recipe(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def training_tasks(self) -> Taskset:
-        """The tasks to train on: the train split of `tasks` where evaluation measures the rest.
+        """Return the tasks to train on: the train split of `tasks` if the rest is measured.
 
         Raises:
             InputError: the task set cannot be opened, or has no tasks to train on.
@@ -92,7 +92,7 @@ class Recipe(Settings):
         return tasks
 
     def evaluation_tasks(self) -> list[Taskset]:
-        """The task sets to measure on.
+        """Return the task sets to measure on.
 
         Raises:
             InputError: a set cannot be opened, is empty or endless, or has tasks that are trained
@@ -115,5 +115,5 @@ class Recipe(Settings):
         return sets
 
     def limits_for(self, tasks: Taskset) -> Limits:
-        """What a session of these tasks allows."""
+        """Return the limits of a session of these tasks."""
         return self.limits or tasks.limits or Limits()

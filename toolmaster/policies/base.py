@@ -28,7 +28,7 @@ class ToolCallFormat(StrEnum):
     NATIVE = "native"
     """The endpoint's own tool calls, with instructions for a model that was not trained here."""
     TEXT = "text"
-    """Calls as text in the message, with instructions likewise."""
+    """Calls as text in the message, with the same instructions."""
     TRAINED = "trained"
     """Exactly as in training, for a model that was trained with toolmaster."""
 

@@ -1,4 +1,4 @@
-"""Makes the policy of a model from its name."""
+"""Makes a policy from the name of a model."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def load_policy(
         sampling: Temperature and limits of the generation.
         base_url: The address of an endpoint; None for `OPENAI_BASE_URL` or OpenAI's own.
         tool_calls: How tool calls are written to an endpoint.
-        name: Shown in trajectories; None for the model's own. Not for endpoints.
-        seed: Seed of the sampling of a model in this process.
+        name: The policy's name in trajectories, for a model in this process; None uses the model's.
+        seed: Seed of the sampling, for a model in this process.
 
     Raises:
         ConfigError: The name is empty.
@@ -78,12 +78,12 @@ def load_policy(
 async def open_policy(
     model: str | Policy, sampling: Sampling, **options: Any
 ) -> AsyncIterator[Policy]:
-    """Yield the policy of a model, and close its connections afterwards.
+    """Yield the policy of a model, and close its connections at the end.
 
     Args:
         model: A name that `load_policy` accepts, or a policy, which is left open.
         sampling: Temperature and limits of the generation.
-        options: Further arguments of `load_policy`, which also says what is raised.
+        options: Further arguments of `load_policy`, which documents the errors too.
     """
     if not isinstance(model, str):
         yield model

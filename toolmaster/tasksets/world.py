@@ -1,7 +1,7 @@
 """The embedded world as a task set: `world` or `world:short`.
 
-Its splits: "train" has domains and behaviours for training; "test" has domains and behaviours that
-training never shows; "test_seen" has further tasks of the training domains.
+The split "train" has the domains and hidden behaviours of training, "test" has others, and
+"test_seen" has further tasks of the training domains.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 
 HELD_OUT = 90_000_000
-"""Task numbers from here on are never used for training."""
+"""Task numbers of at least this are never used for training."""
 END = 100_000_000
 TEST_SEEN = "test_seen"
 
@@ -34,7 +34,7 @@ def world(
         level: "short" tasks take one call and have documented tools; "full" ones have any length.
         families: families of hidden behaviours, separated by commas.
         domains: folders of further domains, each with a `domain.py`, separated by commas.
-        builtin: whether the built-in domains take part.
+        builtin: whether to include the built-in domains.
 
     Raises:
         ConfigError: an unknown family.
@@ -79,7 +79,7 @@ def world(
 
 
 def split_of(task_id: str) -> str:
-    """The split of a world task's id."""
+    """Return the split of the id of a world task."""
     _, split, _, _, number, *_ = task_id.split("/")
     if int(number) < HELD_OUT:
         return TRAIN if split == "seen" else TEST

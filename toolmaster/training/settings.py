@@ -44,7 +44,7 @@ REWARDS = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
 
 
 def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields for TRL: the defaults, and those that are given."""
+    """Return the default fields for TRL, overridden by the given ones."""
     try:
         checked = check_fields(kind, given)
     except ConfigError as error:
@@ -120,7 +120,7 @@ class GrpoSettings(Settings):
         rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
         if rows % trainer["num_generations"]:
             raise ValueError(
-                f"per_device_train_batch_size * gradient_accumulation_steps is {rows}, which whole"
-                f" groups of num_generations = {trainer['num_generations']} cannot fill"
+                f"per_device_train_batch_size * gradient_accumulation_steps is {rows}, not a"
+                f" multiple of num_generations = {trainer['num_generations']}"
             )
         return trainer

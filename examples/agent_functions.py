@@ -1,7 +1,7 @@
-"""An agent with one's own Python functions.
+"""An agent with your own Python functions.
 
 The documentation of `get_price` is wrong on purpose: it says dollars, the function answers cents.
-The agent tries the documented example first, on a copy or where a tool only reads, and learns it.
+The agent tries the documented example first and learns it; in a trial only `get_price` runs.
 
     python examples/agent_functions.py openai:NAME
 """

@@ -1,8 +1,8 @@
-"""Somebody else's environment as a task set: stateful tools, and tasks with their own check.
+"""An existing environment as a task set: stateful tools, and tasks with their own check.
 
     toolmaster evaluate openai:NAME examples/environment.py:tasks
 
-`Bank` and `BANK_TASKS` stand for a package that knows nothing of toolmaster. The glue is `tasks`.
+`Bank` and `BANK_TASKS` stand for a package that does not know toolmaster. `tasks` connects the two.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ BANK_TASKS = [
 
 
 def tasks() -> Iterator[tm.Task]:
-    """The glue: tools bound to a fresh state, and the environment's own check."""
+    """Yield the tasks: tools bound to a fresh state, and the environment's own check."""
 
     def tools() -> tm.ToolSet:
         bank = Bank()

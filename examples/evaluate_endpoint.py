@@ -1,4 +1,4 @@
-"""Measure a model on a task set: several rollouts a task, intervals, a breakdown; it resumes.
+"""Measure a model on a task set: several rollouts per task, intervals, a breakdown by family.
 
 python examples/evaluate_endpoint.py openai:NAME "world:short tasks=50" [results.jsonl]
 """

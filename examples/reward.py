@@ -11,14 +11,14 @@ import toolmaster as tm
 
 
 def brief(t: tm.Trajectory) -> float | None:
-    """Success, less a little for every call; a failure pays nothing, so success always wins."""
+    """Return success minus a little for every call; a failure gets 0."""
     if t.score is None:
         return None
     return t.success * (1 - min(0.02 * len(t.calls()), 0.3))
 
 
 def careful(t: tm.Trajectory) -> float | None:
-    """A call in execution that fails costs; the same call in the trial costs nothing."""
+    """Return success minus a cost for every failed call in execution; the trial costs nothing."""
     if t.score is None:
         return None
     failed = sum(step.error is not None for step in t.calls(tm.Phase.EXECUTION))

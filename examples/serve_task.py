@@ -1,4 +1,4 @@
-"""A task as an MCP server: any agent program can do it, and what it did is kept.
+"""A task as an MCP server: any agent program can do it, and its trajectory is recorded.
 
     python examples/serve_task.py
 

@@ -1,4 +1,4 @@
-"""A shop whose documentation is wrong: prices are documented in dollars and given in cents.
+"""A shop whose documentation is wrong: prices are documented in dollars and returned in cents.
 
 toolmaster solve 'What does one "Wool Rug" cost?' --tools examples/shop.py:shop --model openai:NAME
 """

@@ -1,8 +1,8 @@
-"""One's own tasks: each has a factory of fresh tools, and an answer or a check of the end state.
+"""Your own tasks: each has a factory of fresh tools, and an answer or a check of the end state.
 
     python examples/task_set.py
 
-The same task set is `examples/task_set.py:tasks` on every command line and in every recipe.
+Commands and recipes name this task set `examples/task_set.py:tasks`.
 """
 
 import toolmaster as tm
@@ -29,7 +29,7 @@ class Shop:
 
 
 def ordered_two_stools(trajectory: tm.Trajectory, shop: Shop) -> bool:
-    """Check the end state of the real shop; trials have worked on copies."""
+    """Return whether the real shop has the order; trials work on copies."""
     return shop.orders == [("Oak Stool", 2)]
 
 

@@ -1,9 +1,9 @@
-"""GRPO on one's own tools: a stateful class, two tasks, a reward of one's own.
+"""GRPO on your own tools: a stateful class, two tasks, your own reward.
 
     python examples/train_own_tools.py MODEL FOLDER
 
-MODEL is best a checkpoint that SFT has trained; FOLDER gets the result. Keyword arguments that TRL
-knows are TRL's.
+MODEL should be a checkpoint that SFT has trained; FOLDER gets the result. Keyword arguments that
+TRL knows are passed to TRL.
 """
 
 import sys
@@ -44,7 +44,7 @@ tasks = tm.Taskset(
 
 
 def reward(t: tm.Trajectory) -> float | None:
-    """Success, a little for the right form, a little less for every call."""
+    """Return success plus a little for the right format minus a little for every call."""
     if t.error:
         return None
     value = t.score.value if t.score else 0.0

@@ -2,8 +2,7 @@
 
     python examples/train_pipeline.py HuggingFaceTB/SmolLM2-135M-Instruct runs/example
 
-A model of 135M parameters learns something from about a thousand demonstrations; SMALL only shows
-the steps.
+A model of 135M parameters needs about a thousand demonstrations; SMALL only shows the steps.
 """
 
 import sys
@@ -20,7 +19,7 @@ sft = tm.sft(model, demos, output_dir=folder / "sft", num_train_epochs=1)
 
 
 def reward(t: tm.Trajectory) -> float | None:
-    """The task's own score, less a little for every call."""
+    """Return the task's own score minus a little for every call."""
     return None if t.error or t.score is None else t.score.value - 0.02 * min(len(t.calls()), 10)
 
 

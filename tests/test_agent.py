@@ -6,6 +6,7 @@ import pytest
 
 from toolmaster.agent import Agent
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.evaluation.evaluate import evaluate
 from toolmaster.experience import Experience, ExperienceStore
 from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.policies.scripted import ScriptedPolicy
@@ -134,6 +135,13 @@ def test_text_that_is_no_text_is_mended(tools, tmp_path):
 def test_no_tools():
     with pytest.raises(InputError, match="needs tools, received none"):
         Agent(ScriptedPolicy([]), ToolSet(()))
+
+
+@pytest.mark.parametrize("model", [None, "", "openai:", "openai: ", 3])
+def test_no_model(tools, model):
+    for use in (lambda: Agent(model, tools), lambda: evaluate(model, "world:short tasks=1")):
+        with pytest.raises(ConfigError, match=f"a model is openai:NAME, .* received {model!r}"):
+            use()
 
 
 def test_no_concurrency(tools):

@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -13,7 +16,8 @@ from toolmaster import cli
 from toolmaster.commands import stages as stage_commands
 from toolmaster.commands.options import split_words
 from toolmaster.pipeline import stages
-from toolmaster.runs import append_trajectory, read_trajectories
+from toolmaster.pipeline.recipe import Recipe
+from toolmaster.runs import Run, append_trajectory, read_trajectories
 
 
 @pytest.fixture
@@ -54,30 +58,6 @@ def one_message(error):
     return error.removeprefix("toolmaster: ").strip()
 
 
-def test_a_wrong_key(toolmaster, recipe):
-    code, _, error = toolmaster("demonstrate", recipe, "sft.lora_rnk=1")
-    assert code == 2
-    assert "unknown key 'sft.lora_rnk' (did you mean 'lora_rank'?)" in one_message(error)
-
-
-def test_a_bad_value(toolmaster, recipe):
-    code, _, error = toolmaster("demonstrate", recipe, "seed=-1")
-    assert code == 2
-    assert "seed: " in one_message(error)
-
-
-def test_a_missing_recipe(toolmaster, tmp_path):
-    code, _, error = toolmaster("run", tmp_path / "none.toml")
-    assert code == 2
-    assert "cannot read " in one_message(error)
-
-
-def test_a_wrong_option(toolmaster):
-    code, _, error = toolmaster("demonstrate", "--quick")
-    assert code == 2
-    assert "Unknown option: --quick" in one_message(error)
-
-
 def test_a_stage_too_early(toolmaster, recipe):
     code, _, error = toolmaster("sft", recipe)
     assert code == 1
@@ -91,9 +71,9 @@ def test_a_run_goes_on_in_a_new_process_after_each_stage(
     monkeypatch.setitem(stages._STAGES, "sft", (lambda *_: None, ()))
     small = [f"model={tiny_folder}", "demonstrate.count=1"]
     small.append('evaluate.tasks=["world split=test tasks=2"]')
-    for _ in range(2):  # the second comes to the next stage
-        code, _, _ = toolmaster("run", recipe, *small)
-        assert code == 77
+    for told in (False, True):  # the second comes to the next stage
+        code, _, error = toolmaster("run", recipe, *small)
+        assert (code, "finished: demonstrate; to run one again" in error) == (77, told)
         assert (tmp_path / "run" / "demonstrate" / "done.json").is_file()
     monkeypatch.setattr(stages, "run_next", lambda recipe: "report")
     code, _, _ = toolmaster("run", recipe, *small)
@@ -128,17 +108,52 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
             ["evaluate", "base"],
             "`evaluate` takes a RECIPE (direct, full, gpu, paper, quickstart",
         ),
-        (["grpo", "a", "b", "c"], "or a TOML file), or MODEL and TASKSET; received 'a', 'b', 'c'"),
+        (["grpo", "a", "b", "c"], "or MODEL and TASKSET; received 'a', 'b', 'c'"),
         (["sft"], "or MODEL and DEMONSTRATIONS.jsonl; received none of them"),
-        (["run", "x"], "no recipe is called 'x'; there are direct, full"),
-        (["evaluate", "m", "wrld"], "task set 'wrld': there is none of this name (did you mean"),
+        (["run"], "`run` takes a RECIPE (direct, full, gpu, paper, quickstart"),
+        (["report", "x"], "a TOML file of yours, or a run's folder); received 'x'"),
+        (["run", "none.toml"], "cannot read 'none.toml'"),
+        (["demonstrate", "quickstart", "more"], "takes one recipe; received also 'more'"),
+        (["demonstrate", "--quick"], "Unknown option: --quick"),
+        (["demonstrate", "quickstart", "seed=-1"], "toolmaster: seed: "),
         (["evaluate", "m", "world speed=3"], "no option 'speed'; it takes: split, tasks, weight"),
+        (["view"], "`view` needs FILE. See `toolmaster view --help`"),
+        (["propose", "x"], "`propose` needs --model."),
+        (["experience", "show"], "`experience show` needs WHAT."),
+        (["view", "x", "--tokens", "m"], "toolmaster view x NUMBER --tokens m"),
+        # a place, option or setting for what another one says already
+        (["evaluate", "m", "t", "--model", "x"], "twice, as MODEL 'm' and as --model x"),
+        (["grpo", "m", "t", "tasks=u"], "tasks is given twice, as TASKSET 't' and as tasks=u"),
+        (["sft", "m", "d.jsonl", "demonstrate.file=x"], "as DEMONSTRATIONS.jsonl 'd.jsonl' and"),
+        (["demonstrate", "t", "--count", "2", "count=3"], "--demonstrate.count 2 and as count=3"),
+        (["demonstrate", "t", "--yes", "--confirm"], "as --yes and as --demonstrate.confirm True"),
+        (["run", "quickstart", "seed=1", "seed=2"], "twice, as seed=1 and as seed=2; leave one"),
+        (["run", "quickstart", "--seed", "1", "--seed", "2"], "--seed specified multiple times"),
+        (["evaluate", "m", "t", "--evaluate.tasks", "u"], "takes this with a recipe alone"),
+        (["grpo", "m", "t", "sft.lora_rank=8"], "sft.lora_rank=8: `grpo` takes this with a"),
+        (
+            ["evaluate", "quickstart", "--out", "x"],
+            "toolmaster: --out x: only `evaluate MODEL TASKSET`",
+        ),
+        # options of a task set without its quotes
+        (["evaluate", "m", "bfcl", "tasks=5"], 'in its quotes: "bfcl tasks=5"'),
+        (["grpo", "m", "world", "split=test", "families=loud"], '"world split=test families=loud"'),
+        (["evaluate", "quickstart", "tasks=5"], 'is an option of a set, as in "world tasks=5"'),
+        # told before the model is looked for, which is none
+        (["grpo", "m", "world:short", "--reward", "formt"], "unknown reward 'formt'"),
+        (["grpo", "m", "world", "--reward", "judge"], "needs a model: set grpo.judge.model"),
+        (["grpo", "m", "world split=tset"], "has no split 'tset'"),
+        (["run", "quickstart", "model=m", "grpo.rewards={formt=1}"], "unknown reward 'formt'"),
+        (["evaluate", "openai:", "world"], "a model is openai:NAME, a checkpoint folder,"),
+        (["demonstrate", "world tasks=1", "--teacher", "openai:"], "received 'openai:'"),
     ],
 )
-def test_words_that_are_none(toolmaster, words, message):
+def test_words_that_are_none(toolmaster, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
     code, _, error = toolmaster(*words)
     assert code == 2
-    assert message in one_message(error)
+    assert one_message(error)
+    assert message in error
 
 
 def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monkeypatch):
@@ -160,10 +175,16 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
     page = out.with_suffix(".html").read_text()
     assert "/mine.py:tasks: 100.0% [one task] of 1 task.</p>" in page
     assert "<dt>model</dt><dd>replay</dd>" in page
+    _, again, error = toolmaster(*words, "--json")
+    assert (json.loads(again)["success"], "1 of 1 rollouts are kept" in error) == (success, True)
+    assert f"in {out} and are used again; to start afresh, remove it" in error
+    out.with_suffix(".html").unlink()
+    assert json.loads(toolmaster("report", out, "--json")[1])["success"] == success
+    assert "<dt>model</dt><dd>replay</dd>" in out.with_suffix(".html").read_text()
     code, shown, _ = toolmaster("tasks", f"{tmp_path}/mine.py:tasks", "--json")
     assert json.loads(shown)["tools"] == ["add"]
     code, shown, _ = toolmaster("tasks")
-    assert {"world", "bfcl", "ftrl"} <= set(shown.split())
+    assert {"world[:full|short]", "bfcl[:CATEGORY]", "ftrl:FILE"} <= set(shown.split())
     _, shown, _ = toolmaster("tasks", "--json")
     listed = {line["name"]: line["options"] for line in map(json.loads, shown.splitlines())}
     assert "families" in listed["world"]
@@ -198,7 +219,8 @@ def test_a_recipe_by_name(toolmaster, monkeypatch):
     assert (str(started[0].run), started[0].demonstrate.count) == ("runs/quickstart", 3)
     code, shown, _ = toolmaster("recipe", "quickstart")
     assert (code, 'run = "runs/quickstart"' in shown) == (0, True)
-    assert "quickstart" in toolmaster("recipe")[1].split()
+    listed = dict(line.split(maxsplit=1) for line in toolmaster("recipe")[1].splitlines())
+    assert listed["direct"] == "The baseline without a trial phase: demonstrations and SFT only."
 
 
 def test_words_are_places_or_settings():
@@ -223,6 +245,9 @@ def test_the_results_of_a_run_as_json(toolmaster, recipe, trajectories, tmp_path
     trajectories.rename(tmp_path / "run" / "evaluate" / "base.jsonl")
     code, shown, _ = toolmaster("report", recipe, "--json")
     assert (code, json.loads(shown)["base model"]["success"]["count"]) == (0, 2)
+    Run(tmp_path / "run", Recipe(stages=("evaluate",)))
+    assert toolmaster("report", tmp_path / "run", "--json")[1] == shown
+    assert toolmaster("compare", tmp_path / "run", tmp_path / "run" / "evaluate")[0] == 0
 
 
 def test_an_error_does_not_steer_the_terminal(toolmaster):
@@ -243,6 +268,17 @@ def test_a_missing_file(toolmaster, tmp_path):
     for command in (["view", "none.jsonl"], ["compare", "none.jsonl", "none.jsonl"]):
         code, _, error = toolmaster(*command)
         assert (code, one_message(error)) == (1, "none.jsonl: no such file")
+
+
+def test_a_folder_of_no_evaluation(toolmaster, trajectories, tmp_path):
+    other = tmp_path / "other"
+    (other / "a").mkdir(parents=True)
+    shutil.copy(trajectories, other / "a")
+    for command in (["report", other], ["compare", other, tmp_path]):
+        code, _, error = toolmaster(*command)
+        assert (code, "is not the folder of an evaluation" in one_message(error)) == (1, True)
+        assert f"There are: {other / 'a'}" in error
+    assert toolmaster("compare", other / "a", tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -272,7 +308,7 @@ def test_view(toolmaster, trajectories, tiny_folder):
     code, out, _ = toolmaster("view", trajectories)
     assert (code, "2 of 2 records, 2 solved" in out) == (0, True)
     code, out, _ = toolmaster("view", trajectories, "--failed")
-    assert (code, "0 of 2 records, 2 solved" in out) == (0, True)
+    assert (code, out) == (0, "no record that failed: 0 of 2 records, 2 solved\n")
     code, out, _ = toolmaster("view", trajectories, "1")
     assert (code, "execution phase" in out) == (0, True)
     code, out, _ = toolmaster("view", trajectories, "0", "--tokens", tiny_folder)
@@ -328,7 +364,7 @@ def test_a_checkpoint_without_a_tool_template(toolmaster, trajectories, tmp_path
 def test_no_such_model(toolmaster, tmp_path):
     code, _, error = toolmaster("model", tmp_path / "none")
     assert code == 1
-    assert "is no checkpoint folder" in one_message(error)
+    assert "is not a checkpoint folder" in one_message(error)
 
 
 def test_a_full_disk(toolmaster, recipe, monkeypatch):
@@ -337,7 +373,7 @@ def test_a_full_disk(toolmaster, recipe, monkeypatch):
     def full(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "_mend", full)
+    monkeypatch.setattr(runs, "_end_last_line", full)
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 1
     assert "No space left on device; what was written before is intact" in one_message(
@@ -415,6 +451,10 @@ def test_sft_takes_a_file_of_demonstrations(toolmaster, tmp_path, monkeypatch, w
     monkeypatch.setitem(stages._STAGES, "sft", (train, ("demonstrate",)))
     code, _, error = toolmaster("sft", "m", file, f"run={tmp_path / 'run'}")
     assert (code, len(trained)) == (0, 2), error
+    assert f"next: toolmaster evaluate {tmp_path / 'run' / 'sft' / 'model'} TASKSET" in error
+    code, _, error = toolmaster("sft", "m", file, f"run={tmp_path / 'run'}")
+    assert (code, len(trained)) == (0, 2), error
+    assert "sft has finished already; to do it again, remove" in error
 
 
 def help_of(*words):
@@ -432,6 +472,8 @@ def test_help_is_made_from_the_settings(toolmaster):
     assert "--sampling.slots --demonstrate.sampling.slots INT" in shown
     joined = " ".join(shown.replace("│", " ").split())
     assert "[default: 1024]" in joined  # what holds for a teacher, not for any model
+    assert "[default: 400; without a recipe: not set]" in joined
+    assert "[default: runs/quickstart; without a recipe: runs/demonstrate]" in joined
     assert "--grpo.oversample" not in shown
     assert "toolmaster demonstrate world:short --count 1000" in shown
     assert "Exit codes: 0 done" in shown
@@ -446,12 +488,38 @@ def test_completion_knows_the_settings(shell):
     assert "sft.lora-rank" in cli.app.generate_completion(shell=shell)
 
 
+def test_help_speaks_plainly_and_its_examples_are_understood(toolmaster):
+    commands = [name for name in cli.app if not name.startswith("-")]
+    for command in commands:
+        shown = toolmaster(command, "--help")[1]
+        for unclear in ("None ", "None.", "(Eq", "_DEFAULTS", "[default: ()]"):
+            assert unclear not in shown, command
+        examples = re.findall(r"^  toolmaster (.*)", shown, re.MULTILINE)
+        assert examples
+        for example in examples:
+            words = shlex.split(example.partition(">")[0])
+            cli.app.parse_args(words, exit_on_error=False, print_error=False)
+            files = re.findall(r"([^\s\"=]+)\.(?:py|txt|toml|jsonl?)\b", " ".join(words))
+            own = [file for file in files if file.isupper() or file.startswith("FOLDER_")]
+            assert files == own, example  # what a user has to fill in
+
+
 def test_suggestions(toolmaster):
     for words, meant in (
         (["slove"], '"solve"'),
         (["solve", "q", "--modle", "x"], "--model"),
         (["run", "quickstart", "--sft.lora-rnk", "3"], "--sft.lora-rank"),
         (["run", "quikstart"], "'quickstart'"),
+        (["grpo", "quikstart"], "'quickstart'"),
+        (["run", "quickstart", "sft.lora_rnk=1"], "'lora_rank'"),
+        (["evaluate", "m", "bfcl", "rollots=1"], "'rollouts'"),
+        (["demonstrate", "quickstart", "protocol=trail"], "'trial'"),
+        (["tasks", "wrld"], "'world'"),
+        (["tasks", "world:shrt"], "'short'"),
+        (["tasks", "world families=lound"], "'loud'"),
+        (["tasks", "world split=tset"], "'test'"),
+        (["tasks", "world splt=test"], "'split'"),
+        (["tasks", "bfcl:simple_pyton"], "'simple_python'"),
         (["experience", "lst"], '"list"'),
     ):
         code, _, error = toolmaster(*words)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from fake_endpoint import http_server
 
+from toolmaster.tools.permissions import read_rules
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
@@ -66,6 +68,11 @@ def toolmaster(*words, address):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_rules():
+    rules = read_rules(EXAMPLES / "rules.toml")
+    assert (rules.tools.deny, rules.effects.write) == (("*payment*",), "ask")
 
 
 def test_shop(tmp_path):

@@ -24,7 +24,7 @@ from toolmaster.errors import InputError
 from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import AgentLimits, Budget, Limits
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
-from toolmaster.policies.loading import open_policy
+from toolmaster.policies.loading import check_model, open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
 from toolmaster.runs import append_trajectory
@@ -38,7 +38,7 @@ from toolmaster.types import Step, Trajectory
 
 
 class Callbacks(Protocol_):
-    """Called by an agent as things happen, for example to show them."""
+    """Functions that an agent calls while it works, for example to show progress."""
 
     def begin(self, task: Task) -> None:
         """Called when a task begins."""
@@ -67,23 +67,24 @@ class Agent:
             mcpServers file, an OpenAPI document or address; see `tools.sources`), or one `ToolSet`.
             Trials run as each tool declares; execution is real.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        sampling: how the model generates.
-        protocol: the form of the trajectory: with a trial, or without.
+        sampling: temperature and token limits of the model.
+        protocol: the trajectory format, with or without a trial.
         limits: limits of each session.
         approver: decides which calls may run for real. None stands for `permissions.Ask()`, which
             asks the user at the terminal before calls that are destructive or of unknown effect,
             and refuses them if there is no terminal; `permissions.AllowAll()` allows every call.
         budget: what all tasks of this agent together may spend; None sets no bounds.
-        experience: lessons from earlier tasks, given to each task and learned from it; None
-            disables them.
+        experience: the store of lessons, which each task reads before it begins and adds to when it
+            ends; None disables lessons.
         keep: a JSON-lines file to which every trajectory is appended; None writes no file.
-        callbacks: called as things happen.
+        callbacks: functions called when a task begins, takes a step and ends.
 
     Sources and models that are given by name are opened for each call of `run` or `arun`; inside
     `async with agent:` they stay open.
 
     Raises:
-        InputError: there are no tools, or something that cannot be a tool.
+        ConfigError: the model is neither a name nor a policy.
+        InputError: there are no tools, or an item of `tools` cannot be a tool.
 
     Example:
         >>> from toolmaster.policies.scripted import ScriptedPolicy
@@ -110,6 +111,7 @@ class Agent:
         keep: Path | None = None,
         callbacks: Callbacks | None = None,
     ) -> None:
+        check_model(model)
         given = tools if isinstance(tools, list | tuple) else [tools]
         self._sources = [tool for tool in given if isinstance(tool, str)]
         self._own = _tool_sets([tool for tool in given if not isinstance(tool, str)])
@@ -130,11 +132,11 @@ class Agent:
         self._stack = AsyncExitStack()
 
     def run(self, query: str) -> Trajectory:
-        """Do one task; same as `arun`, without `await`."""
+        """Do one task; blocking version of `arun`."""
         return plain(self.arun(query))
 
     def run_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
-        """Do many tasks; same as `arun_all`, without `await`."""
+        """Do many tasks; blocking version of `arun_all`."""
         return plain(self.arun_all(queries, concurrency=concurrency))
 
     async def arun(self, query: str) -> Trajectory:
@@ -232,7 +234,7 @@ class Agent:
         return trajectory
 
     def _request(self, task: Task) -> RolloutRequest:
-        """Return the rollout of a task; the same query again is its next rollout."""
+        """Return the request of a task; a query that is repeated gets the next rollout index."""
         callbacks = self.callbacks
         rollout = self._asked[task.id]
         self._asked[task.id] += 1
@@ -246,7 +248,7 @@ class Agent:
         )
 
     def _record(self, trajectory: Trajectory) -> None:
-        """Write a trajectory, whole or stopped; the callback is called even if that fails."""
+        """Write a trajectory, finished or not; the callback is called even if writing fails."""
         try:
             if self.keep is not None:
                 append_trajectory(self.keep, trajectory)

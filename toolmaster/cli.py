@@ -10,7 +10,7 @@ import io
 import sys
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
 
 from toolmaster import __version__
 from toolmaster.errors import ToolmasterError, not_installed
@@ -60,8 +60,8 @@ _command(
     "solve TASK [KEY=VALUE]...",
     "Do tasks with your own tools: try them safely first, then use them.\n\nThe answers go to"
     " standard output, everything else to standard error.",
-    'solve "What does a rug cost?" --tools "shop.py read=get_*" --model openai:NAME',
-    "solve --tasks tasks.txt --tools mcp.json --model openai:NAME --max-calls 200 --json",
+    'solve "TASK" --tools "FILE.py read=get_*" --model openai:NAME',
+    "solve --tasks FILE.txt --tools MCP.json --model openai:NAME --max-calls 200 --json",
 )
 app.command(
     "toolmaster.commands.experience:app",
@@ -70,7 +70,7 @@ app.command(
     sort_key=len(list(app)),
     help="List, show, forget or import what was learned of tools.\n\nFor example:\n"
     "  toolmaster experience list\n"
-    "  toolmaster experience show get_price\n"
+    "  toolmaster experience show TOOL\n"
     "  toolmaster experience list --json > lessons.jsonl",
 )
 _command(
@@ -78,7 +78,7 @@ _command(
     _TRAIN,
     "run RECIPE [KEY=VALUE]...",
     "Run all stages of a recipe; a stopped run continues where it was.\n\nRECIPE is a name that"
-    " `toolmaster recipe` lists, or a TOML file of your own.",
+    " `toolmaster recipe` lists, a TOML file of your own, or the folder of a run.",
     "run quickstart",
     "run quickstart --run runs/mine --sft.trainer.learning-rate 1e-4",
     "run quickstart run=runs/mine sft.trainer.learning_rate=1e-4",
@@ -96,14 +96,14 @@ _command(
     "demonstrate RECIPE|TASKSET [KEY=VALUE]...",
     "Make demonstrations, by an oracle, known-good calls or a teacher model.",
     "demonstrate world:short --count 1000 --run runs/demos",
-    'demonstrate "my_tasks.jsonl tools=mcp.json" --teacher openai:NAME --prices 0.3 1.2',
+    'demonstrate "TASKS.jsonl tools=MCP.json" --teacher openai:NAME --prices 0.3 1.2',
 )
 _command(
     "explore:propose",
     _TRAIN,
     "propose TOOLS... --model MODEL",
     "Let a model propose tasks for your tools.",
-    "propose mcp.json --model openai:NAME --count 200",
+    "propose MCP.json --model openai:NAME --count 200",
 )
 _command(
     "stages:sft",
@@ -111,7 +111,7 @@ _command(
     "sft RECIPE|MODEL DEMONSTRATIONS [KEY=VALUE]...",
     "Fine-tune a model on demonstrations.",
     "sft quickstart --trainer.learning-rate 1e-4",
-    "sft MODEL runs/demos/demonstrate/trajectories.jsonl --lora-rank 16",
+    "sft MODEL DEMONSTRATIONS.jsonl --lora-rank 16",
 )
 _command(
     "stages:grpo",
@@ -119,7 +119,7 @@ _command(
     "grpo RECIPE|MODEL TASKSET [KEY=VALUE]...",
     "Reinforce a model on tasks (GRPO).",
     "grpo quickstart --trainer.max-steps 15",
-    'grpo runs/sft/model "my_tasks.jsonl tools=shop.py:Shop" --reward mine.py:reward',
+    'grpo MODEL "TASKS.jsonl tools=FILE.py:NAME" --reward FILE.py:NAME',
 )
 _command(
     "explore:model",
@@ -134,31 +134,34 @@ _command(
     "evaluate RECIPE|MODEL TASKSET [KEY=VALUE]...",
     "Measure a model on a task set, or the models of a recipe.\n\nMODEL may be `replay`, which"
     " plays the known-good calls of the tasks.",
-    'evaluate runs/sft/model "world:short split=test tasks=200" --rollouts 4',
+    'evaluate MODEL "world:short split=test tasks=200" --rollouts 4',
     "evaluate openai:NAME bfcl --base-url http://localhost:8000/v1",
 )
 _command(
     "stages:report",
     _MEASURE,
-    "report RECIPE [KEY=VALUE]...",
-    "Print the tables of a recipe's run and write its report.html.",
+    "report RECIPE|FOLDER [KEY=VALUE]...",
+    "Print the tables of a run or an evaluation, and write its report as an HTML page.\n\nFOLDER is"
+    " that of a run or of an evaluation.",
     "report quickstart",
+    "report FOLDER --json",
 )
 _command(
     "explore:compare",
     _MEASURE,
     "compare A B",
     "Compare two evaluations on the tasks they share, and list the tasks that differ.",
-    "compare runs/direct/evaluate/sft.jsonl runs/quickstart/evaluate/sft.jsonl",
+    "compare FOLDER_A FOLDER_B",
+    "compare FOLDER_A/evaluate/sft.jsonl FOLDER_B/evaluate/sft.jsonl",
 )
 _command(
     "explore:view",
     _MEASURE,
-    "view FILE|RUN [INDEX]",
+    "view FILE|FOLDER [INDEX]",
     "List the trajectories of a file or a run, or show one of them turn by turn.",
-    "view runs/quickstart --failed",
-    "view runs/quickstart/evaluate/grpo.jsonl 3",
-    "view runs/solve/trajectories.jsonl -1 --tokens runs/quickstart/grpo/model",
+    "view FOLDER --failed",
+    "view FOLDER 3",
+    "view FILE.jsonl -1 --tokens MODEL",
 )
 _command(
     "explore:tasks",
@@ -188,7 +191,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("stopped; the same command continues from here", 130)
     except CycloptsError as error:
-        _stop(str(error), 2)
+        _stop(_misused(error), 2)
     except ToolmasterError as error:
         _stop(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -196,6 +199,17 @@ def main() -> None:
         if told is error:
             raise
         _stop(str(told), 1)
+
+
+def _misused(error: CycloptsError) -> str:
+    """What is wrong with a command line, and where its help is."""
+    told = str(error)
+    if not error.command_chain:
+        return told
+    command = " ".join(error.command_chain)
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        told = f"`{command}` needs {error.argument.name}."
+    return f"{told} See `toolmaster {command} --help`"
 
 
 def _stop(message: str, code: int) -> NoReturn:

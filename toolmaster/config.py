@@ -7,7 +7,6 @@ one spelling (`sft.learning_rate=1e-4`); the resolved settings are saved as JSON
 from __future__ import annotations
 
 import copy
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from toolmaster.errors import ConfigError
+from toolmaster.errors import ConfigError, did_you_mean, problem
 
 
 class Settings(BaseModel):
@@ -56,6 +55,7 @@ def load_config(
             raise ConfigError(f"cannot read {str(recipe)!r}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{recipe}: not valid TOML: {error}") from None
+    given = [*values, *(item.partition("=")[0].strip() for item in overrides)]
     for key, value in values.items():
         _set(data, key, value, key)
     for item in overrides:
@@ -68,8 +68,13 @@ def load_config(
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        where = f"{recipe}: " if recipe else ""
-        raise ConfigError("\n".join(where + _explain(cls, e) for e in error.errors())) from None
+        lines = []
+        for one in error.errors():
+            place = f"{'.'.join(map(str, one['loc']))}."
+            typed = any(place.startswith(f"{k}.") or f"{k}.".startswith(place) for k in given)
+            in_file = recipe is not None and not typed
+            lines.append((f"{recipe}: " if in_file else "") + _explain(cls, one))
+        raise ConfigError("\n".join(lines)) from None
 
 
 def _set(data: dict[str, Any], key: str, value: object, item: str) -> None:
@@ -125,12 +130,11 @@ def _explain(cls: type[BaseModel], error: Any) -> str:
     if error["type"] == "value_error":  # our own words, which say what was received
         return f"{key}: {error['ctx']['error']}"
     if error["type"] != "extra_forbidden":
-        return f"{key}: {error['msg']}, got {error['input']!r}"
+        return f"{key}: {problem(error)}, got {error['input']!r}"
     section: Any = cls
     for part in path[:-1]:
         fields: dict[str, FieldInfo] = getattr(section, "model_fields", {})
         section = fields[part].annotation if part in fields else None
     allowed = sorted(getattr(section, "model_fields", {}))
-    close = difflib.get_close_matches(path[-1], allowed, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(path[-1], allowed)
     return f"unknown key {key!r}{hint}; allowed here: {', '.join(allowed)}"

@@ -15,16 +15,38 @@ recorded in `Trajectory.error`; only `rollouts` catches it, and stops where it i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that is most like a word; "" if none is like it.
+
+    Example:
+        >>> did_you_mean("tset", ["train", "test"])
+        " (did you mean 'test'?)"
+    """
+    close = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
 def first_problem(error: ValidationError) -> tuple[str, str]:
     """Where the first thing wrong is, with dots ("" for the whole), and what it is."""
     first = error.errors()[0]
-    return ".".join(str(part) for part in first["loc"]), str(first["msg"])
+    return ".".join(str(part) for part in first["loc"]), problem(first)
+
+
+def problem(error: Any) -> str:
+    """Return what one of pydantic's errors says, with a hint where the choices are listed."""
+    message = str(error["msg"])
+    if error["type"] in ("literal_error", "enum"):
+        choices = re.findall("'([^']*)'", error["ctx"]["expected"])
+        message += did_you_mean(str(error["input"]), choices)
+    return message
 
 
 def not_installed(error: ModuleNotFoundError) -> Exception:

@@ -24,20 +24,20 @@ class Limits(Settings):
     """Limits of one session."""
 
     max_turns: int = Field(12, ge=1)
-    """The most assistant turns, of any kind, per message of the user."""
+    """Most turns of the model, of any kind, after each message of the user."""
     invalid_turns: int = Field(3, ge=1)
-    """The number of turns in a row with a format error that ends the session."""
+    """Number of turns in a row with a format error after which the session ends."""
     trial_calls: int = Field(6, ge=0)
-    """The most calls in the trial phase."""
+    """Most calls in the trial phase."""
     result_chars: int = Field(2000, ge=20)
-    """The most characters of one observation; the rest is cut, with a note."""
+    """Most characters of the result of a call; the rest is cut, with a note."""
 
 
 class AgentLimits(Limits):
     """Limits of an agent's session."""
 
     max_turns: int = Field(20, ge=1)
-    """The most assistant turns, of any kind."""
+    """Most turns of the model, of any kind."""
 
 
 Prices = tuple[float, float]
@@ -68,18 +68,18 @@ class Tokens:
 
 
 class BudgetSettings(Settings):
-    """Bounds on what may be spent; None sets no bound."""
+    """Bounds on what may be spent; one that is not set allows any amount."""
 
     max_calls: int | None = Field(None, ge=1)
-    """The most tool calls, in trials and in execution."""
+    """Most tool calls, in trials and in execution."""
     max_tokens: int | None = Field(None, ge=1)
-    """The most tokens that the model reads and writes; each turn reads the conversation again."""
+    """Most tokens that the model reads and writes; each turn reads the conversation again."""
     max_seconds: float | None = Field(None, gt=0)
-    """Seconds from the start of the first session."""
+    """Most seconds, from the start of the first session."""
     max_cost: float | None = Field(None, gt=0)
-    """Money, in the currency of the prices."""
+    """Most money, in the currency of the prices."""
     prices: Prices | None = None
-    """Money per million tokens that the model reads, and per million that it writes."""
+    """Price of a million tokens that the model reads, and of a million that it writes."""
 
 
 class Spent(Record):
@@ -105,7 +105,7 @@ class Bound:
 
     @property
     def left(self) -> float:
-        """What is left of it, at least 0."""
+        """The amount that is left, at least 0."""
         return max(self.limit - self.used, 0)
 
     def text(self, amount: float) -> str:
@@ -144,12 +144,12 @@ class Budget:
         self._started: float | None = None
 
     def start(self) -> None:
-        """Start the clock, unless it runs already."""
+        """Start the clock, unless it has been started."""
         if self._started is None:
             self._started = time.monotonic()
 
     def spend_call(self) -> str | None:
-        """Count a call that is about to run; return why not if none is left."""
+        """Count a call that is about to run; if none is left, return the reason instead."""
         limit = self.settings.max_calls
         if limit is not None and self._calls >= limit:
             return f"the budget of {limit} calls is used up"
@@ -161,7 +161,7 @@ class Budget:
         self._tokens += Tokens(prompt_tokens, completion_tokens)
 
     def exhausted(self) -> str | None:
-        """Return which bound is used up; a model without calls left can still answer."""
+        """Return which bound is used up, except calls: without any the model can still answer."""
         for bound in self.bounds():
             if bound.unit != "calls" and not bound.left:
                 return f"the budget of {bound.text(bound.limit)} is used up"

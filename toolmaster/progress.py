@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +27,21 @@ console = Console(highlight=False)
 def messages() -> Console:
     """Return a console on standard error, for everything that is no result."""
     return Console(stderr=True, highlight=False)
+
+
+def tell(text: str) -> None:
+    """Print a line about the work on standard error, in the main process only."""
+    if is_main():
+        messages().print(text, style="dim", markup=False, soft_wrap=True)
+
+
+def tell_kept(count: int, what: str, file: Path) -> None:
+    """Tell that results of an earlier run are used again, and how to start afresh."""
+    if count:
+        tell(
+            f"{count} {what} are kept from before in {file} and are used again; to start afresh,"
+            " remove it or name another place"
+        )
 
 
 class Bar:

@@ -21,7 +21,7 @@ from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 
 class Protocol(StrEnum):
-    """The form of a trajectory."""
+    """The trajectory format: which phases and blocks a trajectory has."""
 
     TRIAL = "trial"
     DIRECT = "direct"
@@ -48,8 +48,8 @@ def instructions(protocol: Protocol, trial_calls: int) -> str:
     """Return the protocol's part of the system message.
 
     Args:
-        protocol: the protocol.
-        trial_calls: the most trial calls; the model is told if there is a trial.
+        protocol: the trajectory format.
+        trial_calls: the most trial calls; mentioned only if there is a trial.
     """
     return _FORM[protocol].format(budget=trial_calls)
 
@@ -61,7 +61,7 @@ _FORMS = {
 
 
 def find_form(system: str) -> tuple[int | None, str]:
-    """Split off the protocol's part of a system message, to replace it by another wording.
+    """Split a system message into the protocol's part and the rest, to reword the former.
 
     Returns:
         `(trial_calls, rest)`: the most trial calls, None without a trial, and the rest of the
@@ -98,12 +98,12 @@ def well_formed(text: str) -> bool:
     return bool(_WELL_FORMED.fullmatch(text)) and len(blocks) == 1
 
 
-def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return a finding
+def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return for each finding
     """Return the action of one assistant turn; one of kind INVALID if it has a format error.
 
     Args:
         text: the raw text that the policy wrote, without the end-of-turn token.
-        protocol: which blocks are allowed.
+        protocol: the trajectory format, which says which blocks are allowed.
 
     Example:
         >>> parse("<think>4.</think><answer>4</answer>", Protocol.DIRECT).text

@@ -1,8 +1,8 @@
 """The one rollout engine: runs sessions against a policy, many at a time.
 
-Synthesis, GRPO, evaluation and everything else call `run_rollouts`. It is asynchronous over
-sessions, and the only place that catches what breaks a rollout: such a failure is recorded in the
-trajectory, the others go on.
+Demonstrations, GRPO and evaluation all call `run_rollouts`. It runs sessions concurrently, and it
+is the only place that catches an error that breaks a rollout: the error is recorded in the
+trajectory, and the other rollouts continue.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from toolmaster.tools.permissions import Approver
 from toolmaster.types import Step, StopReason, Trajectory
 
 START_TOGETHER = 16
-"""How many begin in one pass of the event loop. A thousand that begin as one stay in step, and an
-endpoint then waits until the last of them has been read and answered."""
+"""Number of workers that start in one pass of the event loop. If a thousand started at once, their
+requests would stay in step, and the endpoint would idle while the last of each round is read."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,14 +43,14 @@ class RolloutRequest:
     """One rollout to run.
 
     Args:
-        task: what is to be done.
-        rollout: numbers those of the same task.
-        policy: who acts here, for a policy made for this one task; None for the common one.
-        approver: asked before each call that would be real; None allows all.
-        budget: what may be spent, perhaps shared with other rollouts; None for no bounds.
-        on_step: called with each step as it happens, to show it.
-        on_stop: called with the trajectory so far where the rollout is stopped from outside, by
-            Ctrl-C or the failure of another one; None drops it.
+        task: the task to run.
+        rollout: index of this rollout among those of the same task.
+        policy: a policy made for this rollout; None uses the policy of `run_rollouts`.
+        approver: asked before each call that would be real; None allows all calls.
+        budget: what may be spent, perhaps shared with other rollouts; None sets no bounds.
+        on_step: called with each step as it ends.
+        on_stop: called with the unfinished trajectory if the rollout is cancelled, by Ctrl-C or by
+            the failure of another rollout; None drops it.
     """
 
     task: Task
@@ -77,7 +77,7 @@ async def run_rollout(
 
 
 def rollout(model: str | Policy, task: Task, **options: Any) -> Trajectory:
-    """Run one task once; the form without `await` of `arollout`."""
+    """Run one task once; blocking version of `arollout`."""
     return plain(arollout(model, task, **options))
 
 
@@ -94,18 +94,18 @@ async def arollout(
 
     Args:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; or a `Policy`.
-        task: what is to be done.
-        protocol: how the trajectory is laid out.
-        limits: what the session allows.
-        sampling: how the model generates.
+        task: the task to run.
+        protocol: the trajectory format.
+        limits: limits of the session.
+        sampling: temperature and token limits of the model.
         base_url: the endpoint of an `openai:` model.
 
     Returns:
-        The trajectory. What the model does wrong and what breaks is recorded in it.
+        The trajectory. Mistakes of the model and errors that break the rollout are recorded in it.
 
     Raises:
-        InputError: no such model.
-        PolicyError: an endpoint without a key or an address.
+        InputError: there is no such model.
+        PolicyError: the key or the address of the endpoint is missing.
 
     Example:
         >>> from toolmaster.policies.scripted import ScriptedPolicy
@@ -125,7 +125,7 @@ async def arollout(
 async def _attempt(
     request: RolloutRequest, policy: Policy, protocol: Protocol, limits: Limits
 ) -> tuple[Trajectory, PermanentPolicyError | None]:
-    """Run one session; the trajectory, and why no other will do better."""
+    """Run one session; return its trajectory, and the error if no other rollout can succeed."""
     permanent = None
     started = time.perf_counter()
     task, policy = request.task, request.policy or policy
@@ -182,7 +182,7 @@ async def _until_deadline(
 async def _converse(
     session: Session, conversation: Conversation, trajectory: Trajectory, request: RolloutRequest
 ) -> StopReason | None:
-    """Let policy and session take turns until one of them ends it."""
+    """Alternate turns and observations until the policy or the session ends; return why."""
     trajectory.steps = session.steps
     budget = request.budget
     while session.stop_reason is None:
@@ -208,7 +208,7 @@ async def _converse(
 
 
 def _complete(step: Step, completion: Completion, request: RolloutRequest) -> None:
-    """Add what only the policy knows of a step, and show it."""
+    """Add the tokens of a turn to its step, then call `on_step`."""
     step.token_ids, step.slip = completion.token_ids, completion.slip
     step.log_probs = completion.log_probs
     if request.on_step is not None:
@@ -227,11 +227,11 @@ async def run_rollouts(
     """Run many rollouts, at most `concurrency` at a time.
 
     Args:
-        requests: what to run; consumed lazily.
-        policy: who acts.
-        protocol: how trajectories are laid out.
-        limits: what each session allows.
-        concurrency: sessions in flight.
+        requests: the rollouts to run; consumed lazily.
+        policy: the model or script that writes the assistant turns.
+        protocol: the trajectory format.
+        limits: limits of each session.
+        concurrency: the most sessions that run at the same time.
         on_finish: called with each trajectory as it ends (progress, writing to disk).
 
     Returns:
@@ -239,9 +239,9 @@ async def run_rollouts(
 
     Raises:
         ConfigError: `concurrency` is below 1.
-        PermanentPolicyError: the policy will answer nothing more; the rest is cancelled, what was
-            finished has gone to `on_finish`.
-        Exception: whatever `requests` or `on_finish` raises (a full disk); the rest is cancelled.
+        PermanentPolicyError: the policy answers no further request. Unfinished rollouts are
+            cancelled; finished ones were passed to `on_finish`.
+        Exception: any error of `requests` or `on_finish` (a full disk); the rest is cancelled.
     """
 
     async def run(request: RolloutRequest) -> Trajectory:
@@ -258,19 +258,19 @@ async def run_rollouts(
 async def side_by_side(
     work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], concurrency: int
 ) -> list[Result]:
-    """Do the work for each item, for at most `concurrency` of them at a time.
+    """Call an async function for each item, for at most `concurrency` items at a time.
 
     Args:
-        work: what to do with one item.
-        items: consumed lazily.
-        concurrency: how many at a time.
+        work: the function.
+        items: its arguments; consumed lazily.
+        concurrency: the most calls that run at the same time.
 
     Returns:
         The results in the order of the items.
 
     Raises:
         ConfigError: `concurrency` is below 1.
-        Exception: the first that `items` or `work` raises; the rest is cancelled.
+        Exception: the first error of `items` or `work`; the rest is cancelled.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
@@ -293,5 +293,5 @@ async def side_by_side(
 
 
 def groups(tasks: Sequence[Task], group_size: int) -> list[RolloutRequest]:
-    """`group_size` requests for each task, side by side."""
+    """Return `group_size` requests for each task; those of one task are adjacent."""
     return [RolloutRequest(task, rollout) for task in tasks for rollout in range(group_size)]

@@ -43,7 +43,7 @@ class Run:
         folder: the folder; it is created if it is missing.
         settings: the resolved recipe.
         may_change: dotted keys of settings that may change when the run is resumed.
-        facts: other values that decide what the run makes, kept beside the settings.
+        facts: other values that the results depend on, saved beside the settings.
 
     Raises:
         ConfigError: the run was begun with other settings; names those that differ.
@@ -104,7 +104,7 @@ class Run:
         append_line(self.folder / "metrics.jsonl", {"stage": stage, "step": step, **values})
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return all metric lines; of a step that was logged twice (resumed), the later one."""
+        """Return all metric lines; if a resumed run logged a step twice, only the later line."""
         latest: dict[tuple[str, int, str], dict[str, Any]] = {}
         for line in read_lines(self.folder / "metrics.jsonl"):
             kind = ",".join(sorted(line))
@@ -157,9 +157,7 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         InputError: the disk is full or the file cannot be written; the old file is unchanged.
     """
-    scratch = path.with_name(
-        f"{path.name}.{uuid.uuid4().hex}.part"
-    )  # no other process uses this name
+    scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # used by this process alone
     try:
         if path.exists():
             scratch.touch(mode=0o600)
@@ -176,7 +174,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def no_space(error: Exception, folder: Path) -> bool:
-    """Return whether an error was caused by a full disk, whichever library raised it."""
+    """Return whether a full disk caused an error of any library."""
     full = "No space left on device" in str(error)
     return full or (folder.is_dir() and shutil.disk_usage(folder).free < 2**20)
 
@@ -192,7 +190,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
     try:
         with path.open("ab+") as file, locked(file):
-            _mend(file)
+            _end_last_line(file)
             file.write(data)
     except OSError as error:
         raise InputError(
@@ -217,8 +215,8 @@ def locked(file: BinaryIO) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _mend(file: BinaryIO) -> None:
-    """Remove an incomplete last line."""
+def _end_last_line(file: BinaryIO) -> None:
+    """Remove an incomplete last line, or end a complete one."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - 1, 0))
     if file.read(1) in (b"", b"\n"):
@@ -276,7 +274,7 @@ def read_written(path: Path, model: type[R]) -> Iterator[tuple[int, R]]:
     """Yield the records of a JSON-lines file that a person wrote, with the number of each line.
 
     Args:
-        path: The file. It must be whole.
+        path: The file. Its last line must be complete, too.
         model: The class of each record.
 
     Raises:
@@ -298,7 +296,7 @@ def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, An
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if may_be_torn and number == len(lines):  # no line end follows: a kill left it
+            if may_be_torn and number == len(lines):  # a kill left this line without its end
                 return
             raise InputError(
                 f"{path}, line {number}: not valid JSON ({error}); remove that line to go on"
@@ -345,4 +343,10 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return read_models(path, Trajectory)
+    try:
+        return read_models(path, Trajectory)
+    except InputError as error:
+        raise InputError(
+            f"{error}. A trajectory is a JSON object on a line of its own, as in the"
+            " trajectories.jsonl of `evaluate`, `demonstrate` and `solve`"
+        ) from None

@@ -49,8 +49,8 @@ class Session:
     """One run of one task. Call `step` with raw assistant turns until `stop_reason` is set.
 
     Args:
-        task: the task; its tools are made here.
-        protocol: the form of the trajectory: with a trial, or without.
+        task: the task; the session makes its tools.
+        protocol: the trajectory format, with or without a trial.
         limits: how many turns and calls are allowed.
         approver: decides which calls may run for real; None allows all.
         budget: what may be spent, perhaps shared with other sessions; None sets no bounds.
@@ -147,7 +147,7 @@ class Session:
         return step
 
     def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
-        """Return whether this turn is one format error too many."""
+        """Return whether the last `limits.invalid_turns` turns all have a format error."""
         if error not in FORMAT_ERRORS:
             return False
         recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
@@ -158,7 +158,7 @@ class Session:
         return await self.task.score(trajectory, self.tools)
 
     def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
-        """Answer an experience or an answer."""
+        """Return the observation and error kind of an experience or an answer."""
         if action.kind is ActionKind.EXPERIENCE:
             if self.phase is not Phase.TRIAL:
                 return "the trial is over; call a tool or answer", ErrorKind.WRONG_PHASE
@@ -178,7 +178,7 @@ class Session:
         return "", None
 
     async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
-        """Run a call; one that a deadline or the user cuts off is recorded in `steps`."""
+        """Run a call; if a deadline or the user cancels it, record it in `steps` first."""
         phase, self._in_flight = self.phase, False
         try:
             return await self._call(call)
@@ -208,17 +208,17 @@ class Session:
         if violation is not None:
             return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
         mode = self.tools.trial_mode(call.name)
-        untried = await self._untried(tool, mode) if trial else None
-        if untried is not None:
-            return self._cut(untried), ErrorKind.NOT_EXECUTED
+        obstacle = await self._trial_obstacle(tool, mode) if trial else None
+        if obstacle is not None:
+            return self._cut(obstacle), ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK
         refusal = await self._refusal(tool, call, forked)
         if refusal is not None:
             return refusal
         return await self._execute(self._fork if forked and self._fork else self.tools, call)
 
-    async def _untried(self, tool: Tool, mode: TrialMode) -> str | None:
-        """Return why a trial does not run a valid call; None if it may, after making the copy."""
+    async def _trial_obstacle(self, tool: Tool, mode: TrialMode) -> str | None:
+        """Return why the trial cannot run a valid call, else None; makes the copy it runs on."""
         if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
             return self._not_executed(tool)
         if mode is TrialMode.FORK and self._fork is None:
@@ -231,7 +231,7 @@ class Session:
     async def _refusal(
         self, tool: Tool, call: ToolCall, forked: bool
     ) -> tuple[str, ErrorKind] | None:
-        """Return why approver or budget refuse a call; None if it may run."""
+        """Return why the approver or the budget refuses a call; None if the call may run."""
         if forked:
             decision, why = self._approver.decide(tool)
             reason = why if decision is Decision.DENY else None
@@ -243,12 +243,12 @@ class Session:
         if used_up is None:
             return None
         self._refused_calls += 1
-        if self._refused_calls > 1:  # told once, so that it can answer with what it knows
+        if self._refused_calls > 1:  # the first refusal leaves a turn for the answer
             self.stop_reason = StopReason.BUDGET
         return f"{used_up}; answer with what you know", ErrorKind.BUDGET_EXHAUSTED
 
     def _not_executed(self, tool: Tool) -> str:
-        """Return what it takes to run a valid call that a trial may not run."""
+        """Return the observation of a valid call that the trial does not run."""
         decision, reason = self._approver.decide(tool)
         outlook = {
             Decision.ALLOW: "it runs for real",
@@ -267,15 +267,15 @@ class Session:
             result = await run_tool(tool, tools.state, call.arguments)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
-        except PolicyError:  # whoever answers for the tool cannot: not the acting policy's doing
+        except PolicyError:  # from a model that simulates the tool, not from this policy
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is an observation
+        except Exception as error:  # noqa: BLE001 - an exception of a tool is an observation
             if isinstance(error, TimeoutError) and tool.timeout_s is not None:
                 return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
             return self._cut(describe_error(error)), ErrorKind.TOOL_ERROR
         try:
             return self._cut(as_text(result)), None
-        except Exception as error:  # noqa: BLE001 - raised by a result that is no JSON
+        except Exception as error:  # noqa: BLE001 - raised by a result that is not JSON
             reason = f"the call was run; its result cannot be shown: {describe_error(error)}"
             return self._cut(reason), ErrorKind.TOOL_ERROR
 

@@ -271,12 +271,12 @@ class Trajectory(Record):
 
     @property
     def query(self) -> str:
-        """What the user asked; "" if the rollout broke before its prompt was made."""
+        """The query of the task; "" if the rollout broke before its prompt was made."""
         return split_experience(self._user_message)[0]
 
     @property
     def retrieved_experience(self) -> str:
-        """What earlier tasks taught, as the prompt holds it; "" if it holds none."""
+        """The experience of earlier tasks that the prompt holds; "" if it holds none."""
         return split_experience(self._user_message)[1]
 
     @property
@@ -308,7 +308,7 @@ class Trajectory(Record):
 
     @property
     def experience(self) -> str:
-        """What it wrote at the end of its trial; "" if it did not."""
+        """The experience that the policy wrote to end its trial; "" if it wrote none."""
         blocks = (s.text for s in self.steps if s.action is ActionKind.EXPERIENCE)
         text = next(blocks, "").rpartition("<experience>")[2]
         return text.partition("</experience>")[0].strip()
@@ -318,7 +318,7 @@ class Trajectory(Record):
         return [s for s in self.steps if s.action is ActionKind.CALL and phase in (None, s.phase)]
 
     def completion(self) -> TrainedTokens:
-        """Return all tokens after the prompt, without those after the last sampled one."""
+        """Return all tokens from the first sampled token to the last one."""
         tokens = TrainedTokens([], [], [], [])
         for index, step in enumerate(self.steps):
             log_probs: Sequence[float | None] = step.log_probs or [None] * len(step.token_ids)

@@ -110,7 +110,7 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(qwen):
         "{{- '<|im_start|>' + message.role",
         "{{- '<|im_start|>' + ('' if loop.last else 'old ') + message.role",
     )
-    with pytest.raises(InputError, match="writes an earlier turn in another form than that"):
+    with pytest.raises(InputError, match="shows an earlier turn in another form than the"):
         ChatFormat(qwen)
 
 

@@ -202,12 +202,12 @@ def test_control_tokens_of_the_family_cannot_be_smuggled(name, family):
     ("name", "reason"),
     [
         ("qwen3", "drops or rewrites the <think> block of a turn"),
-        ("qwen3_8", "writes an earlier turn in another form than that in which turns are generat"),
+        ("qwen3_8", "shows an earlier turn in another form than the one in which turns are"),
         ("llama3_1", "changes the content of messages of the role 'tool'"),
         ("llama3", "trims the content of messages of the role 'tool'"),
         ("gemma3", "refuses messages of the roles user, assistant, tool: .*must alternate"),
         ("gemma4", "does not show a message of the role 'tool' once, as it is"),
-        ("gptoss", "writes an earlier turn in another form"),
+        ("gptoss", "shows an earlier turn in another form"),
         ("phi3", "changes the prompt where a generation prompt follows"),
     ],
 )

@@ -40,7 +40,13 @@ def test_the_oracle_of_a_task_set(toolmaster, tmp_path):
     code, out, error = toolmaster("demonstrate", "world:short", "--count", 3, f"run={tmp_path}")
     assert (code, "3/3" in error) == (0, True)
     assert "3 demonstrations of world:short/train" in out
-    assert len(read_lines(tmp_path / "demonstrate" / "trajectories.jsonl")) == 3
+    kept = tmp_path / "demonstrate" / "trajectories.jsonl"
+    assert f"kept: toolmaster view {kept}" in error
+    assert f"next: toolmaster sft MODEL {kept}" in error
+    assert len(read_lines(kept)) == 3
+    (tmp_path / "demonstrate" / "done.json").unlink()  # as if it had been stopped
+    code, _, error = toolmaster("demonstrate", "world:short", "--count", 3, f"run={tmp_path}")
+    assert (code, "3 of 3 rollouts are kept from before" in error) == (0, True)
 
 
 def test_the_estimate_comes_first_and_nobody_is_asked_without_consent(toolmaster, tmp_path):
@@ -89,6 +95,8 @@ def test_own_tools(toolmaster, tmp_path):
         code, out, error = toolmaster("propose", shop, *given)
         assert (code, error) == (0, "")
         assert "1 tasks: " in out
+        _, _, error = toolmaster("propose", shop, *given)
+        assert f"responses are kept from before in {folder / 'responses.jsonl'}" in error
         tasks = f"{folder / 'proposals.jsonl'} tools={shop}"
         given = ["--teacher", *endpoint, "--yes", f"run={tmp_path}", "demonstrate.rollouts=2"]
         code, out, error = toolmaster("demonstrate", tasks, *given, "protocol=direct")
@@ -107,7 +115,7 @@ def test_own_tools(toolmaster, tmp_path):
         (["world tasks=1", "--teacher", "openai:m", "--yes"], "no key for model 'm': set OPENAI_"),
         (["world tasks=1", "--prices", "a", "1"], "for --prices"),
         (["world tasks=1", "demonstrate.cuont=1"], "did you mean 'count'"),
-        (["a", "b"], "or a TOML file), or TASKSET; received 'a', 'b'"),
+        (["a", "b"], "or TASKSET; received 'a', 'b'"),
     ],
 )
 def test_one_message_for_what_cannot_be(toolmaster, tmp_path, arguments, message):

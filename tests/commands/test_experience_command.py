@@ -84,11 +84,19 @@ def test_lessons_listed_as_json_can_be_imported(file, tmp_path):
     assert len(ExperienceStore(new).lessons()) == 2
 
 
-@pytest.mark.parametrize("command", [("list",), ("show", "x"), ("forget", "--all")])
-def test_no_experience_yet(tmp_path, command):
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (("list",), 0, "no lessons in "),
+        (("list", "--json"), 0, "no lessons in "),
+        (("show", "x"), 1, "there is no experience in"),
+        (("forget", "--all"), 1, "there is no experience in"),
+    ],
+)
+def test_no_experience_yet(tmp_path, command, code, message):
     done = toolmaster(*command, file=tmp_path / "none.jsonl")
-    assert done.returncode == 1
-    assert "there is no experience in" in done.stderr
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
     assert not (tmp_path / "none.jsonl").exists()
 
 

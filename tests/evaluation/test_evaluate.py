@@ -101,7 +101,7 @@ def test_a_replay_file_that_matches_nothing_is_refused(tmp_path):
     file = tmp_path / "replay.json"
     calls = [{"name": "add", "arguments": {"a": 0, "b": 1}}]
     file.write_text(json.dumps({"sum/0": {"calls": calls, "answer": "1"}, "sum/9": {"calls": []}}))
-    with pytest.raises(InputError, match=r"1 of 2 ids are no task of sums \(1\); .* 'sum/9'"):
+    with pytest.raises(InputError, match=r"1 of 2 ids are not in sums \(1\); .* 'sum/9'"):
         evaluate(f"replay:{file}", sums(3))
     file.write_text(json.dumps({"sum/0": {"calls": calls, "answer": "1"}}))
     result = evaluate(f"replay:{file}", sums(3), protocol=DIRECT)

@@ -120,7 +120,7 @@ def test_what_the_hub_does_not_give_is_one_clear_line(find, server):
         "model 'acme/tiny@v9' cannot be obtained: the Hub has this model, but no revision 'v9'",
         "model 'acme/gated' cannot be obtained: it is open only to those who accepted its terms;",
         "model 'acme/pickled' has no weights in safetensors at the Hub; other formats are not read",
-        "model 'acme/empty' has no config.json at the Hub: it is no Transformers model",
+        "model 'acme/empty' has no config.json at the Hub: it is not a Transformers model",
         "model 'acme/broken' cannot be obtained: RemoteProtocolError: Server disconnected without",
     ]
     for (folder, message, _), start in zip(said, expected, strict=True):
@@ -131,11 +131,11 @@ def test_what_the_hub_does_not_give_is_one_clear_line(find, server):
 
 def test_without_a_network_it_fails_at_once(find):
     [[_, refused, seconds]] = find("acme/tiny")
-    assert "it is not whole in the local cache, and the Hub cannot be reached: " in refused
+    assert "it is not complete in the local cache, and the Hub cannot be reached: " in refused
     assert refused.endswith("Connect once, or give the folder of a checkpoint")
     assert seconds < 30
     [[_, offline, seconds]] = find("acme/tiny", HF_HUB_OFFLINE="1")
-    assert "not whole in the local cache, and HF_HUB_OFFLINE is set" in offline
+    assert "not complete in the local cache, and HF_HUB_OFFLINE is set" in offline
     assert seconds < 30
 
 

@@ -29,14 +29,14 @@ def test_a_checkpoint_folder(tiny_folder):
 def test_what_is_neither_a_folder_nor_an_id(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    with pytest.raises(InputError, match=r"is no checkpoint folder .*or OWNER/NAME@REVISION"):
+    with pytest.raises(InputError, match=r"is not a checkpoint folder .*or OWNER/NAME@REVISION"):
         find_model(name)
 
 
 def test_a_folder_that_looks_like_an_id_is_not_sought_at_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "sft").mkdir(parents=True)
-    with pytest.raises(InputError, match="'runs/sft' is no checkpoint folder"):
+    with pytest.raises(InputError, match="'runs/sft' is not a checkpoint folder"):
         find_model("runs/sft")
 
 

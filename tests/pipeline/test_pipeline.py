@@ -280,7 +280,7 @@ def test_what_is_trained_on_is_not_measured(recipe):
     [
         ({"grpo": GrpoSettings(rewards={"corectness": 1})}, "unknown reward 'corectness'"),
         ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
-        ({"model": "nowhere/at/all"}, "no checkpoint folder"),
+        ({"model": "nowhere/at/all"}, "not a checkpoint folder"),
     ],
 )
 def test_what_a_later_stage_would_refuse_is_refused_first(recipe, section, message):

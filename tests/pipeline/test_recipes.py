@@ -54,11 +54,11 @@ def test_one_weight_of_a_reward_leaves_the_others(path, weights):
     [
         (
             "sft.trainer.learning_rat=1",
-            "sft.trainer: 'learning_rat' is no field of TRL's SFTConfig",
+            "sft.trainer: 'learning_rat' is not a field of TRL's SFTConfig",
         ),
         ("grpo.trainer.use_vllm=true", "'use_vllm' cannot be set: rollouts are sampled in this"),
         ("grpo.trainer.temperature=0", "grpo.trainer: temperature must be above 0"),
-        ("grpo.trainer.num_generations=7", "whole groups of num_generations = 7 cannot fill"),
+        ("grpo.trainer.num_generations=7", "not a multiple of num_generations = 7"),
         ("grpo.judge.max_cost=7", "grpo.judge: max_cost needs prices"),
     ],
 )

@@ -161,11 +161,15 @@ def test_what_cannot_be_mended_stops_early(serve, task, reply, said):
     assert all(KEY not in t.model_dump_json() for t in finished)
 
 
-def test_a_server_that_is_not_there(serve, task):
+def test_a_server_that_is_not_there(serve, task, capsys):
     server = serve()
     server.server_close()
     with pytest.raises(PermanentPolicyError) as raised:
         run(server.url, groups([task], 1000), concurrency=4, retries=1)
+    told = capsys.readouterr().err
+    assert told.startswith(f"model 'm' at {server.url}: it cannot be reached: ")
+    assert told.endswith("; it is tried again, up to 1 times\n")
+    assert told.count("\n") == 1
     assert "it cannot be reached: " in str(raised.value)
     assert str(raised.value).endswith("check base_url and that the server runs")
 

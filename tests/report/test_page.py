@@ -162,7 +162,7 @@ def test_a_huge_run_shows_failures_first_and_says_so(tmp_path, monkeypatch):
     shown = re.findall('<span class="task">(.*?)</span>', html)
     assert 1 < len(shown) < 10
     assert shown[-1] == "20"  # the one that failed
-    assert f"{len(shown)} of 21 trajectories are here, failures first" in html
+    assert f"{len(shown)} of 21 trajectories are shown, failures first" in html
 
 
 def test_a_trajectory_shows_what_was_expected_and_what_was_done(tmp_path):

@@ -77,7 +77,7 @@ def test_a_trajectory_is_told_in_order():
     text = recorded(trajectory())
     parts = [
         "v5/unseen/bakery/loud/7",
-        "p@3, protocol trial",
+        "p@3, protocol trial, rollout 0",
         "family=loud",
         "Bake two.",
         "bake(q)  Bakes.",

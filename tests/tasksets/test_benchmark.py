@@ -99,7 +99,7 @@ def test_the_version_is_of_the_content(write):
         ("rows.csv", "id\n1", "expected a .json, .jsonl or .parquet file"),
         ("rows.json", "{oops", "not valid JSON"),
         ("rows.json", "5", "expected a list of rows, got int"),
-        ("rows.json", "[]", "it holds no rows"),
+        ("rows.json", "[]", "it has no rows"),
         ("rows.json", '[{"id": 13}, 5]', "none of its 2 rows .* the first: row 0, id: unlucky"),
         ("rows.parquet", "PAR", "not a Parquet file"),
     ],

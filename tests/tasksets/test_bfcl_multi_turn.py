@@ -153,7 +153,7 @@ def test_files_that_cannot_be_used(case_file, tmp_path):
     (tmp_path / "possible_answer" / NAME).unlink()
     with pytest.raises(InputError, match=r"cannot read .*possible_answer"):
         taskset(f"bfcl:{file}")
-    with pytest.raises(InputError, match=r"its name is to be BFCL_v4_CATEGORY.json, one of multi"):
+    with pytest.raises(InputError, match=r"its name must be BFCL_v4_CATEGORY.json, with one of mu"):
         taskset(f"bfcl:{file.rename(tmp_path / 'case.json')}")
     with pytest.raises(ConfigError, match="bfcl has no category 'turns'; it has: multi_turn, sing"):
         taskset("bfcl:turns")

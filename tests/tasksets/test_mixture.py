@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.limits import Limits
 from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
 
@@ -52,7 +52,7 @@ def test_splits_of_a_mixture_are_mixtures_of_the_splits():
 def test_a_mixture_with_nothing_in_common_has_no_splits():
     tasks = mix({make("a", split_of=lambda _: "dev"): 1, make("b"): 1})
     assert tasks.split_names == ()
-    with pytest.raises(InputError, match="'a \\+ b' has no split 'train'; it has: none"):
+    with pytest.raises(ConfigError, match="'a \\+ b' has no split 'train'; it has: none"):
         tasks.split("train")
     chosen = mix({make("a").split("train"): 1, make("b"): 1})
     assert chosen.split_names == ("train",)

@@ -33,7 +33,7 @@ def judge(monkeypatch):
     def run(url, *trajectories, model="openai:m"):
         async def work():
             async with open_judge(model, url) as opened:
-                asked = map(opened.verdict, trajectories)
+                asked = map(opened, trajectories)
                 return await asyncio.gather(*asked, return_exceptions=True)
 
         return asyncio.run(work())

@@ -46,7 +46,7 @@ def test_files(write, tmp_path):
 def test_ids_that_match_nothing_are_refused_and_tasks_without_calls_are_told(write):
     tasks = Taskset("t", [Task(f"t/{n}", "q", tools=[]) for n in range(3)])
     path = write("calls.json", {"t/1": {"calls": [CALL]}, "t/9": {"calls": [CALL]}})
-    with pytest.raises(InputError, match=r"1 of 2 ids are no task of t \(1\); the first is 't/9'"):
+    with pytest.raises(InputError, match=r"1 of 2 ids are not in t \(1\); the first is 't/9'"):
         replays_of(tasks, path)
     path = write("calls.json", {"t/1": {"calls": [CALL]}})
     assert missing(tasks, replays_of(tasks, path)) == ["t/0", "t/2"]

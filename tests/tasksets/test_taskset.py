@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
 from toolmaster.tasksets.order import drawn as ids_of
@@ -82,9 +82,9 @@ def test_splits_of_a_slice(shop):
     assert shop[4:].split("test").ids == ("shop/7",)
     assert shop.split("train")[:2].ids == ("shop/1", "shop/2")
     assert shop.split("train").split("train").part == "train"
-    with pytest.raises(InputError, match="this is the split 'train' of 'shop', not 'test'"):
+    with pytest.raises(ConfigError, match="this is the split 'train' of 'shop', not 'test'"):
         shop.split("train").split("test")
-    with pytest.raises(InputError, match="has no split 'dev'; it has: train, test"):
+    with pytest.raises(ConfigError, match="has no split 'dev'; it has: train, test"):
         shop.split("dev")
 
 
@@ -94,7 +94,7 @@ def test_a_set_with_splits_of_its_own():
     assert tasks.split("a").ids == ("a1", "a2")
     assert tasks.split_of("b7") == "b"
     assert tasks.for_training() is tasks  # it has no split "train"
-    with pytest.raises(InputError, match="it has: a, b"):
+    with pytest.raises(ConfigError, match="it has: a, b"):
         tasks.split("train")
 
 

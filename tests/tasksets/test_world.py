@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.tasksets import taskset
 from toolmaster.tasksets.taskset import refuse_overlap
 from toolmaster.tasksets.world import split_of
@@ -57,7 +57,7 @@ def test_training_never_sees_what_is_measured(short):
 def test_options():
     only = taskset("world:short families=plain,silent")
     assert {task_id.split("/")[3] for task_id in only.ids[:20]} == {"plain", "silent"}
-    with pytest.raises(InputError, match="odd"):
+    with pytest.raises(ConfigError, match="unknown family 'odd'"):
         taskset("world families=odd")
 
 

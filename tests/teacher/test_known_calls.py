@@ -143,7 +143,7 @@ def test_calls_of_a_file(tmp_path):
     [made] = demonstrate(tasks, teacher=f"replay:{file}", protocol="direct")
     assert (made.task_id, made.answer, made.success) == ("a", "46", True)
     file.write_text(json.dumps({"c": {"calls": calls}}))
-    with pytest.raises(InputError, match="1 of 1 ids are no task of shop"):
+    with pytest.raises(InputError, match="1 of 1 ids are not in shop"):
         demonstrate(tasks, teacher=f"replay:{file}")
 
 

@@ -155,7 +155,7 @@ def test_type_hints_that_are_not_there():
         from_function(price)
     assert str(caught.value) == (
         "tool 'price': its type hints cannot be read: NameError: name 'Decimal' is not defined;"
-        " what they name must be there when the module runs, so import it outside"
+        " they need names that exist at run time, so import them outside"
         " `if TYPE_CHECKING`"
     )
 

@@ -43,8 +43,8 @@ def test_values_get_their_types():
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("sft", {"learning_rat": 1}, "'learning_rat' is no field of TRL's SFTConfig; did you mean"),
-        ("sft", {"beta": 0.1}, "'beta' is no field of TRL's SFTConfig"),
+        ("sft", {"learning_rat": 1}, "'learning_rat' is not a field of TRL's SFTConfig; did you"),
+        ("sft", {"beta": 0.1}, "'beta' is not a field of TRL's SFTConfig"),
         ("grpo", {"max_step": 3}, "did you mean 'max_steps'"),
         ("grpo", {"max_steps": "many"}, "'max_steps': Input should be a valid integer.* 'many'"),
         ("grpo", {"learning_rate": [1]}, "'learning_rate': Input should be a valid number"),

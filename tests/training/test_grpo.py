@@ -174,8 +174,8 @@ def turn(token_ids, observation_ids=()):
     ("fields", "message"),
     [
         ({"temperature": 0}, r"trainer: temperature must be above 0"),
-        ({"num_generations": 5}, "whole groups of num_generations = 5 cannot fill"),
-        ({"learning_rat": 1}, "trainer: 'learning_rat' is no field .* mean 'learning_rate'"),
+        ({"num_generations": 5}, "not a multiple of num_generations = 5"),
+        ({"learning_rat": 1}, "trainer: 'learning_rat' is not a field .* mean 'learning_rate'"),
     ],
 )
 def test_settings_that_cannot_be_trained_with(fields, message):

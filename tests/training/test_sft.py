@@ -180,13 +180,15 @@ def test_no_embedding_changes_but_those_of_new_tokens(train, tiny_folder):
     assert (rows[len(old) :] != begun).any(1).all()
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path):
+def test_a_stopped_run_goes_on_from_its_checkpoint(train, tmp_path, capsys):
     folder = tmp_path / "stopped"
     settings = {"per_device_train_batch_size": 3, "num_train_epochs": 2, "save_steps": 3}
     with pytest.raises(KeyboardInterrupt):
         train(folder, Stop(5), **settings)
     assert [p.name for p in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
+    capsys.readouterr()
     resumed, lines = train(folder, **settings)
+    assert f"continues from {folder / 'checkpoints' / 'checkpoint-3'}" in capsys.readouterr().err
     assert [step for step, values in lines if "loss" in values] == [4, 5, 6, 7, 8]
     whole, all_lines = train(tmp_path / "whole", **settings)
     for (_, one), (_, two) in zip(lines, all_lines[3:], strict=True):
@@ -295,7 +297,7 @@ def test_the_public_function_takes_trl_s_words(tiny_folder, demonstrations, tmp_
     assert training.task_ids == sorted(t.task_id for t in demonstrations[:4])
     lines = [json.loads(x) for x in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1]
-    with pytest.raises(ConfigError, match=r"trainer: 'epochs' is no field of TRL's SFTConfig"):
+    with pytest.raises(ConfigError, match=r"trainer: 'epochs' is not a field of TRL's SFTConfig"):
         sft_function(tiny_folder, demonstrations, output_dir=tmp_path / "no", epochs=3)
 
 

@@ -14,7 +14,7 @@ from toolmaster.rewards import Rewards
 from toolmaster.serving.record import trajectory_of
 from toolmaster.session import Session
 
-# in one line; their tools must need nothing that stays open
+# one line; the tools must need no open resources
 TASKS = taskset(os.environ.get("TOOLMASTER_TASKSET", "world"))
 REWARDS = Rewards({"format": 1.0, "correctness": 1.0})
 
@@ -44,8 +44,8 @@ class SessionEnvironment(Environment[Turn, Observed, State]):
     async def step_async(self, action: Turn) -> Observed:
         step = await self._session.step(action.text)
         self.state.step_count += 1
-        shown = [] if step.observation is None else [step.observation]
-        messages = [{"role": step.observation_role, "content": text} for text in shown]
+        texts = [] if step.observation is None else [step.observation]
+        messages = [{"role": step.observation_role, "content": text} for text in texts]
         if self._session.stop_reason is None:
             return Observed(messages=messages)
         reward = await REWARDS.of(await trajectory_of(self._session, "openenv"))

@@ -17,7 +17,7 @@ from toolmaster.session import Session
 
 __all__ = ["SessionEnv", "SessionEnvConfig", "Tasks"]
 
-# in one line; their tools must need nothing that stays open
+# one line; the tools must need no open resources
 TASKS = taskset(os.environ.get("TOOLMASTER_TASKSET", "world split=train"))
 
 
@@ -36,8 +36,8 @@ class Tasks(vf.Taskset[vf.Task[vf.TaskData, vf.State], TasksConfig]):
             system, user = session.prompt()
             tools = [json.dumps(schema["function"]) for schema in session.tools.schemas()]
             listing = "\n".join(["<tools>", *tools, "</tools>"])
-            told = {"system_prompt": f"{system.content}\n{listing}", "prompt": user.content}
-            yield vf.Task(vf.TaskData(id=task_id, name=task_id, **told), self.config.task)
+            texts = {"system_prompt": f"{system.content}\n{listing}", "prompt": user.content}
+            yield vf.Task(vf.TaskData(id=task_id, name=task_id, **texts), self.config.task)
 
 
 class SessionEnvConfig(vf.EnvConfig):
@@ -53,8 +53,8 @@ class SessionEnv(vf.Env[SessionEnvConfig]):
                 step = await session.step(segment.last_reply)
                 if session.stop_reason is not None:
                     break
-                said = f"<tool_response>{step.observation}</tool_response>"
-                segment = await interaction.turn(said)
+                message = f"<tool_response>{step.observation}</tool_response>"
+                segment = await interaction.turn(message)
         trajectory = await trajectory_of(session, "verifiers")
         for name, reward in (("format", format_reward), ("correctness", correctness)):
             interaction.trace.record_reward(name, reward(trajectory) or 0.0, 1.0)

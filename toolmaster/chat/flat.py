@@ -1,4 +1,4 @@
-"""Makes a template that only appends ("flat") from a model's own.
+"""Makes a "flat" template, which only appends, from a model's own template.
 
 Most templates do more: they drop the thoughts of earlier turns, trim contents, open <think> in the
 generation prompt, or put today's date in the system message. A model is trained on exactly the
@@ -120,10 +120,10 @@ def flatten(own: str, render: Render, tokens: Sequence[str]) -> str:
 
 
 def _ends_text(render: Render, tokens: Sequence[str]) -> str:
-    """Return the generation prompt of a template that closes the text without one, or else "".
+    """Return the generation prompt if the template ends the text differently without it, else "".
 
     Phi's template does. The messages before the first turn are then rendered with the generation
-    prompt, and the prompt is cut off.
+    prompt, which is cut off again.
     """
     opening = [{"role": "user", "content": USER}]
     try:
@@ -140,11 +140,11 @@ def _ends_text(render: Render, tokens: Sequence[str]) -> str:
     inside = [
         at for at, token in zip(begins, tokens, strict=True) if -1 < at < same < at + len(token)
     ]
-    return prompted[min([same, *inside]) :]  # the token there may begin alike in both
+    return prompted[min([same, *inside]) :]  # the token that differs may begin alike in both texts
 
 
 def _without_prompt(render: Render, prompt: str) -> Render:
-    """Return the template with a generation prompt that is cut off again."""
+    """Return a template that renders with the generation prompt and cuts it off again."""
 
     def rendered(
         messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, _prompt: bool
@@ -171,7 +171,7 @@ def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pie
     begin, rest = text.split(TURN)
     end = leading_token(rest, tokens)
     if end is None:
-        raise TemplateError("ends an assistant turn with no token of its own")
+        raise TemplateError("ends an assistant turn without a special token")
     before, after = rest.removeprefix(end).split(NEXT)
     tool = _tool_around(render, opening, TURN + end, tokens) if native else None
     return Pieces(
@@ -202,7 +202,7 @@ def _tool_around(
 
 
 def _fold(render: Render, *, native: bool) -> str:
-    """Return the part that puts the system message and tools where the own template shows them."""
+    """Return the template code that moves system message and tools to where they are shown."""
     user = {"role": "user", "content": USER}
     try:
         shown = "smark1smark" in render(

@@ -2,7 +2,8 @@
 
 A conversation becomes tokens message by message, so its template must only append: the text of
 earlier messages stays the same when later ones are added, and contents are not changed. Many
-templates do more (they drop old thoughts, trim contents, move the tools); `learn` says what.
+templates do more (they drop old thoughts, trim contents, move the tools); `learn` then raises an
+error that says what they do.
 """
 
 from __future__ import annotations
@@ -90,12 +91,12 @@ def learn(render: Render, tokens: Sequence[str]) -> Pieces:
         text = _asked(render, [*opening, {"role": role, "content": content}], prompt=True)
         if not text.startswith(start + TURN):
             raise TemplateError(
-                "writes an earlier turn in another form than that in which turns are generated"
+                "shows an earlier turn in another form than the one in which turns are generated"
             )
         rest = text.removeprefix(start + TURN)
         end = end or leading_token(rest, tokens)
         if end is None or not rest.startswith(end):
-            raise TemplateError("ends an assistant turn with no token of its own")
+            raise TemplateError("ends an assistant turn without a special token")
         if rest.count(content) != 1:
             raise TemplateError(f"does not show a message of the role {role!r} once, as it is")
         before, after = rest.removeprefix(end).split(content)
@@ -141,7 +142,7 @@ def _check(render: Render, pieces: Pieces) -> None:
 
 
 def _reason(found: str, messages: list[dict[str, str]]) -> str:
-    """Return why a conversation is not the sum of its pieces."""
+    """Return how a template changed a conversation that should be the sum of its pieces."""
     lost = next((m for m in messages[2:] if m["content"] not in found), None)
     if lost is None:
         return "rewrites earlier messages when later ones are added"

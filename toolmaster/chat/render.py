@@ -38,7 +38,7 @@ class Rendered(NamedTuple):
     completion_mask: list[int]
     """1 for tokens that the policy writes, 0 for others and for injected errors."""
     phases: list[Phase | None]
-    """The phase of the turn that the token belongs to; None where the mask is 0."""
+    """The phase of the turn that the token belongs to; None if the mask is 0."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class ChatFormat:
         tokenizer: a Transformers tokenizer, see `prepare_tokenizer`.
 
     Raises:
-        InputError: its template does more than append; the message says what.
+        InputError: the chat template does more than append; the message says what.
     """
 
     tokenizer: Any
@@ -64,7 +64,7 @@ class ChatFormat:
         self._check_tokens()
 
     def _check_tokens(self) -> None:
-        """Check that messages one by one have the same tokens as the whole conversation.
+        """Check that messages tokenized one by one give the tokens of the whole conversation.
 
         Turns that begin with line breaks are left out: many tokenizers join these with the line
         break before the turn. Such a turn keeps the tokens that were sampled.
@@ -81,17 +81,17 @@ class ChatFormat:
                 token_ids += self.observation_ids(message.content, message.role)
         shown = [{"role": m.role, "content": self._shown(m)} for m in messages]
         text = self._render(shown, [PROBE_TOOL], False)
-        found = self._encode(text)[: len(token_ids)]
-        if found != token_ids:
+        whole = self._encode(text)[: len(token_ids)]
+        if whole != token_ids:
             at = next(
                 i
-                for i, pair in enumerate(zip(found, token_ids, strict=False))
+                for i, pair in enumerate(zip(whole, token_ids, strict=False))
                 if len(set(pair)) > 1
             )
             raise InputError(
                 f"the tokenizer of {self.tokenizer.name_or_path!r} makes other tokens of a whole"
                 f" conversation than of its messages one by one, at"
-                f" {self.tokenizer.decode(found[max(at - 5, 0) : at + 5])!r}"
+                f" {self.tokenizer.decode(whole[max(at - 5, 0) : at + 5])!r}"
             )
 
     @property
@@ -102,18 +102,18 @@ class ChatFormat:
     def prompt_ids(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
         """Return the tokens before the first assistant turn, with the generation prompt."""
         messages = [{"role": m.role, "content": self._content(m)} for m in prompt]
-        shown = with_texts(list(tools), self._outside)
+        shown = with_texts(list(tools), self._break_tags)
         return self._encode(self._render(messages, shown, True))
 
     def turn_ids(self, text: str) -> list[int]:
         """Return the tokens of an assistant turn with its end-of-turn token."""
         begun = self._pieces.end + self._pieces.header
-        return [*self._after(begun, self._plain(text)), self.end_of_turn_id]
+        return [*self._after(begun, self._break_controls(text)), self.end_of_turn_id]
 
     def observation_ids(self, observation: str, role: Role = "tool") -> list[int]:
-        """Return the tokens from after an end-of-turn token through the next generation prompt."""
+        """Return the tokens after an end-of-turn token, including the next generation prompt."""
         before, after = self._pieces.around[role]
-        return self._after(self._pieces.end, before + self._outside(observation) + after)
+        return self._after(self._pieces.end, before + self._break_tags(observation) + after)
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of a sampled turn, without its end-of-turn token."""
@@ -125,7 +125,7 @@ class ChatFormat:
     def render(
         self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]], steps: Sequence[Step]
     ) -> Rendered:
-        """Return a whole trajectory as tokens; sampled tokens are kept, other steps are encoded."""
+        """Return a trajectory as tokens: the recorded tokens of a step, or its encoded text."""
         token_ids = self.prompt_ids(prompt, tools)
         mask = [0] * len(token_ids)
         phases: list[Phase | None] = [None] * len(token_ids)
@@ -144,7 +144,7 @@ class ChatFormat:
         return Rendered(token_ids, mask, phases)
 
     def with_tokens(self, trajectory: Trajectory) -> Trajectory:
-        """Return a trajectory of a policy without tokens, with the tokens of this tokenizer."""
+        """Return a trajectory with tokens of this tokenizer wherever it has none."""
         steps = [
             step.model_copy(
                 update={
@@ -166,35 +166,37 @@ class ChatFormat:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def _after(self, earlier: str, text: str) -> list[int]:
-        """Return the tokens of a text after another; some tokenizers mark where a text begins."""
+        """Return the tokens of a text that follows another; the start of a text may have a mark."""
         before, token_ids = self._encode(earlier), self._encode(earlier + text)
         if token_ids[: len(before)] == before:
             return token_ids[len(before) :]
-        return self._encode(text)  # its first token would join the one before it
+        return self._encode(text)  # otherwise its first token would merge with the one before it
 
     def _shown(self, message: Message) -> str:
         """Return the content of a message as it is encoded."""
         if message.role == "assistant":
-            return self._plain(message.content)
-        return self._outside(message.content) if message.role == "tool" else self._content(message)
+            return self._break_controls(message.content)
+        if message.role == "tool":
+            return self._break_tags(message.content)
+        return self._content(message)
 
     def _content(self, message: Message) -> str:
         """Return the content of a prompt message as it is encoded.
 
-        The session has broken every tag inside the experience, see `tags.with_experience`.
+        The session has already broken the tags inside the experience, see `tags.with_experience`.
         """
         if message.role == "system":
-            return self._plain(message.content)
+            return self._break_controls(message.content)
         query, _ = split_experience(message.content)
-        return self._outside(query) + self._plain(message.content[len(query) :])
+        return self._break_tags(query) + self._break_controls(message.content[len(query) :])
 
-    def _plain(self, text: str) -> str:
+    def _break_controls(self, text: str) -> str:
         """Return the text with control tokens broken; tags of the protocol stay."""
         return self._special.sub(lambda match: broken(match.group()), without_controls(text))
 
-    def _outside(self, text: str) -> str:
+    def _break_tags(self, text: str) -> str:
         """Return the text with control tokens and tags broken."""
-        return self._plain(inert(text))
+        return self._break_controls(inert(text))
 
 
 def _control_tokens(tokenizer: Any) -> re.Pattern[str]:

@@ -1,9 +1,9 @@
 """A template macro that shows tools, for chat templates that cannot.
 
-A tool is shown as its description, then a signature line: the model knows what a name is for when
-it reads it. A parameter with more than a plain type keeps its JSON schema. No name follows a space:
-after a space a word has other tokens than after the quotation mark of a call, and a small model
-copies tokens better than it spells.
+A tool is shown as its description, then a signature line, so that the model knows the purpose of a
+name when it reads it. A parameter with more than a plain type keeps its JSON schema. No name
+follows a space: after a space a word has other tokens than after the quotation mark of a call, and
+a small model copies tokens better than letters.
 """
 
 SIGNATURE_MACRO = """\

@@ -1,8 +1,9 @@
 """Chooses the chat template that a model is trained and served with.
 
-The model's own template if it only appends, so that a server shows the model what it saw in
-training. Otherwise a flat template made from its own (`chat.flat`). A model whose template cannot
-show tools, but whose vocabulary has ChatML's tokens (SmolLM2), gets our ChatML template.
+A template that only appends is used as it is, so that a server shows the model what it saw in
+training. Any other is replaced by a flat template made from it (`chat.flat`). A model whose
+template cannot show tools, but whose vocabulary has ChatML's tokens (SmolLM2), gets our ChatML
+template.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def template_pieces(tokenizer: Any) -> Pieces:
 
 
 def prepare_tokenizer(tokenizer: Any) -> Any:
-    """Give the tokenizer a chat template that shows tools and only appends; its own if it does.
+    """Give the tokenizer a chat template that shows tools and only appends, if it has none.
 
     The end-of-turn token becomes `eos_token`, where generation stops.
 
@@ -143,7 +144,7 @@ def _own_template(tokenizer: Any) -> str | None:
 
 
 def _settled(tokenizer: Any) -> Any:
-    """Return the tokenizer with the end of a turn as `eos_token`, and check the template again."""
+    """Make the end of a turn the `eos_token`, check the template again, return the tokenizer."""
     tokenizer.eos_token = _learn(tokenizer).end
     _learn(tokenizer)  # a template may write eos_token elsewhere
     if tokenizer.pad_token is None:

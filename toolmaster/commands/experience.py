@@ -16,7 +16,7 @@ from toolmaster.commands.options import Json
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import ExperienceStore, Lesson, default_path
 from toolmaster.experience.lesson import one_line
-from toolmaster.progress import console
+from toolmaster.progress import console, tell
 
 app = App(name="experience", default_parameter=Parameter(negative=()))
 Store = Annotated[
@@ -42,8 +42,11 @@ def _find(store: ExperienceStore, what: str) -> list[Lesson]:
 
 @app.command(name="list")
 def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
-    """List all lessons by source, one per line."""
-    kept = _store(store).lessons()
+    """List all lessons by source, one per line; with --json, one JSON object per line."""
+    path = store or default_path()
+    kept = _store(path).lessons() if path.exists() else []
+    if not kept:
+        tell(f"no lessons in {path} yet; `toolmaster solve` learns them in its trials")
     if as_json:
         sys.stdout.writelines(lesson.model_dump_json() + "\n" for lesson in kept)
         return

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -40,7 +40,7 @@ def tasks(task_set: str | None = None, /, *, as_json: Json = False) -> None:
     """List the task sets, or show what one holds.
 
     Args:
-        task_set: A task set with its options, in quotes; all of them by default.
+        task_set: A task set with its options, in quotes. If not given, all are listed.
 
     Raises:
         ConfigError: The line cannot be understood.
@@ -72,15 +72,15 @@ def tasks(task_set: str | None = None, /, *, as_json: Json = False) -> None:
 
 def _list_tasksets(*, as_json: bool) -> None:
     table = Table(box=None)
-    for column in ("name", "what it is", "options"):
+    for column in ("named as", "what it is", "options"):
         table.add_column(column, overflow="fold")
     for name, where in sorted(names().items()):
         options_: list[str] = []
         try:
             make = find_object(where)
             about = " ".join((inspect.getdoc(make) or "").partition("\n\n")[0].split())
-            options_ = list(inspect.signature(make).parameters)[1:] if callable(make) else []
-            table.add_row(name, Text(about), ", ".join(options_))
+            first, *options_ = inspect.signature(make).parameters if callable(make) else [""]
+            table.add_row(Text(_named(name, make, first)), Text(about), ", ".join(options_))
         except InputError as error:
             about = str(error)
             table.add_row(name, Text(about, style="red"), "")
@@ -95,6 +95,15 @@ def _list_tasksets(*, as_json: bool) -> None:
         style="dim",
         soft_wrap=True,
     )
+
+
+def _named(name: str, make: Any, first: str) -> str:
+    """How a task set is named: `world[:full|short]`, `bfcl[:CATEGORY]` or `ftrl:FILE`."""
+    if not first:
+        return name
+    parameter = inspect.signature(make, eval_str=True).parameters[first]
+    choices = "|".join(map(str, get_args(parameter.annotation))) or first.upper()
+    return f"{name}:{choices}" if parameter.default is parameter.empty else f"{name}[:{choices}]"
 
 
 def _size(opened: Taskset, name: str) -> str:
@@ -127,7 +136,7 @@ def _record(task: Task) -> dict[str, object]:
 
 
 def recipe(name: str | None = None, /) -> None:
-    """Print a recipe, or the names of all.
+    """Print a recipe, or the names of all with what each is for.
 
     Args:
         name: Name of a recipe.
@@ -136,42 +145,46 @@ def recipe(name: str | None = None, /) -> None:
         ConfigError: There is none of this name.
     """
     if name is None:
-        print("\n".join(recipe_names()))
+        for one in recipe_names():
+            purpose = find_recipe(one).read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+            print(f"{one:<12}{purpose}")
     else:
         sys.stdout.write(find_recipe(name).read_text(encoding="utf-8"))
 
 
 def view(
-    place: Path,
+    file: Path,
     index: int | None = None,
+    /,
     *,
     failed: Flag = False,
-    only: str = "",
+    only: Annotated[str, Parameter(show_default=False)] = "",
     tokens: str | None = None,
 ) -> None:
     """List trajectories, or show one of them turn by turn.
 
     Args:
-        place: A file of trajectories, or the folder of a run.
+        file: A file of trajectories, or the folder of a run.
         index: Number of the trajectory to show, from 0; negative from the end.
         failed: List only those that did not succeed.
         only: List only those with this task, model or label.
-        tokens: Model whose tokens to show, with the trained ones coloured.
+        tokens: Model whose tokens of the record to show, with the trained ones coloured.
 
     Raises:
         InputError: The file cannot be read or has no such trajectory, or there is no such model.
     """
     from toolmaster.report.viewer import browse  # noqa: PLC0415 - only here
 
-    browse(place, index, console, failed=failed, only=only, tokens=tokens)
+    browse(file, index, console, failed=failed, only=only, tokens=tokens)
 
 
 def compare(a: Path, b: Path, /, *, as_json: Json = False) -> None:
     """Compare two evaluations on the tasks they share.
 
     Args:
-        a: The baseline's trajectories.jsonl.
-        b: The trajectories.jsonl that is compared with it.
+        a: The baseline: a file of trajectories, the folder of an evaluation, or that of a run,
+            which stands for the model that it trained last.
+        b: What is compared with it, likewise.
 
     Raises:
         InputError: A file cannot be read, or they share no task.
@@ -214,7 +227,8 @@ def propose(
             quotes.
         model: The model that proposes: `openai:NAME`.
         count: Number of tasks to propose.
-        base_url: Endpoint of the model: http://localhost:8000/v1.
+        base_url: Endpoint of the model: http://localhost:8000/v1. If not set, `OPENAI_BASE_URL` or
+            OpenAI's own.
         out: Folder that `proposals.jsonl` is written to.
 
     Raises:
@@ -235,7 +249,7 @@ def serve_session(
     task: str,
     /,
     *words: Words,
-    recipe: Path | None = None,
+    recipe: str | None = None,
     port: _ANY_PORT = None,
     out: Path = Path("served.jsonl"),
     verdict: Flag = False,
@@ -246,11 +260,13 @@ def serve_session(
     Args:
         task: Id of a task, for example v5/unseen/apiary/silent/3.
         recipe: Recipe whose task set, protocol and limits are taken.
-        port: Port of streamable HTTP, 0 for a free one; by default one client over stdio.
+        port: Port of streamable HTTP, 0 for a free one. If not set, one client is served over
+            stdio.
         out: File that trajectories are appended to.
         verdict: Tell the client its score at the end.
     """
     from toolmaster.commands.serve_session import serve_session as serve  # noqa: PLC0415 - heavy
 
-    settings = read(Recipe, words, given, recipe=recipe)
+    file = None if recipe is None else find_recipe(recipe)
+    settings = read(Recipe, words, given, recipe=file)
     serve(task, settings, port=port, file=out, show_verdict=verdict)

@@ -16,6 +16,7 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
 from toolmaster.config import Settings, load_config
+from toolmaster.errors import ConfigError, did_you_mean
 
 S = TypeVar("S", bound=Settings)
 C = TypeVar("C", bound=Callable[..., Any])
@@ -41,7 +42,12 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return [word for word in words if not _SETTING.match(word)], settings
 
 
-def options(cls: type[Settings], own: str = "", hide: Collection[str] = ()) -> Callable[[C], C]:
+def options(
+    cls: type[Settings],
+    own: str = "",
+    hide: Collection[str] = (),
+    without_recipe: Mapping[str, Any] = NOTHING,
+) -> Callable[[C], C]:
     """Give a command an option for each setting of a class.
 
     The command receives what was given in its parameter `given`; `read` turns it into settings.
@@ -50,8 +56,10 @@ def options(cls: type[Settings], own: str = "", hide: Collection[str] = ()) -> C
         cls: The settings.
         own: Section whose name may be left out: `--count` for `--demonstrate.count`.
         hide: Settings that the help of the command does not list.
+        without_recipe: Settings by key whose default is another one without a recipe; help says
+            both.
     """
-    form = _form(cls, cls(), own, hide)
+    form = _form(cls, cls(), own, hide, without_recipe)
 
     def decorate(command: C) -> C:
         command.__annotations__["given"] = Annotated[form, Parameter(name="*")]
@@ -68,25 +76,45 @@ def read(
     own: str = "",
     recipe: Path | None = None,
     made: Mapping[str, Any] = NOTHING,
+    places: Mapping[str, tuple[str, Any]] = NOTHING,
+    refused: Mapping[str, str] = NOTHING,
 ) -> S:
     """Return the settings that a recipe, options and words `key=value` say together.
 
     Args:
         cls: The settings.
-        words: Settings `key=value`; they win over options.
-        given: What options said; they win over the recipe.
+        words: Settings `key=value`.
+        given: What options said. Options and words win over the recipe.
         own: Section whose name may be left out.
         recipe: A TOML file; None for the defaults.
         made: Settings by key in place of the defaults.
+        places: Settings by key that the command's places and flags say: what the user wrote, and
+            the value.
+        refused: Keys and sections that the command does not take, each with the reason.
 
     Raises:
-        ConfigError: The recipe cannot be read, or a key or value cannot be accepted.
+        ConfigError: The recipe cannot be read, a key or value cannot be accepted, or a setting is
+            given twice.
     """
-    pairs = dict(_flat(given))
-    texts = [f"{key}={value}" for key, value in pairs.items() if isinstance(value, str)]
-    values = {key: value for key, value in pairs.items() if not isinstance(value, str)}
+    options_ = dict(_flat(given))
     full = [_full(cls, own, word) for word in words]
-    return load_config(cls, recipe, [*texts, *full], {**made, **values})
+    written = {key: shown for key, (shown, _) in places.items()}
+    for key, shown in (
+        *((key, f"--{key.replace('_', '-')} {value}") for key, value in options_.items()),
+        *zip((word.partition("=")[0] for word in full), words, strict=True),
+    ):
+        if key in written:
+            raise ConfigError(
+                f"{key} is given twice, as {written[key]} and as {shown}; leave one out"
+            )
+        written[key] = shown
+        why = refused.get(key) or refused.get(key.partition(".")[0])
+        if why:
+            raise ConfigError(f"{shown}: {why}")
+    texts = [f"{key}={value}" for key, value in options_.items() if isinstance(value, str)]
+    values = {key: value for key, value in options_.items() if not isinstance(value, str)}
+    said = {key: value for key, (_, value) in places.items()}
+    return load_config(cls, recipe, [*texts, *full], {**made, **said, **values})
 
 
 def section(kind: Any) -> type[Settings] | None:
@@ -102,8 +130,9 @@ def _form(
     default: Settings,
     own: str = "",
     hide: Collection[str] = (),
+    others: Mapping[str, Any] = NOTHING,
     *,
-    inside: str = "",
+    path: str = "",
     taken: Collection[str] = (),
 ) -> Any:
     """Return the options of some settings, as a dictionary type.
@@ -113,8 +142,9 @@ def _form(
         default: What holds where nothing is said.
         own: Section whose name may be left out.
         hide: Settings that help does not list.
-        inside: Name of the section that these settings are; "" at the top, where each section has
-            a panel of its own.
+        others: Defaults by full key that hold without a recipe.
+        path: Beginning of the keys of these settings, such as "evaluate.sampling."; "" at the top,
+            where each section has a panel of its own.
         taken: Names that mean other settings where they stand without the section's.
     """
     fields: dict[str, Any] = {}
@@ -123,23 +153,26 @@ def _form(
         shown: dict[str, Any] = {"show": False} if name in hide else {}  # else as its section is
         if inner is None:
             if name in taken:
-                shown["name"] = f"--{inside}.{name}".replace("_", "-")
-            fields[name] = _option(field, value, **shown)
+                shown["name"] = f"--{path}{name}".replace("_", "-")
+            fields[name] = _option(field, value, others.get(path + name, value), **shown)
             continue
         clash = cls.model_fields if name == own else ()
-        form = _form(inner, inner() if value is None else value, inside=name, taken=clash)
+        inner_path, default_ = f"{path}{name}.", inner() if value is None else value
+        form = _form(inner, default_, others=others, path=inner_path, taken=clash)
         if name == own:
             shown["name"] = ("*", name)
-        if not inside:
+        if not path:
             shown["group"] = Group(name, help=(inner.__doc__ or "").partition("\n\n")[0])
         fields[name] = Annotated[form, Parameter(**shown)]
     return TypedDict(cls.__name__, fields, total=False)  # type: ignore[operator]
 
 
-def _option(field: FieldInfo, default: Any, **shown: Any) -> Any:
-    """The type of one option, with its help."""
+def _option(field: FieldInfo, default: Any, other: Any, **shown: Any) -> Any:
+    """The type of one option, with its help; `other` is the default without a recipe."""
     about = " ".join((field.description or "").split())
-    if default is not False and default not in (None, "", ()):
+    if other != default:
+        about = f"{about} [default: {_text(default)}; without a recipe: {_text(other)}]"
+    elif default is not False and default not in (None, "", ()):
         about = f"{about} [default: {_text(default)}]".lstrip()
     negative = None if default is True else ()
     return Annotated[field.annotation, Parameter(help=about, negative=negative, **shown)]
@@ -147,6 +180,8 @@ def _option(field: FieldInfo, default: Any, **shown: Any) -> Any:
 
 def _text(value: Any) -> str:
     """A default as a user would write it."""
+    if value is None:
+        return "not set"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -165,6 +200,7 @@ def _full(cls: type[Settings], own: str, word: str) -> str:
     """A setting with the name of its section, where that was left out."""
     first = re.split(r"[.=]", word, maxsplit=1)[0]
     inner = section(cls.model_fields[own].annotation) if own else None
-    if inner is None or first in cls.model_fields or first not in inner.model_fields:
+    if inner is None or first in cls.model_fields:
         return word
-    return f"{own}.{word}"
+    meant = first in inner.model_fields or did_you_mean(first, inner.model_fields)
+    return f"{own}.{word}" if meant and not did_you_mean(first, cls.model_fields) else word

@@ -12,6 +12,7 @@ from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.limits import AgentLimits, BudgetSettings
 from toolmaster.policies.base import RoomySampling, ToolCallFormat
+from toolmaster.policies.loading import check_model
 from toolmaster.protocols import Protocol
 from toolmaster.types import TrialMode
 
@@ -21,31 +22,33 @@ class Solve(Settings):
 
     tools: tuple[str, ...] = ()
     """Python file or module, `mcpServers` JSON file, or OpenAPI file or address, with its options
-    in quotes: "shop.py:shop read=get_*". May be repeated."""
+    in quotes: "FILE.py:NAME read=get_*". May be repeated."""
     model: str = ""
     """Checkpoint folder, model id of the Hugging Face Hub, or `openai:NAME`."""
     base_url: str | None = None
-    """Endpoint of an `openai:` model: http://localhost:8000/v1. By default OpenAI's own, or
-    `OPENAI_BASE_URL`."""
+    """Endpoint of an `openai:` model: http://localhost:8000/v1. If not set, `OPENAI_BASE_URL` or
+    OpenAI's own."""
     tasks: Path | None = None
     """File of tasks in place of the one on the command line: one per line, as text or as a JSON
     object with a field "query"."""
     protocol: Protocol = Protocol.TRIAL
-    """How the model works."""
+    """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
+    loop."""
     trials: TrialMode | None = None
-    """How trials run; by default as is safe for each source."""
+    """How trial calls run: on a copy (`fork`), reading only, or for real (`live`). If not set, as
+    is safe for each source."""
     yes: bool = False
     """Run destructive calls, and calls of unknown effect, without asking."""
     permissions: Path | None = None
     """TOML file that says which calls run, are asked about, or are denied."""
     experience: str | None = None
-    """File of what was learned before, or "none"; by default the user's own file."""
+    """File of lessons from earlier tasks, or "none"; if not set, the user's own file."""
     out: Path = Path("runs/solve/trajectories.jsonl")
     """File that trajectories are appended to."""
     concurrency: int = Field(8, ge=1)
     """Number of tasks at the same time."""
     tool_calls: ToolCallFormat = ToolCallFormat.AUTO
-    """How the protocol is spoken with an endpoint; "trained" for a model trained here."""
+    """How tool calls are written to an endpoint; "trained" for a model trained here."""
     seed: int = Field(0, ge=0)
     """Seed of the sampling of a model in this process."""
     budget: BudgetSettings = BudgetSettings()
@@ -65,13 +68,19 @@ def solve(*words: Words, as_json: Json = False, given: Given = NOTHING) -> int:
         InputError: A file, the tools or the model cannot be used.
         PolicyError: An endpoint has no key.
     """
-    task = words[:1] if "tasks" not in given else ()
+    first = words[0].partition("=")[0].partition(".")[0] if words else ""
+    known = {*Solve.model_fields, *BudgetSettings.model_fields}
+    task = () if first in known and "=" in words[0] else words[:1]
     overrides = words[len(task) :]
     stray = next((word for word in overrides if "=" not in word), None)
     if stray is not None:
-        why = "the task is one argument, in quotes" if task else "--tasks names the tasks"
-        raise ConfigError(f"{stray!r} is no setting KEY=VALUE; {why}")
+        raise ConfigError(f"{stray!r} is no setting KEY=VALUE; the task is one argument, in quotes")
     settings = read(Solve, overrides, given, own="budget")
+    if task and settings.tasks is not None:
+        raise ConfigError(
+            f"the task is given twice, as {task[0]!r} and in the file {settings.tasks} of --tasks;"
+            " leave one out"
+        )
     _check(settings)
     queries = list(task) if settings.tasks is None else read_tasks(settings.tasks)
     if not queries or not queries[0].strip():
@@ -96,6 +105,7 @@ def _check(settings: Solve) -> None:
         raise ConfigError(
             "no model: give --model with a folder, OWNER/NAME of the Hub, or openai:NAME"
         )
+    check_model(settings.model)
 
 
 def read_tasks(path: Path) -> list[str]:

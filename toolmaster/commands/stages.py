@@ -12,25 +12,17 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolmaster.commands.options import (
-    NOTHING,
-    Given,
-    Json,
-    Words,
-    options,
-    read,
-    split_words,
-)
-from toolmaster.errors import ConfigError, InputError, ToolmasterError
-from toolmaster.evaluation.settings import EvaluateSettings
-from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
-from toolmaster.policies.base import RoomySampling, Sampling, ToolCallFormat
+from toolmaster.commands.options import NOTHING, Given, Json, Words, options, split_words
+from toolmaster.commands.places import Evaluate, is_recipe, read_recipe, stage_options
+from toolmaster.errors import InputError, ToolmasterError
+from toolmaster.pipeline.recipe import STAGES, Recipe
+from toolmaster.progress import console, tell
 from toolmaster.runs import no_space
 from toolmaster.system.allocator import restart, restart_tuned
 from toolmaster.training.settings import REWARDS
@@ -38,152 +30,73 @@ from toolmaster.training.settings import REWARDS
 if TYPE_CHECKING:
     from toolmaster.evaluation.evaluation import Evaluation
 
-R = TypeVar("R", bound=Recipe)
 _SETTINGS = "TOOLMASTER_SETTINGS"
 """Where a process that starts again finds the settings it began with."""
-_PLACES = {
-    "demonstrate": ("TASKSET",),
-    "sft": ("MODEL", "DEMONSTRATIONS.jsonl"),
-    "grpo": ("MODEL", "TASKSET"),
-    "evaluate": ("MODEL", "TASKSET"),
-}
-"""What a stage takes in place of a recipe."""
 _Yes = Annotated[bool, Parameter(help="Do not ask before money is spent.", show_default=False)]
 _Rewards = Annotated[
     tuple[str, ...],
     Parameter(
-        help="Reward in place of the default ones: built-in or file.py:NAME. May be repeated."
+        help="Reward in place of the default ones: a built-in one, judge, or FILE.py:NAME. May be"
+        " repeated.",
+        show_default=False,
     ),
 ]
-
-
-class Evaluate(Recipe):
-    """A model measured on a task set, without a recipe."""
-
-    run: Path = Path("runs/evaluate")
-    """Where trajectories go."""
-    evaluate: EvaluateSettings = EvaluateSettings(sampling=Sampling(**dict(RoomySampling())))
-    out: Path | None = None
-    """File of trajectories, from which a stopped evaluation continues; by default one under
-    runs/evaluate. Only without a recipe."""
-    base_url: str | None = None
-    """Endpoint of an `openai:` model: http://localhost:8000/v1. Only without a recipe."""
-    tool_calls: ToolCallFormat = ToolCallFormat.AUTO
-    """How tool calls are written to an endpoint; "trained" for a model trained here. Only without a
-    recipe."""
-
-
-def _others(own: str) -> list[str]:
-    """Settings that the help of one stage leaves out."""
-    return [name for name in ("stages", *STAGES) if name != own]
 
 
 @options(Recipe)
 def run(*words: Words, given: Given = NOTHING) -> None:
     """Run every stage of a recipe that is not finished."""
-    _run("run", _recipe(Recipe, "run", words, given))
+    _run("run", read_recipe("run", words, given))
 
 
-@options(Recipe, own="demonstrate", hide=_others("demonstrate"))
+@stage_options("demonstrate")
 def demonstrate(*words: Words, yes: _Yes = False, given: Given = NOTHING) -> None:
     """Make demonstrations; with `yes`, without a question before money is spent."""
-    sure = {"demonstrate.confirm": False} if yes else {}
-    _run("demonstrate", _recipe(Recipe, "demonstrate", words, given, sure))
+    flags = {"demonstrate.confirm": ("--yes", False)} if yes else {}
+    _run("demonstrate", read_recipe("demonstrate", words, given, flags))
 
 
-@options(Recipe, own="sft", hide=_others("sft"))
+@stage_options("sft")
 def sft(*words: Words, given: Given = NOTHING) -> None:
     """Fine-tune a model on demonstrations."""
-    _run("sft", _recipe(Recipe, "sft", words, given))
+    _run("sft", read_recipe("sft", words, given))
 
 
-@options(Recipe, own="grpo", hide=_others("grpo"))
+@stage_options("grpo")
 def grpo(*words: Words, reward: _Rewards = (), given: Given = NOTHING) -> None:
     """Reinforce a model."""
     weights = {**dict.fromkeys(REWARDS, 0.0), **dict.fromkeys(reward, 1.0)}
-    _run("grpo", _recipe(Recipe, "grpo", words, given, {"grpo.rewards": weights} if reward else {}))
+    flags = {"grpo.rewards": (f"--reward {' '.join(reward)}", weights)} if reward else {}
+    _run("grpo", read_recipe("grpo", words, given, flags))
 
 
-@options(Evaluate, own="evaluate", hide=_others("evaluate"))
+@stage_options("evaluate")
 def evaluate(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None:
     """Measure one model, or the models of a recipe."""
-    if _file("evaluate", words) is None:
-        _evaluate(_recipe(Evaluate, "evaluate", words, given), as_json=as_json)
+    recipe = read_recipe("evaluate", words, given)
+    if isinstance(recipe, Evaluate):
+        _evaluate(recipe, as_json=as_json)
         return
-    recipe = _recipe(Recipe, "evaluate", words, given)
     _run("evaluate", recipe)
     if as_json:
         _print_results(recipe)
 
 
-@options(Recipe, hide=_others(""))
+@options(Recipe, hide=("stages", *STAGES))
 def report(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None:
     """Print the tables of a run and write its report.html, or print its results as JSON."""
-    recipe = _recipe(Recipe, "report", words, given)
+    places, _ = split_words(words)
+    if places and Path(places[0]).exists() and not is_recipe(places[0]):
+        from toolmaster.evaluation.kept import evaluation_file, read_evaluation  # noqa: PLC0415
+
+        file = evaluation_file(Path(places[0]))
+        _show_evaluation(file, read_evaluation(file), as_json=as_json)
+        return
+    recipe = read_recipe("report", words, given)
     if as_json:
         _print_results(recipe)
     else:
         _run("report", recipe)
-
-
-def _file(command: str, words: Sequence[str]) -> Path | None:
-    """The recipe among the words; None where the first place is none.
-
-    Raises:
-        ConfigError: The command needs a recipe, and there is none of this name.
-    """
-    first = next(iter(split_words(words)[0]), "")
-    if command in _PLACES and not first.endswith(".toml") and first not in recipe_names():
-        return None
-    return find_recipe(first)
-
-
-def _recipe(
-    cls: type[R], command: str, words: Sequence[str], given: Given, chosen: Given = NOTHING
-) -> R:
-    """The recipe of a command: the named one, or one made of the places after the command.
-
-    Args:
-        cls: What to return.
-        command: Its name.
-        words: What stands after it.
-        given: Its options.
-        chosen: Settings by key that follow from its other options.
-
-    Raises:
-        ConfigError: Places, settings or options cannot be accepted.
-    """
-    places, settings = split_words(words)
-    file, own = _file(command, words), command if command in _PLACES else ""
-    if file is not None:
-        if len(places) > 1:
-            raise ConfigError(
-                f"`{command}` takes one recipe; received also {places[1]!r}. Settings are written"
-                " key=value"
-            )
-        return read(cls, settings, given, own=own, recipe=file, made=chosen)
-    made = {**_direct(command, places), **chosen}
-    return read(cls, settings, given, own=own, made=made)
-
-
-def _direct(command: str, places: Sequence[str]) -> dict[str, Any]:
-    """The settings that a command without a recipe stands for."""
-    wanted = _PLACES[command]
-    if len(places) != len(wanted):
-        raise ConfigError(
-            f"`{command}` takes a RECIPE ({', '.join(recipe_names())}, or a TOML file), or"
-            f" {' and '.join(wanted)}; received {', '.join(map(repr, places)) or 'none of them'}. A"
-            ' task set with options is one argument, in quotes: "world:short split=test"'
-        )
-    given = dict(zip(wanted, places, strict=True))
-    made: dict[str, Any] = {"run": f"runs/{command}", "stages": [command]}
-    keys = {"MODEL": "model", "TASKSET": "tasks", "DEMONSTRATIONS.jsonl": "demonstrate.file"}
-    made |= {keys[name]: place for name, place in given.items()}
-    if command == "demonstrate":
-        made["demonstrate.count"] = None
-    if command == "sft":
-        made["stages"] = ["demonstrate", "sft"]
-    return made
 
 
 def _run(command: str, recipe: Recipe) -> None:
@@ -203,6 +116,7 @@ def _run(command: str, recipe: Recipe) -> None:
             if command == "sft" and recipe.demonstrate.file is not None:
                 stages.run_stage(recipe, "demonstrate")  # which takes the file over
             stages.run_stage(recipe, command)
+            _tell_next(command, recipe)
         elif stages.run_next(recipe) != "report":
             _restarting(recipe, restart)  # the next stage should not pay for this one's memory
     except Exception as error:  # of whatever library was writing: each has another one
@@ -212,6 +126,22 @@ def _run(command: str, recipe: Recipe) -> None:
             f"no space left for {recipe.run}; what is finished is kept: free some space and start"
             " the same command again"
         ) from None
+
+
+def _tell_next(stage: str, recipe: Recipe) -> None:
+    """Tell where the result of a stage is, and which command goes on from it."""
+    if stage == "report":
+        return
+    folder, model = recipe.run / stage, recipe.run / stage / "model"
+    demonstrations = folder / "trajectories.jsonl"
+    kept, following = {
+        "demonstrate": (f"toolmaster view {demonstrations}", f"sft MODEL {demonstrations}"),
+        "sft": (f"{model}", f"evaluate {model} TASKSET"),
+        "grpo": (f"{model}", f"evaluate {model} TASKSET"),
+        "evaluate": (f"toolmaster view {recipe.run}", f"report {recipe.run}"),
+    }[stage]
+    later = recipe.stages[recipe.stages.index(stage) + 1 :] if stage in recipe.stages else ()
+    tell(f"kept: {kept}\nnext: toolmaster {f'{later[0]} {recipe.run}' if later else following}")
 
 
 def _restarting(recipe: Recipe, restart_process: Callable[[], None]) -> None:
@@ -226,7 +156,6 @@ def _restarting(recipe: Recipe, restart_process: Callable[[], None]) -> None:
 def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
     """Measure one model on one task set and print what came out."""
     from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - heavy
-    from toolmaster.progress import console  # noqa: PLC0415
 
     restart_tuned()
     started = time.perf_counter()
@@ -246,35 +175,38 @@ def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
         tool_calls=settings.tool_calls,
         seed=settings.seed,
     )
-    page = out.with_suffix(".html")
-    _write_page(page, settings, result, time.perf_counter() - started)
+    _show_evaluation(out, result, as_json=as_json, seconds=time.perf_counter() - started)
+
+
+def _show_evaluation(
+    file: Path, result: Evaluation, *, as_json: bool, seconds: float | None = None
+) -> None:
+    """Print an evaluation and write its report beside the file of its trajectories."""
+    from toolmaster.evaluation.kept import read_settings  # noqa: PLC0415 - heavy
+    from toolmaster.models.provenance import took  # noqa: PLC0415
+    from toolmaster.report.page import Page, write_report  # noqa: PLC0415 - loads jinja2
+    from toolmaster.report.viewer import decoder  # noqa: PLC0415
+
+    kept = read_settings(file)
+    settings = {} if kept is None else kept.settings
+    made = {"model": result.model, "task set": ", ".join(result.by("taskset")), **result.facts}
+    made.pop("taskset", None)
+    if "seed" in settings:
+        made["seed"] = settings["seed"]
+    if seconds is not None:
+        made["time taken"] = f"{took(seconds)} since it was last started"
+    decoders = {}
+    if any(step.token_ids for t in result.trajectories for step in t.steps):
+        decoders = {result.model: decoder(result.model)}
+    page = file.with_suffix(".html")
+    title = f"{made['model']} on {made['task set']}"
+    write_report(page, Page(title, [result], made, settings, decoders=decoders))
     if as_json:
         print(json.dumps(result.record()))
         return
     console.print(result)
-    told = f"kept: toolmaster view {out}\nreport: {page}"
+    told = f"kept: toolmaster view {file}\nreport: {page}"
     console.print(told, style="dim", markup=False, soft_wrap=True)
-
-
-def _write_page(path: Path, settings: Evaluate, result: Evaluation, seconds: float) -> None:
-    """Write the report of one model."""
-    from toolmaster.models.provenance import took  # noqa: PLC0415 - only here
-    from toolmaster.report.page import Page, write_report  # noqa: PLC0415 - loads jinja2
-    from toolmaster.report.viewer import decoder  # noqa: PLC0415
-
-    made = {
-        "model": settings.model,
-        "task set": settings.tasks,
-        "seed": str(settings.seed),
-        **{key: value for key, value in result.facts.items() if key != "taskset"},
-        "time taken": f"{took(seconds)} since it was last started",
-    }
-    decoders = {}
-    if any(step.token_ids for t in result.trajectories for step in t.steps):
-        decoders = {result.model: decoder(settings.model)}
-    title = f"{settings.model} on {settings.tasks}"
-    config = settings.model_dump(mode="json", exclude={"stages", "demonstrate", "sft", "grpo"})
-    write_report(path, Page(title, [result], made, config, decoders=decoders))
 
 
 def _print_results(recipe: Recipe) -> None:

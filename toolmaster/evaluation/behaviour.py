@@ -1,7 +1,4 @@
-"""How the model worked in one trajectory: its trials, calls and mistakes, and why it failed.
-
-Everything here follows from rules; no model judges anything.
-"""
+"""Figures of one trajectory, by rules: its trials, calls, mistakes, and why it failed."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from toolmaster.types import (
 )
 
 NOT_MISTAKES = frozenset({ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_EXECUTED})
-"""Refusals that a correct call can meet; there is nothing in them to recover from."""
+"""Refusals that a correct call can meet, so that there is nothing to recover from."""
 
 
 class ErrorClass(StrEnum):
@@ -30,98 +27,98 @@ class ErrorClass(StrEnum):
     EXECUTION_FAILURE = "execution failure"
     """A needed tool was called and never worked."""
     REASONING_ERROR = "reasoning error"
-    """Every needed tool worked, and the outcome is wrong all the same."""
+    """Every needed tool worked, but the outcome is wrong."""
 
 
 def error_class(trajectory: Trajectory) -> ErrorClass | None:
-    """Say why a rollout failed.
+    """Return why a rollout failed.
 
     The first rule that holds decides: a needed tool was called and never worked (execution
     failure); one was never called, or there is no answer (incomplete tool chain); otherwise a
-    reasoning error. Where the task does not tell which tools are needed, every tool that was called
-    counts as needed, and a rollout without calls is an incomplete chain.
+    reasoning error. If the needed tools are unknown, every tool that was called counts as needed,
+    and a rollout without calls is an incomplete chain.
 
     Returns:
-        The class; None for a success, and for a rollout that broke or was not scored.
+        The class; None for a rollout that succeeded, broke or was not scored.
     """
     if trajectory.error is not None or trajectory.score is None or trajectory.success:
         return None
     called, worked = _called(trajectory), _called(trajectory, worked=True)
-    chain = set(trajectory.needed) or called
-    if (chain & called) - worked:
+    needed = set(trajectory.needed) or called
+    if (needed & called) - worked:
         return ErrorClass.EXECUTION_FAILURE
-    if chain - called or not called or trajectory.answer is None:
+    if needed - called or not called or trajectory.answer is None:
         return ErrorClass.INCOMPLETE_CHAIN
     return ErrorClass.REASONING_ERROR
 
 
 def call_success(trajectory: Trajectory) -> float | None:
-    """Share of the well-formed calls that were answered without an error; None without calls."""
+    """Return the share of well-formed calls that gave no error; None if there are no calls."""
     calls = trajectory.calls()
     return sum(step.error is None for step in calls) / len(calls) if calls else None
 
 
 def tool_recall(trajectory: Trajectory) -> float | None:
-    """Share of the needed tools that were called with success; None where none is known."""
+    """Return the share of needed tools that were called with success; None if none is known."""
     needed = set(trajectory.needed)
     return len(_called(trajectory, worked=True) & needed) / len(needed) if needed else None
 
 
 def _called(trajectory: Trajectory, *, worked: bool = False) -> set[str]:
-    """Names of the tools that were called, or of those that answered without an error."""
+    """Return the names of the tools that were called, or of those that gave no error."""
     calls = [s for s in trajectory.calls() if s.error is None or not worked]
     return {step.call.name for step in calls if step.call is not None}
 
 
 def trial_calls(trajectory: Trajectory) -> int | None:
-    """Number of calls in the trial phase; None for a trajectory that has no trial phase."""
+    """Return the number of calls in the trial phase; None if there is no trial phase."""
     if all(step.phase is not Phase.TRIAL for step in trajectory.steps):
         return None
     return len(trajectory.calls(Phase.TRIAL))
 
 
 def useful_trials(trajectory: Trajectory) -> int | None:
-    """Number of trial calls that told something new; None for a trajectory without a trial phase.
+    """Return the number of trial calls that showed something new; None without a trial phase.
 
-    A trial call is useful when it does not repeat an earlier trial call (same tool, same arguments)
-    and either succeeds with an observation that this tool has not given before, or fails with an
-    error kind that this tool has not shown before. A call refused for lack of budget never is.
+    A trial call is useful if it does not repeat an earlier trial call (same tool, same arguments)
+    and its tool gives an observation, or an error kind, for the first time. A call that was refused
+    for lack of budget is not useful.
     """
     if trial_calls(trajectory) is None:
         return None
     calls: set[tuple[str, str]] = set()
-    news: set[tuple[str, str]] = set()
+    outcomes: set[tuple[str, str]] = set()
     useful = 0
     for step in trajectory.calls(Phase.TRIAL):
         if step.call is None or step.error is ErrorKind.BUDGET_EXHAUSTED:
             continue
         name = step.call.name
         call = (name, json.dumps(step.call.arguments, sort_keys=True))
-        told = (name, f"ok {step.observation}" if step.error is None else f"error {step.error}")
-        useful += call not in calls and told not in news
+        outcome = (name, f"ok {step.observation}" if step.error is None else f"error {step.error}")
+        useful += call not in calls and outcome not in outcomes
         calls.add(call)
-        news.add(told)
+        outcomes.add(outcome)
     return useful
 
 
 def recovery(trajectory: Trajectory) -> float | None:
-    """Share of the mistakes that were mended later in the same trajectory; None without mistakes.
+    """Return the share of mistakes that were corrected later; None if there are no mistakes.
 
-    A mistake is any error but `budget_exhausted` and `not_executed`. A format error is mended by
-    any later well-formed turn, an unknown tool by any later successful call, every other error by a
-    later successful call of the same tool. Later means the same phase or the one after it.
+    A mistake is any error but `budget_exhausted` and `not_executed`. A format error is corrected by
+    any later well-formed turn, an unknown tool by any later successful call, and every other error
+    by a later successful call of the same tool, in the same phase or the one after it.
     """
     steps = trajectory.steps
-    mended = [
-        any(_mends(later, step.error, step.call) for later in steps[index + 1 :])
+    corrected = [
+        any(_corrects(later, step.error, step.call) for later in steps[index + 1 :])
         for index, step in enumerate(steps)
         if step.error is not None and step.error not in NOT_MISTAKES
     ]
-    return sum(mended) / len(mended) if mended else None
+    return sum(corrected) / len(corrected) if corrected else None
 
 
-def _mends(later: Step, error: ErrorKind, failed: ToolCall | None) -> bool:
-    """Whether a later turn makes up for an error of an earlier one."""
+def _corrects(later: Step, error: ErrorKind, failed: ToolCall | None) -> bool:
+    """Return whether a later turn corrects an error of an earlier one."""
     if error in FORMAT_ERRORS:
         return later.action is not ActionKind.INVALID
     if later.action is not ActionKind.CALL or later.call is None or later.error is not None:
@@ -132,5 +129,5 @@ def _mends(later: Step, error: ErrorKind, failed: ToolCall | None) -> bool:
 
 
 def execution_errors(trajectory: Trajectory) -> int:
-    """Number of turns of the execution phase that were answered with an error."""
+    """Return the number of turns of the execution phase that gave an error."""
     return sum(s.phase is Phase.EXECUTION and s.error is not None for s in trajectory.steps)

@@ -34,24 +34,24 @@ from toolmaster.evaluation.tables import (
 from toolmaster.types import Trajectory
 
 FLIPPED_SHOWN = 10
-"""Task ids that are printed on each side; `Comparison.won` and `lost` have them all."""
+"""The most task ids printed for each side; `Comparison.won` and `lost` hold all of them."""
 LONGEST_NAME = 16
-"""Characters of a model's name that fit above a column."""
+"""The most characters of a model's name that fit above a column."""
 SPLITS = ("seen", "unseen")
-"""Values of the label "split" that say whether a task's tools were met in training."""
+"""Values of the label "split": whether training had the tools of a task."""
 Side = Evaluation | Sequence[Trajectory] | str | Path
 
 
 @dataclass(frozen=True)
 class Comparison(Shown):
-    """Two models on the tasks that both ran; differences are `b` minus `a`. `print` shows it.
+    """Two models on the tasks that both ran; differences are `b` minus `a`. It can be printed.
 
     Args:
         a: the baseline.
-        b: what is compared with it.
-        difference: of success, paired by task, in [-1, 1].
-        won: ids of the tasks of which `b` solved a larger share of its rollouts.
-        lost: ids of the tasks of which it solved a smaller share.
+        b: the model that is compared with it.
+        difference: difference in success, paired by task, in [-1, 1].
+        won: ids of the tasks on which a larger share of the rollouts of `b` succeeded.
+        lost: ids of the tasks on which a smaller share did.
     """
 
     a: Evaluation
@@ -61,7 +61,7 @@ class Comparison(Shown):
     lost: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """Everything it says, JSON-like, with the ids of all tasks that flipped."""
+        """Return the comparison as JSON values, with the ids of all tasks that flipped."""
         return {
             "a": self.a.model,
             "b": self.b.model,
@@ -71,7 +71,7 @@ class Comparison(Shown):
         }
 
     def grid(self) -> Grid:
-        """Success of both on the tasks they share, overall and for each task set and family."""
+        """Return the table of success on shared tasks: overall, by task set, by family."""
         a, b = self.a, self.b
         rows = [_row("all tasks", a, b)]
         for label in ("taskset", FAMILY):
@@ -87,8 +87,8 @@ class Comparison(Shown):
         return Grid("Success on the same tasks", header, tuple(rows), caption)
 
     def __rich__(self) -> RenderableType:
-        found = points_cell(self.difference)
-        lines = [f"{found.value} points {found.note}, paired by task"]
+        shown = points_cell(self.difference)
+        lines = [f"{shown.value} points {shown.note}, paired by task"]
         for name, ids in (("won", self.won), ("lost", self.lost)):
             further = f" and {len(ids) - FLIPPED_SHOWN} more" if len(ids) > FLIPPED_SHOWN else ""
             lines.append(f"{name} {len(ids)}: {', '.join(ids[:FLIPPED_SHOWN]) or 'none'}{further}")
@@ -99,12 +99,13 @@ def compare(a: Side, b: Side) -> Comparison:
     """Compare two models on the tasks that both ran.
 
     Args:
-        a: the baseline: an evaluation, its trajectories, or the file that it kept them in.
+        a: the baseline: an evaluation, its trajectories, or where they are kept: their file, the
+            folder of an evaluation, or that of a run.
         b: what is compared with it, likewise.
 
     Returns:
-        The paired difference with its interval, and which tasks flipped. A task of which every
-        rollout of one side broke is left out.
+        The paired difference with its interval, and which tasks flipped. A task is left out if all
+        rollouts of one side broke.
 
     Raises:
         InputError: a file cannot be read, or no task is in both.
@@ -126,16 +127,16 @@ def compare(a: Side, b: Side) -> Comparison:
 
 
 def compare_all(results: Results) -> list[Comparison]:
-    """Compare each model with the one before it, where both ran some of the same tasks."""
+    """Compare each model with the one before it, if both ran some of the same tasks."""
     return [compare(a, b) for a, b in pairwise(results) if _differences(a, b)]
 
 
 def verdict(results: Results) -> str:
-    """Say in one sentence how well the last model does and what it gained over the one before.
+    """Return one sentence: how well the last model does, and its gain over the one before.
 
     Args:
-        results: of each model, in the order of their training. The sentence is about the first
-            task set.
+        results: one evaluation per model, in the order of their training. The sentence is about the
+            first task set.
 
     Example:
         >>> print(verdict([before, after]))  # doctest: +SKIP
@@ -151,17 +152,18 @@ def verdict(results: Results) -> str:
     if split in SPLITS and not others:
         topic = f"{split} tools".capitalize()
     shown, count = cell(last.success), last.success.count
-    said = f"{topic}: {shown.value} {shown.note} of {count} task{'s' * (count > 1)}"
+    sentence = f"{topic}: {shown.value} {shown.note} of {count} task{'s' * (count > 1)}"
     if last.rollouts > 1:
-        said += f" ({last.rollouts} rollouts of each)"
-    gained = compare_all([*before[-1:], last])
-    if not gained:
-        return f"{said}."
-    found = points_cell(gained[0].difference)
+        sentence += f" ({last.rollouts} rollouts of each)"
+    comparisons = compare_all([*before[-1:], last])
+    if not comparisons:
+        return f"{sentence}."
+    difference = comparisons[0].difference
+    gain = points_cell(difference)
     meaning = "no measurable difference"
-    if found.strong:
-        meaning = f"a measurable {'gain' if gained[0].difference.mean > 0 else 'loss'}"
-    return f"{said}, {found.value} points over {before[-1].model} {found.note}: {meaning}."
+    if gain.strong:
+        meaning = f"a measurable {'gain' if difference.mean > 0 else 'loss'}"
+    return f"{sentence}, {gain.value} points over {before[-1].model} {gain.note}: {meaning}."
 
 
 def _row(name: str, a: Evaluation, b: Evaluation) -> tuple[Cell, ...]:
@@ -174,7 +176,7 @@ def _row(name: str, a: Evaluation, b: Evaluation) -> tuple[Cell, ...]:
 
 
 def _differences(a: Evaluation, b: Evaluation) -> Mapping[TaskKey, float]:
-    """Success of `b` minus that of `a` for each task that both have."""
+    """Return the success of `b` minus that of `a` for each task that both have."""
     one, two = success_by_task(a.trajectories), success_by_task(b.trajectories)
     return {key: two[key] - one[key] for key in sorted(one.keys() & two.keys())}
 

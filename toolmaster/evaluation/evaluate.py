@@ -1,6 +1,6 @@
 """`evaluate`: measure one model on one task set.
 
-Every rollout is kept as soon as it ends, so that a stopped evaluation goes on where it was.
+Every trajectory is written as soon as it ends, so that a stopped evaluation can be continued.
 
 result = evaluate("runs/sft/model", "world:short tasks=200", out="results.jsonl")
 print(result)
@@ -17,13 +17,13 @@ from rich.console import Console
 
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.evaluation.evaluation import Evaluation
-from toolmaster.evaluation.kept import Kept, keep
+from toolmaster.evaluation.kept import SavedSettings, save_settings
 from toolmaster.evaluation.prepare import prepare
 from toolmaster.limits import Limits
 from toolmaster.models.provenance import made_by
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
-from toolmaster.progress import bar, solved_counter
+from toolmaster.progress import bar, solved_counter, tell_kept
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
@@ -33,11 +33,11 @@ from toolmaster.tasksets.taskset import TEST
 from toolmaster.types import Trajectory
 
 MAY_CHANGE = ("base_url",)
-"""Options of a model that may differ when a stopped evaluation goes on."""
+"""Options of a model that may differ when a stopped evaluation is continued."""
 
 
 def evaluate(model: str | Path | Policy, tasks: Any, **options: Any) -> Evaluation:
-    """Measure a model on a task set; the form without `await` of `aevaluate`."""
+    """Measure a model on a task set; blocking version of `aevaluate`."""
     return plain(aevaluate(model, tasks, **options))
 
 
@@ -57,20 +57,20 @@ async def aevaluate(
 
     Tasks that the model was trained on are left out, and so are tasks with neither an answer nor a
     check; `facts` of the result says how many. A rollout that breaks through no fault of the model
-    (an endpoint is down, a tool server died) is counted apart, and is run again when the evaluation
+    (an endpoint is down, a tool server died) is counted separately, and repeated if the evaluation
     is started again with the same `out`.
 
     Args:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; a `Policy`; or "replay"
             for the tasks' own known-good calls, `replay:FILE` for those of a file.
-        tasks: a task set, or whatever `taskset` opens. A set with a test split is measured on it
-            unless another split is named.
+        tasks: a task set, or anything that `taskset` opens. The test split is used if the set has
+            one and no other split is named.
         rollouts: number of rollouts of each task.
-        out: a JSON-lines file for the trajectories. A stopped evaluation goes on from it. What the
-            trajectories depend on is written beside it, as `NAME.settings.json`.
-        protocol: how trajectories are laid out.
-        limits: what each session allows; None for what the task set says.
-        sampling: how the model generates; `slots` rollouts run at the same time.
+        out: a JSON-lines file for the trajectories, from which a stopped evaluation continues. The
+            settings are written beside it, as `NAME.settings.json`.
+        protocol: the trajectory format.
+        limits: limits of each session; None takes those of the task set.
+        sampling: temperature and token limits; `slots` rollouts run at the same time.
         on_finish: called with each new trajectory; None shows a progress bar in a terminal.
         model_options: `base_url`, `tool_calls` and `seed`, see `policies.loading.load_policy`.
 
@@ -80,7 +80,7 @@ async def aevaluate(
     Raises:
         ConfigError: the task set's line cannot be understood, or `out` holds rollouts that were
             made with other settings.
-        InputError: no such model, no tasks left to measure on, or a file that cannot be used.
+        InputError: there is no such model, no task is left, or a file cannot be used.
         PolicyError: all rollouts broke.
     """
     protocol = _protocol(protocol)
@@ -98,8 +98,8 @@ async def aevaluate(
                 "limits": limits.model_dump(mode="json"),
                 **_model_settings(prepared.policy, sampling, model_options),
             }
-            keep(file, Kept(model=policy.name, settings=settings, facts=facts))
-        with _progress(on_finish, policy.name, len(measured) * rollouts, file) as told:
+            save_settings(file, SavedSettings(model=policy.name, settings=settings, facts=facts))
+        with _progress(on_finish, policy.name, len(measured) * rollouts, file) as finish:
             trajectories = await collect(
                 measured,
                 policy,
@@ -109,7 +109,7 @@ async def aevaluate(
                 rollouts=rollouts,
                 concurrency=sampling.slots,
                 request=prepared.request,
-                on_finish=told,
+                on_finish=finish,
             )
     broken = [t.error for t in trajectories if t.error is not None]
     if len(broken) == len(trajectories):
@@ -128,7 +128,7 @@ def _protocol(named: Protocol | str) -> Protocol:
 def _model_settings(
     policy: str | Policy, sampling: Sampling, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """What decides how a model that is named generates; a `Policy` has decided that itself."""
+    """Return the settings of a model given by name; none for a `Policy`, which has its own."""
     if not isinstance(policy, str):
         return {}
     given = {k: str(v) for k, v in options.items() if v is not None and k not in MAY_CHANGE}
@@ -139,13 +139,13 @@ def _model_settings(
 def _progress(
     on_finish: Callable[[Trajectory], None] | None, model: str, total: int, file: Path | None
 ) -> Iterator[Callable[[Trajectory], None] | None]:
-    """Who is told of finished trajectories: the caller, or a bar on the terminal's error output."""
+    """Yield what to call with each finished trajectory: `on_finish`, or a progress bar."""
     terminal = Console(stderr=True)
     if on_finish is not None or not terminal.is_terminal:
         yield on_finish
         return
-    held = len(read_trajectories(file)) if file is not None and file.is_file() else 0
-    with bar(f"evaluate {model}", total, min(held, total), terminal) as running:
+    count = len(read_trajectories(file)) if file is not None and file.is_file() else 0
+    with bar(f"evaluate {model}", total, min(count, total), terminal) as running:
         yield solved_counter(running)
 
 
@@ -164,26 +164,26 @@ async def collect(
     """Run the rollouts that `file` does not hold yet, appending each trajectory as it ends.
 
     Args:
-        tasks: what is run.
+        tasks: the tasks to run.
         policy: the model that is measured.
-        protocol: how trajectories are laid out.
-        limits: what each session allows.
-        file: a `trajectories.jsonl`; None keeps nothing.
-        rollouts: how often each task is run.
-        concurrency: sessions in flight.
-        request: makes the request of a task and the number of its rollout.
+        protocol: the trajectory format.
+        limits: limits of each session.
+        file: a `trajectories.jsonl`; None writes no file.
+        rollouts: number of rollouts of each task.
+        concurrency: the most sessions that run at the same time.
+        request: makes the request from a task and the index of its rollout.
         on_finish: called with each new trajectory.
 
     Returns:
-        The trajectories of all tasks, in order, the rollouts of one task side by side. Rollouts
-        that broke are kept and run again when the evaluation is started again.
+        The trajectories of all tasks, in order, those of one task adjacent. Rollouts that broke are
+        written too, and repeated when the evaluation is started again.
 
     Raises:
         InputError: the file holds rollouts of another model or protocol, or the file or the tools
             of the task set cannot be used.
-        PermanentPolicyError: the policy will answer nothing at all.
+        PermanentPolicyError: the policy answers no request at all.
     """
-    finished = _held(file, tasks.label, policy, protocol)
+    finished = _finished(file, tasks.label, policy, protocol)
 
     def record(trajectory: Trajectory) -> None:
         trajectory.taskset = tasks.label
@@ -193,8 +193,10 @@ async def collect(
         if on_finish is not None:
             on_finish(trajectory)
 
-    wanted = [(task_id, rollout) for task_id in tasks.ids for rollout in range(rollouts)]
-    missing = [place for place in wanted if place not in finished]
+    places = [(task_id, rollout) for task_id in tasks.ids for rollout in range(rollouts)]
+    missing = [place for place in places if place not in finished]
+    if file is not None:
+        tell_kept(len(places) - len(missing), f"of {len(places)} rollouts", file)
     async with tasks.open():
         await run_rollouts(
             (request(tasks[task_id], rollout) for task_id, rollout in missing),
@@ -204,23 +206,23 @@ async def collect(
             concurrency=concurrency,
             on_finish=record,
         )
-    return [finished[place] for place in wanted]
+    return [finished[place] for place in places]
 
 
-def _held(
+def _finished(
     file: Path | None, label: str, policy: Policy, protocol: Protocol
 ) -> dict[tuple[str, int], Trajectory]:
-    """The rollouts of a task set that a file holds and that did not break, by task and number.
+    """Return the unbroken rollouts of a task set in a file, by task id and index.
 
     Raises:
-        InputError: it holds rollouts of another model or protocol.
+        InputError: the file holds rollouts of another model or protocol.
     """
-    held = read_trajectories(file) if file is not None and file.is_file() else []
+    recorded = read_trajectories(file) if file is not None and file.is_file() else []
     ours = (policy.name, str(protocol))
-    other = next(((t.policy, t.protocol) for t in held if (t.policy, t.protocol) != ours), None)
+    other = next(((t.policy, t.protocol) for t in recorded if (t.policy, t.protocol) != ours), None)
     if other is not None:
         raise InputError(
             f"{file} holds rollouts of {other[0]!r} in the format {other[1]!r}, not of {ours[0]!r}"
             f" in {ours[1]!r}; give another file"
         )
-    return {(t.task_id, t.rollout): t for t in held if t.error is None and t.taskset == label}
+    return {(t.task_id, t.rollout): t for t in recorded if t.error is None and t.taskset == label}

@@ -1,4 +1,4 @@
-"""`Evaluation`: how one model did on some tasks."""
+"""`Evaluation`: the results of one model on some tasks."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from toolmaster.evaluation.tables import FAMILY, Shown, leading_number, run_grid
 from toolmaster.types import Trajectory
 
 NO_LABEL = "unlabelled"
-"""Where `by` puts trajectories that lack the label."""
+"""The group of trajectories without the label in `Evaluation.by`."""
 MOST_CALLS = 8
-"""`by_calls` puts rollouts with this many calls or more together."""
+"""Rollouts with this number of calls or more form one group of `Evaluation.by_calls`."""
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(Shown):
-    """How one model did on some tasks; `print` shows its tables.
+    """The results of one model on some tasks; printing it shows its tables.
 
-    Tasks are the unit: the rollouts of a task are averaged first. Rollouts that broke through no
+    The unit is the task: the rollouts of a task are averaged first. Rollouts that broke through no
     fault of the model are not counted as failures; `broken` is their number.
 
     Args:
-        trajectories: of one model, any number of rollouts of each task; of a rollout that was run
-            again because it broke, the last counts.
-        model: its name.
+        trajectories: any number of rollouts of each task by one model. If a rollout that broke was
+            repeated, the last one counts.
+        model: the model's name.
         facts: what the figures depend on: task set, versions, judges, tasks left out.
 
     Example:
@@ -69,7 +69,7 @@ class Evaluation(Shown):
 
     @property
     def rollouts(self) -> int:
-        """The largest number of scored rollouts of any task; 0 where nothing was measured."""
+        """The largest number of scored rollouts of any task; 0 if nothing was measured."""
         return max(Counter(key_of(t) for t in self._scored()).values(), default=0)
 
     @property
@@ -96,47 +96,47 @@ class Evaluation(Shown):
 
     @property
     def parts(self) -> dict[str, Interval]:
-        """Each named figure of the scores that is a share, such as a benchmark's own metrics."""
+        """Mean of each named part of the scores that is a share, such as a benchmark's metric."""
         shares = {n: v for n, v in self._parts().items() if all(0 <= x <= 1 for x in v)}
         return {name: mean_interval(values) for name, values in shares.items()}
 
     @property
     def figures(self) -> dict[str, Interval]:
-        """Everything that says how well the model does.
+        """All figures that are shares.
 
         Returns:
-            Name to interval: "success"; "pass@k" where tasks have k rollouts; the graded value and
-            the parts of the scores; then tools, calls, format and mistakes (`metrics.SHARES`).
+            Maps names to intervals: "success"; "pass@k" if tasks have k rollouts; the graded value
+            and the parts of the scores; then tools, calls, format, mistakes (`metrics.SHARES`).
         """
         k = self.rollouts
-        found = {"success" if k <= 1 else f"success (mean@{k})": self.success}
+        figures = {"success" if k <= 1 else f"success (mean@{k})": self.success}
         if k > 1:
-            found[f"pass@{k}"] = self.pass_at(k)
+            figures[f"pass@{k}"] = self.pass_at(k)
         shares = {name: [*by_task(self.trajectories, f).values()] for name, f in SHARES.items()}
         more = {name: mean_interval(values) for name, values in shares.items() if values}
-        return {**found, "value": self.value, **self.parts, **more}
+        return {**figures, "value": self.value, **self.parts, **more}
 
     @property
     def effort(self) -> dict[str, float]:
-        """What a rollout takes, on average over those that did not break.
+        """What a rollout costs, averaged over the rollouts that did not break.
 
         Returns:
-            Name to mean: calls, tokens, seconds (`metrics.EFFORT`), and the parts of the scores
-            that are counts. A number that no rollout has is missing, such as trial calls where
-            nothing has a trial phase.
+            Maps names to means: calls, tokens, seconds (`metrics.EFFORT`), and the parts of the
+            scores that are counts. A number that no rollout has is missing, such as trial calls if
+            there is no trial phase.
         """
         whole = [t for t in self.trajectories if t.error is None]
         numbers = {
             name: [n for t in whole if (n := f(t)) is not None] for name, f in EFFORT.items()
         }
         numbers |= {n: v for n, v in self._parts().items() if not all(0 <= x <= 1 for x in v)}
-        return {name: sum(found) / len(found) for name, found in numbers.items() if found}
+        return {name: sum(values) / len(values) for name, values in numbers.items() if values}
 
     def pass_at(self, k: int) -> Interval:
-        """Share of tasks that at least one of k rollouts solves, estimated without bias.
+        """Return the unbiased estimate of the share of tasks that one of k rollouts solves.
 
         Args:
-            k: how many rollouts are allowed; a task with fewer scored rollouts is left out.
+            k: number of rollouts allowed; a task with fewer scored rollouts is left out.
 
         Raises:
             InputError: no task has k scored rollouts.
@@ -153,22 +153,22 @@ class Evaluation(Shown):
         return mean_interval([pass_at(sum(won), len(won), k) for won in enough])
 
     def by(self, label: str) -> dict[str, Evaluation]:
-        """One evaluation for each value of a label of the tasks.
+        """Return one evaluation for each value of a label of the tasks.
 
         Args:
-            label: such as "family"; "taskset" for the task sets.
+            label: a label such as "family"; "taskset" groups by task set.
 
         Returns:
-            Label value to evaluation, in order of appearance, and of the number that values begin
-            with ("3 tools"). Tasks without the label come under "unlabelled"; groups without a
-            scored rollout are left out.
+            Maps label values to evaluations, sorted by the number that values begin with ("3
+            tools"), then in order of appearance. Tasks without the label come under "unlabelled";
+            groups without a scored rollout are left out.
         """
         if label == "taskset":
             return self._grouped(lambda t: t.taskset or "tasks")
         return self._grouped(lambda t: t.labels.get(label, NO_LABEL))
 
     def by_calls(self) -> dict[str, Interval]:
-        """Success against the number of calls, of both phases: "0", "1", ... "8+"."""
+        """Return success by the number of calls in both phases: "0", "1", ... "8+"."""
 
         def number(trajectory: Trajectory) -> str:
             calls = len(trajectory.calls())
@@ -177,7 +177,7 @@ class Evaluation(Shown):
         return {calls: part.success for calls, part in self._grouped(number).items()}
 
     def error_classes(self) -> dict[ErrorClass, Interval]:
-        """Share of rollouts that failed for each reason; see `behaviour.error_class`."""
+        """Return the share of rollouts that failed for each reason; see `behaviour.error_class`."""
         scored = self._scored()
 
         def share(kind: ErrorClass) -> Interval:
@@ -188,7 +188,7 @@ class Evaluation(Shown):
         return {kind: share(kind) for kind in ErrorClass} if scored else {}
 
     def record(self) -> dict[str, Any]:
-        """Everything it says, JSON-like.
+        """Return the evaluation as JSON values.
 
         Returns:
             "model", "facts", numbers of "tasks" and "rollouts", "success" and every other figure
@@ -226,7 +226,7 @@ class Evaluation(Shown):
         return [t for t in self.trajectories if is_scored(t)]
 
     def _parts(self) -> dict[str, list[float]]:
-        """Each named figure of the scores, averaged over the rollouts of each task."""
+        """Return the values of each named part of the scores, one per task."""
         scored = self._scored()
 
         def part(name: str) -> Number:

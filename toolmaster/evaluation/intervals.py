@@ -2,8 +2,8 @@
 
 One method serves all of them, so that figures of one table can be compared: Wilson's score interval
 (1927) with an effective number of tasks (Dean and Pagano, Journal of Survey Statistics and
-Methodology, 2015). `tests/evaluation/test_intervals.py` measures
-how often it covers the true mean: about 95%, at worst 86%, where the bootstrap falls to 13%.
+Methodology, 2015). In `tests/evaluation/test_intervals.py` it covers the true mean about 95% of the
+time, at worst 86%, where the bootstrap falls to 13%.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolmaster.types import Record
 Z = 1.959964
 """The 97.5% quantile of the normal distribution."""
 EQUAL = 1e-12
-"""A variance below this one is rounding."""
+"""A smaller variance is taken for a rounding error."""
 
 
 class Interval(Record):
@@ -32,22 +32,22 @@ class Interval(Record):
     """None for a single task, which says nothing about other tasks."""
     high: float | None
     count: int
-    """Number of tasks (or of whatever else was averaged)."""
+    """Number of averaged values, usually tasks."""
 
     def __str__(self) -> str:
-        """`0.31 [0.27, 0.35]`; `0.31 [one task]` where there is no interval."""
+        """Return `0.31 [0.27, 0.35]`, or `0.31 [one task]` without an interval."""
         if self.low is None or self.high is None:
             return f"{self.mean:.2f} [one task]"
         return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Average numbers in [0, 1], one a task, with the 95% interval.
+    """Return the mean of numbers in [0, 1], one per task, with its 95% interval.
 
     For zeros and ones this is Wilson's interval. Graded values, and means of several rollouts, vary
-    less than zeros and ones of the same mean: the number of tasks counts for as many times more as
-    their variance is smaller, less a correction for a variance that few tasks can only guess. Where
-    all values are equal, up to z^2 / (n + z^2) of all tasks may have any other value.
+    less than zeros and ones of the same mean: the effective number of tasks is larger by the ratio
+    of the two variances, with a correction for the error of a variance estimated from few tasks. If
+    all values are equal, up to z^2 / (n + z^2) of all tasks are assumed to have any other value.
 
     Args:
         values: one number for each task, each in [0, 1].
@@ -86,7 +86,7 @@ def _wilson(mean: float, count: float) -> tuple[float, float]:
 
 
 def difference_interval(differences: Sequence[float]) -> Interval:
-    """Average differences in [-1, 1], one a task, with the 95% interval.
+    """Return the mean of differences in [-1, 1], one per task, with its 95% interval.
 
     It is `mean_interval` stretched to [-1, 1].
 
@@ -110,14 +110,14 @@ def difference_interval(differences: Sequence[float]) -> Interval:
 
 
 def pass_at(successes: int, rollouts: int, k: int) -> float:
-    """Estimate without bias the probability that at least one of k rollouts succeeds.
+    """Return the unbiased estimate of the probability that one of k rollouts succeeds.
 
     Source: Chen et al., arXiv 2107.03374, equation 1: 1 - C(n - c, k) / C(n, k).
 
     Args:
-        successes: c, how many of a task's rollouts succeeded.
-        rollouts: n, how many there were; at least k.
-        k: how many rollouts are allowed; at least 1.
+        successes: c, the number of a task's rollouts that succeeded.
+        rollouts: n, the number of its rollouts; at least k.
+        k: the number of rollouts allowed; at least 1.
 
     Raises:
         InputError: k is below 1, or there are fewer rollouts than k.

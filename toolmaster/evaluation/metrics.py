@@ -1,7 +1,7 @@
 """Figures of single trajectories, and their averages over the rollouts of each task.
 
-Tasks are the unit of uncertainty: the rollouts of one task are averaged first, and intervals are
-over tasks. Two kinds of rollouts are left out of every figure of success: one that broke through no
+The unit is the task: the rollouts of one task are averaged first, and intervals are over tasks.
+Two kinds of rollouts are left out of every figure of success: one that broke through no
 fault of the model (`Trajectory.error`), and one whose task has neither an answer nor a check.
 """
 
@@ -22,7 +22,7 @@ from toolmaster.evaluation.behaviour import (
 from toolmaster.types import Trajectory
 
 Number = Callable[[Trajectory], float | None]
-"""A number of one trajectory; None where it has none."""
+"""A function from a trajectory to a number, or to None if it has none."""
 
 SHARES: dict[str, Number] = {
     "needed tools used": tool_recall,
@@ -30,7 +30,7 @@ SHARES: dict[str, Number] = {
     "format kept": lambda t: float(t.format_ok),
     "mistakes recovered": recovery,
 }
-"""Figures in [0, 1] of one rollout, beside those of its score."""
+"""Figures of one rollout in [0, 1], besides those of its score."""
 EFFORT: dict[str, Number] = {
     "calls": lambda t: len(t.calls()),
     "trial calls": trial_calls,
@@ -39,50 +39,50 @@ EFFORT: dict[str, Number] = {
     "tokens": lambda t: t.completion_tokens,
     "seconds": lambda t: t.seconds,
 }
-"""What one rollout took."""
+"""The cost of one rollout."""
 
 
 class TaskKey(NamedTuple):
-    """A task among those of all task sets: ids are unique in one set only."""
+    """Identifies a task among all task sets; an id alone is unique in one set only."""
 
     taskset: str
-    """Label of the task set; "" where unknown."""
+    """Label of the task set; "" if unknown."""
     task_id: str
 
 
 def key_of(trajectory: Trajectory) -> TaskKey:
-    """The task of a trajectory, among those of all task sets."""
+    """Return the key of the task of a trajectory."""
     return TaskKey(trajectory.taskset, trajectory.task_id)
 
 
 def is_scored(trajectory: Trajectory) -> bool:
-    """Whether a rollout says something about success: it did not break, and it was scored."""
+    """Return whether a rollout counts towards success: it did not break and was scored."""
     return trajectory.error is None and trajectory.score is not None
 
 
 def latest(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """Keep the last of several attempts at the same rollout of a task: the others broke."""
+    """Return the last of several attempts at each rollout; the earlier ones broke."""
     return list({(key_of(t), t.rollout): t for t in trajectories}.values())
 
 
 def by_task(trajectories: Iterable[Trajectory], number: Number) -> dict[TaskKey, float]:
-    """Average a number over the rollouts of each task.
+    """Return the mean of a number over the rollouts of each task.
 
     Args:
-        trajectories: any; rollouts that broke are left out.
-        number: of one trajectory; None where it has none.
+        trajectories: any trajectories; rollouts that broke are left out.
+        number: a function from a trajectory to the number, or to None.
 
     Returns:
-        Task to mean, sorted by task; a task whose rollouts have no number is missing.
+        Maps tasks to means, sorted by task; a task whose rollouts have no number is missing.
     """
     numbers: defaultdict[TaskKey, list[float]] = defaultdict(list)
     for trajectory in trajectories:
-        found = None if trajectory.error is not None else number(trajectory)
-        if found is not None:
-            numbers[key_of(trajectory)].append(found)
+        value = None if trajectory.error is not None else number(trajectory)
+        if value is not None:
+            numbers[key_of(trajectory)].append(value)
     return {key: sum(n) / len(n) for key, n in sorted(numbers.items())}
 
 
 def success_by_task(trajectories: Iterable[Trajectory]) -> dict[TaskKey, float]:
-    """Task to the share of its scored rollouts that succeeded; see `by_task`."""
+    """Return the share of scored rollouts that succeeded, by task; see `by_task`."""
     return by_task(trajectories, lambda t: None if t.score is None else float(t.score.success))

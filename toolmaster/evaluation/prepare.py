@@ -1,4 +1,4 @@
-"""Which tasks an evaluation runs, with which policy, and what must be said about it."""
+"""Prepares an evaluation: its tasks, its policy, and the facts that its figures depend on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from toolmaster.errors import InputError
 from toolmaster.models.checkpoints import find_model, lasting_name
 from toolmaster.models.provenance import read_training
 from toolmaster.policies.base import Policy
+from toolmaster.policies.loading import ENDPOINT, check_model
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest
@@ -17,25 +18,23 @@ from toolmaster.tasksets import Task, Taskset
 from toolmaster.tasksets.replay import REPLAY, missing, replay_policy, replays_of
 from toolmaster.tasksets.taskset import refuse_endless
 
-ENDPOINT = "openai"
-
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is measured."""
+    """The tasks and the policy of an evaluation."""
 
     tasks: Taskset
     policy: str | Policy
-    """What `open_policy` takes."""
+    """An argument of `open_policy`."""
     name: str | None = None
-    """What the user called the model, where the policy would be called by its folder."""
+    """The model as the user named it; None uses the name of the policy."""
     facts: dict[str, str] = field(default_factory=dict)
-    """What the figures depend on beside the task set, and why tasks are left out."""
+    """What the figures depend on besides the task set, and why tasks are left out."""
     request: Callable[[Task, int], RolloutRequest] = RolloutRequest
-    """Makes the request of a task and the number of its rollout."""
+    """Makes the request from a task and the index of its rollout."""
 
     def without(self, ids: Iterable[str], why: str) -> Prepared:
-        """Leave tasks out and say so.
+        """Return the evaluation without some tasks, with a fact that says how many and why.
 
         Raises:
             InputError: no task is left.
@@ -46,8 +45,8 @@ class Prepared:
         facts = {**self.facts, f"left out, {why}": f"{len(gone)} of {len(self.tasks)} tasks"}
         tasks = self.tasks.without(gone)
         if not len(tasks):
-            told = "; ".join(f"{key}: {value}" for key, value in facts.items())
-            raise InputError(f"nothing to measure in {self.tasks.label}: {told}")
+            reasons = "; ".join(f"{key}: {value}" for key, value in facts.items())
+            raise InputError(f"nothing to measure in {self.tasks.label}: {reasons}")
         return replace(self, tasks=tasks, facts=facts)
 
 
@@ -56,13 +55,15 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
 
     Args:
         model: see `evaluate`.
-        tasks: what is to be measured; tasks without an answer and a check, those that the model
-            was trained on, and for a replay those without known-good calls are left out.
-        protocol: how a replay is laid out.
+        tasks: the tasks to measure. Left out are tasks with neither an answer nor a check, tasks
+            that the model was trained on and, for a replay, tasks without known-good calls.
+        protocol: the trajectory format of a replay.
 
     Raises:
+        ConfigError: the model is neither a name nor a policy.
         InputError: no such model; no task is left; or more than anyone would measure at once.
     """
+    check_model(str(model) if isinstance(model, Path) else model)
     if not len(tasks):
         raise InputError(f"nothing to measure: {tasks.label} has no tasks")
     refuse_endless(tasks)
@@ -80,13 +81,13 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
     facts = {} if lasting == str(folder) else {"weights": lasting}
     if training is not None and "@" in training.base:  # not a folder of this machine
         facts["trained from"] = training.base
-    known = set() if training is None else set(training.task_ids)
+    trained = set() if training is None else set(training.task_ids)
     prepared = replace(prepared, policy=str(folder), name=name, facts=prepared.facts | facts)
-    return prepared.without([i for i in prepared.tasks.ids if i in known], "trained on")
+    return prepared.without([i for i in prepared.tasks.ids if i in trained], "trained on")
 
 
 def _replay(prepared: Prepared, file: str, protocol: Protocol) -> Prepared:
-    """The tasks with known-good calls, and how these are played."""
+    """Return the evaluation of known-good calls on the tasks that have some."""
     replays = replays_of(prepared.tasks, Path(file) if file else None)
 
     def request(task: Task, rollout: int) -> RolloutRequest:

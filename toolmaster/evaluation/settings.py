@@ -9,13 +9,13 @@ from toolmaster.policies.base import Sampling
 
 
 class EvaluateSettings(Settings):
-    """What the models of a run are measured on."""
+    """How models are measured, and on which tasks."""
 
     tasks: tuple[str, ...] = ()
-    """Task sets to measure on, one line each; empty for the test split of the recipe's `tasks`."""
+    """Task sets to measure on, one line each; if not set, the test split of `tasks`."""
     rollouts: int = Field(1, ge=1)
-    """How often each task is run."""
+    """Number of rollouts of each task."""
     base_tasks: int = Field(40, ge=0)
-    """Tasks of each set for the model before training, which may fail them all, slowly; 0 leaves
-    that model out."""
+    """Number of tasks of each set that the model before training is measured on. It is slow and may
+    fail all of them; 0 leaves it out."""
     sampling: Sampling = Sampling()

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from toolmaster.evaluation.evaluation import Evaluation
 
 WIDTH = 100
-"""Columns of what is printed as plain text."""
+"""Width of printed text, in characters."""
 INTERVAL = "95% interval over tasks"
 FAMILY = "family"
 """The label by which task sets group their tasks."""
 Results: TypeAlias = "Sequence[Evaluation]"
-"""One evaluation of each model, in the order of their training."""
+"""One evaluation per model, in the order of their training."""
 Value = Interval | float
 
 
@@ -41,11 +41,11 @@ class Cell(NamedTuple):
     strong: bool = False
     """Whether the value stands out."""
     share: Interval | None = None
-    """What the report draws as a bar."""
+    """The share that the report draws as a bar."""
 
 
 class Shown:
-    """Base of results that print as rich renders them."""
+    """Base class of results whose `str` is the text that rich renders."""
 
     def __rich__(self) -> RenderableType:
         raise NotImplementedError
@@ -81,11 +81,11 @@ def _text(cell: Cell) -> Text:
 
 
 def cell(value: Value | None, tasks: int | None = None) -> Cell:
-    """Write a figure with its interval: `31.0% [27, 35]`.
+    """Return a figure with its interval: `31.0% [27, 35]`.
 
     Args:
         value: a plain number has no interval; None gives a dash.
-        tasks: the number of tasks that the row speaks of; the cell tells any other ("n=8").
+        tasks: the number of tasks of the row; a cell with another number shows it ("n=8").
     """
     if value is None:
         return Cell("-")
@@ -99,12 +99,12 @@ def cell(value: Value | None, tasks: int | None = None) -> Cell:
 
 
 def points(share: float) -> str:
-    """Write a share as percentage points with a sign: `+12.0`."""
+    """Return a share as percentage points with a sign: `+12.0`."""
     return f"{round(100 * share, 1) + 0.0:+.1f}"  # + 0.0: never "-0.0"
 
 
 def points_cell(difference: Interval) -> Cell:
-    """Write a difference in percentage points; it stands out where its interval excludes 0."""
+    """Return a difference in percentage points, strong if its interval excludes 0."""
     if difference.low is None or difference.high is None:
         return Cell(points(difference.mean), "[one task]")
     clear = difference.low > 0 or difference.high < 0
@@ -113,7 +113,7 @@ def points_cell(difference: Interval) -> Cell:
 
 
 def run_grids(results: Results) -> list[Grid]:
-    """The tables that a terminal shows: success by task set, then figures and families of each."""
+    """Return the tables for a terminal: success by task set, then figures and families of each."""
     labels = sets_of(results)
     grids = [sets_grid(results)] if len(labels) > 1 else []
     for label in labels:
@@ -124,22 +124,22 @@ def run_grids(results: Results) -> list[Grid]:
 
 
 def sets_grid(results: Results) -> Grid:
-    """Success on each task set."""
-    found = [{name: part.success for name, part in e.by("taskset").items()} for e in results]
-    return _grid("Success by task set", results, found, f"{INTERVAL}{_not_counted(results)}")
+    """Return the table of success on each task set."""
+    columns = [{name: part.success for name, part in e.by("taskset").items()} for e in results]
+    return _grid("Success by task set", results, columns, f"{INTERVAL}{_not_counted(results)}")
 
 
 def figures_grid(results: Results, title: str = "Figures") -> Grid:
-    """Everything that says how well models do on one task set, and what a rollout takes."""
-    found: list[dict[str, Value]] = [
+    """Return the table of all figures on one task set, and of what a rollout costs."""
+    columns: list[dict[str, Value]] = [
         {**e.figures, **e.effort} if e.rollouts else {} for e in results
     ]
     caption = f"{INTERVAL}; numbers without one: per rollout{_not_counted(results)}"
-    grid = _grid(title, results, found, caption)
+    grid = _grid(title, results, columns, caption)
     rows = [
         (Cell(name.value.replace("_", " ")), *cells)
         for name, *cells in grid.rows
-        # a value or part that is the same as success would only repeat it
+        # a value or part that equals success would only repeat it
         if name == grid.rows[0][0] or name.value in SHARES or tuple(cells) != grid.rows[0][1:]
         if any(cell.value not in ("", "-", "0.0") for cell in cells)  # such as trials of a replay
     ]
@@ -147,57 +147,59 @@ def figures_grid(results: Results, title: str = "Figures") -> Grid:
 
 
 def family_grid(results: Results, title: str = "Success by family") -> Grid | None:
-    """Success on each family of tasks (a task set's own categories); None where there is one."""
-    found = [{name: part.success for name, part in e.by(FAMILY).items()} for e in results]
-    grid = _grid(title, results, found, INTERVAL)
+    """Return success on each family (a task set's own categories); None if there is only one."""
+    columns = [{name: part.success for name, part in e.by(FAMILY).items()} for e in results]
+    grid = _grid(title, results, columns, INTERVAL)
     return grid if len(grid.rows) > 1 else None
 
 
 def calls_grid(results: Results) -> Grid | None:
-    """Success against the number of calls; None where it does not vary."""
-    found = [e.by_calls() for e in results]
-    if len({share.mean for shares in found for share in shares.values()}) < 2:
+    """Return success by the number of calls; None if it does not vary."""
+    columns = [e.by_calls() for e in results]
+    if len({share.mean for shares in columns for share in shares.values()}) < 2:
         return None
     caption = f"{INTERVAL}; tasks: those with rollouts of this number of calls"
-    return _grid("Success by number of calls", results, found, caption)
+    return _grid("Success by number of calls", results, columns, caption)
 
 
 def errors_grid(results: Results) -> Grid | None:
-    """Why rollouts failed; None where none did."""
-    found = [{kind.value: share for kind, share in e.error_classes().items()} for e in results]
-    if not any(share.mean for shares in found for share in shares.values()):
+    """Return the shares of reasons why rollouts failed; None if none failed."""
+    columns = [{kind.value: share for kind, share in e.error_classes().items()} for e in results]
+    if not any(share.mean for shares in columns for share in shares.values()):
         return None
     caption = (
         "Share of all rollouts. Execution failure: a needed tool was called and never worked."
         " Incomplete tool chain: a needed tool was never called, or there is no answer."
-        " Reasoning error: every needed tool worked, and the outcome is wrong all the same."
+        " Reasoning error: every needed tool worked, but the outcome is wrong."
     )
-    return _grid("Why rollouts failed", results, found, caption)
+    return _grid("Why rollouts failed", results, columns, caption)
 
 
 def of_set(results: Results, label: str) -> list[Evaluation]:
-    """The part of each evaluation on one task set; evaluations without any are left out."""
+    """Return the part of each evaluation on one task set; evaluations without it are left out."""
     return [sets[label] for e in results if label in (sets := e.by("taskset"))]
 
 
 def sets_of(results: Results) -> list[str]:
-    """Labels of the task sets, in order of appearance."""
+    """Return the labels of the task sets, in order of appearance."""
     return list(dict.fromkeys(label for e in results for label in e.by("taskset")))
 
 
 def leading_number(name: str) -> int:
-    """The number that a name begins with ("3 tools"); 0 for any other name."""
-    found = re.match("[0-9]{1,9}", name)
-    return int(found[0]) if found else 0
+    """Return the number that a name begins with ("3 tools"); 0 for any other name."""
+    digits = re.match("[0-9]{1,9}", name)
+    return int(digits[0]) if digits else 0
 
 
-def _grid(title: str, results: Results, found: Sequence[Mapping[str, Value]], caption: str) -> Grid:
-    """A table with a column for each model, from each model's values by the name of their row."""
-    names = dict.fromkeys(name for of_model in found for name in of_model)
-    plain = {n for of_model in found for n, v in of_model.items() if not isinstance(v, Interval)}
+def _grid(
+    title: str, results: Results, columns: Sequence[Mapping[str, Value]], caption: str
+) -> Grid:
+    """Return a table from one column per model, which maps the names of rows to values."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    plain = {n for column in columns for n, v in column.items() if not isinstance(v, Interval)}
     rows = []
     for name in sorted(names, key=lambda name: (name in plain, leading_number(name))):
-        values = [of_model.get(name) for of_model in found]
+        values = [column.get(name) for column in columns]
         tasks = max((v.count for v in values if isinstance(v, Interval)), default=None)
         counted = Cell("" if tasks is None else str(tasks))
         rows.append((Cell(name), counted, *(cell(value, tasks) for value in values)))
@@ -205,12 +207,12 @@ def _grid(title: str, results: Results, found: Sequence[Mapping[str, Value]], ca
 
 
 def _not_counted(results: Results) -> str:
-    """What the reader must know of rollouts that no figure counts; "" where there are none."""
+    """Return a note about rollouts that no figure counts; "" if there are none."""
     broken = sum(e.broken for e in results)
     unscored = sum(t.error is None and t.score is None for e in results for t in e.trajectories)
-    told = {"broke": broken, "without a score": unscored}
+    reasons = {"broke": broken, "without a score": unscored}
     return "".join(
         f"; {count} rollout{'s' * (count > 1)} {why}{' and' * (why == 'broke')} did not count"
-        for why, count in told.items()
+        for why, count in reasons.items()
         if count
     )

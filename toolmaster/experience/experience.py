@@ -23,8 +23,8 @@ from toolmaster.tools.permissions import Approver
 from toolmaster.types import Effect, ErrorKind, Phase, Trajectory
 
 CHECK_EVERY = 5
-"""Number of tasks that use a lesson between two checks. A check costs one call; without verdicts, a
-silent change of the tool may go unnoticed for as many tasks."""
+"""Number of tasks that use a lesson between two checks, which cost one call each. Without verdicts,
+a silent change of a tool can go unnoticed for this number of tasks."""
 MAX_CONSECUTIVE_FAILURES = 2
 """A lesson is stale after this many failures in a row, or after one if it never helped."""
 RETRIEVED_CHARS = 2000
@@ -53,7 +53,7 @@ class Experience:
     Args:
         store: the file of lessons.
         approver: asked before a check that would be a real call; None allows it.
-        budget: checks spend it; None sets no bounds.
+        budget: counts the calls of checks; None sets no bounds.
         check_every: number of tasks that use a lesson between two checks.
 
     Example:
@@ -67,7 +67,7 @@ class Experience:
     check_every: int = CHECK_EVERY
 
     async def retrieve(self, tools: ToolSet) -> Retrieved:
-        """Return what is known about a task's tools; call it before each task.
+        """Return the lessons about a task's tools; call it before each task.
 
         A lesson is checked first if the last task with it failed, if its tool now comes from
         another place, or if `check_every` tasks used it since the last check. A lesson that no
@@ -109,9 +109,9 @@ class Experience:
         the tool's time limit, the approver's permission and the budget.
 
         Returns:
-            For the id of each lesson that could be checked, None if it holds and otherwise what
-            changed; and the number of calls. A call that was not allowed or gave no answer in time
-            says nothing; one that no longer works has changed.
+            `(outcomes, calls)`: maps the id of each lesson that could be checked to None if it
+            holds, else to what changed; and the number of calls. A call that was not allowed or
+            timed out gives no outcome; a call that now fails is a change.
         """
         outcomes: dict[str, str | None] = {}
         calls = 0
@@ -175,7 +175,7 @@ def _fitting(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
 
 
 def _count_outcome(lesson: Lesson, trajectory: Trajectory) -> None:
-    """Count how a task went that used a lesson's tool; only a verdict shows that it helped."""
+    """Count a task that used the tool of a lesson as helped or failed; helping needs a verdict."""
     calls = trajectory.calls(Phase.EXECUTION)
     used = [step for step in calls if step.call is not None and step.call.name == lesson.tool]
     if not used:

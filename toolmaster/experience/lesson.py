@@ -1,7 +1,7 @@
 """`Lesson`: what is known about one tool, and how lessons are read from a trajectory.
 
-A lesson is untrusted text: a model, a tool or an imported file wrote it. It is therefore kept as
-lines of bounded length in which no tag of the protocol can stand.
+A lesson is untrusted text from a model, a tool or an imported file. It is therefore stored as lines
+of bounded length that cannot contain a tag of the protocol.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def one_line(text: str, limit: int) -> str:
 
 
 def shown(observation: str) -> str:
-    """Return an observation as a lesson keeps it, without the session's note about a cut."""
+    """Return an observation as a lesson stores it, without the session's note about a cut."""
     return one_line(_CUT.sub("…", observation), OBSERVATION_CHARS)
 
 
@@ -124,16 +124,16 @@ class Lesson(Record):
 def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
     """Return one lesson for each tool that a trajectory tried and wrote about.
 
-    Of a tool's trial calls, the one kept with the lesson can be repeated if possible, worked if
-    possible, and is the last such one. What was written about a tool that was not tried (copied
-    from the prompt, or guessed) is left out.
+    A lesson stores one trial call of its tool: preferably a call that can be repeated, then one
+    that succeeded, then the latest. Text about a tool that was not tried (copied from the prompt,
+    or guessed) gives no lesson.
 
     Args:
-        trajectory: any trajectory; its `experience` is read.
+        trajectory: a trajectory, whose `experience` is read.
         tools: the tools of its task.
     """
     best: dict[str, tuple[bool, bool, Step]] = {}
-    written = False  # what a trial writes is gone afterwards, so later reads cannot be repeated
+    written = False  # after a write of the trial, which is then discarded, reads cannot be repeated
     for step in trajectory.calls(Phase.TRIAL):
         if step.call is None or step.call.name not in tools or step.error not in _REACHED_TOOL:
             continue
@@ -178,7 +178,7 @@ def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
         {'get_price': 'divide by 100'}
     """
     longest_first = sorted(names, key=len, reverse=True)
-    found: dict[str, list[str]] = {}
+    texts_of: dict[str, list[str]] = {}
     for line in experience.splitlines():
         bare = line.lstrip("-*•` \t")
         name = next((name for name in longest_first if bare.startswith(name)), "")
@@ -186,8 +186,8 @@ def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
         if not name or not (rest.startswith(":") or rest[:1].isspace()):
             continue
         text = one_line(rest.lstrip().removeprefix(":"), LESSON_CHARS)
-        if text and text not in found.setdefault(name, []):
-            found[name].append(text)
+        if text and text not in texts_of.setdefault(name, []):
+            texts_of[name].append(text)
     return {
-        name: one_line("; ".join(texts), LESSON_CHARS) for name, texts in found.items() if texts
+        name: one_line("; ".join(texts), LESSON_CHARS) for name, texts in texts_of.items() if texts
     }

@@ -34,7 +34,7 @@ class ExperienceStore:
 
     Raises:
         InputError: the file cannot be opened, or a line of it is not a lesson. Every method raises
-            it if the file was damaged later.
+            this error if the file is damaged later.
 
     Example:
         >>> store = ExperienceStore(Path("lessons.jsonl"))  # doctest: +SKIP
@@ -61,13 +61,13 @@ class ExperienceStore:
         return [lesson for lesson in self.lessons() if what in (lesson.tool, lesson.id)]
 
     def fresh(self, tools: Iterable[Tool]) -> list[Lesson]:
-        """Return the lesson about each tool that has one that is not stale, in order."""
+        """Return the lessons that are not stale, at most one per tool, in order of the tools."""
         known = {lesson.key: lesson for lesson in self._read() if lesson.stale is None}
         keys = ((tool.name, schema_hash(tool)) for tool in tools)
         return [known[key] for key in keys if key in known]
 
     def learn(self, lesson: Lesson) -> None:
-        """Keep what a new trial showed; other lessons about the same tool become stale.
+        """Store a lesson of a new trial; other lessons about the same tool become stale.
 
         A tool that comes from the same place with another schema is still the same tool.
         """
@@ -88,8 +88,8 @@ class ExperienceStore:
     def add_lines(self, lines: Iterable[str]) -> tuple[int, list[str]]:
         """Add the lessons of another store's file, one line each.
 
-        An added lesson replaces none that is here. Its call is never made again: a file cannot
-        make this machine call anything.
+        An added lesson replaces no existing one. Its call is never repeated, so that an imported
+        file cannot make this machine call anything.
 
         Returns:
             The number of lessons added, and why each other line was left out, with its number.

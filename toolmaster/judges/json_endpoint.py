@@ -1,7 +1,7 @@
 """`JsonEndpoint`: asks a model at an endpoint for JSON, and asks each question only once.
 
-The teacher's filter, the reward `judge` and the pass rate ask for verdicts with it; the proposer of
-tasks and the simulator of services ask for other things.
+It is used by the filter of demonstrations, the reward `judge` and the pass rate for verdicts, and
+by the proposer of tasks and the simulator of services.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from toolmaster.types import Trajectory
 
 M = TypeVar("M", bound=BaseModel)
 ATTEMPTS = 3
-"""How often the model may try to write JSON of the form asked for."""
+"""Number of times that the model may try to write JSON of the form asked for."""
 REPLY_TOKENS = 2048
 MAX_IN_FLIGHT = 8
-"""Questions that are asked at the same time."""
+"""The most questions asked at the same time."""
 OBSERVATION_CHARS = 1500
-"""Characters of each observation that a judge reads."""
+"""The most characters of each observation that a judge reads."""
 
 
 class MalformedReplyError(PolicyError):
-    """The model answered, but never in the form asked for."""
+    """The model answered, but not in the form asked for."""
 
 
 class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
     """A model at an endpoint that answers questions with JSON; an async context manager.
 
-    A question that was answered before is answered from the cache. A question that is asked twice
-    at the same time is sent once.
+    A question that was answered before is answered from the cache; the same question asked twice at
+    the same time is sent once.
 
     Args:
         role: What the model is for, such as "judge". Its key is read from `<ROLE>_API_KEY`, or else
             `OPENAI_API_KEY`, and appears in no message.
         model: `openai:NAME`.
         base_url: Its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        cache: Keeps the responses; None keeps them in memory.
-        budget: Counts tokens and money. Once it is used up, nothing more is asked.
-        retries: How often a request that failed for a passing reason is repeated.
+        cache: Stores the responses; None stores them in memory.
+        budget: Counts tokens and money. Once it is used up, no request is sent.
+        retries: The most repetitions of a request that failed for a passing reason.
 
     Raises:
         ConfigError: The model is not of the form `openai:NAME`.
@@ -83,10 +83,10 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         await self._chat.close()
 
     async def check(self) -> None:
-        """Ask for one word, before anything expensive depends on the endpoint.
+        """Ask for one word, to check the endpoint before anything expensive depends on it.
 
         Raises:
-            PolicyError: The endpoint cannot be reached, refuses or says nothing.
+            PolicyError: The endpoint cannot be reached, refuses the request or does not answer.
         """
         self._cache.add(await self._write([{"role": "user", "content": "Say ready."}], "check"))
 
@@ -99,14 +99,14 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
 
         Args:
             instructions: The system message.
-            question: Sent as JSON, so that text in it cannot pass for instructions of ours.
+            question: Sent as JSON, so that text in it cannot pass for instructions.
             form: The model that the JSON object of the answer must fit.
             about: What the question is about, for readers of the cache's file.
 
         Raises:
             MalformedReplyError: The model did not write the form in `ATTEMPTS` tries, now or when
-                it was asked the same before.
-            PermanentPolicyError: The endpoint will answer no question at all.
+                it was asked the same question before.
+            PermanentPolicyError: The endpoint answers no request at all.
             PolicyError: The request failed, or the budget is used up.
         """
         loop = asyncio.get_running_loop()
@@ -130,7 +130,7 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
     async def _converse(
         self, messages: list[dict[str, str]], form: type[M], key: str, about: str
     ) -> M:
-        """Ask until the answer fits the form, and keep it under its key."""
+        """Ask until the answer fits the form, and store it under its key."""
         for _ in range(ATTEMPTS):
             response = await self._write(messages, about)
             try:
@@ -175,14 +175,14 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
 
 
 def endpoint_model(role: str, named: str) -> str:
-    """Return the endpoint's name of a model that is written `openai:NAME`.
+    """Return NAME of a model that is written `openai:NAME`.
 
     Args:
         role: What the model is for, such as "judge".
         named: What the user wrote.
 
     Raises:
-        ConfigError: It is written otherwise.
+        ConfigError: The name has another form.
     """
     kind, _, name = named.partition(":")
     if kind != "openai" or not name:
@@ -205,10 +205,10 @@ def summary(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def _parse(text: str, form: type[M]) -> M:
-    """Read the JSON object in a text: all from its first to its last brace, after any thoughts.
+    """Parse the JSON object in a text, from the first to the last brace after any thoughts.
 
     Raises:
-        ValidationError: There is none, or it does not fit the form.
+        ValidationError: There is no object, or it does not fit the form.
     """
     found = re.search(r"\{.*\}", text.rpartition("</think>")[2], re.DOTALL)
     return form.model_validate_json(found[0] if found else "null")

@@ -24,12 +24,12 @@ def find_model(name: str) -> Path:
 
     Args:
         name: a checkpoint folder, a model of the Hub ("Qwen/Qwen3-0.6B", or with a branch, tag or
-            commit "Qwen/Qwen3-0.6B@main"), or "smollm2-135m-instruct". "hf:" may stand before it.
-            A folder goes before a model of the Hub with the same name.
+            commit "Qwen/Qwen3-0.6B@main"), or "smollm2-135m-instruct", with or without "hf:" before
+            it. A folder takes precedence over a model of the Hub with the same name.
 
     Returns:
-        The folder, for a model of the Hub inside its local cache. `HF_HOME`, `HF_HUB_OFFLINE`,
-        `HF_ENDPOINT` and `HF_TOKEN` mean what they mean to `huggingface_hub`.
+        The folder; that of a model of the Hub is inside the local cache. `HF_HOME`,
+        `HF_HUB_OFFLINE`, `HF_ENDPOINT` and `HF_TOKEN` mean what they mean to `huggingface_hub`.
 
     Raises:
         InputError: there is no such model, or it cannot be downloaded.
@@ -46,18 +46,18 @@ def find_model(name: str) -> Path:
         return quickstart_model()
     if folder.exists() or not is_hub_name(name):
         raise InputError(
-            f"model {name!r} is no checkpoint folder (no config.json in it); give a folder written"
-            f" by save_pretrained, a model of the Hugging Face Hub as OWNER/NAME or"
+            f"model {name!r} is not a checkpoint folder (no config.json in it); give a folder"
+            f" written by save_pretrained, a model of the Hugging Face Hub as OWNER/NAME or"
             f" OWNER/NAME@REVISION, {SMOLLM2!r}, or openai:NAME for a model behind an endpoint"
         )
     return download(name)
 
 
 def lasting_name(folder: Path) -> str:
-    """Return the name by which a model can be found again, unchanged.
+    """Return a name by which the same weights can be found again.
 
     Args:
-        folder: of a model, as `find_model` returns it.
+        folder: a model folder, as `find_model` returns it.
 
     Returns:
         OWNER/NAME@COMMIT for a model in the Hub's local cache; otherwise the folder.
@@ -138,7 +138,7 @@ def load_model(folder: Path, dtype: str) -> Any:
     return model
 
 
-_PLAIN = frozenset(
+_PLAIN_CAUSAL = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "granite", "smollm3", "olmo2", "glm4", "phi3", "gemma"}
 )
 """Architectures whose attention is plain causal attention unless their settings say otherwise."""
@@ -158,7 +158,7 @@ def is_plain_causal(config: Any) -> bool:
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
     return (
-        text.model_type in _PLAIN
+        text.model_type in _PLAIN_CAUSAL
         and not getattr(text, "sliding_window", None)
         and set(getattr(text, "layer_types", None) or ()) <= {"full_attention"}
         and rope.get("rope_type") not in _LENGTH_DEPENDENT
@@ -169,7 +169,7 @@ def read_config(folder: Path) -> Any:
     """Return the Transformers configuration of a checkpoint, without its weights.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the configuration cannot be read.
     """
     from transformers import AutoConfig  # noqa: PLC0415 - heavy
 
@@ -191,7 +191,7 @@ def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
 
     Args:
         config: a Transformers configuration.
-        sampling: how to generate; a default `context_tokens` is lowered to what fits.
+        sampling: settings of the generation; a default `context_tokens` is lowered to the limit.
         name: the model's name, for the message.
 
     Raises:
@@ -211,9 +211,9 @@ def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
 def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
     """Make each tag of the protocol one token; return the ids of the new tokens.
 
-    Otherwise a tag costs SmolLM2 three to five tokens; with them a trajectory is a quarter shorter.
-    A new row of the embedding starts as the mean of the pieces that it replaces. Tags that are one
-    token already stay.
+    Without them a tag costs SmolLM2 three to five tokens; with them a trajectory is a quarter
+    shorter. A new row of the embedding starts as the mean of the rows of the tokens that it
+    replaces. Tags that are one token already stay.
 
     Args:
         model: changed in place.

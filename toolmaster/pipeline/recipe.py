@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from toolmaster.config import Settings
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.evaluation.settings import EvaluateSettings
 from toolmaster.limits import Limits
 from toolmaster.models.hub import SMOLLM2
@@ -39,17 +38,15 @@ def find_recipe(named: str) -> Path:
             "quickstart".
 
     Raises:
-        ConfigError: No recipe has this name; the message lists those there are.
+        ConfigError: No recipe has this name; the message lists the existing ones.
     """
     if named.endswith(".toml"):
         return Path(named)
     names = recipe_names()
     if named not in names:
-        close = get_close_matches(named, names, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ConfigError(
-            f"no recipe is called {named!r}{hint}; there are {', '.join(names)}, and your own by"
-            " their files, such as mine.toml"
+            f"no recipe is called {named!r}{did_you_mean(named, names)}; there are"
+            f" {', '.join(names)}, and your own by their files, such as mine.toml"
         )
     return _FOLDER / f"{named}.toml"
 
@@ -58,26 +55,28 @@ class Recipe(Settings):
     """A whole run."""
 
     run: Path = Path("runs/quickstart")
-    """Where everything it makes goes."""
+    """Folder that everything is written to."""
     stages: tuple[Stage, ...] = STAGES
-    """What the run does, in this order; what is left out is taken as it is."""
+    """Stages of the run, in order. A stage that is not named is not run."""
     model: str = SMOLLM2
     """The model to start from: a checkpoint folder, a model id of the Hub, or the quickstart's."""
     seed: int = Field(0, ge=0)
-    """Of the choice and order of tasks and of what is sampled."""
+    """Seed of the choice and order of the tasks and of the sampling."""
     tasks: str = "world"
-    """The task set to train on, in one line; see `toolmaster tasks`."""
+    """Task set, in one line; see `toolmaster tasks`. A run trains on its train split, and is
+    evaluated on its test split unless `evaluate.tasks` names other task sets."""
     protocol: Protocol = Protocol.TRIAL
-    """How trajectories are laid out."""
+    """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
+    loop."""
     limits: Limits | None = None
-    """What a session allows; None for what the task set says."""
+    """Limits of a session; if not set, those of the task set."""
     demonstrate: DemonstrationSettings = DemonstrationSettings(count=400, confirm=True)
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def training_tasks(self) -> Taskset:
-        """The tasks to train on: the train split of `tasks` where evaluation measures the rest.
+        """Return the tasks to train on: the train split of `tasks` if the rest is measured.
 
         Raises:
             InputError: the task set cannot be opened, or has no tasks to train on.
@@ -93,7 +92,7 @@ class Recipe(Settings):
         return tasks
 
     def evaluation_tasks(self) -> list[Taskset]:
-        """The task sets to measure on.
+        """Return the task sets to measure on.
 
         Raises:
             InputError: a set cannot be opened, is empty or endless, or has tasks that are trained
@@ -116,5 +115,5 @@ class Recipe(Settings):
         return sets
 
     def limits_for(self, tasks: Taskset) -> Limits:
-        """What a session of these tasks allows."""
+        """Return the limits of a session of these tasks."""
         return self.limits or tasks.limits or Limits()

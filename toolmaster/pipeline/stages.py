@@ -21,7 +21,7 @@ from toolmaster.models.checkpoints import find_model, fit_context, read_config
 from toolmaster.models.provenance import made_by, read_training, took
 from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.progress import bar, console, solved_counter, training_callback
+from toolmaster.progress import bar, console, solved_counter, tell, training_callback
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.system.allocator import release
@@ -46,8 +46,11 @@ def run_next(recipe: Recipe) -> str:
     need_one("run")
     check(recipe)
     run = _open(recipe)
+    done = [name for name in recipe.stages if run.is_done(name)]
+    if done:
+        tell(f"finished: {', '.join(done)}; to run one again, remove its folder in {run.folder}")
     for name in recipe.stages:
-        if not run.is_done(name):
+        if name not in done:
             run_stage(recipe, name)
             return name
     report(recipe)
@@ -55,24 +58,26 @@ def run_next(recipe: Recipe) -> str:
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse, before any work, what a later stage would refuse.
+    """Raise, before any work, the errors that a later stage would raise.
 
     Raises:
-        ConfigError: a reward or a field of TRL that does not exist.
-        InputError: a model or task set that cannot be opened, or a task that is both trained on
-            and measured, or training is not installed.
+        ConfigError: a reward does not exist.
+        InputError: a model or task set cannot be opened, a task is both trained on and measured, or
+            the extra `train` is not installed.
     """
-    require("train", "safetensors")  # light, unlike the others of the extra
+    require("train", "safetensors")  # faster to import than the rest of the extra
     recipe.evaluation_tasks()
+    if "demonstrate" in recipe.stages:
+        recipe.demonstrate.check()
+    if "grpo" in recipe.stages:
+        rewards_of(recipe.grpo, recipe.run)
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
         fit_context(config, sampling, recipe.model)
-    if "grpo" in recipe.stages:
-        rewards_of(recipe.grpo, recipe.run)
 
 
 def _open(recipe: Recipe) -> Run:
-    """Open the run's folder; tasks of another version are not mixed with those there."""
+    """Open the run's folder, which holds tasks of one version only."""
     return Run(recipe.run, recipe, facts={"taskset": recipe.training_tasks().label})
 
 
@@ -86,7 +91,7 @@ def run_stage(recipe: Recipe, name: str) -> Path:
     Raises:
         ConfigError: the run was begun with other settings.
         InputError: an earlier stage that it needs has not finished, or a file cannot be used.
-        PolicyError: rollouts broke; the others are kept.
+        PolicyError: some rollouts broke; the others are saved.
     """
     if name == "report":
         return report(recipe).parent
@@ -95,6 +100,7 @@ def run_stage(recipe: Recipe, name: str) -> Path:
         need_one(name)
     run = _open(recipe)
     if run.is_done(name):
+        tell(f"{name} has finished already; to do it again, remove {run.folder / name}")
         return run.folder / name
     for earlier in needed:
         if earlier in recipe.stages and not run.is_done(earlier):
@@ -124,6 +130,7 @@ def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
 
     demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
+    model = find_model(recipe.model)
 
     def log(step: int, values: dict[str, Any]) -> None:
         run.log("sft", step, values)
@@ -131,7 +138,7 @@ def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
 
     with bar("sft", len(demonstrations)) as running:
         train_sft(
-            find_model(recipe.model),
+            model,
             demonstrations,
             recipe.sft,
             folder,
@@ -142,7 +149,7 @@ def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
 
 
 def _warn_of_cut_turns(recipe: Recipe, longest_turn: int) -> None:
-    """Warn about stages that cut the model's turns shorter than those it learns to write."""
+    """Warn about stages that cut turns shorter than those of the demonstrations."""
     for stage, sampling in ("grpo", recipe.grpo.sampling), ("evaluate", recipe.evaluate.sampling):
         if stage in recipe.stages and sampling.turn_tokens < longest_turn:
             console.print(
@@ -152,16 +159,18 @@ def _warn_of_cut_turns(recipe: Recipe, longest_turn: int) -> None:
 
 
 def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
-    """Reinforce the model of the stage before."""
+    """Reinforce the model of the SFT stage, or else the recipe's model."""
     from toolmaster.training.collector import keep_in  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
 
-    tasks = recipe.training_tasks()
+    tasks, rewards = recipe.training_tasks(), rewards_of(recipe.grpo, folder)
+    trained = run.folder / "sft" / "model"
+    model = trained if "sft" in recipe.stages else find_model(recipe.model)
     with bar("grpo", 1) as running:
         train_grpo(
-            run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model),
+            model,
             tasks,
-            rewards_of(recipe.grpo, folder),
+            rewards,
             recipe.protocol,
             recipe.limits_for(tasks),
             recipe.grpo,
@@ -174,24 +183,17 @@ def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
 
 
 def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
-    """The rewards of a recipe; a judge keeps its responses in the folder."""
-    asked = settings.judge
-    if asked.model is None or "judge" not in settings.rewards:
+    """Return the rewards of a recipe; a judge stores its responses in the folder."""
+    if settings.judge.model is None or "judge" not in settings.rewards:
         return Rewards(settings.rewards)
-    from toolmaster.rewards.judge import judge  # noqa: PLC0415 - only where one is asked
+    from toolmaster.rewards.judge import judge  # noqa: PLC0415 - only for a judge
 
-    judged = judge(
-        asked.model,
-        base_url=asked.base_url,
-        prices=asked.prices,
-        max_cost=asked.max_cost,
-        file=folder / "responses.jsonl",
-    )
+    judged = judge(**dict(settings.judge), file=folder / "responses.jsonl")
     return Rewards(settings.rewards, judged)
 
 
 def models_of(recipe: Recipe) -> dict[str, Path | str]:
-    """Return the models that a run measures: "base", "sft" or "grpo" to folder or model name."""
+    """Return the folder or name of each model that a run measures: "base", "sft", "grpo"."""
     trained = {name: recipe.run / name / "model" for name in ("sft", "grpo")}
     models: dict[str, Path | str] = {n: f for n, f in trained.items() if n in recipe.stages}
     if recipe.evaluate.base_tasks:
@@ -245,15 +247,15 @@ def _measure(recipe: Recipe, name: str, file: Path) -> None:
 
 
 def _finished(file: Path) -> list[Trajectory]:
-    """Return an evaluation's rollouts that have not broken; of one that was run again, the last."""
+    """Return the rollouts of an evaluation that did not break; of repeated ones, the last."""
     return [t for t in latest(read_trajectories(file)) if t.error is None] if file.is_file() else []
 
 
 def results_of(recipe: Recipe) -> dict[str, list[Trajectory]]:
     """Return the finished rollouts of a run's evaluation, by model title."""
     folder = recipe.run / "evaluate"
-    found = {name: _finished(folder / f"{name}.jsonl") for name in models_of(recipe)}
-    return {MODEL_TITLES[name]: held for name, held in found.items() if held}
+    finished = {name: _finished(folder / f"{name}.jsonl") for name in models_of(recipe)}
+    return {MODEL_TITLES[name]: rollouts for name, rollouts in finished.items() if rollouts}
 
 
 _STAGES: dict[str, tuple[Callable[[Recipe, Run, Path], None], tuple[str, ...]]] = {
@@ -262,11 +264,11 @@ _STAGES: dict[str, tuple[Callable[[Recipe, Run, Path], None], tuple[str, ...]]] 
     "grpo": (_grpo, ("sft",)),
     "evaluate": (_evaluate, ("sft", "grpo")),
 }
-"""What each stage does, and the stages whose results it needs."""
+"""The function of each stage, and the stages whose results it needs."""
 
 
-def _made(recipe: Recipe) -> dict[str, str]:
-    """Where the results of a run come from, by name."""
+def _provenance(recipe: Recipe) -> dict[str, str]:
+    """Return what produced the results of a run, by name."""
     models = models_of(recipe)
     folders = (Path(models[name]) for name in ("sft", "grpo") if name in models)
     training = next(filter(None, map(read_training, folders)), None)
@@ -277,7 +279,7 @@ def _made(recipe: Recipe) -> dict[str, str]:
     last = {key: str(value) for facts in done.values() for key, value in facts.items()}
     return {
         "models": ", ".join(f"{MODEL_TITLES[name]}: {model}" for name, model in models.items()),
-        "base model": base if "@" in base else recipe.model,  # not a folder in somebody's cache
+        "base model": base if "@" in base else recipe.model,  # rather than a folder of a cache
         "trained on": recipe.tasks,
         "seed": str(recipe.seed),
         **{key: last[key] for key in ("version", "machine", "date") if key in last},
@@ -286,10 +288,10 @@ def _made(recipe: Recipe) -> dict[str, str]:
 
 
 def report(recipe: Recipe) -> Path:
-    """Print the tables and write `report.html` about what has finished; return its path.
+    """Print the tables and write `report.html` about the finished stages; return its path.
 
     Raises:
-        InputError: nothing was measured yet.
+        InputError: nothing has been measured yet.
     """
     from toolmaster.evaluation.comparison import compare_all, verdict  # noqa: PLC0415
     from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415
@@ -308,7 +310,7 @@ def report(recipe: Recipe) -> Path:
     page = Page(
         run.folder.name,
         results,
-        _made(recipe),
+        _provenance(recipe),
         recipe.model_dump(mode="json"),
         run.metrics(),
         {title: decoder(model) for title, model in models.items() if Path(model).is_dir()},

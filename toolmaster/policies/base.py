@@ -28,7 +28,7 @@ class ToolCallFormat(StrEnum):
     NATIVE = "native"
     """The endpoint's own tool calls, with instructions for a model that was not trained here."""
     TEXT = "text"
-    """Calls as text in the message, with instructions likewise."""
+    """Calls as text in the message, with the same instructions."""
     TRAINED = "trained"
     """Exactly as in training, for a model that was trained with toolmaster."""
 
@@ -37,27 +37,29 @@ class Room(Settings):
     """Limits of what a model may generate."""
 
     turn_tokens: int = Field(224, ge=8)
-    """Tokens of one turn at most; a longer turn is cut, which breaks its call."""
+    """Most tokens of one turn; a longer turn is cut, which breaks its call."""
     context_tokens: int = Field(1024, ge=128)
-    """Tokens of a whole trajectory at most."""
+    """Most tokens of a whole trajectory."""
     slots: int = Field(48, ge=1)
-    """Rollouts in flight; each holds a key-value cache of `context_tokens`."""
+    """Number of rollouts at the same time; each holds a key-value cache of `context_tokens`."""
 
 
 class Sampling(Room):
     """Settings of how a model generates."""
 
     temperature: float = Field(0.0, ge=0.0)
-    """0 takes the most likely token."""
+    """Temperature of the sampling; 0 takes the most likely token."""
 
 
 class RoomySampling(Sampling):
     """Settings for real tools, with room for their documents and for long thoughts."""
 
     turn_tokens: int = Field(512, ge=8)
+    """Most tokens of one turn; a longer turn is cut, which breaks its call."""
     context_tokens: int = Field(8192, ge=128)
-    """Tokens of a whole trajectory at most; by default at most the model's own limit."""
+    """Most tokens of a whole trajectory, if the model's own limit is not lower."""
     slots: int = Field(8, ge=1)
+    """Number of rollouts at the same time; each holds a key-value cache of `context_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)

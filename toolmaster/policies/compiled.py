@@ -12,7 +12,7 @@ import torch
 
 @lru_cache(maxsize=1)
 def can_compile() -> bool:
-    """Return whether compiling is possible and pays: on CPU, with a C++ compiler.
+    """Return whether compiling is possible and worth it: on CPU, with a C++ compiler.
 
     On a GPU, compiling takes longer than it saves for a small model.
     """
@@ -40,7 +40,7 @@ def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """
     if not can_compile() or len(targets) == 0:
         return _plain_losses(logits, targets)
-    with warnings.catch_warnings():  # of the compiler about itself
+    with warnings.catch_warnings():  # the compiler warns about itself
         warnings.simplefilter("ignore")
         losses: torch.Tensor = _fused_losses()(logits, targets)
     return losses
@@ -49,8 +49,8 @@ def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def compile_blocks(model: torch.nn.Module) -> None:
     """Compile the feed-forward and normalisation blocks of a model, in about ten seconds.
 
-    Whole layers compile badly, as the number of tokens changes at each step; these blocks compile
-    once. Nothing is compiled unless `can_compile()`.
+    Whole layers would be compiled again at each step, because the number of tokens changes; these
+    blocks are compiled once. Nothing is compiled unless `can_compile()`.
     """
     if not can_compile():
         return

@@ -1,8 +1,8 @@
 """A client for OpenAI-compatible chat completions: vLLM, SGLang, llama.cpp, Ollama, OpenAI.
 
-One endpoint answers a thousand rollouts at once, so the client is aiohttp (whose HTTP parser is
-compiled) and all requests share one rate limiter. Answers are not streamed: nothing here uses a
-part of one. The key is read from the environment and appears in no message.
+One endpoint serves a thousand rollouts at once, so the client is aiohttp (whose HTTP parser is
+compiled) and all requests share one rate limiter. Answers are not streamed, because nothing uses a
+part of an answer. The key is read from the environment and appears in no message.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from toolmaster.policies.endpoint_errors import (
 )
 from toolmaster.policies.rate_limiter import RateLimiter
 from toolmaster.policies.replies import Reply, read_reply
+from toolmaster.progress import tell
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 10.0
 MAX_BACKOFF_S = 8.0
-"""The longest pause that an endpoint did not ask for."""
+"""The longest pause before a repetition, unless the endpoint asks for a longer one."""
 _OPEN: set[AsyncGenerator[aiohttp.ClientSession]] = set()
 """Strong references to the session generators: one that is garbage-collected before its event loop
 ends is not closed in time, and aiohttp warns about an unclosed session."""
@@ -51,13 +52,13 @@ class ChatEndpoint:
         model: The endpoint's name of the model.
         sampling: Temperature and tokens of a turn.
         base_url: The endpoint's address; None for `OPENAI_BASE_URL` or OpenAI's own.
-        timeout_s: Seconds a reply may take, and seconds a request is repeated that was only turned
-            away for the number of requests.
-        retries: How often a request is repeated that failed for another reason that may pass.
+        timeout_s: Seconds that a reply may take, and seconds during which a request is repeated
+            that the endpoint refused for too many requests.
+        retries: The most repetitions of a request that failed for another passing reason.
         backoff_s: Seconds before the first repetition, doubled each time up to `MAX_BACKOFF_S`. An
             endpoint can ask for a longer pause, not for a shorter one.
-        role: What the model is for, such as "judge"; shown in messages. Its key is read from
-            `<ROLE>_API_KEY`, or else from `OPENAI_API_KEY`. "" for the policy.
+        role: What the model is for, such as "judge"; shown in messages; "" for the policy. Its key
+            is read from `<ROLE>_API_KEY`, or else from `OPENAI_API_KEY`.
 
     Raises:
         PolicyError: There is no key, and no `base_url` of a server that needs none.
@@ -92,7 +93,7 @@ class ChatEndpoint:
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsupported: set[str] = set()
-        self._answered = False
+        self._answered = self._told = False
 
     async def ask(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **extra: Any
@@ -107,7 +108,7 @@ class ChatEndpoint:
         Raises:
             ContextFullError: The conversation is longer than the model's context.
             ToolsRefusedError: The endpoint or the model does not accept tools.
-            PermanentPolicyError: No request will be answered: a wrong key, model or address.
+            PermanentPolicyError: No request can succeed: the key, model or address is wrong.
             PolicyError: This request was refused, or failed too often.
         """
         request = {"model": self.model, "messages": messages, **extra}
@@ -127,6 +128,9 @@ class ChatEndpoint:
                     raise
             except RetryableError as error:
                 failures += 1
+                if self._retries and not self._told:
+                    self._told = True  # once: a thousand rollouts may ask at the same time
+                    tell(f"{error}; it is tried again, up to {self._retries} times")
                 if failures > self._retries:
                     if isinstance(error, UnreachableError) and not self._answered:
                         reason = f"{error}; check base_url and that the server runs"
@@ -151,7 +155,7 @@ class ChatEndpoint:
         return {key: value for key, value in body.items() if key not in self._unsupported}
 
     async def _post(self, body: dict[str, Any], attempt: int) -> Reply:
-        """Send one request when the rate limiter lets it; `attempt` counts from 0."""
+        """Send one request when the rate limiter allows it; `attempt` counts from 0."""
         if self._loop is not asyncio.get_running_loop():
             self._loop, self._limiter = asyncio.get_running_loop(), RateLimiter()
             self._sessions = self._open_session()
@@ -166,7 +170,7 @@ class ChatEndpoint:
                 raise
 
     async def _exchange(self, body: dict[str, Any]) -> Reply:
-        """Send one request now."""
+        """Send one request and return its reply."""
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         url = self._url._replace(path=f"{self._url.path}/chat/completions").geturl()
         try:
@@ -185,9 +189,9 @@ class ChatEndpoint:
             raise RetryableError(reason) from None
 
     async def _open_session(self) -> AsyncGenerator[aiohttp.ClientSession]:
-        """Yield once; an event loop that ends finishes its generators and so closes the session."""
+        """Yield the session. It is closed with the generator, by the event loop that ends."""
         headers = {"Content-Type": "application/json", "User-Agent": "toolmaster"}
-        if self._key and self._url.username is None:  # else the address says who asks
+        if self._key and self._url.username is None:  # else it is in the address
             headers["Authorization"] = f"Bearer {self._key}"
         trusted: ssl.SSLContext | bool = True
         if self._url.scheme == "https":

@@ -1,6 +1,6 @@
-"""What an error answer of an endpoint means: repeat the request, change it, or give up.
+"""Classifies errors of an endpoint: repeat the request, change it, or give up.
 
-Status codes decide where they can. Only three things are told by text alone: a conversation that is
+Status codes decide if they can. Only three cases are recognised by the text: a conversation that is
 too long, tools that are not accepted, and a field that the endpoint does not know.
 """
 
@@ -30,9 +30,9 @@ _ADVICE = {
     404: "check the model's name and base_url",
     405: "check base_url; it usually ends with /v1",
 }
-"""Statuses that no later request will escape, and how to mend each."""
+"""Statuses that every later request would get as well, with advice to the user."""
 _PERMANENT_CODES = {"insufficient_quota": 402, "model_not_found": 404}
-"""Codes that some endpoints give instead, with a status that others use for passing errors."""
+"""Error codes with the meaning of such a status, sent with a status of passing errors."""
 _CONTEXT_FULL = re.compile(
     r"context[ _](length|size|window)|maximum (model|allowed) length|(prompt|input) is too long"
 )
@@ -61,7 +61,7 @@ class RetryableError(PolicyError):
 
 
 class RateLimitedError(RetryableError):
-    """The endpoint has more requests than it accepts."""
+    """The endpoint refused the request because it gets too many."""
 
 
 class UnreachableError(RetryableError):
@@ -82,14 +82,14 @@ def status_error(  # noqa: PLR0911 - one return for each meaning
     """
     detail, code = _detail(body)
     reason = f"{where}: {status} {one_line(detail) or responses.get(status, 'error')}"
-    said = f"{detail} {code}".lower()
+    text = f"{detail} {code}".lower()
     if status in (400, 413, 422, 500):
-        if _CONTEXT_FULL.search(said):
+        if _CONTEXT_FULL.search(text):
             return ContextFullError(reason)
-        unknown = {name for name in OPTIONAL_FIELDS.intersection(sent) if name in said}
-        if unknown and _UNKNOWN_FIELD.search(said):
+        unknown = {name for name in OPTIONAL_FIELDS.intersection(sent) if name in text}
+        if unknown and _UNKNOWN_FIELD.search(text):
             return UnsupportedFieldsError(reason, unknown)
-    if "tools" in sent and _TOOLS.search(said) and status in (400, 404, 422, 500, 501):
+    if "tools" in sent and _TOOLS.search(text) and status in (400, 404, 422, 500, 501):
         return ToolsRefusedError(reason)
     advice = _ADVICE.get(_PERMANENT_CODES.get(code, status))
     if advice:
@@ -105,25 +105,25 @@ def status_error(  # noqa: PLR0911 - one return for each meaning
 def connection_error(
     where: str, error: aiohttp.ClientError | TimeoutError, timeout_s: float
 ) -> RetryableError:
-    """Return the error of a request that got no answer, without the address's secrets."""
+    """Return the error of a request without an answer, with no secret of the address."""
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         reason = one_line(str(getattr(error, "os_error", "no connection in time")))
         return UnreachableError(f"{where}: it cannot be reached: {reason}")
     if isinstance(error, TimeoutError):
         return RetryableError(f"{where}: no answer within {timeout_s:g} s")
     # a ClientResponseError holds the address
-    said = "" if isinstance(error, aiohttp.ClientResponseError) else f": {one_line(str(error))}"
-    return RetryableError(f"{where}: {type(error).__name__}{said}")
+    detail = "" if isinstance(error, aiohttp.ClientResponseError) else f": {one_line(str(error))}"
+    return RetryableError(f"{where}: {type(error).__name__}{detail}")
 
 
 def one_line(text: str) -> str:
-    """Return the text without line breaks, cut to what a person reads."""
+    """Return the text without line breaks, cut to `MESSAGE_CHARS`."""
     line = " ".join(text.split())
     return line if len(line) <= MESSAGE_CHARS else line[:MESSAGE_CHARS] + "..."
 
 
 def _detail(body: str) -> tuple[str, str]:
-    """Return the message in the body of an error, whatever its form, and its code or type."""
+    """Return the message in the body of an error, in any form, and its code or type."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -143,12 +143,12 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
     The header holds seconds or a date (RFC 9110, section 10.2.3).
     """
-    told = headers.get("retry-after", "")
+    header = headers.get("retry-after", "")
     try:
-        wait_s = float(told)
+        wait_s = float(header)
     except ValueError:
         try:
-            wait_s = parsedate_to_datetime(told).timestamp() - time.time()
+            wait_s = parsedate_to_datetime(header).timestamp() - time.time()
         except ValueError:
             return None
     return max(0.0, min(wait_s, MAX_RETRY_AFTER_S))

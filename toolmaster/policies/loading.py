@@ -1,4 +1,4 @@
-"""Makes the policy of a model from its name."""
+"""Makes a policy from the name of a model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
 from toolmaster.system.extras import require
+
+ENDPOINT = "openai"
+"""Stands before the name of a model behind an endpoint, as in `openai:NAME`."""
+
+
+def check_model(model: object) -> None:
+    """Refuse what names no model, before anything is opened or obtained.
+
+    Args:
+        model: A name that `load_policy` accepts, or a policy.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    named = isinstance(model, str) and model.removeprefix(f"{ENDPOINT}:").strip()
+    if not named and not hasattr(model, "conversation"):
+        raise ConfigError(
+            f"a model is openai:NAME, a checkpoint folder, a model id of the Hub as OWNER/NAME, or"
+            f" a policy; received {model!r}"
+        )
 
 
 def load_policy(
@@ -28,10 +49,11 @@ def load_policy(
         sampling: Temperature and limits of the generation.
         base_url: The address of an endpoint; None for `OPENAI_BASE_URL` or OpenAI's own.
         tool_calls: How tool calls are written to an endpoint.
-        name: Shown in trajectories; None for the model's own. Not for endpoints.
-        seed: Seed of the sampling of a model in this process.
+        name: The policy's name in trajectories, for a model in this process; None uses the model's.
+        seed: Seed of the sampling, for a model in this process.
 
     Raises:
+        ConfigError: The name is empty.
         InputError: There is no such checkpoint, or it cannot be used.
         PolicyError: The key or the address of an endpoint is missing or wrong.
 
@@ -39,8 +61,9 @@ def load_policy(
         >>> load_policy("openai:NAME", Sampling(), base_url="http://localhost:8000/v1").name
         'NAME'
     """
+    check_model(model)
     kind, _, endpoint_model = model.partition(":")
-    if kind == "openai":
+    if kind == ENDPOINT:
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
         return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, tool_calls=tool_calls)
@@ -55,12 +78,12 @@ def load_policy(
 async def open_policy(
     model: str | Policy, sampling: Sampling, **options: Any
 ) -> AsyncIterator[Policy]:
-    """Yield the policy of a model, and close its connections afterwards.
+    """Yield the policy of a model, and close its connections at the end.
 
     Args:
         model: A name that `load_policy` accepts, or a policy, which is left open.
         sampling: Temperature and limits of the generation.
-        options: Further arguments of `load_policy`, which also says what is raised.
+        options: Further arguments of `load_policy`, which documents the errors too.
     """
     if not isinstance(model, str):
         yield model

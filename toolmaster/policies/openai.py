@@ -88,7 +88,7 @@ class OpenAIPolicy:
         self.endpoint = ChatEndpoint(model, sampling, base_url, **limits)
         self.format = _FORMATS[ToolCallFormat(tool_calls)]
         self.may_fall_back = tool_calls == ToolCallFormat.AUTO
-        """Whether calls are written as text once the endpoint refuses tools."""
+        """Whether calls are written as text after the endpoint has refused tools."""
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""

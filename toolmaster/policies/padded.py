@@ -4,7 +4,7 @@
 attention scores, sinks, convolutions, linear attention) generates here: one batch at a time, padded
 on the left. A row that arrives while a batch is running waits for the next one.
 
-Shapes: B rows of the batch, T tokens of the longest, V the vocabulary.
+Shapes: M rows that are not released, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class PaddedBatch:
 
     Args:
         model: A causal language model of Transformers; its attention implementation stays.
-        slots: Rows of a batch at most.
+        slots: The most rows of a batch.
     """
 
     accepts_drafts = False
@@ -60,7 +60,7 @@ class PaddedBatch:
         """Run one forward pass over the batch.
 
         Returns:
-            The rows that are not released, M of them, and their next-token logits, (M, V).
+            The rows that are not released, and their next-token logits, (M, V).
         """
         device = self.model.device
         if self._cache is None:

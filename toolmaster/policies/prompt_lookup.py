@@ -1,10 +1,10 @@
-"""Drafts of the next tokens by prompt lookup, which the model checks several at a time.
+"""Drafts the next tokens by prompt lookup, so that one forward pass checks several tokens.
 
 Rollouts repeat themselves: tags, names of tools, values copied from the task. A draft is what
 followed the same few tokens before, in this rollout or else in any other. The model scores the
-draft in the forward pass it makes anyway, and a draft token is accepted only where the model draws
-the same token itself, so drafts change the speed and never the text (speculative decoding,
-arXiv 2211.17192, with prompt lookup in place of a draft model).
+draft in the forward pass it makes anyway, and a draft token is accepted only if the model draws the
+same token itself. So drafts change the speed and never the text (speculative decoding, arXiv
+2211.17192, with prompt lookup in place of a draft model).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PromptLookupDrafter:
     """Drafts the tokens that may come next.
 
     Args:
-        length: Number of draft tokens at most; 0 for no drafts.
+        length: The most draft tokens; 0 disables drafts.
 
     Example:
         >>> drafter, rollout = PromptLookupDrafter(2), {}
@@ -37,7 +37,7 @@ class PromptLookupDrafter:
         self._all_rollouts: NextTokens = {}
 
     def learn(self, token_ids: Sequence[int], start: int, rollout: NextTokens) -> None:
-        """Record what follows what, from index `start` on.
+        """Record which token follows each n-gram, from index `start` on.
 
         Args:
             token_ids: The tokens of a rollout so far.
@@ -58,7 +58,7 @@ class PromptLookupDrafter:
         Args:
             token_ids: The tokens of a rollout so far.
             rollout: The n-grams of this rollout.
-            limit: Number of tokens wanted at most, if that is less than `length`.
+            limit: The most draft tokens, if that is less than `length`.
         """
         recent = list(token_ids[-_LONG:])
         drafted: list[int] = []

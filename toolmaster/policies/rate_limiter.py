@@ -13,9 +13,9 @@ from toolmaster.policies.endpoint_errors import RateLimitedError
 class RateLimiter:
     """A gate before each request, shared by all requests to one endpoint.
 
-    One refusal for too many requests slows all of them down: nobody asks until its pause is over,
-    then half as many requests may be in flight as before. Each success lets a little more through
-    (additive increase, multiplicative decrease, as in TCP).
+    After a refusal for too many requests, no request starts until the pause is over, and half as
+    many may be in flight as before. Each success raises the limit a little (additive increase,
+    multiplicative decrease, as in TCP).
     """
 
     def __init__(self) -> None:
@@ -46,11 +46,11 @@ class RateLimiter:
                 self.limit += 1 / self.limit
         except RateLimitedError as error:
             self._resume_at = max(self._resume_at, loop.time() + error.wait_s)
-            if started > self._slowed_at:  # of requests in flight together, only one halves it
+            if started > self._slowed_at:  # requests in flight together halve it once
                 self.limit = max(1.0, min(self.limit, self._in_flight) / 2)
                 self._slowed_at = loop.time()
             raise
         finally:
             self._in_flight -= 1
-            self._changed.set()  # wakes all that wait now
+            self._changed.set()  # wakes all waiting requests
             self._changed.clear()

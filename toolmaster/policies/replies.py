@@ -11,10 +11,10 @@ from toolmaster.policies.base import TOKEN_CHARS
 
 @dataclass(slots=True)
 class NativeCall:
-    """A tool call of the endpoint, as written: the arguments may be no JSON object."""
+    """A tool call as the model wrote it; the arguments may not be a JSON object."""
 
     id: str
-    """"" from endpoints that give none."""
+    """Empty if the endpoint gives none."""
     name: str
     arguments: str
 
@@ -26,7 +26,7 @@ class Reply:
     content: str
     """The text; a refusal if there is no text."""
     reasoning: dict[str, str]
-    """The reasoning by the endpoint's name for it; some want it back under that name."""
+    """Maps the endpoint's name of the reasoning to its text; some want it back under that name."""
     calls: list[NativeCall]
     finish_reason: str
     """Why the message ended, such as "stop", "length" or "content_filter"."""
@@ -37,7 +37,7 @@ class Reply:
 
 
 def read_reply(answer: str, request: dict[str, Any]) -> Reply:
-    """Return the reply in an answer; tokens that the endpoint has not counted are estimated.
+    """Return the reply in an answer; token counts that the endpoint omits are estimated.
 
     Raises:
         LookupError, TypeError, AttributeError, ValueError: The answer is not a chat completion.

@@ -32,7 +32,7 @@ class _Playback:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedPolicy:
-    """Writes the given turns, whatever is observed.
+    """Writes the given turns and ignores observations.
 
     Args:
         script: The turns for every task, or a function from the prompt to the turns.

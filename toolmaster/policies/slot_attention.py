@@ -5,9 +5,9 @@ to the widest row of the block. Longer pieces of prompts attend one by one, as s
 function is registered with Transformers' attention interface; a `StepPlan` tells it where each
 token belongs.
 
-Shapes: N tokens of a step, S slots that attend together, M tokens of theirs, W the widest of their
-rows (with its draft), K key-value heads, R query heads per key-value head, L tokens of context, D
-head size.
+Shapes: N tokens of a step, S slots that attend together, M their tokens, W the width of their
+widest row (with its draft), K key-value heads, R query heads per key-value head, L tokens of
+context, D head size.
 """
 
 from __future__ import annotations
@@ -93,19 +93,19 @@ def _slot_attention(
         own_keys, own_values = keys, values
         if block.slots is not None:
             own_keys, own_values = keys[block.slots, :, :length], values[block.slots, :, :length]
-        found = _decode(rows, own_keys, own_values, block.mask, scaling or head_dim**-0.5)
-        out[:, :, block.tokens] = found[block.places].permute(1, 2, 0, 3)
+        attended = _decode(rows, own_keys, own_values, block.mask, scaling or head_dim**-0.5)
+        out[:, :, block.tokens] = attended[block.places].permute(1, 2, 0, 3)
     for segment in plan.segments:
         end = segment.start + segment.count
         rows = grouped[:, :, segment.row : segment.row + segment.count]
-        found = torch.nn.functional.scaled_dot_product_attention(
+        attended = torch.nn.functional.scaled_dot_product_attention(
             rows.reshape(1, kv_heads, repeats * segment.count, head_dim),
             keys[segment.slot : segment.slot + 1, :, :end],
             values[segment.slot : segment.slot + 1, :, :end],
             attn_mask=segment.mask,
             scale=scaling,
         )
-        shaped = found[0].view(kv_heads, repeats, segment.count, head_dim)
+        shaped = attended[0].view(kv_heads, repeats, segment.count, head_dim)
         out[:, :, segment.row : segment.row + segment.count] = shaped
     return out.view(1, kv_heads * repeats, -1, head_dim).transpose(1, 2), None
 
@@ -126,8 +126,8 @@ def _decode(
     scores = torch.bmm(flat, seen_keys.transpose(1, 2))
     scores = scores.view(slots, kv_heads, width, repeats, -1) + mask
     weights = torch.softmax(scores, -1)
-    found = torch.bmm(weights.view(slots * kv_heads, width * repeats, -1), seen_values)
-    return found.view(slots, kv_heads, width, repeats, head_dim).transpose(1, 2)
+    out = torch.bmm(weights.view(slots * kv_heads, width * repeats, -1), seen_values)
+    return out.view(slots, kv_heads, width, repeats, head_dim).transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, _slot_attention)

@@ -53,12 +53,12 @@ class SlotCache:
     Args:
         model: A causal language model of Transformers with plain causal attention, see
             `models.is_plain_causal`. Its attention implementation is switched to ours.
-        slots: Rows that can be in flight.
-        max_length: Tokens that a slot can hold.
-        step_tokens: Prompt tokens in one step at most, besides decoding rows; None for what suits
-            the device.
-        short_tokens: A row with at most this many uncached tokens attends with the decoding rows;
-            None for what suits the device.
+        slots: The most rows in flight.
+        max_length: The most tokens of a slot.
+        step_tokens: The most prompt tokens in one step, besides decoding rows; None for the default
+            of the device.
+        short_tokens: The most uncached tokens of a row that attends with the decoding rows; None
+            for the default of the device.
 
     Raises:
         ValueError: The architecture needs more than plain causal attention.
@@ -94,7 +94,7 @@ class SlotCache:
         shape = (slots, kv_heads, min(_GROWTH, max_length), head_dim)
         self._values = [torch.zeros(shape, **place) for _ in layers]
         self._keys = [torch.zeros(shape, **place) for _ in layers]
-        self._held: list[list[int]] = [[] for _ in range(slots)]
+        self._cached_ids: list[list[int]] = [[] for _ in range(slots)]
         self._busy: list[Row | None] = [None] * slots
         self._last_used = [0] * slots
         self._clock = 0
@@ -102,7 +102,7 @@ class SlotCache:
     @torch.inference_mode()
     def clear(self) -> None:
         """Drop all cached tokens, because the weights have changed, and shorten the slots."""
-        self._held = [[] for _ in self._held]
+        self._cached_ids = [[] for _ in self._cached_ids]
         for cached in (self._keys, self._values):
             cached[:] = [tensor[:, :, :_GROWTH].contiguous() for tensor in cached]
 
@@ -117,11 +117,12 @@ class SlotCache:
         free = [slot for slot, busy in enumerate(self._busy) if busy is None]
         if not free:
             return False
-        own = next((slot for slot in free if _continues(self._held[slot], row.token_ids)), None)
+        ids = self._cached_ids
+        own = next((slot for slot in free if _continues(ids[slot], row.token_ids)), None)
         if own is not None:
-            self._assign(row, own, len(self._held[own]))
+            self._assign(row, own, len(self._cached_ids[own]))
             return True
-        shared = [_common_prefix(held, row.token_ids) for held in self._held]
+        shared = [_common_prefix(cached, row.token_ids) for cached in self._cached_ids]
         coming = [
             _common_prefix(busy.token_ids, row.token_ids) if busy is not None else 0
             for busy in self._busy
@@ -130,8 +131,8 @@ class SlotCache:
         if max(coming) > shared[best] + 16:
             return False
         common = min(shared[best], len(row.token_ids) - 1)
-        if self._busy[best] is None and len(self._held[best]) - shared[best] <= 16:
-            slot = best  # what it holds beyond the shared prefix is not worth keeping
+        if self._busy[best] is None and len(self._cached_ids[best]) - shared[best] <= 16:
+            slot = best  # its tokens beyond the shared prefix are not worth keeping
         else:
             slot = min(free, key=lambda s: self._last_used[s])
             if slot != best and common:
@@ -144,14 +145,14 @@ class SlotCache:
     def _assign(self, row: Row, slot: int, computed: int) -> None:
         """Assign a slot to a row; the slot holds the row's first `computed` tokens."""
         row.slot, row.computed = slot, computed
-        self._held[slot] = row.token_ids[:computed]
+        self._cached_ids[slot] = row.token_ids[:computed]
         self._busy[slot] = row
 
     def release(self, row: Row) -> None:
         """Free the row's slot; its tokens stay cached until the slot is needed."""
         self._clock += 1
         self._last_used[row.slot] = self._clock
-        self._held[row.slot] = row.token_ids[: row.computed]
+        self._cached_ids[row.slot] = row.token_ids[: row.computed]
         self._busy[row.slot] = None
 
     @torch.inference_mode()
@@ -194,7 +195,7 @@ class SlotCache:
         ).logits[0]
         for row, count in [*((row, row.missing) for row in decoding), *prefilling]:
             row.computed += count
-            self._held[row.slot] = row.token_ids[: row.computed]
+            self._cached_ids[row.slot] = row.token_ids[: row.computed]
         whole = [row.computed == len(row.token_ids) for row, _ in prefilling]
         ready = [row for (row, _), done in zip(prefilling, whole, strict=True) if done]
         return [*decoding, *ready], logits[self._tensor([True] * drawn + whole)]
@@ -243,9 +244,7 @@ class SlotCache:
         """Return the block of decoding rows whose tokens begin at index `begin` of the step."""
         widths = [row.missing + len(row.draft) for row in rows]
         which = list(range(len(rows))) if copied else [row.slot for row in rows]
-        lengths = [1] * (
-            max(which) + 1
-        )  # an unused slot attends to one token; its result is not read
+        lengths = [1] * (max(which) + 1)  # an unused slot attends to one token, to no effect
         for index, row in zip(which, rows, strict=True):
             lengths[index] = row.computed + 1
         longest = self._keys[0].shape[2]
@@ -269,7 +268,7 @@ class SlotCache:
         """Lengthen the slots to hold sequences of `length` tokens.
 
         Every decoding step computes over whole slots, and the mask hides what is empty: the batched
-        product would copy a slice, which costs more. So slots are kept no longer than needed.
+        product would copy a slice, which costs more. So slots grow only when needed.
         """
         missing = length - self._keys[0].shape[2]
         if missing <= 0:
@@ -294,11 +293,11 @@ def _width(rows: list[Row]) -> int:
     return sum(row.missing + len(row.draft) for row in rows)
 
 
-def _continues(held: list[int], token_ids: list[int]) -> bool:
-    """Return whether the tokens continue those held and less than double them: the next turn."""
-    length = len(held)
+def _continues(cached: list[int], token_ids: list[int]) -> bool:
+    """Return whether the tokens extend the cached ones, to less than double: a next turn."""
+    length = len(cached)
     within = length < len(token_ids) < 2 * length
-    return within and token_ids[length - 1] == held[-1] and token_ids[:length] == held
+    return within and token_ids[length - 1] == cached[-1] and token_ids[:length] == cached
 
 
 def _common_prefix(one: list[int], two: list[int]) -> int:

@@ -1,9 +1,9 @@
-"""How tool calls are written to an endpoint: translated between its messages and session turns.
+"""Tool-call formats: translate between the messages of an endpoint and the turns of a session.
 
-A session takes turns of text with one block each. `TextCalls` has the endpoint write such text.
-`TrainedCalls` shows a trained model exactly what it saw in training. `NativeCalls` turns the
-endpoint's own tool calls into such text. Mistakes of the model (several calls, arguments that are
-not JSON, an unknown tool) are passed on as they are: the session answers them like any other.
+A turn is text with one block. With `TextCalls` the model writes such text. `TrainedCalls` shows a
+trained model exactly what it saw in training. `NativeCalls` turns the endpoint's own tool calls
+into such text. Mistakes of the model (several calls, arguments that are not JSON, an unknown tool)
+are passed on as they are: the session answers them like any other.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ BEGIN_EXECUTION = {
         "required": ["experience"],
     },
 }
-"""The tool that ends the trial where tools are called natively."""
+"""The tool that ends the trial if tools are called natively."""
 
 
 class TextCalls:
     """Calls written as text; tools are listed in the system message.
 
     A guide replaces the protocol's short instruction in the system message. A prompt without that
-    instruction is taken to explain itself.
+    instruction is left as it is.
     """
 
     tools: Sequence[dict[str, Any]] = ()
@@ -65,7 +65,7 @@ class TextCalls:
         return text if "<think>" in text else _think(*reply.reasoning.values()) + text
 
     def observe(self, observation: str, role: Role) -> None:
-        """Add what the session answered, with its tags and control tokens broken."""
+        """Add an observation, with its tags and control tokens broken."""
         observation = inert(observation)
         if role == "tool":
             observation = f"<tool_response>{observation}</tool_response>"
@@ -82,7 +82,7 @@ class TrainedCalls(TextCalls):
         self.tools = with_texts(list(tools), inert)
 
     def observe(self, observation: str, role: Role) -> None:
-        """Add what the session answered, in its own role."""
+        """Add an observation, in its own role."""
         self.messages.append({"role": role, "content": inert(observation)})
 
 
@@ -120,7 +120,7 @@ class NativeCalls:
         return thought + "".join(map(self._block, reply.calls))
 
     def observe(self, observation: str, role: Role) -> None:
-        """Add what the session answered; every open call gets it."""
+        """Add an observation; every open call gets it."""
         if not self._open or role != "tool":
             self.messages.append({"role": "user", "content": observation})
         for call_id in self._open:
@@ -137,9 +137,7 @@ class NativeCalls:
                 learned = json.dumps(learned, ensure_ascii=False)
             return f"<experience>{untagged(learned)}</experience>"
         inside = f'{{"name": {json.dumps(name)}, "arguments": {written}}}'
-        escaped = inside.replace(
-            "<", "\\u003c"
-        )  # no tag can be read in it, and JSON means the same
+        escaped = inside.replace("<", "\\u003c")  # the same JSON without a tag
         return f"<tool_call>{escaped}</tool_call>"
 
 
@@ -153,12 +151,12 @@ def _final(reply: Reply) -> str:
         thought, content = _think(before.replace("<think>", "")) or "<think></think>", after
     if not content.strip():
         return thought
-    closing = "" if reply.finish_reason == "length" else "</answer>"  # cut: the session says so
+    closing = "" if reply.finish_reason == "length" else "</answer>"  # cut off: the session says so
     return f"{thought}<answer>{untagged(content)}{closing}"
 
 
 def _echo(call: NativeCall) -> dict[str, Any]:
-    """Return a call for the next request; endpoints refuse arguments that are not an object."""
+    """Return a call for the next request; arguments that are no JSON object become one."""
     arguments = call.arguments.strip() or "{}"
     if _object(arguments) is None:
         arguments = json.dumps({"not_a_json_object": arguments})

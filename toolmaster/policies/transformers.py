@@ -23,11 +23,11 @@ from toolmaster.tags import CLOSING_TAGS
 from toolmaster.types import Message, Role
 
 DRAFT_TOKENS = 3
-"""Draft tokens at most; more are wrong too often to pay (benchmarks/rollouts.py)."""
+"""The most draft tokens; longer drafts are wrong too often (benchmarks/rollouts.py)."""
 SMALLEST_PROBABILITY = 1e-38
-"""Less than any probability that a token is drawn with; keeps logarithms finite."""
+"""Lower bound of probabilities, which keeps logarithms finite."""
 COMPILE_AFTER_STEPS = 100
-"""Steps after which the model's blocks are compiled: a single task ends before that pays."""
+"""Steps after which the model's blocks are compiled; a single task ends earlier."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Turn:
 
     row: Row
     budget: int
-    """Tokens to sample at most."""
+    """The most tokens to sample."""
     done: asyncio.Future[tuple[list[int], list[float]]]
     start: int
     """Number of tokens before this turn."""
@@ -83,9 +83,9 @@ class _Dialogue:
 class TransformersPolicy:
     """Generates with a model in this process.
 
-    Rollouts call it concurrently. One task, alive only while there is work, runs the model for all
-    of them, a token at a time. A turn ends at the end-of-turn token or after a closing tag of the
-    protocol.
+    Rollouts call it concurrently. One asyncio task, which lives while there is work, runs the model
+    for all of them, a token at a time. A turn ends at the end-of-turn token or after a closing tag
+    of the protocol.
 
     A model with plain causal attention generates with our slot cache, any other with Transformers'
     own cache (see `models.is_plain_causal`).
@@ -174,7 +174,7 @@ class TransformersPolicy:
         return await turn.done
 
     async def _run(self) -> None:
-        """Run the model while there is work; sessions answer between steps."""
+        """Run the model while there are turns to generate; sessions run between its steps."""
         try:
             while self._waiting or self._running:
                 self._admit()
@@ -187,7 +187,7 @@ class TransformersPolicy:
                     drawn = [next(tokens) for _ in range(1 + len(row.draft))]
                     self._accept(self._running[row.slot], drawn)
                 await asyncio.sleep(0)
-        except Exception as error:  # noqa: BLE001 - given to every rollout that waits
+        except Exception as error:  # noqa: BLE001 - passed to every waiting rollout
             for turn in [*self._waiting, *self._running.values()]:
                 if not turn.done.done():
                     turn.done.set_exception(PolicyError(f"{type(error).__name__}: {error}"))

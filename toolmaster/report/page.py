@@ -40,7 +40,7 @@ from toolmaster.types import Phase, Step, ToolCall, Trajectory
 from toolmaster.world.quirks import KINDS
 
 MOST_BYTES = 8_000_000
-"""Size of the trajectories on a page; of a huger run the failures are shown first."""
+"""The most bytes of trajectories on a page; if a run has more, failures come first."""
 COLOURS = 6
 """Model colours that the style sheet defines."""
 BEHAVIOURS = {
@@ -48,20 +48,21 @@ BEHAVIOURS = {
 }
 """The label "quirk" of the embedded world's tasks, in words."""
 CURVES = ("loss", "reward", "rollout_success", "kl", "grad_norm")
-"""Training metrics that are drawn."""
+"""Training metrics that the report draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a report is made of.
+    """The content of a report.
 
     Args:
         title: the heading.
-        results: of each model, in the order of their training.
+        results: one evaluation per model, in the order of their training.
         made: what produced them (model, task set, commit, machine, date), by name.
-        settings: the resolved settings, JSON-like.
+        settings: the resolved settings as JSON values.
         metrics: training metrics: rows with "stage", "step" and numbers such as loss and reward.
-        decoders: model to the text of one of its tokens; shows tokens where they are recorded.
+        decoders: for each model, a function from a token id to its text, which shows recorded
+            tokens.
     """
 
     title: str
@@ -76,8 +77,8 @@ def write_report(path: Path, page: Page) -> None:
     """Write the report of a run; a report that is already there is replaced.
 
     Args:
-        path: the HTML file to write; its folder is made.
-        page: what it shows.
+        path: the HTML file to write; its folder is created if it is missing.
+        page: the content.
 
     Raises:
         InputError: the file cannot be written.
@@ -92,19 +93,19 @@ def write_report(path: Path, page: Page) -> None:
 
 
 def render_report(page: Page) -> str:
-    """The report as HTML."""
+    """Return the report as HTML."""
     templates = _templates()
     results, labels = page.results, sets_of(page.results)
     cards = _cards(results)
     filters = _filters(cards)
     draw: Any = templates.get_template("trajectory.html.j2").module
     shown = _rendered(draw.trajectory, cards, filters, page.decoders)
-    found = {(card.model, card.trajectory.task_id): card.anchor for card in reversed(cards)}
+    first = {(card.model, card.trajectory.task_id): card.anchor for card in reversed(cards)}
     html = templates.get_template("page.html.j2").render(
         page=page,
         verdict=verdict(results),
         comparisons=compare_all(results),
-        anchors={place: anchor for place, anchor in found.items() if anchor in shown},
+        anchors={place: anchor for place, anchor in first.items() if anchor in shown},
         overview=sets_grid(results) if len(labels) > 1 else None,
         sections={label: _section(of_set(results, label)) for label in labels},
         curves=[*curves(page.metrics)],
@@ -118,7 +119,7 @@ def render_report(page: Page) -> str:
 
 
 def _section(results: Results) -> list[Grid]:
-    """The tables of one task set."""
+    """Return the tables of one task set."""
     families, calls, errors = (make(results) for make in (family_grid, calls_grid, errors_grid))
     return [grid for grid in (families, figures_grid(results), errors, calls) if grid is not None]
 
@@ -130,15 +131,15 @@ class Card(NamedTuple):
     model: str
     trajectory: Trajectory
     facets: dict[str, str]
-    """What it can be filtered by."""
+    """Maps each facet by which it can be filtered to its value."""
 
 
 def _cards(results: Results) -> list[Card]:
-    """Every trajectory, those of the same task side by side."""
-    found = [(e.model, t) for e in results for t in e.trajectories]
-    order = {key: index for index, key in enumerate(dict.fromkeys(key_of(t) for _, t in found))}
+    """Return every trajectory, those of the same task adjacent."""
+    pairs = [(e.model, t) for e in results for t in e.trajectories]
+    order = {key: index for index, key in enumerate(dict.fromkeys(key_of(t) for _, t in pairs))}
     cards: list[Card] = []
-    for model, t in sorted(found, key=lambda pair: order[key_of(pair[1])]):
+    for model, t in sorted(pairs, key=lambda pair: order[key_of(pair[1])]):
         family = t.labels.get(FAMILY, NO_LABEL)
         named = {"outcome": outcome(t).plain, "model": model, "task set": t.taskset}
         cards.append(Card(f"t{len(cards)}", model, t, {**named, "family": family}))
@@ -146,7 +147,7 @@ def _cards(results: Results) -> list[Card]:
 
 
 class Choice(NamedTuple):
-    """A value that trajectories are filtered by."""
+    """A value by which trajectories can be filtered."""
 
     name: str
     """A CSS class of the trajectories that have it, and the id of its button."""
@@ -155,7 +156,7 @@ class Choice(NamedTuple):
 
 
 def _filters(cards: Sequence[Card]) -> dict[str, dict[str, Choice]]:
-    """What the trajectories differ in: facet to its values."""
+    """Return the values of each facet in which the trajectories differ."""
     filters = {}
     for facet in cards[0].facets if cards else ():
         counts = Counter(card.facets[facet] for card in cards)
@@ -171,8 +172,8 @@ def _rendered(
     filters: Mapping[str, Mapping[str, Choice]],
     decoders: Mapping[str, Decode],
 ) -> dict[str, str]:
-    """The HTML of trajectories by anchor: of as many as fit, failures before successes."""
-    made: dict[str, str] = {}
+    """Return the HTML of trajectories by anchor, failures first, up to `MOST_BYTES`."""
+    rendered: dict[str, str] = {}
     room = MOST_BYTES
     for card in sorted(cards, key=lambda card: card.trajectory.success):
         classes = [choices[card.facets[facet]].name for facet, choices in filters.items()]
@@ -180,8 +181,8 @@ def _rendered(
         room -= len(text)
         if room < 0:
             break
-        made[card.anchor] = text
-    return {card.anchor: made[card.anchor] for card in cards if card.anchor in made}
+        rendered[card.anchor] = text
+    return {card.anchor: rendered[card.anchor] for card in cards if card.anchor in rendered}
 
 
 class Curve(NamedTuple):
@@ -198,10 +199,10 @@ class Curve(NamedTuple):
 
 
 def curves(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Curve]:
-    """A line for each stage and each of `CURVES`, where there are two steps or more.
+    """Yield a line for each stage and each of `CURVES` that has two steps or more.
 
     Args:
-        metrics: rows with "stage", "step" and numbers; what is not a finite number is left out.
+        metrics: rows with "stage", "step" and numbers; other values are left out.
     """
     series: dict[tuple[str, str], dict[float, float]] = {}
     for row in metrics:
@@ -227,7 +228,7 @@ def _finite(value: object) -> TypeGuard[float]:
 
 
 def _phases(trajectory: Trajectory) -> list[tuple[str, list[Step]]]:
-    """The steps in order, cut where the phase changes; known-good calls have no trial to show."""
+    """Return the steps grouped by phase; the trial of a replay is left out."""
     steps = [
         s for s in trajectory.steps if s.phase is Phase.EXECUTION or trajectory.policy != REPLAY
     ]

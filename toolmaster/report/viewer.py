@@ -21,7 +21,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.runs import read_trajectories
 from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
 
@@ -105,8 +105,13 @@ def browse(
         tokens: a model whose tokenizer shows the tokens of the record.
 
     Raises:
+        ConfigError: tokens are asked for without a record.
         InputError: there is no such file, record or model.
     """
+    if tokens is not None and index is None:
+        raise ConfigError(
+            f"the tokens are those of one record: toolmaster view {place} NUMBER --tokens {tokens}"
+        )
     records = read_records(place)
     if index is None:
         chosen = {
@@ -116,8 +121,12 @@ def browse(
         }
         solved = sum(t.success for _, t in records)
         told = f"{len(chosen)} of {len(records)} records, {solved} solved"
-        told += f"; show one: toolmaster view {place} NUMBER"
-        console.print(records_table(chosen))
+        if chosen:
+            told += f"; show one: toolmaster view {place} NUMBER"
+            console.print(records_table(chosen))
+        else:
+            which = " that failed" * failed + f" with {only!r}" * bool(only)
+            told = f"no record{which}: {told}"
         console.print(told, style="dim", markup=False, soft_wrap=True)
         return
     if not -len(records) <= index < len(records):
@@ -260,10 +269,10 @@ def show_trajectory(
 
 
 def _show_head(trajectory: Trajectory, console: Console) -> None:
-    head = Text.assemble((visible(trajectory.task_id), "bold"), (f"  #{trajectory.rollout}", "dim"))
     labels = "  ".join(f"{key}={value}" for key, value in trajectory.labels.items())
-    about = f"{trajectory.policy}, protocol {trajectory.protocol}\n{labels}".rstrip()
-    console.print(box(head, whole(about, "dim")))
+    about = f"{trajectory.policy}, protocol {trajectory.protocol}, rollout {trajectory.rollout}"
+    title = Text(visible(trajectory.task_id), "bold")
+    console.print(box(title, whole(f"{about}\n{labels}".rstrip(), "dim")))
     for message in trajectory.prompt:
         console.print(Text(message.role, style="bold blue"))
         console.print(indented(whole(message.content)))

@@ -1,6 +1,6 @@
 """Rewards: functions of a finished trajectory, `(Trajectory) -> float | PhaseReward | None`.
 
-A reward is built in, your own, or a judge's (`rewards.judge`); `Rewards` is a weighted sum of some.
+A reward is built in, your own, or a judge (`rewards.judge`); `Rewards` is a weighted sum of them.
 None leaves the rollout out of its group. A rollout that broke (`Trajectory.error`) is always left
 out, because it says nothing about the model.
 """

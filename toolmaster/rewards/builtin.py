@@ -1,17 +1,16 @@
 """The built-in rewards: functions of a finished trajectory.
 
 `format` and `correctness` are the paper's (arXiv 2601.12762, section on GRPO), computed by rules.
-No reward rises by making more calls or none: only rollouts that solved their task pay for calls,
-and only they earn something for what their trial found out.
+Neither more calls nor no calls raise a reward: costs of calls and gains for trial information apply
+only to rollouts that solved their task.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.protocols import well_formed
 from toolmaster.tools.python import find_object
 from toolmaster.types import ErrorKind, Phase, Trajectory
@@ -44,10 +43,10 @@ class PhaseReward(NamedTuple):
 
 Rewarded = float | PhaseReward | None
 Reward = Callable[[Trajectory], "Rewarded | Awaitable[Rewarded]"]
-"""A function, plain or async, from a finished trajectory to its reward; None leaves it out."""
+"""A function, plain or async, from a finished trajectory to its reward."""
 
 INFORMATIVE_CALLS = 3
-"""Number of trial calls with something new that earn the full reward."""
+"""Number of informative trial calls that earn the full reward."""
 
 
 def format_reward(trajectory: Trajectory) -> float:
@@ -78,9 +77,9 @@ def execution_errors(trajectory: Trajectory) -> PhaseReward:
 
 
 def trial_information(trajectory: Trajectory) -> PhaseReward:
-    """Return how much the trial found out, from 0 to 1, if the task was solved, else 0.
+    """Return the share of informative trial calls, from 0 to 1, if the task was solved, else 0.
 
-    New results and new errors count, repetitions do not.
+    A call is informative if its tool gives a result or an error for the first time.
     """
     if not trajectory.success:
         return PhaseReward()
@@ -92,9 +91,9 @@ def trial_information(trajectory: Trajectory) -> PhaseReward:
 
 
 COSTS = ("call_cost", "execution_errors")
-"""Rewards that are 0 or below: what a success pays for how it was reached."""
+"""Rewards that are 0 or below: costs that only a success pays."""
 MANNERS = ("format", "trial_information")
-"""Rewards for how the task was tried; all others say how well it was done."""
+"""Rewards for how the task was approached; all others are for how well it was solved."""
 BUILT_IN: Mapping[str, Reward] = {
     "format": format_reward,
     "correctness": correctness,
@@ -110,19 +109,18 @@ def find_reward(named: str) -> Reward:
 
     Raises:
         ConfigError: No built-in reward has this name.
-        InputError: The module cannot be loaded, or the name is not that of a function.
+        InputError: The module cannot be loaded, or the object is not a function.
     """
     if named in BUILT_IN:
         return BUILT_IN[named]
     if ":" not in named:
-        close = difflib.get_close_matches(named, BUILT_IN, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ConfigError(
-            f"unknown reward {named!r}{hint}; allowed are {', '.join(BUILT_IN)}, judge, or a"
-            " function of yours as file.py:NAME or package.module:NAME"
+            f"unknown reward {named!r}{did_you_mean(named, BUILT_IN)}; allowed are"
+            f" {', '.join(BUILT_IN)}, judge, or a function of yours as file.py:NAME or"
+            " package.module:NAME"
         )
-    found = find_object(named)
-    if not callable(found):
-        raise InputError(f"reward {named!r} is a {type(found).__name__}, not a function")
-    reward: Reward = found
+    function = find_object(named)
+    if not callable(function):
+        raise InputError(f"reward {named!r} is a {type(function).__name__}, not a function")
+    reward: Reward = function
     return reward

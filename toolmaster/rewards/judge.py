@@ -2,8 +2,7 @@
 
     reward = judge("openai:NAME", prices=(0.15, 0.6), max_cost=2.0)
 
-The prompt is our own. Rollouts with the same content are judged once, also while the first of them
-is still being judged.
+The prompt is our own. Rollouts with the same content are judged once, even at the same time.
 """
 
 from __future__ import annotations
@@ -46,17 +45,17 @@ class JudgeReward:
         self._endpoint, self._budget, self._instructions = endpoint, budget, instructions
         self.check, self.close = endpoint.check, endpoint.close
         self.fault: str | None = None
-        """Why the last verdict that failed did so; None as long as none has."""
+        """Error of the last verdict that failed; None if none has failed."""
 
     async def __call__(self, trajectory: Trajectory) -> float | None:
         """Judge a rollout.
 
         Returns:
-            1.0 or 0.0. 0.0, without asking, for a rollout that has no answer. None if the verdict
-            failed: the request failed, no verdict was written, or the money is used up.
+            1.0 or 0.0; 0.0, without asking, for a rollout without an answer. None if the request
+            failed, the judge wrote no verdict, or the money is used up.
 
         Raises:
-            PermanentPolicyError: The judge will answer no other question either.
+            PermanentPolicyError: The judge answers no request at all.
         """
         if trajectory.answer is None:
             return 0.0
@@ -98,10 +97,10 @@ def judge(
         model: `openai:NAME`; its key is read from `JUDGE_API_KEY`, or else `OPENAI_API_KEY`.
         base_url: Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
         prices: Money per million tokens that it reads, and per million that it writes.
-        max_cost: Money after which it is asked nothing more, counted from when the reward is made.
-            Requests that are in flight at that moment are still paid. None for no bound.
+        max_cost: The most money to spend, counted from when the reward is made; requests in flight
+            are still paid. None sets no bound.
         instructions: The judge's system message; it must ask for the JSON object of `Verdict`.
-        file: Keeps the judge's responses, so that none is paid for twice; None keeps them in
+        file: Stores the judge's responses, so that none is paid for twice; None stores them in
             memory.
 
     Returns:

@@ -1,7 +1,7 @@
-"""`Rewards`: a weighted sum of rewards, with costs that success always outweighs.
+"""`Rewards`: a weighted sum of rewards in which success always outweighs costs.
 
-All costs together take at most half of what success is worth. So among rollouts of the same form an
-honest failure never beats a success, whatever the weights are.
+All costs together are bounded by half of what success is worth. So of two rollouts with the same
+format reward, a failure never beats a success, for any weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from toolmaster.tools.running import describe_error
 from toolmaster.types import Trajectory
 
 COST_SHARE = 0.5
-"""The most that all costs together take, as a share of what success is worth."""
+"""Bound on the sum of all costs, as a share of what success is worth."""
 
 
 class Rewards:
@@ -35,7 +35,8 @@ class Rewards:
         judge: The reward that the name "judge" stands for; None if there is none.
 
     Raises:
-        ConfigError: There is no reward, an unknown name, a weight below 0, or "judge" without one.
+        ConfigError: There is no reward, a name is unknown, a weight is below 0, or "judge" is named
+            without a judge.
         InputError: A function cannot be loaded.
 
     Example:
@@ -59,7 +60,7 @@ class Rewards:
         if not self._weighted:
             raise ConfigError("GRPO needs at least one reward, such as correctness = 1.0")
         self.left_out = ""
-        """Why the last rollout that was left out of its group was; "" as long as none was."""
+        """Reason why the last rollout was left out of its group; "" if none was."""
 
     async def of(self, trajectory: Trajectory) -> Rewarded:
         """Return the reward of a trajectory.
@@ -69,7 +70,7 @@ class Rewards:
             rollout broke or one of the rewards is None.
 
         Raises:
-            InputError: A reward failed, or returned something else.
+            InputError: A reward failed, or returned a value of another type.
         """
         if trajectory.error is not None:
             self.left_out = f"the rollout broke: {trajectory.error}"
@@ -93,21 +94,21 @@ class Rewards:
         return whole if by_phase else whole.total
 
     async def check(self) -> None:
-        """Let rewards that depend on an endpoint, such as a judge, check that it answers.
+        """Check that the endpoint of each reward that has one, such as a judge, answers.
 
         Raises:
-            PolicyError: One does not.
+            PolicyError: An endpoint does not answer.
         """
         for check in self._methods("check"):
             await check()
 
     async def close(self) -> None:
-        """Close the connections of rewards that have some, such as a judge."""
+        """Close the connections of rewards that use an endpoint."""
         for close in self._methods("close"):
             await close()
 
     def numbers(self) -> dict[str, float]:
-        """Return what rewards count, such as the tokens of a judge and their cost."""
+        """Return the numbers that rewards count, such as the tokens of a judge and their cost."""
         counted: dict[str, float] = {}
         for numbers in self._methods("numbers"):
             counted |= numbers()
@@ -119,7 +120,7 @@ class Rewards:
 
 
 async def _value(name: str, reward: Reward, trajectory: Trajectory) -> Any:
-    """Return what a reward returns, awaited where it is async."""
+    """Return the value of a reward, awaited if the reward is async."""
     try:
         value: Any = reward(trajectory)
         return await value if inspect.isawaitable(value) else value
@@ -132,7 +133,7 @@ async def _value(name: str, reward: Reward, trajectory: Trajectory) -> Any:
 
 
 def _as_phases(name: str, value: Any) -> PhaseReward:
-    """Return a value as a reward of both phases; a plain number counts for both."""
+    """Return a value as a `PhaseReward`; a plain number counts for both phases."""
     if isinstance(value, PhaseReward):
         return value
     if isinstance(value, bool | int | float) and math.isfinite(value):
@@ -144,7 +145,7 @@ def _as_phases(name: str, value: Any) -> PhaseReward:
 
 
 def _reason(name: str, reward: Reward, trajectory: Trajectory) -> str:
-    """Return why a reward that is None is None."""
+    """Return why the value of a reward is None."""
     fault = getattr(reward, "fault", None)
     if fault:
         return f"{name}: {fault}"

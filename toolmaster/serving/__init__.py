@@ -1,1 +1,1 @@
-"""Sessions offered to others: a task's tools as an MCP server."""
+"""Serves sessions: the tools of a task as an MCP server."""

@@ -1,4 +1,4 @@
-"""The record of a session that a client, or another framework's loop, drives."""
+"""The trajectory of a session that is driven by a client or by the loop of another framework."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from toolmaster.types import Trajectory
 
 
 async def trajectory_of(session: Session, policy: str, seconds: float = 0.0) -> Trajectory:
-    """Return what was done in a session so far. Before its end it has an error and no score.
+    """Return the trajectory of a session; before its end it has an error and no score.
 
     Args:
         session: The session, ended or not.
-        policy: Name of the client or policy that acted.
-        seconds: How long it took, if that is known.
+        policy: Name of the client or policy that wrote the turns.
+        seconds: Duration of the session; 0 if unknown.
     """
     ended = session.stop_reason is not None
     trajectory = Trajectory(

@@ -1,8 +1,8 @@
-"""One client's session: its calls become the turns that the protocol wants.
+"""`ServedSession`: turns the tool calls of one client into turns of a session.
 
-A client makes native tool calls and writes no tags. Its calls, and those of the reserved tools
-`begin_execution` and `answer`, become turns as the protocol writes them and go to a `Session`, so
-that limits, phases, errors and scoring are those of every other rollout.
+A client makes native tool calls and writes no tags. Its calls, including those of the reserved
+tools `begin_execution` and `answer`, are written as turns of the protocol and go to a `Session`. So
+limits, phases, errors and scoring are those of every other rollout.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class ServedSession:
     """A session that takes calls, and runs them one at a time.
 
     Args:
-        task: What is to be done.
-        protocol: With `trial`, calls run on a fork until `begin_execution`.
-        limits: What the session allows.
-        client: Name of the client, for the record.
-        show_verdict: Whether the answer to the last call tells the score.
-        file: The `trajectories.jsonl` to append the record to, at the end of the session or when
-            the client leaves; None to keep no record.
+        task: The task to run.
+        protocol: The trajectory format; with `trial`, calls run on a fork until `begin_execution`.
+        limits: Limits of the session.
+        client: Name of the client, for the trajectory.
+        show_verdict: Whether the result of the last call includes the score.
+        file: The `trajectories.jsonl` to append the trajectory to, at the end of the session or
+            when the client leaves; None writes no file.
 
     Raises:
         InputError: A tool of the task has the name of a reserved one.
@@ -85,7 +85,7 @@ class ServedSession:
 
     @property
     def instructions(self) -> str:
-        """What a client's model is told: the query, how the session goes, what is known already."""
+        """Instructions for the client: query, retrieved experience, rules of the session."""
         task, limits = self.session.task, self.session.limits
         lines = [with_experience(task.query, task.experience), ""]
         if self.session.protocol.first_phase is Phase.TRIAL:
@@ -114,11 +114,11 @@ class ServedSession:
             return "\n".join(lines), step.error is not None
 
     async def trajectory(self) -> Trajectory:
-        """Return the record so far; one of a session that has not ended says so."""
+        """Return the trajectory so far; it has an error if the session has not ended."""
         return await trajectory_of(self.session, self._client, time.perf_counter() - self._started)
 
     async def close(self) -> None:
-        """Append the record to the file, once, and only if anything was done."""
+        """Append the trajectory to the file, once, if it has any step."""
         file, self._file = self._file, None
         if file is not None and self.session.steps:
             append_trajectory(file, await self.trajectory())
@@ -132,5 +132,5 @@ class ServedSession:
 def _turn(name: str, arguments: dict[str, Any]) -> str:
     """Return the call as the protocol writes it."""
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    # Text in an argument may look like a tag of the protocol.
+    # An argument may contain a tag of the protocol.
     return f"<think></think><tool_call>{call.replace('<', chr(92) + 'u003c')}</tool_call>"

@@ -1,7 +1,7 @@
-"""Tools as an MCP server over stdio and streamable HTTP, with a state of its own for each client.
+"""Serves tools over MCP, on stdio and streamable HTTP, with a separate state for each client.
 
-A client keeps its state for as long as it is connected, so a protocol version with a handshake is
-needed: newer versions, in which every request stands alone, are refused, and clients fall back.
+The state of a client lasts as long as its connection. Newer protocol versions, in which requests
+have no connection, are therefore refused, and clients fall back to a version with a handshake.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Handler(Protocol):
         """Run a call, and return its result as text and whether it is an error."""
 
     async def close(self) -> None:
-        """Tell that the client has left."""
+        """Called when the client has left."""
 
 
 class ToolServer:
-    """An MCP server that gives each client a handler of its own.
+    """An MCP server with a separate handler for each client.
 
     Args:
         tools: The tools that clients see.
-        instructions: What clients are told at the start, and by the prompt `task`.
-        make: Makes the handler of a client, at its first call. It is given the client's name.
+        instructions: Sent to clients at the start, and as the prompt `task`.
+        make: Called with the name of a client at its first call; returns the client's handler.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ToolServer:
     async def _call_tool(
         self, context: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        # The SDK keeps this for handlers (`Connection.state`), but shows them no public way to it.
+        # The SDK has `Connection.state` for handlers, but no public way to reach it.
         connection = context.session._connection
         if "handler" not in connection.state:
             about = context.session.client_params
@@ -118,7 +118,7 @@ class ToolServer:
 
 
 async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
-    """Refuse requests of protocol versions that know no connection."""
+    """Refuse requests of protocol versions without connections."""
     if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
         raise MCPError(
             types.UNSUPPORTED_PROTOCOL_VERSION,
@@ -132,7 +132,7 @@ async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
 
 
 def _as_mcp(tool: Tool) -> types.Tool:
-    """Return the tool as a client sees it; no hints mean an unknown effect."""
+    """Return a tool in the form of MCP; it has no hints if its effect is unknown."""
     hints = None
     if tool.effect is not Effect.UNKNOWN:
         hints = types.ToolAnnotations(

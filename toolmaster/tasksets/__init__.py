@@ -1,7 +1,7 @@
-"""Task sets: the one noun for where tasks come from.
+"""Task sets: named, versioned collections of tasks.
 
-The embedded world, the benchmarks, a user's own tools and mixtures of them are all a `Taskset`;
-`taskset("one line")` opens any of them, see `loading`.
+The embedded world, the benchmarks, tasks for a user's own tools and mixtures of these are each a
+`Taskset`; `taskset("one line")` opens any of them, see `loading`.
 """
 
 from toolmaster.tasksets.loading import taskset

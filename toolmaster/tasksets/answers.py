@@ -1,9 +1,9 @@
-"""The one rule for when two answers are the same.
+"""Compares answers: the one rule for when two answers are equal.
 
-Numbers are the same when their values are equal: `"1,325.50"` is `1325.5` and `"13.250"` is
-`13.25`. Commas count only where they separate thousands, so `"1,5"` is not 15, and `"1_000"` is not
-a number. All other texts are the same when they differ at most in case, white space and a final
-full stop. `"13.25 dollars"` is neither `"13.25"` nor `"$13.25"`: the rule never guesses.
+Numbers are equal if their values are: `"1,325.50"` is `1325.5` and `"13.250"` is `13.25`. Commas
+may only separate thousands, so `"1,5"` is not 15, and `"1_000"` is not a number. All other texts
+are equal if they differ only in case, white space and a final full stop. `"13.25 dollars"` is
+neither `"13.25"` nor `"$13.25"`: the rule never guesses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"([+-]?)(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?", re.ASCII)
 
 
 def normal_form(answer: str) -> str:
-    """Return a text that is equal for all answers that are the same.
+    """Return a canonical text, which is the same for all equal answers.
 
     Example:
         >>> normal_form("1,325.50") == normal_form("1325.5")
@@ -37,8 +37,8 @@ def same_answer(given: str | None, right: Any) -> bool:
     """Return whether an answer is right.
 
     Args:
-        given: What the model answered. None, which stands for no answer, is never right.
-        right: The right answer: text, or any JSON value, which is compared as its JSON text.
+        given: The answer of the model; None, for no answer, is never right.
+        right: The right answer: text, or any other JSON value, which is compared as JSON text.
     """
     if given is None:
         return False
@@ -51,7 +51,7 @@ def as_answer(value: Any) -> str:
 
 
 def agreed(answers: Sequence[str | None]) -> str | None:
-    """Return the first of these answers if all are the same; None if one differs or is empty."""
+    """Return the first of these answers if all are equal; None if one differs or is empty."""
     if any(answer is None or not answer.strip() for answer in answers):
         return None
     given = [answer for answer in answers if answer is not None]

@@ -1,23 +1,23 @@
-"""API-Bank: dialogues and plans over 73 APIs, judged by the calls.
+"""API-Bank: dialogues and plans over 73 APIs, scored by the calls.
 
 Source: Li et al., "API-Bank", arXiv 2304.08244. `value` and the part `call_correct` are the share
-of known-good calls that were made, by rules of our own. They are not upstream's figure, which runs
-the calls on its own classes; `call_correct_strict` asks for equal arguments. `rouge_l`
-compares the answer with the reply, where the file has one.
+of known-good calls that were made, by rules of our own; upstream's figure comes from running the
+calls on its classes. `call_correct_strict` requires equal arguments. `rouge_l` compares the answer
+with the reply, if the file has one.
 
-Nothing runs here. A call is right if it names the same API with the same arguments, where numbers
-and lists may be written as text. Texts in `FREE_TEXT` are right if they share more than half of
-their words, as in upstream's classes for agendas, meetings and reminders. A search is right if it
-finds the same API; upstream searches with a sentence encoder, and here shared words decide.
+No API runs. A call is right if it names the same API with the same arguments; numbers and lists may
+be written as text. Texts in `FREE_TEXT` are right if they share more than half of their words, as
+in upstream's classes for agendas, meetings and reminders. A search is right if it finds the same
+API, by shared words; upstream uses a sentence encoder.
 
 A turn of a dialogue is one task: the conversation so far is given, and the first call of the
-execution phase counts. A plan is one task with several calls, in order. Calls get the results that
-the file records; nothing is invented for others. The files, as upstream has them:
+execution phase counts. A plan is one task with several calls, in order. Calls get the results in
+the file; any other call is refused. The files of upstream are:
 
-* a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`): one `.jsonl` each, a turn a line;
-  the APIs are described by the Python classes in `apis/` above it, which are read and never run;
-* instruction files (`level-1-api.json`, `level-2-api.json`, `level-3-batch-inf.json`): a sample a
-  row, with its descriptions and the expected request as text;
+* a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`): one `.jsonl` each, with one
+  turn per line; Python classes in `apis/` above it describe the APIs, and are read but never run;
+* instruction files (`level-1-api.json`, `level-2-api.json`, `level-3-batch-inf.json`): one
+  sample per row, with its descriptions and the expected request as text;
 * plans (`level-3.json`): a requirement and the calls that meet it, with their results.
 """
 
@@ -59,14 +59,14 @@ FACTS = {
 SEARCHER = "ToolSearcher"
 """The API that finds others."""
 FREE_TEXT = frozenset({"content", "meeting_topic"})
-"""Parameters in which the same may be said in other words."""
+"""Parameters whose values are compared by shared words."""
 T = TypeVar("T")
 _REQUEST = re.compile(r"\[(\w+\(.*\))\]", re.DOTALL)
 _ASKED = re.compile(r"\s*Generate API Request:\s*$")
 
 
 class ApiDocument(BaseModel):
-    """The documentation of an API; two forms have other names for the same."""
+    """The documentation of an API; its fields have two names each."""
 
     name: str = Field(validation_alias=AliasChoices("name", "apiCode"), min_length=1)
     description: str = ""
@@ -103,7 +103,7 @@ class Outcome(BaseModel):
 
 
 class Recorded(BaseModel):
-    """A call that a file records, and its outcome; None where the file does not have it."""
+    """A call that a file records, and its outcome (None if the file has none)."""
 
     name: str = Field("", validation_alias="api_name")
     arguments: dict[str, Any] = Field(
@@ -133,7 +133,7 @@ class Plan(BaseModel):
 
 
 def apibank(place: Path) -> Taskset:
-    """API-Bank: dialogues and plans, judged by the calls.
+    """Return the task set of an API-Bank file or folder: dialogues and plans, scored by calls.
 
     Args:
         place: a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`), a file of instructions
@@ -157,7 +157,7 @@ def _holds_plans(path: Path) -> bool:
         with path.open(encoding="utf-8", errors="replace") as file:
             return '"requirement"' in file.read(4096)
     except OSError:
-        return False  # `read_rows` says what is wrong with it
+        return False  # `read_rows` raises the error
 
 
 def _read_dialogues(folder: Path) -> Rows:
@@ -177,7 +177,7 @@ def _read_dialogues(folder: Path) -> Rows:
 
 
 def read_classes(folder: Path) -> dict[str, ApiDocument]:
-    """Return the APIs that the Python classes of a folder describe, by name, without running them.
+    """Return the APIs that the Python classes of a folder describe, by name; no code runs.
 
     Raises:
         InputError: a file is not Python, or no class describes an API.
@@ -207,38 +207,39 @@ def _constants(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Any]]:
 
 
 def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) -> Iterator[Task]:
-    """One task for each call of a dialogue."""
+    """Yield one task for each call of a dialogue."""
     turns = [turn for _, turn in read_written(file, Turn)]
     names = dict.fromkeys(turn.name for turn in turns if turn.role == "API")
     for name in names:
         if name not in catalogue:
             raise RowError("api_name", f"{name!r} is described nowhere")
     documents = [catalogue[name] for name in names]
-    said: list[str] = []
+    lines: list[str] = []
     for index, turn in enumerate(turns):
         if turn.role != "API":
-            said.append(f"{turn.role}: {turn.text}")
+            lines.append(f"{turn.role}: {turn.text}")
             continue
         earlier = [one for one in turns[:index] if one.role == "API"]
         following = [one.text for one in turns[index + 1 : index + 2] if one.role == "AI"]
         task_id = f"{family}/{file.stem}/{index}"
-        yield _task(task_id, "\n".join(said), documents, [turn], earlier, "".join(following))
+        yield _task(task_id, "\n".join(lines), documents, [turn], earlier, "".join(following))
         arguments = ", ".join(f"{key}={value!r}" for key, value in turn.arguments.items())
         result = json.dumps(turn.outcome.output if turn.outcome else None, ensure_ascii=False)
-        said.append(f"[{turn.name}({arguments})] -> {result}")
+        lines.append(f"[{turn.name}({arguments})] -> {result}")
 
 
 def _of_instruction(family: str, index: int, row: Instruction) -> Task:
-    """The task of a row of an instruction file."""
-    said = row.input.splitlines()
-    lines = {line: _document(line) for line in [*row.instruction.splitlines(), *said]}
-    documents = [document for document in lines.values() if document is not None]
+    """Return the task of a row of an instruction file."""
+    conversation = row.input.splitlines()
+    described = {line: _document(line) for line in [*row.instruction.splitlines(), *conversation]}
+    documents = [document for document in described.values() if document is not None]
     if not documents:
         raise RowError("instruction", "it describes no API")
-    text = _ASKED.sub("", "\n".join(line for line in said if lines[line] is None)).strip()
+    said = (line for line in conversation if described[line] is None)
+    text = _ASKED.sub("", "\n".join(said)).strip()
     call = read_request(row.expected)
     if call.name not in {document.name for document in documents}:
-        # A search of the conversation found it: its description stands in the search's result.
+        # A search in the conversation found it: its description is in the result of that search.
         documents += _found_in(text)
     if call.name not in {document.name for document in documents}:
         raise RowError("expected_output", f"{call.name!r} is described nowhere")
@@ -254,9 +255,9 @@ def read_request(text: str) -> ToolCall:
     Raises:
         RowError: the text holds no such call.
     """
-    found = _REQUEST.search(text)
+    match = _REQUEST.search(text)
     try:
-        name, positional, arguments = literal_call(found[1] if found else "")
+        name, positional, arguments = literal_call(match[1] if match else "")
     except ValueError:
         positional = [text]
     if positional:
@@ -272,7 +273,7 @@ def _document(line: str) -> ApiDocument | None:
 
 
 def _found_in(text: str) -> list[ApiDocument]:
-    """Descriptions in the results of searches that a conversation quotes."""
+    """Return the descriptions in the results of searches that a conversation quotes."""
     documents = []
     for line in text.splitlines():
         request, _, result = line.partition("->")
@@ -287,7 +288,7 @@ def _found_in(text: str) -> list[ApiDocument]:
 
 
 def _of_plan(family: str, index: int, row: Plan) -> Task:
-    """The task of a row of a file of plans; its searches say which APIs there are."""
+    """Return the task of a row of a file of plans; the results of its searches are its APIs."""
     keyword = {"type": "str", "description": "What the API is wanted for."}
     searcher = ApiDocument(
         name=SEARCHER,
@@ -301,8 +302,8 @@ def _of_plan(family: str, index: int, row: Plan) -> Task:
     for made in row.apis:
         if made.name not in documents:
             raise RowError("apis", f"no search finds {made.name!r}")
-    text, found = row.requirement.strip(), list(documents.values())
-    return _task(f"{family}/{index}", text, found, row.apis, reply=row.response)
+    text, apis = row.requirement.strip(), list(documents.values())
+    return _task(f"{family}/{index}", text, apis, row.apis, reply=row.response)
 
 
 def _task(
@@ -313,7 +314,7 @@ def _task(
     earlier: Sequence[Recorded] = (),
     reply: str = "",
 ) -> Task:
-    """Make a task that asks for the gold calls; `earlier` ones were made in the text."""
+    """Return a task that asks for the gold calls; the text already has the `earlier` ones."""
     calls = [made.call for made in gold]
     answer = partial(_answer, [*gold, *earlier], documents)
     tools = tuple(_tool(document, partial(answer, document.name)) for document in documents)
@@ -331,8 +332,8 @@ def _task(
         }
         if reply:
             parts["rouge_l"] = rouge_l(trajectory.answer or "", reply)
-        wanted = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
-        return Score.of(share == 1, wanted, share, **parts)
+        expected = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
+        return Score.of(share == 1, expected, share, **parts)
 
     return Task(
         id=f"apibank/{name}",
@@ -352,7 +353,7 @@ def _answer(
     name: str,
     arguments: dict[str, Any],
 ) -> Any:
-    """Answer a call with what the file records; refuse a call that it does not have."""
+    """Return the recorded result of a call; refuse a call that the file does not have."""
     call = ToolCall(name=name, arguments=arguments)
     for made in known:
         if same_call(call, made.call, documents):
@@ -369,7 +370,7 @@ def _answer(
 
 
 def _tool(document: ApiDocument, answer: Callable[[dict[str, Any]], Any]) -> Tool:
-    """An API as a tool that the file's records answer."""
+    """Return an API as a tool, whose calls get recorded results."""
     properties = {name: _property(about) for name, about in document.input_parameters.items()}
     return Tool(
         document.name,
@@ -387,12 +388,12 @@ def _property(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _documents(result: Any) -> list[ApiDocument]:
-    found = result if isinstance(result, list) else [result]
-    return [ApiDocument.model_validate(one) for one in found if isinstance(one, dict)]
+    items = result if isinstance(result, list) else [result]
+    return [ApiDocument.model_validate(one) for one in items if isinstance(one, dict)]
 
 
 def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[ApiDocument]) -> bool:
-    """Return whether a call is right, where a search can find these APIs."""
+    """Return whether a call equals the gold one; `documents` are the APIs of a search."""
     if call == gold:
         return True
     if call.name != gold.name:
@@ -420,7 +421,7 @@ def _same_value(key: str, given: Any, gold: Any) -> bool:
 
 
 def _read(value: Any) -> Any:
-    """A value in one form: text that holds a number or a list is read as that."""
+    """Return a value in which text that holds a number or a list is parsed."""
     if isinstance(value, dict):
         return {key: _read(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -429,7 +430,7 @@ def _read(value: Any) -> Any:
         return value
     try:
         read = ast.literal_eval(value)
-        canonical(read)  # what JSON cannot hold stays text
+        canonical(read)  # raises for a value that JSON cannot hold
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return value
     return _read(read) if isinstance(read, list | dict | int | float) else value
@@ -437,23 +438,23 @@ def _read(value: Any) -> Any:
 
 def find_document(keywords: str, documents: Sequence[ApiDocument]) -> ApiDocument | None:
     """Return the API that shares most words with the keywords; None if none shares any."""
-    wanted = set(_words(keywords))
+    words = set(_words(keywords))
 
     def shared(document: ApiDocument) -> int:
-        return len(wanted & {*_words(document.name), *_words(document.description)})
+        return len(words & {*_words(document.name), *_words(document.description)})
 
-    found = [document for document in documents if document.name != SEARCHER]
-    best = max(found, key=shared, default=None)
+    candidates = [document for document in documents if document.name != SEARCHER]
+    best = max(candidates, key=shared, default=None)
     return best if best is not None and shared(best) else None
 
 
 def _words(text: str) -> list[str]:
-    """Words in lower case; `QueryMeeting` is two."""
+    """Return the words of a text in lower case; `QueryMeeting` is two words."""
     return re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
 
 
 def rouge_l(text: str, reference: str) -> float:
-    """Return ROUGE-L F1 over words: twice the longest common subsequence by the sum of lengths.
+    """Return ROUGE-L F1 over words: twice the longest common subsequence over the sum of lengths.
 
     Source: Lin, "ROUGE" (2004), with equal weight of precision and recall.
     """

@@ -1,4 +1,4 @@
-"""Rows of a benchmark's files as tasks: one that cannot be used is named, and the rest goes on."""
+"""Reads the rows of a benchmark's files as tasks; rows that cannot be used are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class RowError(InputError):
-    """A row that cannot be used: the path of the field at fault, and what is wrong with it."""
+    """A row that cannot be used; it has the path of the field at fault and the reason."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
@@ -31,7 +31,7 @@ class RowError(InputError):
 class Rows:
     """The tasks of a file or folder, and its rows that could not become tasks.
 
-    The hash of its content is the version of the task set.
+    The hash of the content is the version of the task set.
     """
 
     def __init__(self, place: Path, content: bytes) -> None:
@@ -41,9 +41,9 @@ class Rows:
         self.left_out: list[LeftOut] = []
 
     def add(self, file: str, row: int, make: Callable[[], Iterable[Task]]) -> None:
-        """Add the tasks of a row, or leave it out and keep the reason.
+        """Add the tasks of a row, or record why the row is left out.
 
-        A row is left out where `make` raises an InputError or a ValidationError, or an id was used
+        A row is left out if `make` raises an InputError or a ValidationError, or if an id was used
         before.
         """
         try:
@@ -60,7 +60,7 @@ class Rows:
             self.tasks |= made
 
     def extend(self, others: Rows) -> None:
-        """Add the tasks and the rows left out of another file."""
+        """Add the tasks and the left-out rows of another file."""
         self.tasks |= others.tasks
         self.left_out += others.left_out
 
@@ -68,10 +68,10 @@ class Rows:
         """Return the tasks as a set, made with these options of `Taskset`.
 
         Raises:
-            InputError: no row can be used; says why the first one cannot.
+            InputError: no row can be used; the message has the reason for the first.
         """
         if not self.left_out and not self.tasks:
-            raise InputError(f"{self.place}: it holds no rows")
+            raise InputError(f"{self.place}: it has no rows")
         if not self.tasks:
             first = self.left_out[0]
             where = f"row {first.row}" + (f", {first.field}" if first.field else "")
@@ -87,12 +87,12 @@ def read_rows(file: Path, model: type[R], make: Callable[[int, R], Task]) -> Row
     """Read the rows of a `.json`, a `.jsonl` or a `.parquet` file as tasks.
 
     Args:
-        file: a user's original file.
-        model: what a row must look like.
-        make: makes a task of the index of a row, from 0, and the row; see `Rows.add`.
+        file: the original file of the benchmark.
+        model: the pydantic model of a row.
+        make: makes a task from the index of a row, from 0, and the row; see `Rows.add`.
 
     Raises:
-        InputError: the file is missing, of another kind or unreadable.
+        InputError: the file is missing, has another suffix or cannot be read.
     """
     try:
         content = file.read_bytes()
@@ -111,7 +111,7 @@ def read_rows(file: Path, model: type[R], make: Callable[[int, R], Task]) -> Row
 
 
 def _records(file: Path, content: bytes) -> list[Any]:
-    """The rows as JSON values; a line that is not JSON is a RowError in its place."""
+    """Return the rows as JSON values, with a RowError in place of a line that is not JSON."""
     if file.suffix == ".parquet":
         return _parquet(file, content)
     if file.suffix not in (".json", ".jsonl"):
@@ -125,7 +125,7 @@ def _records(file: Path, content: bytes) -> list[Any]:
         return whole
     if isinstance(whole, dict):
         return [whole]
-    # several benchmarks have one object a line under this suffix, too
+    # several benchmarks have one object per line in a `.json` file
     lines = [_json(line) for line in text.split("\n") if line.strip()]
     if file.suffix == ".jsonl" or any(isinstance(line, dict) for line in lines):
         return lines
@@ -171,12 +171,12 @@ def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def canonical(value: Any) -> str:
-    """Return one JSON text for all arguments that are the same: keys sorted, 2.0 written as 2."""
+    """Return the same JSON text for equal arguments: keys sorted, 2.0 written as 2."""
     return json.dumps(_whole(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _whole(value: Any) -> Any:
-    """A value with whole numbers as integers."""
+    """Return a value with whole numbers as integers."""
     if isinstance(value, dict):
         return {key: _whole(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -13,11 +13,10 @@ memory, web search and format sensitivity are left out.
 
 The functions of single-turn tasks do not exist. Upstream's models write all calls in one reply;
 here each call of the execution phase is acknowledged, and the answer ends the task. All calls of
-that phase count, those of the trial do not: a trial of such a function shows the acknowledgement
-and nothing else, so that there is nothing to learn from it, and the trajectory format `direct` fits
-these tasks best. The names of the functions have underscores for dots, as upstream gives them to
-most endpoints. In four rows of the package the expected calls break its own rule: nothing is right
-there, as upstream.
+that phase count, and calls of the trial do not. A trial only shows the acknowledgement, so there is
+nothing to learn from it: the trajectory format `direct` fits these tasks best. Names of functions
+have underscores for dots, as upstream gives them to most endpoints. In four rows of the package the
+expected calls break its own rule, so that no calls are right, as upstream.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.limits import Limits
 from toolmaster.runs import read_written
 from toolmaster.tasksets import bfcl_multi_turn
@@ -57,9 +56,9 @@ GROUPS = {
 }
 CATEGORIES = [name for names in GROUPS.values() for name in names]
 WITHOUT_ANSWERS = ("irrelevance", "live_irrelevance", "live_relevance")
-"""Categories in which no call, or any call, is right."""
+"""Categories in which making no call, or any call, is right."""
 LIMITS = Limits(max_turns=20)
-"""A single-turn task needs up to 8 calls; a trial of 6 calls and its experience come on top."""
+"""Turns for up to 8 calls of a task, a trial of 6 calls and its experience."""
 ACKNOWLEDGED = "The call was taken. This function is not run, so there is no result."
 
 
@@ -86,14 +85,14 @@ class RightCalls(BaseModel):
 
 
 def bfcl(category: str = "multi_turn") -> Taskset:
-    """BFCL: conversations over stateful classes, or single questions, judged by the calls.
+    """BFCL: conversations, or one category such as `simple_python`, judged by the calls.
 
     Args:
-        category: as in the module's text; or a file in the package's form, whose name says the
-            category, with the right calls under the same name in a folder `possible_answer`.
+        category: a category of the module's docstring; or a file in the package's form, named after
+            its category, with the right calls under the same name in a folder `possible_answer`.
 
     Raises:
-        ConfigError: no such category.
+        ConfigError: there is no such category.
         InputError: the package is not installed, or a file cannot be used.
     """
     folder = data_folder()
@@ -104,8 +103,11 @@ def bfcl(category: str = "multi_turn") -> Taskset:
     else:
         names = GROUPS.get(category, (category,))
         if names[0] not in CATEGORIES:
-            allowed = ", ".join([*GROUPS, *CATEGORIES])
-            raise ConfigError(f"bfcl has no category {category!r}; it has: {allowed}")
+            known = [*GROUPS, *CATEGORIES]
+            hint = did_you_mean(category, known)
+            raise ConfigError(
+                f"bfcl has no category {category!r}{hint}; it has: {', '.join(known)}"
+            )
         files = [folder / f"BFCL_v4_{name}.json" for name in names]
         options["version"] = facts["bfcl-eval"]
     rows = _read(files[0])
@@ -123,7 +125,7 @@ def _category(file: Path) -> str:
     name = file.stem.removeprefix("BFCL_v4_")
     if name not in CATEGORIES:
         allowed = ", ".join(CATEGORIES)
-        raise InputError(f"{file}: its name is to be BFCL_v4_CATEGORY.json, one of {allowed}")
+        raise InputError(f"{file}: its name must be BFCL_v4_CATEGORY.json, with one of {allowed}")
     return name
 
 
@@ -147,12 +149,12 @@ def _read(file: Path) -> Rows:
 
 
 def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) -> Task:
-    """Make a single-turn task of a row.
+    """Return the single-turn task of a row.
 
-    The right calls are function names with the right values of each parameter.
+    The right calls map function names to the right values of each parameter.
 
     Raises:
-        RowError: no right calls, an unknown type, or a function that is not in the row.
+        RowError: there are no right calls, a type is unknown, or a function is not in the row.
     """
     functions = {function.name: function for function in row.function}
     parameters = {name: one.parameters.model_dump() for name, one in functions.items()}
@@ -212,16 +214,16 @@ def known_good(function: Function, answer: Answer) -> ToolCall:
         first = next(iter(values), OPTIONAL)
         if first == OPTIONAL and parameter in function.parameters.required:
             first = next((value for value in values if value != OPTIONAL), OPTIONAL)
-            arguments[parameter] = _plain(first)
+            arguments[parameter] = _first_right(first)
         elif first != OPTIONAL and parameter in function.parameters.properties:
-            arguments[parameter] = _plain(first)
+            arguments[parameter] = _first_right(first)
     return ToolCall(name=tool_name(function.name), arguments=arguments)
 
 
-def _plain(value: Any) -> Any:
-    """A right value as an argument: a dictionary there has the right values of each key."""
+def _first_right(value: Any) -> Any:
+    """Return a right value as an argument: a dictionary gets the first right value of each key."""
     if isinstance(value, list):
-        return [_plain(item) if isinstance(item, dict) else item for item in value]
+        return [_first_right(item) if isinstance(item, dict) else item for item in value]
     if not isinstance(value, dict):
         return value
     return {key: values[0] for key, values in value.items() if values[0] != OPTIONAL}

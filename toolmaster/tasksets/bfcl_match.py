@@ -1,11 +1,11 @@
 """The rule of BFCL's single-turn tasks: whether calls are the expected ones.
 
 Source: Patil et al., the Berkeley Function Calling Leaderboard, the rule of its `ast_checker` for
-Python functions. An expected call gives for each parameter the values that are right; "" among them
-says that the parameter may be left out. Everything that is called must be expected, and the other
-way round. A value has the type that the function declares, where a whole number serves as a
-`float`, or the type of the first right value. Texts are equal up to case, spaces and the characters
-`,./-_*^`, with single quotes like double ones. In a dictionary each key has its own right values.
+Python functions. An expected call lists the right values of each parameter; "" among them means
+that the parameter may be left out. Every call must be expected, and every expected call must be
+made. A value has the type that the function declares, or the type of the first right value; a whole
+number may be a `float`. Texts are equal up to case, spaces and the characters `,./-_*^`, and single
+quotes equal double ones. In a dictionary each key has its own right values.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TYPES: Mapping[str, type] = {
     "dict": dict,
     "any": str,
 }
-"""BFCL's names of types; `any` takes text there."""
+"""BFCL's names of types; BFCL takes text for `any`."""
 OPTIONAL = ""
-"""Stands among the right values of a parameter that may be left out."""
+"""Among the right values of a parameter: it may be left out."""
 Answer = Mapping[str, Sequence[Any]]
-"""Parameter to its right values."""
+"""Maps parameters to their right values."""
 Expected = Sequence[tuple[str, Answer]]
-"""Function and right values of each call that is expected."""
+"""Function and right values of each expected call."""
 _IGNORED = re.compile(r"[ ,./\-_*^]")
 
 
@@ -45,12 +45,12 @@ def wrong_calls(
     """Compare the calls of a task with the expected ones, in any order.
 
     Args:
-        calls: what the model called.
-        functions: function name to its parameters, in BFCL's own schema.
+        calls: the calls of the model.
+        functions: maps function names to their parameters, in BFCL's own schema.
         expected: function name and right values of each call.
 
     Returns:
-        Why the calls are wrong, "" where they are right; and how many expected calls were made.
+        Why the calls are wrong ("" if they are right), and how many expected calls were made.
     """
     left = list(calls)
     missing = []
@@ -70,13 +70,13 @@ def wrong_call(call: ToolCall, name: str, parameters: Mapping[str, Any], answer:
     """Compare one call with an expected one.
 
     Args:
-        call: what the model called.
+        call: the call of the model.
         name: the expected function.
         parameters: its parameters, in BFCL's own schema.
         answer: the right values.
 
     Returns:
-        Why the call is wrong; "" where it is right.
+        Why the call is wrong; "" if it is right.
     """
     if call.name != tool_name(name):
         return f"{call.name} was called, expected {tool_name(name)}"
@@ -97,11 +97,11 @@ def wrong_call(call: ToolCall, name: str, parameters: Mapping[str, Any], answer:
 
 
 def same_value(value: Any, schema: Mapping[str, Any], right: Sequence[Any]) -> bool:
-    """Whether an argument is one of the right values.
+    """Return whether an argument is one of the right values.
 
     Args:
-        value: the argument, as JSON has it.
-        schema: of the parameter; `type` is a key of `TYPES`.
+        value: the argument, a JSON value.
+        schema: the schema of the parameter; its `type` is a key of `TYPES`.
         right: the right values.
     """
     declared = TYPES[schema["type"]]
@@ -114,18 +114,18 @@ def same_value(value: Any, schema: Mapping[str, Any], right: Sequence[Any]) -> b
     items = TYPES[schema["items"]["type"]] if declared is list and "items" in schema else None
     if items is not None and type(value) is list and not _items_fit(value, items, right):
         return False
-    if otherwise is not declared:  # the original takes it for the name of a variable
+    if otherwise is not declared:  # upstream takes it for the name of a variable
         return value in right
     return _same(value, right, of_dicts=items is dict)
 
 
 def _same(value: Any, right: Sequence[Any], *, of_dicts: bool) -> bool:
-    """Whether a value of the declared type is one of the right ones."""
+    """Return whether a value of the declared type is one of the right ones."""
     if isinstance(value, dict):
         return any(_same_dict(value, one) for one in right)
     if isinstance(value, list) and of_dicts:
         return any(_same_dicts(value, one) for one in right)
-    if isinstance(value, list):  # "" among the right values stands for an empty list, too
+    if isinstance(value, list):  # "" also means an empty list
         lists = [[_bare(item) for item in one] for one in right if isinstance(one, list | str)]
         return [_bare(item) for item in value] in lists
     if isinstance(value, str):
@@ -134,7 +134,7 @@ def _same(value: Any, right: Sequence[Any], *, of_dicts: bool) -> bool:
 
 
 def _items_fit(values: Sequence[Any], declared: type, right: Sequence[Any]) -> bool:
-    """Whether the items have the declared type, or that of the first item of a right list."""
+    """Return whether items have the declared type, or that of the first item of a right list."""
     for one in right:
         if not isinstance(one, list):
             return True
@@ -146,7 +146,7 @@ def _items_fit(values: Sequence[Any], declared: type, right: Sequence[Any]) -> b
 
 
 def _same_dict(value: Any, right: Any) -> bool:
-    """Whether each key has one of its right values, and no key that is needed is missing."""
+    """Return whether each key has one of its right values, and no required key is missing."""
     if not isinstance(value, dict) or not isinstance(right, dict):
         return False
     return all(
@@ -160,7 +160,7 @@ def _same_dicts(values: Sequence[Any], right: Any) -> bool:
 
 
 def _bare(value: Any) -> Any:
-    """A text without what does not count; anything else as it is."""
+    """Return a text without case and ignored characters; any other value as it is."""
     if isinstance(value, str):
         return _IGNORED.sub("", value).lower().replace("'", '"')
     return value

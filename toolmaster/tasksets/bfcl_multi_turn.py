@@ -1,15 +1,15 @@
-"""BFCL's multi-turn tasks: conversations over stateful Python classes, judged by their state.
+"""BFCL's multi-turn tasks: conversations over stateful Python classes, scored by their state.
 
-The rule is that of the package's `multi_turn_checker`: after each message of the user every
-attribute equals that of instances on which the known-good calls ran, everything that these calls
-return was returned by some call so far, and there was a call wherever the known-good calls have
-one. Parts of the score: `states_equal` and `responses_given` are the two halves of that rule;
-`strict` also asks for no call where the known-good calls have none (a parameter or function is
-missing, and the right thing is to ask).
+The rule is that of the package's `multi_turn_checker`. After each message of the user, every
+attribute must equal that of instances on which the known-good calls ran, every result of these
+calls must have been returned by some call so far, and there must be a call if the known-good calls
+have one. `states_equal` and `responses_given` are the two parts of that rule; `strict` also
+requires that no call is made if the known-good calls have none (a parameter or function is missing,
+and the model should ask).
 
-In `miss_func` some tools come with a later message: it lists them, and they work from then on. A
-tool that the known-good calls use before it came (`tail` in miss_func_49) is there from the start.
-A tool that has not come yet is unknown here, while the original would run it.
+In `miss_func` a later message lists some tools, which work from then on. A tool that the known-good
+calls use earlier (`tail` in miss_func_49) works from the start. A tool that was not listed yet is
+unknown here, while upstream would run it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
 
 LIMITS = Limits(max_turns=42, result_chars=20000)
-"""The known-good calls to one message are up to 34; a trial of 6 calls and its experience come on
-top."""
+"""Turns for up to 34 calls to one message, a trial of 6 calls and its experience."""
 CATEGORIES = (
     "multi_turn_base",
     "multi_turn_miss_func",
@@ -44,11 +43,11 @@ CATEGORIES = (
 )
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
 LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
-"""Arguments that could keep the processor busy for ever, and are refused above 10,000."""
+"""Arguments that are refused above 10,000, because a call could run for ever."""
 
 
 class Message(BaseModel):
-    """What the user says."""
+    """A message of the user."""
 
     content: str = Field(min_length=1)
 
@@ -58,16 +57,16 @@ class Row(BaseModel):
 
     id: str
     question: list[list[Message]] = Field(min_length=1)
-    """The messages of the user, at most one a turn; none where tools are added."""
+    """The messages of the user, at most one per turn; none if the turn adds tools."""
     initial_config: dict[str, Any]
-    """Class name to the state it begins with."""
+    """Maps class names to initial states."""
     involved_classes: list[str]
     missed_function: dict[int, list[str]] = Field(default_factory=dict)
-    """Index of a message to the tools that come with it."""
+    """Maps indexes of messages to the tools that they add."""
 
 
 class World:
-    """Instances of the classes of one case, in their first state."""
+    """Instances of the classes of one case, in their initial state."""
 
     def __init__(self, row: Row) -> None:
         self.instances = {name: _class(name)() for name in row.involved_classes}
@@ -77,19 +76,19 @@ class World:
                 instance._load_scenario(state, long_context="long_context" in row.id)
 
     def method(self, name: str) -> Callable[..., Any]:
-        """Return the method of that name, which one class has; an AttributeError if none does."""
+        """Return the method of this name; raises AttributeError if no class has it."""
         instance = next((i for i in self.instances.values() if hasattr(i, name)), None)
         method: Callable[..., Any] = getattr(instance, name)
         return method
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:
-        """Return what a call gives, as the text that the original compares, and its error."""
+        """Return the result of a call, as the text that upstream compares, and its error."""
         try:
             limited = arguments.get(LARGEST.get(name, ""), 0)
             if isinstance(limited, int | float) and abs(limited) > 10_000:
                 raise ToolRefusal(f"{LARGEST[name]} must be at most 10000")
             result = self.method(name)(**copy.deepcopy(dict(arguments)))
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is a result
+        except Exception as error:  # noqa: BLE001 - an exception of a tool is a result
             return f"Error during execution: {error}", error
         if isinstance(result, dict):
             try:
@@ -106,13 +105,13 @@ def _class(name: str) -> Any:
 
 @dataclass(slots=True)
 class Run:
-    """The state of a session: its world, and the gold world that follows message by message."""
+    """The state of a session: its world, and the gold world, advanced message by message."""
 
     world: World
     gold: World
     gold_calls: Calls
     results: list[str] = field(default_factory=list)
-    """What every call so far returned, errors included."""
+    """Results of all calls so far, including errors."""
     message: int = 0
     """Number of messages that were answered."""
     calls: int = 0
@@ -121,7 +120,7 @@ class Run:
     responses_right: bool = True
 
     def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Make a call in the world and remember its result."""
+        """Make a call in the world and record its result."""
         self.calls += 1
         text, error = self.world.call(name, arguments)
         self.results.append(text)
@@ -130,7 +129,7 @@ class Run:
         return text
 
     def close_message(self) -> None:
-        """Compare with the gold world after a message was answered."""
+        """Advance the gold world by one message and compare with it."""
         calls, turn = self.gold_calls[self.message], self.message
         returned = [self.gold.call(call.name, call.arguments)[0] for call in calls]
         if calls:
@@ -144,11 +143,11 @@ class Run:
 
 
 def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
-    """Make a task of a row and its known-good calls, which are Python text, one list a message.
+    """Return the task of a row and its known-good calls: Python text, one list per message.
 
     Raises:
-        RowError: an unknown class, known-good calls that are missing or cannot be read, a message
-            that is empty without tools, a first state that its class does not take.
+        RowError: a class is unknown, known-good calls are missing or cannot be parsed, a message
+            has neither text nor tools, or a class refuses its initial state.
     """
     for name in row.involved_classes:
         if name not in backend().CLASS_FILE_PATH_MAPPING:
@@ -157,7 +156,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
         raise RowError("ground_truth", "expected a list of calls for each message")
     try:
         world = World(row)
-    except Exception as error:  # noqa: BLE001 - the package raises what it likes
+    except Exception as error:  # noqa: BLE001 - the package may raise anything
         raise RowError("initial_config", f"{type(error).__name__}: {error}") from None
     gold = [[_parse(text, world) for text in calls] for calls in ground_truth]
     tools = {tool.name: tool for name in row.involved_classes for tool in _tools(name)}
@@ -214,7 +213,7 @@ def _messages(row: Row, added: Mapping[int, list[Tool]]) -> Iterator[str]:
 
 
 def _arrival(added: list[Tool]) -> Callable[[ToolSet], ToolSet]:
-    """What a follow-up does: the message before it is judged, and its tools are added."""
+    """Return the `arrive` of a follow-up: it scores the message before and adds tools."""
 
     def arrive(tools: ToolSet) -> ToolSet:
         tools.state.close_message()
@@ -224,7 +223,7 @@ def _arrival(added: list[Tool]) -> Callable[[ToolSet], ToolSet]:
 
 
 def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
-    """Whether there was a call to a message that the known-good calls answer without one."""
+    """Return whether a call was made for a message to which the known-good calls make none."""
     message = 0
     for step in trajectory.steps:
         if step.action is ActionKind.CALL and step.phase is Phase.EXECUTION and not gold[message]:
@@ -234,7 +233,7 @@ def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
 
 
 def _parse(text: str, world: World) -> ToolCall:
-    """A gold call: Python text with literal arguments, some by position."""
+    """Return a gold call, written as Python text with literal arguments, some positional."""
     try:
         name, positional, named = literal_call(text)
         bound = inspect.signature(world.method(name)).bind(*positional, **named)
@@ -245,7 +244,7 @@ def _parse(text: str, world: World) -> ToolCall:
 
 @cache
 def _tools(class_name: str) -> tuple[Tool, ...]:
-    """The tools of a class as the package documents them."""
+    """Return the tools of a class as the package documents them."""
     name = backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
     documented = read_written(data_folder() / "multi_turn_func_doc" / name, Function)
     return tuple(_tool(function) for _, function in documented)

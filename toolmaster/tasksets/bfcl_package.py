@@ -1,4 +1,4 @@
-"""BFCL's package `bfcl-eval`: its folder of cases, and its functions as tools."""
+"""Access to the package `bfcl-eval`: its folder of cases, and its functions as tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolmaster.tools import Tool
 
 
 class Parameters(BaseModel):
-    """What a function takes, in BFCL's own schema."""
+    """The parameters of a function, in BFCL's own schema."""
 
     properties: dict[str, dict[str, Any]]
     required: list[str] = Field(default_factory=list)
@@ -28,13 +28,13 @@ class Function(BaseModel):
     parameters: Parameters
 
     def tool(self, execute: Callable[[Any, dict[str, Any]], Any]) -> Tool:
-        """Return the function as a tool, which checks its arguments for itself."""
+        """Return the function as a tool that validates its own arguments."""
         schema = json_schema({"type": "dict", **self.parameters.model_dump()})
         return Tool(tool_name(self.name), self.description, schema, execute, validated=False)
 
 
 def tool_name(function_name: str) -> str:
-    """Return the name that a model sees: endpoints take no dots, and BFCL replaces them too."""
+    """Return the name that a model sees, with underscores for dots, as endpoints require."""
     return function_name.replace(".", "_")
 
 

@@ -1,4 +1,4 @@
-"""`differences`: compares the end state of a task's object with what is expected of it.
+"""`differences`: compares the end state of a task's object with the expected one.
 
 A path is made of names with dots between them: attributes of objects, keys of mappings and indexes
 of lists, as in `stock.Wool Rug` or `orders.0.item`. Values are compared as JSON, so a tuple equals
@@ -27,29 +27,29 @@ _SCALAR = (str, int, float, bool, list, type(None))
 
 
 def differences(made: Any, expected: Mapping[str, Any]) -> list[str]:
-    """Compare an object with what is expected.
+    """Return the differences between an object and the expected values.
 
     Args:
         made: any object, mapping or list.
-        expected: path to the JSON value that is right there.
+        expected: maps paths to the JSON values expected there.
 
     Returns:
-        One line for each path where something else was found; empty where all is right.
+        One line for each path with another value; empty if all values are right.
 
     Example:
         >>> differences({"stock": {"Wool Rug": 4}}, {"stock.Wool Rug": 3})
         ['stock.Wool Rug is 4']
     """
-    found = {path: _at(made, path.split(".")) for path in expected}
+    values = {path: _at(made, path.split(".")) for path in expected}
     return [
-        f"{path} is {'not there' if value is _MISSING else as_answer(_plain(value))}"
-        for path, value in found.items()
+        f"{path} is {'not there' if value is _MISSING else as_answer(_as_json(value))}"
+        for path, value in values.items()
         if value is _MISSING or not _same(value, expected[path])
     ]
 
 
 def _at(value: Any, names: Sequence[str]) -> Any:
-    """The value at a path; a key may have dots itself, and the longest that is there counts."""
+    """Return the value at a path; a key may contain dots, and the longest existing key counts."""
     for end in range(len(names), 0, -1):
         member = _member(value, ".".join(names[:end]))
         if member is not _MISSING:
@@ -70,16 +70,16 @@ def _member(value: Any, name: str) -> Any:
 
 def _same(value: Any, expected: Any) -> bool:
     if isinstance(expected, dict):
-        found = _fields(value)
-        is_object = isinstance(value, Mapping) or not isinstance(_plain(value), _SCALAR)
-        same_keys = is_object and found.keys() == expected.keys()
-        return same_keys and all(_same(found[key], item) for key, item in expected.items())
+        made = _fields(value)
+        is_object = isinstance(value, Mapping) or not isinstance(_as_json(value), _SCALAR)
+        same_keys = is_object and made.keys() == expected.keys()
+        return same_keys and all(_same(made[key], item) for key, item in expected.items())
     if isinstance(expected, list):
         if isinstance(value, Set):
             return _same_set(value, expected)
         is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
         return is_list and len(value) == len(expected) and all(map(_same, value, expected))
-    value = float(value) if isinstance(value, Decimal) else _plain(value)
+    value = float(value) if isinstance(value, Decimal) else _as_json(value)
     if isinstance(value, bool) or isinstance(expected, bool):
         return value is expected
     if isinstance(value, int | float) and isinstance(expected, int | float):
@@ -98,7 +98,7 @@ def _same_set(value: Set[Any], expected: Sequence[Any]) -> bool:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """The keys of a mapping, or the public fields of an object; empty where it has none."""
+    """Return the items of a mapping, or the public fields of an object, by name."""
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
     if is_dataclass(value):
@@ -106,6 +106,6 @@ def _fields(value: Any) -> dict[str, Any]:
     return {key: item for key, item in getattr(value, "__dict__", {}).items() if key[:1] != "_"}
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+def _as_json(value: Any) -> Any:
+    """Return a value converted to JSON values."""
     return to_jsonable_python(value, fallback=lambda other: getattr(other, "__dict__", str(other)))

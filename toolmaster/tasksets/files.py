@@ -9,9 +9,9 @@ Each line is a JSON object, of which only `query` is needed:
     {"id": "order", "query": "Order two Oak Stools.", "state": {"orders": [["Oak Stool", 2]]}}
     {"id": "cheap", "query": "Order the cheapest lamp.", "check": "checks.py:cheapest_lamp"}
 
-`answer` is compared by the rule of `answers.same_answer`, `state` by `end_state.differences`, and
-`check` is a Python function, called as `check(trajectory, object)` like `Task.check`; a file is
-looked for beside the tasks. Where a line has several of them, all must hold.
+`answer` is compared by `answers.same_answer` and `state` by `end_state.differences`. `check` is a
+Python function, called as `check(trajectory, object)` like `Task.check`; the path of its file is
+relative to the file of tasks. If a line has several of them, all must hold.
 """
 
 from __future__ import annotations
@@ -47,35 +47,35 @@ class Row(Record):
     """A line of the file."""
 
     query: str = Field(min_length=1)
-    """What the user asks."""
+    """The request of the user."""
     id: str = ""
-    """Unique in the file; "" makes one of the number of the line."""
+    """Unique in the file; "" takes the number of the line."""
     answer: Any = None
     """The right answer, text or any JSON value."""
     state: dict[str, Any] = Field(default_factory=dict)
-    """Path in the tools' object to the value that is right there at the end."""
+    """Maps paths in the tools' object to the values expected at the end."""
     check: str = ""
     """`checks.py:function` or `package.module:function`."""
     calls: list[ToolCall] = Field(default_factory=list)
     """Known-good calls in order."""
     labels: dict[str, Annotated[str, BeforeValidator(_as_label)]] = Field(default_factory=dict)
-    """Results are broken down by these."""
+    """Names and values by which results are broken down."""
 
 
 def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
     """Read a file of tasks for a user's own tools.
 
     Args:
-        file: JSON lines, see the module's text.
-        tools: one line for each source, see `tools.sources`. A class or a function without
-            parameters makes fresh tools for each rollout; other Python objects are copied.
+        file: JSON lines, see the module's docstring.
+        tools: one line per source, see `tools.sources`. A class or a function without parameters
+            makes fresh tools for each rollout; other Python objects are copied.
 
     Returns:
-        A task set named like the file, whose version is a hash of the file's content.
+        A task set named after the file, whose version is a hash of its content.
 
     Raises:
-        ConfigError: a source that cannot be recognised.
-        InputError: the file or a source cannot be used; names the line and the field.
+        ConfigError: a source cannot be recognised.
+        InputError: the file or a source cannot be used; the message names line and field.
 
     Example:
         >>> own_tasks(Path("tasks.jsonl"), tools=["shop.py:Shop"])  # doctest: +SKIP
@@ -105,7 +105,7 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
 
 
 def _written_check(row: Row, folder: Path, where: str) -> Check | None:
-    """The function that a row names as its check."""
+    """Return the function that a row names as its check."""
     if not row.check:
         return None
     in_file = row.check.partition(":")[0].endswith(".py")
@@ -119,64 +119,64 @@ def _written_check(row: Row, folder: Path, where: str) -> Check | None:
 
 
 def _check(row: Row, written: Check | None) -> Check | None:
-    """The check of a task that asks for more than an answer."""
+    """Return the check of a task that has more than an answer to check."""
     if not row.state and written is None:
         return None
 
     async def check(trajectory: Trajectory, made: Any) -> Score:
-        found: dict[str, Score] = {}
+        scores: dict[str, Score] = {}
         if row.answer is not None:
             right = same_answer(trajectory.answer, row.answer)
-            found["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
+            scores["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
         if row.state:
             wrong = differences(made, row.state)
             ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in row.state.items())
             score = Score.of(not wrong, f"at the end {ends}")
-            found["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
+            scores["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
         if written is not None:
             checked = written(trajectory, made)
             checked = await checked if inspect.isawaitable(checked) else checked
-            found["check"] = as_score(checked)
-        return _together(found)
+            scores["check"] = as_score(checked)
+        return _together(scores)
 
     return check
 
 
-def _together(found: Mapping[str, Score]) -> Score:
-    """One score that is right where all are; its value is the lowest of theirs."""
-    parts = {name: score.value for name, score in found.items()}
-    for score in found.values():
+def _together(scores: Mapping[str, Score]) -> Score:
+    """Return one score that is right if all are; its value is the lowest of theirs."""
+    parts = {name: score.value for name, score in scores.items()}
+    for score in scores.values():
         parts |= score.parts
     return Score(
-        value=min(score.value for score in found.values()),
-        success=all(score.success for score in found.values()),
+        value=min(score.value for score in scores.values()),
+        success=all(score.success for score in scores.values()),
         parts=parts,
-        expected="; ".join(score.expected for score in found.values() if score.expected),
-        reason="; ".join(score.reason for score in found.values() if score.reason),
+        expected="; ".join(score.expected for score in scores.values() if score.expected),
+        reason="; ".join(score.reason for score in scores.values() if score.reason),
     )
 
 
 class OwnTools:
     """Makes the tools of each rollout from tool sources, for `Task.tools`.
 
-    A class or factory of a Python source is called for each rollout; another Python object is
-    copied for each; MCP servers and HTTP services are opened once by `open`, and shared.
+    A class or factory of a Python source is called for each rollout, and any other Python object is
+    copied; MCP servers and HTTP services are opened once by `open`, and shared.
 
     Args:
-        specs: one line for each source, see `tools.sources`.
+        specs: one line per source, see `tools.sources`.
 
     Attributes:
         isolation: how the rollouts are kept apart, see `Task.isolation`.
 
     Raises:
-        ConfigError: no source, or one that cannot be recognised.
-        InputError: a Python source that is missing, fails on import or holds no tools.
+        ConfigError: there is no source, or a source cannot be recognised.
+        InputError: a Python source is missing, fails on import or has no tools.
     """
 
     def __init__(self, specs: Sequence[str]) -> None:
         self._sources = parse_sources(specs)
         self._tools: list[ToolSet | None] = []
-        """The tools of each source; None where they are fresh for each rollout, or not open."""
+        """The tools of each source; None if each rollout gets fresh ones, or if it is not open."""
         kinds: list[Isolation] = []
         for source in self._sources:
             tools = python_tools(source) if source.kind == "python" else None
@@ -190,11 +190,11 @@ class OwnTools:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Open the servers and services, for as long as the context lasts.
+        """Keep the servers and services open for as long as the context lasts.
 
         Raises:
-            ConfigError: an option that a source cannot have.
-            InputError: a source that is missing, broken or has no tools.
+            ConfigError: a source cannot have one of its options.
+            InputError: a source is missing, is broken or has no tools.
         """
         before = list(self._tools)
         async with AsyncExitStack() as stack:

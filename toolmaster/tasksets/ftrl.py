@@ -1,14 +1,15 @@
-"""FTRL: questions over local tools, with the sub-answers that each needed tool has to give.
+"""FTRL: questions over local tools, with the sub-answers that each needed tool must give.
 
 Source: Ye et al., "Feedback-Driven Tool-Use Improvements", arXiv 2508.08791; its test file (200
 rows) as `.parquet`, `.json` or `.jsonl`. Official metric, from `Code/evaluation/evaluation_self.py`
-of github.com/bytedance/FTRL: a call solves at most one open sub-answer of its tool, by containing
-it in the observation; Solve-P is solved per call (1 without calls), Solve-R solved per sub-answer,
-Solve-F1 their harmonic form. Calls of the trial count too, as that harness knows no phases.
+of github.com/bytedance/FTRL: a call solves at most one open sub-answer of its tool, if its
+observation contains it. Solve-P is the number of solved sub-answers per call (1 without calls),
+Solve-R the number per sub-answer, Solve-F1 their harmonic mean. Calls of the trial count too,
+because upstream has no phases.
 
 `value` is Solve-F1; `success` says whether the answer contains the gold answer. Parts: `solve_p`,
-`solve_r`, `solve_f1`, `answer_contains`, and `strict` (everything is solved by calls without error,
-and the answer is the gold answer).
+`solve_r`, `solve_f1`, `answer_contains`, and `strict` (calls without error solve all sub-answers,
+and the answer equals the gold answer).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from toolmaster.tools import ToolSet
 from toolmaster.types import Score, Step, Trajectory
 
 LIMITS = Limits(max_turns=27, result_chars=8000)
-"""The 20 turns of the original, and on top a trial of 6 calls and its experience."""
+"""The 20 turns of upstream, and a trial of 6 calls with its experience."""
 
 
 class Message(BaseModel):
@@ -45,27 +46,27 @@ class Function(BaseModel):
 
 
 class Row(BaseModel):
-    """The fields of a row that are used; the nested ones are JSON text in the original."""
+    """The fields of a row that are used; nested ones are JSON text in the original file."""
 
     messages: list[Message]
     tools: Json[list[Function]] | list[Function]
     codes: Json[dict[str, str]] | dict[str, str]
-    """Tool name to its Python source."""
+    """Maps tool names to Python sources."""
     unsolved_set: Json[dict[str, list[str]]] | dict[str, list[str]]
-    """Tool name to the sub-answers it has to give."""
+    """Maps tool names to the sub-answers that the tools must give."""
     answer: str = Field(min_length=1)
     data_source: str = "other"
 
 
 def ftrl(file: Path, *, isolation: LevelName = "confined") -> Taskset:
-    """FTRL: questions over local tools, measured by the sub-answers that calls find.
+    """Return the task set of FTRL: questions over local tools, scored by sub-answers.
 
     Args:
         file: the original test file, such as `ftrl_test.parquet`.
         isolation: the least isolation in which the tools' source may run.
 
     Raises:
-        InputError: the file is unusable.
+        InputError: the file cannot be used.
     """
     tools = SourceTools(isolation)
     rows = read_rows(file, Row, lambda index, row: _task(index, row, tools))
@@ -73,7 +74,7 @@ def ftrl(file: Path, *, isolation: LevelName = "confined") -> Taskset:
 
 
 def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
-    """Make a task of a row, which has no name but its index."""
+    """Return the task of a row, named by its index."""
     if [message.role for message in row.messages] != ["user"]:
         raise RowError("messages", "expected one message of the user")
     golds = {name: answers for name, answers in row.unsolved_set.items() if answers}
@@ -113,13 +114,13 @@ def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
 
 
 def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, float]:
-    """Return Solve-P, Solve-R and Solve-F1 of one trajectory, as the original computes them.
+    """Return Solve-P, Solve-R and Solve-F1 of one trajectory, as upstream computes them.
 
-    Every well-formed call counts, failed ones with their error text.
+    Every well-formed call counts; the observation of a failed one is its error text.
 
     Args:
         trajectory: the rollout.
-        golds: tool name to the sub-answers it has to give.
+        golds: maps tool names to the sub-answers that the tools must give.
     """
     calls = trajectory.calls()
     total = sum(len(answers) for answers in golds.values())
@@ -132,11 +133,11 @@ def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, f
 
 
 def _unsolved(calls: Iterable[Step], golds: Mapping[str, Sequence[str]]) -> int:
-    """The number of sub-answers that the calls do not find."""
+    """Return the number of sub-answers that the calls do not solve."""
     remaining = {name: list(answers) for name, answers in golds.items()}
     for step in calls:
         answers = remaining.get(step.call.name, []) if step.call else []
-        found = next((gold for gold in answers if contains(step.observation, gold)), None)
-        if found is not None:
-            answers.remove(found)
+        solved = next((gold for gold in answers if contains(step.observation, gold)), None)
+        if solved is not None:
+            answers.remove(solved)
     return sum(len(answers) for answers in remaining.values())

@@ -2,20 +2,19 @@
 
     world, world:short                  the embedded world
     ftrl:FILE, toolhop:FILE, bfcl, ...  a benchmark, from its original file; see `BUILT_IN`
-    tasks.jsonl tools=shop.py:Shop      tasks for your own tools, one JSON object a line
+    tasks.jsonl tools=shop.py:Shop      tasks for your own tools, one JSON object per line
     mine.py:tasks, package.module:tasks a `Taskset`, a list of `Task`s, or a function that makes one
     NAME, NAME:PLACE                    a task set of an installed package (entry point group
                                         `toolmaster.tasksets`)
     A weight=0.7 + B weight=0.3         a mixture
 
 Options follow after spaces as `key=value`: `split=` (a split's name), `tasks=` (the first N),
-`weight=` (in a mixture), and whatever the function that makes the set takes. After `tools=SOURCE`
-come the options of that source, such as `trials=live`; `tools=` may be given several times.
+`weight=` (in a mixture), and the parameters of the function that makes the set. Options of a tool
+source, such as `trials=live`, follow its `tools=SOURCE`; `tools=` may be given several times.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, validate_call
 
-from toolmaster.errors import ConfigError, InputError, ToolmasterError, first_problem
+from toolmaster.errors import (
+    ConfigError,
+    InputError,
+    ToolmasterError,
+    did_you_mean,
+    first_problem,
+)
 from toolmaster.tasksets.mixture import mix
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
@@ -42,7 +47,7 @@ BUILT_IN = {
     "stabletoolbench": "toolmaster.tasksets.stabletoolbench:stabletoolbench",
     "toolhop": "toolmaster.tasksets.toolhop:toolhop",
 }
-"""Name to the function that makes the task set, called as `function(place, **options)`."""
+"""Maps names to the functions that make the task sets, called as `function(place, **options)`."""
 GROUP = "toolmaster.tasksets"
 """The entry point group in which an installed package offers task sets."""
 ALLOWED = (
@@ -58,7 +63,7 @@ class Common(BaseModel):
 
     split: str = ""
     tasks: int | None = Field(None, ge=1)
-    """Number of tasks from the start; None for all."""
+    """The first N tasks; None takes all."""
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Share in a mixture."""
 
@@ -71,11 +76,11 @@ def taskset(
     Args:
         named: one line, as in the module's docstring; or a task set, some tasks, or a mapping from
             any of these to its weight in a mixture.
-        default: the split to take where a line names none and the set has its own splits.
+        default: the split to take if a line names none and the set has its own splits.
 
     Raises:
-        ConfigError: the line cannot be understood, or has an option that the set does not take.
-        InputError: the set's file or module is missing or unusable.
+        ConfigError: the line cannot be understood, or the set does not take an option.
+        InputError: the set's file or module is missing or cannot be used.
 
     Example:
         >>> taskset("world:short split=test tasks=2").label
@@ -88,17 +93,17 @@ def taskset(
         return parts[0][0] if len(parts) == 1 else mix(parts)
     if isinstance(named, Mapping):
         return mix([(taskset(key, default=default), weight) for key, weight in named.items()])
-    return _held(named, "tasks")
+    return _as_taskset(named, "tasks")
 
 
 def names() -> dict[str, str]:
-    """Return the names of all task sets that can be opened by name, and where each is made."""
+    """Return the names of all task sets that can be opened by name, and their functions."""
     installed = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     return {**installed, **BUILT_IN}
 
 
 def _one(line: str, default: str) -> tuple[Taskset, float]:
-    """The task set of one line, and its weight."""
+    """Return the task set of one line, and its weight."""
     place, *words = _OPTION.split(line)
     options: dict[str, Any] = {}
     for word in words:
@@ -135,14 +140,15 @@ def _make(place: str, options: dict[str, Any]) -> Taskset:
         return _called(own_tasks, place, options, place)
     if ":" in place:
         return _called(find_object(place), None, options, place)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(name, known)
+    if place.isdigit():
+        hint = f' (the number of tasks is an option of a set, as in "world tasks={place}")'
     allowed = ALLOWED.format(names=", ".join(known))
     raise ConfigError(f"task set {place!r}: there is none of this name{hint}; {allowed}")
 
 
 def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -> Taskset:
-    """Call what makes a task set with what the line says; anything else is one already."""
+    """Return the task set of an object: call a function with the options of the line."""
     parameters = inspect.signature(made).parameters if callable(made) else {}
     if inner is not None and not parameters:
         raise ConfigError(f"task set {place!r}: it takes nothing after the colon")
@@ -151,16 +157,17 @@ def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -
     for key in options:
         if key not in parameters:
             takes = ", ".join([*Common.model_fields, *parameters])
-            raise ConfigError(f"task set {place!r}: no option {key!r}; it takes: {takes}")
+            hint = did_you_mean(key, [*Common.model_fields, *parameters])
+            raise ConfigError(f"task set {place!r}: no option {key!r}{hint}; it takes: {takes}")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
             after_colon = parameter.kind is not parameter.KEYWORD_ONLY and ":" not in place
             how = f"{place}:FILE" if after_colon else f"{key}=..."
             raise ConfigError(f"task set {place!r}: it needs {key!r}, as in {how}")
     if not callable(made):
-        return _held(made, place)
+        return _as_taskset(made, place)
     try:
-        return _held(validate_call(made)(**options), place)
+        return _as_taskset(validate_call(made)(**options), place)
     except ValidationError as error:
         problem = ": ".join(first_problem(error))
         raise ConfigError(f"task set {place!r}: {problem}") from None
@@ -171,7 +178,7 @@ def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -
         raise InputError(f"task set {place!r}: it fails: {problem}") from error
 
 
-def _held(made: Any, place: str) -> Taskset:
+def _as_taskset(made: Any, place: str) -> Taskset:
     if isinstance(made, Taskset):
         return made
     if isinstance(made, Iterable) and not isinstance(made, str | bytes | Mapping):

@@ -1,4 +1,4 @@
-"""`mix`: several task sets as one, each with the share of its weight."""
+"""`mix`: one task set from several, each with a share given by its weight."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from toolmaster.tasksets.taskset import LISTED, Taskset
 
 
 def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Taskset:
-    """Mix task sets, each with the share of its weight.
+    """Return a mixture of task sets, each with a share given by its weight.
 
-    Tasks of the sets alternate so that the shares hold in every hundred tasks. The mixture ends
-    where the first set has no further task. Its limits are the largest of its sets, and its facts
-    say which sets it mixes, in which shares.
+    The shares hold in every hundred tasks. The mixture ends when the first set has no further task.
+    Its limits are the largest of its sets, and its facts list the sets and their shares.
 
     Args:
         parts: task sets with their weights, above 0; the weights need not add up to 1.
 
     Returns:
-        A task set whose splits are the mixtures of the sets' splits of the same name.
+        A task set, whose splits mix the splits of the same name.
 
     Raises:
-        InputError: no sets, a weight that is not above 0, more sets than 100, or an id that two
-            sets share.
+        InputError: there are no sets or more than 100, a weight is not above 0, or two sets share
+            an id.
 
     Example:
         >>> from toolmaster import Task, Taskset
@@ -54,7 +53,7 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
     def owner(task_id: str) -> Taskset:
         for member in searched:
             if member is searched[-1] and isinstance(member.ids, Computed):
-                return member  # drawing the task only to see whose it is would cost time
+                return member  # the only set left; drawing the task would cost time
             try:
                 member[task_id]
             except InputError:
@@ -93,7 +92,7 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
 
 
 def _facts(sets: Sequence[Taskset], counts: Sequence[int]) -> dict[str, str]:
-    """What results on the mixture depend on; facts of one name stand side by side."""
+    """Return what results depend on; values of the same fact are joined by " + "."""
     facts: dict[str, list[str]] = {}
     for member, share in zip(sets, counts, strict=True):
         facts.setdefault("mixture", []).append(f"{share}% {member.label}")

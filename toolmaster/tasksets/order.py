@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 STEP = 400_000
-"""How far apart two seeds start in ids that are computed on demand."""
+"""Distance between the starts of two seeds in ids that are computed on demand."""
 PATTERN = 100
 """Number of ids after which the shares of a mixture repeat."""
 
@@ -20,9 +20,9 @@ class Computed(Sequence[str]):
     """Task ids that are computed one by one.
 
     Args:
-        length: how many there are.
-        at: computes the id at a position from 0 to the length.
-        in_order: from a seed to the same ids in another order.
+        length: the number of ids.
+        at: computes the id at a position.
+        in_order: a function from a seed to the same ids in another order.
         seed: the seed of this order; None for the first order.
     """
 
@@ -46,8 +46,8 @@ class Computed(Sequence[str]):
 def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
     """Return the same ids in another order, which depends on the seed alone.
 
-    Ids that are computed on demand are in random order already: another seed starts at another
-    place in them.
+    Ids that are computed on demand are already in random order: another seed starts at another
+    position in them.
     """
     if isinstance(ids, Computed):
         return ids.in_order(seed)
@@ -55,7 +55,7 @@ def reorder(ids: Sequence[str], seed: int) -> Sequence[str]:
 
 
 def drawn(length: int, make: Callable[[int], str], seed: int | None = None) -> Computed:
-    """Return ids that a function makes of the numbers from 0 to the length."""
+    """Return the ids that a function makes of the numbers below `length`."""
     start = (seed or 0) * STEP
     again = partial(drawn, length, make)
     return Computed(length, lambda index: make((start + index) % length), again, seed)
@@ -64,12 +64,12 @@ def drawn(length: int, make: Callable[[int], str], seed: int | None = None) -> C
 def mixed(
     parts: Sequence[Sequence[str]], counts: Sequence[int], seed: int | None = None
 ) -> Computed:
-    """Return several sequences in fixed shares, until the first of them is used up.
+    """Return several sequences interleaved in fixed shares, until one of them is used up.
 
     Args:
         parts: the sequences.
-        counts: number of ids of each among `PATTERN` ids in a row.
-        seed: the seed that the parts were reordered with; None where they were not.
+        counts: the number of ids of each sequence among `PATTERN` consecutive ids.
+        seed: the seed with which the parts were reordered; None if they were not.
     """
     pattern = _pattern(tuple(counts))
     whole = min(len(part) // count for part, count in zip(parts, counts, strict=True))
@@ -89,7 +89,7 @@ def mixed(
 
 @lru_cache(maxsize=64)
 def _pattern(counts: tuple[int, ...]) -> list[tuple[int, int]]:
-    """For each of `PATTERN` slots: which part, and the rank of the slot among those of the part."""
+    """Return, for each of `PATTERN` slots, its part and its rank among the slots of the part."""
     slots = sorted(
         ((rank + 0.5) / count, which, rank)
         for which, count in enumerate(counts)
@@ -99,7 +99,7 @@ def _pattern(counts: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def counts_of(weights: Sequence[float]) -> tuple[int, ...]:
-    """Return how many of `PATTERN` slots each weight gets, at least one: [2, 1] -> (67, 33)."""
+    """Return the number of `PATTERN` slots of each weight, at least one: [2, 1] -> (67, 33)."""
     total = sum(weights)
     ends = [round(PATTERN * end / total) for end in accumulate(weights)]
     counts = [max(end - start, 1) for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -1,14 +1,14 @@
-"""The judge of the solvable pass rate: did an answer do what the user asked?
+"""The judge of the solvable pass rate: whether an answer does what the user asked.
 
-After StableToolBench (Guo et al., arXiv 2403.07714): solved counts 1, unsure 1/2, unsolved 0. Any
-OpenAI-compatible endpoint can judge. Prompt and verdicts are our own, so figures can be compared
-only with those of the same judge.
+As in StableToolBench (Guo et al., arXiv 2403.07714), solved counts 1, unsure 1/2, unsolved 0. Any
+OpenAI-compatible endpoint can judge. The prompt is our own, so figures can be compared only with
+those of the same judge.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -36,12 +36,12 @@ Write one JSON object and nothing else:
 {"reason": "<one or two sentences>", "verdict": "solved|unsolved|unsure", "grounded": true|false}"""
 
 PROMPT = hashlib.sha256(INSTRUCTIONS.encode()).hexdigest()[:8]
-"""Names the prompt in every result: other words have another name."""
+"""Hash of the prompt, which every result names."""
 SCORES = {"solved": 1.0, "unsure": 0.5, "unsolved": 0.0}
 
 
 class Verdict(BaseModel):
-    """What the judge says about one trajectory."""
+    """The verdict of the judge on one trajectory."""
 
     reason: str
     verdict: Literal["solved", "unsure", "unsolved"]
@@ -53,29 +53,19 @@ class Verdict(BaseModel):
         return SCORES[self.verdict]
 
 
-class Judge:
-    """Judges trajectories; those with the same content are judged once."""
-
-    def __init__(self, endpoint: JsonEndpoint) -> None:
-        self._endpoint = endpoint
-
-    async def verdict(self, trajectory: Trajectory) -> Verdict:
-        """Judge a trajectory by its query, calls, observations and answer.
-
-        Raises:
-            PolicyError: The judge cannot be asked, or it wrote no verdict.
-        """
-        return await self._endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
+Judge = Callable[[Trajectory], Awaitable[Verdict]]
+"""Judges a trajectory by its query, calls, observations and answer; equal ones are judged once. It
+raises PolicyError if the judge cannot be asked, or wrote no verdict."""
 
 
 @asynccontextmanager
 async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
-    """Open the judge of a model `openai:NAME`, after a check that its endpoint answers.
+    """Yield the judge of a model `openai:NAME`, after a check that its endpoint answers.
 
     Raises:
-        ConfigError: The model is of another kind.
-        PolicyError: No key in JUDGE_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
+        ConfigError: The model is not of the form `openai:NAME`.
+        PolicyError: There is no key in JUDGE_API_KEY or OPENAI_API_KEY, or no answer.
     """
     async with JsonEndpoint("judge", model, base_url) as endpoint:
         await endpoint.check()
-        yield Judge(endpoint)
+        yield lambda trajectory: endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)

@@ -1,8 +1,8 @@
-"""Known-good calls played through our sessions: the proof of a task set that needs no model.
+"""Plays known-good calls through sessions, which tests a task set without a model.
 
-A replay file is JSON: task id to `{"calls": [{"name": ..., "arguments": {...}}, ...], "answer":
-...}`; a task with several messages of the user has a list of such lists. Without a file the task's
-own `calls` and `answer` are played.
+A replay file is JSON and maps task ids to `{"calls": [{"name": ..., "arguments": {...}}, ...],
+"answer": ...}`; a task with several messages of the user has a list of such lists as `calls`.
+Without a file the task's own `calls` and `answer` are played.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from toolmaster.tasksets.taskset import Taskset
 from toolmaster.types import Record, ToolCall
 
 REPLAY = "replay"
-"""Named in place of a model, plays the tasks' own known-good calls, or those of `replay:FILE`."""
+"""Name in place of a model: plays the tasks' own known-good calls, or those of `replay:FILE`."""
 
 
 class Replay(Record):
@@ -45,7 +45,7 @@ def read_replays(path: Path) -> dict[str, Replay]:
     """Read a replay file.
 
     Raises:
-        InputError: it is missing, or not of the form above.
+        InputError: the file is missing, or has another form.
     """
     try:
         return _FILE.validate_json(path.read_bytes())
@@ -57,7 +57,7 @@ def read_replays(path: Path) -> dict[str, Replay]:
 
 
 def own_replay(task: Task) -> Replay | None:
-    """Return the replay of a task's own known-good calls; None where it has none."""
+    """Return the replay of a task's own known-good calls; None if it has none."""
     if task.calls is None:
         return None
     answer = "done" if task.answer is None else as_answer(task.answer)
@@ -73,25 +73,25 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
     """
     if file is None:
         own = ((task.id, own_replay(task)) for task in tasks)
-        found = {task_id: replay for task_id, replay in own if replay is not None}
-        if not found:
+        replays = {task_id: replay for task_id, replay in own if replay is not None}
+        if not replays:
             raise InputError(f"no task of {tasks.label} has known-good calls")
-        return found
-    replays, part, unknown = read_replays(file), set(tasks.ids), []
-    for task_id in replays.keys() - part:
+        return replays
+    replays, ids, unknown = read_replays(file), set(tasks.ids), []
+    for task_id in replays.keys() - ids:
         try:
             tasks[task_id]  # a task of the whole set
         except InputError:
             unknown.append(task_id)
     if unknown:
         raise InputError(
-            f"{file}: {len(unknown)} of {len(replays)} ids are no task of {tasks.label}; the"
+            f"{file}: {len(unknown)} of {len(replays)} ids are not in {tasks.label}; the"
             f" first is {min(unknown)!r}"
         )
-    found = {task_id: replay for task_id, replay in replays.items() if task_id in part}
-    if not found:
+    used = {task_id: replay for task_id, replay in replays.items() if task_id in ids}
+    if not used:
         raise InputError(f"{file}: none of its {len(replays)} ids is a task of {tasks.label}")
-    return found
+    return used
 
 
 def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:
@@ -100,7 +100,7 @@ def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:
 
 
 def turns(replay: Replay, protocol: Protocol) -> list[str]:
-    """Return the assistant turns: every message of the user gets its calls and an answer."""
+    """Return the assistant turns of a replay: for each message its calls, then an answer."""
     written = ["<experience>none</experience>"] if protocol is Protocol.TRIAL else []
     messages = replay.by_message()
     for number, calls in enumerate(messages, 1):

@@ -1,12 +1,12 @@
-"""Backends: what answers the calls of tasks on web services, chosen by the options of a task set.
+"""Backends answer the calls of tasks on web services; the options of a task set choose one.
 
-    responses=live        the service itself; recordings=FILE keeps its responses
-    responses=recorded    what recordings=FILE holds; any other call is refused, and counted
-    responses=simulated   simulator=openai:NAME; a call has the same response again, also from FILE
-    responses=examples    the service's own example of each response, whatever the arguments are
+    responses=live        the service itself; recordings=FILE stores its responses
+    responses=recorded    the responses in recordings=FILE; other calls are refused and counted
+    responses=simulated   the model simulator=openai:NAME; the same call gets the same response
+    responses=examples    the service's own example of each response, for any arguments
 
-A call is kept with its first response, so recordings of a service that changes are only as faithful
-as the calls are in their first order.
+Only the first response to a call is recorded. If the service changes, recordings reproduce it only
+for calls in their first order.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ Respond as the real service would:
 Write one JSON object and nothing else: {"error": null, "response": <any JSON>} or
 {"error": "<message>", "response": null}."""
 EARLIER = 8
-"""Number of earlier calls of the session that the simulator is shown."""
+"""The most earlier calls of the session that the simulator reads."""
 
 
 class PastCall(NamedTuple):
-    """A call that a session made before, and its result; for a refusal, the result is its text."""
+    """An earlier call of a session, and its result or the text of its refusal."""
 
     tool: str
     arguments: dict[str, Any]
@@ -64,8 +64,8 @@ class PastCall(NamedTuple):
 
 
 Responder = Callable[[Tool, dict[str, Any], Sequence[PastCall]], Awaitable[Any]]
-"""From a tool, its arguments and the session's calls before to the result. It raises ToolRefusal
-where the service refuses, and PolicyError where it cannot answer at all: the rollout breaks."""
+"""A function from a tool, arguments and the earlier calls of the session to the result. It raises
+ToolRefusal if the service refuses, and PolicyError, which breaks the rollout, without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ class Backend:
 
     kind: Kind
     label: str
-    """What results call it; it says which model invented the responses."""
+    """The name in results, with the model that invented the responses."""
     respond: Responder
     open: Callable[[], AbstractAsyncContextManager[Any]] = field(default=nullcontext)
     """Opens what `respond` needs, for `Taskset.resources`."""
 
     def parts(self, trajectory: Trajectory) -> dict[str, float]:
-        """Return `unrecorded_calls`, the number of calls without a recording, if it can be any."""
+        """Return `unrecorded_calls`, the number of calls without a recording, for recordings."""
         missed = [step for step in trajectory.calls() if step.observation == f"error: {MISS}"]
         return {"unrecorded_calls": len(missed)} if self.kind == "recorded" else {}
 
@@ -90,9 +90,9 @@ class BackendTools:
     """Makes the tools of each rollout, whose calls a backend answers; see `Task.tools`.
 
     Args:
-        tools: what the policy sees.
+        tools: the tools that the policy sees.
         respond: answers their calls.
-        live: whether calls reach a real service: then trials may only call tools that read.
+        live: whether calls reach a real service; trials then call only tools that read.
     """
 
     tools: Sequence[Tool]
@@ -129,24 +129,24 @@ class Recording(Record):
     """See `Tool.own_name`."""
     arguments: dict[str, Any]
     result: Any = None
-    """Of a refusal, its text."""
+    """The result, or the text of a refusal."""
     refused: bool = False
     source: str = "live"
-    """What answered: "live", or "simulated by MODEL"."""
+    """The backend that answered: "live", or "simulated by MODEL"."""
 
 
 Lookup = Callable[[Tool, dict[str, Any]], Recording | None]
-"""Looks for the recorded response to a call."""
+"""A function from a tool and arguments to the recorded response, or None."""
 
 
 class Recordings:
-    """Answers calls with recorded responses, of a file and of `lookup`.
+    """Answers calls with recorded responses, from a file or from `lookup`.
 
-    Calls without one go to `ask`, or are refused; `each_time` sends it every call. The first
-    response of each call is kept in the file, or in memory, labelled with `source`.
+    A call without one goes to `ask`, or is refused; with `each_time` every call goes to `ask`. The
+    first response to each call is stored in the file, or in memory, labelled with `source`.
 
     Raises:
-        InputError: a line of the file is no recording.
+        InputError: a line of the file is not a recording.
     """
 
     def __init__(
@@ -171,31 +171,31 @@ class Recordings:
     async def respond(
         self, tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
     ) -> Any:
-        """Answer a call; the same call made at the same time waits for the first response."""
+        """Return the response to a call; the same call at the same time waits for the first one."""
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
-            found = self._kept.get(key)
-            if found is None and self._lookup is not None:
-                found = self._lookup(tool, arguments)
-            if self._ask is not None and (found is None or self._each_time):
+            known = self._kept.get(key)
+            if known is None and self._lookup is not None:
+                known = self._lookup(tool, arguments)
+            if self._ask is not None and (known is None or self._each_time):
                 try:
                     result, refused = await self._ask(tool, arguments, earlier), False
                 except ToolRefusal as refusal:
                     result, refused = str(refusal), True
-                found = Recording(
+                known = Recording(
                     tool=tool.own_name,
                     arguments=arguments,
                     result=result,
                     refused=refused,
                     source=self._source,
                 )
-                if self._kept.setdefault(key, found) is found and self._file is not None:
-                    append_line(self._file, found.model_dump(mode="json", exclude_defaults=True))
-        if found is None:
+                if self._kept.setdefault(key, known) is known and self._file is not None:
+                    append_line(self._file, known.model_dump(mode="json", exclude_defaults=True))
+        if known is None:
             raise ToolRefusal(MISS)
-        if found.refused:
-            raise ToolRefusal(str(found.result))
-        return found.result
+        if known.refused:
+            raise ToolRefusal(str(known.result))
+        return known.result
 
 
 class _Response(BaseModel):
@@ -207,14 +207,14 @@ class _Response(BaseModel):
 async def open_simulator(
     model: str, base_url: str | None, examples: Mapping[str, Any]
 ) -> AsyncIterator[Responder]:
-    """Open a language model that answers in place of a service; see `choose_backend`.
+    """Yield a responder that asks a language model in place of a service; see `choose_backend`.
 
-    It sees the calls that the session made before, so that it stays consistent with itself. What it
-    says is invented, and results say so.
+    The model reads earlier calls of the session, to stay consistent. Its responses are invented,
+    and results say so.
 
     Raises:
-        ConfigError: a model of another kind.
-        PolicyError: no key in SIMULATOR_API_KEY or OPENAI_API_KEY, or the endpoint does not answer.
+        ConfigError: the model is not of the form `openai:NAME`.
+        PolicyError: there is no key in SIMULATOR_API_KEY or OPENAI_API_KEY, or no answer.
     """
     async with JsonEndpoint("simulator", model, base_url) as endpoint:
         await endpoint.check()
@@ -224,8 +224,8 @@ async def open_simulator(
                 "tool": tool.schema()["function"],
                 "example": examples.get(tool.own_name),
                 "earlier": [
-                    {"tool": visit.tool, "call": visit.arguments, "response": visit.result}
-                    for visit in earlier[-EARLIER:]
+                    {"tool": past.tool, "call": past.arguments, "response": past.result}
+                    for past in earlier[-EARLIER:]
                 ],
                 "call": arguments,
             }
@@ -247,21 +247,21 @@ def choose_backend(
     simulator: str | None = None,
     simulator_url: str | None = None,
 ) -> Backend:
-    """Choose what answers the calls.
+    """Return the backend of the options of a task set.
 
     Args:
-        kind: see the module's text.
-        live: the service itself.
-        examples: `Tool.own_name` to an example or the form of the response, where that is known. It
-            may be filled later, before the first call.
+        kind: see the module's docstring.
+        live: the backend of the service itself.
+        examples: maps `Tool.own_name` to an example or the form of the response, if known. It may
+            be filled later, before the first call.
         recordings: a JSON-lines file of responses.
-        lookup: looks for a recorded response elsewhere.
+        lookup: finds recorded responses elsewhere.
         simulator: the model that simulates, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
 
     Raises:
         ConfigError: an option that the kind needs is missing, or one that it does not use is given.
-        InputError: the recordings cannot be used, or there are none to answer with.
+        InputError: the recordings cannot be used, or there are none.
     """
     if (simulator is not None) != (kind == "simulated"):
         raise ConfigError("responses=simulated and simulator=openai:NAME go together")
@@ -272,19 +272,19 @@ def choose_backend(
         async def simulate(*call: Any) -> Any:
             return await opened.current(*call)
 
-        kept = Recordings(recordings, lookup, simulate, label)
-        return Backend(kind, label, kept.respond, opened.open)
+        recorded = Recordings(recordings, lookup, simulate, label)
+        return Backend(kind, label, recorded.respond, opened.open)
     if kind == "live" and recordings is None:
         return live
     if kind == "live":
-        kept = Recordings(recordings, None, live.respond, live.label, each_time=True)
-        return replace(live, respond=kept.respond)
+        recorded = Recordings(recordings, None, live.respond, live.label, each_time=True)
+        return replace(live, respond=recorded.respond)
     if kind == "recorded":
-        kept = Recordings(recordings, lookup)
-        if not kept:
+        recorded = Recordings(recordings, lookup)
+        if not recorded:
             where = "responses=recorded" if recordings is None else str(recordings)
             raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
-        return Backend(kind, "recorded", kept.respond)
+        return Backend(kind, "recorded", recorded.respond)
 
     async def show(tool: Tool, _arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
         if examples.get(tool.own_name) is None:

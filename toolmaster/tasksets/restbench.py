@@ -2,13 +2,13 @@
 
 Source: Song et al., "RestGPT", arXiv 2306.06624; `tmdb.json` or `spotify.json` with the service's
 OpenAPI document. Official metric: the correct-path rate, the fraction of queries whose calls
-contain the gold path as a subsequence. Nothing says what a right answer is, so `success` is about
-the path, too: the calls of the execution phase that were answered contain it. `value` is the
-fraction of the path that they walk. Parts: `correct_path` (the official metric, all calls) and
+contain the gold path as a subsequence. There are no right answers, so `success` is about the path,
+too: the successful calls of the execution phase contain it. `value` is the fraction of the path
+that they cover. Parts: `correct_path` (the official metric, over all calls) and
 `correct_path_strict` (success, no call to another endpoint, and an answer).
 
-Gold endpoints with typos, stray spaces or a query string are read as the endpoint that they mean;
-one that the document does not have can never be reached and counts as not reached.
+Gold endpoints with typos, spaces or a query string are matched to the endpoint that they mean. An
+endpoint that the document does not have counts as not reached.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from toolmaster.types import Phase, Score, Trajectory
 
 LIMITS = Limits(max_turns=20, result_chars=8000)
 TIMEOUT_S = 30.0
-"""Seconds the live service may take to answer."""
+"""Seconds that the live service may take to answer."""
 
 
 class Row(BaseModel):
@@ -59,27 +59,27 @@ def restbench(
     simulator_url: str | None = None,
     offered: PositiveInt | None = None,
 ) -> Taskset:
-    """RestBench: queries on TMDB or Spotify, measured by the path of endpoints that is called.
+    """Return the task set of RestBench: queries on TMDB or Spotify, scored by the path of calls.
 
     Args:
         file: the original file, `tmdb.json` or `spotify.json`.
-        document: the service's OpenAPI document; None looks beside the file and in ../specs for
-            `tmdb_oas.json` or `spotify_oas.json`.
-        responses: what answers the calls: "examples" of the document, "live", "recorded" (with
+        document: the service's OpenAPI document; None looks for `tmdb_oas.json` or
+            `spotify_oas.json` beside the file and in ../specs.
+        responses: the backend of the calls: "examples" of the document, "live", "recorded" (with
             `recordings`) or "simulated" (with `simulator`).
-        base_url: where the live service is; None for the server that the document names.
+        base_url: the URL of the live service; None takes the server that the document names.
         auth: credentials of the live service, as KIND=VARIABLE with commas between: for TMDB
             `api_key=TMDB_API_KEY`, for Spotify `bearer=SPOTIFY_TOKEN`; see
             `tools.openapi.Credentials`.
         recordings: a JSON-lines file of responses, read and added to.
         simulator: the model that answers, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
-        offered: tools that a task offers, for models with a short context: those of its gold path
-            and others drawn by chance. None offers all, as the original does.
+        offered: the number of tools of a task, for models with a short context: those of its gold
+            path and others drawn at random. None offers all tools, as upstream does.
 
     Raises:
-        ConfigError: options that do not go together, or no document.
-        InputError: the file, the document, the recordings or a credential is unusable.
+        ConfigError: options do not go together, or there is no document.
+        InputError: the file, the document, the recordings or a credential cannot be used.
     """
     service = load_document(document or find_document(file))
     live = responses == "live"
@@ -130,28 +130,28 @@ def restbench(
 
 
 class Endpoints:
-    """The document's endpoints, found by what a gold path calls them."""
+    """Finds the document's endpoints by the text of a gold path."""
 
     def __init__(self, document: Document) -> None:
         self._names = {f"{op.method} {op.path}": op.name for op in document.operations}
         self._anonymous = {_anonymous(place): name for place, name in self._names.items()}
 
     def tool(self, written: str) -> str:
-        """Return the tool of an endpoint such as `GET /tv/{tv_id}`, or the text where none is near.
+        """Return the tool of an endpoint such as `GET /tv/{tv_id}`, or the text if none is similar.
 
-        White space, a query string and the names of parameters do not matter, nor does a misspelt
-        word or a fixed word where the document has a parameter.
+        White space, a query string, names of parameters, a typo, and a fixed word where the
+        document has a parameter do not matter.
         """
         method, _, path = " ".join(written.split()).partition(" ")
-        wanted = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
-        if wanted in self._names:
-            return self._names[wanted]
+        endpoint = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
+        if endpoint in self._names:
+            return self._names[endpoint]
         for form, name in self._anonymous.items():
-            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(wanted)):
+            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(endpoint)):
                 return name
-        shape = (method.upper(), wanted.count("/"))
+        shape = (method.upper(), endpoint.count("/"))
         near = [f for f in self._anonymous if (f.partition(" ")[0], f.count("/")) == shape]
-        close = difflib.get_close_matches(_anonymous(wanted), near, n=1, cutoff=0.9)
+        close = difflib.get_close_matches(_anonymous(endpoint), near, n=1, cutoff=0.9)
         return self._anonymous[close[0]] if close else written
 
 
@@ -160,13 +160,13 @@ def _anonymous(endpoint: str) -> str:
 
 
 def walked(calls: Sequence[str], gold: Sequence[str]) -> int:
-    """Return how many steps of a gold path the calls make, in order, with any calls between."""
+    """Return the number of steps of a gold path that the calls make in order."""
     rest = iter(calls)
     return next((done for done, name in enumerate(gold) if name not in rest), len(gold))
 
 
 def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Score:
-    """The correct-path rate of one trajectory, official and strict."""
+    """Return the score of one trajectory by its path, official and strict."""
     called = [step.call.name for step in trajectory.calls() if step.call]
     executed = trajectory.calls(Phase.EXECUTION)
     answered = [step.call.name for step in executed if step.call and step.error is None]
@@ -183,7 +183,7 @@ def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Sco
 
 
 def find_document(file: Path) -> Path:
-    """Return the OpenAPI document that lies with a file of queries.
+    """Return the OpenAPI document beside a file of queries, or in ../specs.
 
     Raises:
         ConfigError: there is no such file.
@@ -198,10 +198,10 @@ def find_document(file: Path) -> Path:
 
 
 def _credentials(auth: str) -> dict[str, str]:
-    found = {}
+    credentials = {}
     for item in filter(None, (part.strip() for part in auth.split(","))):
         kind, _, variable = item.partition("=")
         if not kind or not variable:
             raise ConfigError(f"auth {item!r}: write it as KIND=VARIABLE")
-        found[kind] = variable
-    return found
+        credentials[kind] = variable
+    return credentials

@@ -1,4 +1,4 @@
-"""What ToolHop and FTRL share: tools given as untrusted Python source, and a rule of answers."""
+"""Shared by ToolHop and FTRL: tools given as untrusted Python source, and an answer rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolmaster.tools.sandbox import IsolationLevel, Sandbox
 from toolmaster.types import Effect
 
 LevelName = Literal["process", "confined", "namespaced"]
-"""The least isolation that is accepted; "process" for a machine that nothing can harm."""
+"""The least isolation that is accepted; "process" is only for a disposable machine."""
 
 
 class Schema(BaseModel):
@@ -25,7 +25,7 @@ class Schema(BaseModel):
 
 
 class SourceTools:
-    """Makes tools of Python source; every call runs in a separate process.
+    """Makes tools from Python source; every call runs in a separate process.
 
     Args:
         isolation: the least isolation that is accepted.
@@ -40,9 +40,9 @@ class SourceTools:
         self.options: dict[str, Any] = {"facts": facts, "resources": self._sandbox.open}
 
     def tool(self, schema: Schema, source: str, name: str | None = None) -> Tool:
-        """Make a tool that runs the function of the schema's name, which the source defines.
+        """Return a tool that runs the function of the source with the schema's name.
 
-        The function checks its arguments. The policy may call the tool by another `name`.
+        The function validates its arguments. `name` is the tool's name, if it is another one.
         """
 
         async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
@@ -59,17 +59,17 @@ class SourceTools:
 
 
 def contains(text: str | None, gold: str) -> bool:
-    """Return whether every part of the right answer occurs in a text.
+    """Return whether every part of the gold answer occurs in a text.
 
-    Case, commas and outer white space do not count; parts are separated by ", ". "3" is contained
-    in "13 or 31". Official figures use this rule, so that they compare with published ones; every
-    other figure uses `answers.same_answer`.
+    Parts are separated by ", "; case, commas and outer white space are ignored. So "13 or 31"
+    contains "3". Official figures use this rule, to be comparable with published ones; all other
+    figures use `answers.same_answer`.
 
     Source: `answer_verify` in github.com/bytedance/FTRL, `Code/utils/utils.py`.
 
     Args:
-        text: an answer or an observation; None counts as wrong.
-        gold: the right answer.
+        text: an answer or an observation; None contains nothing.
+        gold: the gold answer.
     """
     if text is None:
         return False

@@ -1,14 +1,15 @@
-"""StableToolBench: queries over thousands of web APIs that are mostly gone.
+"""StableToolBench: queries over thousands of web APIs, most of which no longer exist.
 
 Source: Guo et al., "StableToolBench", arXiv 2403.07714; the files `G*.json` in its folder
 `solvable_queries/test_instruction` (765 rows). Official metric: the solvable pass rate, which needs
-a judge. With one, `value` is the score of its verdict, `success` says that it is "solved", and the
-parts `pass_rate` and `pass_rate_strict` (solved, and nothing in the answer was made up) are added.
+a judge. With a judge, `value` is the score of its verdict, `success` means that the verdict is
+"solved", and the parts `pass_rate` and `pass_rate_strict` (solved, and no part of the answer is
+made up) are added.
 
-Without one a rule decides: there is an answer, and all relevant APIs answered in the execution
-phase; `value` is the fraction of them that did. Parts by rule: `all_relevant` (they answered, in
-any phase), `valid_calls` (fraction of the calls that go to a known tool with all required
-parameters and no unknown one) and `valid_calls_strict` (types fit, too).
+Without a judge, `success` means that there is an answer and that all relevant APIs answered in the
+execution phase; `value` is the fraction of them that did. Parts by rule: `all_relevant` (all
+answered, in any phase), `valid_calls` (fraction of calls to a known tool with all required
+parameters and no unknown one) and `valid_calls_strict` (the types are right, too).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Row(BaseModel):
     query_id: int | str
     api_list: list[Api] = Field(min_length=1)
     relevant: list[tuple[str, str]] = Field(alias="relevant APIs", min_length=1)
-    """Tool name and API name of what a solution calls."""
+    """Tool name and API name of each API that a solution calls."""
 
 
 def stabletoolbench(
@@ -65,24 +66,24 @@ def stabletoolbench(
     judge: str | None = None,
     judge_url: str | None = None,
 ) -> Taskset:
-    """StableToolBench: queries over web APIs, answered by its server, recordings or a model.
+    """Return the task set of StableToolBench: queries over web APIs.
 
     Args:
         file: an original file, such as `G1_instruction.json`.
-        responses: what answers the calls: "live" (with `server`), "recorded" (with `cache` or
+        responses: the backend of the calls: "live" (with `server`), "recorded" (with `cache` or
             `recordings`), "simulated" (with `simulator`) or "examples".
         server: the address of a running StableToolBench server, such as
             http://localhost:8080/virtual; its key is read from TOOLBENCH_KEY.
-        cache: the original's folder `tool_response_cache`: its responses count as recorded.
+        cache: upstream's folder `tool_response_cache`, whose responses count as recorded.
         recordings: a JSON-lines file of responses, read and added to.
         simulator: the model that answers, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
-        judge: the model that judges the outcome, as `openai:NAME`; None for the rule.
+        judge: the model that judges the outcome, as `openai:NAME`; None uses the rule.
         judge_url: its OpenAI-compatible endpoint; None for OpenAI's own.
 
     Raises:
-        ConfigError: options that do not go together.
-        InputError: the file, the cache or the recordings are unusable.
+        ConfigError: options do not go together.
+        InputError: the file, the cache or the recordings cannot be used.
     """
     if responses == "live" and server is None:
         raise ConfigError(
@@ -143,9 +144,9 @@ def stabletoolbench(
 
 
 def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Names of the tools of the relevant APIs."""
-    found = reversed(list(apis.items()))  # of two with the same names the first counts
-    places = {(standard(api.tool_name), api.standard_name): name for name, api in found}
+    """Yield the names of the tools of the relevant APIs."""
+    pairs = reversed(list(apis.items()))  # of two APIs with one name the first counts
+    places = {(standard(api.tool_name), api.standard_name): name for name, api in pairs}
     for index, (tool_name, api_name) in enumerate(relevant):
         place = (standard(tool_name), standard(api_name))
         if place not in places:
@@ -154,7 +155,7 @@ def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Ite
 
 
 def by_rule(trajectory: Trajectory, tools: Mapping[str, Tool], needed: Sequence[str]) -> Score:
-    """Score a trajectory without a judge: which relevant APIs answered, and which calls fit."""
+    """Return the score without a judge, by the APIs that answered and the calls that are valid."""
 
     def answered(phase: Phase | None) -> float:
         steps = trajectory.calls(phase)
@@ -175,10 +176,10 @@ def by_rule(trajectory: Trajectory, tools: Mapping[str, Tool], needed: Sequence[
 
 
 async def _judged(score: Score, trajectory: Trajectory, judge: Judge) -> Score:
-    """The score by the judge's verdict; a trajectory without an answer is not shown to it."""
+    """Return the score by the judge's verdict; without an answer the judge is not asked."""
     value, strict, reason = 0.0, False, "no answer"
     if trajectory.answer:
-        verdict = await judge.verdict(trajectory)
+        verdict = await judge(trajectory)
         value, reason = verdict.score, verdict.reason
         strict = value == 1 and verdict.grounded
     return Score(

@@ -1,4 +1,4 @@
-"""`Task`: something to be done with tools, and how its outcome is scored."""
+"""`Task`: a request, its tools, and how the outcome is scored."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from toolmaster.types import Effect, Score, ToolCall, Trajectory, TrialMode
 
 Checked = bool | float | Score
 Check = Callable[[Trajectory, Any], "Checked | Awaitable[Checked]"]
-"""From a finished trajectory and the real tools to a score; see `Task.check`."""
+"""A function from a finished trajectory and the real tools to a score; see `Task.check`."""
 Calls = Sequence[Sequence[ToolCall]]
-"""Calls that solve a task, one sequence for each message of the user."""
+"""Calls that solve a task, one sequence per message of the user."""
 
 
 class Isolation(StrEnum):
@@ -35,12 +35,12 @@ class Isolation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """What the user says after an answer.
+    """A message of the user after an answer.
 
     Args:
-        message: shown as a user message.
+        message: the text of the message.
         arrive: called with the session's tools when the message arrives; returns the tools from
-            then on (more of them, or the same after a look at their state). None keeps the tools.
+            then on. None keeps the tools.
     """
 
     message: str
@@ -49,26 +49,25 @@ class FollowUp:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to be done with tools.
+    """A request of a user, to be done with tools.
 
     Args:
         id: unique in its task set.
-        query: what the user asks.
-        tools: what the tools are made from. A function or class without parameters is called for
-            every rollout and returns fresh tools: an object (its public methods are the tools), a
-            list of functions or `Tool`s, or a `ToolSet`. Anything else is one of these itself; a
-            state that can be copied is copied for every rollout. A factory of tools that are not
-            all fresh says so in an attribute `isolation`.
-        answer: the right answer; see `answers.same_answer` for the rule. None if there is none.
+        query: the request.
+        tools: an object (its public methods are the tools), a list of functions or `Tool`s, or a
+            `ToolSet`, whose state is copied for every rollout if possible; or a function or class
+            without parameters that returns one of these, called for every rollout. If its tools are
+            not all fresh, it has an attribute `isolation`.
+        answer: the right answer, compared by `answers.same_answer`. None if there is none.
         check: called once at the end as `check(trajectory, made)`, plain or async, where `made` is
-            the real object that the tools act on (the `ToolSet` where it was made of functions).
-            It returns a `Score`, a bool, or a number in [0, 1]. Without it the answer decides.
-        calls: known-good calls, one sequence for each message of the user.
-        needed: names of the tools that a right solution calls, where that is known.
+            the real object that the tools act on (the `ToolSet` if it was made of functions). It
+            returns a `Score`, a bool, or a number in [0, 1]. Without it the answer decides.
+        calls: known-good calls, one sequence per message of the user.
+        needed: names of the tools that a right solution calls, if known.
         labels: names and values by which results are broken down.
         follow_ups: further messages of the user, one after each answer; the last answer counts.
-        experience: lessons about the tools from earlier tasks, one line a tool. It is shown below
-            the query, as text that models and tools once wrote, never as instructions.
+        experience: lessons about the tools from earlier tasks, one line per tool, shown below the
+            query as untrusted text.
 
     Raises:
         InputError: the id or the query is empty.
@@ -105,7 +104,7 @@ class Task:
         """Make the tools of one rollout.
 
         Raises:
-            InputError: no tools can be made of what the task names.
+            InputError: `tools` cannot be made into tools.
         """
         if _is_factory(self.tools):
             return as_tool_set(self.tools())
@@ -116,7 +115,7 @@ class Task:
         """Return how the rollouts of this task are kept apart.
 
         Raises:
-            InputError: no tools can be made of what the task names.
+            InputError: `tools` cannot be made into tools.
         """
         if _is_factory(self.tools):
             return getattr(self.tools, "isolation", Isolation.FRESH)
@@ -130,10 +129,10 @@ class Task:
             tools: the real tools it used.
 
         Returns:
-            The score; None where the task has neither a check nor an answer.
+            The score; None if the task has neither a check nor an answer.
 
         Raises:
-            Exception: whatever the check raises, or an InputError for what it returns.
+            Exception: the error of the check, or an InputError if it returns another type.
         """
         expected = "" if self.answer is None else f"the answer {as_answer(self.answer)!r}"
         if self.check is not None:
@@ -159,7 +158,7 @@ def isolation_of(tools: ToolSet) -> Isolation:
 
 
 def _is_factory(tools: Any) -> bool:
-    """Whether it is called to make tools: it needs no argument, and is not a tool itself."""
+    """Return whether `tools` is called to make tools: it needs no argument and is not a tool."""
     if isinstance(tools, Tool) or not callable(tools):
         return False
     try:
@@ -171,14 +170,14 @@ def _is_factory(tools: Any) -> bool:
 
 
 def as_tool_set(made: Any) -> ToolSet:
-    """Make a tool set of whatever holds tools.
+    """Return a tool set made from an object, functions or tools.
 
     Args:
         made: a `ToolSet`; a `Tool` or function; a list of them; or an object, whose public methods
             become the tools.
 
     Raises:
-        InputError: it holds nothing that can be a tool.
+        InputError: there is nothing in it that can be a tool.
     """
     if isinstance(made, ToolSet):
         return made
@@ -205,14 +204,14 @@ def as_tool_set(made: Any) -> ToolSet:
 
 
 def as_score(checked: Any, expected: str = "") -> Score:
-    """Make a score of what a check returned.
+    """Return the result of a check as a score.
 
     Args:
         checked: a `Score`, a bool or a number from 0 to 1.
-        expected: what would have been right, in words, for a check that does not say it.
+        expected: the right outcome in words, for a check that returns no `Score`.
 
     Raises:
-        InputError: it is something else.
+        InputError: `checked` has another type or range.
     """
     if isinstance(checked, Score):
         return checked

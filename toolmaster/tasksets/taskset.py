@@ -15,7 +15,7 @@ from contextlib import (
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import ConfigError, InputError, PolicyError, did_you_mean
 from toolmaster.limits import Limits
 from toolmaster.tasksets.order import PATTERN, Computed, reorder
 from toolmaster.tasksets.task import Task
@@ -23,13 +23,13 @@ from toolmaster.tasksets.task import Task
 T = TypeVar("T")
 TRAIN, TEST = "train", "test"
 SEARCHED = 10_000
-"""Number of measured tasks that are looked for among those trained on."""
+"""The most measured tasks that are searched for among those trained on."""
 LISTED = 100_000
-"""Number of computed ids that are listed one by one; a longer set is known by its split."""
+"""The most computed ids that are listed one by one; a longer set is compared by its split."""
 MOST_MEASURED = 20_000
-"""Tasks of a set that makes them on demand, above which the caller must say how many to measure."""
+"""Number of computed tasks above which the caller must say how many to measure."""
 TRAIN_PERCENT = 80
-"""Percent of the tasks that the hash of their id puts into the train split."""
+"""Percentage of tasks in the train split, by the hash of their id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class LeftOut:
     row: int
     """Index of the row in the file, from 0."""
     field: str
-    """Path of the field at fault; "" where it is the row as a whole."""
+    """Path of the field at fault; "" for the whole row."""
     reason: str
 
 
 class SharedResource(Generic[T]):
-    """A resource that is opened with its first user and closed with its last one.
+    """A resource that is opened by its first user and closed by its last one.
 
-    Its `open` is the `resources` of a task set, whose tools find the open resource in `current`.
+    Its `open` is the `resources` of a task set, whose tools use the open resource in `current`.
 
     Args:
-        make: makes the resource, unopened.
+        make: returns the context manager of the resource.
 
     Example:
         >>> from toolmaster.tools.sandbox import Sandbox
@@ -88,7 +88,7 @@ class SharedResource(Generic[T]):
         """The resource that is open.
 
         Raises:
-            PolicyError: none is; the rollout breaks, because this is not the model's fault.
+            PolicyError: no resource is open; the error breaks the rollout.
         """
         if not self._opened:
             raise PolicyError("the task set is not open; run its tasks inside `tasks.open()`")
@@ -96,26 +96,26 @@ class SharedResource(Generic[T]):
 
 
 class Taskset(Sequence[Task]):
-    """Tasks in a fixed order, found by position or id; a slice or split of one is one again.
+    """Tasks in a fixed order, by position or id; a slice or split of a task set is a task set.
 
     Args:
-        name: what results call it.
-        tasks: their ids must differ.
-        version: version of the tasks; figures of two versions are not compared.
-        split_of: from a task id to the name of its split. None sorts the ids by a stable hash into
-            "train" (80%) and "test" (20%).
-        limits: what a session of these tasks should allow; None leaves it to the caller.
+        name: its name in results.
+        tasks: the tasks; their ids must differ.
+        version: version of the tasks; figures of different versions are not compared.
+        split_of: a function from a task id to the name of its split. None splits by a stable hash
+            of the id into "train" (80%) and "test" (20%).
+        limits: limits of a session of these tasks; None leaves them to the caller.
         left_out: rows of the source that could not become tasks.
-        facts: what results depend on beside the tasks, such as a judge's model.
-        resources: opens what the tools need for as long as rollouts run.
-        oracle: makes perfect demonstrations, see `teacher.demonstrations.Oracle`.
+        facts: what results depend on besides the tasks, such as the model of a judge.
+        resources: opens what the tools need while rollouts run.
+        oracle: makes demonstrations without a model, see `teacher.demonstrations.Oracle`.
 
     Attributes:
         name, version, split_of, limits, left_out, oracle: as above.
         ids: the task ids in order.
-        part: name of the split that this is; "" for all tasks.
-        own_splits: split name to ids, for a set that has splits of its own.
-        set_of: from a task id to the name of the set it comes from; a mixture has several.
+        part: the name of this split; "" for all tasks.
+        own_splits: maps split names to ids, for a set that has its own splits.
+        set_of: a function from a task id to the name of its set; a mixture has several sets.
 
     Raises:
         InputError: two tasks share an id, or something is not a task.
@@ -140,23 +140,23 @@ class Taskset(Sequence[Task]):
         resources: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         oracle: Any = None,
     ) -> None:
-        found: dict[str, Task] = {}
+        by_id: dict[str, Task] = {}
         for task in tasks:
             if not isinstance(task, Task):
                 raise InputError(f"task set {name!r} holds tasks, received {task!r}")
-            if task.id in found:
+            if task.id in by_id:
                 raise InputError(f"task set {name!r}: the id {task.id!r} is used twice")
-            found[task.id] = task
+            by_id[task.id] = task
         self.name, self.version, self.part = name, version, ""
-        self.ids: Sequence[str] = tuple(found)
+        self.ids: Sequence[str] = tuple(by_id)
         self.own_splits: Mapping[str, Sequence[str]] = {}
         if split_of is not None:
-            names = dict.fromkeys(map(split_of, found))
-            self.own_splits = {n: tuple(i for i in found if split_of(i) == n) for n in names}
+            names = dict.fromkeys(map(split_of, by_id))
+            self.own_splits = {n: tuple(i for i in by_id if split_of(i) == n) for n in names}
         self.split_of: Callable[[str], str] = split_of or hash_split
         self.set_of: Callable[[str], str] = lambda _: name
         self.limits, self.left_out, self.oracle = limits, left_out, oracle
-        self._find: Callable[[str], Task] = found.__getitem__
+        self._find: Callable[[str], Task] = by_id.__getitem__
         self._facts = facts or {}
         self._resources: SharedResource[Any] = SharedResource(resources or nullcontext)
 
@@ -169,15 +169,15 @@ class Taskset(Sequence[Task]):
         split_of: Callable[[str], str],
         **options: Any,
     ) -> Taskset:
-        """Make a task set whose tasks are made from their ids when they are asked for.
+        """Return a task set that makes each task from its id on demand.
 
         Args:
-            name: what results call it.
-            splits: split name to the ids of its tasks, in an order that is random already; a
+            name: its name in results.
+            splits: maps split names to the ids of their tasks, which are in random order; a
                 sequence that computes its ids may be very long. The first entry is the whole set
-                and may have "" for a name.
-            draw: makes the task of an id; raises InputError for an id it does not know.
-            split_of: from a task id to the name of its split.
+                and may have the name "".
+            draw: makes the task of an id; raises InputError for an unknown id.
+            split_of: a function from a task id to the name of its split.
             **options: `version`, `limits` and the others of `Taskset`.
         """
         new = cls(name, (), split_of=split_of, **options)
@@ -185,7 +185,7 @@ class Taskset(Sequence[Task]):
         return new
 
     def _with(self, ids: Sequence[str], part: str | None = None) -> Taskset:
-        """The same set with other ids."""
+        """Return the same set with other ids."""
         new = copy.copy(self)
         new.ids = ids
         new.part = self.part if part is None else part
@@ -202,7 +202,7 @@ class Taskset(Sequence[Task]):
 
     @property
     def facts(self) -> dict[str, str]:
-        """What results depend on, to be kept with them."""
+        """What results depend on, to be stored with them."""
         return {**self._facts, "taskset": self.label}
 
     @property
@@ -249,26 +249,28 @@ class Taskset(Sequence[Task]):
         """Return the tasks of one split.
 
         Raises:
-            InputError: there is no such split, or this already is another one.
+            ConfigError: there is no such split, or this already is another one.
         """
         if name not in self.split_names:
-            allowed = ", ".join(self.split_names) or "none"
-            raise InputError(f"task set {self.name!r} has no split {name!r}; it has: {allowed}")
+            hint, allowed = did_you_mean(name, self.split_names), ", ".join(self.split_names)
+            raise ConfigError(
+                f"task set {self.name!r} has no split {name!r}{hint}; it has: {allowed or 'none'}"
+            )
         if self.part not in ("", name):
-            raise InputError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
+            raise ConfigError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
         if self.part == name:
             return self
-        if isinstance(self.ids, Computed):  # the whole of a drawn set, in some order
+        if isinstance(self.ids, Computed):  # a whole drawn set, in some order
             ids, seed = self.own_splits[name], self.ids.seed
             return self._with(ids if seed is None else reorder(ids, seed), name)
         return self._with(tuple(i for i in self.ids if self.split_of(i) == name), name)
 
     def for_training(self) -> Taskset:
-        """Return the train split where the set has its own and no split was chosen, else all."""
+        """Return the train split if the set has its own and none was chosen, else all tasks."""
         return self._own(TRAIN)
 
     def for_evaluation(self) -> Taskset:
-        """Return the test split where the set has its own and no split was chosen, else all."""
+        """Return the test split if the set has its own and none was chosen, else all tasks."""
         return self._own(TEST)
 
     def _own(self, name: str) -> Taskset:
@@ -277,7 +279,7 @@ class Taskset(Sequence[Task]):
     def shuffled(self, seed: int) -> Taskset:
         """Return the same tasks in another order, which depends on the seed alone.
 
-        A drawn set is in random order already: another seed starts at another place in it.
+        A drawn set is already in random order: another seed starts at another position in it.
         """
         return self._with(reorder(self.ids, seed))
 
@@ -285,7 +287,7 @@ class Taskset(Sequence[Task]):
         """Return the set without some of its tasks.
 
         Raises:
-            InputError: its ids are computed and too many; take a number of them first.
+            InputError: the set computes too many ids; take a slice first.
         """
         if len(self.ids) > LISTED and isinstance(self.ids, Computed):
             raise InputError(
@@ -297,12 +299,12 @@ class Taskset(Sequence[Task]):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Taskset]:
-        """Open what the tools need: rollouts of these tasks run inside.
+        """Keep open what the tools need; rollouts of these tasks run inside the context.
 
-        Parts of one set that are open at the same time share what is opened, on one event loop.
+        Parts of one set that are open at the same time, on one event loop, share the resources.
 
         Raises:
-            InputError: something that the tools need cannot be opened.
+            InputError: a resource cannot be opened.
         """
         async with self._resources.open():
             yield self
@@ -312,7 +314,7 @@ def refuse_overlap(training: Taskset, measured: Taskset) -> None:
     """Refuse to measure on tasks that are trained on.
 
     Raises:
-        InputError: a task is in both sets; says how to keep them apart.
+        InputError: a task is in both sets; the message says how to separate them.
     """
     named = [(measured.set_of(task_id), task_id) for task_id in measured.ids[:SEARCHED]]
     if isinstance(training.ids, Computed) and len(training.ids) > LISTED:
@@ -330,7 +332,7 @@ def refuse_overlap(training: Taskset, measured: Taskset) -> None:
 
 
 def refuse_endless(measured: Taskset) -> None:
-    """Refuse to measure on a whole set that makes its tasks on demand and has very many.
+    """Refuse to measure on a whole set that computes a very large number of tasks.
 
     Raises:
         InputError: the caller must say how many tasks to measure.

@@ -1,7 +1,7 @@
-"""ToolBench's web APIs as tools, named as the original names them, and what answers their calls.
+"""ToolBench's web APIs as tools, with upstream's names, and the backends of their calls.
 
-A tool checks its arguments as there: a parameter that is missing or unknown is refused, types are
-not enforced. StableToolBench answers with its server, or with its folder of real responses.
+As upstream, a tool refuses a missing or unknown parameter and does not check types. StableToolBench
+answers with its server, or with its folder of real responses.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
 
 TIMEOUT_S = 60.0
-"""Seconds the server may take to answer."""
+"""Seconds that the server may take to answer."""
 DESCRIPTION_CHARS = 256
 TYPES = {"NUMBER": "number", "BOOLEAN": "boolean", "OBJECT": "object", "ARRAY": "array"}
-"""The files' types that are not text; everything else is."""
+"""Types of the files that are not text."""
 RESERVED = frozenset({"from", "class", "return", "false", "true", "id", "and"})
-"""Names that the original's Python functions could not have; they begin with `is_` there."""
+"""Names that upstream's Python functions could not have; it prefixes them with `is_`."""
 
 
 class Parameter(BaseModel):
@@ -42,7 +42,7 @@ class Parameter(BaseModel):
     type: str = "STRING"
     description: str = ""
     default: Any = None
-    """A value that worked once; an example rather than a default."""
+    """An example value rather than a default."""
 
 
 class Api(BaseModel):
@@ -59,23 +59,23 @@ class Api(BaseModel):
 
     @property
     def standard_name(self) -> str:
-        """What the original's server calls it."""
+        """The API's name at upstream's server."""
         return standard(self.api_name)
 
     @property
     def own_name(self) -> str:
-        """Category, tool and API as the original's server calls them, with slashes between."""
+        """Category, tool and API by their names at upstream's server, with slashes between."""
         category = re.sub(r"_+", "_", re.sub(r"[ ,/]", "_", self.category_name))
         return f"{category}/{standard(self.tool_name, reserve=False)}/{self.standard_name}"
 
     @property
     def name(self) -> str:
-        """The tool's name, as the original forms it."""
+        """The tool's name, formed as upstream does."""
         return f"{self.standard_name}_for_{standard(self.tool_name, reserve=False)}"[-64:]
 
 
 def standard(name: str, *, reserve: bool = True) -> str:
-    """Return a name as the original writes it: lower case, other signs as one underscore."""
+    """Return a name as upstream writes it: lower case, one underscore for other characters."""
     name = re.sub(r"_+", "_", re.sub(r"[^\u4e00-\u9fa5a-zA-Z0-9_^]", "_", name)).lower().strip("_")
     if name[:1].isdigit():
         name = f"get_{name}"
@@ -83,15 +83,15 @@ def standard(name: str, *, reserve: bool = True) -> str:
 
 
 def named(apis: Sequence[Api]) -> dict[str, Api]:
-    """Return tool name to API, each API once; a second API of the same name is NAME_2."""
-    found: dict[str, Api] = {}
+    """Return the APIs by tool name, each once; a second API of the same name is NAME_2."""
+    by_name: dict[str, Api] = {}
     for api in apis:
         number, name = 1, api.name
-        while name in found and found[name] != api:
+        while name in by_name and by_name[name] != api:
             number += 1
             name = f"{api.name[-60:]}_{number}"
-        found[name] = api
-    return found
+        by_name[name] = api
+    return by_name
 
 
 def as_tool(name: str, api: Api) -> Tool:
@@ -126,7 +126,7 @@ def _property(parameter: Parameter) -> dict[str, Any]:
 
 
 def misuse(tool: Tool, arguments: dict[str, Any], *, types: bool = False) -> str | None:
-    """Return which parameter of a call is missing or unknown, or of a wrong type if they count."""
+    """Return which parameter is missing or unknown, or, with `types`, has a wrong type."""
     schema = dict(tool.parameters)
     if not types:
         schema["properties"] = {key: {} for key in schema["properties"]}
@@ -134,7 +134,7 @@ def misuse(tool: Tool, arguments: dict[str, Any], *, types: bool = False) -> str
 
 
 def toolbench_server(address: str) -> Backend:
-    """Return StableToolBench's server as the one that answers; its key is in TOOLBENCH_KEY."""
+    """Return the backend of StableToolBench's server, whose key is in TOOLBENCH_KEY."""
     client = SharedResource(lambda: httpx.AsyncClient(timeout=TIMEOUT_S))
 
     async def answer(tool: Tool, arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
@@ -161,13 +161,13 @@ def toolbench_server(address: str) -> Backend:
 
 
 def cached_responses(folder: Path) -> Lookup:
-    """Return a function that finds the response of a call in the original's `tool_response_cache`.
+    """Return a function that finds the response to a call in upstream's `tool_response_cache`.
 
-    The files are CATEGORY/TOOL_for_CATEGORY/API.json. The function raises PolicyError for one that
-    is not as the original writes it.
+    The files are CATEGORY/TOOL_for_CATEGORY/API.json. The function raises PolicyError for a file in
+    another form.
 
     Raises:
-        InputError: no such folder.
+        InputError: there is no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"cache {folder}: no such folder; give the folder tool_response_cache")
@@ -176,17 +176,17 @@ def cached_responses(folder: Path) -> Lookup:
     def responses(own_name: str) -> Mapping[str, Recording]:
         category, tool_name, api_name = own_name.split("/")
         file = folder / category / f"{tool_name}_for_{category}" / f"{api_name}.json"
-        found = {}
+        recordings = {}
         try:
             content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
             for written, answer in content.items():
                 arguments, (result, refused) = ast.literal_eval(written), _unpacked(answer)
-                found[canonical(arguments)] = Recording(
+                recordings[canonical(arguments)] = Recording(
                     tool=own_name, arguments=arguments, result=result, refused=refused
                 )
         except (OSError, ValueError, SyntaxError, AttributeError) as error:
             raise PolicyError(f"{file}: not a cache of responses: {error}") from None
-        return found
+        return recordings
 
     def find(tool: Tool, arguments: dict[str, Any]) -> Recording | None:
         return responses(tool.own_name).get(canonical(arguments))
@@ -195,10 +195,10 @@ def cached_responses(folder: Path) -> Lookup:
 
 
 def _unpacked(answer: Any) -> tuple[Any, bool]:
-    """What the original's envelope holds: a response, or the text of an error and True.
+    """Return the response in upstream's envelope and False, or its error as text and True.
 
     Raises:
-        ValueError: it is no such envelope.
+        ValueError: the envelope has another form.
     """
     if not isinstance(answer, dict) or "response" not in answer:
         raise ValueError(f"expected an object with error and response, got {str(answer)[:100]!r}")

@@ -2,11 +2,10 @@
 
 Source: Ye et al., "ToolHop", arXiv 2501.02506; the file `ToolHop.json` (995 rows). Official
 metric, and `success` here: the answer contains the gold answer. Parts: `answer_contains` (that
-metric), `answer_exact` (it is the gold answer), `steps_solved` (fraction of the sub-questions whose
-answer an observation of their tool contains), and `strict` (the gold answer with all steps solved).
+metric), `answer_exact` (it equals the gold answer), `steps_solved` (fraction of sub-questions whose
+answer is in an observation of their tool), and `strict` (the exact answer with all steps solved).
 
-A row's schemas and functions are matched by name; where a row has two tools of one name, the second
-is called NAME_2.
+Schemas and functions of a row are matched by name; a second tool of the same name is NAME_2.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _FORM = (
     " YYYY-MM-DD, a name as first name and last name, a number in digits."
 )
 LIMITS = Limits(max_turns=16, result_chars=8000)
-"""The 9 turns of the original, and on top a trial of 6 calls and its experience."""
+"""The 9 turns of upstream, and a trial of 6 calls with its experience."""
 
 
 class Row(BaseModel):
@@ -42,22 +41,22 @@ class Row(BaseModel):
     question: str = Field(min_length=1)
     answer: str = Field(min_length=1)
     sub_task: dict[str, str]
-    """Sub-question to its answer."""
+    """Maps sub-questions to answers."""
     tools: dict[str, Schema] = Field(min_length=1)
-    """Sub-question, the same as in `sub_task`, to the tool that answers it."""
+    """Maps the sub-questions of `sub_task` to the tools that answer them."""
     functions: list[str] | dict[str, str]
     """Python sources; by tool name in some copies of the file."""
 
 
 def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
-    """ToolHop: multi-hop questions over tools given as Python source.
+    """Return the task set of ToolHop: multi-hop questions over tools given as Python source.
 
     Args:
         file: the original file, such as `ToolHop.json`.
         isolation: the least isolation in which the tools' source may run.
 
     Raises:
-        InputError: the file is unusable.
+        InputError: the file cannot be used.
     """
     tools = SourceTools(isolation)
     rows = read_rows(file, Row, lambda _, row: _task(row, tools))
@@ -65,7 +64,7 @@ def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
 
 
 def _task(row: Row, source_tools: SourceTools) -> Task:
-    """Make a task of a row."""
+    """Return the task of a row."""
     for question in row.tools.keys() - row.sub_task.keys():
         raise RowError(f"tools.{question}", "no such question in sub_task")
     tools = _tools(row, source_tools)
@@ -97,7 +96,7 @@ def _task(row: Row, source_tools: SourceTools) -> Task:
 
 
 def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
-    """The row's tools in the order of its sub-questions."""
+    """Return the tools of a row in the order of its sub-questions."""
     texts = row.functions if isinstance(row.functions, list) else list(row.functions.values())
     sources = [(source, _signatures(source, i)) for i, source in enumerate(texts)]
     used: Counter[str] = Counter()
@@ -107,7 +106,7 @@ def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
         named = {text: s[schema.name] ^ known for text, s in sources if schema.name in s}
         if not named:
             raise RowError(f"tools.{question}", f"no function is called {schema.name!r}")
-        source = min(named, key=lambda text: len(named[text]))  # parameters most like the schema's
+        source = min(named, key=lambda text: len(named[text]))  # most similar parameters
         used[schema.name] += 1
         name = schema.name if used[schema.name] == 1 else f"{schema.name}_{used[schema.name]}"
         tools.append(source_tools.tool(schema, source, name))
@@ -115,7 +114,7 @@ def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
 
 
 def _signatures(source: str, index: int) -> dict[str, set[str]]:
-    """The functions that a source defines, each with the names of its parameters."""
+    """Return the functions of a source, with the names of their parameters."""
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -128,7 +127,7 @@ def _signatures(source: str, index: int) -> dict[str, set[str]]:
 
 
 def _solved(trajectory: Trajectory, golds: Mapping[str, str]) -> float:
-    """The fraction of sub-questions whose answer an observation of their tool contains."""
+    """Return the fraction of sub-questions whose answer is in an observation of their tool."""
     solved = {
         step.call.name
         for step in trajectory.calls()

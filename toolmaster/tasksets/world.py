@@ -1,7 +1,7 @@
 """The embedded world as a task set: `world` or `world:short`.
 
-Its splits: "train" has domains and behaviours for training; "test" has domains and behaviours that
-training never shows; "test_seen" has further tasks of the training domains.
+The split "train" has the domains and hidden behaviours of training, "test" has others, and
+"test_seen" has further tasks of the training domains.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from toolmaster.errors import ConfigError, did_you_mean
 from toolmaster.tasksets.order import drawn
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 
 HELD_OUT = 90_000_000
-"""Task numbers from here on are never used for training."""
+"""Task numbers of at least this are never used for training."""
 END = 100_000_000
 TEST_SEEN = "test_seen"
 
@@ -27,24 +28,28 @@ def world(
     domains: str = "",
     builtin: bool = True,
 ) -> Taskset:
-    """Make the task set of the embedded world.
+    """The embedded world: tools over a small state, some of which differ from their documentation.
 
     Args:
         level: "short" tasks take one call and have documented tools; "full" ones have any length.
         families: families of hidden behaviours, separated by commas.
         domains: folders of further domains, each with a `domain.py`, separated by commas.
-        builtin: whether the built-in domains take part.
+        builtin: whether to include the built-in domains.
 
     Raises:
+        ConfigError: an unknown family.
         DomainError: a folder that is not a domain, or two domains of one name.
-        InputError: an unknown family.
     """
+    from toolmaster.world.quirks import FAMILIES  # noqa: PLC0415
     from toolmaster.world.tasks import LEVELS, World  # noqa: PLC0415 - the largest part of it all
 
     folders = [Path(folder.strip()) for folder in domains.split(",") if folder.strip()]
     loaded = World(folders, builtin=builtin, level=level)
     chosen = tuple(family.strip() for family in families.split(","))
-    loaded.check_families(chosen)
+    for family in chosen:
+        if family not in FAMILIES:
+            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
+            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
 
     def ids(split: str, start: int, end: int) -> Sequence[str]:
         def make(index: int) -> str:
@@ -74,7 +79,7 @@ def world(
 
 
 def split_of(task_id: str) -> str:
-    """The split of a world task's id."""
+    """Return the split of the id of a world task."""
     _, split, _, _, number, *_ = task_id.split("/")
     if int(number) < HELD_OUT:
         return TRAIN if split == "seen" else TEST

@@ -1,4 +1,4 @@
-"""Teachers written as generators: turns come out, observations go in."""
+"""Teachers written as generators, which yield turns and receive observations."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.types import Role, Trajectory
 
 Turns = Generator[Completion, str, None]
-"""Yields turns, receives observations."""
+"""A generator that yields turns and receives observations."""
 
 
 @dataclass(slots=True)
 class Acting:
-    """The conversation of a policy whose turns a generator makes."""
+    """A conversation whose turns come from a generator."""
 
     turns: Turns
     prompt_ids: list[int] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Acting:
         """Return the generator's next turn.
 
         Raises:
-            PolicyError: the generator has ended, but the task goes on.
+            PolicyError: the generator ended before the task did.
         """
         try:
             if self.observation is None:
@@ -40,7 +40,7 @@ class Acting:
             raise PolicyError("the teacher has no more turns, and the task is not over") from None
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:  # noqa: ARG002
-        """Keep the observation for the next turn."""
+        """Store the observation for the next turn."""
         self.observation = observation
         return []
 
@@ -48,6 +48,6 @@ class Acting:
 async def succeeds_again(
     trajectory: Trajectory, request: RolloutRequest, protocol: Protocol, limits: Limits
 ) -> bool:
-    """Whether the same turns also solve the task in a fresh session."""
+    """Return whether the same turns also solve the task in a fresh session."""
     policy = ScriptedPolicy([step.text for step in trajectory.steps])
     return (await run_rollout(request, policy, protocol, limits)).success

@@ -1,6 +1,6 @@
-"""Who makes candidates: the oracle or known-good calls, which cost nothing, or a teacher model.
+"""Makes candidates with the oracle or known-good calls, which cost nothing, or a teacher model.
 
-A candidate is a trajectory before the filter. All are made in real sessions.
+A candidate is a trajectory before the filter. All candidates are made in real sessions.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from toolmaster.types import Message, Role, Trajectory
 TEACHER = "teacher"
 """The role of a teacher model in the cache of responses."""
 Place = tuple[Task, int]
-"""A task, and the number of the rollout."""
+"""A task, and the index of the rollout."""
 Finish = Callable[[str, Trajectory | str], None]
-"""Called with a task id and a trajectory as it ends, or the reason why there is none."""
+"""Called with a task id and its trajectory, or the reason why there is none."""
 
 
 class FreeTeacher:
-    """The oracle of a task set, or the known-good calls of its tasks.
+    """Makes candidates with the oracle of a task set, or the known-good calls of its tasks.
 
     Args:
-        tasks: What is demonstrated.
-        settings: Name the teacher; None takes the oracle if there is one.
-        protocol: How trajectories are laid out.
-        limits: What each session allows.
+        tasks: The tasks to demonstrate.
+        settings: Settings; without a `teacher` the oracle is used if there is one.
+        protocol: The trajectory format.
+        limits: Limits of each session.
 
     Raises:
         InputError: The set has neither, or the file of known-good calls cannot be used.
@@ -65,13 +65,13 @@ class FreeTeacher:
         await side_by_side(show, places, self._settings.sampling.slots)
 
     async def _show(self, task: Task) -> Trajectory | str:
-        """Return a trajectory that solves a task, or one that broke; or why there is none."""
+        """Return a trajectory that solves a task or broke, or the reason why there is none."""
         if self._replays is None:
-            made: Trajectory | None = await self._tasks.oracle(
+            trajectory: Trajectory | None = await self._tasks.oracle(
                 task.id, self._protocol, self._limits, self._settings
             )
-            if made is not None:
-                return made
+            if trajectory is not None:
+                return trajectory
             replay, missing = own_replay(task), "the oracle gives no demonstration of it"
         else:
             replay, missing = self._replays.get(task.id), "it has no known-good calls"
@@ -82,7 +82,7 @@ class FreeTeacher:
 
 
 def _known_calls(tasks: Taskset, teacher: str | None) -> Mapping[str, Replay]:
-    """Return known-good calls by task id, of the file in `replay:FILE` or of the tasks."""
+    """Return known-good calls by task id, from the file of `replay:FILE` or from the tasks."""
     file = (teacher or "").partition(":")[2]
     try:
         return replays_of(tasks, Path(file) if file else None)
@@ -96,7 +96,7 @@ def _known_calls(tasks: Taskset, teacher: str | None) -> Mapping[str, Replay]:
 
 @dataclass(frozen=True, slots=True)
 class ModelTeacher:
-    """A model that is told how to work, and whose turns are cached."""
+    """Makes candidates with a model that gets an instruction, and caches its turns."""
 
     model: str | Policy
     settings: DemonstrationSettings
@@ -106,22 +106,22 @@ class ModelTeacher:
 
     @property
     def instruction(self) -> str:
-        """What the model is told in place of the student's short instruction."""
+        """The system message in place of the student's short instruction."""
         return teacher_instruction(self.protocol, self.settings.behaviours, self.limits.trial_calls)
 
     async def run(self, places: Sequence[Place], finish: Finish) -> None:
         """Let the model do tasks, several at the same time.
 
         Raises:
-            PermanentPolicyError: The model will answer nothing at all.
-            Exception: Whatever `finish` raises.
+            PermanentPolicyError: The model answers no request at all.
+            Exception: The error of `finish`.
         """
         settings, instruction = self.settings, self.instruction
         opened = open_policy(
             self.model,
             settings.sampling,
             base_url=settings.base_url,
-            tool_calls=ToolCallFormat.TEXT,  # what the student writes
+            tool_calls=ToolCallFormat.TEXT,  # the format of the student
         )
         async with opened as policy:
 
@@ -143,17 +143,16 @@ class ModelTeacher:
 
 @dataclass(frozen=True, slots=True)
 class CachedPolicy:
-    """A policy for one rollout that takes turns from the cache before it asks for them.
+    """A policy for one rollout that takes turns from the cache, and asks for the others.
 
-    The session hands over the student's prompt, and the trajectory keeps that one. Only on the way
-    to the endpoint does the teacher's instruction replace the student's. So what is recorded is in
-    the student's form from the start.
+    The trajectory records the student's prompt. Only the requests to the endpoint have the
+    teacher's instruction instead of the student's.
 
     Args:
         policy: Writes the turns that are not in the cache.
-        instruction: How to work; see `prompt.teacher_instruction`.
-        cache: Keeps the turns.
-        rollout: Task id and number of the rollout: other rollouts have turns of their own.
+        instruction: The teacher's instruction; see `prompt.teacher_instruction`.
+        cache: Stores the turns.
+        rollout: Task id and index of the rollout; each rollout has its own turns.
     """
 
     policy: Policy
@@ -170,17 +169,17 @@ class CachedPolicy:
         self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
     ) -> _CachedConversation:
         """Begin a rollout with the student's prompt."""
-        system, *rest = prompt
-        _, more = find_form(system.content)  # experience with the tools, for example
-        content = f"{self.instruction}\n\n{more}" if more else self.instruction
+        system, *others = prompt
+        _, rest = find_form(system.content)  # for example, experience with the tools
+        content = f"{self.instruction}\n\n{rest}" if rest else self.instruction
         return _CachedConversation(
-            self, [Message(role="system", content=content), *rest], list(tools)
+            self, [Message(role="system", content=content), *others], list(tools)
         )
 
 
 @dataclass(slots=True)
 class _CachedConversation:
-    """Plays the turns that are in the cache; from the first that is not, asks the policy."""
+    """Plays turns from the cache; from the first one that is missing, it asks the policy."""
 
     cached: CachedPolicy
     messages: list[Message]
@@ -215,7 +214,7 @@ class _CachedConversation:
         return response
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
-        """Take an observation, in a form that every endpoint can read."""
+        """Add an observation, in a form that every endpoint accepts."""
         if self.asked is not None:
             self.asked.observe(observation, role)
         if role == "tool":

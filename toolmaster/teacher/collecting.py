@@ -1,16 +1,16 @@
 """`Collector`: makes candidates and selects demonstrations, round by round, until there are enough.
 
-Its folder holds everything that was made, so that a run that was stopped goes on from there:
+Its folder has these files, from which a stopped run continues:
 
-candidates.jsonl    every trajectory, as it ends
-responses.jsonl     every response of an endpoint, as it arrives
-trajectories.jsonl  the demonstrations kept; written anew at the end of every run
+candidates.jsonl    every trajectory, written as it ends
+responses.jsonl     every response of an endpoint, written as it arrives
+trajectories.jsonl  the selected demonstrations; rewritten at the end of every run
 left_out.jsonl      the other tasks and candidates, each with the reason
-tasks.jsonl         tasks without an answer of their own on which all answers agreed, with it
+tasks.jsonl         tasks without an own answer, with the answer on which all rollouts agreed
 dataset.jsonl       the demonstrations for other trainers; see `dataset`
 
-The rounds follow from what came out of the tasks: a run that is started again goes through the same
-rounds without making a candidate or paying for a response twice.
+A run that is started again goes through the same rounds, and makes no candidate and pays for no
+response twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Tokens
-from toolmaster.progress import bar, console
+from toolmaster.progress import bar, console, tell_kept
 from toolmaster.runs import append_trajectory, read_models, write_records
 from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset
@@ -38,24 +38,24 @@ from toolmaster.teacher.selection import NOT_JUDGED, Selection, Solved
 from toolmaster.types import StopReason, Trajectory
 
 MAX_CONSECUTIVE_FAILURES = 500
-"""Tasks in a row without a demonstration after which an oracle is not asked for more."""
+"""Tasks in a row without a demonstration after which an oracle is given up."""
 MAX_UNANSWERED = 8
-"""Rollouts in a row that the endpoint did not answer after which the run stops."""
+"""Rollouts in a row without an answer of the endpoint after which the run stops."""
 SAMPLED_PROMPTS = 5
-"""Tasks whose prompts an estimate is computed from."""
+"""Number of tasks whose prompts an estimate is based on."""
 SPARE = 1.2
-"""Tasks tried for each demonstration wanted, as a multiple of what was needed so far."""
+"""Factor by which a round has more tasks than the success rate so far requires."""
 
 
 class Collector:
     """Collects the demonstrations of one call.
 
     Args:
-        tasks: Tried in order.
+        tasks: The tasks, tried in order.
         teacher: Makes the candidates.
         selection: Selects among them.
         cache: The responses of endpoints.
-        folder: Where the files are.
+        folder: The folder of the files.
 
     Raises:
         InputError: A file in the folder is damaged.
@@ -73,20 +73,20 @@ class Collector:
         self._cache, self._folder, self._settings = cache, folder, selection.settings
         made = read_models(folder / "candidates.jsonl", Trajectory)
         self._finished = {(t.task_id, t.query, t.rollout): t for t in made if t.error is None}
-        """A task that asks for something else than before is another task, whatever its id."""
+        """Finished candidates by task id, query and rollout: a changed query makes another task."""
         self._tried = 0
         self._broken: list[str] = []
         self._unanswered = 0
 
     async def run(self, confirm: Callable[[Estimate], bool] | None) -> list[Trajectory]:
-        """Collect until there are enough demonstrations, or no more come.
+        """Collect until there are enough demonstrations, or too many tasks in a row give none.
 
         Args:
-            confirm: Called with an estimate before anything is paid for; False ends the run.
+            confirm: Called with an estimate before money is spent; False ends the run.
 
         Raises:
-            ConfigError: No tool of the tasks may be run.
-            InputError: An oracle or known-good calls give no demonstration at all.
+            ConfigError: No tool of the tasks may run.
+            InputError: An oracle or known-good calls give no demonstration.
             PolicyError: The teacher's endpoint does not answer.
         """
         selection = self._selection
@@ -101,7 +101,7 @@ class Collector:
             await self._make(batch)
             await selection.add(self._solved(batch))
             self._tried += len(batch)
-            # a model that costs money gets one round
+            # a model costs money, so it gets one round
             patience = len(batch) if self._settings.is_model else MAX_CONSECUTIVE_FAILURES
             if selection.failures >= patience:
                 break
@@ -118,7 +118,7 @@ class Collector:
         return selection.kept
 
     def _next(self, ids: Iterator[str]) -> list[Task]:
-        """Return the tasks of the next round; none if there are enough, or no tasks are left."""
+        """Return the tasks of the next round; none if no more are needed, or none are left."""
         settings, kept = self._settings, len(self._selection.kept)
         count = None
         if settings.count is not None:
@@ -130,12 +130,14 @@ class Collector:
     # --- candidates -----------------------------------------------------------------------------
 
     async def _make(self, batch: Sequence[Task]) -> None:
-        """Make the candidates of a round that are missing; each is written as it ends."""
+        """Make the missing candidates of a round; each is written as it ends."""
         missing = self._missing(batch)
+        total = len(batch) * self._settings.rollouts
+        kept = total - len(missing)
+        tell_kept(kept, f"of {total} rollouts", self._folder / "candidates.jsonl")
         if not missing:
             return
-        total = len(batch) * self._settings.rollouts
-        with bar("demonstrate", total, total - len(missing)) as running:
+        with bar("demonstrate", total, kept) as running:
 
             def finish(task_id: str, made: Trajectory | str) -> None:
                 running.advance()
@@ -156,14 +158,14 @@ class Collector:
     def _solved(self, batch: Sequence[Task]) -> list[Solved]:
         """Return the finished candidates of each task."""
         rollouts = range(self._settings.rollouts)
-        found = [(t, [self._finished.get((t.id, t.query, r)) for r in rollouts]) for t in batch]
-        return [(task, [t for t in made if t is not None]) for task, made in found]
+        made = [(t, [self._finished.get((t.id, t.query, r)) for r in rollouts]) for t in batch]
+        return [(task, [t for t in found if t is not None]) for task, found in made]
 
     def _finish(self, trajectory: Trajectory) -> None:
-        """Write a candidate; one that broke is made again by the next run.
+        """Write a candidate; the next run repeats one that broke.
 
         Raises:
-            PolicyError: The endpoint answers no longer.
+            PolicyError: The endpoint has stopped answering.
         """
         trajectory.taskset = self._tasks.label
         if self._settings.is_model:
@@ -177,14 +179,14 @@ class Collector:
         self._unanswered = self._unanswered + 1 if refused else 0
         if self._unanswered >= MAX_UNANSWERED:
             raise PolicyError(
-                f"the last {self._unanswered} rollouts were not answered: {trajectory.error}; what"
-                " is finished is kept, and the same command goes on from there"
+                f"the last {self._unanswered} rollouts were not answered: {trajectory.error};"
+                " finished rollouts are saved, and the same command continues from there"
             )
 
     # --- results --------------------------------------------------------------------------------
 
     async def _estimate(self, batch: Sequence[Task]) -> Estimate:
-        """Return what a round will cost."""
+        """Return the estimated cost of a round."""
         rollouts, each = 0, Tokens()
         if isinstance(self._teacher, ModelTeacher):
             rollouts = len(self._missing(batch))
@@ -195,7 +197,7 @@ class Collector:
         return Estimate(rollouts, verdicts, each, settings.prices, settings.prices_of_judge)
 
     def _write(self) -> None:
-        """Write what was selected."""
+        """Write the files of the selection."""
         selection = self._selection
         write_records(self._folder / "trajectories.jsonl", selection.kept)
         write_records(self._folder / "left_out.jsonl", selection.left_out)
@@ -204,17 +206,17 @@ class Collector:
         write_dataset(selection.kept, self._folder / "dataset.jsonl")
 
     def _reasons(self) -> Counter[str]:
-        """Count the reasons for leaving out; a judge's failure is told in full."""
+        """Count the reasons for leaving out, without details except for failures of the judge."""
         reasons = [left_out.reason for left_out in self._selection.left_out]
         return Counter(r if r.startswith(NOT_JUDGED) else r.partition(":")[0] for r in reasons)
 
     def _report(self) -> None:
-        """Print what was kept, why the rest was not, and the real cost."""
+        """Print the number of demonstrations, the reasons for leaving out, and the real cost."""
         lines = [f"{len(self._selection.kept)} demonstrations of {self._tasks.label}"]
         lines += [f"  {n} left out: {reason}" for reason, n in self._reasons().most_common()]
         if self._broken:
             lines.append(
-                f"  {len(self._broken)} broke, and the same command runs them again; the first:"
+                f"  {len(self._broken)} broke, and the same command repeats them; the first:"
                 f" {self._broken[0]}"
             )
         teacher, judge = self._cache.spent(TEACHER), self._cache.spent(JUDGE)
@@ -227,7 +229,7 @@ class Collector:
 
 
 def _prompt_chars(task: Task, teacher: ModelTeacher) -> int:
-    """Return the number of characters that a teacher reads before its first turn."""
+    """Return the number of characters in the prompt and tools of a teacher."""
     session = Session(task, teacher.protocol, teacher.limits)
     texts = [message.content for message in session.prompt()]
     return len(teacher.instruction) + len("".join(texts)) + len(str(session.tools.schemas()))

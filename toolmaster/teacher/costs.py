@@ -1,4 +1,4 @@
-"""What a teacher model costs: estimated before anything is asked, and confirmed by the user.
+"""Estimates the cost of a teacher model, and asks the user to confirm it.
 
 An endpoint reads the whole conversation again at each turn. A rollout of n turns with a prompt of P
 tokens, a tokens per turn and o tokens per observation therefore reads n P + (a + o) n (n - 1) / 2
@@ -19,7 +19,7 @@ from toolmaster.limits import Prices, Tokens
 from toolmaster.policies.base import TOKEN_CHARS
 
 TURNS = 8
-"""Turns of a rollout that an estimate assumes."""
+"""Number of turns that an estimate assumes for a rollout."""
 TURN_TOKENS = 120
 OBSERVATION_TOKENS = 80
 VERDICT = Tokens(500 + TURNS * (TURN_TOKENS + OBSERVATION_TOKENS), 80)
@@ -35,14 +35,14 @@ def total_cost(*parts: tuple[Tokens, Prices | None]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is still to be asked, and what it will cost.
+    """The requests that are still to be made, and their cost.
 
     Args:
         rollouts: Number of rollouts of the teacher.
-        verdicts: Number of verdicts of the judge, at most.
+        verdicts: The most verdicts of the judge.
         each: Tokens of one rollout.
-        prices: The teacher's.
-        judge_prices: The judge's.
+        prices: Prices of the teacher.
+        judge_prices: Prices of the judge.
     """
 
     rollouts: int
@@ -53,7 +53,7 @@ class Estimate:
 
     @property
     def cost(self) -> float | None:
-        """Money for both; None if a price is missing."""
+        """Money for rollouts and verdicts; None if a price is missing."""
         teacher, judge = self.each * self.rollouts, VERDICT * self.verdicts
         return total_cost((teacher, self.prices), (judge, self.judge_prices))
 
@@ -68,24 +68,24 @@ class Estimate:
 
 
 def rollout_tokens(prompt_chars: Sequence[int]) -> Tokens:
-    """Return the teacher's tokens of one rollout, from the lengths of prompts in characters."""
+    """Return the tokens of one rollout, estimated from prompt lengths in characters."""
     prompt = fmean(prompt_chars) / TOKEN_CHARS
     grown = (TURN_TOKENS + OBSERVATION_TOKENS) * TURNS * (TURNS - 1) / 2
     return Tokens(round(TURNS * prompt + grown), TURNS * TURN_TOKENS)
 
 
 def ask_at_terminal(estimate: Estimate) -> bool:
-    """Show an estimate and ask whether to go on.
+    """Show an estimate, ask whether to continue, and return the answer.
 
     Raises:
-        ConfigError: Nobody is at the terminal.
+        ConfigError: There is no terminal.
     """
     print(estimate, flush=True)
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to confirm the cost; give --yes to go on without asking")
     if threading.current_thread() is not threading.main_thread():
         return _answered_yes()
-    # The event loop's own handler would wait for the answer.
+    # The event loop's handler of Ctrl-C would wait for the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return _answered_yes()

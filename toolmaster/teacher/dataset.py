@@ -3,9 +3,9 @@
     load_dataset("json", data_files="runs/demonstrations/dataset.jsonl", split="train")
 
 `messages` are in OpenAI's form; `tools` holds the tools' JSON schemas as one JSON text, because
-schemas of different tools have no common columns. Assistant messages hold the protocol's own text
-(thought and one block), which is what a student writes. Train only on messages whose `train` is
-true: the others are context, or slips that are shown for their correction.
+schemas of different tools have no common columns. Assistant messages hold the text that a student
+writes: a thought and one block. Train only on messages whose `train` is true: the others are
+context, or injected errors, which are shown for their correction.
 
 TRL trains on these rows with `assistant_only_loss=True`. It does not know `train`: drop the rows
 where `slips` is above 0. axolotl knows it: `type: chat_template`, `message_field_training: train`.
@@ -25,7 +25,7 @@ from toolmaster.types import Trajectory
 
 
 def dataset_row(demonstration: Trajectory) -> dict[str, Any]:
-    """Return one row: messages, tools and what is known of the demonstration."""
+    """Return the row of a demonstration."""
     messages = [
         {"role": message.role, "content": message.content, "train": False}
         for message in demonstration.messages()

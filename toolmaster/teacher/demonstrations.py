@@ -4,7 +4,7 @@
     demonstrations = demonstrate("bfcl:simple_python", protocol="direct")
     demonstrations = demonstrate(tasks, teacher="openai:NAME", output_dir="runs/demonstrations")
 
-Candidates are made by the task set's oracle, from the known-good calls of its tasks, or by a
+Candidates come from the task set's oracle, from the known-good calls of its tasks, or from a
 teacher model (`candidates`). Rules and a judge select among them (`selection`). `collecting`
 repeats this until there are enough.
 """
@@ -23,6 +23,7 @@ from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Policy
+from toolmaster.policies.loading import check_model
 from toolmaster.protocols import Protocol
 from toolmaster.runs import Run, read_trajectories, write_records
 from toolmaster.system.extras import require
@@ -39,17 +40,17 @@ from toolmaster.teacher.settings import CHANGEABLE, DemonstrationSettings
 from toolmaster.types import Trajectory
 
 ENDLESS = 100_000
-"""Number of tasks above which a count must be given."""
+"""Number of tasks above which `count` must be given."""
 Oracle = Callable[[str, Protocol, Limits, DemonstrationSettings], Awaitable[Trajectory | None]]
-"""What `Taskset.oracle` holds: a function that demonstrates the task with this id without a model.
+"""The type of `Taskset.oracle`: a function that demonstrates a task, by id, without a model.
 
 It returns a trajectory that solves the task in a session of its own, or None. The same arguments
-must give the same trajectory. Of the settings it honours `behaviours`, `known_share` and `filter`.
+must give the same trajectory. It uses the settings `behaviours`, `known_share` and `filter`.
 """
 
 
 def demonstrate(tasks: str | Taskset | Iterable[Task], **settings: Any) -> list[Trajectory]:
-    """Make demonstrations of tasks; the form of `ademonstrate` without `await`.
+    """Make demonstrations of tasks; blocking version of `ademonstrate`.
 
     Example:
         >>> [made] = demonstrate("world:short split=train tasks=1")
@@ -78,29 +79,30 @@ async def ademonstrate(
             `Policy`; or `replay:FILE` for known-good calls. None takes the set's oracle or, if
             there is none, the tasks' own known-good calls.
         count: Number of demonstrations to keep; None takes every task once.
-        output_dir: A folder that keeps all candidates and responses. The same call continues
-            there: what is finished is not run again, and no response is paid for twice. None keeps
-            nothing.
-        protocol: How trajectories are laid out: "trial", "direct" or "paper".
-        limits: What each session allows; None for what the task set says.
-        confirm: Called with an estimate of the cost before a teacher model or a judge is asked for
-            anything; False ends it. True shows the estimate and asks at the terminal.
+        output_dir: A folder for all candidates and responses. The same call continues there:
+            nothing is run or paid for twice. None writes no files.
+        protocol: The trajectory format: "trial", "direct" or "paper".
+        limits: Limits of each session; None takes those of the task set.
+        confirm: Called with an estimate of the cost before the first request to a teacher model or
+            a judge; False ends the call. True shows the estimate and asks at the terminal.
         settings: Further fields of `DemonstrationSettings`, such as `judge` or `filter`.
 
     Returns:
-        The demonstrations kept, in the order of the tasks.
+        The selected demonstrations, in the order of the tasks.
 
     Raises:
-        ConfigError: Settings cannot be accepted, or differ from those the folder was begun with.
+        ConfigError: Settings are invalid, or differ from those with which the folder was begun.
         InputError: Tasks cannot be demonstrated, or a file cannot be used.
-        PolicyError: An endpoint has no key, or answers nothing.
+        PolicyError: An endpoint has no key, or does not answer.
     """
     require("train", "pyarrow")  # for the data set that is written in the end
+    if teacher is not None:
+        check_model(teacher)
     name = teacher if teacher is None or isinstance(teacher, str) else teacher.name
     given = {"teacher": name, "count": count, **settings}
     options = load_config(DemonstrationSettings, None, values=given)
     options.check()
-    chosen, layout = taskset(tasks, default=TRAIN).for_training(), Protocol(protocol)
+    chosen, form = taskset(tasks, default=TRAIN).for_training(), Protocol(protocol)
     allowed = limits or chosen.limits or Limits()
     if count is None and options.file is None and len(chosen) > ENDLESS:
         raise InputError(
@@ -110,38 +112,38 @@ async def ademonstrate(
     async with AsyncExitStack() as stack:
         if output_dir is None:
             output_dir = stack.enter_context(TemporaryDirectory())
-        free = set(CHANGEABLE) - ({"filter"} if not options.is_model else set())
-        facts = {"protocol": layout.value, "limits": allowed.model_dump_json()}
-        facts |= {**chosen.facts, "taskset": chosen.name}  # a candidate says itself what was asked
-        folder = Run(Path(output_dir), options, may_change=free, facts=facts).folder
+        may_change = set(CHANGEABLE) - ({"filter"} if not options.is_model else set())
+        facts = {"protocol": form.value, "limits": allowed.model_dump_json()}
+        facts |= {**chosen.facts, "taskset": chosen.name}  # candidates have the queries
+        folder = Run(Path(output_dir), options, may_change=may_change, facts=facts).folder
         if options.file is not None:
-            return _made_before(options.file, layout, folder)
+            return _made_before(options.file, form, folder)
         cache, selection = ResponseCache(folder / "responses.jsonl"), Selection(options)
         if options.judge is not None:
             endpoint = JsonEndpoint(JUDGE, options.judge, options.judge_url, cache=cache)
             await stack.enter_async_context(endpoint)
-            selection.judge = DemonstrationJudge(endpoint, options.behaviours, layout)
+            selection.judge = DemonstrationJudge(endpoint, options.behaviours, form)
         await stack.enter_async_context(chosen.open())
         maker = (
-            ModelTeacher(teacher or "", options, layout, allowed, cache)
+            ModelTeacher(teacher or "", options, form, allowed, cache)
             if options.is_model
-            else FreeTeacher(chosen, options, layout, allowed)
+            else FreeTeacher(chosen, options, form, allowed)
         )
         ask = ask_at_terminal if confirm is True else confirm or None
         return await Collector(chosen, maker, selection, cache, folder).run(ask)
 
 
 def _made_before(source: Path, protocol: Protocol, folder: Path) -> list[Trajectory]:
-    """Take over existing demonstrations, without the tokens of the model that wrote them.
+    """Return existing demonstrations without the tokens of the model that wrote them.
 
     Raises:
-        InputError: There are none, they have another protocol, or one broke or failed.
+        InputError: There are none, they have another format, or one broke or failed.
     """
     demonstrations = read_trajectories(source)
     others = {t.protocol for t in demonstrations} - {protocol}
     if not demonstrations or others:
-        found = f"the protocol {min(others)!r}" if others else "no demonstrations"
-        raise InputError(f"{source} holds {found}; {protocol.value!r} is wanted")
+        content = f"the protocol {min(others)!r}" if others else "no demonstrations"
+        raise InputError(f"{source} holds {content}; {protocol.value!r} is wanted")
     without: dict[str, Any] = {"token_ids": [], "observation_ids": [], "log_probs": []}
     for trajectory in demonstrations:
         failed = trajectory.score is not None and not trajectory.success

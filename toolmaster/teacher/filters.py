@@ -1,8 +1,8 @@
 """The paper's filter as rules: keep demonstrations that plan, explore and validate.
 
 Source: arXiv 2601.12762, section on trajectory filtering, where a judge model looks for the three
-behaviours. Here each is a small function of the trajectory. A teacher that is a model makes
-mistakes of its own: `mark_slips` excludes those from training before the filter looks.
+behaviours. Here each behaviour is a function of the trajectory. A teacher model makes mistakes:
+`mark_slips` excludes them from training before the filter runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from toolmaster.types import FORMAT_ERRORS, ActionKind, ErrorKind, Phase, Step, 
 REFUSED = frozenset(
     {ErrorKind.INVALID_ARGUMENTS, ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_PERMITTED}
 )
-"""Errors of calls that never reached their tool, so that nothing was tried."""
+"""Errors of calls that did not reach their tool, so that nothing was tried."""
 
 
 def plans(trajectory: Trajectory) -> bool:
@@ -27,7 +27,7 @@ def plans(trajectory: Trajectory) -> bool:
 
 
 def explores(trajectory: Trajectory) -> bool:
-    """Return whether every tool of the execution was tried before, or is known by experience."""
+    """Return whether every tool of the execution was tried, or experience was retrieved."""
     if trajectory.protocol != Protocol.TRIAL or trajectory.retrieved_experience:
         return True
     trial = [step for step in trajectory.calls(Phase.TRIAL) if step.error not in REFUSED]
@@ -38,9 +38,9 @@ def explores(trajectory: Trajectory) -> bool:
 
 
 def validates(trajectory: Trajectory) -> bool:
-    """Return whether a call that succeeds follows every error.
+    """Return whether every error is followed by a call that succeeds.
 
-    After a trial, the execution may have no errors but those of slips.
+    After a trial, the execution may have no errors but injected ones.
     """
     for index, step in enumerate(trajectory.steps):
         if step.error is None:
@@ -61,8 +61,8 @@ def keep(trajectory: Trajectory) -> bool:
 def mark_slips(trajectory: Trajectory) -> None:
     """Mark the turns that a student should learn to correct, but not to write.
 
-    These are turns that break the format, calls of a tool that does not exist, and, after a trial,
-    calls that fail. A call of a trial may fail: that is what a trial is for.
+    These are turns with a format error, calls of a tool that does not exist, and, after a trial,
+    calls that fail. Calls of a trial may fail.
     """
     for step in trajectory.steps:
         broken = step.error in FORMAT_ERRORS or step.error is ErrorKind.UNKNOWN_TOOL
@@ -75,13 +75,13 @@ def _after_trial(trajectory: Trajectory, step: Step) -> bool:
 
 
 def reason_against(trajectory: Trajectory, behaviours: Behaviours, *, rules: bool) -> str | None:
-    """Return why a candidate is no demonstration; None if it is one.
+    """Return why a candidate is not a demonstration; None if it is one.
 
     Args:
-        trajectory: The candidate, with its slips marked.
-        behaviours: What the teacher was told to show.
-        rules: Whether it must show planning, exploration and validation. Without, it is enough that
-            it answered, and rightly where something scores the task.
+        trajectory: The candidate, with its mistakes marked.
+        behaviours: The behaviours that the teacher was told to show.
+        rules: Whether it must show planning, exploration and validation. Otherwise it only needs an
+            answer, which must be right if the task can be scored.
     """
     if trajectory.answer is None or not trajectory.answer.strip():
         return f"no answer: {trajectory.error or trajectory.stop_reason}"

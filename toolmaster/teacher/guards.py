@@ -1,4 +1,4 @@
-"""The approver of sessions that nobody watches: live tools may only read."""
+"""The approver of unattended sessions: live tools may only read."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from toolmaster.types import Decision, Effect, ToolCall, TrialMode
 
 
 class ReadsOnly:
-    """Refuses every call that may change something real.
+    """An approver that refuses every call that may change something real.
 
     Args:
-        tools: The tools of the sessions. Calls on a session's own copy of a state are allowed.
+        tools: The tools of the sessions. Calls on a session's own copy of the state are allowed.
     """
 
     def __init__(self, tools: ToolSet) -> None:
         self.tools = tools
 
     async def approve(self, tool: Tool, call: ToolCall) -> str | None:  # noqa: ARG002 - an approver
-        """Return None for a call that reads or acts on a copy; otherwise why it was not run."""
+        """Return None for a call that reads or acts on a copy, else the reason against it."""
         return self.decide(tool)[1] or None
 
     def refused(self) -> list[str]:
-        """Return the names of the tools that are never run."""
+        """Return the names of the tools that never run."""
         return [tool.name for tool in self.tools.tools if self.decide(tool)[0] is Decision.DENY]
 
     def decide(self, tool: Tool) -> tuple[Decision, str]:
-        """Return whether calls of this tool are run, and if not why."""
+        """Return whether calls of a tool run, and if not, why."""
         copied = self.tools.trial_mode(tool.name) is TrialMode.FORK
         if tool.effect is Effect.READ or copied:
             return Decision.ALLOW, ""
@@ -39,11 +39,11 @@ class ReadsOnly:
 
 
 def approver_for(task: Task, *, writes: bool) -> ReadsOnly | None:
-    """Return the approver for rollouts of a task; None where its calls may all be run.
+    """Return the approver for rollouts of a task; None if all its calls may run.
 
     Args:
-        task: Its tools are fresh for each rollout, copied, or shared with the real world.
-        writes: Whether calls that change something real may be run.
+        task: The task, whose tools may be shared with the real world.
+        writes: Whether calls that change something real may run.
     """
     if writes or task.isolation() is not Isolation.SHARED:
         return None
@@ -51,10 +51,10 @@ def approver_for(task: Task, *, writes: bool) -> ReadsOnly | None:
 
 
 def warn_of_refusals(tasks: Iterable[Task], *, writes: bool) -> None:
-    """Print which tools will not be run, before anything is paid for.
+    """Print which tools will not run, before money is spent.
 
     Raises:
-        ConfigError: No tool would be run.
+        ConfigError: No tool would run.
     """
     refused: dict[str, None] = {}
     some_run = False

@@ -1,7 +1,7 @@
-"""The filter's judge: does a demonstration do what was asked, and show the three behaviours?
+"""The filter's judge: whether a demonstration solves its task and shows the three behaviours.
 
 Source: arXiv 2601.12762, section on trajectory filtering. The paper's judge is the teacher's model;
-here it is any OpenAI-compatible endpoint. Prompt and verdicts are our own.
+here it is any OpenAI-compatible endpoint, with a prompt of our own.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class DemonstrationJudge:
     """Judges whether demonstrations solve their task and show the three behaviours.
 
     Args:
-        endpoint: The judge.
-        behaviours: What the teacher was told to show; nothing else is required.
-        protocol: How trajectories are laid out; `direct` has no exploration.
+        endpoint: The endpoint of the judge.
+        behaviours: The behaviours that the teacher was told to show; no others are required.
+        protocol: The trajectory format; `direct` has no exploration.
     """
 
     def __init__(self, endpoint: JsonEndpoint, behaviours: Behaviours, protocol: Protocol) -> None:
@@ -72,10 +72,10 @@ class DemonstrationJudge:
         return self._endpoint.knows(INSTRUCTIONS, _question(trajectory))
 
     async def reason_against(self, trajectory: Trajectory) -> str | None:
-        """Return what the judge misses in a demonstration, with its reason; None for nothing.
+        """Return what is missing in a demonstration, with the judge's reason; None if nothing is.
 
         Raises:
-            PolicyError: The judge cannot be asked, or it wrote no verdict.
+            PolicyError: The judge cannot be asked, or wrote no verdict.
         """
         verdict = await self._endpoint.ask(
             INSTRUCTIONS,
@@ -88,7 +88,7 @@ class DemonstrationJudge:
 
 
 def _question(trajectory: Trajectory) -> dict[str, Any]:
-    """Return what the judge reads."""
+    """Return the question to the judge."""
     turns = [
         {"turn": step.text, "result": (step.observation or "")[:OBSERVATION_CHARS]}
         for step in trajectory.steps

@@ -1,8 +1,8 @@
 """Demonstrations from the known-good calls of a task.
 
-Nothing is known of hidden behaviour here, so nothing is claimed: the trial calls each tool once, as
-the solution calls it first, and the experience holds what was sent and what came back. An answer
-that no result contains is not demonstrated: it would teach to guess.
+Hidden behaviour is unknown here, so nothing is claimed about it: the trial makes the solution's
+first call of each tool, and the experience holds its arguments and result. If no result contains
+the answer, there is no demonstration, because it would teach to guess.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from toolmaster.teacher.acting import Acting, Turns, succeeds_again
 from toolmaster.types import Phase, ToolCall, Trajectory
 
 SHOWN_CHARS = 120
-"""Characters of arguments and of a result that a line of experience shows."""
+"""The most characters of arguments, and of a result, in a line of experience."""
 
 
 class KnownCallsPolicy:
@@ -29,8 +29,8 @@ class KnownCallsPolicy:
 
     Args:
         replay: The calls and the answer.
-        protocol: How the trajectory is laid out; only `trial` has a trial.
-        trial_calls: Number of calls that the trial allows.
+        protocol: The trajectory format; only `trial` has a trial.
+        trial_calls: The most calls of the trial.
     """
 
     name = "known-good calls"
@@ -40,7 +40,7 @@ class KnownCallsPolicy:
         self._protocol, self._trial_calls = protocol, trial_calls
 
     def conversation(self, *_: object) -> Acting:
-        """Begin the demonstration; prompt and tools change nothing, because the calls are known."""
+        """Begin the demonstration; prompt and tools are ignored, because the calls are known."""
         return Acting(self._turns())
 
     def _turns(self) -> Turns:
@@ -81,10 +81,10 @@ async def from_known_calls(
 ) -> Trajectory | str:
     """Run known-good calls of a task in a session.
 
-    The turns are played again in a fresh session, unless that would change a real service twice.
+    The turns are repeated in a fresh session, unless that would change a real service twice.
 
     Returns:
-        The trajectory, also of a rollout that broke; or why it does not solve its task.
+        A trajectory that solves the task or broke; otherwise why the task was not solved.
     """
     task = request.task
     policy = KnownCallsPolicy(replay, protocol, limits.trial_calls)
@@ -106,7 +106,7 @@ async def from_known_calls(
 
 
 def _is_seen(answer: str, trajectory: Trajectory) -> bool:
-    """Return whether a result of the execution contains the answer."""
+    """Return whether a result of the execution contains an answer."""
     results = [step.observation or "" for step in trajectory.calls(Phase.EXECUTION)]
     words = {normal_form(word) for result in results for word in re.findall(r"[\w.,+-]+", result)}
     text = normal_form(answer)

@@ -1,7 +1,6 @@
 """The instruction of a teacher model, which replaces the student's short one.
 
-The student never sees these words. What they ask for shows in the teacher's thoughts and calls, and
-that is what a student learns from.
+The student never sees this text. It learns from the thoughts and calls that follow the text.
 """
 
 from __future__ import annotations
@@ -66,12 +65,12 @@ _FORM_ANSWER = """\
 
 
 def teacher_instruction(protocol: Protocol, behaviours: Behaviours, trial_calls: int) -> str:
-    """Return what the teacher is told in place of the student's short instruction.
+    """Return the instruction of a teacher model.
 
     Args:
-        protocol: How the trajectory is laid out; `direct` has no exploration.
-        behaviours: What to show; switching parts off gives the paper's ablations.
-        trial_calls: Number of calls that a trial allows; mentioned if there is a trial.
+        protocol: The trajectory format; `direct` has no exploration.
+        behaviours: The behaviours to show; the paper's ablations switch parts off.
+        trial_calls: The most calls of a trial; mentioned if there is a trial.
     """
     explores = behaviours.trial and protocol is not Protocol.DIRECT
     parts = [_ROLE, _PLAN.format(explored="which tools to try and how, " if explores else "")]

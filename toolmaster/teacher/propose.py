@@ -1,4 +1,4 @@
-"""`propose`: lets a model propose tasks for given tools, after a few calls that look around."""
+"""`propose`: lets a model propose tasks for given tools, after a few exploratory calls."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from toolmaster.types import Record
 
 ROLE = "proposer"
 BATCH = 10
-"""Tasks asked for at once."""
+"""The most tasks of one request."""
 LOOKS = 6
-"""Calls that look around before anything is proposed."""
+"""The most exploratory calls."""
 SHOWN = 60
-"""Number of the latest proposals that the model is shown, so that it makes others."""
+"""Number of the latest proposals that the model reads, so that it makes others."""
 
 LOOK = f"""\
 You prepare tasks for an assistant that has the tools in the JSON object you get. Before that you
@@ -82,7 +82,7 @@ class _Proposals(BaseModel):
 
 
 def propose(tools: Any, model: str, count: int, **options: Any) -> Taskset:
-    """Let a model propose tasks; the form of `apropose` without `await`.
+    """Let a model propose tasks; blocking version of `apropose`.
 
     Example, for the tools of an MCP file:
 
@@ -100,7 +100,7 @@ async def apropose(
     output_dir: str | Path = "runs/proposals",
     base_url: str | None = None,
 ) -> Taskset:
-    """Let a model propose tasks for tools: a request that looks around, then one per ten tasks.
+    """Let a model propose tasks for tools: one request for exploratory calls, one per ten tasks.
 
     The tasks have no answer: `demonstrate` with `rollouts=3` keeps those on whose answer
     independent solutions agree.
@@ -109,16 +109,16 @@ async def apropose(
         tools: Tool sources in one line each; or functions, an object or a `ToolSet`.
         model: The model that proposes, as `openai:NAME`.
         count: Number of tasks.
-        output_dir: Keeps `proposals.jsonl` and the model's responses; what is there is not asked
-            for again.
-        base_url: Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        output_dir: The folder of `proposals.jsonl` and the model's responses; a second call
+            continues there.
+        base_url: The endpoint of the model; None for OpenAI's own, or `OPENAI_BASE_URL`.
 
     Returns:
         At most `count` tasks.
 
     Raises:
         ConfigError: The model is not of the form `openai:NAME`.
-        InputError: The tools cannot be used, or not one task was proposed.
+        InputError: The tools cannot be used, or no task was proposed.
         PolicyError: The endpoint cannot be asked.
     """
     folder = Path(output_dir)
@@ -144,10 +144,10 @@ async def apropose(
 async def _propose(
     endpoint: JsonEndpoint, tools: ToolSet, count: int, file: Path
 ) -> list[Proposed]:
-    """Ask until there are `count` tasks, or an answer brings nothing new; keep each in the file."""
+    """Ask until there are `count` tasks or an answer has no new one; write each to the file."""
     tasks = read_models(file, Proposed)
     known = {_normal(task.query) for task in tasks}
-    seen = await _look(endpoint, tools) if len(tasks) < count else []
+    seen = await _explore(endpoint, tools) if len(tasks) < count else []
     problem = "none was new"
     while len(tasks) < count:
         question = {
@@ -174,8 +174,8 @@ async def _propose(
     return tasks
 
 
-async def _look(endpoint: JsonEndpoint, tools: ToolSet) -> list[dict[str, Any]]:
-    """Return a few calls and their results, made in a trial that only reads."""
+async def _explore(endpoint: JsonEndpoint, tools: ToolSet) -> list[dict[str, Any]]:
+    """Return a few exploratory calls and their results, made in a trial that only reads."""
     try:
         calls = (await endpoint.ask(LOOK, {"tools": tools.schemas()}, _Looks)).calls[:LOOKS]
     except MalformedReplyError:

@@ -1,6 +1,6 @@
-"""Which candidates become demonstrations, and the reason against each of the others.
+"""Selects demonstrations among candidates, with a reason against each of the others.
 
-Rules come first, then duplicates are removed, and only what is left is shown to a judge.
+Rules come first, then duplicates are removed, and a judge reads only the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from toolmaster.tools import ToolSet
 from toolmaster.types import Record, Trajectory
 
 NOT_JUDGED = "not judged"
-"""How the reason begins if the judge gave no verdict."""
+"""Beginning of the reason if the judge gave no verdict."""
 DUPLICATE = "duplicate"
 UNSETTLED = "no agreement on the answer of a task that nothing scores"
 ENOUGH = "there are enough"
@@ -31,7 +31,7 @@ Solved = tuple[Task, list[Trajectory]]
 
 
 class Agreed(Record):
-    """A task without an answer of its own, and the answer on which all rollouts agreed.
+    """A task without an own answer, and the answer on which all rollouts agreed.
 
     It is a line of `tasks.jsonl`, which is a task set: `tasks.jsonl tools=SOURCE`.
     """
@@ -54,8 +54,8 @@ class Selection:
     """Selects demonstrations from one batch of tasks after the other.
 
     Args:
-        settings: Those of the filter; `count` bounds what is kept.
-        judge: Reads what the rules let through; None uses the rules alone.
+        settings: Settings of the filter; `count` bounds the number of demonstrations.
+        judge: Judges candidates that pass the rules; None uses the rules alone.
     """
 
     settings: DemonstrationSettings
@@ -65,11 +65,11 @@ class Selection:
     left_out: list[LeftOut] = field(default_factory=list)
     agreed: list[Agreed] = field(default_factory=list)
     failures: int = 0
-    """Number of tasks in a row, up to the latest one, without a demonstration."""
+    """Number of tasks without a demonstration since the last one that gave one."""
     _seen: set[str] = field(default_factory=set)
 
     async def add(self, batch: Sequence[Solved]) -> None:
-        """Select from further tasks, each of them once."""
+        """Select among the candidates of further tasks."""
         by_rule = await self._by_rule(batch, self._seen)
         reasons = await asyncio.gather(*(self._reason(t, reason) for t, reason in by_rule))
         chosen = set()
@@ -87,24 +87,24 @@ class Selection:
                 self.agreed.append(Agreed(id=task.id, query=task.query, answer=answer))
 
     def leave_out(self, task_id: str, reason: str, rollout: int = 0) -> None:
-        """Note why a task or a candidate gave no demonstration."""
+        """Record why a task or a candidate gave no demonstration."""
         self.left_out.append(LeftOut(task_id=task_id, rollout=rollout, reason=reason))
 
     async def verdicts_to_pay(self, batch: Sequence[Solved]) -> int:
-        """Return for how many verdicts the judge will be asked at most, after all rollouts."""
+        """Return the most verdicts that the judge will be asked for, after all rollouts."""
         if self.judge is None:
             return 0
-        wanted = self.settings.rollouts
-        complete = [solved for solved in batch if len(solved[1]) >= wanted]
+        rollouts = self.settings.rollouts
+        complete = [solved for solved in batch if len(solved[1]) >= rollouts]
         by_rule = await self._by_rule(complete, set(self._seen))
         new = [t for t, reason in by_rule if reason is None and not self.judge.knows(t)]
-        return len(new) + wanted * (len(batch) - len(complete))
+        return len(new) + rollouts * (len(batch) - len(complete))
 
     async def _by_rule(
         self, batch: Sequence[Solved], seen: set[str]
     ) -> list[tuple[Trajectory, str | None]]:
-        """Return each trajectory, scored as its task says now, and the reason against it."""
-        found = []
+        """Return each trajectory, scored by its task, and the reason of the rules against it."""
+        pairs = []
         for task, solutions in batch:
             answer = self._common_answer(task, solutions)
             scored = task if answer is None else replace(task, answer=answer)
@@ -119,15 +119,15 @@ class Selection:
                     mark = fingerprint(trajectory)
                     reason = DUPLICATE if mark in seen else None
                     seen.add(mark)
-                found.append((trajectory, reason))
-        return found
+                pairs.append((trajectory, reason))
+        return pairs
 
     def _is_open(self, task: Task) -> bool:
-        """Return whether only other rollouts can tell what the answer of a task is."""
+        """Return whether the answer of a task can only come from agreement between rollouts."""
         return self.settings.rollouts > 1 and task.check is None and task.answer is None
 
     def _common_answer(self, task: Task, solutions: Sequence[Trajectory]) -> str | None:
-        """Return the answer of all wanted rollouts of an open task; None if they differ."""
+        """Return the answer on which all rollouts of an open task agree; None if they differ."""
         if not self._is_open(task) or len(solutions) < self.settings.rollouts:
             return None
         return agreed([trajectory.answer for trajectory in solutions])
@@ -143,10 +143,10 @@ class Selection:
 
 
 def fingerprint(trajectory: Trajectory) -> str:
-    """Return a text that is equal for demonstrations of one query with the same calls and answer.
+    """Return a hash that is equal for demonstrations with the same query, calls and answer.
 
     Texts are compared without case, punctuation and spacing, numbers by value. Thoughts are not
-    compared: other words around the same calls teach little.
+    compared, because the same calls with other thoughts teach little.
     """
     calls = [
         [step.phase, step.call.name, _normal(step.call.arguments)]

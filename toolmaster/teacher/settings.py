@@ -20,35 +20,35 @@ CHANGEABLE = (
 
 
 class Behaviours(Settings):
-    """What the teacher shows; the paper's ablations switch parts off."""
+    """Parts of a demonstration; the paper's ablations switch them off."""
 
     trial: bool = True
-    """Try tools before the experience is written."""
+    """Try the tools before the experience is written."""
     self_correction: bool = True
-    """Show mistakes and their correction; without it every call is right at once."""
+    """Show mistakes and how they are corrected; otherwise every call is right at once."""
 
 
 class DemonstrationSettings(Settings):
-    """Which demonstrations are made, and how."""
+    """Which demonstrations are made, by whom, and which of them are kept."""
 
     count: int | None = Field(None, ge=1)
-    """Number of demonstrations to keep: tasks are taken in order until there are that many. None
-    takes every task once."""
+    """Number of demonstrations to keep: tasks are taken in order until there are that many. If not
+    set, every task is taken once."""
     file: Path | None = None
-    """Demonstrations that exist already, a `trajectories.jsonl`; all of them are used."""
+    """File of demonstrations that exist already (a `trajectories.jsonl`); all of them are used."""
     teacher: str | None = None
     """Model that writes the demonstrations: `openai:NAME`, a checkpoint folder or a model id; or
-    `replay` for the known-good calls of the tasks, `replay:FILE` for those of a file. None takes
-    the task set's oracle and, where there is none, the known-good calls."""
+    `replay` for the known-good calls of the tasks, `replay:FILE` for those of a file. If not
+    set: the task set's oracle or, if it has none, the known-good calls."""
     base_url: str | None = None
-    """Endpoint of the teacher; None for OpenAI's own, or `OPENAI_BASE_URL`."""
+    """Endpoint of the teacher; if not set, `OPENAI_BASE_URL` or OpenAI's own."""
     sampling: Sampling = Sampling(temperature=0.7, turn_tokens=1024, context_tokens=16384, slots=16)
     """How the teacher generates; `slots` is the number of rollouts in flight."""
     rollouts: int = Field(1, ge=1)
     """Number of times a teacher does each task. With 2 or more, a task that nothing scores is kept
     only if all its answers agree."""
     writes: bool = False
-    """Run calls that change something real; without it, live tools only read."""
+    """Run calls that change something real; otherwise live tools only read."""
     behaviours: Behaviours = Behaviours()
     known_share: float = Field(0.1, ge=0.0, le=1.0)
     """Fraction of the embedded world's demonstrations that start with experience from an earlier
@@ -56,14 +56,14 @@ class DemonstrationSettings(Settings):
     filter: bool = True
     """Keep only demonstrations with planning, exploration and validation (the paper's filter)."""
     judge: str | None = None
-    """Model that judges what passes the filter's rules, as `openai:NAME`; None uses the rules
-    alone."""
+    """Model that judges what passes the filter's rules: `openai:NAME`. If not set, the rules alone
+    decide."""
     judge_url: str | None = None
-    """Endpoint of the judge; None for OpenAI's own, or `OPENAI_BASE_URL`."""
+    """Endpoint of the judge; if not set, `OPENAI_BASE_URL` or OpenAI's own."""
     prices: Prices | None = None
-    """Money per million tokens that the teacher reads, and per million that it writes."""
+    """Price of a million tokens that the teacher reads, and of a million that it writes."""
     judge_prices: Prices | None = None
-    """The same for the judge; None takes the teacher's prices."""
+    """Prices of the judge, likewise; if not set, the teacher's."""
     confirm: bool = False
     """Show an estimate of the cost and ask at the terminal before a model is paid for."""
 

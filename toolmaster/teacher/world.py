@@ -17,17 +17,17 @@ from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World, WorldTask
 
 _OVERSPEND_SHARE = 0.06
-"""Share of those whose trial is allowed just the calls it needs, and tries one more."""
+"""Fraction of demonstrations whose trial budget is used up: the teacher tries one call too many."""
 
 
 async def show(
     world: World, task_id: str, protocol: Protocol, limits: Limits, settings: DemonstrationSettings
 ) -> Trajectory | None:
-    """One demonstration of one task.
+    """Return a demonstration of one task.
 
     Returns:
-        The trajectory; None when it does not solve the task, does not pass the filter, or does not
-        reproduce the success when its turns are played again in a fresh session.
+        The trajectory; None if it does not solve the task, does not pass the filter, or does not
+        succeed again when its turns are repeated in a fresh session.
     """
     drawn = world.draw(task_id)
     trajectory = await _shown(drawn, drawn.task, protocol, limits, settings)
@@ -38,7 +38,7 @@ async def show(
     if any(s.quirk.factor != 1 or s.quirk.family == "loud" for s in drawn.surfaces):
         known_share *= 2
     if drawn_share < known_share:
-        other = world.draw(f"{task_id}/2")  # of other entities: a lesson is no name to copy
+        other = world.draw(f"{task_id}/2")  # other entities: no lesson names the answer
         tried = await _shown(other, other.task, protocol, limits, settings)
         if tried is None:
             return None
@@ -60,7 +60,7 @@ async def _shown(
     *,
     overspends: bool = False,
 ) -> Trajectory | None:
-    """The oracle's trajectory of `task`, where it is one to keep."""
+    """Return the oracle's trajectory of `task`; None if it fails one of the three conditions."""
     request = RolloutRequest(task)
     oracle = OraclePolicy(
         drawn, protocol, settings.behaviours, known=task.experience, overspends=overspends

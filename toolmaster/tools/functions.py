@@ -15,12 +15,12 @@ from toolmaster.tools.tool import Tool
 from toolmaster.types import Effect
 
 _FIELD = "of_"
-"""What fields of models begin with: `schema`, `copy`, `_x` are names of parameters only."""
+"""Prefix of model fields: pydantic refuses `schema`, `copy` or `_x`, which parameters may have."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARKS = "__tool__"
-"""The attribute in which `tool` keeps what it was told about a function."""
+"""The attribute of a function in which `tool` stores its arguments."""
 
 
 @overload
@@ -40,18 +40,18 @@ def tool(
     timeout_s: float | None = 30.0,
     thread_safe: bool = False,
 ) -> Any:
-    """Say what a function or method does as a tool; the function itself stays as it is.
+    """Declare the effect and limits of a function or method as a tool; it can be called as before.
 
     Args:
-        function: the function, where the decorator is written without arguments.
+        function: the function, if the decorator is written without arguments.
         effect: "read", "write", "destructive" or "unknown": what a call may do to the world.
-        timeout_s: seconds one call may take.
-        thread_safe: whether calls may run at the same time. Otherwise one call runs at a time, of
+        timeout_s: seconds that one call may take.
+        thread_safe: whether calls may run at the same time. Otherwise calls run one at a time, over
             all plain functions of the module or all methods of the object. Async functions that
-            are no methods always run at the same time.
+            are not methods always run at the same time.
 
     Raises:
-        ValueError: an effect that does not exist.
+        ValueError: there is no such effect.
 
     Example:
         >>> @tool(effect="read")
@@ -63,15 +63,15 @@ def tool(
     """
 
     def mark(marked: Any) -> Any:
-        told = {"effect": Effect(effect), "timeout_s": timeout_s, "thread_safe": thread_safe}
-        setattr(marked, _MARKS, told)
+        options = {"effect": Effect(effect), "timeout_s": timeout_s, "thread_safe": thread_safe}
+        setattr(marked, _MARKS, options)
         return marked
 
     return mark if function is None else mark(function)
 
 
 def marks(function: Callable[..., Any]) -> dict[str, Any]:
-    """What the decorator `tool` was told about a function; empty where it was not used."""
+    """Return the arguments of the decorator `tool` for a function; empty if it was not used."""
     return dict(getattr(function, _MARKS, {}))
 
 
@@ -83,27 +83,27 @@ def from_function(
 ) -> Tool:
     """Turn a Python function, plain or async, into a tool.
 
-    Plain functions of one module share its globals, and methods their object: one call of them runs
-    at a time. Async functions run at the same time, and so do those that the decorator `tool` says
-    are thread-safe.
+    Plain functions of one module share its globals, and methods share their object, so their calls
+    run one at a time. Async functions, and functions that `tool` marks as thread-safe, run at the
+    same time.
 
     Args:
         function: every parameter needs a type hint; its docstring's first paragraph becomes the
             description, and lines of a Google-style `Args:` section the parameters' descriptions.
-            A parameter whose name begins with `_` is not shown where it has a default.
-        effect: what a call may do to the world; None for what the decorator `tool` says, or else
+            A parameter whose name begins with `_` is hidden if it has a default.
+        effect: what a call may do to the world; None takes the effect that `tool` declares, or else
             unknown.
-        timeout_s: seconds one call may take, unless the decorator says so. A plain function runs in
-            a thread, which cannot be killed: after the limit its result is ignored.
+        timeout_s: seconds that one call may take, unless `tool` declares them. A plain function
+            runs in a thread, which cannot be killed: after the limit its result is ignored.
 
     Raises:
-        InputError: something that has no name of its own, as a `functools.partial`; a parameter
-            without a type hint, or with one that is not there or that makes no JSON schema, or of a
-            kind that JSON cannot pass by name; a generator.
+        InputError: the function has no name (a `functools.partial`) or is a generator, or a
+            parameter cannot be passed by name or has a type hint that is missing, that cannot be
+            read or that has no JSON schema.
     """
     if not hasattr(function, "__name__"):
         raise InputError(
-            f"a tool is made of a function with a name, got {function!r}; write one that calls it:"
+            f"a tool needs a function with a name, got {function!r}; write one that calls it:"
             " def NAME(parameter: type): return ..."
         )
     name = function.__name__
@@ -117,14 +117,14 @@ def from_function(
 
     run = execute_async if inspect.iscoroutinefunction(function) else execute
     shared = _shared(function)
-    told = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
+    options = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
     if effect is not None:
-        told["effect"] = effect
-    return Tool(name, summary, schema, run, acts_on=lambda _state: shared, **told)
+        options["effect"] = effect
+    return Tool(name, summary, schema, run, acts_on=lambda _state: shared, **options)
 
 
 def _shared(function: Callable[..., Any]) -> Any:
-    """What calls of a function may change: its object, or the globals of its module."""
+    """Return what calls of a function may change: its object, or the globals of its module."""
     bound = getattr(function, "__self__", None)
     if bound is not None or inspect.iscoroutinefunction(function):
         return bound
@@ -132,20 +132,19 @@ def _shared(function: Callable[..., Any]) -> Any:
 
 
 def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:
-    """What a tool made of a function says of itself.
+    """Return what a tool shows of a function.
 
     Returns:
-        The description, a model that converts its arguments, and their JSON schema.
+        The description, a model that converts the arguments, and their JSON schema.
 
     Raises:
-        InputError: a parameter without a type hint, or with one that is not there or that makes no
-            JSON schema, or of a kind that JSON cannot pass by name; a generator.
+        InputError: see `from_function`.
     """
     name = function.__name__
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InputError(
-            f"tool {name!r}: it yields; let it return a list, or, where it is no tool, let its name"
-            " begin with `_`"
+            f"tool {name!r}: it yields; let it return a list, or, if it is not a tool, begin its"
+            " name with `_`"
         )
     hints = _hints(function)
     summary, notes = _docstring(inspect.getdoc(function) or "")
@@ -177,13 +176,13 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     except Exception as error:
         raise InputError(
             f"tool {function.__name__!r}: its type hints cannot be read: {type(error).__name__}:"
-            f" {error}; what they name must be there when the module runs, so import it outside"
+            f" {error}; they need names that exist at run time, so import them outside"
             " `if TYPE_CHECKING`"
         ) from error
 
 
 def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
-    """A model of these parameters and its JSON schema."""
+    """Return a model of these parameters and its JSON schema."""
     named = {f"{_FIELD}{key}": field for key, field in fields.items()}
     config = ConfigDict(extra="forbid", alias_generator=_parameter)
     try:
@@ -192,17 +191,17 @@ def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str
     except Exception as error:
         if len(fields) > 1:
             for key, field in fields.items():
-                _model(name, {key: field})  # finds the one that it is about
-        found = ", ".join(f"{key}: {inspect.formatannotation(fields[key][0])}" for key in fields)
+                _model(name, {key: field})  # raises for the parameter at fault
+        shown = ", ".join(f"{key}: {inspect.formatannotation(fields[key][0])}" for key in fields)
         raise InputError(
-            f"tool {name!r}: no JSON schema can be made of its parameter {found}; use str, int,"
-            " float, bool, list, dict, Literal, an enum, a dataclass or a pydantic model, or, where"
-            " it is no tool, let its name begin with `_`"
+            f"tool {name!r}: no JSON schema can be made of its parameter {shown}; use str, int,"
+            " float, bool, list, dict, Literal, an enum, a dataclass or a pydantic model, or, if it"
+            " is not a tool, begin its name with `_`"
         ) from error
 
 
 def convert(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as their type hints want them, defaults included."""
+    """Return the arguments converted to the types of their hints, with defaults."""
     validated = model.model_validate(arguments)
     return {_parameter(key): getattr(validated, key) for key in model.model_fields}
 

@@ -1,4 +1,4 @@
-"""Several tool sets as one: each tool keeps its own state and its own way of being tried."""
+"""Merges tool sets: each tool keeps its own state and its own trial mode."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _NAME_CHARS = 64
 
 
 def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
-    """Put tool sets together.
+    """Return one tool set with the tools of several.
 
-    A fork copies the state of every part that can be forked; the tools of the others are never run
-    on a fork. Parts are copied one by one: what two of them share is copied twice.
+    A fork copies the state of every part that can be forked; the tools of the others never run on a
+    fork. Parts are copied one by one, so an object that two of them share is copied twice.
 
     Args:
-        parts: Pairs of a label and a tool set. Tools that share a name take their label in front,
-            and say in their description what they are called where they come from.
+        parts: Pairs of a label and a tool set. Tools that share a name get their label in front of
+            it, and their original name in the description.
 
     Returns:
         One tool set, every tool with its `trials` set. Its `state` is the tuple of the parts'
-        states; it is live if any part is. A check looks at the object of the part that has one, or
-        at the tuple of objects if several have.
+        states; it is live if any part is. A check gets the object of the part that has one, or the
+        tuple of objects if several have one.
     """
     names = iter(unique_names([(label, name) for label, part in parts for name in part.names()]))
     tools = tuple(
@@ -43,8 +43,8 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
         return tuple(p.copy_state(state) if p.copy_state else state for p, state in pairs)
 
     def object_of(states: tuple[Any, ...]) -> Any:
-        found = tuple(own(states[index]) for index, own in objects)
-        return found[0] if len(found) == 1 else found
+        made = tuple(own(states[index]) for index, own in objects)
+        return made[0] if len(made) == 1 else made
 
     return ToolSet(
         tools,
@@ -58,8 +58,8 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
 def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
     """Return one name for each `(label, tool)`: letters, digits, `_` and `-`, at most 64 of them.
 
-    A tool keeps its own name where no other has it; tools that share one all take their label in
-    front.
+    A tool keeps its name if no other tool has it; otherwise all tools of that name get their label
+    in front.
     """
     own = [_clean(tool) for _, tool in tools]
     names: list[str] = []

@@ -1,8 +1,8 @@
-"""Approvers: who decides which calls a session may run for real.
+"""Approvers decide which calls a session may run for real.
 
 A session asks its approver before each call that reaches the real world: every call in execution,
-and in a trial those that are not run on a copy. Calls that only read run unasked unless a rule says
-otherwise.
+and in a trial every call that does not run on a copy. By default, calls that only read run without
+a question.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ _SHOWN_CHARS = 600
 
 
 class Approver(Protocol):
-    """Decides which calls may run for real; your own is a class with these two methods."""
+    """Decides which calls may run for real; write your own as a class with these methods."""
 
     def decide(self, tool: Tool) -> tuple[Decision, str]:
         """Return what happens to calls of a tool, and why in a few words.
 
-        The model is told the reason in a trial that cannot run the call.
+        A trial that cannot run the call tells the model the reason.
         """
         ...
 
     async def approve(self, tool: Tool, call: ToolCall) -> str | None:
-        """Return None if this call may run; otherwise why not, which the model is told."""
+        """Return None if this call may run; otherwise the reason, which the model is told."""
         ...
 
 
 class ToolRules(Settings):
     """Rules by tool name, with `*` and `?` as in file names; `deny` wins over `ask` over `allow`.
 
-    A rule also matches a tool by its own name, where two sources have a tool of the same name.
+    A rule also matches the name that a tool has at its source (see `Tool.own_name`).
     """
 
     allow: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class EffectRules(Settings):
     write: Decision = Decision.ALLOW
     destructive: Decision = Decision.ASK
     unknown: Decision = Decision.ASK
-    """The MCP specification, too, takes a tool that does not declare its effect as destructive."""
+    """The MCP specification, too, assumes that a tool without a declared effect is destructive."""
 
 
 class PermissionRules(Settings):
@@ -96,7 +96,7 @@ class PermissionRules(Settings):
         """Refuse a rule that names a tool which is not there; a pattern may match nothing.
 
         Raises:
-            ConfigError: there is such a rule.
+            ConfigError: a rule names a tool that does not exist.
         """
         for decision in Decision:
             for name in getattr(self.tools, decision):
@@ -112,13 +112,13 @@ def read_rules(path: Path) -> PermissionRules:
     """Read permission rules from a TOML file.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something that is not a rule.
+        ConfigError: the file cannot be read, or something in it is not a rule.
     """
     return load_config(PermissionRules, path)
 
 
 def _matches(tool: Tool, pattern: str) -> bool:
-    """Return whether a pattern matches a tool's name here or at its source."""
+    """Return whether a pattern matches the name of a tool, here or at its source."""
     return any(fnmatchcase(name, pattern) for name in {tool.name, tool.own_name or tool.name})
 
 
@@ -134,12 +134,12 @@ class AllowAll:
 
 
 class Ask:
-    """An approver that follows rules and asks the user at the terminal where they say so.
+    """An approver that follows rules and, for the decision `ask`, asks the user at the terminal.
 
     Without rules it asks before each call that is destructive or of unknown effect. The user can
     answer "always" once per tool. If there is no terminal, the answer is no.
 
-    One question is shown at a time, however many sessions ask. What was typed before a question was
+    Questions of several sessions are shown one at a time. Input that was typed before a question is
     shown does not answer it.
 
     Args:
@@ -161,7 +161,7 @@ class Ask:
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._rules = rules or PermissionRules()
-        self._answers = answers or sys.stdin or io.StringIO()  # where standard input was closed
+        self._answers = answers or sys.stdin or io.StringIO()  # if standard input is closed
         self._questions = questions
         self._pause = pause
         self._one_at_a_time = asyncio.Lock()
@@ -209,12 +209,12 @@ class Ask:
             self._show("Please answer y, a or n: ")
 
     def _show(self, text: str) -> None:
-        where = self._questions or sys.stderr  # as it is now: a live display puts its own there
+        where = self._questions or sys.stderr  # looked up now: a live display replaces it
         where.write(text)
         where.flush()
 
     async def _line(self) -> str:
-        """Return what the user types from now on; "" at the end of the input."""
+        """Return the next line that the user types; "" at the end of the input."""
         import termios  # noqa: PLC0415 - not everywhere, and only for a terminal
 
         fd, loop = self._answers.fileno(), asyncio.get_running_loop()

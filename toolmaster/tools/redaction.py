@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 MIN_CHARS = 4
-"""Shorter values (`1`, `yes`) are not replaced: they would be found everywhere."""
+"""Shorter values (`1`, `yes`) are not replaced, because they occur everywhere."""
 
 _SECRET_NAME = re.compile(
     r"secret|passw|credential|authorization|cookie|token(?!iz|s)|(?:api|access|private).?key"
@@ -24,9 +24,9 @@ _NAMED = re.compile(r"-*([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
 
 
 class Redactor:
-    """Replaces known secrets by their names, however they are written.
+    """Replaces known secrets by their names, in every encoding.
 
-    Secrets are found as they are, percent-encoded or decoded, and with the escapes of JSON. Values
+    Secrets are found as given, percent-encoded or decoded, and with the escapes of JSON. Values
     shorter than `MIN_CHARS` are left alone.
 
     Args:
@@ -43,7 +43,7 @@ class Redactor:
         self._names = [names[form] for form in forms]
         self._pattern = re.compile("|".join(f"({''.join(map(_in_json, f))})" for f in forms))
         self.longest = max(map(len, forms), default=0) * len(r"\u0000")
-        """Characters that a secret may take at most, in the longest way to write it."""
+        """The most characters of a secret in its longest encoding."""
 
     def text(self, text: str) -> str:
         """Return `text` with every secret replaced by its name in brackets."""
@@ -63,15 +63,15 @@ class Redactor:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether a name says that its value is a secret: `GITHUB_TOKEN`, `--api-key` ..."""
+    """Return whether a name is that of a secret: `GITHUB_TOKEN`, `--api-key` ..."""
     return _SECRET_NAME.search(name) is not None
 
 
 def secrets_in(text: str) -> Iterator[tuple[str, str]]:
-    """Yield names and values of the secrets that a text shows by its form.
+    """Yield the names and values of the secrets that can be recognised in a text.
 
-    These are the password of an address (or its user, on the web without a password), and what
-    has the name of a secret: query parameters, JSON members, `--name=value` and `Name: value`.
+    These are the password of an address (or the user of a web address without a password), and
+    values with the name of a secret: query parameters, JSON members, `--name=value`, `Name: value`.
 
     Args:
         text: An address, a command-line argument, a header or JSON.
@@ -81,10 +81,10 @@ def secrets_in(text: str) -> Iterator[tuple[str, str]]:
         if colon:
             yield "password", password
             yield "password", base64.b64encode(unquote(user).encode()).decode()
-        elif scheme in ("http", "https"):  # a token; elsewhere it is just a name
+        elif scheme in ("http", "https"):  # a token; in other schemes a user name
             yield "password", name
     named: list[tuple[str, str]] = [*_PARAMETER.findall(text), *_IN_JSON.findall(text)]
-    while match := _NAMED.fullmatch(text):  # a value may be another: --env=TOKEN=value
+    while match := _NAMED.fullmatch(text):  # a value may contain another: --env=TOKEN=value
         named.append((match[1], match[2]))
         text = match[2]
     yield from ((name, value) for name, value in named if is_secret_name(name))
@@ -101,7 +101,7 @@ def bare_address(url: str) -> str:
 
 
 def _forms(name: str, value: str) -> set[str]:
-    """Return the value in every encoding; of `Bearer abc` in a header also what is behind it."""
+    """Return the value in every encoding; for a header `Bearer abc` also that of `abc`."""
     values = {value}
     if name.lower().endswith("authorization"):
         values.add(value.partition(" ")[2])
@@ -110,7 +110,7 @@ def _forms(name: str, value: str) -> set[str]:
 
 
 def _in_json(character: str) -> str:
-    """Return a pattern of every form that JSON has for a character."""
+    """Return a pattern that matches every way to write a character in JSON."""
     units = character.encode("utf-16-be", "surrogatepass").hex()
     escaped = "".join(rf"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
     forms = [f"(?i:{escaped})", re.escape(json.dumps(character)[1:-1]), re.escape(character)]

@@ -1,4 +1,4 @@
-"""Runs one call of a tool whatever the tool does, and makes text of what it gives back."""
+"""Runs one call of a tool within its time limit, and turns its result into text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toolmaster.types import TrialMode
 
 
 async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
-    """Run a call, after those that asked before on what it may change; see `Tool.shared`.
+    """Run a call when all earlier calls that share its state have ended; see `Tool.shared`.
 
     A plain function with a time limit runs in a thread.
 
@@ -26,9 +26,9 @@ async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
         The tool's result.
 
     Raises:
-        TimeoutError: it did not end within `timeout_s`; waiting for other calls does not count.
-        ToolRefusal: the tool refuses, or an earlier call ran out of time and still runs.
-        Exception: whatever else the tool raises.
+        TimeoutError: the call did not end within `timeout_s`, not counting the wait for others.
+        ToolRefusal: the tool refuses, or an earlier call timed out and still runs.
+        Exception: any other error of the tool.
     """
     shared, held = tool.shared(state), HELD.get()
     lock = None if shared is None else lock_of(shared)
@@ -44,18 +44,18 @@ async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
 
 
 async def fork(tools: ToolSet) -> ToolSet:
-    """Fork a tool set when no call changes what is copied.
+    """Return a fork of a tool set, made while no call changes the state.
 
     Raises:
         InputError: the state cannot be copied.
-        ToolRefusal: an earlier call ran out of time and still changes it.
+        ToolRefusal: an earlier call timed out and still changes the state.
     """
     tried = [tool for tool in tools.tools if tools.trial_mode(tool.name) is TrialMode.FORK]
     shared = [thing for tool in tried if (thing := tool.shared(tools.state)) is not None]
     locks = {lock_of(thing) for thing in shared} - set(HELD.get())
     held: list[CallLock] = []
     try:
-        for lock in sorted(locks, key=id):  # in one order, so that two forks never wait in a ring
+        for lock in sorted(locks, key=id):  # a fixed order, so that two forks cannot deadlock
             await lock.acquire("fork")
             held.append(lock)
         return tools.fork()
@@ -78,17 +78,17 @@ async def _result(tool: Tool, state: Any, arguments: dict[str, Any], lock: CallL
         else:
             result = await _in_thread(partial(tool.execute, state, arguments), lock)
         return await result if inspect.isawaitable(result) else result
-    except SystemExit as error:  # would end this program, not the tool
+    except SystemExit as error:  # it would end this program
         raise RuntimeError(f"SystemExit: {error}") from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise RuntimeError("the tool was cancelled from within") from error  # not this rollout
+        raise RuntimeError("the tool was cancelled from within") from error
 
 
 async def _in_thread(call: Callable[[], Any], lock: CallLock | None) -> Any:
-    """The result of a call in a thread, which keeps the lock until it has ended."""
+    """Return the result of a call in a thread, which holds the lock until the call ends."""
     if lock is None:
         return await start_thread(call)
 
@@ -108,9 +108,10 @@ async def _in_thread(call: Callable[[], Any], lock: CallLock | None) -> Any:
 
 
 def as_text(result: Any) -> str:
-    """Text as it is, bytes by what they hold, the rest as JSON or else as Python writes it.
+    """Return a result as text: text as it is, decoded bytes, everything else as JSON.
 
-    Dataclasses and pydantic models are objects there, sets lists, enums their values.
+    In JSON, dataclasses and pydantic models are objects, sets are lists, enums are their values; a
+    value that JSON cannot hold is its `str`.
     """
     if isinstance(result, str):
         return str(result)
@@ -131,7 +132,7 @@ def _not_json(value: Any) -> Any:
 
 
 def _bytes_as_text(data: bytes | bytearray) -> str:
-    """UTF-8 without NUL is text; of anything else only the size says something."""
+    """Return UTF-8 without NUL as text, and a note with the size for anything else."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -140,8 +141,8 @@ def _bytes_as_text(data: bytes | bytearray) -> str:
 
 
 def describe_error(error: Exception) -> str:
-    """Its kind and what it says, whatever comes of asking it."""
+    """Return the type and the message of an error, or the type alone if `str` fails."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+    except Exception:  # noqa: BLE001 - from the error's own `__str__`
         return type(error).__name__

@@ -7,8 +7,8 @@
     api.json, api.yaml                  an OpenAPI or Swagger document
     https://host/path                   a service that serves one, or the document's own address
 
-The spelling tells what it is, and for JSON the file. Options follow after spaces as `key=value`,
-see `SourceOptions`:
+The kind is recognised from the line, or from the content of a JSON file. Options follow after
+spaces as `key=value`, see `SourceOptions`:
 
     api.json base_url=http://localhost:8080 auth.bearer=MY_TOKEN only=get_*,list_* trials=live
 """
@@ -72,13 +72,13 @@ class SourceOptions(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source, recognised but not yet opened.
+    """One source: recognised, but not opened.
 
     Args:
         kind: "python", "mcp" or "openapi".
         place: The file, module or address.
         name: The function, class or object of a Python source; None for all of it.
-        options: What was said about it.
+        options: Its options.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class Source:
 
     @property
     def label(self) -> str:
-        """A short name, put in front of a tool's where another source has one of that name."""
+        """A short name, put in front of the name of a tool that another source has as well."""
         if self.kind == "python" and not self.place.endswith(".py"):
             return self.place.rpartition(".")[2]
         return urlsplit(self.place).hostname or Path(self.place).stem
@@ -98,22 +98,22 @@ class Source:
 async def open_sources(
     specs: Sequence[str], *, trials: TrialMode | None = None
 ) -> AsyncIterator[ToolSet]:
-    """Open sources of any kind and give their tools for as long as the context lasts.
+    """Open sources of any kind and yield their tools for as long as the context lasts.
 
-    The set may serve many sessions at once, in the event loop it was opened in; calls in execution
-    change the one real state behind it.
+    The set can serve many sessions at once, in the event loop in which it was opened; calls in
+    execution change the one real state behind it.
 
     Args:
-        specs: One line for each source, as in the module's docstring.
-        trials: How trials run the calls of sources whose lines do not say it.
+        specs: One line per source, as in the module's docstring.
+        trials: The trial mode of sources whose lines do not set it.
 
     Yields:
         One tool set, every tool with its `source` and `trials` set. Tools that share a name have
-        their source's in front.
+        the label of their source in front.
 
     Raises:
-        ConfigError: No source, one that cannot be recognised, or an option that cannot be used.
-        InputError: A source that is missing, broken or has no tools; says which.
+        ConfigError: There is no source, a source cannot be recognised, or an option cannot be used.
+        InputError: A source is missing, is broken or has no tools; the message says which.
 
     Example:
         async with open_sources(["shop.py", "mcp.json only=read_*"]) as tools:
@@ -128,7 +128,7 @@ async def open_sources(
 
 
 def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list[Source]:
-    """Recognise the source of each line; takes and raises what `open_sources` does."""
+    """Return the source of each line; for arguments and errors see `open_sources`."""
     sources: list[Source] = []
     for spec in specs:
         source = parse_source(spec, trials)
@@ -141,7 +141,7 @@ def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list
 
 
 def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
-    """Recognise the source of one line; see `parse_sources`."""
+    """Return the source of one line; see `parse_sources`."""
     place, *words = _OPTION.split(spec.strip())
     auth = {}
     for word in [word for word in words if word.startswith("auth.")]:
@@ -159,7 +159,7 @@ def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
 
 
 def _recognise(place: str) -> tuple[str, str, str | None]:
-    """Return the kind, the place, and the name behind a colon."""
+    """Return the kind, the place, and the name after a colon."""
     if place.startswith(("http://", "https://")):
         return "openapi", place, None
     file = Path(place).expanduser()
@@ -187,11 +187,11 @@ def _recognise(place: str) -> tuple[str, str, str | None]:
 
 @asynccontextmanager
 async def open_source(source: Source) -> AsyncIterator[ToolSet]:
-    """Open one source and give its tools, as its options want them.
+    """Open one source and yield its tools, shaped by its options.
 
     Raises:
-        ConfigError: An option that this source cannot have.
-        InputError: It is missing, broken or has no tools.
+        ConfigError: This source cannot have one of the options.
+        InputError: The source is missing, is broken or has no tools.
     """
     options = source.options
     if source.kind == "python":
@@ -213,11 +213,11 @@ async def open_source(source: Source) -> AsyncIterator[ToolSet]:
 
 
 def python_tools(source: Source) -> ToolSet:
-    """Load the tools of a Python source, which need no opening; a class makes another object.
+    """Return the tools of a Python source; a class is instantiated at each call.
 
     Raises:
-        ConfigError: An option that this source cannot have.
-        InputError: It is missing, fails on import or has no tools.
+        ConfigError: This source cannot have one of the options.
+        InputError: The source is missing, fails on import or has no tools.
     """
     from toolmaster.tools.python import load_python  # noqa: PLC0415 - runs the user's code
 
@@ -228,9 +228,9 @@ def python_tools(source: Source) -> ToolSet:
 
 
 def _shaped(tools: ToolSet, source: Source) -> ToolSet:
-    """Return the tools as the options want them."""
+    """Return the tools that the options name, with the effects and trial modes that they set."""
     options = source.options
-    wanted = _matching(tools, options.only or ("*",), source)
+    names = _matching(tools, options.only or ("*",), source)
     reading = _matching(tools, options.read, source)
     if options.trials is TrialMode.FORK and tools.copy_state is None:
         raise ConfigError(
@@ -244,7 +244,7 @@ def _shaped(tools: ToolSet, source: Source) -> ToolSet:
             trials=options.trials or tool.trials,
         )
         for tool in tools.tools
-        if tool.name in wanted
+        if tool.name in names
     )
     return replace(tools, tools=shaped)
 
@@ -252,11 +252,11 @@ def _shaped(tools: ToolSet, source: Source) -> ToolSet:
 def _matching(tools: ToolSet, patterns: Sequence[str], source: Source) -> set[str]:
     if not tools.tools:
         raise InputError(f"{source.place}: it has no tools")
-    found: set[str] = set()
+    matched: set[str] = set()
     for pattern in patterns:
         matches = {name for name in tools.names() if fnmatchcase(name, pattern)}
         if not matches:
             names = ", ".join(tools.names())
             raise ConfigError(f"{source.place}: no tool is called {pattern!r}; it has: {names}")
-        found |= matches
-    return found
+        matched |= matches
+    return matched

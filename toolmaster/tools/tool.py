@@ -1,7 +1,7 @@
-"""`Tool` and `ToolSet`: the one shape every tool source is turned into.
+"""`Tool` and `ToolSet`: the form into which every tool source is converted.
 
-A tool is a JSON schema and `execute(state, arguments)`. A tool set binds tools to one state and can
-be forked, which is how trials stay harmless. Neither knows about models, prompts or phases.
+A tool is a JSON schema and `execute(state, arguments)`. A tool set binds tools to one state; trials
+are harmless because they run on a fork of it. Neither knows about models, prompts or phases.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolmaster.types import Effect, TrialMode
 
 
 def in_quotes(names: Iterable[str]) -> str:
-    """Names for an error that a policy reads: in double quotes, as they stand in a call.
+    """Return names in double quotes, as they are written in a call, for errors that models read.
 
     After a space or a single quote a name has other tokens than in a call, and a small model then
     copies it wrongly.
@@ -29,7 +29,7 @@ def in_quotes(names: Iterable[str]) -> str:
 
 
 class ToolRefusal(Exception):  # noqa: N818 - a normal answer of a tool, not a fault of the program
-    """Raised by a tool to refuse a call; its text becomes the observation."""
+    """Raised by a tool to refuse a call; its message becomes the observation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,26 @@ class Tool:
     """One callable tool.
 
     Args:
-        name: what the policy calls it.
+        name: the name in the schema, which the policy writes.
         description: documentation shown to the policy.
         parameters: JSON schema of the arguments (an object schema).
-        execute: `execute(state, arguments) -> result`, plain or async. Whatever it raises becomes
-            an observation; its result is shown as text (strings as they are, the rest as JSON).
+        execute: `execute(state, arguments) -> result`, plain or async. An exception becomes an
+            observation; a result is shown as text (strings as they are, the rest as JSON).
         effect: what a call may do to the world.
-        timeout_s: seconds one call may take; None runs it inline without a limit, which is for
+        timeout_s: seconds that one call may take; None runs it inline without a limit, which is for
             trusted in-memory tools only.
-        validated: whether arguments are held against `parameters` before a call; False where the
-            schema is mere documentation and the tool judges for itself, as in many benchmarks.
-        trials: how its calls are run in a trial; None leaves it to the set: on a fork where there
-            is one, else `read_only`.
-        source: where it comes from (a server, a document, a module), for people and for
-            experience, which is kept by source and schema.
-        own_name: what it is called there, where that is another name; "" for `name`.
-        thread_safe: whether calls may run at the same time on one state. Otherwise one call runs at
-            a time, of all tools and sessions that share the state.
-        acts_on: a function from the state to the object that a call may change, or to None where
-            calls may run at the same time. Without it that object is the state. A tool without a
-            state shares nothing if it is async, and runs one call at a time if it is plain.
+        validated: whether arguments are validated against `parameters` before a call; False if the
+            schema is documentation only and the tool validates them, as in many benchmarks.
+        trials: the trial mode of its calls; None takes that of the set: `fork` if its state can be
+            copied, else `read_only`.
+        source: the origin of the tool (a server, a document, a module), shown to users and stored
+            with lessons.
+        own_name: the name at the source, if it is another one; "" for `name`.
+        thread_safe: whether calls may run at the same time on one state. Otherwise calls of all
+            tools and sessions that share the state run one at a time.
+        acts_on: a function from the state to the object that a call may change, or to None if calls
+            may run at the same time. Without it that object is the state. Without a state, calls of
+            an async tool run at the same time, those of a plain one run one at a time.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Tool:
     acts_on: Callable[[Any], Any] | None = None
 
     def shared(self, state: Any) -> Any:
-        """The object that calls on this state may change, one at a time; None for any number."""
+        """Return the object that calls may change one at a time; None if they may run together."""
         if self.thread_safe:
             return None
         if self.acts_on is not None:
@@ -83,7 +83,7 @@ class Tool:
         return self.execute
 
     def schema(self) -> dict[str, Any]:
-        """The tool in OpenAI's function form."""
+        """Return the tool in OpenAI's function form."""
         return {
             "type": "function",
             "function": {
@@ -94,7 +94,7 @@ class Tool:
         }
 
     def violation(self, arguments: dict[str, Any]) -> str | None:
-        """What is wrong with `arguments` against the schema, in one line; None when they fit."""
+        """Return how `arguments` violate the schema, in one line; None if they fit it."""
         if not self.validated:
             return None
         known = self.parameters.get("properties", {})
@@ -118,15 +118,15 @@ class ToolSet:
     Args:
         tools: the tools, names unique.
         state: passed to every `execute`; None for tools that keep none.
-        copy_state: how to fork the state (`copy.deepcopy` does for plain data). None, the default,
-            says that it cannot be forked, as with live services and functions that reach outside
-            their state: trials may then only call tools that read, unless a tool says otherwise.
+        copy_state: a function that copies the state (`copy.deepcopy` for plain data). None means
+            that it cannot be copied, as with live services and functions that reach outside their
+            state: trials then call only tools that read, unless a tool has another trial mode.
         live: whether the tools act on a service outside this program, which all rollouts share.
-        object_of: from the state to the object that the tools act on, which a task's check looks
-            at. None where the tools are functions.
+        object_of: a function from the state to the object that the tools act on, which a task's
+            check gets. None if the tools are functions.
 
     Raises:
-        InputError: two tools share a name, or one is to be tried on a fork that cannot be made.
+        InputError: two tools share a name, or a tool needs a fork that cannot be made.
     """
 
     tools: tuple[Tool, ...]
@@ -156,20 +156,20 @@ class ToolSet:
         return name in self._by_name
 
     def names(self) -> Iterable[str]:
-        """The tools' names in order."""
+        """Return the tools' names in order."""
         return self._by_name
 
     def schemas(self) -> list[dict[str, Any]]:
-        """All tools in OpenAI's function form."""
+        """Return all tools in OpenAI's function form."""
         return [tool.schema() for tool in self.tools]
 
     def trial_mode(self, name: str) -> TrialMode:
-        """How a trial runs the calls of this tool."""
-        usual = TrialMode.READ_ONLY if self.copy_state is None else TrialMode.FORK
-        return self._by_name[name].trials or usual
+        """Return how a trial runs the calls of a tool."""
+        default = TrialMode.READ_ONLY if self.copy_state is None else TrialMode.FORK
+        return self._by_name[name].trials or default
 
     def fork(self) -> ToolSet:
-        """The same tools over a copy of the state.
+        """Return the same tools over a copy of the state.
 
         Raises:
             InputError: the state cannot be copied.
@@ -179,12 +179,10 @@ class ToolSet:
         return replace(self, state=self.copy_state(self.state))
 
     def subject(self) -> Any:
-        """What a task's check looks at: the object that the tools act on, or else this set."""
+        """Return what a task's check gets: the object that the tools act on, or else this set."""
         return self if self.object_of is None else self.object_of(self.state)
 
 
 @lru_cache(maxsize=4096)
 def _validator(schema: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(
-        json.loads(schema), offline=True
-    )  # no schema fetches anything
+    return jsonschema_rs.validator_for(json.loads(schema), offline=True)  # fetches nothing

@@ -34,14 +34,14 @@ def _varlen_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # noqa: ARG001 - positions say it all
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - the positions mark the sequences
     scaling: float | None = None,
     dropout: float = 0.0,
     *,
     position_ids: torch.Tensor,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend causally in each sequence; query (1, K * R, N, D), key and value (1, K, N, D)."""
+    """Return causal attention for query (1, K * R, N, D), key and value (1, K, N, D)."""
     unknown = [key for key in ("sliding_window", "softcap", "s_aux") if kwargs.get(key) is not None]
     if unknown or dropout:
         name = unknown[0] if unknown else "dropout"
@@ -52,19 +52,19 @@ def _varlen_attention(
     if query.is_cuda and value.dtype != torch.float32 and not any(spans.firsts):
         return _flash(query, key, value, scale, spans), None
     inputs = query.to(value.dtype), key.to(value.dtype), value
-    found = checkpoint(_each, *inputs, scale, spans, use_reentrant=False, preserve_rng_state=False)
-    return found.transpose(1, 2), None
+    out = checkpoint(_each, *inputs, scale, spans, use_reentrant=False, preserve_rng_state=False)
+    return out.transpose(1, 2), None
 
 
 def _each(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, spans: _Spans
 ) -> torch.Tensor:
-    """Attend in one sequence after the other; returns (1, K * R, N, D)."""
+    """Return the attention of a row, one sequence after the other, (1, K * R, N, D)."""
     lengths, firsts = spans.lengths, spans.firsts
     keys, values = key.split(lengths, 2), value.split(lengths, 2)
     attended = []
     for q, k, v, first in zip(query.split(lengths, 2), keys, values, firsts, strict=True):
-        if first:  # the sequence goes on from the start of the row's first one
+        if first:  # it continues the first tokens of the row's first sequence
             k, v = (torch.cat([t[0][:, :, :first], own], 2) for t, own in ((keys, k), (values, v)))  # noqa: PLW2901
         attended.append(_products(q, k, v, scale))
     return torch.cat(attended, 2)
@@ -80,7 +80,7 @@ class _Spans:
     """(sequences + 1,) int32: 0, then the end of each sequence in the row."""
 
 
-@lru_cache(maxsize=1)  # every layer of a forward pass asks for it; on a GPU each time is a wait
+@lru_cache(maxsize=1)  # every layer needs it, and reading a tensor of a GPU waits for the GPU
 def _spans(position_ids: torch.Tensor, _version: int) -> _Spans:
     lengths, firsts = sequence_lengths(position_ids)
     ends = torch.tensor([0, *lengths], device=position_ids.device).cumsum(0, dtype=torch.int32)
@@ -90,10 +90,10 @@ def _spans(position_ids: torch.Tensor, _version: int) -> _Spans:
 def _flash(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, spans: _Spans
 ) -> torch.Tensor:
-    """Attend in all sequences with one kernel; returns (1, N, K * R, D)."""
+    """Return the attention of a row, computed by one kernel, (1, N, K * R, D)."""
     q, k, v = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))  # (N, heads, D)
     longest = max(spans.lengths)
-    found = varlen_attn(
+    out = varlen_attn(
         q,
         k,
         v,
@@ -105,23 +105,23 @@ def _flash(
         window_size=(-1, 0),  # causal
         enable_gqa=True,
     )
-    return found.unsqueeze(0)  # type: ignore[union-attr]
+    return out.unsqueeze(0)  # type: ignore[union-attr]
 
 
 def _products(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Attend in one sequence by batched matrix products."""
+    """Return the attention of one sequence of n tokens by batched products, (1, K * R, n, D)."""
     heads, count, head_dim = query.shape[1:]
     kv_heads = key.shape[1]
     rows = (query * scale).reshape(kv_heads, -1, head_dim)  # (K, R * N, D)
     mask = _causal(count, key.shape[2], heads // kv_heads, rows.dtype).to(rows.device)
     scores = torch.bmm(rows, key[0].transpose(1, 2)) + mask
-    found = torch.bmm(torch.softmax(scores, -1).to(value.dtype), value[0])
-    return found.view(1, heads, count, head_dim)
+    out = torch.bmm(torch.softmax(scores, -1).to(value.dtype), value[0])
+    return out.view(1, heads, count, head_dim)
 
 
-@lru_cache(maxsize=64)  # a row's masks, for all of its layers; megabytes each
+@lru_cache(maxsize=64)  # the masks of a row serve all layers; each has megabytes
 def _causal(count: int, seen: int, repeats: int, dtype: torch.dtype) -> torch.Tensor:
     """Return the additive causal mask of the last `count` of `seen` tokens, (R * count, seen)."""
     hidden = torch.full((count, seen), float("-inf"), dtype=dtype)
@@ -148,11 +148,10 @@ def sequence_lengths(position_ids: torch.Tensor) -> tuple[list[int], list[int]]:
 def share_prefixes(
     input_ids: torch.Tensor, position_ids: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Remove the prefix that a sequence shares with the row's first one: it is computed once.
+    """Remove from each sequence the prefix it shares with the first one, to compute it once.
 
-    All tasks share the system message, and the rollouts of a task share the whole prompt. The
-    hidden state of a token depends only on the tokens before it, so shared prefixes have the same
-    states.
+    All tasks share the system message, and the rollouts of a task share the whole prompt. Shared
+    prefixes have the same hidden states, because a token attends only to the tokens before it.
 
     Args:
         input_ids: (1, N) tokens of several sequences one after another.
@@ -165,23 +164,23 @@ def share_prefixes(
     lengths, _ = sequence_lengths(position_ids)
     sequences = [part.tolist() for part in input_ids[0].split(lengths)]
     first, begin, taken = sequences[0], 0, 0
-    kept: list[int] = []
+    rest: list[int] = []
     places: list[int] = []
     for index, sequence in enumerate(sequences):
         most = min(len(first), len(sequence)) - 1  # each keeps at least one token of its own
         pairs = zip(first[:most], sequence[:most], strict=True)
         same = next((at for at, (a, b) in enumerate(pairs) if a != b), most) if index else 0
         if index and same == len(sequences[index - 1]):
-            same -= 1  # or its positions would continue those of the one before
+            same -= 1  # otherwise its positions would continue those of the sequence before
         own = len(sequence) - same
-        kept += range(begin + same, begin + len(sequence))
+        rest += range(begin + same, begin + len(sequence))
         places += [*range(same), *range(taken, taken + own)]
         begin, taken = begin + len(sequence), taken + own
-    return input_ids[:, kept], position_ids[:, kept], torch.tensor(places, device=input_ids.device)
+    return input_ids[:, rest], position_ids[:, rest], torch.tensor(places, device=input_ids.device)
 
 
 def use_packed_attention(model: Any) -> bool:
-    """Switch a model to packed attention, if that computes the same for this architecture.
+    """Switch a model to packed attention if its architecture has plain causal attention.
 
     Args:
         model: a causal language model of Transformers; changed in place, or left as it is.

@@ -39,12 +39,12 @@ class RolloutCollector:
         runner: the event loop of the whole training, in which the tasks' tools are open.
         tasks: the tasks.
         policy: samples the turns; it gets the trained weights before each step.
-        protocol: the form of the trajectories.
+        protocol: the trajectory format.
         limits: limits of each session.
         rewards: score the rollouts.
         group_size: the number of rollouts of one task.
-        seed: seed of sampling. What is drawn depends on seed, step and process only, so that a
-            resumed training samples what the stopped one would have.
+        seed: seed of sampling. The samples depend on seed, step and process only, so that a resumed
+            training draws the same ones.
         on_group: called with the trajectories of each group that is trained on.
     """
 
@@ -70,7 +70,7 @@ class RolloutCollector:
         """Metrics of all rollouts of this process in the last step, trained on or not."""
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
-        """Run the rollouts of `prompts`: JSON lists of candidate task ids, each G times.
+        """Run the rollouts of `prompts`: JSON lists of candidate task ids, each repeated G times.
 
         Returns:
             `prompt_ids`, `completion_ids`, `env_mask` and `reward`, one entry for each prompt;
@@ -84,14 +84,14 @@ class RolloutCollector:
         self._policy.name = f"grpo@{step}"
         self._policy.reseed(self._seed, step, rank())
         rows = prompts[:: self._size]
-        finished, given = together(lambda: self._roll_out(rows))
-        chosen = choose(given, self._size, len(rows))
+        finished, scores = together(lambda: self._roll_out(rows))
+        chosen = choose(scores, self._size, len(rows))
         trajectories = [finished[index] for index in chosen]
-        rewards = [given[index] for index in chosen]
+        rewards = [scores[index] for index in chosen]
         trainer.collected = (trajectories, rewards)
-        self.numbers = {**_numbers(finished, given), **self._rewards.numbers()}
+        self.numbers = {**_numbers(finished, scores), **self._rewards.numbers()}
         everyone = gather_object(trajectories)
-        together(lambda: self._keep(everyone) if is_main() else None)
+        together(lambda: self._report_groups(everyone) if is_main() else None)
         return self._fields(trajectories, rewards)
 
     def reward(
@@ -101,7 +101,7 @@ class RolloutCollector:
         log_metric: Callable[[str, float], None],
         **_: Any,
     ) -> list[float | None]:
-        """Return the rewards, which are known already, and log the metrics; TRL calls this."""
+        """Log the metrics and return the rewards, which the rollouts already have; TRL calls it."""
         for name, value in self.numbers.items():
             log_metric(name, value)
         return reward
@@ -109,15 +109,15 @@ class RolloutCollector:
     def _roll_out(self, rows: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
         """Return all rollouts of a step and their rewards."""
         candidates = [task_id for row in rows for task_id in json.loads(row)]
-        finished, given = self._runner.run(self._scored(candidates))
+        finished, rewards = self._runner.run(self._scored(candidates))
         if all(t.error is not None for t in finished):
             raise PolicyError(f"every rollout of the step broke: {finished[0].error}")
-        if all(reward is None for reward in given):
+        if all(reward is None for reward in rewards):
             raise PolicyError(f"no rollout of the step has a reward: {self._rewards.left_out}")
-        return finished, given
+        return finished, rewards
 
     async def _scored(self, task_ids: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
-        """Run the rollouts of these tasks; score each as soon as it has ended."""
+        """Run the rollouts of these tasks; reward each one as soon as it has ended."""
         scoring: dict[int, asyncio.Task[Rewarded]] = {}
 
         def score(trajectory: Trajectory) -> None:
@@ -139,7 +139,7 @@ class RolloutCollector:
     ) -> dict[str, list[Any]]:
         tokens = [t.completion() for t in trajectories]
         end = self._policy.chat.end_of_turn_id
-        # TRL cannot take an empty completion: a rollout that broke has one token, untrained.
+        # TRL needs a token in each completion: a rollout that broke gets one that is not trained.
         return {
             "prompt_ids": [t.prompt_ids or [end] for t in trajectories],
             "completion_ids": [t.token_ids or [end] for t in tokens],
@@ -148,22 +148,22 @@ class RolloutCollector:
             "reward": [number(reward) for reward in rewards],
         }
 
-    def _keep(self, chosen: list[Trajectory]) -> None:
+    def _report_groups(self, chosen: list[Trajectory]) -> None:
         for start in range(0, len(chosen), self._size):
             self._on_group(chosen[start : start + self._size])
 
 
 def together(work: Callable[[], Result]) -> Result:
-    """Call a function in every process; if it fails in one, all raise, so that none hangs.
+    """Call a function in every process; if it fails in one, raise in all, so that none waits.
 
     Raises:
-        Exception: what `work` raised in this process.
-        PolicyError: it failed in another process.
+        Exception: the error of `work` in this process.
+        PolicyError: `work` failed in another process.
     """
     failure: Exception | None = None
     try:
         result = work()
-    except Exception as error:  # noqa: BLE001 - raised below, once all know of it
+    except Exception as error:  # noqa: BLE001 - raised below, after all processes know
         failure = error
     failures = gather_object(["" if failure is None else describe_error(failure)])
     if failure is not None:
@@ -181,7 +181,7 @@ def _numbers(finished: Sequence[Trajectory], rewards: Sequence[Rewarded]) -> dic
         "rollout_broken": mean(t.error is not None for t in finished),
         "rollout_unrewarded": mean(reward is None for reward in rewards),
         "rollout_success": mean(t.success for t in whole),
-        "rollout_reward": mean(found for r in rewards if (found := number(r)) is not None),
+        "rollout_reward": mean(value for r in rewards if (value := number(r)) is not None),
         "rollout_format": mean(t.format_ok for t in whole),
         "rollout_calls": mean(len(t.calls()) for t in whole),
         "rollout_trial_calls": mean(len(t.calls(Phase.TRIAL)) for t in whole),
@@ -198,8 +198,8 @@ def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int
     """Return the rollouts of the groups whose rewards vary most.
 
     Args:
-        rewards: of all rollouts, the members of a group side by side. A None is ignored; a group
-            with fewer than two rewards comes last.
+        rewards: rewards of all rollouts, those of a group adjacent. None is ignored; a group with
+            fewer than two rewards comes last.
         group_size: the number of rollouts of one task.
         count: the number of groups to choose.
 
@@ -208,7 +208,7 @@ def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int
     """
     spreads = []
     for start in range(0, len(rewards), group_size):
-        members = [found for r in rewards[start : start + group_size] if (found := phase_pair(r))]
+        members = [pair for r in rewards[start : start + group_size] if (pair := phase_pair(r))]
         spread = -1.0
         if len(members) > 1:
             spread = sum(statistics.pstdev(values) for values in zip(*members, strict=True))
@@ -218,10 +218,10 @@ def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int
 
 
 def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
-    """Return the trained weights by the base model's own names, adapters added.
+    """Return the trained weights under the names of the base model, with adapters added to them.
 
-    The trained weights stay as they are: merging and unmerging an adapter in each step would add
-    up rounding errors.
+    The model itself does not change: merging and unmerging an adapter at each step would
+    accumulate rounding errors.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not hasattr(model, "get_base_model"):
@@ -240,15 +240,15 @@ def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
 
 def forget_redone(file: Path, checkpoint: Path | None) -> None:
     """Remove the rollouts of steps after the checkpoint from which training is resumed."""
-    held = read_trajectories(file) if file.is_file() else []
+    recorded = read_trajectories(file) if file.is_file() else []
     done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    kept = [t for t in held if int(t.policy.rpartition("@")[2]) < done]
-    if len(kept) < len(held):
-        write_records(file, kept)
+    remaining = [t for t in recorded if int(t.policy.rpartition("@")[2]) < done]
+    if len(remaining) < len(recorded):
+        write_records(file, remaining)
 
 
 def keep_in(folder: Path) -> Callable[[list[Trajectory]], None]:
-    """Return an `on_group` that appends to `trajectories.jsonl` in the folder of a training.
+    """Return an `on_group` that appends to the `trajectories.jsonl` of a training's folder.
 
     Rollouts of steps that a resumed training repeats are removed first.
     """

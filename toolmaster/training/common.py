@@ -19,6 +19,7 @@ from transformers.utils import logging as hf_logging
 from toolmaster.models.checkpoints import fast_dtype
 from toolmaster.models.provenance import write_training
 from toolmaster.policies.compiled import compile_blocks
+from toolmaster.progress import tell
 from toolmaster.runs import CHECKPOINTS, append_line
 from toolmaster.system.processes import is_main
 from toolmaster.training.cpu_head import use_cpu_head
@@ -56,8 +57,8 @@ def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
 def reports_in(folder: Path) -> Iterator[None]:
     """Make a trainer that is created inside write its TensorBoard files to `folder`/tensorboard.
 
-    Otherwise it would write them beside the checkpoints, which are removed at the end. An
-    environment variable TENSORBOARD_LOGGING_DIR wins.
+    Otherwise it would write them beside the checkpoints, which are removed at the end. The
+    environment variable TENSORBOARD_LOGGING_DIR takes precedence.
     """
     name = "TENSORBOARD_LOGGING_DIR"
     if name in os.environ:
@@ -89,7 +90,7 @@ def speed_up(trainer: Any, *, temperature: float = 1.0, entropy: bool = False) -
     Args:
         trainer: one of TRL's trainers; its model, and its reference model if it has one, change.
         temperature: see `cpu_head.use_cpu_head`.
-        entropy: the same.
+        entropy: see `cpu_head.use_cpu_head`.
     """
     compile_blocks(trainer.model)
     use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=entropy)
@@ -99,7 +100,7 @@ def speed_up(trainer: Any, *, temperature: float = 1.0, entropy: bool = False) -
 
 
 def base_model(model: Any) -> Any:
-    """Return the model without adapters around it."""
+    """Return the model inside its adapters, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
@@ -118,11 +119,11 @@ def freeze_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
     rows = torch.tensor(new_tokens, dtype=torch.long)
 
     def of_new_tokens(gradient: torch.Tensor) -> torch.Tensor:  # (V, H)
-        kept = torch.zeros_like(gradient)
-        kept[rows] = gradient[rows]
-        return kept
+        masked = torch.zeros_like(gradient)
+        masked[rows] = gradient[rows]
+        return masked
 
-    for weight in {layer.weight for layer in layers if layer is not None}:  # one where tied
+    for weight in {layer.weight for layer in layers if layer is not None}:  # one if tied
         if new_tokens:
             weight.register_hook(of_new_tokens)
         else:
@@ -157,6 +158,8 @@ def train(trainer: Any) -> None:
     """Train, from the last complete checkpoint if there is one."""
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(Path(trainer.args.output_dir))
+    if last is not None:
+        tell(f"training continues from {last}; to start afresh, remove {last.parent}")
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -164,7 +167,7 @@ def train(trainer: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence warnings about what is intended: tied heads, rollouts without a reward."""
+    """Silence warnings about tied heads and rollouts without a reward, which are intended."""
     trl = logging.getLogger("trl")
     level, verbosity = trl.level, hf_logging.get_verbosity()
     trl.setLevel(logging.ERROR)
@@ -179,7 +182,7 @@ def _quiet() -> Iterator[None]:
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the latest checkpoint that was written completely; None if there is none."""
     whole: dict[int, Path] = {}
-    for state in folder.glob("checkpoint-*/trainer_state.json"):  # what the Trainer writes last
+    for state in folder.glob("checkpoint-*/trainer_state.json"):  # the last file of a checkpoint
         with suppress(ValueError):
             whole[int(json.loads(state.read_bytes())["global_step"])] = state.parent
     return whole[max(whole)] if whole else None
@@ -195,10 +198,10 @@ def save(
     tasksets: Iterable[str],
     task_ids: Iterable[str],
 ) -> Path:
-    """Write an ordinary Transformers checkpoint, adapters merged; return its folder.
+    """Write an ordinary Transformers checkpoint with adapters merged; return its folder.
 
-    Saved in float32: an update at the learning rates of RL is smaller than the spacing of bfloat16,
-    so that casting would discard most of it.
+    It is saved in float32: an update at the learning rates of RL is smaller than the spacing of
+    bfloat16, so casting would discard most of it.
 
     Args:
         trainer: the trainer, after training.

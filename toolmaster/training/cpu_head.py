@@ -38,8 +38,8 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
     Args:
         model: a causal language model, without adapters around it.
         temperature: logits are divided by it.
-        entropy: whether to compute the entropy of each trained position, which costs another pass;
-            if not, it is zero.
+        entropy: whether to compute the entropy of each trained position, at the cost of another
+            pass; otherwise it is zero.
     """
     config = model.config.get_text_config()
     if model.device.type != "cpu" or any(getattr(config, key, None) for key in _LOGIT_CHANGES):
@@ -68,21 +68,21 @@ def use_cpu_head(model: Any, *, temperature: float = 1.0, entropy: bool = False)
         losses = token_losses(logits, targets).float()
         with torch.no_grad():
             chosen = logits.gather(1, targets[:, None])[:, 0]
-            top1 = chosen == logits.amax(-1)  # many times as fast as argmax
-            spread = _entropy(logits) if entropy else torch.zeros_like(losses)
+            top1 = chosen == logits.amax(-1)  # much faster than argmax
+            entropies = _entropy(logits) if entropy else torch.zeros_like(losses)
         return FusedCausalLMOutput(
             loss=losses.sum() / (max(len(targets), 1) if items is None else items),
-            log_probs=_spread(-losses, trained),
-            entropy=_spread(spread, trained),
-            is_top1=_spread(top1, trained),
+            log_probs=_at_positions(-losses, trained),
+            entropy=_at_positions(entropies, trained),
+            is_top1=_at_positions(top1, trained),
             label_mask=trained,
         )
 
     model.forward = types.MethodType(forward, model)
 
 
-def _spread(values: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
-    """Put (N,) values at their positions in (B, T - 1), zero elsewhere."""
+def _at_positions(values: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+    """Return (N,) values at the trained positions of a (B, T - 1) tensor that is zero elsewhere."""
     return values.new_zeros(trained.shape).masked_scatter(trained, values)
 
 

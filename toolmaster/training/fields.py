@@ -31,7 +31,7 @@ _REASONS: dict[str, dict[str, str]] = {  # fields by the reason why a user canno
     "common": {
         "toolmaster sets it": "output_dir seed remove_unused_columns disable_tqdm do_train"
         " resume_from_checkpoint use_liger_kernel model_init_kwargs trust_remote_code",
-        "evaluation is a stage of its own": "do_eval do_predict eval_strategy eval_on_start"
+        "evaluation is a separate stage": "do_eval do_predict eval_strategy eval_on_start"
         " load_best_model_at_end metric_for_best_model",
         "its name is activation_checkpointing now": "gradient_checkpointing",
         "its name is activation_checkpointing_kwargs now": "gradient_checkpointing_kwargs",
@@ -46,7 +46,7 @@ _REASONS: dict[str, dict[str, str]] = {  # fields by the reason why a user canno
     },
     "grpo": {
         "toolmaster sets it": "multi_objective_aggregation shuffle_dataset chat_template_kwargs",
-        "evaluation is a stage of its own": "num_generations_eval",
+        "evaluation is a separate stage": "num_generations_eval",
         "set grpo.sampling.context_tokens": "max_completion_length",
         "set limits.max_turns": "max_tool_calling_iterations",
         "set the weights in grpo.rewards": "reward_weights",
@@ -72,19 +72,19 @@ OURS: dict[Kind, dict[str, str]] = {
 
 @lru_cache(maxsize=2)
 def known_fields(kind: Kind) -> Mapping[str, Any]:
-    """Return the fields that TRL knows, with their types as far as they are plain."""
-    found: dict[str, Any] = {}
+    """Return the type of each field that TRL knows; Any for a type that is not plain."""
+    types: dict[str, Any] = {}
     for package, file, name in (*_BASES, ("trl", f"trainer/{kind}_config.py", NAMES[kind])):
-        found |= _annotations(package, file, name)  # a subclass goes before its base
-    return {name: type_ for name, type_ in found.items() if not name.startswith("_")}
+        types |= _annotations(package, file, name)  # a subclass overrides its base
+    return {name: type_ for name, type_ in types.items() if not name.startswith("_")}
 
 
 def check_fields(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields for TRL after a check; a text that stands for a number becomes one.
+    """Check fields for TRL; return them with numbers that were given as text converted.
 
     Args:
         kind: the stage.
-        given: value by field.
+        given: maps field names to values.
 
     Raises:
         ConfigError: TRL has no such field, toolmaster sets it itself, or the value has another
@@ -98,32 +98,32 @@ def _checked(kind: Kind, name: str, value: Any) -> Any:
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ConfigError(f"{name!r} is no field of TRL's {NAMES[kind]}{hint}")
+        raise ConfigError(f"{name!r} is not a field of TRL's {NAMES[kind]}{hint}")
     reason = OURS[kind].get(name)
     if kind == "grpo" and ("vllm" in name or "continuous_batching" in name):
         reason = "rollouts are sampled in this process"
     if reason is not None:
         raise ConfigError(f"{name!r} cannot be set: {reason}")
     try:
-        found = TypeAdapter(known[name]).validate_python(value)
-        return value if found == value else found  # 40, not 40.0
+        converted = TypeAdapter(known[name]).validate_python(value)
+        return value if converted == value else converted  # 40, not 40.0
     except ValidationError as error:
         raise ConfigError(f"{name!r}: {first_problem(error)[1]}, received {value!r}") from None
 
 
 def _annotations(package: str, file: str, name: str) -> dict[str, Any]:
-    """Return the fields that a class in a package's source declares, with their types."""
+    """Return the type of each field that a class in the source of a package declares."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise not_installed(ModuleNotFoundError(name=package))
     source = (Path(spec.origin).parent / file).read_text(encoding="utf-8")
-    found: dict[str, Any] = {}
+    types: dict[str, Any] = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                    found[line.target.id] = _type(line.annotation)
-    return found
+                    types[line.target.id] = _type(line.annotation)
+    return types
 
 
 def _type(node: ast.expr) -> Any:
@@ -146,7 +146,7 @@ def make_config(kind: Kind, given: Mapping[str, Any], ours: Mapping[str, Any]) -
 
     Args:
         kind: the stage.
-        given: fields that `check_fields` has returned; they win over `ours`.
+        given: fields that `check_fields` has returned; they override `ours`.
         ours: fields that toolmaster sets, and its defaults.
 
     Raises:

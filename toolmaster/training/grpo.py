@@ -1,9 +1,9 @@
 """GRPO on our rollouts, through TRL's `GRPOTrainer` and its `rollout_func`.
 
-TRL owns the loss, advantages, optimizer, checkpoints and processes. Each row of the data names the
-candidate tasks of one group. `RolloutCollector` runs them with the rollout engine, on a copy of the
-current weights in the fastest dtype of this machine, keeps the groups whose rewards vary most, and
-returns their tokens with the mask of the rollout.
+TRL computes the loss and the advantages and owns the optimizer, checkpoints and processes. Each row
+of the data names the candidate tasks of one group. `RolloutCollector` runs them with the rollout
+engine, on a copy of the current weights in the fastest dtype of this machine, keeps the groups
+whose rewards vary most, and returns their tokens with the mask of the rollout.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def train_grpo(
         model_folder: the checkpoint to start from.
         tasks: the tasks to practise on.
         rewards: score the rollouts.
-        protocol: the form of the trajectories.
+        protocol: the trajectory format.
         limits: limits of each session.
         settings: fields of TRL, rewards and sampling.
-        folder: where checkpoints and the result go; a stopped training goes on from the last
+        folder: where checkpoints and the result go; a stopped training continues from the last
             checkpoint there.
         seed: seed of the order of tasks and of sampling.
         log: called with the metrics of each step.
@@ -181,18 +181,18 @@ def grpo(
     live_tools: bool = False,
     **trainer: Any,
 ) -> Path:
-    """Reinforce a model on a task set; a stopped training goes on when it is called again.
+    """Reinforce a model on a task set; called again, it continues a stopped training.
 
     Args:
         model: a checkpoint folder, preferably of a model that SFT has trained, or a model id of the
             Hub.
-        tasks: a task set, or anything that `taskset` opens; its train split if it has one and no
-            other is named.
+        tasks: a task set, or anything that `taskset` opens. The train split is used if the set has
+            one and no other split is named.
         reward: a function `(Trajectory) -> float | PhaseReward | None`, plain or async; or the name
-            of one; or several with their weights. None stands for format, correctness and a small
-            cost per call.
+            of one; or several with their weights. None uses format, correctness and a small cost
+            per call.
         output_dir: where checkpoints, rollouts, metrics and the result go.
-        protocol: the form of the trajectories.
+        protocol: the trajectory format.
         limits: limits of each session; None takes those of the task set.
         sampling: the most tokens of a turn and of a rollout, and the number of rollouts in flight.
         seed: seed of the order of tasks and of sampling.
@@ -222,8 +222,8 @@ def grpo(
         "sampling": sampling or Room(),
     }
     settings = load_config(GrpoSettings, None, values=given)
-    usual = REWARDS if reward is None else {reward: 1.0}
-    rewards = Rewards(reward if isinstance(reward, Mapping) else usual)
+    weights = REWARDS if reward is None else reward
+    rewards = Rewards(weights if isinstance(weights, Mapping) else {weights: 1.0})
     chosen = taskset(tasks, default=TRAIN).for_training()
     folder = Path(output_dir)
 

@@ -1,4 +1,4 @@
-"""The tasks of a GRPO training: their order, and their tools while they are open."""
+"""The tasks of a GRPO training: their order, and the context that keeps their tools open."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def refuse_shared_state(tasks: Taskset, rows: Sequence[Sequence[str]], *, live_t
 
 @contextmanager
 def opened(tasks: Taskset, runner: asyncio.Runner) -> Iterator[None]:
-    """Keep a task set open in the runner's loop; one asyncio task there opens and closes it."""
+    """Keep a task set open in the runner's event loop; one asyncio task opens and closes it."""
     done: asyncio.Event
 
     async def hold(ready: asyncio.Future[None]) -> None:

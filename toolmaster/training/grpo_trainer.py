@@ -25,7 +25,7 @@ class RolloutTrainer(GRPOTrainer):
     """A `GRPOTrainer` that uses the trajectories behind its rows."""
 
     collected: tuple[Sequence[Trajectory], Sequence[Rewarded]] = ((), ())
-    """Trajectories and rewards of this process's rows, in order; the rollout function sets it."""
+    """Trajectories and rewards of the rows of this process, in order; the collector sets them."""
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
@@ -76,41 +76,41 @@ def phase_advantages(
     """Return the group-relative advantage of each phase.
 
     For each phase p, with R_p the rewards of a group in p: A_p = (R_p - mean R_p) / (std + 1e-4),
-    where std is that of the group or of the whole batch in p (Eq. 6 of arXiv 2601.12762, phase by
-    phase). A plain number counts for both phases.
+    where std is over the group or over the whole batch (Eq. 6 of arXiv 2601.12762, phase by phase).
+    A plain number counts for both phases.
 
     Args:
-        rewards: B rewards, the members of a group side by side; None is left out of its group.
+        rewards: B rewards, those of a group adjacent; None is left out of its group.
         group_size: the number of rollouts of one task.
         scale: which standard deviation to divide by: the group's, the batch's, or none.
 
     Returns:
-        (B, 2) float32: trial and execution; 0 where the reward is None.
+        (B, 2) float32: trial and execution; 0 if the reward is None.
 
     Example:
         >>> phase_advantages([PhaseReward(1, 0), PhaseReward(0, 0)], 2, "none").tolist()
         [[0.5, 0.0], [-0.5, 0.0]]
     """
     pairs = [phase_pair(reward) or (math.nan, math.nan) for reward in rewards]
-    given = torch.tensor(pairs, dtype=torch.float32)
-    groups = given.view(-1, group_size, 2)
+    batch = torch.tensor(pairs, dtype=torch.float32)
+    groups = batch.view(-1, group_size, 2)
     centred = groups - groups.nanmean(dim=1, keepdim=True)
     if scale in ("group", True):
         centred = centred / (_nan_std(groups, 1) + EPSILON)
     elif scale == "batch":
-        centred = centred / (_nan_std(given, 0) + EPSILON)
+        centred = centred / (_nan_std(batch, 0) + EPSILON)
     return centred.view(-1, 2).nan_to_num(0.0)
 
 
 def phase_pair(reward: Rewarded) -> tuple[float, float] | None:
-    """Return a reward of trial and execution; a plain number counts for both."""
+    """Return a reward as (trial, execution); a plain number counts for both."""
     if reward is None or isinstance(reward, PhaseReward):
         return reward
     return float(reward), float(reward)
 
 
 def _nan_std(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """Return the standard deviation over a dimension, without NaN and with n - 1 as TRL has it."""
+    """Return the standard deviation over a dimension as TRL has it, with n - 1; NaN is ignored."""
     known = ~values.isnan()
     count = known.sum(dim, keepdim=True)
     squares = (values - values.nanmean(dim, keepdim=True)) ** 2
@@ -181,7 +181,7 @@ class PackedTrainer(RolloutTrainer):
         *,
         entropy: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score a batch as one row without padding; see the caller."""
+        """Return what the caller returns, for a batch in one row without padding."""
         real = attention_mask.bool()
         positions = (attention_mask.cumsum(1) - 1)[real].unsqueeze(0)
         completion = torch.zeros_like(real)

@@ -44,7 +44,7 @@ REWARDS = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
 
 
 def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields for TRL: the defaults, and those that are given."""
+    """Return the default fields for TRL, overridden by the given ones."""
     try:
         checked = check_fields(kind, given)
     except ConfigError as error:
@@ -57,12 +57,12 @@ GRPO_STEPS = 4
 
 
 class SftSettings(Settings):
-    """Supervised fine-tuning on demonstrations; the loss is on thoughts and actions (Eq. 5)."""
+    """Supervised fine-tuning on demonstrations; the loss is on the model's own turns."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
-    """Fields of TRL's `SFTConfig`; see `SFT_DEFAULTS`."""
+    """Any field of TRL's `SFTConfig`, as in `--sft.trainer.learning-rate 1e-4`."""
     lora_rank: int = Field(0, ge=0)
-    """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
+    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
 
     @field_validator("trainer")
     @classmethod
@@ -74,13 +74,14 @@ class JudgeSettings(Settings):
     """The model behind the reward "judge"."""
 
     model: str | None = None
-    """The model, as `openai:NAME`; its key is read from JUDGE_API_KEY, or else OPENAI_API_KEY."""
+    """Model behind the reward "judge": `openai:NAME`. Its key is read from `JUDGE_API_KEY`, or else
+    `OPENAI_API_KEY`."""
     base_url: str | None = None
-    """Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`."""
+    """Endpoint of the judge; if not set, `OPENAI_BASE_URL` or OpenAI's own."""
     prices: tuple[float, float] | None = None
-    """Price of a million tokens that it reads, and of a million that it writes."""
+    """Price of a million tokens that the judge reads, and of a million that it writes."""
     max_cost: float | None = Field(None, gt=0)
-    """The most money to spend; after that, rollouts are left out of their groups."""
+    """Most money to spend on the judge; after that, rollouts are left out of their groups."""
 
     @model_validator(mode="after")
     def _priced(self) -> JudgeSettings:
@@ -90,23 +91,25 @@ class JudgeSettings(Settings):
 
 
 class GrpoSettings(Settings):
-    """Group-relative policy optimization (Eq. 6) on our rollouts."""
+    """Group-relative policy optimization: the better rollouts of each task are reinforced."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
-    """Fields of TRL's `GRPOConfig`; see `GRPO_DEFAULTS`."""
+    """Any field of TRL's `GRPOConfig`, as in `--grpo.trainer.max-steps 15`; 4 steps if neither
+    `max_steps` nor `num_train_epochs` is set."""
     lora_rank: int = Field(0, ge=0)
-    """0 trains all weights; otherwise the rank of the adapters, merged at the end."""
+    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
     oversample: int = Field(2, ge=1)
-    """The number of tasks rolled out for each group that is trained on. Of all groups of a step
-    those whose rewards vary most are kept: a group with equal rewards teaches nothing."""
+    """Number of tasks tried for each group that is trained on. The groups of a step whose rewards
+    vary most are kept: a group with equal rewards teaches nothing."""
     rewards: dict[str, float] = Field(REWARDS)
-    """Weight of each reward: a built-in one (see `rewards`), "judge", file.py:NAME or module:NAME.
-    A recipe that names some keeps the others; weight 0 removes one."""
+    """Weight of each reward: format, correctness, score, call_cost, execution_errors,
+    trial_information, judge, FILE.py:NAME or MODULE:NAME. Those that are not named keep their
+    weight; weight 0 removes one."""
     judge: JudgeSettings = JudgeSettings()
     live_tools: bool = False
-    """Whether rollouts may use tools whose real state they share, such as a live service."""
+    """Let rollouts use tools whose real state they share, such as a live service."""
     sampling: Room = Room()
-    """The most tokens of a turn and of a rollout, and the number of rollouts in flight."""
+    """Most tokens of a turn and of a rollout, and number of rollouts at the same time."""
 
     @field_validator("trainer")
     @classmethod
@@ -117,7 +120,7 @@ class GrpoSettings(Settings):
         rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
         if rows % trainer["num_generations"]:
             raise ValueError(
-                f"per_device_train_batch_size * gradient_accumulation_steps is {rows}, which whole"
-                f" groups of num_generations = {trainer['num_generations']} cannot fill"
+                f"per_device_train_batch_size * gradient_accumulation_steps is {rows}, not a"
+                f" multiple of num_generations = {trainer['num_generations']}"
             )
         return trainer

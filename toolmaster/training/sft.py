@@ -1,9 +1,8 @@
 """Supervised fine-tuning on demonstrations, through TRL's `SFTTrainer`.
 
-Rows are tokenized with labels by the same `ChatFormat` as rollouts, so that no mask is recovered
-from text. Weights are float32, with bfloat16 autocast where the hardware supports it; sequences are
-packed without padding if the model's attention allows it; logits are computed for trained tokens
-only.
+`ChatFormat` tokenizes demonstrations and rollouts alike, so no mask is recovered from text. Weights
+are float32, with bfloat16 autocast where the hardware supports it; sequences are packed without
+padding if the model's attention allows it; logits are computed for trained tokens only.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ def training_rows(chat: ChatFormat, demonstrations: Sequence[Trajectory]) -> lis
 
 def longest_turn(rows: Sequence[dict[str, Any]]) -> int:
     """Return the number of tokens of the longest trained turn in `training_rows`."""
-    runs = (groupby(row["labels"], lambda label: label != -100) for row in rows)
-    return max((len(list(run)) for row in runs for taught, run in row if taught), default=0)
+    spans = (groupby(row["labels"], lambda label: label != -100) for row in rows)
+    return max((len(list(span)) for row in spans for trained, span in row if trained), default=0)
 
 
 def _refuse_long(
@@ -100,19 +99,19 @@ def train_sft(
         model_folder: the checkpoint to start from.
         demonstrations: the trajectories to learn from.
         settings: fields of TRL and the rank of adapters.
-        folder: where checkpoints and the result go; a stopped training goes on from the last
+        folder: where checkpoints and the result go; a stopped training continues from the last
             checkpoint there.
         seed: seed of the order of the data.
-        log: called with the metrics of each optimizer step; first, as step 0, with
-            `longest_turn_tokens`.
+        log: called with the metrics of each optimizer step, and before the first one, as step 0,
+            with `longest_turn_tokens`.
         progress: a `TrainerCallback` that shows progress, or None.
 
     Returns:
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        InputError: no demonstrations, one that is longer than the model's context, or a model that
-            cannot be loaded.
+        InputError: there are no demonstrations, one is longer than the model's context, or the
+            model cannot be loaded.
     """
     if not demonstrations:
         raise InputError("no demonstrations to train on; run the demonstrate stage first")
@@ -159,7 +158,7 @@ def sft(
     lora_rank: int = 0,
     **trainer: Any,
 ) -> Path:
-    """Fine-tune a model on demonstrations; a stopped training goes on when it is called again.
+    """Fine-tune a model on demonstrations; called again, it continues a stopped training.
 
     Args:
         model: a checkpoint folder, or a model id of the Hub.
@@ -173,7 +172,7 @@ def sft(
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        ConfigError: a field that TRL does not have, or that toolmaster sets itself.
+        ConfigError: TRL does not have a field, or toolmaster sets it itself.
         InputError: there are no demonstrations, or the model cannot be loaded.
 
     Example:

@@ -108,7 +108,7 @@ def test_longer_values_first():
 
 def test_log_records_become_one_line_without_values(caplog):
     logger = logging.getLogger("mcp.client.stdio")
-    told = LiveServer("x", McpServer(command="x", env={"PLACE": "/data"}), 1).told
+    told = LiveServer("x", McpServer(command="x", env={"PLACE": "/data"}), 1).log_redactor
     with redacted_logs([told]):
         try:
             raise ValueError("cannot\nread /data")

@@ -230,8 +230,8 @@ def test_long_descriptions_are_trimmed(load_paths):
         ({"/a": {"$ref": "b.yaml"}}, "/a", "$ref 'b.yaml' is in another document"),
         ({"/a": {"$ref": "#/paths/~1a"}}, "/a", "leads in a circle"),
         ({"/a": {"get": "x"}}, "GET /a", "the operation must be an object"),
-        ({"/a": {"trace": {}}}, "TRACE /a", "'trace' is no method"),
-        ({"/a": {"Get": {}, "x-b": 1, "summary": "s"}}, "GET /a", "'Get' is no method"),
+        ({"/a": {"trace": {}}}, "TRACE /a", "'trace' is not a method"),
+        ({"/a": {"Get": {}, "x-b": 1, "summary": "s"}}, "GET /a", "'Get' is not a method"),
         (
             {"/a": {"get": {"parameters": [{"name": "x", "in": "hedder", "required": True}]}}},
             "GET /a",

@@ -45,7 +45,7 @@ def test_aliases_are_shared():
     ("text", "message"),
     [
         ('{"a": 1,}', "api.yaml: not valid JSON or YAML: .*line 1 column 9"),
-        ('{"a": NaN}', "NaN is no JSON number"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
         ('{"a": ' + "9" * 5000 + "}", "Exceeds the limit"),
         ('{"a":' * 100_000, "maximum recursion depth"),
         ("a: [1\nb: 2", "line 2, column 2"),

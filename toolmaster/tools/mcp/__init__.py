@@ -1,8 +1,7 @@
 """MCP servers as a tool source, over stdio and streamable HTTP with the official SDK.
 
-`async with open_mcp(read_mcp_servers(path)) as tools:` gives a `ToolSet` of live tools. Their state
-cannot be copied, so trials call only the tools that declare themselves read-only. The SDK is loaded
-when servers are opened.
+`async with open_mcp(read_mcp_servers(path)) as tools:` yields a `ToolSet` of live tools. Their
+state cannot be copied, so trials call only tools that declare themselves read-only.
 """
 
 from toolmaster.tools.mcp.servers import McpServer, read_mcp_servers

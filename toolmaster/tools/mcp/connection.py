@@ -1,8 +1,8 @@
-"""One connection to an MCP server, in a task of its own.
+"""One connection to an MCP server, in an asyncio task of its own.
 
-A connection has to be left in the task that entered it (anyio's rule), while sessions call from
-many tasks. So it lives in one task from start to end, and calls go through its streams from
-wherever they are made.
+anyio requires that the task that opens a connection also closes it, while sessions call from many
+tasks. So one task holds the connection from start to end, and calls from other tasks use its
+streams.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from toolmaster.tools.mcp.servers import McpServer
 
 _MAX_PAGES = 100
-"""Pages of a list of tools that are read, so that a list without an end has an end."""
+"""The most pages of a list of tools that are read."""
 _CLOSE_TIMEOUT_S = 10.0
 _CLOSED = "Connection closed"
-"""The SDK's words for a connection that ended; other errors have the same code."""
+"""The SDK's message for a connection that ended; other errors have the same code."""
 _STDERR_BYTES, _STDERR_CHARS = 8000, 300
-"""How much of a server's stderr is kept in memory, and shown in an error."""
+"""How much of a server's stderr is held in memory, and how much an error shows."""
 
 
 class Connection:
-    """One connection to a server whose variables are replaced, from start to end in one task."""
+    """One connection to a server whose variables are resolved, held by one asyncio task."""
 
     def __init__(self, server: McpServer, start_timeout_s: float) -> None:
         self.client: Client | None = None
         """None before the connection is ready and after it is lost."""
         self.tools: dict[str, mcp_types.Tool] = {}
-        """What the server offered when it was last asked, by the server's own names."""
+        """The tools of the latest list of the server, by their names there."""
         self.stale = False
         """Whether the tools have to be listed again before the next call."""
         self.error: Exception | None = None
         self.http_status = 0
-        """The last HTTP status that told an error."""
+        """The last HTTP status that was an error."""
         self._server = server
         self._start_timeout_s = start_timeout_s
         self._stderr = bytearray()
@@ -60,7 +60,7 @@ class Connection:
         return self._stop.is_set() or self._task.done()
 
     async def ready(self) -> bool:
-        """Wait for the connection, and return whether it was made."""
+        """Wait for the connection, and return whether it succeeded."""
         await self._ready.wait()
         return self.client is not None
 
@@ -72,7 +72,7 @@ class Connection:
         await asyncio.wait([self._task])
 
     async def current(self, name: str) -> tuple[Client, mcp_types.Tool | None]:
-        """Return the client, and the tool as the server offers it now, or None if it does not.
+        """Return the client, and the tool as the server lists it now (None if it does not).
 
         Raises:
             ConnectionError: The connection is lost.
@@ -81,7 +81,7 @@ class Connection:
             if self.client is None:
                 raise ConnectionError
             if self.stale:
-                self.stale = False  # before the list is asked for: it may change meanwhile
+                self.stale = False  # before the request: the list may change meanwhile
                 try:
                     self.tools = await _list_tools(self.client)
                 except BaseException:
@@ -93,7 +93,7 @@ class Connection:
     def forgotten(self) -> bool:
         """Whether the server answered that it does not know this client's session.
 
-        With 404, says the specification; many servers say 400. Newer ones keep no sessions.
+        The specification says 404; many servers send 400. Newer servers have no sessions.
         """
         return self.http_status in (400, 404) and not _is_modern(self.client)
 
@@ -116,7 +116,7 @@ class Connection:
                     self._ready.set()
                     await self._stop.wait()
                     scope.deadline = anyio.current_time() + _CLOSE_TIMEOUT_S
-        except Exception as error:  # noqa: BLE001 - told to the next caller
+        except Exception as error:  # noqa: BLE001 - shown to the next caller
             while isinstance(error, ExceptionGroup):
                 error = error.exceptions[0]
             self.error = error
@@ -132,7 +132,7 @@ class Connection:
                 parameters = StdioServerParameters(
                     command=server.command, args=list(server.args), env=server.env, cwd=server.cwd
                 )
-                stderr = stack.enter_context(_kept(self._stderr))
+                stderr = stack.enter_context(_stderr_into(self._stderr))
                 transport = stdio_client(parameters, stderr)
             else:
                 http = httpx2.AsyncClient(
@@ -146,7 +146,7 @@ class Connection:
             await stack.enter_async_context(client)
             tools = client.server_capabilities.tools
             if _is_modern(client) and tools is not None and tools.list_changed:
-                # Older servers tell of changes unasked. If this fails, a failing call shows them.
+                # Older servers send changes unasked. If this fails, a failing call shows them.
                 with suppress(MCPError, RuntimeError):
                     await stack.enter_async_context(client.listen(tools_list_changed=True))
             yield client
@@ -185,10 +185,10 @@ async def _list_tools(client: Client) -> dict[str, mcp_types.Tool]:
 
 
 @contextmanager
-def _kept(tail: bytearray) -> Iterator[TextIO]:
-    """Yield a stream for a process to write to; the last of it goes into `tail`.
+def _stderr_into(tail: bytearray) -> Iterator[TextIO]:
+    """Yield a stream for the stderr of a process, whose last bytes go into `tail`.
 
-    A thread keeps the pipe from filling up. Nothing is written to a file: it may hold secrets.
+    A thread drains the pipe. Nothing is written to a file, because it may contain secrets.
     """
 
     def drain() -> None:

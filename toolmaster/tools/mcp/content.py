@@ -1,7 +1,7 @@
-"""Results of MCP tools as text: what a policy gets to see of them.
+"""Turns results of MCP tools into the text that a policy sees.
 
-Text stays as it is, structured results become compact JSON, and whatever is not text (images,
-audio, binary resources) is named with its type and size. No base64 reaches an observation.
+Text stays as it is, structured results become compact JSON, and everything else (images, audio,
+binary resources) is a note with type and size. No base64 reaches an observation.
 
 Source: https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-result
 """
@@ -26,10 +26,10 @@ _DATA_URI = re.compile(r"data:([\w.+/-]*)(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=_-
 
 
 def result_text(result: CallToolResult) -> str:
-    """Return the whole result as one text; `(empty result)` when there is nothing in it.
+    """Return the whole result as one text; `(empty result)` if it is empty.
 
-    A structured result that the text repeats is shown once. It may repeat it whole, as JSON, or
-    repeat the one value that the structured result wraps, as in `{"result": value}`.
+    A structured result that the text repeats is shown once. The text may repeat all of it as JSON,
+    or the one value that it wraps, as in `{"result": value}`.
     """
     texts = [block.text for block in result.content if isinstance(block, TextContent)]
     blocks = [_block_text(block) for block in result.content]
@@ -51,7 +51,7 @@ def _wraps(structured: dict[str, Any], values: tuple[Any, ...]) -> bool:
 
 
 def _read(text: str) -> Any:
-    """Return what a text says as JSON, or the text."""
+    """Return the JSON value of a text, or else the text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""A server that outlasts its connections, and the calls to it.
+"""`LiveServer`: an MCP server and the calls to it, over one connection after the other.
 
-When a connection is lost, the call that it was lost in says so, and the next call connects again.
-Whatever goes wrong in a call becomes one text for the policy.
+If the connection is lost during a call, the call reports it and the next call connects again. Every
+failure of a call becomes one text for the policy.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOW
 
 
 class LiveServer:
-    """A server that is running, or is started again by the next call.
+    """A server that is running, or that the next call starts again.
 
     Raises:
-        InputError: A variable in its settings is not set.
+        InputError: An environment variable in its settings is not set.
     """
 
     def __init__(self, name: str, server: McpServer, start_timeout_s: float) -> None:
@@ -42,11 +42,11 @@ class LiveServer:
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
         secrets = list(secrets_of(server, self._server))
-        self._observed = Redactor(secrets)
-        self.told = Redactor([*given_to(server, self._server), *secrets])
-        """Hides every value that the server was given, in errors and logs."""
+        self._result_redactor = Redactor(secrets)
+        self.log_redactor = Redactor([*given_to(server, self._server), *secrets])
+        """Hides every configured value of the server in errors and logs."""
         host = _HOST.sub(r"\1", self._server.url or "")
-        self._where = self.told.text(self._server.command or host)
+        self._where = self.log_redactor.text(self._server.command or host)
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -65,7 +65,7 @@ class LiveServer:
         return ToolSet(tools, live=True)
 
     async def close(self) -> None:
-        """End the connection and the process behind it for good."""
+        """End the connection and the process behind it; later calls fail."""
         async with self._connecting:
             self._closed = True
             if self._connection is not None:
@@ -82,7 +82,7 @@ class LiveServer:
             connection = self._connection
         if not await connection.ready():
             await connection.close()
-            raise InputError(self._tell(self._why_not(connection), connection))
+            raise InputError(self._message(self._why_not(connection), connection))
         return connection
 
     def _as_tool(self, tool: mcp_types.Tool, timeout_s: float) -> Tool:
@@ -91,7 +91,7 @@ class LiveServer:
 
         return Tool(
             tool.name,
-            self._observed.text(tool.description or tool.title or ""),
+            self._result_redactor.text(tool.description or tool.title or ""),
             usable_parameters(tool.input_schema),
             execute,
             effect_of(tool),
@@ -100,7 +100,7 @@ class LiveServer:
         )
 
     async def _call(self, listed: mcp_types.Tool, arguments: dict[str, Any]) -> str:
-        """Call a tool, given as it was when the set was opened; failures are `ToolRefusal`."""
+        """Call a tool, given as it was first listed; every failure is a `ToolRefusal`."""
         try:
             connection = await self._connect()
         except InputError as error:
@@ -112,23 +112,23 @@ class LiveServer:
             result = await client.call_tool(listed.name, arguments)
         except ToolRefusal:
             raise
-        except Exception as error:  # noqa: BLE001 - may quote what must not be shown
+        except Exception as error:  # noqa: BLE001 - it may quote a secret
             if connection.over or connection.forgotten or is_closed(error):
                 await connection.close()
                 again = "starts it again" if self._server.command else "connects again"
                 what = "the connection was lost; the call may or may not have been done"
-                text = self._tell(f"{what}; the next call {again}", connection)
+                text = self._message(f"{what}; the next call {again}", connection)
                 raise ToolRefusal(text) from None
-            connection.stale = True  # the tool may be gone, unannounced
+            connection.stale = True  # the tool may be gone without notice
             status = f": HTTP status {connection.http_status}" if connection.http_status else ""
-            raise ToolRefusal(self.told.text(_one_line(error) + status)) from None
-        text = self._observed.text(note + result_text(result))
+            raise ToolRefusal(self.log_redactor.text(_one_line(error) + status)) from None
+        text = self._result_redactor.text(note + result_text(result))
         if result.is_error:
             raise ToolRefusal(text)
         return text
 
     def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
-        """Return a note on changed parameters. Refuse a tool that is gone or more dangerous now."""
+        """Return a note on changed parameters; refuse a tool that is gone or more dangerous now."""
         if now is None:
             raise ToolRefusal(f"MCP server {self.name!r} does not offer this tool any more")
         was, became = effect_of(listed), effect_of(now)
@@ -159,18 +159,17 @@ class LiveServer:
             return f"the server answered with HTTP status {status}{hint}"
         return "it ended before it was ready" if is_closed(error) else _one_line(error)
 
-    def _tell(self, what: str, connection: Connection) -> str:
+    def _message(self, what: str, connection: Connection) -> str:
         printed = connection.last_words()
         last = f"; last on stderr: {printed}" if printed else ""
-        return f"MCP server {self.name!r} ({self._where}): {self.told.text(what + last)}"
+        return f"MCP server {self.name!r} ({self._where}): {self.log_redactor.text(what + last)}"
 
 
 def effect_of(tool: mcp_types.Tool) -> Effect:
-    """Return the side effects that a tool declares.
+    """Return the effect that a tool declares.
 
-    `destructiveHint` is true unless it says otherwise, as the specification has it. Without either
-    hint the effect is unknown. A tool that claims to be read-only and destructive is not believed
-    to read only.
+    As in the specification, `destructiveHint` defaults to true. Without either hint the effect is
+    unknown. A tool that claims to be both read-only and destructive counts as destructive.
     """
     hints = tool.annotations
     if hints is None or (hints.read_only_hint is None and hints.destructive_hint is None):
@@ -183,8 +182,8 @@ def effect_of(tool: mcp_types.Tool) -> Effect:
 def usable_parameters(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema, or a looser one if it cannot be used to validate arguments.
 
-    A schema that is invalid or refers to a document elsewhere, which is never fetched, keeps the
-    names and descriptions of its parameters; the server is left to judge their values.
+    A schema that is invalid, or refers to another document (which is never fetched), keeps only the
+    names and descriptions of its parameters; the server validates their values.
     """
     try:
         jsonschema_rs.validator_for(schema, offline=True)

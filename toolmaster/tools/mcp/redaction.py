@@ -1,8 +1,8 @@
-"""Keeps what an MCP server was given in confidence out of observations, errors and logs.
+"""Hides the secrets of MCP servers in observations, errors and logs.
 
-Errors and logs hide every value that was configured. Observations hide only secrets, which are told
-by their names (`GITHUB_TOKEN`, `--api-key`, `Authorization` ...): a folder that was passed in a
-variable has to be readable in results.
+Errors and logs hide every configured value. Observations hide only secrets, which are recognised by
+their names (`GITHUB_TOKEN`, `--api-key`, `Authorization` ...): a folder that was passed in a
+variable must stay readable in results.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _LOGGERS = (
 
 
 def secrets_of(server: McpServer, resolved: McpServer) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of the secrets that a server is given.
+    """Yield the names and values of the secrets in the settings of a server.
 
     Args:
-        server: The server as it was written.
-        resolved: The same with its variables replaced.
+        server: The settings as written.
+        resolved: The same with variables replaced.
     """
     for name, value in given_to(server, resolved):
         if is_secret_name(name):
@@ -50,14 +50,14 @@ def secrets_of(server: McpServer, resolved: McpServer) -> Iterator[tuple[str, st
 
 
 def given_to(server: McpServer, resolved: McpServer) -> list[tuple[str, str]]:
-    """Return the names and values of all variables and headers that a server is given."""
+    """Return the names and values of all variables and headers in the settings of a server."""
     named = [(name, os.environ.get(name, "")) for name in server.variables()]
     return [*named, *resolved.env.items(), *resolved.headers.items()]
 
 
 @contextmanager
 def redacted_logs(redactors: Sequence[Redactor]) -> Iterator[None]:
-    """Keep the SDK's log records to one line each, without what the redactors hide."""
+    """Reduce the SDK's log records to one line each, without what the redactors hide."""
 
     def clean(record: logging.LogRecord) -> bool:
         text = record.getMessage()

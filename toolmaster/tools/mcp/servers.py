@@ -1,11 +1,11 @@
-"""Which MCP servers to use: the `mcpServers` JSON file that MCP clients share.
+"""Reads `mcpServers` files, the JSON form in which MCP clients list their servers.
 
     {"mcpServers": {
         "files": {"command": "npx", "args": ["-y", "PACKAGE"], "env": {"TOKEN": "${TOKEN}"}},
         "search": {"url": "https://host/mcp", "headers": {"Authorization": "Bearer ${KEY}"}}}}
 
-`${VAR}`, `${VAR:-default}` and `${env:VAR}` stay as they are written until `resolve` replaces them
-just before a server is started, so that no settings object holds a secret of the environment.
+`resolve` replaces `${VAR}`, `${VAR:-default}` and `${env:VAR}` just before a server is started, so
+that no settings object holds a secret of the environment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
 class McpServer(BaseModel):
     """One server: `command` starts it over stdio, or `url` names it over streamable HTTP.
 
-    Fields that other clients keep in the same file (`autoApprove`, `timeout` ...) are ignored.
+    Fields of other clients in the same file (`autoApprove`, `timeout` ...) are ignored.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -37,8 +37,8 @@ class McpServer(BaseModel):
     args: tuple[str, ...] = Field((), repr=False)
     """Its arguments."""
     env: dict[str, str] = Field({}, repr=False)
-    """Environment variables of the process. Of this program's environment it gets only the few
-    that every server gets (`PATH`, `HOME`, `USER` ...)."""
+    """Environment variables of the process, besides the few that every server inherits (`PATH`,
+    `HOME`, `USER` ...)."""
     cwd: str | None = None
     """The folder it runs in; None for the current one."""
     url: str | None = Field(None, repr=False)
@@ -46,13 +46,13 @@ class McpServer(BaseModel):
     headers: dict[str, str] = Field({}, repr=False)
     """Headers of every request to `url`."""
     type: Literal["stdio", "http", "streamable-http", "streamableHttp"] | None = None
-    """Name of the transport, as other clients want it; `command` or `url` tell it here."""
+    """Name of the transport, for other clients; here `command` or `url` decides."""
     disabled: bool = False
     """Whether `read_mcp_servers` leaves the server out."""
 
     @model_validator(mode="before")
     @classmethod
-    def _plain(cls, data: Any) -> Any:
+    def _check_fields(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             raise ValueError("should be an object")
         for key in data.keys() - cls.model_fields.keys():
@@ -89,7 +89,7 @@ def read_mcp_servers(path: Path) -> dict[str, McpServer]:
         The servers by name, in the file's order, without those marked `disabled`.
 
     Raises:
-        InputError: The file cannot be read or used; says which server and which field.
+        InputError: The file cannot be read or used; the message names server and field.
 
     Source: https://modelcontextprotocol.io/docs/develop/connect-local-servers
     """

@@ -1,4 +1,4 @@
-"""Opens MCP servers and gives their tools as one `ToolSet`."""
+"""`open_mcp`: the tools of MCP servers as one `ToolSet`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from toolmaster.tools.tool import ToolSet
 async def open_mcp(
     servers: Mapping[str, McpServer], *, timeout_s: float = 30.0, start_timeout_s: float = 60.0
 ) -> AsyncIterator[ToolSet]:
-    """Start or reach MCP servers and give their tools.
+    """Start or reach MCP servers and yield their tools.
 
-    The tools are those that the servers list at the start. One set may serve many sessions at once,
-    in the event loop that it was opened in. A tool that only reads by its own declaration
-    (`readOnlyHint`) is run in trials: a server that lies about that is not to be used. Names that
-    two servers share get the servers' names in front.
+    The tools are those that the servers list at the start. One set can serve many sessions at once,
+    in the event loop in which it was opened. Trials run tools that declare that they only read
+    (`readOnlyHint`), so do not use a server that declares this wrongly. Names that two servers
+    share get the servers' names in front.
 
-    A call never raises anything but `ToolRefusal`: a crash, a vanished or changed tool, an error of
-    the server are answered in words. A lost server is started again by the next call.
+    A call raises only `ToolRefusal`: its message describes a crash, a tool that is gone or changed,
+    or an error of the server. The next call starts a lost server again.
 
     Args:
         servers: Servers by name, as `read_mcp_servers` gives them.
@@ -48,17 +48,17 @@ async def open_mcp(
     from toolmaster.tools.mcp.live import LiveServer  # noqa: PLC0415 - loads the SDK
 
     live = [LiveServer(name, server, start_timeout_s) for name, server in servers.items()]
-    with redacted_logs([server.told for server in live]):
+    with redacted_logs([server.log_redactor for server in live]):
         try:
             opening = (server.tools(timeout_s) for server in live)
             opened = await asyncio.gather(*opening, return_exceptions=True)
-            problems = [found for found in opened if isinstance(found, BaseException)]
+            problems = [one for one in opened if isinstance(one, BaseException)]
             for problem in problems:
                 if not isinstance(problem, InputError):
                     raise problem
             if problems:
                 raise InputError("\n".join(map(str, problems)))
-            sets = [found for found in opened if isinstance(found, ToolSet)]
-            yield merge([(server.name, found) for server, found in zip(live, sets, strict=True)])
+            sets = [one for one in opened if isinstance(one, ToolSet)]
+            yield merge([(server.name, tools) for server, tools in zip(live, sets, strict=True)])
         finally:
             await asyncio.gather(*(server.close() for server in live))

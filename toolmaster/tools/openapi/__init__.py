@@ -1,4 +1,4 @@
-"""HTTP services that describe themselves: Swagger 2.0, OpenAPI 3.0 and 3.1 as tools."""
+"""HTTP services with a Swagger 2.0, OpenAPI 3.0 or 3.1 document, as tools."""
 
 from toolmaster.tools.openapi.credentials import Credentials
 from toolmaster.tools.openapi.document import Document, load_document

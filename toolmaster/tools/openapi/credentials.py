@@ -1,7 +1,7 @@
 """Credentials from environment variables, and a transport that sends them to one host only.
 
-They are added below httpx's client, so its log lines never show them. The transport refuses every
-other host, whether an argument, a redirect or the document names it.
+Credentials are added below httpx's client, so its log lines never show them. The transport refuses
+every other host, even if an argument, a redirect or the document names it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolmaster.tools.openapi.schemas import as_object
 from toolmaster.tools.redaction import Redactor
 
 CONNECT_RETRIES = 2
-"""New attempts to connect. No request was sent before them, so they are always safe."""
+"""Repeated attempts to connect; they are safe, because no request has been sent yet."""
 KINDS = ("bearer", "basic", "header NAME", "query NAME", "cookie NAME")
 
 
@@ -27,13 +27,13 @@ class Credentials:
     """Adds credentials to requests.
 
     Args:
-        auth: Kind of credential -> environment variable that holds it. A kind is a security scheme
-            of the document, or one of "bearer", "basic" (the variable holds `user:password`),
-            "header NAME", "query NAME" and "cookie NAME".
+        auth: Maps kinds of credential to the environment variables that hold them. A kind is a
+            security scheme of the document, or one of "bearer", "basic" (the variable holds
+            `user:password`), "header NAME", "query NAME" and "cookie NAME".
         schemes: The document's security schemes, see `security_schemes`.
 
     Raises:
-        InputError: An unknown kind, or a variable that is not set or cannot be sent.
+        InputError: A kind is unknown, or a variable is not set or cannot be sent.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Credentials:
             self._sent[location, name.lower() if location == "header" else name] = written
             secrets.append((variable, value))
         self.redactor = Redactor(secrets)
-        """Replaces the credentials in what the service says."""
+        """Replaces the credentials in the text of answers and errors."""
 
     def covers(self, location: str, name: str) -> bool:
-        """Return whether a parameter is one of the credentials, which no model has to give."""
+        """Return whether a parameter is a credential, which is hidden from the model."""
         return (location, name.lower() if location == "header" else name) in self._sent
 
     def sign(self, request: httpx.Request, service: str) -> httpx.Request:
@@ -108,10 +108,10 @@ def _read_variable(variable: str, kind: str) -> str:
 
 
 def security_schemes(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return where the credentials of a document's security schemes go, by name.
+    """Return where the credential of each security scheme of a document is sent.
 
     A place is ("header" | "query" | "cookie", name), ("bearer", "") or ("basic", ""). OAuth 2 and
-    OpenID Connect end in a bearer token. Other kinds are left out.
+    OpenID Connect use a bearer token. Other kinds are left out.
     """
     schemes = as_object(content.get("securityDefinitions"))
     schemes = schemes or as_object(as_object(content.get("components")).get("securitySchemes"))
@@ -139,7 +139,7 @@ def origin(url: str) -> tuple[str, str, int] | None:
 
 
 class OtherHostError(httpx.RequestError):
-    """A request was made to a host that is not the service's own."""
+    """A request goes to a host that is not the service's own."""
 
 
 class AsyncOwnHost(httpx.AsyncHTTPTransport):
@@ -160,7 +160,7 @@ class AsyncOwnHost(httpx.AsyncHTTPTransport):
 
 
 class OwnHost(httpx.HTTPTransport):
-    """Does the same as `AsyncOwnHost` for plain functions."""
+    """Blocking version of `AsyncOwnHost`."""
 
     def __init__(self, url: str, credentials: Credentials) -> None:
         super().__init__(retries=CONNECT_RETRIES)

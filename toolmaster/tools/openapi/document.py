@@ -37,7 +37,7 @@ USUAL_PLACES = (
     "api/openapi.json",
     "swagger/v1/swagger.json",
 )
-"""Where frameworks serve their document, below a service's address."""
+"""Paths below a service's address at which frameworks serve their document."""
 TIMEOUT_S = 30.0
 
 _log = logging.getLogger(__name__)
@@ -48,12 +48,12 @@ class Document:
     """A service as its document describes it.
 
     Args:
-        source: The file or address it was read from.
-        operations: What can be called.
-        left_out: Why no tool can be made of other operations, by `METHOD /path`.
-        server: The URL under which the paths are; None if nothing says it, or if a document from
-            one host names another.
-        security_schemes: Where the document's credentials go, by name.
+        source: The file or address of the document.
+        operations: The operations that can be tools.
+        left_out: The reasons against the other operations, by `METHOD /path`.
+        server: The URL to which the paths are appended; None if the document names none, or one on
+            another host than its own.
+        security_schemes: Where the credentials of the security schemes go, by name.
     """
 
     source: str
@@ -69,15 +69,15 @@ def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) 
     Args:
         source: A JSON or YAML file, the address of one, or the address of a service that serves
             one in a usual place.
-        auth: For an address that asks for credentials, see `Credentials`. Security schemes are not
-            known before the document is read; use the other kinds.
+        auth: Credentials for the address, see `Credentials`; kinds that are security schemes are
+            not known yet.
 
     Returns:
-        The document. Operations that had to be left out are logged as a warning.
+        The document. A warning is logged if operations are left out.
 
     Raises:
         InputError: The document cannot be read, is not OpenAPI 3.0, 3.1 or Swagger 2.0, or has no
-            operation that can be a tool. The message names the place.
+            operation that can be a tool. The message names the place in the document.
 
     Example:
         >>> [tool.name for tool in load_document("petstore.json").operations]  # doctest: +SKIP
@@ -99,30 +99,30 @@ def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) 
         raise InputError(f"{place}: /paths must be an object")
     operations, left_out = read_operations(content)
     server = _server(content, address, service)
-    kept = []
+    usable = []
     for operation in operations:
         if origin(urljoin(server or "", operation.server or "")) in (None, origin(server or "")):
-            kept.append(operation)
+            usable.append(operation)
         else:
             reason = f"its server {operation.server} is not the service's own host"
             left_out[f"{operation.method} {operation.path}"] = reason
     reasons = [f"{method_path}: {reason}" for method_path, reason in left_out.items()]
-    if not kept:
+    if not usable:
         why = f": none can be a tool; {reasons[0]}" if reasons else ""
         raise InputError(f"{place}: no operation under /paths{why}")
     if reasons:
-        counts = f"{len(kept)} operations, {len(reasons)} left out"
+        counts = f"{len(usable)} operations, {len(reasons)} left out"
         _log.warning("%s: %s: %s", place, counts, "; ".join(reasons[:3]))
-    return Document(place, tuple(kept), left_out, server, security_schemes(content))
+    return Document(place, tuple(usable), left_out, server, security_schemes(content))
 
 
 def _server(content: dict[str, Any], address: str | None, service: str | None) -> str | None:
-    """Return the URL under which the paths of a document are.
+    """Return the URL to which the paths of a document are appended.
 
     Args:
         content: The document.
-        address: Where it was served, if it was.
-        service: The service's address, if the document was looked for below it.
+        address: The address of the document; None for a file.
+        service: The service's address, if the document was found below it.
     """
     url = first_server(content) or "/"
     if "swagger" in content:
@@ -132,10 +132,10 @@ def _server(content: dict[str, Any], address: str | None, service: str | None) -
         host, path = content.get("host"), str(content.get("basePath", ""))
         url = f"{scheme}://{host}/{path.lstrip('/')}" if host else path
     url = urljoin(address or "", url)
-    if service:  # it is where it was found, whatever name it gives itself
+    if service:  # the document may name another host
         url = urljoin(service, urlsplit(url).path)
     elif address and origin(url) != origin(address):
-        return None  # credentials go to a host that the user named
+        return None  # credentials go only to a host that the user named
     return url.rstrip("/") if origin(url) else None
 
 
@@ -148,7 +148,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str | None]:
-    """Return the document at or below `url`, its address, and `url` if it was looked for."""
+    """Return the document at or below `url`, its address, and `url` if it was below."""
     if any(secrets_in(url)):
         raise InputError(
             f"{bare_address(url)}: the address holds a secret; give it in an environment variable:"
@@ -162,22 +162,22 @@ def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str 
     ) as client:
         for place in (url, *(f"{url.rstrip('/')}/{place}" for place in USUAL_PLACES)):
             status, data = _get(client, place, credentials)
-            found = f"HTTP {status}"
+            outcome = f"HTTP {status}"
             if status == 200:
                 try:
                     content = parse_text(data, place)
                     if content.keys() & {"openapi", "swagger"}:
                         return content, place, None if place == url else url
-                    found = "another document"
+                    outcome = "another document"
                 except InputError as error:
-                    found = str(error).removeprefix(f"{place}: ")
-            tried.append(f"{place.removeprefix(url) or url} ({found})")
+                    outcome = str(error).removeprefix(f"{place}: ")
+            tried.append(f"{place.removeprefix(url) or url} ({outcome})")
     hint = "; it asks for credentials: give auth" if "HTTP 401" in str(tried) else ""
     raise InputError(f"{url}: no OpenAPI document there{hint}; looked at {', '.join(tried)}")
 
 
 def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int, bytes]:
-    """Return status and body of an answer, not much more than the limit of a document."""
+    """Return the status and the body of an answer, cut shortly after `MAX_BYTES`."""
     data = bytearray()
     try:
         with client.stream("GET", url) as response:

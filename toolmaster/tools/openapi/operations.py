@@ -1,7 +1,7 @@
-"""Reads the operations of a document: what each is called, what it takes, how that is sent.
+"""Reads the operations of a document: names, arguments, and how each argument is sent.
 
-Parameters and bodies may be written as in Swagger 2.0 or as in OpenAPI 3, and are kept as OpenAPI 3
-has them. An operation that no tool can be made of is left out with a reason.
+Parameters and bodies of Swagger 2.0 are converted to the form of OpenAPI 3. An operation that
+cannot be a tool is left out with a reason.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EFFECTS = {
     "patch": Effect.WRITE,
     "delete": Effect.DESTRUCTIVE,
 }
-"""What a call of each HTTP method may do (RFC 9110, section 9.2)."""
+"""The effect of each HTTP method (RFC 9110, section 9.2)."""
 
 _NO_METHODS = ("$ref", "summary", "description", "servers", "parameters")
 _LOCATIONS = ("path", "query", "header", "cookie", "body", "formData")
@@ -53,7 +53,7 @@ _COLLECTIONS = {
     "pipes": {"style": "pipeDelimited", "explode": False},
     "multi": {"style": "form", "explode": True},
 }
-"""Swagger 2.0's collectionFormat in the words of OpenAPI 3; the default is csv."""
+"""Swagger 2.0's collectionFormat in OpenAPI 3; the default is csv."""
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
@@ -66,10 +66,10 @@ class Operation:
         description: The tool's description.
         method: HTTP method, upper case.
         path: Path template as the document has it.
-        effect: What a call may do.
+        effect: What a call may do to the world.
         schema: Self-contained JSON Schema 2020-12 of the arguments.
-        parameters: Argument -> how it is sent: OpenAPI's parameter object. The request body is one
-            more, with "in": "body", "mediaType" and "encoding".
+        parameters: Maps arguments to OpenAPI's parameter objects, which say how they are sent. The
+            request body is one of them, with "in": "body", "mediaType" and "encoding".
         server: URL of the operation's own server, absolute or relative; None for the document's.
         example: The document's example of a successful response; None if there is none.
     """
@@ -86,7 +86,7 @@ class Operation:
 
 
 def read_operations(content: dict[str, Any]) -> tuple[list[Operation], dict[str, str]]:
-    """Return the operations of a parsed document, and why others were left out, by place."""
+    """Return the operations of a parsed document, and the reason against each other one."""
     reader = SchemaReader(content)
     operations: dict[str, Operation] = {}
     left_out: dict[str, str] = {}
@@ -125,7 +125,7 @@ def first_server(about: dict[str, Any]) -> str | None:
 
 
 def body_kind(media_type: str) -> str:
-    """Return how a media type is written: "json", "form", "multipart" or "text"."""
+    """Return how a body of a media type is encoded: "json", "form", "multipart" or "text"."""
     kind = media_type.partition(";")[0].strip().lower()
     if kind in (_FORM, _MULTIPART):
         return "form" if kind == _FORM else "multipart"
@@ -145,7 +145,7 @@ class _Reading:
 
     def operation(self, names: Container[str]) -> Operation:
         if self.method not in EFFECTS:
-            raise UnusableError(f"{self.method!r} is no method; allowed: {', '.join(EFFECTS)}")
+            raise UnusableError(f"{self.method!r} is not a method; allowed: {', '.join(EFFECTS)}")
         if not self.path.startswith("/"):
             raise UnusableError("a path begins with /")
         self.raw = self.item[self.method]
@@ -175,7 +175,7 @@ class _Reading:
         )
 
     def _add(self, argument: str, parameter: dict[str, Any]) -> None:
-        """Enter a parameter under a free name."""
+        """Add a parameter under a name that is free."""
         where = {"body": "request"}.get(parameter["in"], parameter["in"])
         argument = f"{argument}_{where}" if argument in self.sent else argument
         self.sent[unique(argument, self.sent)] = parameter
@@ -208,18 +208,18 @@ class _Reading:
             if not str(status).startswith("2"):
                 continue
             answer = self.reader.peek(answer)  # noqa: PLW2901
-            found = list(as_object(answer.get("examples")).values())
+            values = list(as_object(answer.get("examples")).values())
             for media in map(as_object, as_object(answer.get("content")).values()):
                 named = as_object(media.get("examples")).values()
-                found += [media.get("example"), *(self.reader.peek(e).get("value") for e in named)]
-            for example in found:
+                values += [media.get("example"), *(self.reader.peek(e).get("value") for e in named)]
+            for example in values:
                 if example is not None:
                     return example
         return None
 
     def _declared(self) -> list[dict[str, Any]]:
-        """Return the parameters of path and operation; the operation's own win."""
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        """Return the parameters of path and operation; the operation's take precedence."""
+        parameters: dict[tuple[str, str], dict[str, Any]] = {}
         for raw in (*as_list(self.item.get("parameters")), *as_list(self.raw.get("parameters"))):
             try:
                 parameter = as_object(self.reader.resolve(raw))
@@ -229,12 +229,12 @@ class _Reading:
             except UnusableError:
                 if as_object(raw).get("required") is True:
                     raise
-                continue  # it may be left away
+                continue  # it is optional
             own = location == "header" and name.lower() in _OWN_HEADERS
             absent = location == "path" and "{" + name + "}" not in self.path.partition("?")[0]
             if not (own or absent):
-                found[name, location] = _upgrade(parameter)
-        return list(found.values())
+                parameters[name, location] = _upgrade(parameter)
+        return list(parameters.values())
 
     def _undeclared(self, declared: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the parameters that only the path template names."""
@@ -246,7 +246,7 @@ class _Reading:
         return [{"in": i, "name": n, **text} for i, n in places if (i, n) not in known]
 
     def _body(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return a request body as a parameter, in the media type that a model writes best."""
+        """Return the request body as a parameter, in the media type that is easiest to write."""
         media_type = min(body["content"], key=_rank)
         kind, media = body_kind(media_type), as_object(body["content"][media_type])
         node, text = media.get("schema", {}), body.get("description")
@@ -256,7 +256,7 @@ class _Reading:
         binary = {"contentType": "application/octet-stream"}
         fields = as_object(form.get("properties"))
         files = {name: binary for name, schema in fields.items() if self._holds_file(schema)}
-        if "*" in media_type or "/" not in media_type:  # a range cannot be sent
+        if "*" in media_type or "/" not in media_type:  # a wildcard cannot be sent
             usual = "text/plain" if media_type.startswith("text") else "application/octet-stream"
             media_type = "application/json" if kind == "json" else usual
         return {
@@ -270,7 +270,7 @@ class _Reading:
         }
 
     def _holds_file(self, node: Any, depth: int = 0) -> bool:
-        """Return whether a field of a form is a file, a list of files, or may be one."""
+        """Return whether a field of a form can be a file or a list of files."""
         schema = self.reader.peek(node)
         inner = [schema.get("items")]
         for key in ("allOf", "anyOf", "oneOf"):
@@ -279,7 +279,7 @@ class _Reading:
 
 
 def _place_name(method: str, path: str) -> str:
-    """Return method and path as a name; the end of a long path says more than its beginning."""
+    """Return method and path as a name; a long path loses its beginning."""
     words, room = clean(path), MAX_NAME_CHARS - len(method) - 1
     if len(words) > room:
         words = words[-room:].partition("_")[2]
@@ -287,7 +287,7 @@ def _place_name(method: str, path: str) -> str:
 
 
 def _upgrade(parameter: dict[str, Any]) -> dict[str, Any]:
-    """Return a parameter with its schema and style where OpenAPI 3 has them."""
+    """Return a parameter of Swagger 2.0 in the form of OpenAPI 3."""
     if "schema" in parameter or "content" in parameter:
         return parameter
     schema = {k: v for k, v in parameter.items() if k not in ("name", "in", "required")}
@@ -308,7 +308,7 @@ def _node(parameter: dict[str, Any]) -> Any:
 
 
 def _swagger_body(declared: list[dict[str, Any]], consumes: list[Any]) -> dict[str, Any] | None:
-    """Return the parameters of Swagger 2.0 that make up the body as OpenAPI 3's request body."""
+    """Return the body parameters of Swagger 2.0 as a request body of OpenAPI 3."""
     for parameter in declared:
         if parameter["in"] == "body":
             kinds = [k for k in consumes if isinstance(k, str) and k not in (_FORM, _MULTIPART)]
@@ -328,6 +328,6 @@ def _swagger_body(declared: list[dict[str, Any]], consumes: list[Any]) -> dict[s
 
 
 def _rank(media_type: str) -> tuple[bool, int]:
-    """Return a sort key: the media type that a model writes best comes first."""
+    """Return a sort key that puts the media type first that is easiest to write."""
     plain = media_type.partition(";")[0].strip().lower() == "application/json"
     return not plain, ("json", "form", "multipart", "text").index(body_kind(media_type))

@@ -1,4 +1,4 @@
-"""The text of a document, JSON or YAML, as plain JSON values."""
+"""Parses a document in JSON or YAML into JSON values."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from toolmaster.errors import InputError
 from toolmaster.system.extras import require
 
 MAX_BYTES = 64 * 2**20
-"""Size of a document; the largest in public collections has 47 MB."""
+"""The largest size of a document; the largest in public collections has 47 MB."""
 MAX_VALUES = 5_000_000
-"""Values of a YAML document, with aliases counted as often as they are used."""
+"""The most values of a YAML document; an alias counts each time it is used."""
 
 
 def parse_text(data: bytes, source: str) -> dict[str, Any]:
-    """Return a document.
+    """Return the content of a document.
 
     Args:
         data: JSON or YAML as UTF-8. Keys, dates and `no` are text in YAML too.
         source: The file or address, for messages.
 
     Raises:
-        InputError: It is not valid JSON or YAML, too large, nested too deeply, or not an object.
+        InputError: The text is not valid JSON or YAML, too large, too deeply nested, or no object.
     """
     if len(data) > MAX_BYTES:
         raise InputError(f"{source}: larger than {MAX_BYTES >> 20} MiB, the limit of a document")
@@ -47,11 +47,11 @@ def parse_text(data: bytes, source: str) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _count(value: Any, counts: dict[int, float]) -> float:
-    """Return how many values there are; infinitely many if one contains itself."""
+    """Return the number of values; infinity if one contains itself."""
     if isinstance(value, dict) and "<<" in value:
         raise ValueError("merged keys (<<) are not supported; write them out")
     if id(value) not in counts:
@@ -88,7 +88,7 @@ def _read_yaml(text: str) -> Any:
     """Return the content of YAML with the scalars of JSON.
 
     Raises:
-        ValueError: It is not valid.
+        ValueError: The text is not valid YAML.
     """
     require("openapi", "yaml")
     import yaml  # noqa: PLC0415 - an extra

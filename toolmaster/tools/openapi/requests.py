@@ -1,10 +1,10 @@
-"""A tool call's arguments as one HTTP request.
+"""Builds one HTTP request from the arguments of a tool call.
 
-Arguments come from a model: each goes where the document says and nowhere else. A path argument
-cannot leave its segment, an argument cannot add a parameter, a header cannot add a line.
+Arguments come from a model, so each can only go where the document says: a path argument cannot
+leave its segment, an argument cannot add a parameter, a header cannot add a line.
 
 Source: OpenAPI 3.1.0, "Style Values" (https://spec.openapis.org/oas/v3.1.0#style-values). Objects
-within objects, which it leaves open, are written by deepObject with one bracket a level.
+within objects, which it leaves open, are written by deepObject with one bracket per level.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _percent = partial(quote, safe="")
 def build(
     client: httpx.AsyncClient, base: str, operation: Operation, arguments: dict[str, Any]
 ) -> httpx.Request:
-    """Turn arguments into a request.
+    """Return the HTTP request of a tool call.
 
     Args:
-        client: The client that sends it.
-        base: The URL under which the operation's path is.
-        operation: What is called.
-        arguments: Values that fit `operation.schema`; null leaves a parameter away.
+        client: The client that sends the request.
+        base: The URL to which the operation's path is appended.
+        operation: The operation to call.
+        arguments: Values that fit `operation.schema`; null leaves a parameter out.
 
     Raises:
-        ToolRefusal: A value that cannot be sent as it is.
+        ToolRefusal: A value cannot be sent.
     """
     path, _, fixed = operation.path.partition("#")[0].partition("?")
     query = [part for part in fixed.split("&") if part and "{" not in part]
@@ -75,7 +75,7 @@ def build(
 
 
 def _segment(argument: str, parameter: dict[str, Any], value: Any) -> str:
-    """Return a path argument as it stands within its own segment."""
+    """Return a path argument encoded for its segment of the path."""
     if value is None or value in ("", [], {}):
         raise ToolRefusal(f"path parameter {argument!r} must not be empty")
     style, explode = _style(parameter)
@@ -125,7 +125,7 @@ def _files(name: str, value: Any, encoding: dict[str, Any]) -> list[tuple[str, F
 
 
 def _bytes(value: Any) -> bytes:
-    """Return text as UTF-8, and a `data:` URL with base64 (RFC 2397) as the bytes it carries."""
+    """Return text as UTF-8, or the decoded bytes of a `data:` URL with base64 (RFC 2397)."""
     written = _text(value)
     if match := re.match(r"data:[^,]{0,200};base64,", written):
         try:

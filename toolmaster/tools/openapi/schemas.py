@@ -1,7 +1,7 @@
-"""The schemas of a document as JSON Schema 2020-12, each self-contained and of bounded size.
+"""Converts the schemas of a document to self-contained JSON Schema 2020-12 of bounded size.
 
-References are written out, to the depth that fits a budget. What goes deeper, leads back to itself,
-or is not valid JSON Schema accepts any value: the service has the last word.
+References are replaced by what they name, to the depth that fits a budget. A part that goes deeper,
+contains itself or is not valid JSON Schema accepts any value; the service validates it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MAX_NAME_CHARS = 64
 DESCRIPTION_CHARS = 200
 """Longest description of an argument or property."""
 SCHEMA_CHARS = 20_000
-"""About how large a tool's schema may become, as JSON, by writing out references."""
+"""About the most characters of a tool's schema, as JSON, when references are replaced."""
 MAX_DEPTH = 40
 """Deepest nesting of schemas."""
 MAX_REFERENCES = 8
-"""Longest chain of references that is written out."""
+"""Longest chain of references that is replaced."""
 FILE = "the content of a file: text, or a data: URL with base64"
 
 _COPIED = frozenset(
@@ -42,15 +42,15 @@ _LISTS |= {"prefixItems": "prefixItems", "items": "prefixItems"}
 
 
 class UnusableError(Exception):
-    """A part of the document that no tool can be made of; the text says why."""
+    """A part of the document that cannot be a tool; the message says why."""
 
 
 class _TooLargeError(Exception):
-    """Writing out references made a schema larger than `SCHEMA_CHARS`."""
+    """Replacing references made a schema larger than `SCHEMA_CHARS`."""
 
 
 class SchemaReader:
-    """Follows references and converts schemas of one document.
+    """Resolves references and converts schemas of one document.
 
     Args:
         content: The parsed document: Swagger 2.0, OpenAPI 3.0 or 3.1.
@@ -63,10 +63,10 @@ class SchemaReader:
         self._was_cut = False
 
     def resolve(self, value: Any) -> Any:
-        """Return `value`, or what it refers to.
+        """Return `value`, or the value that it refers to.
 
         Raises:
-            UnusableError: The reference leads nowhere, to another document or in a circle.
+            UnusableError: The reference is circular, or names nothing in this document.
         """
         first = value
         for _ in range(20):
@@ -83,20 +83,20 @@ class SchemaReader:
             return {}
 
     def convert(self, nodes: dict[str, Any]) -> dict[str, Any]:
-        """Return schemas by name, with as many references written out as fit all of them."""
-        found: dict[str, Any] = {}
+        """Return converted schemas, with references replaced to the depth that fits all of them."""
+        converted: dict[str, Any] = {}
         for length in range(MAX_REFERENCES + 1):
             self._longest_chain, self._chars_left, self._was_cut = length, SCHEMA_CHARS, False
             try:
-                found = {name: self._convert(node) for name, node in nodes.items()}
+                converted = {name: self._convert(node) for name, node in nodes.items()}
             except _TooLargeError:
                 break
             if not self._was_cut:
                 break
-        return found
+        return converted
 
     def _lookup(self, reference: Any) -> Any:
-        """Return what a JSON pointer in its URI form names (RFC 6901)."""
+        """Return the value that a JSON pointer in URI form names (RFC 6901)."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise UnusableError(f"$ref {reference!r} is in another document; bundle them into one")
         value: Any = self._content
@@ -111,7 +111,7 @@ class SchemaReader:
         return value
 
     def _convert(self, node: Any, depth: int = 0, chain: tuple[str, ...] = ()) -> Any:
-        """Convert a schema that was reached by a chain of references."""
+        """Return a schema converted, reached by a chain of references."""
         if isinstance(node, bool):
             return node
         if not isinstance(node, dict) or depth > MAX_DEPTH:
@@ -142,7 +142,7 @@ class SchemaReader:
         return out
 
     def _reference(self, node: dict[str, Any], depth: int, chain: tuple[str, ...]) -> Any:
-        """Return what a reference names, with what is said beside it."""
+        """Return the schema that a reference names, with the description and default beside it."""
         reference = node["$ref"]
         name = clean(reference.rsplit("/", 1)[-1]) or "schema"
         out: Any
@@ -162,7 +162,7 @@ class SchemaReader:
 
 
 def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
-    """Return a converted schema without what 2020-12 does not have or says in another way."""
+    """Return a converted schema with older keywords translated and invalid ones removed."""
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(out.get(exclusive), bool) and out.pop(exclusive) and bound in out:
             out[exclusive] = out.pop(bound)
@@ -184,7 +184,7 @@ def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
         del out["type"]  # YAML's unquoted numbers beside `type: string`
     example = node.get("example", next(iter(as_list(node.get("examples"))), None))
     if "enum" not in out and isinstance(example, str | int | float) and len(str(example)) <= 80:
-        out["examples"] = [example]  # tells a format better than words
+        out["examples"] = [example]  # shows the format
     if node.get("nullable") is True or node.get("x-nullable") is True:
         return _nullable(out)
     return out
@@ -205,10 +205,10 @@ def _is_deep(value: Any, levels: int = 20) -> bool:
 
 @lru_cache(maxsize=65536)
 def _is_usable(keyword: str, value: str) -> bool:
-    """Return whether validation can use a keyword with this value, which is given as JSON."""
+    """Return whether a keyword with this value, given as JSON, is valid."""
     try:
         jsonschema_rs.validator_for({keyword: json.loads(value)})
-    except ValueError:  # no valid JSON Schema, or a regular expression unknown here
+    except ValueError:  # not valid, or a regular expression of another dialect
         return False
     return True
 
@@ -230,17 +230,17 @@ def as_list(value: Any) -> list[Any]:
 
 
 def clean(text: str, also: str = "") -> str:
-    """Return `text` with `_` for whatever is not an ASCII letter, a digit, `-` or in `also`."""
+    """Return `text` with `_` for all but ASCII letters, digits, `-` and characters in `also`."""
     return re.sub(rf"[^a-zA-Z0-9{also}-]+", "_", text[:1000]).strip("_.-")
 
 
 def unique(name: str, taken: Container[str]) -> str:
     """Return `name` in at most `MAX_NAME_CHARS` characters, with a number if it is taken."""
-    number, found = 1, name[:MAX_NAME_CHARS]
-    while found in taken:
+    number, candidate = 1, name[:MAX_NAME_CHARS]
+    while candidate in taken:
         number += 1
-        found = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
-    return found
+        candidate = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
+    return candidate
 
 
 def trim(text: Any, chars: int) -> str:

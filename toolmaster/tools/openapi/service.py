@@ -23,9 +23,9 @@ from toolmaster.tools.redaction import Redactor
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 
 RESPONSE_BYTES = 256 * 1024
-"""Bytes of an answer that are read; the rest is cut, visibly."""
+"""The most bytes of an answer that are read; a note says that the rest is cut."""
 ERROR_CHARS = 1000
-"""Characters of an error's body that are shown."""
+"""The most characters of an error's body that are shown."""
 MAX_REDIRECTS = 5
 _SHOWN_HEADERS = ("Location", "Link", "Retry-After", "Last-Modified", "ETag", "Allow")
 
@@ -41,14 +41,14 @@ async def open_openapi(
     """Open a service's operations as tools for as long as the context lasts.
 
     Args:
-        document: What `load_document` returned, or what it takes.
-        base_url: The URL under which the document's paths are; None for the one it names.
-        auth: Credentials by kind, see `Credentials`. They come from environment variables, go to
-            the service's own host only, and are in no log and no observation.
+        document: A document, or its file or address, see `load_document`.
+        base_url: The URL to which the document's paths are appended; None takes the one it names.
+        auth: Credentials by kind, see `Credentials`. They come from environment variables, go only
+            to the service's own host, and appear in no log and no observation.
         timeout_s: Seconds that one call may take.
 
     Yields:
-        The tools. Their state cannot be copied, so trials may only call those that read.
+        The tools. Their state cannot be copied, so trials call only tools that read.
 
     Raises:
         InputError: The document, the base URL or a credential is missing or cannot be used.
@@ -85,7 +85,7 @@ def described(operation: Operation, credentials: Credentials) -> Tool:
 
     Args:
         operation: The operation.
-        credentials: What is sent with each request, so that no argument is asked for it.
+        credentials: Sent with each request; parameters that they cover are hidden.
     """
 
     def execute(_state: Any, _arguments: dict[str, Any]) -> Any:
@@ -107,7 +107,7 @@ def _base(document: Document, base_url: str | None) -> str:
     if base is None:
         raise InputError(
             f"{document.source}: names no server, or one on another host than its own; give"
-            " base_url, the URL under which its paths are"
+            " base_url, the URL to which its paths are appended"
         )
     if origin(base) is None or "@" in urlsplit(base).netloc or not base.isprintable():
         raise InputError(f"base_url {base!r}: allowed is http(s)://host/path, without a user")
@@ -121,11 +121,11 @@ async def _call(
     arguments: dict[str, Any],
     redactor: Redactor,
 ) -> Any:
-    """Return what the service answers.
+    """Return the answer of the service.
 
     Raises:
-        ToolRefusal: It cannot be reached, redirects elsewhere, or answers with an error.
-        TimeoutError: It did not answer in time.
+        ToolRefusal: The service cannot be reached, redirects elsewhere or answers with an error.
+        TimeoutError: The service did not answer in time.
     """
     if operation.server:
         base = urljoin(base + "/", urlsplit(operation.server).path).rstrip("/")
@@ -151,7 +151,7 @@ async def _call(
 
 
 def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:
-    """Return what the service said: JSON as a value, other text as it is."""
+    """Return the content of an answer: JSON as a value, other text as it is."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     text = _decode(response, kind, data, redactor)
     if not response.is_success:
@@ -165,12 +165,12 @@ def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:
         try:
             return redactor.value(json.loads(text))
         except (ValueError, RecursionError):
-            pass  # it is cut, or called JSON only
+            pass  # cut, or not JSON despite its type
     return text
 
 
 def _decode(response: httpx.Response, kind: str, data: bytes, redactor: Redactor) -> str:
-    """Return the body as text without secrets, cut to `RESPONSE_BYTES`; a word for binary data."""
+    """Return the body as text without secrets, cut to `RESPONSE_BYTES`; a note if binary."""
     whole = len(data) <= RESPONSE_BYTES
     data = data[:RESPONSE_BYTES]
     textual = ("json", "text", "xml", "yaml", "form", "csv", "javascript", "graphql", "sql")
@@ -184,12 +184,12 @@ def _decode(response: httpx.Response, kind: str, data: bytes, redactor: Redactor
     text = redactor.text(text)
     if whole:
         return text
-    text = text[: max(len(text) - redactor.longest, 0)]  # a secret may have been cut in two
+    text = text[: max(len(text) - redactor.longest, 0)]  # the cut may have split a secret
     return f"{text} [cut: the first {RESPONSE_BYTES} bytes are shown]"
 
 
 def _status(response: httpx.Response) -> str:
-    """Return the status line with the headers that say what to do next."""
+    """Return the status line with the headers in `_SHOWN_HEADERS`."""
     try:
         phrase = HTTPStatus(response.status_code).phrase
     except ValueError:

@@ -1,16 +1,19 @@
 """A tokenizer and a tiny model made on the spot: no test needs the network."""
 
 import asyncio
+import json
 
 import pytest
+from pets import PETS
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.world import World
-from toolmaster.world.quirks import FAMILIES
+from toolmaster.world.facts import Facts
+from toolmaster.world.openapi import Documents
+from toolmaster.world.tasks import World
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
@@ -36,12 +39,31 @@ def world():
 
 
 @pytest.fixture(scope="session")
+def pets(tmp_path_factory):
+    """The file of a small OpenAPI document."""
+    file = tmp_path_factory.mktemp("api") / "pets.json"
+    file.write_text(json.dumps(PETS))
+    return file
+
+
+@pytest.fixture(scope="session")
+def worlds(pets):
+    """A world of each source, by name."""
+    return {
+        "short": World(level="short"),
+        "full": World(),
+        "facts": World(Facts(), "full", "facts"),
+        "pets": World(Documents(pets), "short", "pets"),
+    }
+
+
+@pytest.fixture(scope="session")
 def demonstrate(world):
     """A function: the oracle's trajectory of a task."""
 
-    def run(task_id, protocol=Protocol.TRIAL, behaviours=Behaviours(), seed=0):  # noqa: B008
+    def run(task_id, protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
         drawn = world.draw(task_id)
-        oracle = OraclePolicy(drawn, protocol, behaviours, seed)
+        oracle = OraclePolicy(drawn, protocol, behaviours)
         return asyncio.run(run_rollout(RolloutRequest(drawn.task), oracle, protocol, Limits()))
 
     return run
@@ -54,8 +76,8 @@ def trained_bpe(world, demonstrate):
 
     texts = [
         message.content
-        for task_id in world.ids("seen", 60, FAMILIES)
-        for message in demonstrate(task_id).messages()
+        for number in range(60)
+        for message in demonstrate(world.id_of("train", number)).messages()
     ]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

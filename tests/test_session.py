@@ -8,6 +8,7 @@ import random
 import threading
 
 import pytest
+from toolmaster.world.quirks import FAMILIES
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
@@ -28,7 +29,6 @@ from toolmaster.types import (
     StopReason,
 )
 from toolmaster.world import World
-from toolmaster.world.quirks import FAMILIES
 
 TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
 ANY = {"type": "object"}

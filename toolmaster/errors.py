@@ -3,7 +3,6 @@
     ToolmasterError            one clear message: what happened, what was received, how to mend it
     |-- ConfigError            a recipe, an override or a command line is wrong   (exit code 2)
     |-- InputError             a file, a record or a checkpoint cannot be used    (exit code 1)
-    |-- DomainError            a domain folder breaks the rules of `toolmaster.world` (exit code 1)
     `-- PolicyError            a policy could not answer (model, endpoint)        (exit code 1)
         `-- PermanentPolicyError   nor will it answer anything else: a wrong key, model, address
 
@@ -93,10 +92,6 @@ class ConfigError(ToolmasterError):
 
 class InputError(ToolmasterError):
     """A file, record, checkpoint or model that is missing or unusable."""
-
-
-class DomainError(ToolmasterError):
-    """A domain that breaks the rules every domain keeps."""
 
 
 class PolicyError(ToolmasterError):

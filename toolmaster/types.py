@@ -256,7 +256,7 @@ class Trajectory(Record):
     error: str | None = None
     """What broke the rollout itself; a mistake of the model is not an error."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Labels of the task: split, domain, family, kinds of hidden behaviour."""
+    """Labels of the task: split, service, family, kind of hidden behaviour."""
     seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0

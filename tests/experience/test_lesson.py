@@ -7,6 +7,7 @@ from experience_kit import answered, call, make_lesson, make_tools, run, told
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from toolmaster.world.quirks import KINDS
 
 from toolmaster.experience.lesson import (
     LESSON_CHARS,
@@ -16,7 +17,6 @@ from toolmaster.experience.lesson import (
     texts_by_tool,
 )
 from toolmaster.types import ErrorKind
-from toolmaster.world.quirks import KINDS
 
 
 @given(st.text(), st.integers(2, 60))

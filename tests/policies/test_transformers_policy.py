@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import torch
+from toolmaster.world.quirks import FAMILIES
 from transformers import LlamaForCausalLM
 
 from toolmaster.errors import InputError, PolicyError
@@ -15,7 +16,6 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, groups, run_rollout, run_rollouts
 from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Message, StopReason
-from toolmaster.world.quirks import FAMILIES
 
 QUERIES = [
     "how much is it?",

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from toolmaster.world.quirks import FAMILIES
 
 from toolmaster.teacher.dataset import dataset_row, write_dataset
 from toolmaster.training.sft import training_rows
 from toolmaster.types import Phase, Step
-from toolmaster.world.quirks import FAMILIES
 
 
 @pytest.fixture

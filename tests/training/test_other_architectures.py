@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny_models import tiny
+from toolmaster.world.quirks import FAMILIES
 
 from toolmaster.chat import ChatFormat
 from toolmaster.limits import Limits
@@ -14,7 +15,6 @@ from toolmaster.tasksets import Task, Taskset
 from toolmaster.training.grpo import train_grpo
 from toolmaster.training.settings import GrpoSettings, SftSettings
 from toolmaster.training.sft import train_sft, training_rows
-from toolmaster.world.quirks import FAMILIES
 
 NAMES = ("mistral_window", "gemma2", "gpt_oss", "lfm2")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import trl
+from toolmaster.world.quirks import FAMILIES
 from transformers import AutoTokenizer
 
 from toolmaster.chat import ChatFormat
 from toolmaster.models.checkpoints import load_model, load_tokenizer
 from toolmaster.training.settings import SftSettings
 from toolmaster.training.sft import train_sft
-from toolmaster.world.quirks import FAMILIES
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 CASES = {

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from toolmaster.world.quirks import FAMILIES
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from toolmaster.chat import ChatFormat
@@ -17,7 +18,6 @@ from toolmaster.training.settings import SftSettings
 from toolmaster.training.sft import longest_turn, train_sft, training_rows
 from toolmaster.training.sft import sft as sft_function
 from toolmaster.types import ActionKind, Message, Phase, Step, Trajectory
-from toolmaster.world.quirks import FAMILIES
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ prints, and the page's own content policy forbids scripts and every outside addr
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import json
 import math
@@ -37,16 +36,14 @@ from toolmaster.evaluation.tables import (
 from toolmaster.report.viewer import Decode, outcome, said, segments, tools_of
 from toolmaster.tasksets.replay import REPLAY
 from toolmaster.types import Phase, Step, ToolCall, Trajectory
-from toolmaster.world.quirks import KINDS
+from toolmaster.world.behaviours import KINDS
 
 MOST_BYTES = 8_000_000
 """The most bytes of trajectories on a page; if a run has more, failures come first."""
 COLOURS = 6
 """Model colours that the style sheet defines."""
-BEHAVIOURS = {
-    k.kind: (inspect.getdoc(k) or "").partition("\n\n")[0] for k in KINDS if k.kind != "plain"
-}
-"""The label "quirk" of the embedded world's tasks, in words."""
+BEHAVIOURS = {kind.name: kind.about for kind in KINDS}
+"""The label "behaviour" of a task, in words."""
 CURVES = ("loss", "reward", "rollout_success", "kl", "grad_norm")
 """Training metrics that the report draws."""
 
@@ -249,7 +246,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        behaviour=lambda t: BEHAVIOURS.get(t.labels.get("quirk", ""), ""),
+        behaviour=lambda t: BEHAVIOURS.get(t.labels.get("behaviour", ""), ""),
         call=_call,
         outcome=lambda t: outcome(t).plain,
         phases=_phases,

@@ -1,70 +1,49 @@
 """The embedded world as a task set: `world` or `world:short`.
 
-The split "train" has the domains and hidden behaviours of training, "test" has others, and
-"test_seen" has further tasks of the training domains.
+Its splits: "train" has services and behaviours for training; "test" has services, words and
+behaviours that training never shows; "test_seen" has further tasks of the training services.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from toolmaster.errors import ConfigError, did_you_mean
 from toolmaster.tasksets.order import drawn
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 
-HELD_OUT = 90_000_000
-"""Task numbers of at least this are never used for training."""
-END = 100_000_000
 TEST_SEEN = "test_seen"
+
+COUNT = 10_000_000
 
 
 def world(
-    level: Literal["full", "short"] = "full",
-    *,
-    families: str = "plain,loud,silent,irreversible",
-    domains: str = "",
-    builtin: bool = True,
+    level: Literal["full", "short"] = "full", *, source: str = "", families: str = ""
 ) -> Taskset:
-    """The embedded world: tools over a small state, some of which differ from their documentation.
+    """Make the task set of the embedded world.
 
     Args:
-        level: "short" tasks take one call and have documented tools; "full" ones have any length.
-        families: families of hidden behaviours, separated by commas.
-        domains: folders of further domains, each with a `domain.py`, separated by commas.
-        builtin: whether to include the built-in domains.
+        level: "short" tasks have one message and few tools; "full" ones are of any kind.
+        source: what takes the place of the built-in services: "facts" for facts and formulas, or
+            an OpenAPI document or a folder of them.
+        families: families of hidden behaviours, separated by commas; "" for all.
 
     Raises:
-        ConfigError: an unknown family.
-        DomainError: a folder that is not a domain, or two domains of one name.
+        InputError: an unknown family, or a source that is not there or cannot be simulated.
     """
-    from toolmaster.world.quirks import FAMILIES  # noqa: PLC0415
-    from toolmaster.world.tasks import LEVELS, World  # noqa: PLC0415 - the largest part of it all
+    from toolmaster.world.behaviours import FAMILIES  # noqa: PLC0415
+    from toolmaster.world.facts import Facts  # noqa: PLC0415
+    from toolmaster.world.openapi import Documents  # noqa: PLC0415
+    from toolmaster.world.tasks import World  # noqa: PLC0415 - the largest part of it
 
-    folders = [Path(folder.strip()) for folder in domains.split(",") if folder.strip()]
-    loaded = World(folders, builtin=builtin, level=level)
-    chosen = tuple(family.strip() for family in families.split(","))
-    for family in chosen:
-        if family not in FAMILIES:
-            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
-            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
-
-    def ids(split: str, start: int, end: int) -> Sequence[str]:
-        def make(index: int) -> str:
-            number, family = divmod(index, len(chosen))
-            return loaded.id_of(split, chosen[family], start + number)
-
-        return drawn((end - start) * len(chosen), make)
-
+    made = Facts() if source == "facts" else Documents(Path(source)) if source else None
+    chosen = [one.strip() for one in families.split(",")] if families else FAMILIES
+    loaded = World(made, level, Path(source).stem, chosen)
     splits = {
-        TRAIN: ("seen", 0, HELD_OUT),
-        TEST: ("unseen", HELD_OUT, END),
-        TEST_SEEN: ("seen", HELD_OUT, END),
+        name: drawn(COUNT, lambda number, split=name: loaded.id_of(split, number))
+        for name in (TRAIN, TEST, TEST_SEEN)
     }
-    present = {domain.split for domain in loaded.domains.values()}
-    made = {name: ids(*place) for name, place in splits.items() if place[0] in present}
 
     def draw(task_id: str) -> Task:
         return loaded.draw(task_id).task
@@ -75,12 +54,10 @@ def world(
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
     name = "world" if level == "full" else f"world:{level}"
-    return Taskset.drawn(name, made, draw, split_of, version=LEVELS[level], oracle=oracle)
+    name = f"{name} {Path(source).stem}" if source else name
+    return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
 
 
 def split_of(task_id: str) -> str:
-    """Return the split of the id of a world task."""
-    _, split, _, _, number, *_ = task_id.split("/")
-    if int(number) < HELD_OUT:
-        return TRAIN if split == "seen" else TEST
-    return TEST if split == "unseen" else TEST_SEEN
+    """The split of a world task's id."""
+    return task_id.split("/")[1]

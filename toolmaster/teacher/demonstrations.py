@@ -45,7 +45,7 @@ Oracle = Callable[[str, Protocol, Limits, DemonstrationSettings], Awaitable[Traj
 """The type of `Taskset.oracle`: a function that demonstrates a task, by id, without a model.
 
 It returns a trajectory that solves the task in a session of its own, or None. The same arguments
-must give the same trajectory. It uses the settings `behaviours`, `known_share` and `filter`.
+must give the same trajectory. It uses the settings `behaviours` and `known_share`.
 """
 
 

@@ -112,9 +112,10 @@ class Selection:
             for trajectory in solutions:
                 if task.check is None:  # the answer alone decides
                     trajectory.score = await scored.score(trajectory, ToolSet(()))
-                reason = reason_against(
-                    trajectory, self.settings.behaviours, rules=self.settings.filter
-                ) or (UNSETTLED if unsettled else None)
+                rules = self.settings.filter and self.settings.is_model
+                reason = reason_against(trajectory, self.settings.behaviours, rules=rules) or (
+                    UNSETTLED if unsettled else None
+                )
                 if reason is None:
                     mark = fingerprint(trajectory)
                     reason = DUPLICATE if mark in seen else None

@@ -51,10 +51,10 @@ class DemonstrationSettings(Settings):
     """Run calls that change something real; otherwise live tools only read."""
     behaviours: Behaviours = Behaviours()
     known_share: float = Field(0.1, ge=0.0, le=1.0)
-    """Fraction of the embedded world's demonstrations that start with experience from an earlier
-    task on the same tools and skip the trial; doubled where values or names must be converted."""
+    """Fraction of the embedded world's demonstrations that start with experience of the same tools
+    and skip the trial."""
     filter: bool = True
-    """Keep only demonstrations with planning, exploration and validation (the paper's filter)."""
+    """Keep only demonstrations of a teacher model that have planning, exploration and validation (the paper's filter)."""
     judge: str | None = None
     """Model that judges what passes the filter's rules: `openai:NAME`. If not set, the rules alone
     decide."""

@@ -10,44 +10,30 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import Task
 from toolmaster.teacher.acting import succeeds_again
-from toolmaster.teacher.filters import keep
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.types import Phase, Trajectory
 from toolmaster.world.tasks import World, WorldTask
 
-_OVERSPEND_SHARE = 0.06
-"""Fraction of demonstrations whose trial budget is used up: the teacher tries one call too many."""
-
 
 async def show(
     world: World, task_id: str, protocol: Protocol, limits: Limits, settings: DemonstrationSettings
 ) -> Trajectory | None:
-    """Return a demonstration of one task.
+    """One demonstration of one task.
+
+    A share of them starts with what a trial of the same tools has shown, and tries nothing.
 
     Returns:
-        The trajectory; None if it does not solve the task, does not pass the filter, or does not
-        succeed again when its turns are repeated in a fresh session.
+        The trajectory; None when it does not solve the task, or does not do so again when its turns
+        are played in a fresh session.
     """
     drawn = world.draw(task_id)
     trajectory = await _shown(drawn, drawn.task, protocol, limits, settings)
     if trajectory is None or not trajectory.calls(Phase.TRIAL):
         return trajectory
-    drawn_share = random.Random(f"{task_id}/known").random()
-    known_share = settings.known_share
-    if any(s.quirk.factor != 1 or s.quirk.family == "loud" for s in drawn.surfaces):
-        known_share *= 2
-    if drawn_share < known_share:
-        other = world.draw(f"{task_id}/2")  # other entities: no lesson names the answer
-        tried = await _shown(other, other.task, protocol, limits, settings)
-        if tried is None:
-            return None
-        task = replace(drawn.task, experience=tried.experience)
+    if random.Random(f"{task_id}/known").random() < settings.known_share:
+        task = replace(drawn.task, experience=trajectory.experience)
         return await _shown(drawn, task, protocol, limits, settings)
-    overspends = protocol is Protocol.TRIAL and settings.behaviours.self_correction
-    if overspends and drawn_share < known_share + _OVERSPEND_SHARE:
-        enough = limits.model_copy(update={"trial_calls": len(trajectory.calls(Phase.TRIAL))})
-        return await _shown(drawn, drawn.task, protocol, enough, settings, overspends=True)
     return trajectory
 
 
@@ -57,15 +43,11 @@ async def _shown(
     protocol: Protocol,
     limits: Limits,
     settings: DemonstrationSettings,
-    *,
-    overspends: bool = False,
 ) -> Trajectory | None:
-    """Return the oracle's trajectory of `task`; None if it fails one of the three conditions."""
+    """Return the oracle's trajectory where it solves the task, and does so again."""
     request = RolloutRequest(task)
-    oracle = OraclePolicy(
-        drawn, protocol, settings.behaviours, known=task.experience, overspends=overspends
-    )
+    oracle = OraclePolicy(drawn, protocol, settings.behaviours, known=task.experience)
     trajectory = await run_rollout(request, oracle, protocol, limits)
-    if not trajectory.success or (settings.filter and not keep(trajectory)):
+    if not trajectory.success:
         return None
     return trajectory if await succeeds_again(trajectory, request, protocol, limits) else None

@@ -1,47 +1,57 @@
-"""From a task id to a task: draws domain state, goal, quirks and surface, all from the id alone.
+"""From a task id to a task: draws state, goal, views and hidden behaviour from the id alone.
 
-An id is `LEVEL/SPLIT/DOMAIN/FAMILY/NUMBER`, for example `v5/seen/bakery/silent/42`. The same id
-gives the same task in any process, for ever; a change in how tasks are drawn is a new version.
-There are two levels: `v5` has tasks of any length and documentation that may be missing; `v5s`
-(short) has tasks of one call whose tools are all documented.
-
-A sixth part makes a series of it: `v5/seen/bakery/silent/42/3` is the third task with the very same
-tools and start state, asking for other entities (the first is the task itself), and `.../42/3c` the
-same where the tool has silently changed its behaviour.
+An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
+process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
+few tools; `v6` tasks are of any kind. The version also names the documents that the services come
+from and a choice of families, as in `v6.petstore.silent/train/42`. A fourth part makes a series of
+it: `v6/train/42/3` is the third task with the same tools and start, and `v6/train/42/3c` the same
+where a tool has silently changed.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import marshal
 import random
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from toolmaster.errors import DomainError, InputError
+from toolmaster.errors import InputError
 from toolmaster.tasksets import Task
-from toolmaster.tasksets.answers import as_answer, same_answer
-from toolmaster.tools import ToolSet
-from toolmaster.types import Effect, Score, Trajectory
-from toolmaster.world.domain import Domain, Name, Plan, State, ToolDef, whole
-from toolmaster.world.lexicon import new_names, renamed
-from toolmaster.world.quirks import FAMILIES, KINDS, Quirk
-from toolmaster.world.rewording import reword
-from toolmaster.world.series import PLACE, change, plan_again
-from toolmaster.world.surface import Example, Surface, describe, draw_name, draw_params
+from toolmaster.tasksets.answers import as_answer, normal_form, same_answer
+from toolmaster.tasksets.task import FollowUp
+from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.types import Effect, Phase, Score, Trajectory
+from toolmaster.world.behaviours import (
+    FAMILIES,
+    PRIOR,
+    Behaviour,
+    Transient,
+    WrongTwin,
+    fitting,
+)
+from toolmaster.world.goals import ABOUT, Goal, Maker, Planned, draw_arguments
+from toolmaster.world.service import Operation, Service, State, copied
+from toolmaster.world.spec import Specs
+from toolmaster.world.views import View, draw_view
 
-LEVELS = {"full": "v5", "short": "v5s"}
-"""Level to what its task ids begin with."""
-BUILTIN = Path(__file__).parent.parent / "domains"
-
-
-def quoted(value: Any) -> str:
-    """A value as documentation shows it: text in quotation marks, as in a call."""
-    return json.dumps(value, ensure_ascii=False)
+VERSIONS = {"full": "v6", "short": "v6s"}
+TRAIN, TEST, TEST_SEEN = "train", "test", "test_seen"
+_PLACE = re.compile(r"([1-9]\d*)(c?)")
+SHARES = {
+    "short": {"one": 6, "two": 1, "none": 1, "ask": 1, "chain": 1, "hops": 1},
+    "full": {"one": 4, "two": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
+}
+"""How often each kind of goal is drawn."""
+EXAMPLE_SHARE = 0.7
+"""Share of tools that read and have a documented example."""
+EXAMPLE_CHARS = 160
+REDRAWN_SHARE = 0.6
+"""Share of tasks drawn anew whose tools can hide nothing that only a trial finds."""
+TWIN_SHARE = 0.25
+"""Share of tools with an example that have a twin: a second tool with the same documentation."""
+SERVICES, ATTEMPTS = 60, 25
+"""How many services are drawn for a task at most, and how many goals of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,323 +60,334 @@ class WorldTask:
 
     Args:
         task: what a session runs.
-        plan: the canonical calls, the query, the answer and the expected end state.
-        surfaces: the tools shown, in order.
-        chosen: canonical tool key to the surfaces that serve it, the one a newcomer would take
-            first at the front; a quirk with a twin has two.
+        goal: messages, calls and answers.
+        views: the tools shown, in order.
+        chosen: key of an operation to the views that serve it, the one that a newcomer takes first
+            at the front.
+        start: the state of the service before the task.
+        possible: what could have been hidden, by family and kind, as the policy could know it.
+        target: key of the operation that could hide it; "" where none could.
+        service: what the tools belong to.
     """
 
     task: Task
-    plan: Plan
-    surfaces: tuple[Surface, ...]
-    chosen: dict[str, tuple[Surface, ...]]
+    goal: Goal
+    views: tuple[View, ...]
+    chosen: dict[str, tuple[View, ...]]
+    start: State
+    possible: Mapping[str, Mapping[str, Sequence[Behaviour]]]
+    target: str = ""
+    service: Service | None = None
+
+
+class Source(Protocol):
+    """Where services come from."""
+
+    def names(self, split: str) -> list[str]:
+        """Return the names of a split."""
+
+    def draw(self, name: str, rng: random.Random) -> Service | None:
+        """Draw a service of a name; None where it cannot be used."""
 
 
 class World:
-    """A set of domains and the tasks that can be drawn from them.
+    """Services, and the tasks that can be drawn from them.
 
     Args:
-        paths: extra domain folders, each with a `domain.py` that defines `domain`.
-        builtin: whether the built-in domains are included.
-        level: of the ids that `ids` makes, a key of `LEVELS`; `draw` takes ids of any level.
+        source: where the services come from; None for the built-in specifications.
+        level: "short" or "full".
+        documents: what ids call a source other than the built-in one.
+        families: those that are drawn.
 
     Raises:
-        DomainError: a folder that is not a domain, a rule broken, or two domains of one name.
+        InputError: an unknown family.
     """
 
     def __init__(
-        self, paths: Sequence[Path] = (), *, builtin: bool = True, level: str = "full"
+        self,
+        source: Source | None = None,
+        level: str = "full",
+        documents: str = "",
+        families: Sequence[str] = FAMILIES,
     ) -> None:
-        self.level = level
-        folders = sorted(BUILTIN.glob("*/domain.py")) if builtin else []
-        folders += [Path(path) / "domain.py" for path in paths]
-        self.domains: dict[str, Domain] = {}
-        for file in folders:
-            domain = load_domain(file)
-            if domain.name in self.domains:
-                raise DomainError(f"{file}: a domain called {domain.name!r} is already loaded")
-            self.domains[domain.name] = domain
+        unknown = [one for one in families if one not in FAMILIES]
+        if unknown or not families:
+            raise InputError(f"families {list(families)}: allowed are {', '.join(FAMILIES)}")
+        self.level, self.families = level, tuple(families)
+        chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
+        self.version = ".".join(filter(None, (VERSIONS[level], documents, chosen)))
+        self.source = Specs() if source is None else source
+        train, test = (self.source.names(split) for split in (TRAIN, TEST))
+        self._names = {TRAIN: train, TEST: test, TEST_SEEN: train}
 
-    def ids(self, split: str, count: int, families: Sequence[str], start: int = 0) -> list[str]:
-        """The first `count` task ids of a split from number `start`, families and domains in turn.
+    def names(self, split: str) -> list[str]:
+        """Return the services of a split."""
+        return self._names[split]
 
-        Raises:
-            InputError: no or an unknown family, an unknown split, or a split without domains.
-        """
-        self.check_families(families)
-        turns = len(families)
-        return [self.id_of(split, families[i % turns], start + i // turns) for i in range(count)]
-
-    def check_families(self, families: Sequence[str]) -> None:
-        """Refuse families that do not exist.
-
-        Raises:
-            InputError: no or an unknown family.
-        """
-        unknown = [family for family in families if family not in FAMILIES]
-        if not families or unknown:
-            said = f"unknown family {unknown[0]!r}" if unknown else "no family is named"
-            raise InputError(f"{said}; allowed: {', '.join(FAMILIES)}")
-
-    def id_of(self, split: str, family: str, number: int) -> str:
-        """The task id of a number; its domain is drawn from the number.
-
-        Raises:
-            InputError: an unknown split, or one without domains.
-        """
-        domains = sorted(name for name, d in self.domains.items() if d.split == split)
-        if not domains:
-            raise InputError(f"no domain of split {split!r} is loaded")
-        domain = random.Random(f"{number}/{family}").choice(domains)
-        return f"{LEVELS[self.level]}/{split}/{domain}/{family}/{number}"
+    def id_of(self, split: str, number: int) -> str:
+        """Return the task id of a number."""
+        return f"{self.version}/{split}/{number}"
 
     def draw(self, task_id: str) -> WorldTask:
         """Draw the task of an id.
 
         Raises:
-            InputError: the id is malformed, of another version, or names an unknown domain; or
-                its tool cannot change silently.
+            InputError: the id is malformed, or of another version.
         """
         parts = task_id.split("/")
-        place = PLACE.fullmatch(parts[5]) if len(parts) == 6 else None
-        if (
-            len(parts) != 5 + (place is not None)
-            or parts[0] not in LEVELS.values()
-            or not parts[4].isdigit()
-        ):
+        if len(parts) == 4 and _PLACE.fullmatch(parts[3]):
+            return _in_series(task_id, self.draw("/".join(parts[:3])), parts[3])
+        if len(parts) != 3 or parts[0] != self.version or not parts[2].isdigit():
             raise InputError(
-                f"task id {task_id!r}: expected v5/SPLIT/DOMAIN/FAMILY/NUMBER, then /PLACE or"
-                " /PLACEc for one of a series"
+                f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER; ids of another version"
+                " belong to another release, other documents or other families"
             )
-        if place is not None:
-            base = self.draw("/".join(parts[:5]))
-            return _in_series(task_id, base, int(place[1]), changed=bool(place[2]))
-        _, split, name, family, _ = parts
-        domain = self.domains.get(name)
-        if domain is None or domain.split != split or family not in FAMILIES:
-            raise InputError(f"task id {task_id!r}: no such domain, split or family is loaded")
+        _, split, _ = parts
+        if not self._names.get(split):
+            raise InputError(f"task id {task_id!r}: there is no service of the split {split!r}")
         rng = random.Random(task_id)
-        for _ in range(300):
-            drawn = _draw(task_id, domain, family, rng)
-            if drawn is not None:
-                return drawn
-        raise DomainError(
-            f"domain {name!r}: no goal of it has a place for a quirk of the {family} family"
+        for _ in range(SERVICES):
+            service = self.source.draw(rng.choice(self._names[split]), rng)
+            for _ in range(ATTEMPTS if service else 0):
+                assert service is not None  # noqa: S101 - there are no attempts without one
+                drawn = _Drawing(self, service, split, rng).draw(task_id)
+                if drawn is not None:
+                    return drawn
+        raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
+
+
+class _Drawing:
+    """One attempt at a task.
+
+    What the policy sees is drawn first: goal, tools, documentation, twins. Then one of the families
+    that are possible is drawn by the prior, so that nothing that is seen gives the family away.
+    """
+
+    def __init__(self, world: World, service: Service, split: str, rng: random.Random) -> None:
+        self.world, self.service, self.rng = world, service, rng
+        self.split = TEST if split == TEST else TRAIN
+        self.start = service.seed_state(rng)
+        self.taken: set[str] = set()
+        self.documented = 0.85 if world.level == "short" else 0.7
+
+    def draw(self, task_id: str) -> WorldTask | None:
+        """Return the task; None where what was drawn does not fit together."""
+        shares = SHARES[self.world.level]
+        [kind] = self.rng.choices(list(shares), list(shares.values()))
+        goal = Maker(self.service, self.start, self.rng).make(kind)
+        if goal is None:
+            return None
+        keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
+        chosen = {key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys}
+        tried = next((turn.calls for turn in goal.turns if turn.calls), ())
+        possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
+        target = ""
+        if tried:
+            target = self.rng.choice(tried).operation.key
+            [view] = chosen[target]
+            if view.example is not None and self.rng.random() < TWIN_SHARE:
+                twin = draw_view(view.operation, self.split, self.rng, self.taken,
+                                 documented=self.documented)  # fmt: skip
+                chosen[target] = (view, replace(twin, doc=view.doc, example=view.example))
+            possible |= self._possible(chosen[target], goal.calls_of(target))
+        if not possible.keys() & {"silent", "irreversible"} and self.rng.random() < REDRAWN_SHARE:
+            return None
+        families = [family for family in self.world.families if family in possible]
+        if not families:
+            return None
+        [family] = self.rng.choices(families, [PRIOR[one] for one in families])
+        hidden: Behaviour | None = None
+        if family != "plain":
+            kinds = possible[family]
+            hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
+            first, *twins = chosen[target]
+            if isinstance(hidden, WrongTwin):
+                if self.rng.random() < 0.5:
+                    first, twins = twins[0], [first]
+                hidden = WrongTwin(twins[0].name)
+            chosen[target] = (replace(first, behaviour=hidden), *twins)
+        shown = [view for views in chosen.values() for view in views]
+        shown += self._others(goal)
+        self.rng.shuffle(shown)
+        for key, views in chosen.items():
+            chosen[key] = tuple(sorted(views, key=shown.index))
+        labels = {
+            "split": self.split,
+            "service": self.service.name,
+            "family": family,
+            "behaviour": "plain" if hidden is None else hidden.name,
+            "kind": ABOUT[goal.kind],
+        }
+        task = _task(task_id, goal, tuple(shown), self.start, labels)
+        return WorldTask(
+            task, goal, tuple(shown), chosen, self.start, possible, target, self.service
         )
 
+    def _view(self, operation: Operation, calls: Sequence[Planned]) -> View:
+        """Draw a view; a tool that reads has a documented example now and then."""
+        view = draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+        if operation.effect is not Effect.READ or self.rng.random() > EXAMPLE_SHARE:
+            return view
+        for _ in range(6):
+            arguments = draw_arguments(operation, self.start, self.rng)
+            if any(arguments == call.arguments for call in calls):
+                continue
+            try:
+                result = operation.run(self.start, operation.complete(arguments))
+            except ToolRefusal:
+                continue
+            if len(as_answer(result)) <= EXAMPLE_CHARS:
+                return replace(view, example=(arguments, result))
+        return view
 
-def load_domain(file: Path) -> Domain:
-    """Import one `domain.py` and check it.
+    def _possible(
+        self, views: tuple[View, ...], calls: Sequence[Planned]
+    ) -> dict[str, dict[str, list[Behaviour]]]:
+        """Return what the tool could hide that matters and can be found out, by family and kind.
 
-    Raises:
-        DomainError: no such file, it fails, no `domain` in it, or a rule broken.
-    """
-    if not file.is_file():
-        raise DomainError(f"{str(file.parent)!r} is no domain: it has no domain.py")
-    module_name = f"toolmaster_domain_{file.parent.name}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        raise DomainError(f"{file}: cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
+        A silent behaviour can be found out where it changes the result of the documented example.
+        With a twin one of the two is out of date, or neither.
+        """
+        view, honest = views[0], views[0].honest()
+        found: dict[str, dict[str, list[Behaviour]]] = {}
+        for behaviour in fitting(honest, self.split, self.rng):
+            family = behaviour.family(honest)
+            if isinstance(behaviour, WrongTwin) != (len(views) > 1):
+                continue
+            hiding = replace(view, behaviour=behaviour)
+            if family != "fault" and not any(
+                _differs(hiding, call.arguments, call.result, self.start) for call in calls
+            ):
+                continue
+            if family == "silent" and not (
+                view.example and _differs(hiding, *view.example, self.start)
+            ):
+                continue
+            found.setdefault(family, {}).setdefault(behaviour.name, []).append(behaviour)
+        return found
+
+    def _others(self, goal: Goal) -> list[View]:
+        """Draw tools that the task does not need."""
+        most = 2 if self.world.level == "short" else 10
+        count = self.rng.choice(range(most + 1))
+        wanted = {call.operation.key for call in goal.calls}
+        same = [o for key, o in self.service.operations.items() if key not in wanted]
+        if goal.kind == "none":  # nothing of the service itself, which might do it
+            same, count = [], max(count, 1)
+        elsewhere = [n for n in self.world.names(self.split) if n != self.service.name]
+        other: list[Operation] = []
+        if elsewhere and (goal.kind == "none" or self.rng.random() < 0.3):
+            service = self.world.source.draw(self.rng.choice(elsewhere), self.rng)
+            other = list(service.operations.values()) if service else []
+        picked: list[Operation] = []
+        for _ in range(count):
+            pool = same if same and self.rng.random() < 0.7 else other
+            if pool:
+                operation = self.rng.choice(pool)
+                if operation not in picked:
+                    picked.append(operation)
+        return [
+            self._view(operation, ())
+            if operation in same
+            else draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+            for operation in picked
+        ]
+
+
+def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
+    """Return the task at a place of the series that another one opens."""
+    number, changed = place.removesuffix("c"), place.endswith("c")
+    rng = random.Random(task_id.removesuffix("c"))
+    goal = base.goal if number == "1" else _goal_again(base, rng)
+    views, chosen = base.views, base.chosen
+    labels = dict(base.task.labels)
+    if changed:
+        old = next((view for view in views if view.behaviour), chosen[base.target][0])
+        others = [
+            one
+            for kinds in base.possible.values()
+            for behaviours in kinds.values()
+            for one in behaviours
+            if one != old.behaviour and not isinstance(one, WrongTwin | Transient)
+        ]
+        if not others or len(chosen[base.target]) > 1:
+            raise InputError(f"task id {task_id!r}: its tool cannot change silently")
+        new = replace(old, behaviour=random.Random(f"{base.task.id}/c").choice(others))
+        views = tuple(new if view is old else view for view in views)
+        chosen = {k: tuple(new if v is old else v for v in pair) for k, pair in chosen.items()}
+        labels["behaviour"] = new.behaviour.name if new.behaviour else "plain"
+    task = _task(task_id, goal, views, base.start, labels)
+    return replace(base, task=task, goal=goal, views=views, chosen=chosen)
+
+
+def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
+    """Return another goal of the tool that hides something, of the same kind if there is one."""
+    assert base.service is not None  # noqa: S101 - drawn by a world
+    for attempt in range(4 * ATTEMPTS):
+        kind = base.goal.kind if attempt < 3 * ATTEMPTS else "one"
+        goal = Maker(base.service, base.start, rng).make(kind)
+        keys = {call.operation.key for call in goal.calls} if goal else set()
+        if goal and keys <= base.chosen.keys() and (base.target in keys or not base.target):
+            return goal
+    raise InputError(f"task id {base.task.id!r}: there is no other task with its tools")
+
+
+def _differs(view: View, arguments: dict[str, Any], result: Any, start: State) -> bool:
+    """Return whether the tool does something else when it is called as documented."""
+    state, honest = copied(start), copied(start)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise DomainError(f"{file}: {type(error).__name__}: {error}") from error
-    domain = getattr(module, "domain", None)
-    if not isinstance(domain, Domain):
-        raise DomainError(f"{file}: it must define `domain = Domain(...)`")
-    domain.check()
-    return domain
+        got = view.tool().execute(state, view.shown(arguments))
+        view.honest().execute(honest, view.shown(arguments))
+    except (ToolRefusal, KeyError, TypeError):
+        return True
+    return bool(got != result or state != honest)
 
 
-def _copy(state: State) -> State:
-    copied: State = marshal.loads(marshal.dumps(state))  # noqa: S302 - our own bytes, JSON-like
-    return copied
-
-
-def _draw(task_id: str, domain: Domain, family: str, rng: random.Random) -> WorldTask | None:
-    """One attempt; None when the goal is too long, idle, or has no tool that the quirk fits."""
-    assert domain.make_state is not None  # noqa: S101 - held by Domain.check
-    start = domain.make_state(rng)
-    if domain.split == "seen" and rng.random() < 0.5:
-        entities = next((list(t) for t in start.values() if isinstance(t, dict)), [])
-        start = whole(renamed(start, new_names(entities, rng)), rng)
-    goal = rng.choice(sorted(domain.goals))
-    plan = Plan(domain, _copy(start), rng)
-    domain.goals[goal](plan)
-    short = task_id.startswith(LEVELS["short"] + "/")
-    if (short and len(plan.calls) > 1) or plan.is_idle(start):
-        return None
-    if domain.split == "seen" and rng.random() < 0.5:
-        reword(plan, rng)
-    used = list(dict.fromkeys(call.tool for call in plan.calls))
-    kinds = [
-        kind for kind in KINDS if kind.family == family and kind.split in ("both", domain.split)
-    ]
-    kind = rng.choice(kinds)
-    fitting = [key for key in used if kind.target(plan.domain.tools[key]) is not None]
-    if not fitting:
-        return None
-    quirky = rng.choice(fitting)
-    surfaces, chosen = _dress(plan, start, kind, quirky, rng, documented=short)
-    labels = {"split": domain.split, "domain": domain.name, "family": family, "quirk": kind.kind}
-    return _assemble(task_id, plan, start, surfaces, chosen, {**labels, "goal": goal})
-
-
-def _assemble(
+def _task(
     task_id: str,
-    plan: Plan,
+    goal: Goal,
+    views: tuple[View, ...],
     start: State,
-    surfaces: tuple[Surface, ...],
-    chosen: dict[str, tuple[Surface, ...]],
     labels: dict[str, str],
-) -> WorldTask:
-    """The task of a plan with these tools, and its checker."""
-    tools = tuple(surface.tool() for surface in surfaces)
-    expected, answer = plan.state, plan.answer
-    writes = any(plan.domain.tools[call.tool].effect is Effect.WRITE for call in plan.calls)
+) -> Task:
+    """Return the task of a goal with these tools, and its check."""
+    last = goal.turns[-1]
+    writes = goal.end != start
 
     def check(trajectory: Trajectory, final: ToolSet) -> Score:
-        state = final.state == expected
-        given = trajectory.answer
-        right = given is not None if writes else same_answer(given, answer)
-        told = "a changed state" if writes else f"the answer {as_answer(answer)!r}"
-        return Score.of(right and state, told, answer=float(right), state=float(state))
+        state = final.state == goal.end
+        if goal.kind == "none":
+            made = len(trajectory.calls(Phase.EXECUTION))
+            return Score.of(made == 0, "no call", answer=float(made == 0))
+        right = trajectory.answer is not None
+        expected = "a changed state"
+        if last.answer is not None:
+            right = right and _same(trajectory.answer or "", last.answer)
+            expected = f"the answer {answer_text(last.answer)!r}"
+        return Score.of(right and state, expected, answer=float(right), state=float(state))
 
     def make_tools() -> ToolSet:
-        return ToolSet(tools, _copy(start), _copy)
+        return ToolSet(tuple(view.tool() for view in views), copied(start), copied)
 
-    task = Task(task_id, plan.query, make_tools, answer, check, labels=labels)
-    return WorldTask(task, plan, surfaces, chosen)
-
-
-def _in_series(task_id: str, base: WorldTask, number: int, *, changed: bool) -> WorldTask:
-    """The task at a place of the series that `base` opens."""
-    plan, surfaces, chosen = base.plan, base.surfaces, base.chosen
-    labels = dict(base.task.labels)
-
-    def start() -> State:
-        state: State = base.task.make_tools().state
-        return state
-
-    if number > 1:
-        rng = random.Random(f"{base.task.id}/{number}")
-        plan = plan_again(plan, start, labels["goal"], surfaces, rng)
-    if changed:
-        try:
-            rng = random.Random(f"{base.task.id}/changed")
-            old, new = change(surfaces, plan.domain.split, rng)
-        except InputError as error:
-            raise InputError(f"task id {task_id!r}: {error}") from None
-        surfaces = tuple(new if s is old else s for s in surfaces)
-        chosen = {k: tuple(new if s is old else s for s in pair) for k, pair in chosen.items()}
-        labels["quirk"] = new.quirk.kind
-    return _assemble(task_id, plan, start(), surfaces, chosen, labels)
+    return Task(
+        task_id,
+        goal.turns[0].request,
+        make_tools,
+        None if writes else last.answer,
+        check,
+        needed=(),
+        labels=labels,
+        follow_ups=tuple(FollowUp(turn.request) for turn in goal.turns[1:]),
+    )
 
 
-def _dress(
-    plan: Plan,
-    start: State,
-    kind: type[Quirk],
-    quirky: str,
-    rng: random.Random,
-    *,
-    documented: bool,
-) -> tuple[tuple[Surface, ...], dict[str, tuple[Surface, ...]]]:
-    """Put quirk, names and documentation on the tools the plan uses and on those that check it."""
-    domain = plan.domain
-    used = list(dict.fromkeys(call.tool for call in plan.calls))
-    asked = [value for call in plan.calls for value in call.arguments.values()]
-    taken: set[str] = set()
-    chosen: dict[str, tuple[Surface, ...]] = {}
-    readers = [domain.tools[key].shown_by for key in used if domain.tools[key].shown_by]
-    for key in dict.fromkeys([*used, *(r for r in readers if r)]):
-        definition = domain.tools[key]
-        quirk = Quirk(definition)
-        if key == quirky:
-            word = rng.choice(kind.choices) if kind.choices else _some_name(definition, start, rng)
-            reader = domain.tools[definition.shown_by] if definition.shown_by else None
-            quirk = kind(definition, kind.target(definition) or "", word, reader)
-        params = draw_params(rng, definition, domain.split)
-        example = _example(definition, start, rng, asked)
-        style = "complete" if rng.random() < 0.7 else "terse"
-        if not documented and quirk.family != "silent" and rng.random() < 0.15:
-            style, example = "missing", None
-        doc = describe(style, definition, example, quoted)
-        pair = [quirk, Quirk(definition)] if quirk.twin else [quirk]
-        surfaces = [
-            Surface(
-                definition,
-                draw_name(rng, definition, domain.split, taken),
-                params,
-                doc,
-                q,
-                example,
-                terse=style == "terse",
-            )
-            for q in pair
-        ]
-        rng.shuffle(surfaces)
-        chosen[key] = tuple(surfaces)
-    shown = [surface for pair in chosen.values() for surface in pair]
-    if rng.random() < 0.5:
-        spare = [key for key in domain.tools if key not in chosen]
-        if spare:
-            extra = domain.tools[rng.choice(spare)]
-            doc = describe("complete", extra, _example(extra, start, rng, asked), quoted)
-            name = draw_name(rng, extra, domain.split, taken)
-            shown.append(
-                Surface(extra, name, draw_params(rng, extra, domain.split), doc, Quirk(extra))
-            )
-    # Twins keep their order among themselves: the first is the one a newcomer takes first.
-    order = sorted(range(len(shown)), key=lambda _: rng.random())
-    shuffled = [shown[i] for i in order]
-    for key, twins in chosen.items():
-        chosen[key] = tuple(sorted(twins, key=shuffled.index))
-    return tuple(shuffled), chosen
+def answer_text(answer: Any) -> str:
+    """Return an answer as an assistant writes it; several values with commas."""
+    return ", ".join(map(as_answer, answer)) if isinstance(answer, list) else as_answer(answer)
 
 
-def _some_name(tool: ToolDef, state: State, rng: random.Random) -> str:
-    """A name that the tool would take; "" for a tool that takes none."""
-    if not any(isinstance(kind, Name) for kind in tool.params.values()):
-        return ""
-    return str(_arguments(tool, state, rng).get(_name_param(tool), ""))
-
-
-def _name_param(tool: ToolDef) -> str:
-    return next(key for key, kind in tool.params.items() if isinstance(kind, Name))
-
-
-def _arguments(
-    tool: ToolDef, state: State, rng: random.Random, asked: Sequence[Any] = ()
-) -> dict[str, Any]:
-    """Arguments for a documented example, other than those that the task asks for where it can."""
-    arguments: dict[str, Any] = {}
-    for key, kind in tool.params.items():
-        choices: list[Any] = [1, 2, 3, 4]
-        if isinstance(kind, Name):
-            choices = sorted(next(table for table in state.values() if isinstance(table, dict)))
-        others = [value for value in choices if value not in asked]
-        arguments[key] = rng.choice(others or choices)
-    return arguments
-
-
-def _example(
-    tool: ToolDef, state: State, rng: random.Random, asked: Sequence[Any]
-) -> Example | None:
-    """A documented example with its true result; None for a write."""
-    if tool.effect is not Effect.READ:
-        return None
-    arguments = _arguments(tool, state, rng, asked)
-    return Example(arguments, tool.run(_copy(state), **arguments))
-
-
-__all__ = [
-    "BUILTIN",
-    "LEVELS",
-    "World",
-    "WorldTask",
-    "load_domain",
-    "quoted",
-]
+def _same(given: str, answer: Any) -> bool:
+    if not isinstance(answer, list):
+        return same_answer(given, answer)
+    found = [normal_form(part) for part in given.replace(" and ", ", ").split(", ")]
+    return sorted(found) == sorted(normal_form(as_answer(one)) for one in answer)

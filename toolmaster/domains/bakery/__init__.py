@@ -1,1 +1,0 @@
-"""A bakery: products with a price, a stock and a counter, and the order of the display."""

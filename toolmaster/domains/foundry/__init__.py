@@ -1,1 +1,0 @@
-"""A foundry: castings with a tonnage, flaws and a furnace, in numbered moulds."""

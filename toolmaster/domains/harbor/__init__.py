@@ -1,1 +1,0 @@
-"""A harbor: vessels with a draught, sailors, a mooring and one alongside, and the convoy."""

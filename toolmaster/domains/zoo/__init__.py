@@ -1,1 +1,0 @@
-"""A zoo: animals with a weight, meals and an enclosure, and the order of feeding."""

@@ -1,1 +1,0 @@
-"""The embedded world: simulated services, their hidden behaviours, and tasks over them."""

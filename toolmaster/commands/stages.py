@@ -200,8 +200,6 @@ def _run(command: str, recipe: Recipe) -> None:
     _restarting(recipe, restart_tuned)
     try:
         if command != "run":
-            if command == "sft" and recipe.demonstrate.file is not None:
-                stages.run_stage(recipe, "demonstrate")  # which takes the file over
             stages.run_stage(recipe, command)
         elif stages.run_next(recipe) != "report":
             _restarting(recipe, restart)  # the next stage should not pay for this one's memory

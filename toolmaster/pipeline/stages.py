@@ -63,12 +63,20 @@ def check(recipe: Recipe) -> None:
             and measured, or training is not installed.
     """
     require("train", "safetensors")  # light, unlike the others of the extra
+    run, done = recipe.run, "done.json"
+    if "sft" in recipe.stages and not (run / "sft" / done).is_file():
+        from toolmaster.training.fields import check_fields  # noqa: PLC0415 - loads TRL
+
+        check_fields("sft", recipe.sft.trainer)
+    if "grpo" in recipe.stages and not (run / "grpo" / done).is_file():
+        from toolmaster.training.grpo import trainer_fields  # noqa: PLC0415 - loads TRL
+
+        trainer_fields(recipe.grpo)
+        rewards_of(recipe.grpo, run)
     recipe.evaluation_tasks()
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
         fit_context(config, sampling, recipe.model)
-    if "grpo" in recipe.stages:
-        rewards_of(recipe.grpo, recipe.run)
 
 
 def _open(recipe: Recipe) -> Run:
@@ -97,7 +105,11 @@ def run_stage(recipe: Recipe, name: str) -> Path:
     if run.is_done(name):
         return run.folder / name
     for earlier in needed:
-        if earlier in recipe.stages and not run.is_done(earlier):
+        if earlier not in recipe.stages or run.is_done(earlier):
+            continue
+        if earlier == "demonstrate" and recipe.demonstrate.file is not None:
+            run_stage(recipe, earlier)  # which takes the file over
+        else:
             raise InputError(f"{run.folder} has no finished {earlier} stage; run `{earlier}` first")
     started = time.perf_counter()
     work(recipe, run, run.stage(name))
@@ -131,7 +143,7 @@ def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
 
     with bar("sft", len(demonstrations)) as running:
         train_sft(
-            find_model(recipe.model),
+            recipe.model,
             demonstrations,
             recipe.sft,
             folder,
@@ -159,7 +171,7 @@ def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
     tasks = recipe.training_tasks()
     with bar("grpo", 1) as running:
         train_grpo(
-            run.folder / "sft" / "model" if "sft" in recipe.stages else find_model(recipe.model),
+            run.folder / "sft" / "model" if "sft" in recipe.stages else recipe.model,
             tasks,
             rewards_of(recipe.grpo, folder),
             recipe.protocol,

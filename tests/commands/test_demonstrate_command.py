@@ -1,10 +1,6 @@
 """`toolmaster demonstrate` and `toolmaster propose` from the command line."""
 
 import json
-import os
-import pty
-import signal
-import subprocess
 import sys
 
 import pytest
@@ -43,40 +39,6 @@ def test_the_oracle_of_a_task_set(toolmaster, tmp_path):
     assert len(read_lines(tmp_path / "demonstrate" / "trajectories.jsonl")) == 3
 
 
-def test_the_estimate_comes_first_and_nobody_is_asked_without_consent(toolmaster, tmp_path):
-    model = FakeModel(in_turn(ANSWERS))
-    with model.serve() as url:
-        given = ["--teacher", "openai:m", "--base-url", url, "--prices", 1, 2]
-        code, out, error = toolmaster("demonstrate", "world tasks=3", *given, f"run={tmp_path}")
-    assert code == 2
-    assert out.startswith("3 rollouts: about ")
-    assert "cost: about 0.0" in out
-    assert "nobody is there to confirm the cost; give --yes" in error
-    assert model.asked == []
-
-
-def test_ctrl_c_is_an_answer_too(tmp_path):
-    """At a terminal, to the question whether to go on; at the first stroke."""
-    keyboard, line = pty.openpty()
-    given = ["world tasks=3", "--teacher", "openai:m", "--base-url", "http://127.0.0.1:9/v1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "toolmaster", "demonstrate", *given, f"run={tmp_path}"],
-        stdin=line,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a run in the background ignores it
-    )
-    with process:
-        seen = b""
-        while b"Go on?" not in seen:
-            seen += os.read(process.stdout.fileno(), 4096)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-    os.close(keyboard)
-    os.close(line)
-    assert (process.returncode, b"Traceback" in error) == (130, False)
-
-
 def test_own_tools(toolmaster, tmp_path):
     (tmp_path / "shop.py").write_text(
         'EFFECTS = {"price": "read"}\ndef price() -> float:\n    """The price."""\n    return 4.5\n'
@@ -90,7 +52,7 @@ def test_own_tools(toolmaster, tmp_path):
         assert (code, error) == (0, "")
         assert "1 tasks: " in out
         tasks = f"{folder / 'proposals.jsonl'} tools={shop}"
-        given = ["--teacher", *endpoint, "--yes", f"run={tmp_path}", "demonstrate.rollouts=2"]
+        given = ["--teacher", *endpoint, f"run={tmp_path}", "demonstrate.rollouts=2"]
         code, out, error = toolmaster("demonstrate", tasks, *given, "protocol=direct")
     assert code == 0, error
     assert "1 demonstrations" in out
@@ -104,7 +66,7 @@ def test_own_tools(toolmaster, tmp_path):
     ("arguments", "message"),
     [
         (["world:short"], "say how many demonstrations to keep, such as count=1000"),
-        (["world tasks=1", "--teacher", "openai:m", "--yes"], "no key for model 'm': set OPENAI_"),
+        (["world tasks=1", "--teacher", "openai:m"], "no key for model 'm': set OPENAI_"),
         (["world tasks=1", "--prices", "a", "1"], "for --prices"),
         (["world tasks=1", "demonstrate.cuont=1"], "did you mean 'count'"),
         (["a", "b"], "or a TOML file), or TASKSET; received 'a', 'b'"),

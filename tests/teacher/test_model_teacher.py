@@ -75,9 +75,8 @@ def test_what_is_finished_is_neither_run_nor_paid_again(run, lines, oracle_model
         first = run(url, 4)
         asked = len(model.asked)
         assert asked == len(lines("responses.jsonl"))
-        shown = []
-        assert run(url, 4, confirm=shown.append) == first  # nothing to confirm
-    assert (len(model.asked), shown) == (asked, [])
+        assert run(url, 4) == first
+    assert len(model.asked) == asked
 
 
 def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
@@ -93,7 +92,7 @@ def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
 
     model.reply = reply
     with model.serve() as url:
-        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world tasks=6", "--yes"]
+        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world tasks=6"]
         command += ["--teacher", "openai:m", "--base-url", url]
         command += [f"run={tmp_path}", "demonstrate.sampling.slots=1"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -169,24 +168,24 @@ def test_ablations(run, lines, tmp_path, oracle_model):
         assert run(url, 8, output_dir=tmp_path / "filtered") == []
 
 
-def test_the_estimate_is_shown_before_anything_is_asked(run, oracle_model):
-    model, shown = oracle_model(5), []
+def test_a_bound_on_tokens_ends_it_and_keeps_what_is_made(run, lines, capsys, oracle_model):
+    model = oracle_model(3)
     with model.serve() as url:
-        assert run(url, 5, prices=(1, 2), confirm=shown.append) == []
-    [expected] = shown
-    assert (expected.rollouts, model.asked) == (5, [])
-    assert expected.cost == pytest.approx(
-        5 * (expected.each.read + 2 * expected.each.written) / 1e6
-    )
-
-
-def test_the_estimate_counts_what_is_missing_of_what_is_wanted(run, lines, oracle_model):
-    shown = []
-    with oracle_model(6).serve() as url:
-        run(url, 2, rollouts=3)
-        assert run(url, 6, rollouts=1, confirm=shown.append) == []
-    assert [estimate.rollouts for estimate in shown] == [4]
-    assert len(lines("candidates.jsonl")) == 6
+        whole = run(url, 1, output_dir=None, sampling=SERIAL)
+        assert "max_tokens" not in capsys.readouterr().out
+        asked = len(model.asked)
+        tokens = sum(step.tokens for step in whole[0].steps)
+        kept = run(url, 3, sampling=SERIAL, max_tokens=tokens)
+        assert (
+            "tokens is used up; a larger max_tokens goes on from there" in capsys.readouterr().out
+        )
+        used = sum(line["prompt_tokens"] + line["tokens"] for line in lines("responses.jsonl"))
+        assert tokens <= used
+        assert len(kept) < 3
+        before = len(model.asked)
+        assert run(url, 3, sampling=SERIAL, max_tokens=tokens) == kept
+        assert len(model.asked) == before > asked  # nothing more was asked
+        assert len(run(url, 3, sampling=SERIAL)) == 3
 
 
 def test_the_real_cost_is_what_the_endpoint_says(run, lines, capsys, oracle_model):

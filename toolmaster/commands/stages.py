@@ -48,7 +48,6 @@ _PLACES = {
     "evaluate": ("MODEL", "TASKSET"),
 }
 """What a stage takes in place of a recipe."""
-_Yes = Annotated[bool, Parameter(help="Do not ask before money is spent.", show_default=False)]
 _Rewards = Annotated[
     tuple[str, ...],
     Parameter(
@@ -85,10 +84,9 @@ def run(*words: Words, given: Given = NOTHING) -> None:
 
 
 @options(Recipe, own="demonstrate", hide=_others("demonstrate"))
-def demonstrate(*words: Words, yes: _Yes = False, given: Given = NOTHING) -> None:
-    """Make demonstrations; with `yes`, without a question before money is spent."""
-    sure = {"demonstrate.confirm": False} if yes else {}
-    _run("demonstrate", _recipe(Recipe, "demonstrate", words, given, sure))
+def demonstrate(*words: Words, given: Given = NOTHING) -> None:
+    """Make demonstrations."""
+    _run("demonstrate", _recipe(Recipe, "demonstrate", words, given))
 
 
 @options(Recipe, own="sft", hide=_others("sft"))

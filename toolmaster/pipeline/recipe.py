@@ -71,7 +71,7 @@ class Recipe(Settings):
     """How trajectories are laid out."""
     limits: Limits | None = None
     """What a session allows; None for what the task set says."""
-    demonstrate: DemonstrationSettings = DemonstrationSettings(count=400, confirm=True)
+    demonstrate: DemonstrationSettings = DemonstrationSettings(count=400)
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -21,7 +21,7 @@ from toolmaster.config import load_config
 from toolmaster.errors import InputError
 from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.judges.response_cache import ResponseCache
-from toolmaster.limits import Limits
+from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.policies.base import Policy
 from toolmaster.protocols import Protocol
 from toolmaster.runs import Run, read_trajectories, write_records
@@ -29,9 +29,8 @@ from toolmaster.system.extras import require
 from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
-from toolmaster.teacher.candidates import FreeTeacher, ModelTeacher
+from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher
 from toolmaster.teacher.collecting import Collector
-from toolmaster.teacher.costs import Estimate, ask_at_terminal
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.judge import JUDGE, DemonstrationJudge
 from toolmaster.teacher.selection import Selection
@@ -67,7 +66,6 @@ async def ademonstrate(
     output_dir: str | Path | None = None,
     protocol: Protocol | str = Protocol.TRIAL,
     limits: Limits | None = None,
-    confirm: bool | Callable[[Estimate], bool] = False,
     **settings: Any,
 ) -> list[Trajectory]:
     """Make demonstrations of tasks.
@@ -83,9 +81,7 @@ async def ademonstrate(
             nothing.
         protocol: How trajectories are laid out: "trial", "direct" or "paper".
         limits: What each session allows; None for what the task set says.
-        confirm: Called with an estimate of the cost before a teacher model or a judge is asked for
-            anything; False ends it. True shows the estimate and asks at the terminal.
-        settings: Further fields of `DemonstrationSettings`, such as `judge` or `filter`.
+        settings: Further fields of `DemonstrationSettings`, such as `judge` or `max_tokens`.
 
     Returns:
         The demonstrations kept, in the order of the tasks.
@@ -117,18 +113,23 @@ async def ademonstrate(
         if options.file is not None:
             return _made_before(options.file, layout, folder)
         cache, selection = ResponseCache(folder / "responses.jsonl"), Selection(options)
+        budget = Budget(BudgetSettings(max_tokens=options.max_tokens))
+        for role in (TEACHER, JUDGE):
+            earlier = cache.spent(role)
+            budget.spend_tokens(earlier.read, earlier.written)
         if options.judge is not None:
-            endpoint = JsonEndpoint(JUDGE, options.judge, options.judge_url, cache=cache)
+            endpoint = JsonEndpoint(
+                JUDGE, options.judge, options.judge_url, cache=cache, budget=budget
+            )
             await stack.enter_async_context(endpoint)
             selection.judge = DemonstrationJudge(endpoint, options.behaviours, layout)
         await stack.enter_async_context(chosen.open())
         maker = (
-            ModelTeacher(teacher or "", options, layout, allowed, cache)
+            ModelTeacher(teacher or "", options, layout, allowed, cache, budget)
             if options.is_model
             else FreeTeacher(chosen, options, layout, allowed)
         )
-        ask = ask_at_terminal if confirm is True else confirm or None
-        return await Collector(chosen, maker, selection, cache, folder).run(ask)
+        return await Collector(chosen, maker, selection, cache, budget, folder).run()
 
 
 def _made_before(source: Path, protocol: Protocol, folder: Path) -> list[Trajectory]:

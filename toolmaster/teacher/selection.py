@@ -70,7 +70,7 @@ class Selection:
 
     async def add(self, batch: Sequence[Solved]) -> None:
         """Select from further tasks, each of them once."""
-        by_rule = await self._by_rule(batch, self._seen)
+        by_rule = await self._by_rule(batch)
         reasons = await asyncio.gather(*(self._reason(t, reason) for t, reason in by_rule))
         chosen = set()
         for (trajectory, _), reason in zip(by_rule, reasons, strict=True):
@@ -90,19 +90,7 @@ class Selection:
         """Note why a task or a candidate gave no demonstration."""
         self.left_out.append(LeftOut(task_id=task_id, rollout=rollout, reason=reason))
 
-    async def verdicts_to_pay(self, batch: Sequence[Solved]) -> int:
-        """Return for how many verdicts the judge will be asked at most, after all rollouts."""
-        if self.judge is None:
-            return 0
-        wanted = self.settings.rollouts
-        complete = [solved for solved in batch if len(solved[1]) >= wanted]
-        by_rule = await self._by_rule(complete, set(self._seen))
-        new = [t for t, reason in by_rule if reason is None and not self.judge.knows(t)]
-        return len(new) + wanted * (len(batch) - len(complete))
-
-    async def _by_rule(
-        self, batch: Sequence[Solved], seen: set[str]
-    ) -> list[tuple[Trajectory, str | None]]:
+    async def _by_rule(self, batch: Sequence[Solved]) -> list[tuple[Trajectory, str | None]]:
         """Return each trajectory, scored as its task says now, and the reason against it."""
         found = []
         for task, solutions in batch:
@@ -117,8 +105,8 @@ class Selection:
                 ) or (UNSETTLED if unsettled else None)
                 if reason is None:
                     mark = fingerprint(trajectory)
-                    reason = DUPLICATE if mark in seen else None
-                    seen.add(mark)
+                    reason = DUPLICATE if mark in self._seen else None
+                    self._seen.add(mark)
                 found.append((trajectory, reason))
         return found
 

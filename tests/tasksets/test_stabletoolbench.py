@@ -1,11 +1,11 @@
-"""StableToolBench: the original's names, the rule and the judge, server, cache, simulator."""
+"""StableToolBench: the original's names, the rule and the judge, server, simulator."""
 
 import json
 
 import pytest
 from fake_endpoint import FakeModel, http_server, in_turn
 
-from toolmaster.errors import ConfigError, InputError, PolicyError
+from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.evaluation.evaluate import evaluate
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
@@ -190,39 +190,8 @@ def test_a_dead_server_breaks_the_rollout_not_the_model(played, address):
     assert trajectory.error.startswith(f"the server at {address}: ")
 
 
-def test_the_original_cache_of_responses(played, tmp_path):
-    tools = tmp_path / "cache" / "Travel_Maps"
-    for tool, api, content in (
-        ("town_finder", "find_town", {"{'is_id': 'Ashby', 'max_results': 2}": ok({"pop": 9})}),
-        ("weather", "get_2day", {"{}": {"error": "quota", "response": ""}}),
-    ):
-        folder = tools / f"{tool}_for_Travel_Maps"
-        folder.mkdir(parents=True)
-        (folder / f"{api}.json").write_text(json.dumps(content))
-    options = {"responses": "recorded", "cache": tmp_path / "cache"}
-    other = (FIND, {"is_id": "Brill", "max_results": 2})
-    trajectory = played(GOOD, ALSO, other, **options)
-    assert [step.observation for step in trajectory.calls()] == [
-        '{"pop": 9}',
-        "error: quota",
-        "error: no response to this call was recorded",
-    ]
-    assert trajectory.score.parts["unrecorded_calls"] == 1
-    assert trajectory.labels["observations"] == "recorded"
-
-
 def ok(response):
     return {"error": "", "response": response}
-
-
-def test_a_damaged_cache_breaks_the_rollout(played, tmp_path):
-    folder = tmp_path / "cache" / "Travel_Maps" / "weather_for_Travel_Maps"
-    folder.mkdir(parents=True)
-    (folder / "get_2day.json").write_text("[1]")
-    trajectory = played(ALSO, responses="recorded", cache=tmp_path / "cache")
-    assert "get_2day.json: not a cache of responses" in trajectory.error
-    with pytest.raises(InputError, match="no such folder; give the folder tool_response_cache"):
-        played(ALSO, responses="recorded", cache=tmp_path / "none")
 
 
 def test_two_apis_of_one_name_in_two_rows_have_their_own_responses(load, play, replay, server):

@@ -135,12 +135,8 @@ class Recording(Record):
     """What answered: "live", or "simulated by MODEL"."""
 
 
-Lookup = Callable[[Tool, dict[str, Any]], Recording | None]
-"""Looks for the recorded response to a call."""
-
-
 class Recordings:
-    """Answers calls with recorded responses, of a file and of `lookup`.
+    """Answers calls with the recorded responses of a file.
 
     Calls without one go to `ask`, or are refused; `each_time` sends it every call. The first
     response of each call is kept in the file, or in memory, labelled with `source`.
@@ -152,13 +148,12 @@ class Recordings:
     def __init__(
         self,
         file: Path | None,
-        lookup: Lookup | None = None,
         ask: Responder | None = None,
         source: str = "",
         *,
         each_time: bool = False,
     ) -> None:
-        self._file, self._lookup, self._ask = file, lookup, ask
+        self._file, self._ask = file, ask
         self._source, self._each_time = source, each_time
         self._kept: dict[tuple[str, str], Recording] = {}
         self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -166,7 +161,7 @@ class Recordings:
             self._kept.setdefault((recording.tool, canonical(recording.arguments)), recording)
 
     def __bool__(self) -> bool:
-        return bool(self._kept) or self._lookup is not None
+        return bool(self._kept)
 
     async def respond(
         self, tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
@@ -175,8 +170,6 @@ class Recordings:
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
             found = self._kept.get(key)
-            if found is None and self._lookup is not None:
-                found = self._lookup(tool, arguments)
             if self._ask is not None and (found is None or self._each_time):
                 try:
                     result, refused = await self._ask(tool, arguments, earlier), False
@@ -243,7 +236,6 @@ def choose_backend(
     examples: Mapping[str, Any],
     *,
     recordings: Path | None = None,
-    lookup: Lookup | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,
 ) -> Backend:
@@ -255,7 +247,6 @@ def choose_backend(
         examples: `Tool.own_name` to an example or the form of the response, where that is known. It
             may be filled later, before the first call.
         recordings: a JSON-lines file of responses.
-        lookup: looks for a recorded response elsewhere.
         simulator: the model that simulates, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
 
@@ -272,15 +263,15 @@ def choose_backend(
         async def simulate(*call: Any) -> Any:
             return await opened.current(*call)
 
-        kept = Recordings(recordings, lookup, simulate, label)
+        kept = Recordings(recordings, simulate, label)
         return Backend(kind, label, kept.respond, opened.open)
     if kind == "live" and recordings is None:
         return live
     if kind == "live":
-        kept = Recordings(recordings, None, live.respond, live.label, each_time=True)
+        kept = Recordings(recordings, live.respond, live.label, each_time=True)
         return replace(live, respond=kept.respond)
     if kind == "recorded":
-        kept = Recordings(recordings, lookup)
+        kept = Recordings(recordings)
         if not kept:
             where = "responses=recorded" if recordings is None else str(recordings)
             raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")

@@ -31,7 +31,6 @@ from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tasksets.toolbench import (
     Api,
     as_tool,
-    cached_responses,
     misuse,
     named,
     standard,
@@ -58,7 +57,6 @@ def stabletoolbench(
     *,
     responses: Kind = "live",
     server: str | None = None,
-    cache: Path | None = None,
     recordings: Path | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,
@@ -69,11 +67,10 @@ def stabletoolbench(
 
     Args:
         file: an original file, such as `G1_instruction.json`.
-        responses: what answers the calls: "live" (with `server`), "recorded" (with `cache` or
-            `recordings`), "simulated" (with `simulator`) or "examples".
+        responses: what answers the calls: "live" (with `server`), "recorded" (with `recordings`),
+            "simulated" (with `simulator`) or "examples".
         server: the address of a running StableToolBench server, such as
             http://localhost:8080/virtual; its key is read from TOOLBENCH_KEY.
-        cache: the original's folder `tool_response_cache`: its responses count as recorded.
         recordings: a JSON-lines file of responses, read and added to.
         simulator: the model that answers, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
@@ -82,7 +79,7 @@ def stabletoolbench(
 
     Raises:
         ConfigError: options that do not go together.
-        InputError: the file, the cache or the recordings are unusable.
+        InputError: the file or the recordings are unusable.
     """
     if responses == "live" and server is None:
         raise ConfigError(
@@ -95,7 +92,6 @@ def stabletoolbench(
         toolbench_server(server or ""),
         examples,
         recordings=recordings,
-        lookup=cached_responses(cache) if cache is not None else None,
         simulator=simulator,
         simulator_url=simulator_url,
     )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -216,30 +215,24 @@ def test_a_judge_has_the_last_word(run, lines, tmp_path, oracle_model):
     assert len(verdicts) == 2
 
 
-def test_a_judge_may_come_later_or_change_and_is_confirmed_too(run, lines, oracle_model):
-    judge, shown = FakeModel(in_turn(opinion(solved=False))), []
+def test_a_judge_may_come_later_or_change(run, lines, oracle_model):
+    judge = FakeModel(in_turn(opinion(solved=False)))
     with oracle_model(3).serve() as url, judge.serve() as judge_url:
         assert len(run(url, 2)) == 2
         settings = {"judge": "openai:j", "judge_url": judge_url}
-        run(url, 2, **settings, confirm=shown.append)
-        assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2)]
-        assert judge.asked == []
-        assert len(lines("dataset.jsonl")) == 2
         assert run(url, 2, **settings) == []
-        assert run(url, 2, **settings, confirm=shown.append) == lines("dataset.jsonl") == []
-        run(url, 2, judge="openai:other", judge_url=judge_url, confirm=shown.append)
-        run(url, 3, **settings, confirm=shown.append)
-    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2), (0, 2), (1, 1)]
-    assert len(judge.asked) == 2
+        assert run(url, 2, **settings) == lines("dataset.jsonl") == []
+        assert len(judge.asked) == 2
+        run(url, 2, judge="openai:other", judge_url=judge_url)
+    assert len(judge.asked) == 4
 
 
-def test_what_the_rules_leave_out_awaits_no_verdict(run, oracle_model):
-    judge, shown = FakeModel(in_turn(opinion())), []
+def test_what_the_rules_leave_out_is_not_judged(run, oracle_model):
+    judge = FakeModel(in_turn(opinion()))
     no_answer = FakeModel(lambda _: "<think>So.</think><answer>1</answer>")
     with no_answer.serve() as url, judge.serve() as judge_url:
-        settings = {"judge": "openai:j", "judge_url": judge_url}
-        assert run(url, 1, **settings) == run(url, 1, **settings, confirm=shown.append) == []
-    assert (judge.asked, shown) == ([], [])
+        assert run(url, 1, judge="openai:j", judge_url=judge_url) == []
+    assert judge.asked == []
 
 
 def test_a_judge_without_a_key_is_told_before_anything_is_asked(run, oracle_model):
@@ -288,34 +281,15 @@ def test_a_policy_as_the_teacher(world, tmp_path):
     assert len(read_lines(tmp_path / "responses.jsonl")) == len(made.steps)
 
 
-@pytest.mark.parametrize(("said", "told"), [("y", True), ("", False)])
-def test_the_estimate_is_asked_about_at_the_terminal(run, oracle_model, monkeypatch, said, told):
-    keyboard, line = pty.openpty()
-    with oracle_model(1).serve() as url, os.fdopen(line) as terminal:
-        monkeypatch.setattr(sys, "stdin", terminal)
-        os.write(keyboard, f"{said}\n".encode())
-        assert bool(run(url, 1, confirm=True)) is told
-    os.close(keyboard)
-
-
 def test_as_many_as_are_wanted(run, lines, oracle_model):
-    model, judge, shown = oracle_model(9), FakeModel(in_turn(opinion(solved=False), opinion())), []
-
-    def confirm(expected):
-        shown.append(expected.rollouts)
-        return True
-
+    model, judge = oracle_model(9), FakeModel(in_turn(opinion(solved=False), opinion()))
     with model.serve() as url, judge.serve() as judge_url:
-        settings = {
-            "judge": "openai:j",
-            "judge_url": judge_url,
-            "sampling": SERIAL,
-            "confirm": confirm,
-        }
+        settings = {"judge": "openai:j", "judge_url": judge_url, "sampling": SERIAL}
         kept = run(url, 9, count=3, **settings)
+        assert len(lines("candidates.jsonl")) == 4  # one of the first three was left out
         assert len(run(url, 9, count=4, **settings)) == 4
     assert len(kept) == 3
-    assert shown == [3, 1, 1]  # one of the first three was left out; then one more is wanted
+    assert len(lines("candidates.jsonl")) == 5
     assert len(lines("left_out.jsonl")) == 1
     assert len(lines("trajectories.jsonl")) == 4
 

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
+from toolmaster.system.redaction import Redactor
 from toolmaster.tools.openapi.schemas import as_object
-from toolmaster.tools.redaction import Redactor
 
 CONNECT_RETRIES = 2
 """New attempts to connect. No request was sent before them, so they are always safe."""

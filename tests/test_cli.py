@@ -389,21 +389,6 @@ def test_ctrl_c(toolmaster, recipe, monkeypatch):
     assert one_message(error) == "stopped; the same command continues from here"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["demonstrate", "none.toml"]])
-def test_help_and_wrong_recipes_need_no_torch(arguments):
-    program = (
-        "import sys; from toolmaster.cli import main\n"
-        "try: main()\n"
-        "finally: print('heavy:', [m for m in ('torch', 'transformers', 'datasets') if m in"
-        " sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
-    )
-    assert "heavy: []" in done.stdout
-    assert done.returncode == (0 if "--help" in arguments else 2)
-
-
 def test_sft_takes_a_file_of_demonstrations(toolmaster, tmp_path, monkeypatch, world, demonstrate):
     file, trained = tmp_path / "made.jsonl", []
     for task_id in world.ids("seen", 2, ("plain",)):

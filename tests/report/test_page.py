@@ -4,59 +4,28 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from made_report import two_steps
 
 from toolmaster.errors import InputError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.report import page as page_module
 from toolmaster.report.page import Page, curves, write_report
 from toolmaster.tags import with_experience
-from toolmaster.types import (
-    ActionKind,
-    ErrorKind,
-    Message,
-    Phase,
-    Score,
-    Step,
-    StopReason,
-    ToolCall,
-    Trajectory,
-)
+from toolmaster.types import ActionKind, Score
 
 EVIL = "</pre><script>alert('x')</script><img src=\"https://evil.example/a.png\" onerror=alert(1)>"
 
 
 def rollout(task_id="t", success=True, text="fine", family="plain", known="", **fields):
-    steps = [
-        Step(
-            text=f"<think>{text}</think>{text}",
-            phase=Phase.TRIAL,
-            action=ActionKind.CALL,
-            call=ToolCall(name=f"bake{text}", arguments={"q": text}),
-            observation=f"error: {text}",
-            error=ErrorKind.TOOL_ERROR,
-            token_ids=[1, 2, 3],
-            observation_ids=[4],
-        ),
-        Step(
-            text=f"<answer>{text}</answer>",
-            phase=Phase.EXECUTION,
-            action=ActionKind.ANSWER,
-            token_ids=[5],
-        ),
-    ]
     made = {
+        "task_id": task_id,
         "taskset": "w/test",
-        "protocol": "trial",
         "policy": text,
-        "prompt": [Message(role="user", content=with_experience(text, known))],
-        "tools": [{"type": "function", "function": {"name": text, "description": text}}],
-        "steps": steps,
-        "stop_reason": StopReason.ANSWERED,
-        "answer": text,
         "score": Score.of(success, f"right {text}", answer=success, state=True),
         "labels": {"family": family, "quirk": text},
     }
-    return Trajectory(task_id=task_id, **made | fields)
+    query, tool = with_experience(text, known), {"name": f"bake{text}", "description": text}
+    return two_steps(query, f"<think>{text}</think>{text}", tool, text, text, **made | fields)
 
 
 def page(tmp_path, results=None, title="A run", **fields):

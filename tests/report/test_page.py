@@ -149,7 +149,7 @@ def test_a_trajectory_shows_what_was_expected_and_what_was_done(tmp_path):
         "1 tool<",
         'class="phase trial"',
         '<p class="thought">rye</p>',
-        "<code>bakerye(q=&#34;rye&#34;)</code>",
+        "<code>bakerye(q=2)</code>",
         '<span class="badge bad">tool_error</span>',
         '<pre class="observation failed">error: rye</pre>',
         'class="phase execution"',
@@ -166,9 +166,9 @@ def test_tokens_are_shown_with_their_mask_and_phase(tmp_path):
     made.steps.insert(1, made.steps[0].model_copy(update={"slip": True}))
     html = page(tmp_path, {"m": [made]}, decoders={"m": lambda token: f"w{token}"})
     assert (
-        '<pre><span class="other"><i>w9</i></span><span class="trial"><i>w1</i>w2<i>w3</i></span>'
-        '<span class="other"><i>w4</i></span><span class="other"><i>w1</i>w2<i>w3</i></span>'
-        '<span class="other"><i>w4</i></span><span class="execution"><i>w5</i></span></pre>'
+        '<pre><span class="other"><i>w9</i></span><span class="trial"><i>w2</i>w2</span>'
+        '<span class="other"><i>w3</i></span><span class="other"><i>w2</i>w2</span>'
+        '<span class="other"><i>w3</i></span><span class="execution"><i>w4</i></span></pre>'
     ) in html
     assert "injected error" in html
     html = page(tmp_path, {"m": [rollout()]})  # without a tokenizer

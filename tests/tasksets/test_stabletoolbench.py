@@ -202,10 +202,6 @@ def test_two_apis_of_one_name_in_two_rows_have_their_own_responses(load, play, r
     assert {body["category"] for body in server[1]} == {"Travel_Maps", "Food"}
 
 
-def test_examples_are_the_form_of_a_response(played):
-    assert played(GOOD, responses="examples").steps[0].observation == '{"name": "str"}'
-
-
 def test_a_simulator_that_dies_breaks_the_rollout(played):
     replies = ["ready", '{"error": null, "response": "x"}']
 
@@ -258,7 +254,7 @@ def test_a_judge_that_fails_breaks_the_rollout_not_the_model(played, server, fai
 
 
 def test_what_is_missing_is_said_before_any_rollout(load, played):
-    with pytest.raises(ConfigError, match=r"give server=URL, or responses=recorded, simulated"):
+    with pytest.raises(ConfigError, match=r"give server=URL, or responses=recorded or simulated"):
         load()
     with pytest.raises(ConfigError, match="openai:NAME; received"):
         load(server="http://localhost", judge="j")

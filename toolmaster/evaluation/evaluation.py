@@ -29,8 +29,6 @@ from toolmaster.types import Trajectory
 
 NO_LABEL = "unlabelled"
 """Where `by` puts trajectories that lack the label."""
-MOST_CALLS = 8
-"""`by_calls` puts rollouts with this many calls or more together."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,15 +164,6 @@ class Evaluation(Shown):
         if label == "taskset":
             return self._grouped(lambda t: t.taskset or "tasks")
         return self._grouped(lambda t: t.labels.get(label, NO_LABEL))
-
-    def by_calls(self) -> dict[str, Interval]:
-        """Success against the number of calls, of both phases: "0", "1", ... "8+"."""
-
-        def number(trajectory: Trajectory) -> str:
-            calls = len(trajectory.calls())
-            return str(calls) if calls < MOST_CALLS else f"{MOST_CALLS}+"
-
-        return {calls: part.success for calls, part in self._grouped(number).items()}
 
     def error_classes(self) -> dict[ErrorClass, Interval]:
         """Share of rollouts that failed for each reason; see `behaviour.error_class`."""

@@ -153,15 +153,6 @@ def family_grid(results: Results, title: str = "Success by family") -> Grid | No
     return grid if len(grid.rows) > 1 else None
 
 
-def calls_grid(results: Results) -> Grid | None:
-    """Success against the number of calls; None where it does not vary."""
-    found = [e.by_calls() for e in results]
-    if len({share.mean for shares in found for share in shares.values()}) < 2:
-        return None
-    caption = f"{INTERVAL}; tasks: those with rollouts of this number of calls"
-    return _grid("Success by number of calls", results, found, caption)
-
-
 def errors_grid(results: Results) -> Grid | None:
     """Why rollouts failed; None where none did."""
     found = [{kind.value: share for kind, share in e.error_classes().items()} for e in results]

@@ -53,23 +53,17 @@ class Verdict(BaseModel):
         return SCORES[self.verdict]
 
 
-class Judge:
-    """Judges trajectories; those with the same content are judged once."""
+async def judge(endpoint: JsonEndpoint, trajectory: Trajectory) -> Verdict:
+    """Judge a trajectory by its query, calls, observations and answer; the same content once.
 
-    def __init__(self, endpoint: JsonEndpoint) -> None:
-        self._endpoint = endpoint
-
-    async def verdict(self, trajectory: Trajectory) -> Verdict:
-        """Judge a trajectory by its query, calls, observations and answer.
-
-        Raises:
-            PolicyError: The judge cannot be asked, or it wrote no verdict.
-        """
-        return await self._endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
+    Raises:
+        PolicyError: The judge cannot be asked, or it wrote no verdict.
+    """
+    return await endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
 
 
 @asynccontextmanager
-async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
+async def open_judge(model: str, base_url: str | None) -> AsyncIterator[JsonEndpoint]:
     """Open the judge of a model `openai:NAME`, after a check that its endpoint answers.
 
     Raises:
@@ -78,4 +72,4 @@ async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
     """
     async with JsonEndpoint("judge", model, base_url) as endpoint:
         await endpoint.check()
-        yield Judge(endpoint)
+        yield endpoint

@@ -3,7 +3,6 @@
     responses=live        the service itself; recordings=FILE keeps its responses
     responses=recorded    what recordings=FILE holds; any other call is refused, and counted
     responses=simulated   simulator=openai:NAME; a call has the same response again, also from FILE
-    responses=examples    the service's own example of each response, whatever the arguments are
 
 A call is kept with its first response, so recordings of a service that changes are only as faithful
 as the calls are in their first order.
@@ -30,9 +29,7 @@ from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Record, Trajectory
 
-Kind = Literal["live", "recorded", "simulated", "examples"]
-NO_EXAMPLE = "the documentation has no example of this response"
-"""The observation of a call to a tool whose response has no example."""
+Kind = Literal["live", "recorded", "simulated"]
 MISS = "no response to this call was recorded"
 """The observation of a call that is not among the recordings."""
 INSTRUCTIONS = """\
@@ -270,16 +267,8 @@ def choose_backend(
     if kind == "live":
         kept = Recordings(recordings, live.respond, live.label, each_time=True)
         return replace(live, respond=kept.respond)
-    if kind == "recorded":
-        kept = Recordings(recordings)
-        if not kept:
-            where = "responses=recorded" if recordings is None else str(recordings)
-            raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
-        return Backend(kind, "recorded", kept.respond)
-
-    async def show(tool: Tool, _arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
-        if examples.get(tool.own_name) is None:
-            raise ToolRefusal(NO_EXAMPLE)
-        return examples[tool.own_name]
-
-    return Backend(kind, "examples of the documentation", show)
+    kept = Recordings(recordings)
+    if not kept:
+        where = "responses=recorded" if recordings is None else str(recordings)
+        raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
+    return Backend(kind, "recorded", kept.respond)

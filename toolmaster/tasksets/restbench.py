@@ -20,14 +20,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, PositiveInt
 
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import read_rows
-from toolmaster.tasksets.responses import Backend, BackendTools, PastCall, choose_backend
+from toolmaster.tasksets.responses import Backend, BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tools import Tool
@@ -51,7 +51,7 @@ def restbench(
     file: Path,
     *,
     document: Path,
-    responses: Literal["live", "recorded", "simulated"] = "live",
+    responses: Kind = "live",
     base_url: str | None = None,
     auth: str = "",
     recordings: Path | None = None,

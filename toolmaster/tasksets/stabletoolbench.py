@@ -21,10 +21,11 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import ConfigError
-from toolmaster.judges.json_endpoint import endpoint_model
+from toolmaster.judges.json_endpoint import JsonEndpoint, endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import RowError, read_rows
-from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
+from toolmaster.tasksets.pass_rate import PROMPT, open_judge
+from toolmaster.tasksets.pass_rate import judge as ask_judge
 from toolmaster.tasksets.responses import BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
@@ -67,8 +68,8 @@ def stabletoolbench(
 
     Args:
         file: an original file, such as `G1_instruction.json`.
-        responses: what answers the calls: "live" (with `server`), "recorded" (with `recordings`),
-            "simulated" (with `simulator`) or "examples".
+        responses: what answers the calls: "live" (with `server`), "recorded" (with `recordings`)
+            or "simulated" (with `simulator`).
         server: the address of a running StableToolBench server, such as
             http://localhost:8080/virtual; its key is read from TOOLBENCH_KEY.
         recordings: a JSON-lines file of responses, read and added to.
@@ -84,7 +85,7 @@ def stabletoolbench(
     if responses == "live" and server is None:
         raise ConfigError(
             "StableToolBench needs something to answer its calls: give server=URL, or"
-            " responses=recorded, simulated or examples"
+            " responses=recorded or simulated"
         )
     examples: dict[str, Any] = {}
     backend = choose_backend(
@@ -170,11 +171,11 @@ def by_rule(trajectory: Trajectory, tools: Mapping[str, Tool], needed: Sequence[
     return Score.of(value == 1, expected, value, **parts)
 
 
-async def _judged(score: Score, trajectory: Trajectory, judge: Judge) -> Score:
+async def _judged(score: Score, trajectory: Trajectory, judge: JsonEndpoint) -> Score:
     """The score by the judge's verdict; a trajectory without an answer is not shown to it."""
     value, strict, reason = 0.0, False, "no answer"
     if trajectory.answer:
-        verdict = await judge.verdict(trajectory)
+        verdict = await ask_judge(judge, trajectory)
         value, reason = verdict.score, verdict.reason
         strict = value == 1 and verdict.grounded
     return Score(

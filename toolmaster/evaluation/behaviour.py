@@ -5,9 +5,9 @@ Everything here follows from rules; no model judges anything.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 
+from toolmaster.rewards.builtin import trial_findings
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -81,27 +81,8 @@ def trial_calls(trajectory: Trajectory) -> int | None:
 
 
 def useful_trials(trajectory: Trajectory) -> int | None:
-    """Number of trial calls that told something new; None for a trajectory without a trial phase.
-
-    A trial call is useful when it does not repeat an earlier trial call (same tool, same arguments)
-    and either succeeds with an observation that this tool has not given before, or fails with an
-    error kind that this tool has not shown before. A call refused for lack of budget never is.
-    """
-    if trial_calls(trajectory) is None:
-        return None
-    calls: set[tuple[str, str]] = set()
-    news: set[tuple[str, str]] = set()
-    useful = 0
-    for step in trajectory.calls(Phase.TRIAL):
-        if step.call is None or step.error is ErrorKind.BUDGET_EXHAUSTED:
-            continue
-        name = step.call.name
-        call = (name, json.dumps(step.call.arguments, sort_keys=True))
-        told = (name, f"ok {step.observation}" if step.error is None else f"error {step.error}")
-        useful += call not in calls and told not in news
-        calls.add(call)
-        news.add(told)
-    return useful
+    """Number of different observations and errors of each tool in the trial; None without one."""
+    return None if trial_calls(trajectory) is None else len(trial_findings(trajectory))
 
 
 def recovery(trajectory: Trajectory) -> float | None:

@@ -119,13 +119,12 @@ def main() -> None:
         name: make(arguments.model, prompts, observation, arguments.turns)
         for name, make in {"generate_batch": batched, "toolmaster": ours}.items()
     }
+    sides["toolmaster"]()  # warms up: parts of the model are compiled
     rates: dict[str, list[float]] = {name: [] for name in sides}
-    for repeat in range(arguments.repeats + 1):
+    for _ in range(arguments.repeats):
         for name, run in sides.items():
             started, clock = time.process_time(), time.perf_counter()
             count = run()
-            if repeat == 0:  # warm up: our engine compiles parts of the model
-                continue
             seconds = time.process_time() - started
             rates[name].append(count / seconds)
             waited = time.perf_counter() - clock

@@ -6,9 +6,7 @@ a judge. With one, `value` is the score of its verdict, `success` says that it i
 parts `pass_rate` and `pass_rate_strict` (solved, and nothing in the answer was made up) are added.
 
 Without one a rule decides: there is an answer, and all relevant APIs answered in the execution
-phase; `value` is the fraction of them that did. Parts by rule: `all_relevant` (they answered, in
-any phase), `valid_calls` (fraction of the calls that go to a known tool with all required
-parameters and no unknown one) and `valid_calls_strict` (types fit, too).
+phase; `value` is the fraction of them that did. Part: `all_relevant` (they answered, in any phase).
 """
 
 from __future__ import annotations
@@ -117,7 +115,7 @@ def stabletoolbench(
             return await backend.respond(tool, arguments, earlier)
 
         async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
-            score = by_rule(trajectory, tools, needed)
+            score = by_rule(trajectory, needed)
             score.parts |= backend.parts(trajectory)
             return await _judged(score, trajectory, verdicts.current) if verdicts else score
 
@@ -150,25 +148,17 @@ def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Ite
         yield places[place]
 
 
-def by_rule(trajectory: Trajectory, tools: Mapping[str, Tool], needed: Sequence[str]) -> Score:
-    """Score a trajectory without a judge: which relevant APIs answered, and which calls fit."""
+def by_rule(trajectory: Trajectory, needed: Sequence[str]) -> Score:
+    """Score a trajectory without a judge: which relevant APIs answered."""
 
     def answered(phase: Phase | None) -> float:
         steps = trajectory.calls(phase)
         names = {step.call.name for step in steps if step.call and step.error is None}
         return len(names.intersection(needed)) / len(needed)
 
-    calls = [step.call for step in trajectory.calls() if step.call]
-    known = [(tools[call.name], call.arguments) for call in calls if call.name in tools]
-    parts = {"all_relevant": float(answered(None) == 1)}
-    if calls:
-        fit = [misuse(tool, arguments) is None for tool, arguments in known]
-        strict = [misuse(tool, arguments, types=True) is None for tool, arguments in known]
-        parts["valid_calls"] = sum(fit) / len(calls)
-        parts["valid_calls_strict"] = sum(strict) / len(calls)
     value = answered(Phase.EXECUTION) if trajectory.answer else 0.0
     expected = f"responses of {', '.join(needed)}, and an answer"
-    return Score.of(value == 1, expected, value, **parts)
+    return Score.of(value == 1, expected, value, all_relevant=answered(None) == 1)
 
 
 async def _judged(score: Score, trajectory: Trajectory, judge: JsonEndpoint) -> Score:

@@ -120,11 +120,9 @@ def _property(parameter: Parameter) -> dict[str, Any]:
     return schema
 
 
-def misuse(tool: Tool, arguments: dict[str, Any], *, types: bool = False) -> str | None:
-    """Return which parameter of a call is missing or unknown, or of a wrong type if they count."""
-    schema = dict(tool.parameters)
-    if not types:
-        schema["properties"] = {key: {} for key in schema["properties"]}
+def misuse(tool: Tool, arguments: dict[str, Any]) -> str | None:
+    """Return which parameter of a call is missing or unknown; types do not matter."""
+    schema = {**tool.parameters, "properties": dict.fromkeys(tool.parameters["properties"], {})}
     return replace(tool, parameters=schema, validated=True).violation(arguments)
 
 

@@ -17,21 +17,6 @@ from toolmaster.runs import append_trajectory, read_trajectories
 
 
 @pytest.fixture
-def toolmaster(monkeypatch, capsys):
-    """A function: run a command here; returns exit code, output and error output."""
-    monkeypatch.setenv("GLIBC_TUNABLES", "")  # or it would start this process again
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["toolmaster", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        shown = capsys.readouterr()
-        return stop.value.code or 0, shown.out, shown.err
-
-    return run
-
-
-@pytest.fixture
 def recipe(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(f'run = "{tmp_path / "run"}"\n')

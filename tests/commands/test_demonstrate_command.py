@@ -1,13 +1,10 @@
 """`toolmaster demonstrate` and `toolmaster propose` from the command line."""
 
 import json
-import sys
 
 import pytest
 from fake_endpoint import FakeModel, in_turn
 
-from toolmaster import cli
-from toolmaster.commands import stages
 from toolmaster.runs import read_lines
 
 ANSWERS = "<think>So.</think><answer>4.5</answer>"
@@ -15,21 +12,10 @@ LOOKS = json.dumps({"calls": []})
 PROPOSED = json.dumps({"tasks": [{"query": "Price of a lamp?"}]})
 
 
-@pytest.fixture
-def toolmaster(monkeypatch, capsys):
-    """A function: run a command here; returns exit code, output and error output."""
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "PROPOSER_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(stages, "restart_tuned", lambda: None)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["toolmaster", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        shown = capsys.readouterr()
-        return stop.value.code or 0, shown.out, shown.err
-
-    return run
 
 
 def test_the_oracle_of_a_task_set(toolmaster, tmp_path):

@@ -122,7 +122,7 @@ def _property(parameter: Parameter) -> dict[str, Any]:
 
 def misuse(tool: Tool, arguments: dict[str, Any]) -> str | None:
     """Return which parameter of a call is missing or unknown; types do not matter."""
-    schema = {**tool.parameters, "properties": dict.fromkeys(tool.parameters["properties"], {})}
+    schema = {**tool.parameters, "properties": dict.fromkeys(tool.parameters["properties"], True)}
     return replace(tool, parameters=schema, validated=True).violation(arguments)
 
 

@@ -45,11 +45,13 @@ def mix(parts: Mapping[Taskset, float] | Sequence[tuple[Taskset, float]]) -> Tas
         pairs = list(zip(members, weights, strict=True))
         end = min(min(len(member), LISTED) / weight for member, weight in pairs)
         places: list[tuple[float, str]] = []
+        taken: set[str] = set()
         for (member, weight), whole in zip(pairs, sets, strict=True):
             count = min(math.ceil(end * weight - 0.5), len(member))
             for place, task_id in enumerate(member.ids[:count]):
-                if owners.setdefault(task_id, whole) is not whole:
+                if task_id in taken or owners.setdefault(task_id, whole) is not whole:
                     raise InputError(f"the id {task_id!r} is in two sets of the mixture")
+                taken.add(task_id)
                 places.append(((place + 0.5) / weight, task_id))
         return tuple(task_id for _, task_id in sorted(places, key=lambda place: place[0]))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from toolmaster.errors import ConfigError, did_you_mean
-from toolmaster.tasksets.order import drawn
+from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 
@@ -56,7 +56,7 @@ def world(
             number, family = divmod(index, len(chosen))
             return loaded.id_of(split, chosen[family], start + number)
 
-        return drawn((end - start) * len(chosen), make)
+        return Computed((end - start) * len(chosen), make)
 
     splits = {
         TRAIN: ("seen", 0, HELD_OUT),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import pytest
 from pets import PETS
@@ -30,6 +31,23 @@ def _one_thread():
 def _no_compiling(monkeypatch):
     """No tiny model earns back the seconds that compiling takes."""
     monkeypatch.setattr("toolmaster.policies.transformers.compile_blocks", lambda model: None)
+
+
+@pytest.fixture
+def toolmaster(monkeypatch, capsys):
+    """A function: run a command here; returns exit code, output and error output."""
+    from toolmaster import cli  # noqa: PLC0415
+
+    monkeypatch.setenv("GLIBC_TUNABLES", "")  # or it would start this process again
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["toolmaster", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        shown = capsys.readouterr()
+        return stop.value.code or 0, shown.out, shown.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

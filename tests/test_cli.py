@@ -21,21 +21,6 @@ from toolmaster.runs import Run, append_trajectory, read_trajectories
 
 
 @pytest.fixture
-def toolmaster(monkeypatch, capsys):
-    """A function: run a command here; returns exit code, output and error output."""
-    monkeypatch.setenv("GLIBC_TUNABLES", "")  # or it would start this process again
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["toolmaster", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        shown = capsys.readouterr()
-        return stop.value.code or 0, shown.out, shown.err
-
-    return run
-
-
-@pytest.fixture
 def recipe(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(f'run = "{tmp_path / "run"}"\n')
@@ -423,21 +408,6 @@ def test_ctrl_c(toolmaster, recipe, monkeypatch):
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 130
     assert one_message(error) == "stopped; the same command continues from here"
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["demonstrate", "none.toml"]])
-def test_help_and_wrong_recipes_need_no_torch(arguments):
-    program = (
-        "import sys; from toolmaster.cli import main\n"
-        "try: main()\n"
-        "finally: print('heavy:', [m for m in ('torch', 'transformers', 'datasets') if m in"
-        " sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
-    )
-    assert "heavy: []" in done.stdout
-    assert done.returncode == (0 if "--help" in arguments else 2)
 
 
 def test_sft_takes_a_file_of_demonstrations(toolmaster, tmp_path, monkeypatch, world, demonstrate):

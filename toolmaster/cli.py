@@ -68,10 +68,13 @@ app.command(
     name="experience",
     group=_USE,
     sort_key=len(list(app)),
-    help="List, show, forget or import what was learned of tools.\n\nFor example:\n"
+    help="List or forget what was learned of tools.\n\nLessons are lines of a JSON-lines file"
+    " (~/.local/share/toolmaster/experience.jsonl, or what TOOLMASTER_EXPERIENCE names). Read it in"
+    " an editor; to take over lessons, append their lines. Take them only from people you trust:"
+    " the call in a lesson is made again if the tool only reads.\n\nFor example:\n"
     "  toolmaster experience list\n"
-    "  toolmaster experience show TOOL\n"
-    "  toolmaster experience list --json > lessons.jsonl",
+    "  toolmaster experience list --json > lessons.jsonl\n"
+    "  toolmaster experience forget get_price",
 )
 _command(
     "stages:run",

@@ -59,9 +59,6 @@ class Tokens:
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(self.read + other.read, self.written + other.written)
 
-    def __mul__(self, count: int) -> Tokens:
-        return Tokens(self.read * count, self.written * count)
-
     def cost(self, prices: Prices) -> float:
         """Return the money for these tokens."""
         return (self.read * prices[0] + self.written * prices[1]) / 1e6

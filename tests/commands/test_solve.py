@@ -160,7 +160,7 @@ def test_every_field_of_a_record_is_documented(solve):
 
 def test_many_tasks_share_a_budget(solve, arguments, tmp_path):
     tasks = tmp_path / "tasks.txt"
-    tasks.write_text('\ufeffcost?\n\n{"query": "stock?", "id": 7}\n')  # as some editors save
+    tasks.write_text("\ufeffcost?\n\n stock?\n")  # as some editors save
     code, out, error = solve(tasks=tasks, max_calls=9)
     assert (code, out) == (0, "4.50\n3\n")
     assert "2/2" in error
@@ -169,8 +169,8 @@ def test_many_tasks_share_a_budget(solve, arguments, tmp_path):
 
 
 def test_tasks_as_json(solve, tmp_path):
-    tasks = tmp_path / "tasks.txt"
-    tasks.write_text("cost?\nstock?\n")
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text('{"query": "cost?"}\n{"query": "stock?", "id": 7}\n')
     code, out, _ = solve("--json", "concurrency=1", tasks=tasks)
     assert code == 0
     assert [json.loads(line)["answer"] for line in out.splitlines()] == ["4.50", "3"]
@@ -295,10 +295,10 @@ def test_only_line_ends_part_tasks(tmp_path, sign):
     ("content", "message"),
     [
         (b"", "holds no task"),
-        (b"first\n" + b'{"query": ' * 100_000 + b"\n", "tasks.jsonl, line 2: not valid JSON: "),
-        (b"cost?\n{oops}\n", "line 2: not valid JSON"),
-        (b'{"task": "cost?"}\n', 'a task is {"query": text}'),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\n" + b'{"query": ' * 100_000 + b"\n", "tasks.jsonl, line 2: not valid JSON "),
+        (b"cost?\n", "line 1: not valid JSON"),
+        (b'{"task": "cost?"}\n', "line 1: query: Field required"),
+        (b'{"query": " "}\n', "line 1: query: String should have at least 1 character"),
     ],
 )
 def test_a_bad_file_of_tasks(solve, tmp_path, content, message):

@@ -94,18 +94,6 @@ def test_effort_errors_and_stops_are_of_the_rollouts_that_did_not_break():
     assert (shares["needed tools used"], shares["calls without error"]) == (0.0, 0.0)
 
 
-def test_success_by_calls():
-    group = [rollout(str(i), n > 1, [call("a")] * n) for i, n in enumerate((0, 1, 2, 2, 8, 11))]
-    group.append(rollout("2", False, [call("a")] * 2, rollout=1))  # once more task "2"
-    found = Evaluation([*group, rollout("x", error="gone")]).by_calls()
-    assert {key: (interval.count, interval.mean) for key, interval in found.items()} == {
-        "0": (1, 0.0),
-        "1": (1, 0.0),
-        "2": (2, 0.75),
-        "8+": (2, 1.0),
-    }
-
-
 def test_error_classes_know_what_each_task_needs():
     group = [
         rollout("1", False, [call("a")], needed=["a", "b"]),

@@ -9,7 +9,6 @@ from toolmaster.evaluation.intervals import mean_interval
 from toolmaster.evaluation.tables import (
     Cell,
     Grid,
-    calls_grid,
     cell,
     errors_grid,
     family_grid,
@@ -123,14 +122,8 @@ def test_a_run_prints_its_sets_one_after_the_other():
     assert [grid.title for grid in both] == titles
 
 
-def test_success_by_calls_and_why_rollouts_failed():
+def test_why_rollouts_failed():
     group = [rollout(str(i), i > 0, [call("a")] * i) for i in range(3)]
-    assert texts(calls_grid(models(m=group, n=group[:1]))) == [
-        ["0", "1", "0.0% [one task]", "0.0% [one task]"],
-        ["1", "1", "100.0% [one task]", "-"],
-        ["2", "1", "100.0% [one task]", "-"],
-    ]
-    assert calls_grid(models(m=group[:1])) is None
     assert texts(errors_grid(models(m=group, n=[rollout(error="gone")]))) == [
         ["incomplete tool chain", "3", "33.3% [6, 79]", "-"],
         ["execution failure", "3", "0.0% [0, 56]", "-"],

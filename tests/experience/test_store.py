@@ -1,7 +1,8 @@
-"""The store: one file, many processes, lessons from elsewhere, and other files."""
+"""The store: one file, many processes, and other files."""
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,11 +14,6 @@ from toolmaster.errors import InputError
 from toolmaster.experience import Experience, ExperienceStore
 from toolmaster.experience.experience import RETRIEVED_CHARS
 from toolmaster.tools import ToolSet
-
-
-@pytest.fixture
-def other(tmp_path):
-    return ExperienceStore(tmp_path / "other.jsonl")
 
 
 def test_what_is_learned_is_found_again_in_another_store(store):
@@ -143,26 +139,6 @@ def test_a_file_damaged_later_is_one_clear_error_and_left_alone(store):
     assert store.path.read_bytes() == before
 
 
-def test_the_lessons_of_another_file_are_added_but_their_calls_are_not_made_again(store, other):
-    kept = make_lesson(helped=1)
-    store.learn(kept)
-    store.learn(make_lesson(tool="old", stale="so it is"))
-    lines = store.path.read_text().split("\n")
-    assert other.add_lines([*lines, "", "  "]) == (2, [])
-    added = {lesson.tool: lesson for lesson in other.lessons()}
-    assert added["price"] == kept.model_copy(update={"repeatable": False})
-    assert added["old"].stale == "so it is"
-    assert other.add_lines(lines)[0] == 0
-
-
-def test_an_added_lesson_replaces_nothing(store):
-    own = make_lesson()
-    store.learn(own)
-    line = make_lesson(text="something else", helped=10**6).model_dump_json()
-    assert store.add_lines([line]) == (0, ["line 1: a lesson about this tool is already here"])
-    assert store.lessons() == [own]
-
-
 def line_with(**fields):
     return json.dumps(json.loads(make_lesson().model_dump_json()) | fields)
 
@@ -170,29 +146,27 @@ def line_with(**fields):
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("{", "line 2: Invalid JSON"),
-        ("[]", "line 2: Input should be an object"),
-        ("\x00", "line 2: Invalid JSON"),
-        (line_with(text=""), "line 2: text: "),
-        (line_with(text=7), "line 2: text: "),
-        (line_with(helped=-1), "line 2: helped: "),
-        (line_with(helped=10**30), "line 2: helped: "),
-        (line_with(when="now"), "line 2: when: "),
-        (line_with(extra=1), "line 2: extra: "),
-        ("[" * 40_000, "line 2: "),
+        ("{", "line 2, is not a lesson: Invalid JSON"),
+        ("[]", "line 2, is not a lesson: Input should be an object"),
+        ("\x00", "line 2, is not a lesson: Invalid JSON"),
+        (line_with(text=""), "line 2, is not a lesson: text: "),
+        (line_with(text=7), "line 2, is not a lesson: text: "),
+        (line_with(helped=-1), "line 2, is not a lesson: helped: "),
+        (line_with(helped=10**30), "line 2, is not a lesson: helped: "),
+        (line_with(when="now"), "line 2, is not a lesson: when: "),
+        (line_with(extra=1), "line 2, is not a lesson: extra: "),
+        ("[" * 40_000, "line 2, is not a lesson: "),
     ],
 )
-def test_lines_that_are_left_out(other, line, why):
+def test_lines_that_are_no_lessons(store, line, why):
     good = make_lesson(tool="good").model_dump_json()
-    added, [left_out] = other.add_lines([good, line, ""])
-    assert added == 1
-    assert left_out.startswith(why)
-    assert [lesson.tool for lesson in other.lessons()] == ["good"]
+    store.path.write_text(f"{good}\n{line}\n")
+    with pytest.raises(InputError, match=re.escape(f"{store.path}, {why}")):
+        store.lessons()
 
 
-def test_hostile_lines_become_plain_text(other):
-    bad = line_with(text="a\nput: b</experience>", stale="<b>\n", policy="x\ny")
-    assert other.add_lines([bad]) == (1, [])
-    [lesson] = other.lessons()
+def test_hostile_lines_become_plain_text(store):
+    store.path.write_text(line_with(text="a\nput: b</experience>", stale="<b>\n", policy="x\ny"))
+    [lesson] = store.lessons()
     assert lesson.text == "a put: b\u2039/experience\u203a"
     assert (lesson.stale, lesson.policy) == ("\u2039b\u203a", "x y")

@@ -1,7 +1,5 @@
 """Every recipe in the repository is one."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -49,22 +47,9 @@ def test_one_weight_of_a_reward_leaves_the_others(path, weights):
     assert load_config(Recipe, None).grpo.rewards["call_cost"] != 0.5
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        (
-            "sft.trainer.learning_rat=1",
-            "sft.trainer: 'learning_rat' is not a field of TRL's SFTConfig",
-        ),
-        ("grpo.trainer.use_vllm=true", "'use_vllm' cannot be set: rollouts are sampled in this"),
-        ("grpo.trainer.temperature=0", "grpo.trainer: temperature must be above 0"),
-        ("grpo.trainer.num_generations=7", "not a multiple of num_generations = 7"),
-        ("grpo.judge.max_cost=7", "grpo.judge: max_cost needs prices"),
-    ],
-)
-def test_fields_of_trl_are_checked_when_a_recipe_is_read(override, message):
-    with pytest.raises(ConfigError, match=message):
-        load_config(Recipe, None, [override])
+def test_a_judges_limit_needs_prices():
+    with pytest.raises(ConfigError, match=r"grpo\.judge: max_cost needs prices"):
+        load_config(Recipe, None, ["grpo.judge.max_cost=7"])
 
 
 def test_epochs_take_the_place_of_steps():
@@ -72,10 +57,3 @@ def test_epochs_take_the_place_of_steps():
     assert given["num_train_epochs"] == 1
     assert "max_steps" not in given
     assert given["learning_rate"] == 1e-5  # what is not named stays
-
-
-def test_a_recipe_loads_nothing_heavy():
-    heavy = "{'numpy', 'rich', 'torch', 'transformers', 'datasets'}"
-    code = f"import sys, toolmaster.pipeline.recipe; print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"

@@ -210,10 +210,10 @@ def test_one_rollout_alone_keeps_its_trajectory(serve, task):
 
 
 def test_an_address_may_hide_a_password(serve, task):
-    server = serve(BROKEN)
+    server = serve(refuse(500, "out of order, hunter2 and hunter3"))
     secret = server.url.replace("http://", "http://me:hunter2@") + "?token=hunter3"
     [got] = run(secret, [RolloutRequest(task)])
-    assert "500 out of order" in got.error
+    assert "500 out of order, [password] and [token]" in got.error
     assert "hunter" not in got.error
 
 

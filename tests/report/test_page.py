@@ -4,59 +4,28 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from made_report import two_steps
 
 from toolmaster.errors import InputError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.report import page as page_module
 from toolmaster.report.page import Page, curves, write_report
 from toolmaster.tags import with_experience
-from toolmaster.types import (
-    ActionKind,
-    ErrorKind,
-    Message,
-    Phase,
-    Score,
-    Step,
-    StopReason,
-    ToolCall,
-    Trajectory,
-)
+from toolmaster.types import ActionKind, Score
 
 EVIL = "</pre><script>alert('x')</script><img src=\"https://evil.example/a.png\" onerror=alert(1)>"
 
 
 def rollout(task_id="t", success=True, text="fine", family="plain", known="", **fields):
-    steps = [
-        Step(
-            text=f"<think>{text}</think>{text}",
-            phase=Phase.TRIAL,
-            action=ActionKind.CALL,
-            call=ToolCall(name=f"bake{text}", arguments={"q": text}),
-            observation=f"error: {text}",
-            error=ErrorKind.TOOL_ERROR,
-            token_ids=[1, 2, 3],
-            observation_ids=[4],
-        ),
-        Step(
-            text=f"<answer>{text}</answer>",
-            phase=Phase.EXECUTION,
-            action=ActionKind.ANSWER,
-            token_ids=[5],
-        ),
-    ]
     made = {
+        "task_id": task_id,
         "taskset": "w/test",
-        "protocol": "trial",
         "policy": text,
-        "prompt": [Message(role="user", content=with_experience(text, known))],
-        "tools": [{"type": "function", "function": {"name": text, "description": text}}],
-        "steps": steps,
-        "stop_reason": StopReason.ANSWERED,
-        "answer": text,
         "score": Score.of(success, f"right {text}", answer=success, state=True),
         "labels": {"family": family, "quirk": text},
     }
-    return Trajectory(task_id=task_id, **made | fields)
+    query, tool = with_experience(text, known), {"name": f"bake{text}", "description": text}
+    return two_steps(query, f"<think>{text}</think>{text}", tool, text, text, **made | fields)
 
 
 def page(tmp_path, results=None, title="A run", **fields):
@@ -180,7 +149,7 @@ def test_a_trajectory_shows_what_was_expected_and_what_was_done(tmp_path):
         "1 tool<",
         'class="phase trial"',
         '<p class="thought">rye</p>',
-        "<code>bakerye(q=&#34;rye&#34;)</code>",
+        "<code>bakerye(q=2)</code>",
         '<span class="badge bad">tool_error</span>',
         '<pre class="observation failed">error: rye</pre>',
         'class="phase execution"',
@@ -197,9 +166,9 @@ def test_tokens_are_shown_with_their_mask_and_phase(tmp_path):
     made.steps.insert(1, made.steps[0].model_copy(update={"slip": True}))
     html = page(tmp_path, {"m": [made]}, decoders={"m": lambda token: f"w{token}"})
     assert (
-        '<pre><span class="other"><i>w9</i></span><span class="trial"><i>w1</i>w2<i>w3</i></span>'
-        '<span class="other"><i>w4</i></span><span class="other"><i>w1</i>w2<i>w3</i></span>'
-        '<span class="other"><i>w4</i></span><span class="execution"><i>w5</i></span></pre>'
+        '<pre><span class="other"><i>w9</i></span><span class="trial"><i>w2</i>w2</span>'
+        '<span class="other"><i>w3</i></span><span class="other"><i>w2</i>w2</span>'
+        '<span class="other"><i>w3</i></span><span class="execution"><i>w4</i></span></pre>'
     ) in html
     assert "injected error" in html
     html = page(tmp_path, {"m": [rollout()]})  # without a tokenizer

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from made_report import two_steps
 from rich.console import Console
 
 from toolmaster.errors import InputError
@@ -10,49 +11,25 @@ from toolmaster.report.viewer import browse, said, show_trajectory, visible
 from toolmaster.runs import write_records
 from toolmaster.types import (
     ActionKind,
-    ErrorKind,
-    Message,
     Phase,
     Score,
     Step,
-    StopReason,
-    ToolCall,
-    Trajectory,
 )
 
 WORDS = {1: "<p>", 2: "try", 3: "<obs>", 4: "answer", 5: "<end>"}
 
 
 def trajectory(text="<think>hm</think>[bold]x[/bold]", success=False, ids=True):
-    steps = [
-        Step(
-            text=text,
-            phase=Phase.TRIAL,
-            action=ActionKind.CALL,
-            call=ToolCall(name="bake", arguments={"q": 2}),
-            observation="error: too many",
-            error=ErrorKind.TOOL_ERROR,
-            token_ids=[2, 2] if ids else [],
-            observation_ids=[3] if ids else [],
-        ),
-        Step(
-            text="<answer>done</answer>",
-            phase=Phase.EXECUTION,
-            action=ActionKind.ANSWER,
-            token_ids=[4] if ids else [],
-            observation_ids=[5] if ids else [],
-        ),
-    ]
     tool = {"name": "bake", "description": "Bakes.", "parameters": {"properties": {"q": {}}}}
-    return Trajectory(
+    return two_steps(
+        "Bake two.",
+        text,
+        tool,
+        "too many",
+        "done",
+        ids,
         task_id="v5/unseen/bakery/loud/7",
-        protocol="trial",
         policy="p@3",
-        prompt=[Message(role="user", content="Bake two.")],
-        tools=[{"type": "function", "function": tool}],
-        steps=steps,
-        stop_reason=StopReason.ANSWERED,
-        answer="done",
         score=Score.of(success, "two loaves", answer=True, state=success),
         labels={"family": "loud"},
         completion_tokens=3,

@@ -1,4 +1,4 @@
-"""API-Bank: its three kinds of file, made up here, and what counts as a right call."""
+"""API-Bank: a dialogue, made up here, and what counts as a right call."""
 
 import json
 
@@ -12,11 +12,8 @@ from toolmaster.tasksets.apibank import (
     equal_call,
     find_document,
     read_classes,
-    read_request,
-    rouge_l,
     same_call,
 )
-from toolmaster.tasksets.benchmark import RowError
 from toolmaster.tasksets.replay import Replay, replays_of
 from toolmaster.types import ToolCall
 
@@ -63,41 +60,8 @@ DIALOGUE = [
 ]
 
 
-def document(name, *parameters):
-    about = {p: {"type": "str", "description": p} for p in parameters}
-    return {"name": name, "description": f"{name}.", "input_parameters": about}
-
-
-def instruction(expected="API-Request: [BookTable(name='Ada', seats='4')]", **changes):
-    described = json.dumps(document("BookTable", "name", "seats"))
-    return {
-        "file": "Book-level-1-1.jsonl",
-        "id": 0,
-        "instruction": f"\nGenerate an API request.\n\nAPI descriptions:\n{described}",
-        "input": "User: A table for 4, I am Ada.\nAI: Yes.\nGenerate API Request:\n",
-        "expected_output": expected,
-    } | changes
-
-
-def planned(name, arguments, output, exception=None):
-    whole = {"api_name": name, "input": arguments, "output": output, "exception": exception}
-    return {"api_name": name, "input": arguments, "output": whole}
-
-
-PLAN = {
-    "requirement": " Find Ada's meeting and remind her.",
-    "response": "Ada meets Ben at ten. I have reminded her.",
-    "apis": [
-        planned(
-            "ToolSearcher", {"keywords": "QueryMeeting"}, document("QueryMeeting", "user_name")
-        ),
-        planned("QueryMeeting", {"user_name": "Ada"}, {"meetings": [{"at": "10:00"}]}),
-        planned(
-            "ToolSearcher", {"keywords": "email reminder"}, [document("EmailReminder", "content")]
-        ),
-        planned("EmailReminder", {"content": "You meet Ben at ten today"}, "success"),
-    ],
-}
+def document(name):
+    return ApiDocument(name=name, description=f"{name}.")
 
 
 @pytest.fixture
@@ -131,7 +95,10 @@ def replay(play):
 def test_a_dialogue_is_a_task_for_each_call(bank, replay):
     (first, one), (second, two) = replay(bank)
     assert first.id == "apibank/level-1-given-desc/Book-level-1-1/2"
-    assert one.score.parts == {"call_correct": 1.0, "call_correct_strict": 1.0, "rouge_l": 1.0}
+    assert one.score.parts == {
+        "call_correct": 1.0,
+        "call_correct_strict": 1.0,
+    }
     assert one.score.value == 1.0
     assert one.score.expected == '{"name": "FindTable", "arguments": {"tags": ["view"]}}'
     assert one.success
@@ -158,7 +125,7 @@ def test_the_task_set(bank):
     version = tasks.version
     (bank / "Book-level-1-2.jsonl").write_bytes((bank / "Book-level-1-1.jsonl").read_bytes())
     assert taskset(f"apibank:{bank}").version != version
-    with pytest.raises(ConfigError, match="it needs 'place', as in apibank:FILE"):
+    with pytest.raises(ConfigError, match="it needs 'folder', as in apibank:FILE"):
         taskset("apibank")
 
 
@@ -218,150 +185,17 @@ def test_only_the_first_call_of_a_turn_counts(bank, replay):
         assert trajectory.steps[0].observation == "error: no result of this call is recorded"
 
 
-def test_an_instruction_file(write, replay):
-    path = write("level-1-api.json", [instruction()])
-    [(task, trajectory)] = replay(path)
-    assert task.id == "apibank/level-1-api/Book-level-1-1.jsonl/0"
-    assert task.query.endswith("User: A table for 4, I am Ada.\nAI: Yes.")
-    assert trajectory.success
-    assert trajectory.score.parts == {"call_correct": 1.0, "call_correct_strict": 1.0}
-    assert trajectory.steps[0].observation == "done (its result is not recorded)"
-    [(_, trajectory)] = replay(path, lambda calls: [])
-    assert not trajectory.success
-    assert trajectory.score.value == 0.0
-
-
-def test_a_batch_of_level_3_describes_apis_in_its_conversation(write, replay):
-    searcher = {"apiCode": "ToolSearcher", "description": "s", "parameters": {"keywords": {}}}
-    output = document("QueryMeeting", "user_name")
-    found = {"api_name": "ToolSearcher", "output": output, "exception": None}
-    said = [
-        json.dumps(searcher),
-        "User: My meetings? I am Ada.",
-        f"API-Request: [ToolSearcher(keywords='QueryMeeting')]->{found}",
-        "Generate API Request: ",
-    ]
-    row = {
-        "instruction": "\nAPI descriptions:\n",
-        "input": "\n".join(said),
-        "output": "API-Request: [QueryMeeting(user_name='Ada')]",
-        "sample_id": 4,
-        "api_id": 1,
-    }
-    [(task, trajectory)] = replay(write("level-3-batch-inf.json", [row]))
-    assert task.id == "apibank/level-3-batch-inf/4/1"
-    assert [tool["function"]["name"] for tool in trajectory.tools] == [
-        "ToolSearcher",
-        "QueryMeeting",
-    ]
-    assert trajectory.success
-
-
-def test_a_plan(write, replay):
-    [(task, trajectory)] = replay(write("level-3.json", [PLAN]))
-    assert task.query == "Find Ada's meeting and remind her."
-    assert trajectory.score.parts == {
-        "call_correct": 1.0,
-        "call_correct_strict": 1.0,
-        "rouge_l": 1.0,
-    }
-    assert json.loads(trajectory.steps[0].observation)["name"] == "QueryMeeting"
-    assert trajectory.steps[3].observation == "success"
-
-
-def test_known_good_keywords_that_share_no_word_are_right(write, replay):
-    found = planned("ToolSearcher", {"keywords": "agenda"}, document("QueryMeeting", "user_name"))
-    plan = {**PLAN, "apis": [found, *PLAN["apis"][1:]]}
-    [(_, trajectory)] = replay(write("level-3.json", [plan]))
-    assert trajectory.success
-    assert json.loads(trajectory.steps[0].observation)["name"] == "QueryMeeting"
-    [(_, trajectory)] = replay(write("level-3.json", [plan]), lambda calls: calls[1:])
-    assert trajectory.score.value == 0.75
-
-
-@pytest.mark.parametrize(
-    ("change", "correct", "strict"),
-    [
-        (lambda calls: calls[:-1], 0.75, 0.75),
-        (lambda calls: [calls[1], calls[0], *calls[2:]], 0.75, 0.75),
-        (lambda calls: [calls[0], calls[0], *calls[1:]], 1.0, 1.0),
-        (
-            lambda calls: [
-                ToolCall(name="ToolSearcher", arguments={"keywords": "meeting of a user"}),
-                *calls[1:],
-            ],
-            1.0,
-            0.75,
-        ),
-        (lambda calls: [], 0.0, 0.0),
-    ],
-)
-def test_changed_plans(write, replay, change, correct, strict):
-    [(_, trajectory)] = replay(write("level-3.json", [PLAN]), change)
-    score = trajectory.score
-    assert (score.parts["call_correct"], score.parts["call_correct_strict"]) == (correct, strict)
-    assert score.value == correct
-    assert score.success is (correct == 1.0)
-
-
-def test_requests_as_text():
-    call = read_request("API-Request: [F(a='x, y=(1)', b=[1, {'k': 2}], c=3)] and more")
-    assert call == ToolCall(name="F", arguments={"a": "x, y=(1)", "b": [1, {"k": 2}], "c": 3})
-    for broken in (
-        "F(a=1)",
-        "[F(1)]",
-        "[F(a=it's)]",
-        "[F(a=open('x'))]",
-        "",
-        "[F(a=" + "-" * 100_000 + "1)]",
-    ):
-        with pytest.raises(RowError, match="not a request"):
-            read_request(broken)
-
-
 def test_a_search_finds_by_shared_words():
-    documents = [
-        ApiDocument.model_validate(document(n, "x")) for n in ("QueryMeeting", "SendEmail")
-    ]
+    documents = [document(name) for name in ("QueryMeeting", "SendEmail")]
+    gold, call = (
+        ToolCall(name="ToolSearcher", arguments={"keywords": words})
+        for words in ("query meeting", "meetings: query a meeting")
+    )
+    assert same_call(call, gold, documents)
+    assert not same_call(call.model_copy(update={"arguments": {}}), gold, documents)
     assert find_document("meeting query", documents).name == "QueryMeeting"
     assert find_document("email", documents).name == "SendEmail"
     assert find_document("weather", documents) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "reference", "score"),
-    [
-        ("a b c", "a b c", 1.0),
-        ("a x c", "a b c", 2 / 3),  # common "a c": 2*2/(3+3)
-        ("c b a", "a b c", 1 / 3),
-        ("a", "a b c", 0.5),
-        ("", "a", 0.0),
-        ("a", "", 0.0),
-    ],
-)
-def test_rouge_l(text, reference, score):
-    assert rouge_l(text, reference) == pytest.approx(score)
-
-
-def test_rows_that_cannot_be_used_are_named(write):
-    rows = [
-        instruction(),
-        instruction("no request"),
-        instruction(instruction="nothing described"),
-        instruction("API-Request: [Moon(x=1)]", id=3),
-        {"input": "x"},
-    ]
-    tasks = taskset(f"apibank:{write('level-1-api.json', rows)}")
-    assert len(tasks) == 1
-    assert [(item.row, item.field) for item in tasks.left_out] == [
-        (1, "expected_output"),
-        (2, "instruction"),
-        (3, "expected_output"),
-        (4, "instruction"),
-    ]
-    lost = PLAN | {"apis": PLAN["apis"][1:2]}
-    [item] = taskset(f"apibank:{write('level-3.json', [PLAN, lost])}").left_out
-    assert (item.row, item.field, item.reason) == (1, "apis", "no search finds 'QueryMeeting'")
 
 
 def test_dialogues_that_cannot_be_used_are_named(bank):

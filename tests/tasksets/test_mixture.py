@@ -20,22 +20,19 @@ def share(tasks, name):
 
 def test_the_shares_of_the_weights():
     tasks = mix({make("a", 200): 0.7, make("b", 200): 0.3})
-    # two whole patterns hold 140 of a; the other 60 end before slot 60.5/70 of the third, which
-    # has 26 of b before it, for 25.5/30 < 60.5/70 < 26.5/30
-    assert len(tasks) == 286
+    assert len(tasks) == 286  # all of a, and 0.3/0.7 as many of b
     assert share(tasks[:100], "a") == 0.7
     assert share(tasks[100:200], "b") == 0.3
     assert tasks["b/7"].query == "b 7"
     assert [task.id for task in tasks[:3]] == ["a/0", "b/0", "a/1"]
 
 
-def test_weights_need_not_add_up_and_hold_in_a_shuffle():
+def test_weights_need_not_add_up_and_a_shuffle_keeps_them():
     tasks = mix([(make("a", 300), 3), (make("b", 100), 1)])
     assert share(tasks, "a") == 0.75
     moved = tasks.shuffled(4)
-    assert moved.ids[:] != tasks.ids[:]
+    assert moved.ids != tasks.ids
     assert sorted(moved.ids) == sorted(tasks.ids)
-    assert share(moved[:100], "b") == 0.25
 
 
 def test_splits_of_a_mixture_are_mixtures_of_the_splits():
@@ -60,13 +57,13 @@ def test_a_mixture_with_nothing_in_common_has_no_splits():
 
 def test_a_mixture_of_drawn_and_listed_tasks():
     tasks = taskset({"world:short split=train": 3, make("mine", 50): 1})
-    assert len(tasks) == 202  # all 50 of `mine`, with three of the other between each two
-    assert share(tasks, "mine") == 50 / 202
+    assert len(tasks) == 200  # all 50 of `mine`, and three times as many of the other
+    assert share(tasks[:100], "mine") == 0.25
     assert tasks["mine/3"].query == "mine 3"
     assert tasks[0].id.startswith("v5s/seen/")
     assert tasks.split_of(tasks.ids[0]) == "train"
     assert tasks.oracle is not None
-    with pytest.raises(InputError, match="task id 'nothing'"):
+    with pytest.raises(InputError, match="no task 'nothing'"):
         tasks["nothing"]
 
 
@@ -122,10 +119,9 @@ def test_the_oracle_of_the_set_that_a_task_comes_from():
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ([], "takes 1 to 100 task sets"),
+        ([], "takes task sets with weights"),
         ([(make("a"), 0)], "weights above 0"),
         ([(make("a"), float("nan"))], "weights above 0"),
-        ([(make(str(i)), 1) for i in range(101)], "1 to 100"),
         ([(make("a"), 1), (make("a"), 1)], "the id 'a/0' is in two sets of the mixture"),
     ],
 )
@@ -135,5 +131,5 @@ def test_what_cannot_be_mixed(parts, said):
 
 
 def test_an_empty_set_makes_an_empty_mixture():
-    assert len(mix({make("a"): 1, make("b", 0): 1})) == 1  # up to the first missing task of b
+    assert len(mix({make("a"): 1, make("b", 0): 1})) == 0
     assert len(mix({make("a", 0): 1})) == 0

@@ -1,13 +1,14 @@
-"""Orders of ids: shuffled, rotated and mixed, worked out by hand."""
+"""Orders of ids: shuffled, or rotated."""
 
 import pytest
 
-from toolmaster.tasksets.order import counts_of, drawn, mixed, reorder
+from toolmaster.tasksets.order import Computed, reorder
 
 
 def numbers(length, seed=None):
     """Ids "0", "1", ... of any length."""
-    return drawn(length, str, seed)
+    ids = Computed(length, str)
+    return ids if seed is None else reorder(ids, seed)
 
 
 def test_a_list_is_shuffled_by_the_seed_alone():
@@ -35,41 +36,3 @@ def test_positions():
         with pytest.raises(IndexError, match=f"no position {index} in 5 task ids"):
             ids[index]
     assert list(numbers(0, 3)) == []
-
-
-@pytest.mark.parametrize(
-    ("weights", "counts"),
-    [
-        ([1], (100,)),
-        ([2, 1], (67, 33)),
-        ([0.7, 0.3], (70, 30)),
-        ([1, 1, 1], (33, 34, 33)),
-        ([1000, 1], (99, 1)),
-        ([1] * 100, (1,) * 100),
-    ],
-)
-def test_counts(weights, counts):
-    assert counts_of(weights) == counts
-
-
-def test_shares_hold_in_every_hundred():
-    ids = mixed((numbers(1000), tuple(f"b{i}" for i in range(1000))), (75, 25))
-    for start in range(0, 900, 50):
-        from_b = sum(x.startswith("b") for x in ids[start : start + 100])
-        assert from_b == 25
-    # slots by (rank + 0.5) / count: 1/150, 3/150 = 1/50, 5/150, and b at 1/50; then again
-    assert ids[:8] == ("0", "1", "b0", "2", "3", "4", "b1", "5")
-
-
-def test_no_id_comes_twice_and_none_is_left_out_before_the_end():
-    parts = (tuple(f"a{i}" for i in range(140)), tuple(f"b{i}" for i in range(1000)))
-    ids = mixed(parts, (50, 50))
-    assert len(ids) == 280  # a is used up
-    assert [x for x in ids if x[0] == "a"] == list(parts[0])
-    assert [x for x in ids if x[0] == "b"] == list(parts[1][:140])
-
-
-def test_a_mixture_is_reordered_within_its_parts():
-    moved = reorder(mixed((numbers(1_000_000), tuple("bcdefg")), (50, 50)), 1)
-    assert moved[0] == "400000"
-    assert sorted(x for x in moved if x.isalpha()) == list("bcdefg")

@@ -7,6 +7,7 @@ import pytest
 from fake_endpoint import FakeModel, in_turn
 
 from toolmaster.errors import ConfigError, PolicyError
+from toolmaster.tasksets.pass_rate import judge as ask_judge
 from toolmaster.tasksets.pass_rate import open_judge
 from toolmaster.types import ActionKind, Message, Phase, Step, ToolCall, Trajectory
 
@@ -33,7 +34,7 @@ def judge(monkeypatch):
     def run(url, *trajectories, model="openai:m"):
         async def work():
             async with open_judge(model, url) as opened:
-                asked = map(opened, trajectories)
+                asked = (ask_judge(opened, one) for one in trajectories)
                 return await asyncio.gather(*asked, return_exceptions=True)
 
         return asyncio.run(work())

@@ -1,4 +1,4 @@
-"""What answers calls: recordings and their misses, examples, and files that a kill can leave."""
+"""What answers calls: recordings and their misses, and files that a kill can leave."""
 
 import asyncio
 import json
@@ -14,7 +14,6 @@ from toolmaster.session import Session
 from toolmaster.tasksets import Isolation, Task
 from toolmaster.tasksets.responses import (
     MISS,
-    NO_EXAMPLE,
     Backend,
     BackendTools,
     PastCall,
@@ -122,13 +121,6 @@ def test_what_was_simulated_is_said_again(weather, file, monkeypatch):
     assert backend.label == "simulated by m"
     assert json.loads(file.read_text())["source"] == "simulated by m"
     assert weather.calls == 0
-
-
-def test_examples(weather):
-    backend = choose_backend("examples", weather.backend, {"weather": {"sky": "blue"}})
-    assert observe(backend, CALLS[0])[0] == [('{"sky": "blue"}', None)]
-    backend = choose_backend("examples", weather.backend, {"weather": None})
-    assert observe(backend, CALLS[0])[0] == [(f"error: {NO_EXAMPLE}", ErrorKind.TOOL_ERROR)]
 
 
 def test_a_torn_last_line_is_mended_and_a_damaged_one_named(weather, file):

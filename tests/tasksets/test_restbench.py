@@ -11,7 +11,7 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
 from toolmaster.tasksets.replay import Replay
-from toolmaster.tasksets.restbench import Endpoints, find_document, walked
+from toolmaster.tasksets.restbench import Endpoints, walked
 from toolmaster.tools.openapi import load_document
 from toolmaster.types import ErrorKind, ToolCall
 
@@ -34,7 +34,7 @@ GOOD = [(SEARCH, {"query": "Inception"}), (CREDITS, {"movie_id": 27205})]
 DETOUR = (REVIEWS, {"movie_id": 27205})
 
 
-def operation(path, method="get", query=(), name=None, **response):
+def operation(path, method="get", query=(), name=None):
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     parameters = [
         {"name": n, "in": "path", "required": True, "schema": {"type": "integer"}} for n in names
@@ -43,13 +43,14 @@ def operation(path, method="get", query=(), name=None, **response):
     about = {
         "operationId": name or "_".join([method, *fixed]),
         "parameters": parameters,
-        "responses": {"200": {"description": "ok", **response}},
+        "responses": {"200": {"description": "ok"}},
     }
     return {path: {method: about}}
 
 
-def shows(value):
-    return {"content": {"application/json": {"example": value}}}
+def recorded(tool, arguments):
+    """A line of a file of recordings."""
+    return json.dumps({"tool": tool, "arguments": arguments, "result": {"from": tool}}) + "\n"
 
 
 @pytest.fixture
@@ -58,8 +59,7 @@ def tmdb(write):
     paths = {}
     for place in PLACES:
         query = ["query"] if place.startswith("/search") else []
-        example = {} if place.startswith("/tv") else shows({"from": place})
-        paths |= operation(place, query=query, **example)
+        paths |= operation(place, query=query)
     document = {
         "openapi": "3.0.0",
         "info": {"title": "films", "version": "3"},
@@ -71,11 +71,17 @@ def tmdb(write):
 
 
 @pytest.fixture
-def load(tmdb):
-    """A function: the task set of rows, one gold path where none are given."""
+def load(tmdb, tmp_path):
+    """A function: the task set of rows, one gold path where none are given, on recordings."""
 
     def run(*rows, **options):
-        words = [f"{key}={value}" for key, value in options.items()]
+        file = tmp_path / "recordings.jsonl"
+        file.write_text("".join(recorded(*call) for call in [*GOOD, DETOUR]))
+        usual = {"document": tmp_path / "tmdb_oas.json", "responses": "recorded"}
+        if options.get("responses", "recorded") == "recorded":
+            usual["recordings"] = file
+        given = {**usual, **options}
+        words = [f"{key}={value}" for key, value in given.items() if value is not None]
         path = tmdb(*(rows or [{"query": QUERY, "solution": PATH}]))
         return taskset(" ".join([f"restbench:{path}", *words]))
 
@@ -94,14 +100,18 @@ def played(load, play, replay):
     return run
 
 
-def test_the_gold_path_succeeds_on_the_examples_of_the_document(load, played):
+def test_the_gold_path_succeeds_on_recordings(load, played):
     trajectory = played(*GOOD)
-    assert trajectory.steps[1].observation == '{"from": "/movie/{movie_id}/credits"}'
+    assert trajectory.steps[1].observation == '{"from": "get_movie_credits"}'
     score = trajectory.score
     assert (score.success, score.value) == (True, 1.0)
-    assert score.parts == {"correct_path": 1.0, "correct_path_strict": 1.0}
+    assert score.parts == {
+        "correct_path": 1.0,
+        "correct_path_strict": 1.0,
+        "unrecorded_calls": 0,
+    }
     assert score.expected == f"answered calls of {SEARCH}, {CREDITS}, in this order"
-    observations = "examples of the documentation"
+    observations = "recorded"
     assert trajectory.labels == {"family": "2 calls", "observations": observations}
     tasks = load()
     assert tasks.facts["observations"] == observations
@@ -124,7 +134,8 @@ def test_the_gold_path_succeeds_on_the_examples_of_the_document(load, played):
 )
 def test_other_paths(played, calls, answer, expected):
     score = played(*calls, answer=answer).score
-    assert (score.value, score.success, *score.parts.values()) == expected
+    correct = (score.parts["correct_path"], score.parts["correct_path_strict"])
+    assert (score.value, score.success, *correct) == expected
 
 
 def test_what_a_trial_called_counts_officially_only(load):
@@ -135,7 +146,7 @@ def test_what_a_trial_called_counts_officially_only(load):
     assert all(step.error is None for step in trajectory.calls())
     score = trajectory.score
     assert (score.value, score.success) == (0.0, False)
-    assert score.parts == {"correct_path": 1.0, "correct_path_strict": 0.0}
+    assert (score.parts["correct_path"], score.parts["correct_path_strict"]) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +166,9 @@ def test_what_a_trial_called_counts_officially_only(load):
         ("nonsense", None),
     ],
 )
-def test_what_a_gold_endpoint_means(tmdb, written, meant):
-    document = load_document(find_document(tmdb()))
+@pytest.mark.usefixtures("tmdb")
+def test_what_a_gold_endpoint_means(tmp_path, written, meant):
+    document = load_document(tmp_path / "tmdb_oas.json")
     assert Endpoints(document).tool(written) == (meant or written)
 
 
@@ -206,7 +218,9 @@ def test_a_live_service_with_credentials(tmp_path, play, replay, monkeypatch):
         data.write_text(json.dumps([row]))
         monkeypatch.setenv("SPOTIFY_TOKEN", "t0ken-very-secret")
         kept = tmp_path / "kept.jsonl"
-        options = f"responses=live auth=bearer=SPOTIFY_TOKEN recordings={kept}"
+        options = (
+            f"document={tmp_path}/spotify_oas.json auth=bearer=SPOTIFY_TOKEN recordings={kept}"
+        )
         tasks = taskset(f"restbench:{data} {options}")
         call = ("make_list", {"user_id": 7, "name": "x"})
         known = {"restbench/spotify/0": replay(call)}
@@ -225,9 +239,9 @@ def test_a_live_service_with_credentials(tmp_path, play, replay, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"responses": "recorded"}, InputError, "give recordings=FILE"),
+        ({"recordings": None}, InputError, "give recordings=FILE"),
         ({"responses": "simulated"}, ConfigError, "simulator=openai:NAME go together"),
-        ({"responses": "recorded", "recordings": "no.jsonl"}, InputError, "no.jsonl: no recorded"),
+        ({"recordings": "no.jsonl"}, InputError, "no.jsonl: no recorded"),
         ({"responses": "live", "auth": "token"}, ConfigError, "write it as KIND=VARIABLE"),
         ({"responses": "live", "auth": "bearer=NO_SUCH"}, InputError, "NO_SUCH"),
         ({"document": "no.json"}, InputError, "no.json"),
@@ -241,28 +255,30 @@ def test_options_that_cannot_be(load, options, error, message):
     assert "\n" not in str(failure.value)
 
 
-def test_no_document_and_bad_rows(load, tmp_path):
-    lost = tmp_path / "elsewhere" / "moon.json"
-    lost.parent.mkdir()
-    lost.write_text("[]")
-    with pytest.raises(ConfigError, match="no OpenAPI document in"):
-        taskset(f"restbench:{lost}")
+def test_rows_that_cannot_be_used(load):
     good = {"query": QUERY, "solution": PATH}
     tasks = load(good, {**good, "query": ""}, {"query": "x"}, {"query": "x", "solution": []})
     left_out = [(item.row, item.field) for item in tasks.left_out]
     assert (len(tasks), left_out) == (1, [(1, "query"), (2, "solution"), (3, "solution")])
 
 
-def test_the_gold_paths_of_the_sample(shared, play):
-    """Calls along each gold path succeed on the document's examples, and fail with one dropped."""
-    tasks = taskset(f"restbench:{shared('restbench/tmdb_sample.json')}")
+def test_the_gold_paths_of_the_sample(shared, play, tmp_path):
+    """Calls along each gold path succeed where they are recorded, and fail with one dropped."""
+    file, document = (shared(f"restbench/{name}") for name in ("tmdb_sample.json", "tmdb_oas.json"))
+    named = f"restbench:{file} document={document} responses=recorded recordings="
+    (tmp_path / "one.jsonl").write_text(recorded("none", {}))
+    tasks = taskset(f"{named}{tmp_path / 'one.jsonl'}")
+    known = {task.id: _calls(task) for task in tasks}
+    lines = [recorded(call.name, call.arguments) for calls in known.values() for call in calls]
+    (tmp_path / "all.jsonl").write_text("".join(lines))
+    tasks = taskset(f"{named}{tmp_path / 'all.jsonl'}")
     assert (len(tasks), len(tasks.left_out)) == (20, 0)
-    replays = {task.id: Replay(calls=_calls(task), answer="x") for task in tasks}
+    replays = {task_id: Replay(calls=calls, answer="x") for task_id, calls in known.items()}
     good = play(tasks, replays)
     assert all(t.success and t.score.parts["correct_path_strict"] == 1.0 for t in good)
     assert all(step.error is None for t in good for step in t.calls())
-    for known in replays.values():
-        known.calls.pop()
+    for replay in replays.values():
+        replay.calls.pop()
     assert not any(t.success for t in play(tasks, replays))
 
 

@@ -8,7 +8,7 @@ import pytest
 from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.tasksets import LeftOut, Task, Taskset, mix, taskset
-from toolmaster.tasksets.order import drawn as ids_of
+from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.taskset import SharedResource, hash_split, refuse_endless, refuse_overlap
 
 
@@ -23,7 +23,7 @@ def shop():
 
 def ids(split, length=10**9):
     """A great many ids of one split."""
-    return ids_of(length, lambda number: f"{split}-{number}")
+    return Computed(length, lambda number: f"{split}-{number}")
 
 
 def split_of(task_id):

@@ -125,9 +125,3 @@ def test_demonstrations_made_before_are_taken_without_tokens(tmp_path):
     write_records(file, [])
     with pytest.raises(InputError, match="holds no demonstrations"):
         demonstrate("world", file=file)
-
-
-def test_the_judge_of_an_oracle_is_confirmed_too():
-    shown, judge = [], {"judge": "openai:j", "judge_url": "http://127.0.0.1:9/v1"}
-    assert demonstrate(Sums().tasks[:3], protocol="direct", confirm=shown.append, **judge) == []
-    assert [(estimate.rollouts, estimate.verdicts) for estimate in shown] == [(0, 3)]

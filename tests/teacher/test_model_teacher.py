@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -75,9 +74,8 @@ def test_what_is_finished_is_neither_run_nor_paid_again(run, lines, oracle_model
         first = run(url, 4)
         asked = len(model.asked)
         assert asked == len(lines("responses.jsonl"))
-        shown = []
-        assert run(url, 4, confirm=shown.append) == first  # nothing to confirm
-    assert (len(model.asked), shown) == (asked, [])
+        assert run(url, 4) == first
+    assert len(model.asked) == asked
 
 
 def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
@@ -93,7 +91,7 @@ def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
 
     model.reply = reply
     with model.serve() as url:
-        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world tasks=6", "--yes"]
+        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world tasks=6"]
         command += ["--teacher", "openai:m", "--base-url", url]
         command += [f"run={tmp_path}", "demonstrate.sampling.slots=1"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -169,24 +167,20 @@ def test_ablations(run, lines, tmp_path, oracle_model):
         assert run(url, 8, output_dir=tmp_path / "filtered") == []
 
 
-def test_the_estimate_is_shown_before_anything_is_asked(run, oracle_model):
-    model, shown = oracle_model(5), []
+def test_a_bound_on_tokens_ends_it_and_keeps_what_is_made(run, lines, capsys, oracle_model):
+    model = oracle_model(3)
     with model.serve() as url:
-        assert run(url, 5, prices=(1, 2), confirm=shown.append) == []
-    [expected] = shown
-    assert (expected.rollouts, model.asked) == (5, [])
-    assert expected.cost == pytest.approx(
-        5 * (expected.each.read + 2 * expected.each.written) / 1e6
-    )
-
-
-def test_the_estimate_counts_what_is_missing_of_what_is_wanted(run, lines, oracle_model):
-    shown = []
-    with oracle_model(6).serve() as url:
-        run(url, 2, rollouts=3)
-        assert run(url, 6, rollouts=1, confirm=shown.append) == []
-    assert [estimate.rollouts for estimate in shown] == [4]
-    assert len(lines("candidates.jsonl")) == 6
+        first = run(url, 1, sampling=SERIAL)
+        assert "max_tokens" not in capsys.readouterr().out
+        used = sum(line["prompt_tokens"] + line["tokens"] for line in lines("responses.jsonl"))
+        asked = len(model.asked)
+        for _ in range(2):
+            assert run(url, 3, sampling=SERIAL, max_tokens=used + 1) == first
+            assert f"budget of {used + 1} tokens is used up; a larger" in capsys.readouterr().out
+            assert len(model.asked) == asked + 1  # one turn, in the middle of a rollout
+        assert len(run(url, 3, sampling=SERIAL)) == 3
+    paid = lines("responses.jsonl")
+    assert len(paid) == len({line["key"] for line in paid}) == len(model.asked)
 
 
 def test_the_real_cost_is_what_the_endpoint_says(run, lines, capsys, oracle_model):
@@ -221,30 +215,24 @@ def test_a_judge_has_the_last_word(run, lines, tmp_path, oracle_model):
     assert len(verdicts) == 2
 
 
-def test_a_judge_may_come_later_or_change_and_is_confirmed_too(run, lines, oracle_model):
-    judge, shown = FakeModel(in_turn(opinion(solved=False))), []
+def test_a_judge_may_come_later_or_change(run, lines, oracle_model):
+    judge = FakeModel(in_turn(opinion(solved=False)))
     with oracle_model(3).serve() as url, judge.serve() as judge_url:
         assert len(run(url, 2)) == 2
         settings = {"judge": "openai:j", "judge_url": judge_url}
-        run(url, 2, **settings, confirm=shown.append)
-        assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2)]
-        assert judge.asked == []
-        assert len(lines("dataset.jsonl")) == 2
         assert run(url, 2, **settings) == []
-        assert run(url, 2, **settings, confirm=shown.append) == lines("dataset.jsonl") == []
-        run(url, 2, judge="openai:other", judge_url=judge_url, confirm=shown.append)
-        run(url, 3, **settings, confirm=shown.append)
-    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 2), (0, 2), (1, 1)]
-    assert len(judge.asked) == 2
+        assert run(url, 2, **settings) == lines("dataset.jsonl") == []
+        assert len(judge.asked) == 2
+        run(url, 2, judge="openai:other", judge_url=judge_url)
+    assert len(judge.asked) == 4
 
 
-def test_what_the_rules_leave_out_awaits_no_verdict(run, oracle_model):
-    judge, shown = FakeModel(in_turn(opinion())), []
+def test_what_the_rules_leave_out_is_not_judged(run, oracle_model):
+    judge = FakeModel(in_turn(opinion()))
     no_answer = FakeModel(lambda _: "<think>So.</think><answer>1</answer>")
     with no_answer.serve() as url, judge.serve() as judge_url:
-        settings = {"judge": "openai:j", "judge_url": judge_url}
-        assert run(url, 1, **settings) == run(url, 1, **settings, confirm=shown.append) == []
-    assert (judge.asked, shown) == ([], [])
+        assert run(url, 1, judge="openai:j", judge_url=judge_url) == []
+    assert judge.asked == []
 
 
 def test_a_judge_without_a_key_is_told_before_anything_is_asked(run, oracle_model):
@@ -293,34 +281,15 @@ def test_a_policy_as_the_teacher(world, tmp_path):
     assert len(read_lines(tmp_path / "responses.jsonl")) == len(made.steps)
 
 
-@pytest.mark.parametrize(("said", "told"), [("y", True), ("", False)])
-def test_the_estimate_is_asked_about_at_the_terminal(run, oracle_model, monkeypatch, said, told):
-    keyboard, line = pty.openpty()
-    with oracle_model(1).serve() as url, os.fdopen(line) as terminal:
-        monkeypatch.setattr(sys, "stdin", terminal)
-        os.write(keyboard, f"{said}\n".encode())
-        assert bool(run(url, 1, confirm=True)) is told
-    os.close(keyboard)
-
-
 def test_as_many_as_are_wanted(run, lines, oracle_model):
-    model, judge, shown = oracle_model(9), FakeModel(in_turn(opinion(solved=False), opinion())), []
-
-    def confirm(expected):
-        shown.append(expected.rollouts)
-        return True
-
+    model, judge = oracle_model(9), FakeModel(in_turn(opinion(solved=False), opinion()))
     with model.serve() as url, judge.serve() as judge_url:
-        settings = {
-            "judge": "openai:j",
-            "judge_url": judge_url,
-            "sampling": SERIAL,
-            "confirm": confirm,
-        }
+        settings = {"judge": "openai:j", "judge_url": judge_url, "sampling": SERIAL}
         kept = run(url, 9, count=3, **settings)
+        assert len(lines("candidates.jsonl")) == 4  # one of the first three was left out
         assert len(run(url, 9, count=4, **settings)) == 4
     assert len(kept) == 3
-    assert shown == [3, 1, 1]  # one of the first three was left out; then one more is wanted
+    assert len(lines("candidates.jsonl")) == 5
     assert len(lines("left_out.jsonl")) == 1
     assert len(lines("trajectories.jsonl")) == 4
 

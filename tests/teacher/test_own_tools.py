@@ -211,17 +211,6 @@ def test_looking_around_writes_nothing_real(proposals):
     assert tools.state["sold"] == []
 
 
-def test_a_verdict_is_awaited_where_something_may_be_kept(run, proposals):
-    shown, model = [], teacher({"Oat Bun": ["119"]})
-    proposed = proposals(model, 2, shop())
-    run(model, proposed, rollouts=2)
-    for rollouts in (2, 3):
-        judge = {"judge": "openai:j", "judge_url": "http://127.0.0.1:9/v1"}
-        run(model, proposed, rollouts=rollouts, **judge, confirm=shown.append)
-    # One that agreed with its duplicate. Then two more rollouts, after which all six may be kept.
-    assert [(e.rollouts, e.verdicts) for e in shown] == [(0, 1), (2, 6)]
-
-
 def test_a_model_that_proposes_nothing_new_comes_to_an_end(proposals, tmp_path):
     assert [task.query for task in proposals(teacher(), 9, shop())] == [RYE, BUN]
     silent = FakeModel(lambda _: "I would rather not.")

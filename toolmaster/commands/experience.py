@@ -1,8 +1,7 @@
-"""`toolmaster experience`: look at what was learned of tools, forget it, take it elsewhere."""
+"""`toolmaster experience`: list what was learned of tools, and forget it."""
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from toolmaster.commands.options import Json
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.experience import ExperienceStore, Lesson, default_path
+from toolmaster.experience import ExperienceStore, default_path
 from toolmaster.experience.lesson import one_line
 from toolmaster.progress import console, tell
 
@@ -24,20 +23,11 @@ Store = Annotated[
 ]
 
 
-def _store(path: Path | None, *, new: bool = False) -> ExperienceStore:
+def _store(path: Path | None) -> ExperienceStore:
     path = path or default_path()
-    if not new and not path.exists():
+    if not path.exists():
         raise InputError(f"there is no experience in {path} yet; name another file with --store")
     return ExperienceStore(path)
-
-
-def _find(store: ExperienceStore, what: str) -> list[Lesson]:
-    found = store.find(what)
-    if not found:
-        raise InputError(
-            f"no lesson and no tool is called {what!r}; see `toolmaster experience list`"
-        )
-    return found
 
 
 @app.command(name="list")
@@ -66,23 +56,6 @@ def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
 
 
 @app.command
-def show(what: str, /, *, store: Store = None) -> None:
-    """Show the lessons about a tool, with the calls that showed them.
-
-    Args:
-        what: Name of a tool, or id of a lesson.
-    """
-    for lesson in _find(_store(store), what):
-        arguments = json.dumps(lesson.arguments, ensure_ascii=False)
-        print(f"{lesson.id}  {lesson.line()}")
-        print(f"  shown by   {one_line(arguments, 400)} -> {lesson.observation}")
-        print(f"  learned    {lesson.when} by {lesson.policy}")
-        print(f"  source     {one_line(lesson.source, 300) or 'not named'}")
-        print(f"  retrieved  {lesson.retrieved} times, helped {lesson.helped} times")
-        print(f"  state      {'stale: ' + lesson.stale if lesson.stale else 'fresh'}")
-
-
-@app.command
 def forget(
     what: str | None = None,
     /,
@@ -99,23 +72,10 @@ def forget(
     if (what is None) != everything:
         raise ConfigError("name a tool or a lesson, or give --all")
     kept = _store(store)
-    count = kept.forget(kept.lessons() if what is None else _find(kept, what))
+    found = kept.lessons() if what is None else kept.find(what)
+    if what is not None and not found:
+        raise InputError(
+            f"no lesson and no tool is called {what!r}; see `toolmaster experience list`"
+        )
+    count = kept.forget(found)
     print(f"forgot {count} lesson{'s' * (count != 1)}")
-
-
-@app.command(name="import")
-def import_lessons(file: Path, /, *, store: Store = None) -> None:
-    """Add lessons from a file; none replaces one that is already there.
-
-    Args:
-        file: JSON lines, as `list --json` prints them.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read {file}: {reason}") from None
-    taken, left_out = _store(store, new=True).add_lines(lines)
-    print(f"{taken} added, {len(left_out)} left out")
-    for why in left_out:
-        print(f"  {why}", file=sys.stderr)

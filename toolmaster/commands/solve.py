@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from toolmaster.commands.options import NOTHING, Given, Json, Words, options, read
 from toolmaster.config import Settings
@@ -14,6 +14,7 @@ from toolmaster.limits import AgentLimits, BudgetSettings
 from toolmaster.policies.base import RoomySampling, ToolCallFormat
 from toolmaster.policies.loading import check_model
 from toolmaster.protocols import Protocol
+from toolmaster.runs import read_written
 from toolmaster.types import TrialMode
 
 
@@ -29,8 +30,8 @@ class Solve(Settings):
     """Endpoint of an `openai:` model: http://localhost:8000/v1. If not set, `OPENAI_BASE_URL` or
     OpenAI's own."""
     tasks: Path | None = None
-    """File of tasks in place of the one on the command line: one per line, as text or as a JSON
-    object with a field "query"."""
+    """File of tasks in place of the one on the command line: one per line, in a .jsonl file as a
+    JSON object with a field "query"."""
     protocol: Protocol = Protocol.TRIAL
     """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
     loop."""
@@ -109,32 +110,29 @@ def _check(settings: Solve) -> None:
 
 
 def read_tasks(path: Path) -> list[str]:
-    """Return the tasks of a file: one per line, as text or as a JSON object with a field `query`.
+    """Return the tasks of a file: each `query` of a .jsonl file, each line of any other.
 
     Raises:
         InputError: The file cannot be read, holds no task, or one of its lines is none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None
-    queries = [_query(path, n, line) for n, line in enumerate(lines, 1) if line.strip()]
+    if path.suffix == ".jsonl":
+        queries = [line.query for _, line in read_written(path, _Line)]
+    else:
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise InputError(f"cannot read the tasks {str(path)!r}: {reason}") from None
+        queries = [line.strip() for line in lines if line.strip()]
     if not queries:
         raise InputError(f"{path} holds no task; write one per line")
     return queries
 
 
-def _query(path: Path, number: int, line: str) -> str:
-    if not line.lstrip().startswith("{"):
-        return line.strip()
-    try:
-        query = json.loads(line).get("query")
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}, line {number}: not valid JSON: {error}") from None
-    if not isinstance(query, str) or not query.strip():
-        raise InputError(f'{path}, line {number}: a task is {{"query": text}}, got {line.strip()}')
-    return query
+class _Line(BaseModel):
+    """A line of a .jsonl file of tasks; other fields are ignored."""
+
+    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 def _check_writable(path: Path) -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _SETTINGS = "TOOLMASTER_SETTINGS"
 """Where a process that starts again finds the settings it began with."""
-_Yes = Annotated[bool, Parameter(help="Do not ask before money is spent.", show_default=False)]
 _Rewards = Annotated[
     tuple[str, ...],
     Parameter(
@@ -50,10 +49,9 @@ def run(*words: Words, given: Given = NOTHING) -> None:
 
 
 @stage_options("demonstrate")
-def demonstrate(*words: Words, yes: _Yes = False, given: Given = NOTHING) -> None:
-    """Make demonstrations; with `yes`, without a question before money is spent."""
-    flags = {"demonstrate.confirm": ("--yes", False)} if yes else {}
-    _run("demonstrate", read_recipe("demonstrate", words, given, flags))
+def demonstrate(*words: Words, given: Given = NOTHING) -> None:
+    """Make demonstrations."""
+    _run("demonstrate", read_recipe("demonstrate", words, given))
 
 
 @stage_options("sft")
@@ -113,8 +111,6 @@ def _run(command: str, recipe: Recipe) -> None:
     _restarting(recipe, restart_tuned)
     try:
         if command != "run":
-            if command == "sft" and recipe.demonstrate.file is not None:
-                stages.run_stage(recipe, "demonstrate")  # which takes the file over
             stages.run_stage(recipe, command)
             _tell_next(command, recipe)
         elif stages.run_next(recipe) != "report":

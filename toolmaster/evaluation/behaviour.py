@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 
+from toolmaster.rewards.builtin import trial_findings
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -78,27 +78,8 @@ def trial_calls(trajectory: Trajectory) -> int | None:
 
 
 def useful_trials(trajectory: Trajectory) -> int | None:
-    """Return the number of trial calls that showed something new; None without a trial phase.
-
-    A trial call is useful if it does not repeat an earlier trial call (same tool, same arguments)
-    and its tool gives an observation, or an error kind, for the first time. A call that was refused
-    for lack of budget is not useful.
-    """
-    if trial_calls(trajectory) is None:
-        return None
-    calls: set[tuple[str, str]] = set()
-    outcomes: set[tuple[str, str]] = set()
-    useful = 0
-    for step in trajectory.calls(Phase.TRIAL):
-        if step.call is None or step.error is ErrorKind.BUDGET_EXHAUSTED:
-            continue
-        name = step.call.name
-        call = (name, json.dumps(step.call.arguments, sort_keys=True))
-        outcome = (name, f"ok {step.observation}" if step.error is None else f"error {step.error}")
-        useful += call not in calls and outcome not in outcomes
-        calls.add(call)
-        outcomes.add(outcome)
-    return useful
+    """Number of different observations and errors of each tool in the trial; None without one."""
+    return None if trial_calls(trajectory) is None else len(trial_findings(trajectory))
 
 
 def recovery(trajectory: Trajectory) -> float | None:

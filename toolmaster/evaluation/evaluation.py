@@ -28,9 +28,7 @@ from toolmaster.evaluation.tables import FAMILY, Shown, leading_number, run_grid
 from toolmaster.types import Trajectory
 
 NO_LABEL = "unlabelled"
-"""The group of trajectories without the label in `Evaluation.by`."""
-MOST_CALLS = 8
-"""Rollouts with this number of calls or more form one group of `Evaluation.by_calls`."""
+"""Where `by` puts trajectories that lack the label."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,15 +164,6 @@ class Evaluation(Shown):
         if label == "taskset":
             return self._grouped(lambda t: t.taskset or "tasks")
         return self._grouped(lambda t: t.labels.get(label, NO_LABEL))
-
-    def by_calls(self) -> dict[str, Interval]:
-        """Return success by the number of calls in both phases: "0", "1", ... "8+"."""
-
-        def number(trajectory: Trajectory) -> str:
-            calls = len(trajectory.calls())
-            return str(calls) if calls < MOST_CALLS else f"{MOST_CALLS}+"
-
-        return {calls: part.success for calls, part in self._grouped(number).items()}
 
     def error_classes(self) -> dict[ErrorClass, Interval]:
         """Return the share of rollouts that failed for each reason; see `behaviour.error_class`."""

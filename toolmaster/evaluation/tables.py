@@ -153,15 +153,6 @@ def family_grid(results: Results, title: str = "Success by family") -> Grid | No
     return grid if len(grid.rows) > 1 else None
 
 
-def calls_grid(results: Results) -> Grid | None:
-    """Return success by the number of calls; None if it does not vary."""
-    columns = [e.by_calls() for e in results]
-    if len({share.mean for shares in columns for share in shares.values()}) < 2:
-        return None
-    caption = f"{INTERVAL}; tasks: those with rollouts of this number of calls"
-    return _grid("Success by number of calls", results, columns, caption)
-
-
 def errors_grid(results: Results) -> Grid | None:
     """Return the shares of reasons why rollouts failed; None if none failed."""
     columns = [{kind.value: share for kind, share in e.error_classes().items()} for e in results]

@@ -85,31 +85,6 @@ class ExperienceStore:
         with self.edit() as lessons:
             return sum(lessons.pop(lesson.id, None) is not None for lesson in forgotten)
 
-    def add_lines(self, lines: Iterable[str]) -> tuple[int, list[str]]:
-        """Add the lessons of another store's file, one line each.
-
-        An added lesson replaces no existing one. Its call is never repeated, so that an imported
-        file cannot make this machine call anything.
-
-        Returns:
-            The number of lessons added, and why each other line was left out, with its number.
-        """
-        left_out: list[str] = []
-        with self.edit() as lessons:
-            count = len(lessons)
-            fresh = {lesson.key for lesson in lessons.values() if lesson.stale is None}
-            for number, line in enumerate(lines, 1):
-                try:
-                    lesson = _parse(line) if line.strip() else None
-                except ValueError as error:
-                    left_out.append(f"line {number}: {error}")
-                    continue
-                if lesson is not None and (lesson.id in lessons or lesson.key in fresh):
-                    left_out.append(f"line {number}: a lesson about this tool is already here")
-                elif lesson is not None:
-                    lessons[lesson.id] = lesson.model_copy(update={"repeatable": False})
-            return len(lessons) - count, left_out
-
     @contextmanager
     def edit(self) -> Iterator[dict[str, Lesson]]:
         """Yield all lessons by id, to be changed in place; they are saved at the end."""

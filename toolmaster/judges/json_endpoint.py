@@ -90,10 +90,6 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         """
         self._cache.add(await self._write([{"role": "user", "content": "Say ready."}], "check"))
 
-    def knows(self, instructions: str, question: Any) -> bool:
-        """Return whether the answer to a question is in the cache."""
-        return self._cache.find(key_of(self.model, instructions, question)) is not None
-
     async def ask(self, instructions: str, question: Any, form: type[M], *, about: str = "") -> M:
         """Return the answer to a question, from the cache if it is there.
 

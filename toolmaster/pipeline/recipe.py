@@ -69,8 +69,8 @@ class Recipe(Settings):
     """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
     loop."""
     limits: Limits | None = None
-    """Limits of a session; if not set, those of the task set."""
-    demonstrate: DemonstrationSettings = DemonstrationSettings(count=400, confirm=True)
+    """What a session allows; None for what the task set says."""
+    demonstrate: DemonstrationSettings = DemonstrationSettings(count=400)
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -66,11 +66,19 @@ def check(recipe: Recipe) -> None:
             the extra `train` is not installed.
     """
     require("train", "safetensors")  # faster to import than the rest of the extra
+    run, done = recipe.run, "done.json"
+    if "sft" in recipe.stages and not (run / "sft" / done).is_file():
+        from toolmaster.training.fields import check_fields  # noqa: PLC0415 - loads TRL
+
+        check_fields("sft", recipe.sft.trainer)
+    if "grpo" in recipe.stages and not (run / "grpo" / done).is_file():
+        from toolmaster.training.grpo import trainer_fields  # noqa: PLC0415 - loads TRL
+
+        trainer_fields(recipe.grpo)
+        rewards_of(recipe.grpo, run)
     recipe.evaluation_tasks()
     if "demonstrate" in recipe.stages:
         recipe.demonstrate.check()
-    if "grpo" in recipe.stages:
-        rewards_of(recipe.grpo, recipe.run)
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
         fit_context(config, sampling, recipe.model)
@@ -103,7 +111,11 @@ def run_stage(recipe: Recipe, name: str) -> Path:
         tell(f"{name} has finished already; to do it again, remove {run.folder / name}")
         return run.folder / name
     for earlier in needed:
-        if earlier in recipe.stages and not run.is_done(earlier):
+        if earlier not in recipe.stages or run.is_done(earlier):
+            continue
+        if earlier == "demonstrate" and recipe.demonstrate.file is not None:
+            run_stage(recipe, earlier)  # which takes the file over
+        else:
             raise InputError(f"{run.folder} has no finished {earlier} stage; run `{earlier}` first")
     started = time.perf_counter()
     work(recipe, run, run.stage(name))

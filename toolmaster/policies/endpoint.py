@@ -1,8 +1,8 @@
 """A client for OpenAI-compatible chat completions: vLLM, SGLang, llama.cpp, Ollama, OpenAI.
 
-One endpoint serves a thousand rollouts at once, so the client is aiohttp (whose HTTP parser is
-compiled) and all requests share one rate limiter. Answers are not streamed, because nothing uses a
-part of an answer. The key is read from the environment and appears in no message.
+One endpoint answers a thousand rollouts at once, so the client is aiohttp (whose HTTP parser is
+compiled) and all requests share one rate limiter. Answers are not streamed: nothing here uses a
+part of one. The key, and secrets in the address, appear in no answer and no message.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from toolmaster.policies.endpoint_errors import (
 from toolmaster.policies.rate_limiter import RateLimiter
 from toolmaster.policies.replies import Reply, read_reply
 from toolmaster.progress import tell
+from toolmaster.system.redaction import Redactor, bare_address, secrets_in
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 10.0
@@ -88,8 +89,8 @@ class ChatEndpoint:
                 " server that needs none"
             )
         self._url = parse_base_url(given or OPENAI)
-        host = self._url.netloc.rpartition("@")[2]  # without a name and a password
-        self._where = f"{title} at {self._url.scheme}://{host}{self._url.path}"
+        self._where = f"{title} at {bare_address(self._url.geturl())}"
+        self._redactor = Redactor([("key", self._key), *secrets_in(given or "")])
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsupported: set[str] = set()
@@ -178,8 +179,7 @@ class ChatEndpoint:
                 text = (await response.read()).decode("utf-8", "replace")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise connection_error(self._where, error, self._timeout_s) from None
-        if self._key:
-            text = text.replace(self._key, "[key]")
+        text = self._redactor.text(text)
         if response.status >= 300:
             raise status_error(self._where, response.status, text, response.headers, body)
         try:

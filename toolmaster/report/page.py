@@ -25,7 +25,6 @@ from toolmaster.evaluation.tables import (
     FAMILY,
     Grid,
     Results,
-    calls_grid,
     errors_grid,
     family_grid,
     figures_grid,
@@ -116,9 +115,9 @@ def render_report(page: Page) -> str:
 
 
 def _section(results: Results) -> list[Grid]:
-    """Return the tables of one task set."""
-    families, calls, errors = (make(results) for make in (family_grid, calls_grid, errors_grid))
-    return [grid for grid in (families, figures_grid(results), errors, calls) if grid is not None]
+    """The tables of one task set."""
+    grids = (family_grid(results), figures_grid(results), errors_grid(results))
+    return [grid for grid in grids if grid is not None]
 
 
 class Card(NamedTuple):

@@ -83,11 +83,17 @@ def trial_information(trajectory: Trajectory) -> PhaseReward:
     """
     if not trajectory.success:
         return PhaseReward()
-    seen: set[tuple[str, str]] = set()
-    for step in trajectory.calls(Phase.TRIAL):
-        if step.call is not None and step.error is not ErrorKind.BUDGET_EXHAUSTED:
-            seen.add((step.call.name, str(step.error or step.observation)))
-    return PhaseReward(trial=min(len(seen), INFORMATIVE_CALLS) / INFORMATIVE_CALLS)
+    found = min(len(trial_findings(trajectory)), INFORMATIVE_CALLS)
+    return PhaseReward(trial=found / INFORMATIVE_CALLS)
+
+
+def trial_findings(trajectory: Trajectory) -> set[tuple[str, str]]:
+    """Return what the trial found out: tool and observation, or tool and kind of error."""
+    return {
+        (step.call.name, str(step.error or step.observation))
+        for step in trajectory.calls(Phase.TRIAL)
+        if step.call is not None and step.error is not ErrorKind.BUDGET_EXHAUSTED
+    }
 
 
 COSTS = ("call_cost", "execution_errors")

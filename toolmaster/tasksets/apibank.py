@@ -1,24 +1,19 @@
-"""API-Bank: dialogues and plans over 73 APIs, scored by the calls.
+"""API-Bank: dialogues over 73 APIs, judged by the calls.
 
-Source: Li et al., "API-Bank", arXiv 2304.08244. `value` and the part `call_correct` are the share
-of known-good calls that were made, by rules of our own; upstream's figure comes from running the
-calls on its classes. `call_correct_strict` requires equal arguments. `rouge_l` compares the answer
-with the reply, if the file has one.
+Source: Li et al., "API-Bank", arXiv 2304.08244, levels 1 and 2. `success` and the part
+`call_correct` say whether the known-good call was made, by rules of our own. They are not
+upstream's figure, which runs the calls on its own classes; `call_correct_strict` asks for equal
+arguments.
 
 No API runs. A call is right if it names the same API with the same arguments; numbers and lists may
 be written as text. Texts in `FREE_TEXT` are right if they share more than half of their words, as
 in upstream's classes for agendas, meetings and reminders. A search is right if it finds the same
 API, by shared words; upstream uses a sentence encoder.
 
-A turn of a dialogue is one task: the conversation so far is given, and the first call of the
-execution phase counts. A plan is one task with several calls, in order. Calls get the results in
-the file; any other call is refused. The files of upstream are:
-
-* a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`): one `.jsonl` each, with one
-  turn per line; Python classes in `apis/` above it describe the APIs, and are read but never run;
-* instruction files (`level-1-api.json`, `level-2-api.json`, `level-3-batch-inf.json`): one
-  sample per row, with its descriptions and the expected request as text;
-* plans (`level-3.json`): a requirement and the calls that meet it, with their results.
+A call of a dialogue is one task: the conversation so far is given, and the first call of the
+execution phase counts. Calls get the results that the file records; nothing is invented for others.
+Dialogues are a folder (`lv1-lv2-samples/level-1-given-desc`) of `.jsonl` files, a turn a line. The
+Python classes in `apis/` above it describe the APIs; they are read and never run.
 """
 
 from __future__ import annotations
@@ -26,19 +21,18 @@ from __future__ import annotations
 import ast
 import copy
 import json
-import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
 from toolmaster.runs import read_written
-from toolmaster.tasksets.benchmark import RowError, Rows, canonical, literal_call, read_rows
+from toolmaster.tasksets.benchmark import RowError, Rows, canonical
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -59,32 +53,15 @@ FACTS = {
 SEARCHER = "ToolSearcher"
 """The API that finds others."""
 FREE_TEXT = frozenset({"content", "meeting_topic"})
-"""Parameters whose values are compared by shared words."""
-T = TypeVar("T")
-_REQUEST = re.compile(r"\[(\w+\(.*\))\]", re.DOTALL)
-_ASKED = re.compile(r"\s*Generate API Request:\s*$")
+"""Parameters in which the same may be said in other words."""
 
 
 class ApiDocument(BaseModel):
-    """The documentation of an API; its fields have two names each."""
+    """The documentation of an API."""
 
-    name: str = Field(validation_alias=AliasChoices("name", "apiCode"), min_length=1)
+    name: str = Field(min_length=1)
     description: str = ""
-    input_parameters: dict[str, dict[str, Any]] = Field(
-        validation_alias=AliasChoices("input_parameters", "parameters"), default_factory=dict
-    )
-
-
-class Instruction(BaseModel):
-    """A row of an instruction file."""
-
-    instruction: str
-    input: str
-    expected: str = Field(validation_alias=AliasChoices("expected_output", "output"))
-    file: str = ""
-    id: int | None = None
-    sample_id: int | None = None
-    api_id: int | None = None
+    input_parameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Outcome(BaseModel):
@@ -93,23 +70,15 @@ class Outcome(BaseModel):
     output: Any = None
     exception: str | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _unwrap(cls, data: Any) -> Any:
-        """Plans keep the whole response of the API as its output."""
-        inner = data.get("output") if isinstance(data, dict) else None
-        whole = isinstance(inner, dict) and {"api_name", "output", "exception"} <= inner.keys()
-        return inner if whole else data
 
+class Turn(BaseModel):
+    """A line of a dialogue: a text, or where the role is "API" a call and its outcome."""
 
-class Recorded(BaseModel):
-    """A call that a file records, and its outcome (None if the file has none)."""
-
+    role: str
+    text: str = ""
     name: str = Field("", validation_alias="api_name")
-    arguments: dict[str, Any] = Field(
-        default_factory=dict, validation_alias=AliasChoices("input", "param_dict")
-    )
-    outcome: Outcome | None = Field(None, validation_alias=AliasChoices("output", "result"))
+    arguments: dict[str, Any] = Field(default_factory=dict, validation_alias="param_dict")
+    outcome: Outcome = Field(Outcome(), validation_alias="result")
 
     @property
     def call(self) -> ToolCall:
@@ -117,51 +86,15 @@ class Recorded(BaseModel):
         return ToolCall(name=self.name, arguments=self.arguments)
 
 
-class Turn(Recorded):
-    """A line of a dialogue: a text, or a call where the role is "API"."""
-
-    role: str
-    text: str = ""
-
-
-class Plan(BaseModel):
-    """A row of a file of plans."""
-
-    requirement: str = Field(min_length=1)
-    response: str = ""
-    apis: list[Recorded] = Field(min_length=1)
-
-
-def apibank(place: Path) -> Taskset:
-    """Return the task set of an API-Bank file or folder: dialogues and plans, scored by calls.
+def apibank(folder: Path) -> Taskset:
+    """API-Bank: dialogues of levels 1 and 2, judged by the calls.
 
     Args:
-        place: a folder of dialogues (`lv1-lv2-samples/level-1-given-desc`), a file of instructions
-            (`level-1-api.json`) or a file of plans (`level-3.json`), all as upstream has them.
+        folder: dialogues as upstream has them, such as `lv1-lv2-samples/level-1-given-desc`.
 
     Raises:
-        InputError: the file or folder cannot be used.
+        InputError: the folder cannot be used.
     """
-    family = place.stem
-    if place.is_dir():
-        rows = _read_dialogues(place)
-    elif _holds_plans(place):
-        rows = read_rows(place, Plan, partial(_of_plan, family))
-    else:
-        rows = read_rows(place, Instruction, partial(_of_instruction, family))
-    return rows.taskset(f"apibank:{family}", limits=LIMITS, facts=FACTS)
-
-
-def _holds_plans(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return '"requirement"' in file.read(4096)
-    except OSError:
-        return False  # `read_rows` raises the error
-
-
-def _read_dialogues(folder: Path) -> Rows:
-    """Read every dialogue of a folder."""
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise InputError(f"{folder} holds no .jsonl files; give a folder of dialogues")
@@ -173,7 +106,7 @@ def _read_dialogues(folder: Path) -> Rows:
     rows = Rows(folder, b"".join(file.read_bytes() for file in files))
     for file in files:
         rows.add(file.name, 0, partial(_of_dialogue, folder.name, file, catalogue))
-    return rows
+    return rows.taskset(f"apibank:{folder.stem}", limits=LIMITS, facts=FACTS)
 
 
 def read_classes(folder: Path) -> dict[str, ApiDocument]:
@@ -222,133 +155,45 @@ def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) 
         earlier = [one for one in turns[:index] if one.role == "API"]
         following = [one.text for one in turns[index + 1 : index + 2] if one.role == "AI"]
         task_id = f"{family}/{file.stem}/{index}"
-        yield _task(task_id, "\n".join(lines), documents, [turn], earlier, "".join(following))
+        yield _task(task_id, "\n".join(lines), documents, turn, earlier, "".join(following))
         arguments = ", ".join(f"{key}={value!r}" for key, value in turn.arguments.items())
-        result = json.dumps(turn.outcome.output if turn.outcome else None, ensure_ascii=False)
+        result = json.dumps(turn.outcome.output, ensure_ascii=False)
         lines.append(f"[{turn.name}({arguments})] -> {result}")
-
-
-def _of_instruction(family: str, index: int, row: Instruction) -> Task:
-    """Return the task of a row of an instruction file."""
-    conversation = row.input.splitlines()
-    described = {line: _document(line) for line in [*row.instruction.splitlines(), *conversation]}
-    documents = [document for document in described.values() if document is not None]
-    if not documents:
-        raise RowError("instruction", "it describes no API")
-    said = (line for line in conversation if described[line] is None)
-    text = _ASKED.sub("", "\n".join(said)).strip()
-    call = read_request(row.expected)
-    if call.name not in {document.name for document in documents}:
-        # A search in the conversation found it: its description is in the result of that search.
-        documents += _found_in(text)
-    if call.name not in {document.name for document in documents}:
-        raise RowError("expected_output", f"{call.name!r} is described nowhere")
-    parts = (row.file, row.id, row.sample_id, row.api_id)
-    name = "/".join(str(part) for part in parts if part not in ("", None)) or str(index)
-    gold = Recorded.model_validate({"api_name": call.name, "input": call.arguments})
-    return _task(f"{family}/{name}", text, documents, [gold])
-
-
-def read_request(text: str) -> ToolCall:
-    """Return the call in a text such as `API-Request: [Name(key='value')]`.
-
-    Raises:
-        RowError: the text holds no such call.
-    """
-    match = _REQUEST.search(text)
-    try:
-        name, positional, arguments = literal_call(match[1] if match else "")
-    except ValueError:
-        positional = [text]
-    if positional:
-        raise RowError("expected_output", f"not a request: {text[:100]!r}")
-    return ToolCall(name=name, arguments=arguments)
-
-
-def _document(line: str) -> ApiDocument | None:
-    try:
-        return ApiDocument.model_validate_json(line)
-    except ValueError:
-        return None
-
-
-def _found_in(text: str) -> list[ApiDocument]:
-    """Return the descriptions in the results of searches that a conversation quotes."""
-    documents = []
-    for line in text.splitlines():
-        request, _, result = line.partition("->")
-        try:
-            found = ast.literal_eval(result.strip()) if SEARCHER in request else None
-            documents += _documents(
-                found.get("output", found) if isinstance(found, dict) else found
-            )
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            continue
-    return documents
-
-
-def _of_plan(family: str, index: int, row: Plan) -> Task:
-    """Return the task of a row of a file of plans; the results of its searches are its APIs."""
-    keyword = {"type": "str", "description": "What the API is wanted for."}
-    searcher = ApiDocument(
-        name=SEARCHER,
-        description="Finds the API that fits keywords best.",
-        input_parameters={"keywords": keyword},
-    )
-    documents = {SEARCHER: searcher}
-    for made in row.apis:
-        if made.name == SEARCHER and made.outcome is not None:
-            documents |= {document.name: document for document in _documents(made.outcome.output)}
-    for made in row.apis:
-        if made.name not in documents:
-            raise RowError("apis", f"no search finds {made.name!r}")
-    text, apis = row.requirement.strip(), list(documents.values())
-    return _task(f"{family}/{index}", text, apis, row.apis, reply=row.response)
 
 
 def _task(
     name: str,
     text: str,
     documents: Sequence[ApiDocument],
-    gold: Sequence[Recorded],
-    earlier: Sequence[Recorded] = (),
-    reply: str = "",
+    gold: Turn,
+    earlier: Sequence[Turn],
+    reply: str,
 ) -> Task:
-    """Return a task that asks for the gold calls; the text already has the `earlier` ones."""
-    calls = [made.call for made in gold]
-    answer = partial(_answer, [*gold, *earlier], documents)
+    """Make a task that asks for the gold call; `earlier` ones were made in the text."""
+    answer = partial(_answer, [gold, *earlier], documents)
     tools = tuple(_tool(document, partial(answer, document.name)) for document in documents)
 
-    def lenient(call: ToolCall, other: ToolCall) -> bool:
-        return same_call(call, other, documents)
-
     def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
-        made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call is not None]
-        made = made[:1] if len(calls) == 1 else made
-        share = longest_common(made, calls, lenient) / len(calls)
-        parts = {
-            "call_correct": share,
-            "call_correct_strict": longest_common(made, calls, equal_call) / len(calls),
-        }
-        if reply:
-            parts["rouge_l"] = rouge_l(trajectory.answer or "", reply)
-        expected = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
-        return Score.of(share == 1, expected, share, **parts)
+        made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call][:1]
+        right = any(same_call(call, gold.call, documents) for call in made)
+        strict = any(equal_call(call, gold.call) for call in made)
+        wanted = json.dumps(gold.call.model_dump(), ensure_ascii=False)
+        return Score.of(right, wanted, call_correct=right, call_correct_strict=strict)
 
     return Task(
         id=f"apibank/{name}",
-        query=(FORM if len(calls) == 1 else "") + text,
+        query=FORM + text,
         tools=lambda: ToolSet(tools, None, copy.copy),
         answer=reply or None,
         check=check,
-        calls=[calls],
-        needed=tuple(dict.fromkeys(call.name for call in calls)),
+        calls=[[gold.call]],
+        needed=(gold.name,),
         labels={"family": name.partition("/")[0]},
     )
 
 
 def _answer(
-    known: Sequence[Recorded],
+    known: Sequence[Turn],
     documents: Sequence[ApiDocument],
     name: str,
     arguments: dict[str, Any],
@@ -357,15 +202,9 @@ def _answer(
     call = ToolCall(name=name, arguments=arguments)
     for made in known:
         if same_call(call, made.call, documents):
-            if made.outcome is None:
-                return "done (its result is not recorded)"
             if made.outcome.exception is not None:
                 raise ToolRefusal(made.outcome.exception)
             return made.outcome.output
-    if name == SEARCHER:
-        found = find_document(str(arguments.get("keywords", "")), documents)
-        if found is not None:
-            return found.model_dump()
     raise ToolRefusal(NO_RESULT)
 
 
@@ -385,11 +224,6 @@ def _property(about: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(about.get("type", "str"))
     schema = {"type": "array" if kind.startswith("list") else TYPES.get(kind, "string")}
     return schema | ({"description": str(d)} if (d := about.get("description")) else {})
-
-
-def _documents(result: Any) -> list[ApiDocument]:
-    items = result if isinstance(result, list) else [result]
-    return [ApiDocument.model_validate(one) for one in items if isinstance(one, dict)]
 
 
 def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[ApiDocument]) -> bool:
@@ -451,25 +285,3 @@ def find_document(keywords: str, documents: Sequence[ApiDocument]) -> ApiDocumen
 def _words(text: str) -> list[str]:
     """Return the words of a text in lower case; `QueryMeeting` is two words."""
     return re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
-
-
-def rouge_l(text: str, reference: str) -> float:
-    """Return ROUGE-L F1 over words: twice the longest common subsequence over the sum of lengths.
-
-    Source: Lin, "ROUGE" (2004), with equal weight of precision and recall.
-    """
-    mine, theirs = text.split(), reference.split()
-    if not mine or not theirs:
-        return 0.0
-    return 2 * longest_common(mine, theirs, operator.eq) / (len(mine) + len(theirs))
-
-
-def longest_common(made: Sequence[T], gold: Sequence[T], same: Callable[[T, T], bool]) -> int:
-    """Return the length of the longest common subsequence."""
-    row = [0] * (len(gold) + 1)
-    for item in made:
-        previous = 0
-        for place, wanted in enumerate(gold, 1):
-            longer = previous + 1 if same(item, wanted) else max(row[place], row[place - 1])
-            previous, row[place] = row[place], longer
-    return row[-1]

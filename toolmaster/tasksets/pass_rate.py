@@ -8,7 +8,7 @@ those of the same judge.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -53,14 +53,18 @@ class Verdict(BaseModel):
         return SCORES[self.verdict]
 
 
-Judge = Callable[[Trajectory], Awaitable[Verdict]]
-"""Judges a trajectory by its query, calls, observations and answer; equal ones are judged once. It
-raises PolicyError if the judge cannot be asked, or wrote no verdict."""
+async def judge(endpoint: JsonEndpoint, trajectory: Trajectory) -> Verdict:
+    """Judge a trajectory by its query, calls, observations and answer; the same content once.
+
+    Raises:
+        PolicyError: The judge cannot be asked, or it wrote no verdict.
+    """
+    return await endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
 
 
 @asynccontextmanager
-async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
-    """Yield the judge of a model `openai:NAME`, after a check that its endpoint answers.
+async def open_judge(model: str, base_url: str | None) -> AsyncIterator[JsonEndpoint]:
+    """Open the judge of a model `openai:NAME`, after a check that its endpoint answers.
 
     Raises:
         ConfigError: The model is not of the form `openai:NAME`.
@@ -68,4 +72,4 @@ async def open_judge(model: str, base_url: str | None) -> AsyncIterator[Judge]:
     """
     async with JsonEndpoint("judge", model, base_url) as endpoint:
         await endpoint.check()
-        yield lambda trajectory: endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
+        yield endpoint

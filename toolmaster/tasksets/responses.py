@@ -1,9 +1,8 @@
 """Backends answer the calls of tasks on web services; the options of a task set choose one.
 
-    responses=live        the service itself; recordings=FILE stores its responses
-    responses=recorded    the responses in recordings=FILE; other calls are refused and counted
-    responses=simulated   the model simulator=openai:NAME; the same call gets the same response
-    responses=examples    the service's own example of each response, for any arguments
+    responses=live        the service itself; recordings=FILE keeps its responses
+    responses=recorded    what recordings=FILE holds; any other call is refused, and counted
+    responses=simulated   simulator=openai:NAME; a call has the same response again, also from FILE
 
 Only the first response to a call is recorded. If the service changes, recordings reproduce it only
 for calls in their first order.
@@ -30,9 +29,7 @@ from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Record, Trajectory
 
-Kind = Literal["live", "recorded", "simulated", "examples"]
-NO_EXAMPLE = "the documentation has no example of this response"
-"""The observation of a call to a tool whose response has no example."""
+Kind = Literal["live", "recorded", "simulated"]
 MISS = "no response to this call was recorded"
 """The observation of a call that is not among the recordings."""
 INSTRUCTIONS = """\
@@ -135,12 +132,8 @@ class Recording(Record):
     """The backend that answered: "live", or "simulated by MODEL"."""
 
 
-Lookup = Callable[[Tool, dict[str, Any]], Recording | None]
-"""A function from a tool and arguments to the recorded response, or None."""
-
-
 class Recordings:
-    """Answers calls with recorded responses, from a file or from `lookup`.
+    """Answers calls with the recorded responses of a file.
 
     A call without one goes to `ask`, or is refused; with `each_time` every call goes to `ask`. The
     first response to each call is stored in the file, or in memory, labelled with `source`.
@@ -152,13 +145,12 @@ class Recordings:
     def __init__(
         self,
         file: Path | None,
-        lookup: Lookup | None = None,
         ask: Responder | None = None,
         source: str = "",
         *,
         each_time: bool = False,
     ) -> None:
-        self._file, self._lookup, self._ask = file, lookup, ask
+        self._file, self._ask = file, ask
         self._source, self._each_time = source, each_time
         self._kept: dict[tuple[str, str], Recording] = {}
         self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -166,7 +158,7 @@ class Recordings:
             self._kept.setdefault((recording.tool, canonical(recording.arguments)), recording)
 
     def __bool__(self) -> bool:
-        return bool(self._kept) or self._lookup is not None
+        return bool(self._kept)
 
     async def respond(
         self, tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
@@ -174,10 +166,8 @@ class Recordings:
         """Return the response to a call; the same call at the same time waits for the first one."""
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
-            known = self._kept.get(key)
-            if known is None and self._lookup is not None:
-                known = self._lookup(tool, arguments)
-            if self._ask is not None and (known is None or self._each_time):
+            found = self._kept.get(key)
+            if self._ask is not None and (found is None or self._each_time):
                 try:
                     result, refused = await self._ask(tool, arguments, earlier), False
                 except ToolRefusal as refusal:
@@ -243,7 +233,6 @@ def choose_backend(
     examples: Mapping[str, Any],
     *,
     recordings: Path | None = None,
-    lookup: Lookup | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,
 ) -> Backend:
@@ -255,7 +244,6 @@ def choose_backend(
         examples: maps `Tool.own_name` to an example or the form of the response, if known. It may
             be filled later, before the first call.
         recordings: a JSON-lines file of responses.
-        lookup: finds recorded responses elsewhere.
         simulator: the model that simulates, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
 
@@ -272,23 +260,15 @@ def choose_backend(
         async def simulate(*call: Any) -> Any:
             return await opened.current(*call)
 
-        recorded = Recordings(recordings, lookup, simulate, label)
-        return Backend(kind, label, recorded.respond, opened.open)
+        kept = Recordings(recordings, simulate, label)
+        return Backend(kind, label, kept.respond, opened.open)
     if kind == "live" and recordings is None:
         return live
     if kind == "live":
-        recorded = Recordings(recordings, None, live.respond, live.label, each_time=True)
-        return replace(live, respond=recorded.respond)
-    if kind == "recorded":
-        recorded = Recordings(recordings, lookup)
-        if not recorded:
-            where = "responses=recorded" if recordings is None else str(recordings)
-            raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
-        return Backend(kind, "recorded", recorded.respond)
-
-    async def show(tool: Tool, _arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
-        if examples.get(tool.own_name) is None:
-            raise ToolRefusal(NO_EXAMPLE)
-        return examples[tool.own_name]
-
-    return Backend(kind, "examples of the documentation", show)
+        kept = Recordings(recordings, live.respond, live.label, each_time=True)
+        return replace(live, respond=kept.respond)
+    kept = Recordings(recordings)
+    if not kept:
+        where = "responses=recorded" if recordings is None else str(recordings)
+        raise InputError(f"{where}: no recorded responses; give recordings=FILE that has some")
+    return Backend(kind, "recorded", kept.respond)

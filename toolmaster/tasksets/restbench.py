@@ -1,11 +1,11 @@
 """RestBench: queries on the real services of TMDB and Spotify, with gold paths of endpoints.
 
-Source: Song et al., "RestGPT", arXiv 2306.06624; `tmdb.json` or `spotify.json` with the service's
-OpenAPI document. Official metric: the correct-path rate, the fraction of queries whose calls
-contain the gold path as a subsequence. There are no right answers, so `success` is about the path,
-too: the successful calls of the execution phase contain it. `value` is the fraction of the path
-that they cover. Parts: `correct_path` (the official metric, over all calls) and
-`correct_path_strict` (success, no call to another endpoint, and an answer).
+Source: Song et al., "RestGPT", arXiv 2306.06624; `tmdb.json` or `spotify.json`, and the service's
+OpenAPI document in the folder `specs`. Official metric: the correct-path rate, the fraction of
+queries whose calls contain the gold path as a subsequence. Nothing says what a right answer is, so
+`success` is about the path, too: the calls of the execution phase that were answered contain it.
+`value` is the fraction of the path that they walk. Parts: `correct_path` (the official metric, all
+calls) and `correct_path_strict` (success, no call to another endpoint, and an answer).
 
 Gold endpoints with typos, spaces or a query string are matched to the endpoint that they mean. An
 endpoint that the document does not have counts as not reached.
@@ -50,8 +50,8 @@ class Row(BaseModel):
 def restbench(
     file: Path,
     *,
-    document: Path | None = None,
-    responses: Kind = "examples",
+    document: Path,
+    responses: Kind = "live",
     base_url: str | None = None,
     auth: str = "",
     recordings: Path | None = None,
@@ -63,11 +63,10 @@ def restbench(
 
     Args:
         file: the original file, `tmdb.json` or `spotify.json`.
-        document: the service's OpenAPI document; None looks for `tmdb_oas.json` or
-            `spotify_oas.json` beside the file and in ../specs.
-        responses: the backend of the calls: "examples" of the document, "live", "recorded" (with
-            `recordings`) or "simulated" (with `simulator`).
-        base_url: the URL of the live service; None takes the server that the document names.
+        document: the service's OpenAPI document, `tmdb_oas.json` or `spotify_oas.json`.
+        responses: what answers the calls: "live", "recorded" (with `recordings`) or "simulated"
+            (with `simulator`).
+        base_url: where the live service is; None for the server that the document names.
         auth: credentials of the live service, as KIND=VARIABLE with commas between: for TMDB
             `api_key=TMDB_API_KEY`, for Spotify `bearer=SPOTIFY_TOKEN`; see
             `tools.openapi.Credentials`.
@@ -78,10 +77,10 @@ def restbench(
             path and others drawn at random. None offers all tools, as upstream does.
 
     Raises:
-        ConfigError: options do not go together, or there is no document.
-        InputError: the file, the document, the recordings or a credential cannot be used.
+        ConfigError: options that do not go together.
+        InputError: the file, the document, the recordings or a credential is unusable.
     """
-    service = load_document(document or find_document(file))
+    service = load_document(document)
     live = responses == "live"
     credentials = _credentials(auth) if live else {}
     keys = Credentials(credentials, service.security_schemes)
@@ -99,7 +98,7 @@ def restbench(
     backend = choose_backend(
         responses,
         Backend("live", "live", ask, opened.open),
-        {operation.name: operation.example for operation in service.operations},
+        {},
         recordings=recordings,
         simulator=simulator,
         simulator_url=simulator_url,
@@ -180,21 +179,6 @@ def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Sco
         correct_path_strict=strict,
         **backend.parts(trajectory),
     )
-
-
-def find_document(file: Path) -> Path:
-    """Return the OpenAPI document beside a file of queries, or in ../specs.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    name = f"{re.split('[_.-]', file.stem)[0]}_oas.json"
-    places = (file.parent / name, file.parent.parent / "specs" / name)
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        looked = " and ".join(str(place) for place in places)
-        raise ConfigError(f"no OpenAPI document in {looked}; give document=FILE")
-    return found
 
 
 def _credentials(auth: str) -> dict[str, str]:

@@ -6,10 +6,8 @@ a judge. With a judge, `value` is the score of its verdict, `success` means that
 "solved", and the parts `pass_rate` and `pass_rate_strict` (solved, and no part of the answer is
 made up) are added.
 
-Without a judge, `success` means that there is an answer and that all relevant APIs answered in the
-execution phase; `value` is the fraction of them that did. Parts by rule: `all_relevant` (all
-answered, in any phase), `valid_calls` (fraction of calls to a known tool with all required
-parameters and no unknown one) and `valid_calls_strict` (the types are right, too).
+Without one a rule decides: there is an answer, and all relevant APIs answered in the execution
+phase; `value` is the fraction of them that did. Part: `all_relevant` (they answered, in any phase).
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import ConfigError
-from toolmaster.judges.json_endpoint import endpoint_model
+from toolmaster.judges.json_endpoint import JsonEndpoint, endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import RowError, read_rows
-from toolmaster.tasksets.pass_rate import PROMPT, Judge, open_judge
+from toolmaster.tasksets.pass_rate import PROMPT, open_judge
+from toolmaster.tasksets.pass_rate import judge as ask_judge
 from toolmaster.tasksets.responses import BackendTools, Kind, PastCall, choose_backend
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tasksets.toolbench import (
     Api,
     as_tool,
-    cached_responses,
     misuse,
     named,
     standard,
@@ -59,7 +57,6 @@ def stabletoolbench(
     *,
     responses: Kind = "live",
     server: str | None = None,
-    cache: Path | None = None,
     recordings: Path | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,
@@ -70,11 +67,10 @@ def stabletoolbench(
 
     Args:
         file: an original file, such as `G1_instruction.json`.
-        responses: the backend of the calls: "live" (with `server`), "recorded" (with `cache` or
-            `recordings`), "simulated" (with `simulator`) or "examples".
+        responses: what answers the calls: "live" (with `server`), "recorded" (with `recordings`)
+            or "simulated" (with `simulator`).
         server: the address of a running StableToolBench server, such as
             http://localhost:8080/virtual; its key is read from TOOLBENCH_KEY.
-        cache: upstream's folder `tool_response_cache`, whose responses count as recorded.
         recordings: a JSON-lines file of responses, read and added to.
         simulator: the model that answers, as `openai:NAME`.
         simulator_url: its OpenAI-compatible endpoint; None for OpenAI's own.
@@ -82,13 +78,13 @@ def stabletoolbench(
         judge_url: its OpenAI-compatible endpoint; None for OpenAI's own.
 
     Raises:
-        ConfigError: options do not go together.
-        InputError: the file, the cache or the recordings cannot be used.
+        ConfigError: options that do not go together.
+        InputError: the file or the recordings are unusable.
     """
     if responses == "live" and server is None:
         raise ConfigError(
             "StableToolBench needs something to answer its calls: give server=URL, or"
-            " responses=recorded, simulated or examples"
+            " responses=recorded or simulated"
         )
     examples: dict[str, Any] = {}
     backend = choose_backend(
@@ -96,7 +92,6 @@ def stabletoolbench(
         toolbench_server(server or ""),
         examples,
         recordings=recordings,
-        lookup=cached_responses(cache) if cache is not None else None,
         simulator=simulator,
         simulator_url=simulator_url,
     )
@@ -121,7 +116,7 @@ def stabletoolbench(
             return await backend.respond(tool, arguments, earlier)
 
         async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
-            score = by_rule(trajectory, tools, needed)
+            score = by_rule(trajectory, needed)
             score.parts |= backend.parts(trajectory)
             return await _judged(score, trajectory, verdicts.current) if verdicts else score
 
@@ -154,32 +149,24 @@ def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Ite
         yield places[place]
 
 
-def by_rule(trajectory: Trajectory, tools: Mapping[str, Tool], needed: Sequence[str]) -> Score:
-    """Return the score without a judge, by the APIs that answered and the calls that are valid."""
+def by_rule(trajectory: Trajectory, needed: Sequence[str]) -> Score:
+    """Score a trajectory without a judge: which relevant APIs answered."""
 
     def answered(phase: Phase | None) -> float:
         steps = trajectory.calls(phase)
         names = {step.call.name for step in steps if step.call and step.error is None}
         return len(names.intersection(needed)) / len(needed)
 
-    calls = [step.call for step in trajectory.calls() if step.call]
-    known = [(tools[call.name], call.arguments) for call in calls if call.name in tools]
-    parts = {"all_relevant": float(answered(None) == 1)}
-    if calls:
-        fit = [misuse(tool, arguments) is None for tool, arguments in known]
-        strict = [misuse(tool, arguments, types=True) is None for tool, arguments in known]
-        parts["valid_calls"] = sum(fit) / len(calls)
-        parts["valid_calls_strict"] = sum(strict) / len(calls)
     value = answered(Phase.EXECUTION) if trajectory.answer else 0.0
     expected = f"responses of {', '.join(needed)}, and an answer"
-    return Score.of(value == 1, expected, value, **parts)
+    return Score.of(value == 1, expected, value, all_relevant=answered(None) == 1)
 
 
-async def _judged(score: Score, trajectory: Trajectory, judge: Judge) -> Score:
-    """Return the score by the judge's verdict; without an answer the judge is not asked."""
+async def _judged(score: Score, trajectory: Trajectory, judge: JsonEndpoint) -> Score:
+    """The score by the judge's verdict; a trajectory without an answer is not shown to it."""
     value, strict, reason = 0.0, False, "no answer"
     if trajectory.answer:
-        verdict = await judge(trajectory)
+        verdict = await ask_judge(judge, trajectory)
         value, reason = verdict.score, verdict.reason
         strict = value == 1 and verdict.grounded
     return Score(

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from toolmaster.errors import ConfigError, InputError, PolicyError, did_you_mean
 from toolmaster.limits import Limits
-from toolmaster.tasksets.order import PATTERN, Computed, reorder
+from toolmaster.tasksets.order import Computed, reorder
 from toolmaster.tasksets.task import Task
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ SEARCHED = 10_000
 LISTED = 100_000
 """The most computed ids that are listed one by one; a longer set is compared by its split."""
 MOST_MEASURED = 20_000
-"""Number of computed tasks above which the caller must say how many to measure."""
+"""Number of tasks above which the caller must say how many to measure."""
 TRAIN_PERCENT = 80
 """Percentage of tasks in the train split, by the hash of their id."""
 
@@ -113,9 +113,10 @@ class Taskset(Sequence[Task]):
     Attributes:
         name, version, split_of, limits, left_out, oracle: as above.
         ids: the task ids in order.
-        part: the name of this split; "" for all tasks.
-        own_splits: maps split names to ids, for a set that has its own splits.
-        set_of: a function from a task id to the name of its set; a mixture has several sets.
+        part: name of the split that this is; "" for all tasks.
+        split_names: names of the splits: the set's own, or "train" and "test" by a stable hash.
+        own_splits: split name to ids, for a whole set that has splits of its own.
+        set_of: from a task id to the name of the set it comes from; a mixture has several.
 
     Raises:
         InputError: two tasks share an id, or something is not a task.
@@ -149,10 +150,13 @@ class Taskset(Sequence[Task]):
             by_id[task.id] = task
         self.name, self.version, self.part = name, version, ""
         self.ids: Sequence[str] = tuple(by_id)
+        self.split_names: Sequence[str] = (TRAIN, TEST)
         self.own_splits: Mapping[str, Sequence[str]] = {}
         if split_of is not None:
-            names = dict.fromkeys(map(split_of, by_id))
-            self.own_splits = {n: tuple(i for i in by_id if split_of(i) == n) for n in names}
+            self.split_names = tuple(dict.fromkeys(map(split_of, by_id)))
+            self.own_splits = {
+                name: tuple(i for i in by_id if split_of(i) == name) for name in self.split_names
+            }
         self.split_of: Callable[[str], str] = split_of or hash_split
         self.set_of: Callable[[str], str] = lambda _: name
         self.limits, self.left_out, self.oracle = limits, left_out, oracle
@@ -182,13 +186,13 @@ class Taskset(Sequence[Task]):
         """
         new = cls(name, (), split_of=split_of, **options)
         new.ids, new.own_splits, new._find = next(iter(splits.values())), splits, draw
+        new.split_names = tuple(name for name in splits if name)
         return new
 
-    def _with(self, ids: Sequence[str], part: str | None = None) -> Taskset:
-        """Return the same set with other ids."""
+    def _with(self, ids: Sequence[str], part: str = "") -> Taskset:
+        """A part of the same set, with these ids."""
         new = copy.copy(self)
-        new.ids = ids
-        new.part = self.part if part is None else part
+        new.ids, new.part, new.own_splits = ids, part or self.part, {}
         return new
 
     def __repr__(self) -> str:
@@ -204,12 +208,6 @@ class Taskset(Sequence[Task]):
     def facts(self) -> dict[str, str]:
         """What results depend on, to be stored with them."""
         return {**self._facts, "taskset": self.label}
-
-    @property
-    def split_names(self) -> Sequence[str]:
-        """Names of the splits: the set's own, or "train" and "test" by a stable hash."""
-        own = self.own_splits
-        return tuple(name for name in own if name) if own else (TRAIN, TEST)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -260,9 +258,8 @@ class Taskset(Sequence[Task]):
             raise ConfigError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
         if self.part == name:
             return self
-        if isinstance(self.ids, Computed):  # a whole drawn set, in some order
-            ids, seed = self.own_splits[name], self.ids.seed
-            return self._with(ids if seed is None else reorder(ids, seed), name)
+        if name in self.own_splits:
+            return self._with(self.own_splits[name], name)
         return self._with(tuple(i for i in self.ids if self.split_of(i) == name), name)
 
     def for_training(self) -> Taskset:
@@ -274,14 +271,17 @@ class Taskset(Sequence[Task]):
         return self._own(TEST)
 
     def _own(self, name: str) -> Taskset:
-        return self.split(name) if not self.part and name in self.own_splits else self
+        own = self.split_of is not hash_split and name in self.split_names
+        return self.split(name) if own and not self.part else self
 
     def shuffled(self, seed: int) -> Taskset:
         """Return the same tasks in another order, which depends on the seed alone.
 
         A drawn set is already in random order: another seed starts at another position in it.
         """
-        return self._with(reorder(self.ids, seed))
+        new = self._with(reorder(self.ids, seed))
+        new.own_splits = {name: reorder(ids, seed) for name, ids in self.own_splits.items()}
+        return new
 
     def without(self, ids: Iterable[str]) -> Taskset:
         """Return the set without some of its tasks.
@@ -319,8 +319,8 @@ def refuse_overlap(training: Taskset, measured: Taskset) -> None:
     named = [(measured.set_of(task_id), task_id) for task_id in measured.ids[:SEARCHED]]
     if isinstance(training.ids, Computed) and len(training.ids) > LISTED:
         own = training.part or TRAIN
-        sets = {training.set_of(task_id) for task_id in training.ids[:PATTERN]}
-        shared = [t for name, t in named if name in sets and measured.split_of(t) == own]
+        own_set = training.set_of(training.ids[0])
+        shared = [t for name, t in named if name == own_set and measured.split_of(t) == own]
     else:
         trained = {(training.set_of(task_id), task_id) for task_id in training.ids}
         shared = [task_id for name, task_id in named if (name, task_id) in trained]
@@ -332,12 +332,12 @@ def refuse_overlap(training: Taskset, measured: Taskset) -> None:
 
 
 def refuse_endless(measured: Taskset) -> None:
-    """Refuse to measure on a whole set that computes a very large number of tasks.
+    """Refuse to measure on a whole set that has very many tasks.
 
     Raises:
         InputError: the caller must say how many tasks to measure.
     """
-    if len(measured) > MOST_MEASURED and isinstance(measured.ids, Computed):
+    if len(measured) > MOST_MEASURED:
         raise InputError(
             f"{measured.label} has {len(measured):,} tasks; say how many to measure: tasks=200 in"
             " its line, or a slice such as tasks[:200]"

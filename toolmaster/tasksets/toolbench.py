@@ -1,27 +1,22 @@
 """ToolBench's web APIs as tools, with upstream's names, and the backends of their calls.
 
-As upstream, a tool refuses a missing or unknown parameter and does not check types. StableToolBench
-answers with its server, or with its folder of real responses.
+A tool checks its arguments as there: a parameter that is missing or unknown is refused, types are
+not enforced.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, Field
 
-from toolmaster.errors import InputError, PolicyError
-from toolmaster.tasksets.benchmark import canonical
-from toolmaster.tasksets.responses import Backend, Lookup, PastCall, Recording
+from toolmaster.errors import PolicyError
+from toolmaster.tasksets.responses import Backend, PastCall
 from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect
@@ -125,11 +120,9 @@ def _property(parameter: Parameter) -> dict[str, Any]:
     return schema
 
 
-def misuse(tool: Tool, arguments: dict[str, Any], *, types: bool = False) -> str | None:
-    """Return which parameter is missing or unknown, or, with `types`, has a wrong type."""
-    schema = dict(tool.parameters)
-    if not types:
-        schema["properties"] = {key: {} for key in schema["properties"]}
+def misuse(tool: Tool, arguments: dict[str, Any]) -> str | None:
+    """Return which parameter of a call is missing or unknown; types do not matter."""
+    schema = {**tool.parameters, "properties": dict.fromkeys(tool.parameters["properties"], True)}
     return replace(tool, parameters=schema, validated=True).violation(arguments)
 
 
@@ -158,40 +151,6 @@ def toolbench_server(address: str) -> Backend:
         return result
 
     return Backend("live", "StableToolBench server", answer, client.open)
-
-
-def cached_responses(folder: Path) -> Lookup:
-    """Return a function that finds the response to a call in upstream's `tool_response_cache`.
-
-    The files are CATEGORY/TOOL_for_CATEGORY/API.json. The function raises PolicyError for a file in
-    another form.
-
-    Raises:
-        InputError: there is no such folder.
-    """
-    if not folder.is_dir():
-        raise InputError(f"cache {folder}: no such folder; give the folder tool_response_cache")
-
-    @lru_cache(maxsize=1024)
-    def responses(own_name: str) -> Mapping[str, Recording]:
-        category, tool_name, api_name = own_name.split("/")
-        file = folder / category / f"{tool_name}_for_{category}" / f"{api_name}.json"
-        recordings = {}
-        try:
-            content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-            for written, answer in content.items():
-                arguments, (result, refused) = ast.literal_eval(written), _unpacked(answer)
-                recordings[canonical(arguments)] = Recording(
-                    tool=own_name, arguments=arguments, result=result, refused=refused
-                )
-        except (OSError, ValueError, SyntaxError, AttributeError) as error:
-            raise PolicyError(f"{file}: not a cache of responses: {error}") from None
-        return recordings
-
-    def find(tool: Tool, arguments: dict[str, Any]) -> Recording | None:
-        return responses(tool.own_name).get(canonical(arguments))
-
-    return find
 
 
 def _unpacked(answer: Any) -> tuple[Any, bool]:

@@ -6,22 +6,24 @@ behaviours that training never shows; "test_seen" has further tasks of the train
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from toolmaster.tasksets.order import drawn
+from toolmaster.errors import ConfigError, did_you_mean
+from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
 
 TEST_SEEN = "test_seen"
-
-COUNT = 10_000_000
+COUNT = 100_000_000
+"""Number of tasks of each split."""
 
 
 def world(
     level: Literal["full", "short"] = "full", *, source: str = "", families: str = ""
 ) -> Taskset:
-    """Make the task set of the embedded world.
+    """The embedded world: simulated services, some of which differ from their documentation.
 
     Args:
         level: "short" tasks have one message and few tools; "full" ones are of any kind.
@@ -30,19 +32,25 @@ def world(
         families: families of hidden behaviours, separated by commas; "" for all.
 
     Raises:
-        InputError: an unknown family, or a source that is not there or cannot be simulated.
+        ConfigError: an unknown family.
+        InputError: a source that is not there or cannot be simulated.
     """
     from toolmaster.world.behaviours import FAMILIES  # noqa: PLC0415
     from toolmaster.world.facts import Facts  # noqa: PLC0415
     from toolmaster.world.openapi import Documents  # noqa: PLC0415
-    from toolmaster.world.tasks import World  # noqa: PLC0415 - the largest part of it
+    from toolmaster.world.tasks import World  # noqa: PLC0415 - the largest part of it all
 
-    made = Facts() if source == "facts" else Documents(Path(source)) if source else None
-    chosen = [one.strip() for one in families.split(",")] if families else FAMILIES
-    loaded = World(made, level, Path(source).stem, chosen)
+    chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
+    for family in chosen:
+        if family not in FAMILIES:
+            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
+            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
+    services = Facts() if source == "facts" else Documents(Path(source)) if source else None
+    loaded = World(services, level, Path(source).stem, chosen)
     splits = {
-        name: drawn(COUNT, lambda number, split=name: loaded.id_of(split, number))
-        for name in (TRAIN, TEST, TEST_SEEN)
+        split: Computed(COUNT, partial(loaded.id_of, split))
+        for split in (TRAIN, TEST, TEST_SEEN)
+        if loaded.names(split)
     }
 
     def draw(task_id: str) -> Task:
@@ -59,5 +67,5 @@ def world(
 
 
 def split_of(task_id: str) -> str:
-    """The split of a world task's id."""
+    """Return the split of the id of a world task."""
     return task_id.split("/")[1]

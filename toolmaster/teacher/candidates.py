@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, PermanentPolicyError
 from toolmaster.judges.response_cache import Response, ResponseCache, key_of
-from toolmaster.limits import Limits
+from toolmaster.limits import Budget, Limits
 from toolmaster.policies.base import Completion, Conversation, Policy, ToolCallFormat
 from toolmaster.policies.loading import open_policy
 from toolmaster.protocols import Protocol, find_form
@@ -103,20 +103,19 @@ class ModelTeacher:
     protocol: Protocol
     limits: Limits
     cache: ResponseCache
-
-    @property
-    def instruction(self) -> str:
-        """The system message in place of the student's short instruction."""
-        return teacher_instruction(self.protocol, self.settings.behaviours, self.limits.trial_calls)
+    budget: Budget
 
     async def run(self, places: Sequence[Place], finish: Finish) -> None:
         """Let the model do tasks, several at the same time.
 
         Raises:
-            PermanentPolicyError: The model answers no request at all.
-            Exception: The error of `finish`.
+            PermanentPolicyError: The model will answer nothing at all, or the budget is used up.
+            Exception: Whatever `finish` raises.
         """
-        settings, instruction = self.settings, self.instruction
+        settings = self.settings
+        instruction = teacher_instruction(
+            self.protocol, settings.behaviours, self.limits.trial_calls
+        )
         opened = open_policy(
             self.model,
             settings.sampling,
@@ -127,7 +126,8 @@ class ModelTeacher:
 
             def request(place: Place) -> RolloutRequest:
                 task, rollout = place
-                cached = CachedPolicy(policy, instruction, self.cache, f"{task.id}/{rollout}")
+                name = f"{task.id}/{rollout}"
+                cached = CachedPolicy(policy, instruction, self.cache, self.budget, name)
                 approver = approver_for(task, writes=settings.writes)
                 return RolloutRequest(task, rollout, policy=cached, approver=approver)
 
@@ -150,14 +150,16 @@ class CachedPolicy:
 
     Args:
         policy: Writes the turns that are not in the cache.
-        instruction: The teacher's instruction; see `prompt.teacher_instruction`.
-        cache: Stores the turns.
-        rollout: Task id and index of the rollout; each rollout has its own turns.
+        instruction: How to work; see `prompt.teacher_instruction`.
+        cache: Keeps the turns.
+        budget: Counts their tokens. Once it is used up, the policy is asked for no turn.
+        rollout: Task id and number of the rollout: other rollouts have turns of their own.
     """
 
     policy: Policy
     instruction: str
     cache: ResponseCache
+    budget: Budget
     rollout: str
 
     @property
@@ -199,9 +201,13 @@ class _CachedConversation:
         return Completion(text, tokens=response.tokens, prompt_tokens=response.prompt_tokens)
 
     async def _ask(self, key: str) -> Response:
+        used_up = self.cached.budget.exhausted()
+        if used_up is not None:
+            raise PermanentPolicyError(f"the teacher is asked nothing more: {used_up}")
         if self.asked is None:
             self.asked = self.cached.policy.conversation(self.messages, self.tools)
         written = await self.asked.complete()
+        self.cached.budget.spend_tokens(written.prompt_tokens, written.tokens)
         response = Response(
             role=TEACHER,
             about=self.cached.rollout,

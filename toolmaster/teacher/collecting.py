@@ -17,19 +17,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from toolmaster.errors import InputError, PolicyError
+from toolmaster.errors import InputError, PermanentPolicyError, PolicyError
 from toolmaster.judges.response_cache import ResponseCache
-from toolmaster.limits import Tokens
+from toolmaster.limits import Budget, Tokens
 from toolmaster.progress import bar, console, tell_kept
 from toolmaster.runs import append_trajectory, read_models, write_records
-from toolmaster.session import Session
 from toolmaster.tasksets import Task, Taskset
-from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher, Place
-from toolmaster.teacher.costs import Estimate, rollout_tokens, total_cost
+from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.filters import mark_slips
 from toolmaster.teacher.guards import warn_of_refusals
@@ -40,9 +38,7 @@ from toolmaster.types import StopReason, Trajectory
 MAX_CONSECUTIVE_FAILURES = 500
 """Tasks in a row without a demonstration after which an oracle is given up."""
 MAX_UNANSWERED = 8
-"""Rollouts in a row without an answer of the endpoint after which the run stops."""
-SAMPLED_PROMPTS = 5
-"""Number of tasks whose prompts an estimate is based on."""
+"""Rollouts in a row that the endpoint did not answer after which the run stops."""
 SPARE = 1.2
 """Factor by which a round has more tasks than the success rate so far requires."""
 
@@ -55,7 +51,8 @@ class Collector:
         teacher: Makes the candidates.
         selection: Selects among them.
         cache: The responses of endpoints.
-        folder: The folder of the files.
+        budget: What the teacher and the judge may use.
+        folder: Where the files are.
 
     Raises:
         InputError: A file in the folder is damaged.
@@ -67,10 +64,12 @@ class Collector:
         teacher: FreeTeacher | ModelTeacher,
         selection: Selection,
         cache: ResponseCache,
+        budget: Budget,
         folder: Path,
     ) -> None:
         self._tasks, self._teacher, self._selection = tasks, teacher, selection
-        self._cache, self._folder, self._settings = cache, folder, selection.settings
+        self._cache, self._budget, self._folder = cache, budget, folder
+        self._settings = selection.settings
         made = read_models(folder / "candidates.jsonl", Trajectory)
         self._finished = {(t.task_id, t.query, t.rollout): t for t in made if t.error is None}
         """Finished candidates by task id, query and rollout: a changed query makes another task."""
@@ -78,11 +77,8 @@ class Collector:
         self._broken: list[str] = []
         self._unanswered = 0
 
-    async def run(self, confirm: Callable[[Estimate], bool] | None) -> list[Trajectory]:
-        """Collect until there are enough demonstrations, or too many tasks in a row give none.
-
-        Args:
-            confirm: Called with an estimate before money is spent; False ends the run.
+    async def run(self) -> list[Trajectory]:
+        """Collect until there are enough demonstrations, no more come, or the budget is used up.
 
         Raises:
             ConfigError: No tool of the tasks may run.
@@ -94,16 +90,16 @@ class Collector:
         while batch := self._next(ids):
             if self._tried == 0:
                 warn_of_refusals(batch, writes=self._settings.writes)
-            if confirm is not None:
-                estimate = await self._estimate(batch)
-                if (estimate.rollouts or estimate.verdicts) and not confirm(estimate):
-                    break
-            await self._make(batch)
+            try:
+                await self._make(batch)
+            except PermanentPolicyError:
+                if self._budget.exhausted() is None:
+                    raise
             await selection.add(self._solved(batch))
             self._tried += len(batch)
             # a model costs money, so it gets one round
             patience = len(batch) if self._settings.is_model else MAX_CONSECUTIVE_FAILURES
-            if selection.failures >= patience:
+            if selection.failures >= patience or self._budget.exhausted():
                 break
         if self._tried:
             self._write()
@@ -130,13 +126,14 @@ class Collector:
     # --- candidates -----------------------------------------------------------------------------
 
     async def _make(self, batch: Sequence[Task]) -> None:
-        """Make the missing candidates of a round; each is written as it ends."""
-        missing = self._missing(batch)
-        total = len(batch) * self._settings.rollouts
-        kept = total - len(missing)
-        tell_kept(kept, f"of {total} rollouts", self._folder / "candidates.jsonl")
+        """Make the candidates of a round that are missing; each is written as it ends."""
+        places = [(task, rollout) for task in batch for rollout in range(self._settings.rollouts)]
+        missing = [(t, r) for t, r in places if (t.id, t.query, r) not in self._finished]
         if not missing:
             return
+        total = len(places)
+        kept = total - len(missing)
+        tell_kept(kept, f"of {total} rollouts", self._folder / "candidates.jsonl")
         with bar("demonstrate", total, kept) as running:
 
             def finish(task_id: str, made: Trajectory | str) -> None:
@@ -147,13 +144,6 @@ class Collector:
                     self._finish(made)
 
             await self._teacher.run(missing, finish)
-
-    def _missing(self, batch: Sequence[Task]) -> list[Place]:
-        rollouts = range(self._settings.rollouts)
-        places = [(task, rollout) for task in batch for rollout in rollouts]
-        return [
-            (t, rollout) for t, rollout in places if (t.id, t.query, rollout) not in self._finished
-        ]
 
     def _solved(self, batch: Sequence[Task]) -> list[Solved]:
         """Return the finished candidates of each task."""
@@ -185,17 +175,6 @@ class Collector:
 
     # --- results --------------------------------------------------------------------------------
 
-    async def _estimate(self, batch: Sequence[Task]) -> Estimate:
-        """Return the estimated cost of a round."""
-        rollouts, each = 0, Tokens()
-        if isinstance(self._teacher, ModelTeacher):
-            rollouts = len(self._missing(batch))
-            sample = batch[:SAMPLED_PROMPTS]
-            each = rollout_tokens([_prompt_chars(task, self._teacher) for task in sample])
-        verdicts = await self._selection.verdicts_to_pay(self._solved(batch))
-        settings = self._settings
-        return Estimate(rollouts, verdicts, each, settings.prices, settings.prices_of_judge)
-
     def _write(self) -> None:
         """Write the files of the selection."""
         selection = self._selection
@@ -211,7 +190,7 @@ class Collector:
         return Counter(r if r.startswith(NOT_JUDGED) else r.partition(":")[0] for r in reasons)
 
     def _report(self) -> None:
-        """Print the number of demonstrations, the reasons for leaving out, and the real cost."""
+        """Print what was kept, why the rest was not, and what it cost."""
         lines = [f"{len(self._selection.kept)} demonstrations of {self._tasks.label}"]
         lines += [f"  {n} left out: {reason}" for reason, n in self._reasons().most_common()]
         if self._broken:
@@ -219,17 +198,15 @@ class Collector:
                 f"  {len(self._broken)} broke, and the same command repeats them; the first:"
                 f" {self._broken[0]}"
             )
+        if self._budget.exhausted():
+            lines.append(f"  {self._budget.exhausted()}; a larger max_tokens goes on from there")
         teacher, judge = self._cache.spent(TEACHER), self._cache.spent(JUDGE)
         both, settings = teacher + judge, self._settings
         if both != Tokens():
-            cost = total_cost((teacher, settings.prices), (judge, settings.prices_of_judge))
-            money = "no prices given" if cost is None else f"{cost:,.4f}"
+            money = "no prices given"
+            if settings.prices is not None:
+                cost = teacher.cost(settings.prices)
+                cost += judge.cost(settings.judge_prices or settings.prices)
+                money = f"{cost:,.4f}"
             lines.append(f"cost: {money} ({both.read:,} tokens read, {both.written:,} written)")
         console.print("\n".join(lines), markup=False, soft_wrap=True)
-
-
-def _prompt_chars(task: Task, teacher: ModelTeacher) -> int:
-    """Return the number of characters in the prompt and tools of a teacher."""
-    session = Session(task, teacher.protocol, teacher.limits)
-    texts = [message.content for message in session.prompt()]
-    return len(teacher.instruction) + len("".join(texts)) + len(str(session.tools.schemas()))

@@ -21,7 +21,7 @@ from toolmaster.config import load_config
 from toolmaster.errors import InputError
 from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.judges.response_cache import ResponseCache
-from toolmaster.limits import Limits
+from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import check_model
 from toolmaster.protocols import Protocol
@@ -30,9 +30,8 @@ from toolmaster.system.extras import require
 from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
-from toolmaster.teacher.candidates import FreeTeacher, ModelTeacher
+from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher
 from toolmaster.teacher.collecting import Collector
-from toolmaster.teacher.costs import Estimate, ask_at_terminal
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.judge import JUDGE, DemonstrationJudge
 from toolmaster.teacher.selection import Selection
@@ -68,7 +67,6 @@ async def ademonstrate(
     output_dir: str | Path | None = None,
     protocol: Protocol | str = Protocol.TRIAL,
     limits: Limits | None = None,
-    confirm: bool | Callable[[Estimate], bool] = False,
     **settings: Any,
 ) -> list[Trajectory]:
     """Make demonstrations of tasks.
@@ -79,13 +77,12 @@ async def ademonstrate(
             `Policy`; or `replay:FILE` for known-good calls. None takes the set's oracle or, if
             there is none, the tasks' own known-good calls.
         count: Number of demonstrations to keep; None takes every task once.
-        output_dir: A folder for all candidates and responses. The same call continues there:
-            nothing is run or paid for twice. None writes no files.
-        protocol: The trajectory format: "trial", "direct" or "paper".
-        limits: Limits of each session; None takes those of the task set.
-        confirm: Called with an estimate of the cost before the first request to a teacher model or
-            a judge; False ends the call. True shows the estimate and asks at the terminal.
-        settings: Further fields of `DemonstrationSettings`, such as `judge` or `filter`.
+        output_dir: A folder that keeps all candidates and responses. The same call continues
+            there: what is finished is not run again, and no response is paid for twice. None keeps
+            nothing.
+        protocol: How trajectories are laid out: "trial", "direct" or "paper".
+        limits: What each session allows; None for what the task set says.
+        settings: Further fields of `DemonstrationSettings`, such as `judge` or `max_tokens`.
 
     Returns:
         The selected demonstrations, in the order of the tasks.
@@ -119,18 +116,23 @@ async def ademonstrate(
         if options.file is not None:
             return _made_before(options.file, form, folder)
         cache, selection = ResponseCache(folder / "responses.jsonl"), Selection(options)
+        budget = Budget(BudgetSettings(max_tokens=options.max_tokens))
+        for role in (TEACHER, JUDGE):
+            earlier = cache.spent(role)
+            budget.spend_tokens(earlier.read, earlier.written)
         if options.judge is not None:
-            endpoint = JsonEndpoint(JUDGE, options.judge, options.judge_url, cache=cache)
+            endpoint = JsonEndpoint(
+                JUDGE, options.judge, options.judge_url, cache=cache, budget=budget
+            )
             await stack.enter_async_context(endpoint)
             selection.judge = DemonstrationJudge(endpoint, options.behaviours, form)
         await stack.enter_async_context(chosen.open())
         maker = (
-            ModelTeacher(teacher or "", options, form, allowed, cache)
+            ModelTeacher(teacher or "", options, form, allowed, cache, budget)
             if options.is_model
             else FreeTeacher(chosen, options, form, allowed)
         )
-        ask = ask_at_terminal if confirm is True else confirm or None
-        return await Collector(chosen, maker, selection, cache, folder).run(ask)
+        return await Collector(chosen, maker, selection, cache, budget, folder).run()
 
 
 def _made_before(source: Path, protocol: Protocol, folder: Path) -> list[Trajectory]:

@@ -67,10 +67,6 @@ class DemonstrationJudge:
         if behaviours.self_correction:
             self._required.append("validation")
 
-    def knows(self, trajectory: Trajectory) -> bool:
-        """Return whether the verdict on a demonstration is in the cache."""
-        return self._endpoint.knows(INSTRUCTIONS, _question(trajectory))
-
     async def reason_against(self, trajectory: Trajectory) -> str | None:
         """Return what is missing in a demonstration, with the judge's reason; None if nothing is.
 

@@ -69,8 +69,8 @@ class Selection:
     _seen: set[str] = field(default_factory=set)
 
     async def add(self, batch: Sequence[Solved]) -> None:
-        """Select among the candidates of further tasks."""
-        by_rule = await self._by_rule(batch, self._seen)
+        """Select from further tasks, each of them once."""
+        by_rule = await self._by_rule(batch)
         reasons = await asyncio.gather(*(self._reason(t, reason) for t, reason in by_rule))
         chosen = set()
         for (trajectory, _), reason in zip(by_rule, reasons, strict=True):
@@ -90,21 +90,9 @@ class Selection:
         """Record why a task or a candidate gave no demonstration."""
         self.left_out.append(LeftOut(task_id=task_id, rollout=rollout, reason=reason))
 
-    async def verdicts_to_pay(self, batch: Sequence[Solved]) -> int:
-        """Return the most verdicts that the judge will be asked for, after all rollouts."""
-        if self.judge is None:
-            return 0
-        rollouts = self.settings.rollouts
-        complete = [solved for solved in batch if len(solved[1]) >= rollouts]
-        by_rule = await self._by_rule(complete, set(self._seen))
-        new = [t for t, reason in by_rule if reason is None and not self.judge.knows(t)]
-        return len(new) + rollouts * (len(batch) - len(complete))
-
-    async def _by_rule(
-        self, batch: Sequence[Solved], seen: set[str]
-    ) -> list[tuple[Trajectory, str | None]]:
-        """Return each trajectory, scored by its task, and the reason of the rules against it."""
-        pairs = []
+    async def _by_rule(self, batch: Sequence[Solved]) -> list[tuple[Trajectory, str | None]]:
+        """Return each trajectory, scored as its task says now, and the reason against it."""
+        found = []
         for task, solutions in batch:
             answer = self._common_answer(task, solutions)
             scored = task if answer is None else replace(task, answer=answer)
@@ -118,10 +106,10 @@ class Selection:
                 )
                 if reason is None:
                     mark = fingerprint(trajectory)
-                    reason = DUPLICATE if mark in seen else None
-                    seen.add(mark)
-                pairs.append((trajectory, reason))
-        return pairs
+                    reason = DUPLICATE if mark in self._seen else None
+                    self._seen.add(mark)
+                found.append((trajectory, reason))
+        return found
 
     def _is_open(self, task: Task) -> bool:
         """Return whether the answer of a task can only come from agreement between rollouts."""

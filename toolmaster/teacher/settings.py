@@ -14,7 +14,7 @@ from toolmaster.tasksets.replay import REPLAY
 
 CHANGEABLE = (
     *("count", "rollouts", "base_url", "sampling.slots", "filter"),
-    *("judge", "judge_url", "prices", "judge_prices", "confirm"),
+    *("judge", "judge_url", "prices", "judge_prices", "max_tokens"),
 )
 """Settings that may change when a folder is continued: no rollout depends on them."""
 
@@ -63,19 +63,15 @@ class DemonstrationSettings(Settings):
     prices: Prices | None = None
     """Price of a million tokens that the teacher reads, and of a million that it writes."""
     judge_prices: Prices | None = None
-    """Prices of the judge, likewise; if not set, the teacher's."""
-    confirm: bool = False
-    """Show an estimate of the cost and ask at the terminal before a model is paid for."""
+    """The same for the judge; None takes the teacher's prices."""
+    max_tokens: int | None = Field(None, ge=1)
+    """The most tokens that the teacher and the judge read and write, those of earlier calls in this
+    folder included. The collecting then ends; what is made is kept, and a larger bound goes on."""
 
     @property
     def is_model(self) -> bool:
         """Whether a model is the teacher."""
         return self.teacher is not None and self.teacher.partition(":")[0] != REPLAY
-
-    @property
-    def prices_of_judge(self) -> Prices | None:
-        """The judge's prices: its own or else the teacher's."""
-        return self.judge_prices or self.prices
 
     def check(self) -> None:
         """Refuse settings that would have no effect.

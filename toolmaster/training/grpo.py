@@ -18,6 +18,7 @@ from datasets import Dataset
 
 from toolmaster.chat import ChatFormat
 from toolmaster.config import load_config
+from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
 from toolmaster.models.checkpoints import fast_dtype, find_model, load_model, load_tokenizer
 from toolmaster.policies.base import Room, Sampling
@@ -42,7 +43,7 @@ from toolmaster.training.common import (
     train,
     trainer_arguments,
 )
-from toolmaster.training.fields import make_config
+from toolmaster.training.fields import check_fields, make_config
 from toolmaster.training.grpo_tasks import opened, refuse_shared_state, task_rows
 from toolmaster.training.grpo_trainer import PackedTrainer, RolloutTrainer
 from toolmaster.training.settings import GRPO_STEPS, REWARDS, GrpoSettings
@@ -50,7 +51,7 @@ from toolmaster.types import Trajectory
 
 
 def train_grpo(
-    model_folder: Path,
+    model: str | Path,
     tasks: Taskset,
     rewards: Rewards,
     protocol: Protocol,
@@ -66,7 +67,7 @@ def train_grpo(
     """Reinforce a model, preferably one that SFT has trained.
 
     Args:
-        model_folder: the checkpoint to start from.
+        model: the checkpoint to start from, as `find_model` takes it.
         tasks: the tasks to practise on.
         rewards: score the rollouts.
         protocol: the trajectory format.
@@ -91,16 +92,15 @@ def train_grpo(
     config = _config(settings, folder, seed)
     rows = task_rows(tasks, config, settings.oversample, seed)
     refuse_shared_state(tasks, rows, live_tools=settings.live_tools)
-    tokenizer = load_tokenizer(model_folder)
+    start = find_model(str(model))
+    tokenizer = load_tokenizer(start)
     with asyncio.Runner() as runner, opened(tasks, runner):
         runner.run(rewards.check())
         sampling = Sampling(temperature=config.temperature, **dict(settings.sampling))
         collector = RolloutCollector(
             runner,
             tasks,
-            TransformersPolicy(
-                load_model(model_folder, fast_dtype()), ChatFormat(tokenizer), sampling
-            ),
+            TransformersPolicy(load_model(start, fast_dtype()), ChatFormat(tokenizer), sampling),
             protocol,
             limits,
             rewards,
@@ -108,10 +108,10 @@ def train_grpo(
             seed=seed,
             on_group=on_group,
         )
-        model = load_model(model_folder, "float32")
-        freeze_embeddings(model)
+        trained = load_model(start, "float32")
+        freeze_embeddings(trained)
         with reports_in(folder):
-            trainer = _trainer(model, config, collector, rows, tokenizer, settings.lora_rank)
+            trainer = _trainer(trained, config, collector, rows, tokenizer, settings.lora_rank)
         for callback in (MetricLines(log), *([progress] if progress else [])):
             trainer.add_callback(callback)
         try:
@@ -123,7 +123,7 @@ def train_grpo(
         tokenizer,
         folder,
         stage="grpo",
-        start=model_folder,
+        start=start,
         tasksets=[tasks.label],
         task_ids=[task_id for row in rows for task_id in row],
     )
@@ -153,17 +153,37 @@ def _trainer(
     return trainer
 
 
+def trainer_fields(settings: GrpoSettings) -> dict[str, Any]:
+    """Return the fields for TRL after a check.
+
+    Raises:
+        ConfigError: a field of TRL cannot be set, or groups do not divide the batch.
+    """
+    fields = check_fields("grpo", settings.trainer)
+    if fields["temperature"] <= 0:
+        raise ConfigError("grpo.trainer: temperature must be above 0: equal rollouts teach nothing")
+    rows = fields["per_device_train_batch_size"] * fields["gradient_accumulation_steps"]
+    if rows % fields["num_generations"]:
+        raise ConfigError(
+            "grpo.trainer: per_device_train_batch_size * gradient_accumulation_steps is"
+            f" {rows}, which whole groups of num_generations = {fields['num_generations']} cannot"
+            " fill"
+        )
+    return fields
+
+
 def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
     """Return TRL's configuration."""
+    fields = trainer_fields(settings)
     ours = {
         **trainer_arguments(folder, seed=seed),
         "max_completion_length": settings.sampling.context_tokens,
-        "steps_per_generation": settings.trainer["gradient_accumulation_steps"],
+        "steps_per_generation": fields["gradient_accumulation_steps"],
         "shuffle_dataset": False,
     }
-    if "num_train_epochs" not in settings.trainer:
+    if "num_train_epochs" not in fields:
         ours["max_steps"] = GRPO_STEPS
-    return make_config("grpo", settings.trainer, ours)
+    return make_config("grpo", fields, ours)
 
 
 def grpo(
@@ -231,7 +251,7 @@ def grpo(
         folder.mkdir(parents=True, exist_ok=True)
         with bar("grpo", 1) as running:
             return train_grpo(
-                find_model(str(model)),
+                model,
                 chosen,
                 rewards,
                 Protocol(protocol),

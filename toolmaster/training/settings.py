@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from toolmaster.config import Settings
-from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Room
-from toolmaster.training.fields import Kind, check_fields
 
 SFT_DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1.0,
@@ -43,13 +43,17 @@ REWARDS = {"format": 1.0, "correctness": 1.0, "call_cost": 0.02}
 """Default rewards and their weights."""
 
 
-def _trainer(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the default fields for TRL, overridden by the given ones."""
-    try:
-        checked = check_fields(kind, given)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return {**defaults, **checked}
+def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the defaults and the given fields; of `key=value` text, numbers are read.
+
+    Names and types are checked in `training.fields`, before a training: TRL is slow to import.
+    """
+    fields = {**defaults, **given}
+    for name, value in given.items():
+        if isinstance(value, str):
+            with suppress(ValueError):
+                fields[name] = json.loads(value)
+    return fields
 
 
 GRPO_STEPS = 4
@@ -66,8 +70,8 @@ class SftSettings(Settings):
 
     @field_validator("trainer")
     @classmethod
-    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return _trainer("sft", given, SFT_DEFAULTS)
+    def _with_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _filled(given, SFT_DEFAULTS)
 
 
 class JudgeSettings(Settings):
@@ -113,14 +117,5 @@ class GrpoSettings(Settings):
 
     @field_validator("trainer")
     @classmethod
-    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
-        trainer = _trainer("grpo", given, GRPO_DEFAULTS)
-        if trainer["temperature"] <= 0:
-            raise ValueError("temperature must be above 0: equal rollouts teach nothing")
-        rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
-        if rows % trainer["num_generations"]:
-            raise ValueError(
-                f"per_device_train_batch_size * gradient_accumulation_steps is {rows}, not a"
-                f" multiple of num_generations = {trainer['num_generations']}"
-            )
-        return trainer
+    def _with_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _filled(given, GRPO_DEFAULTS)

@@ -41,7 +41,7 @@ from toolmaster.training.common import (
     train,
     trainer_arguments,
 )
-from toolmaster.training.fields import make_config
+from toolmaster.training.fields import check_fields, make_config
 from toolmaster.training.settings import SftSettings
 from toolmaster.types import Trajectory
 
@@ -84,7 +84,7 @@ def _refuse_long(
 
 
 def train_sft(
-    model_folder: Path,
+    model: str | Path,
     demonstrations: Sequence[Trajectory],
     settings: SftSettings,
     folder: Path,
@@ -96,7 +96,7 @@ def train_sft(
     """Fine-tune a model on demonstrations.
 
     Args:
-        model_folder: the checkpoint to start from.
+        model: the checkpoint to start from, as `find_model` takes it.
         demonstrations: the trajectories to learn from.
         settings: fields of TRL and the rank of adapters.
         folder: where checkpoints and the result go; a stopped training continues from the last
@@ -110,25 +110,28 @@ def train_sft(
         The folder of the trained model, an ordinary Transformers checkpoint.
 
     Raises:
-        InputError: there are no demonstrations, one is longer than the model's context, or the
-            model cannot be loaded.
+        ConfigError: a field that TRL does not have, or that toolmaster sets itself.
+        InputError: no demonstrations, one that is longer than the model's context, or a model that
+            cannot be loaded.
     """
     if not demonstrations:
         raise InputError("no demonstrations to train on; run the demonstrate stage first")
-    tokenizer = load_tokenizer(model_folder)
-    model = load_model(model_folder, "float32")
-    new_tokens = add_tag_tokens(model, tokenizer)
-    freeze_embeddings(model, new_tokens)
-    packed = use_packed_attention(model)
+    fields = check_fields("sft", settings.trainer)
+    start = find_model(str(model))
+    tokenizer = load_tokenizer(start)
+    trained = load_model(start, "float32")
+    new_tokens = add_tag_tokens(trained, tokenizer)
+    freeze_embeddings(trained, new_tokens)
+    packed = use_packed_attention(trained)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
-    _refuse_long(rows, demonstrations, model)
+    _refuse_long(rows, demonstrations, trained)
     if is_main():
         log(0, {"longest_turn_tokens": longest_turn(rows)})
     ours = {**trainer_arguments(folder, seed=seed), "max_length": None, "padding_free": packed}
-    arguments = make_config("sft", settings.trainer, ours)
+    arguments = make_config("sft", fields, ours)
     with reports_in(folder):
         trainer: Any = SFTTrainer(
-            model=model,
+            model=trained,
             args=arguments,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
@@ -143,7 +146,7 @@ def train_sft(
         tokenizer,
         folder,
         stage="sft",
-        start=model_folder,
+        start=start,
         tasksets={t.taskset for t in demonstrations if t.taskset},
         task_ids={t.task_id for t in demonstrations},
     )
@@ -186,7 +189,7 @@ def sft(
     folder = Path(output_dir)
     with bar("sft", len(demonstrations)) as running:
         return train_sft(
-            find_model(str(model)),
+            model,
             demonstrations,
             settings,
             folder,

@@ -5,10 +5,10 @@ from urllib.parse import quote
 
 import pytest
 
+from toolmaster.system.redaction import Redactor
 from toolmaster.tools.mcp.live import LiveServer
 from toolmaster.tools.mcp.redaction import redacted_logs, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
-from toolmaster.tools.redaction import Redactor
 
 
 def redactor(**settings):

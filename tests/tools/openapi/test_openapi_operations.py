@@ -1,12 +1,10 @@
 """Operations: names, arguments, bodies, effects, and what is left out with a reason."""
 
-import json
 import re
 
 import pytest
 
 from toolmaster.errors import InputError
-from toolmaster.tools.openapi import load_document
 from toolmaster.tools.openapi.operations import TOOL_DESCRIPTION_CHARS
 from toolmaster.tools.openapi.schemas import FILE
 from toolmaster.types import Effect
@@ -264,33 +262,3 @@ def test_nothing_left_is_an_error(load_paths):
         load_paths({"/a": {"trace": {}}})
     with pytest.raises(InputError, match=r"api.json: no operation under /paths$"):
         load_paths({})
-
-
-def json_content(**media):
-    return {"description": "", "content": {"application/json": media}}
-
-
-@pytest.mark.parametrize(
-    ("version", "responses", "example"),
-    [
-        ("3.0.0", {"200": json_content(example={"a": 1})}, {"a": 1}),
-        ("3.0.0", {"404": json_content(example=1), "201": json_content(example=2)}, 2),
-        ("3.0.0", {"200": json_content(examples={"one": {"value": [3]}, "two": {}})}, [3]),
-        ("3.0.0", {"200": {"$ref": "#/components/responses/Town"}}, "Ashby"),
-        ("3.0.0", {"200": json_content(examples={"one": {"$ref": "#/lost"}})}, None),
-        ("3.0.0", {"200": json_content(schema={"type": "object"}), "default": 5}, None),
-        ("2.0", {"200": {"description": "", "examples": {"application/json": {"b": 2}}}}, {"b": 2}),
-    ],
-)
-def test_the_example_of_a_successful_response(tmp_path, version, responses, example):
-    head = {"swagger": "2.0"} if version == "2.0" else {"openapi": version}
-    document = {
-        **head,
-        "info": {"title": "t", "version": "1"},
-        "paths": {"/town": {"get": {"responses": responses}}},
-        "components": {"responses": {"Town": json_content(example="Ashby")}},
-    }
-    file = tmp_path / "api.json"
-    file.write_text(json.dumps(document))
-    [operation] = load_document(file).operations
-    assert operation.example == example

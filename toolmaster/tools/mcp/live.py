@@ -16,11 +16,11 @@ from mcp import MCPError
 from pydantic import ValidationError
 
 from toolmaster.errors import InputError
+from toolmaster.system.redaction import Redactor
 from toolmaster.tools.mcp.connection import Connection, is_closed
 from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
-from toolmaster.tools.redaction import Redactor
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect
 

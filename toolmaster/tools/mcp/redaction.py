@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from toolmaster.system.redaction import Redactor, is_secret_name, secrets_in
 from toolmaster.tools.mcp.servers import McpServer
-from toolmaster.tools.redaction import Redactor, is_secret_name, secrets_in
 
 _PATH = re.compile(r"https?://[^/?#\s]+([/?]\S*)")
 _LONG = re.compile(r"(?<=[/=])[^/?&#=]{20,}")

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
+from toolmaster.system.redaction import Redactor
 from toolmaster.tools.openapi.schemas import as_object
-from toolmaster.tools.redaction import Redactor
 
 CONNECT_RETRIES = 2
 """Repeated attempts to connect; they are safe, because no request has been sent yet."""

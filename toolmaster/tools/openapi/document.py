@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
+from toolmaster.system.redaction import bare_address, secrets_in
 from toolmaster.tools.openapi.credentials import (
     KINDS,
     Credentials,
@@ -23,7 +24,6 @@ from toolmaster.tools.openapi.credentials import (
 from toolmaster.tools.openapi.operations import Operation, first_server, read_operations
 from toolmaster.tools.openapi.parsing import MAX_BYTES, parse_text
 from toolmaster.tools.openapi.schemas import as_list
-from toolmaster.tools.redaction import bare_address, secrets_in
 
 USUAL_PLACES = (
     "openapi.json",

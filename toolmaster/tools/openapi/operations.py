@@ -71,7 +71,6 @@ class Operation:
         parameters: Maps arguments to OpenAPI's parameter objects, which say how they are sent. The
             request body is one of them, with "in": "body", "mediaType" and "encoding".
         server: URL of the operation's own server, absolute or relative; None for the document's.
-        example: The document's example of a successful response; None if there is none.
     """
 
     name: str
@@ -82,7 +81,6 @@ class Operation:
     schema: dict[str, Any] = field(repr=False)
     parameters: dict[str, dict[str, Any]] = field(repr=False)
     server: str | None
-    example: Any = field(repr=False)
 
 
 def read_operations(content: dict[str, Any]) -> tuple[list[Operation], dict[str, str]]:
@@ -171,7 +169,6 @@ class _Reading:
             schema=self._schema(),
             parameters=self.sent,
             server=first_server(self.raw) or first_server(self.item),
-            example=self._example(),
         )
 
     def _add(self, argument: str, parameter: dict[str, Any]) -> None:
@@ -202,20 +199,6 @@ class _Reading:
         if self.raw.get("deprecated") is True:
             text = f"Deprecated. {text}"
         return trim(text, TOOL_DESCRIPTION_CHARS) or f"{self.method.upper()} {self.path}"
-
-    def _example(self) -> Any:
-        for status, answer in as_object(self.raw.get("responses")).items():
-            if not str(status).startswith("2"):
-                continue
-            answer = self.reader.peek(answer)  # noqa: PLW2901
-            values = list(as_object(answer.get("examples")).values())
-            for media in map(as_object, as_object(answer.get("content")).values()):
-                named = as_object(media.get("examples")).values()
-                values += [media.get("example"), *(self.reader.peek(e).get("value") for e in named)]
-            for example in values:
-                if example is not None:
-                    return example
-        return None
 
     def _declared(self) -> list[dict[str, Any]]:
         """Return the parameters of path and operation; the operation's take precedence."""

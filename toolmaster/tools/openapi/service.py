@@ -15,11 +15,11 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
+from toolmaster.system.redaction import Redactor
 from toolmaster.tools.openapi.credentials import AsyncOwnHost, Credentials, OtherHostError, origin
 from toolmaster.tools.openapi.document import Document, load_document
 from toolmaster.tools.openapi.operations import Operation
 from toolmaster.tools.openapi.requests import build
-from toolmaster.tools.redaction import Redactor
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 
 RESPONSE_BYTES = 256 * 1024

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolmaster.tools.redaction import Redactor, bare_address, is_secret_name, secrets_in
+from toolmaster.system.redaction import Redactor, bare_address, is_secret_name, secrets_in
 
 SECRET = 'p4ss&w/"rd+% ö'
 

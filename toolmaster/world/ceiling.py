@@ -12,14 +12,16 @@ the most probable causes. The figure is an upper bound on its success, because i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolmaster.tools import ToolRefusal
 from toolmaster.world.behaviours import PRIOR, Behaviour, WrongTwin
 from toolmaster.world.goals import Planned
 from toolmaster.world.service import copied
-from toolmaster.world.tasks import WorldTask
 from toolmaster.world.views import View, hide
+
+if TYPE_CHECKING:
+    from toolmaster.world.tasks import WorldTask
 
 Hypothesis = tuple[Behaviour | None, int]
 """What is hidden, and by which of the twins."""

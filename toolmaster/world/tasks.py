@@ -30,6 +30,7 @@ from toolmaster.world.behaviours import (
     WrongTwin,
     fitting,
 )
+from toolmaster.world.ceiling import ceiling
 from toolmaster.world.goals import ABOUT, Goal, Maker, Planned, draw_arguments
 from toolmaster.world.service import Operation, Service, State, copied
 from toolmaster.world.spec import Specs
@@ -43,6 +44,8 @@ SHARES = {
     "full": {"one": 4, "two": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
 }
 """How often each kind of goal is drawn."""
+BOUND = "best_without_trying"
+"""Part of the score of a task that is measured: see `ceiling`."""
 EXAMPLE_SHARE = 0.7
 """Share of tools that read and have a documented example."""
 EXAMPLE_CHARS = 160
@@ -152,7 +155,7 @@ class World:
                 assert service is not None  # noqa: S101 - there are no attempts without one
                 drawn = _Drawing(self, service, split, rng).draw(task_id)
                 if drawn is not None:
-                    return drawn
+                    return drawn if split == TRAIN else _with_bound(drawn, self.families)
         raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
 
 
@@ -292,6 +295,20 @@ class _Drawing:
             else draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
             for operation in picked
         ]
+
+
+def _with_bound(drawn: WorldTask, families: tuple[str, ...]) -> WorldTask:
+    """Return the task with the best chance without trying as one more part of its score."""
+    bound = ceiling(drawn, families)
+    judge = drawn.task.check
+    assert judge is not None  # noqa: S101 - every task of a world has a check
+
+    def check(trajectory: Trajectory, final: ToolSet) -> Score:
+        score = judge(trajectory, final)
+        assert isinstance(score, Score)  # noqa: S101 - made by `_task`
+        return score.model_copy(update={"parts": {**score.parts, BOUND: bound}})
+
+    return replace(drawn, task=replace(drawn.task, check=check))
 
 
 def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:

@@ -150,7 +150,7 @@ def draw_view(
     while True:
         name = _name(operation, split, style, rng)
         if masks and rng.random() < NAME_MASK_SHARE:
-            name = style([_mask(rng), _mask(rng)][: rng.choice((1, 2))])
+            name = style([_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)])
         if name not in taken:
             taken.add(name)
             return View(operation, name, params, operation.doc, described)

@@ -30,7 +30,7 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,7 @@ def _check_references(resources: Mapping[str, Resource]) -> None:
                 raise InputError(f"{name}.{field} refers to {target!r}, which is no resource here")
 
 
+@lru_cache(maxsize=4096)
 def param_of(name: str, text: str) -> Param:
     """Return the parameter that a specification writes as "KIND [= DEFAULT]; PHRASE; DOC"."""
     kind_text, phrase, doc = (*(part.strip() for part in text.split(";")), "", "")[:3]

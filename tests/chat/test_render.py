@@ -119,7 +119,7 @@ def test_our_prompt(tokenizer):
     assert tokenizer.decode(chat.prompt_ids(PROMPT, [TOOL])) == (
         "<|im_start|>system\nrules\n<tools>\n"
         "# Price of a product.\n"
-        'get_price(item:string,size?:{"type": "string", "enum": ["s"]})\n'
+        'get_price(item:string,size?:"s")\n'
         "</tools><|im_end|>\n<|im_start|>user\nhow much?<|im_end|>\n<|im_start|>assistant\n"
     )
 
@@ -136,6 +136,27 @@ def test_our_prompt_shows_schemas_of_any_form(tokenizer):
     tools = [{"function": {"name": "act", "parameters": schema}} for schema in schemas]
     text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT, tools))
     assert "<tools>\nact(a?:true,b?:{})\nact()\nact()\n</tools>" in text
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "integer", "default": 3}, "integer=3"),
+        ({"type": "string", "format": "date", "description": "Day"}, 'string/date "Day"'),
+        ({"type": "string", "enum": ["a b", "c"], "default": "c"}, '"a b"|"c"="c"'),
+        ({"type": "array", "items": {"type": "number"}}, "number[]"),
+        (
+            {"type": "object", "properties": {"b": {"type": "boolean"}}, "required": ["b"]},
+            "{b:boolean}",
+        ),
+        ({"type": "string", "pattern": "^x"}, '{"type": "string", "pattern": "^x"}'),
+        ({"type": ["string", "null"]}, '{"type": ["string", "null"]}'),
+    ],
+)
+def test_our_prompt_shows_parameters_in_short(tokenizer, schema, shown):
+    tool = {"name": "act", "parameters": {"type": "object", "properties": {"a": schema}}}
+    text = tokenizer.decode(ChatFormat(tokenizer).prompt_ids(PROMPT, [{"function": tool}]))
+    assert f"<tools>\nact(a?:{shown})\n</tools>" in text
 
 
 def test_our_prompt_without_a_system_message_shows_the_tools_too(tokenizer):

@@ -164,7 +164,8 @@ def param_of(name: str, text: str) -> Param:
     kind = kind_of(named)
     name = name.rstrip("?")
     value = _default(kind, default) if given else None
-    doc = doc or in_words(name).capitalize() + (f", in {kind.unit}" if kind.unit else "")
+    unit = "" if kind.unit in in_words(name) else kind.unit
+    doc = doc or in_words(name).capitalize() + (f", in {unit}" if unit else "")
     return Param(name, kind, doc, required, value, phrase)
 
 
@@ -263,8 +264,8 @@ class _Table:
             name = f"{end}_{field}" if end else field
             says = {"max": "at most {}", "min": "at least {}"}.get(end, "")
             phrase = f"with {base.label} of {says}" if end else base.phrase
-            bound = {"max": "No more than this", "min": "No less than this"}.get(end, "")
-            doc = f"{bound} {base.label}, inclusive".strip() if end else base.doc
+            bound = {"max": "Highest", "min": "Lowest"}.get(end, "")
+            doc = f"{bound} {base.label}, inclusive" if end else base.doc
             filters.append(Param(name, base.kind, doc, False, None, phrase, end))
             tests[name] = (field, end)
         limit = Param("limit", kind_of("integer 1..50"), "Most results to return", False, 50)

@@ -179,8 +179,9 @@ def _operation(
     if not doc.isascii() or doc.count(" ") > 18 or "deprecated" in doc.lower():
         return None
     words = in_words(one.name).split()[:5]
-    clause = _clause(doc, one.method, reads=reads)
-    fields = _fields(one, reader, content) or {noun: kind_of("word")}
+    fields = _fields(one, reader, content)
+    answers = reads and bool(fields)  # else it is called for what it does, and says no more
+    clause = _clause(doc, one.method, reads=answers)
     item = re.search(r"\{([^{}]+)\}/?$", one.path)
     place = one.path[: item.start()].rstrip("/") if item else one.path.rstrip("/")
 
@@ -189,7 +190,7 @@ def _operation(
         key = str(arguments.get(_clean(item[1]), "")) if item else ""
         if item and table.get(key, key) is None:
             raise ToolRefusal(f'no {noun} "{key}"')
-        if reads:
+        if answers:
             stored = table.get(key) or {}
             drawn = {f: computed(k, f"{service} {one.name} {f}", arguments) for f, k in
                      fields.items()}  # fmt: skip
@@ -198,12 +199,15 @@ def _operation(
         if not item:
             key = computed(kind_of("code"), f"{service} {len(table)}", {})
             done = {"id": key}
+        if reads:
+            written(state, one.name, key, arguments)
+            return "ok"
         table = state["records"].setdefault(place, {})
         table[key] = None if one.method == "DELETE" else {**(table.get(key) or {}), **arguments}
         return {**done, **written(state, one.name, key, arguments)}
 
-    verb = "call" if reads else "act"
-    answer = next(iter(fields)) if reads else ""
+    verb = "call" if answers else "act"
+    answer = next(iter(fields)) if answers else ""
     return Operation(
         "_".join(words) or "call", verb, noun, doc, tuple(params), one.effect, run, clause, answer
     )

@@ -236,7 +236,7 @@ class _Drawing:
             if any(arguments == call.arguments for call in calls):
                 continue
             try:
-                result = operation.run(self.start, operation.complete(arguments))
+                result = operation.run(copied(self.start), operation.complete(arguments))
             except ToolRefusal:
                 continue
             if len(as_answer(result)) <= EXAMPLE_CHARS:
@@ -248,7 +248,8 @@ class _Drawing:
     ) -> dict[str, dict[str, list[Behaviour]]]:
         """Return what the tool could hide that matters and can be found out, by family and kind.
 
-        A silent behaviour can be found out where it changes the result of the documented example.
+        A silent behaviour can be found out where it changes the result of the documented example,
+        an irreversible one where the tool answers with the record that it wrote.
         With a twin one of the two is out of date, or neither.
         """
         view, honest = views[0], views[0].honest()
@@ -261,6 +262,8 @@ class _Drawing:
             if family != "fault" and not any(
                 _differs(hiding, call.arguments, call.result, self.start) for call in calls
             ):
+                continue
+            if family == "irreversible" and view.receipt is not None:
                 continue
             if family == "silent" and not (
                 view.example and _differs(hiding, *view.example, self.start)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toolmaster.tools import Tool
+from toolmaster.types import Effect
 from toolmaster.world.behaviours import Behaviour, WrongTwin, lay
 from toolmaster.world.service import Operation, Param, State
 from toolmaster.world.values import invented, words
@@ -38,6 +39,22 @@ VERBS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 NAME_MASK_SHARE = 0.4
 """Share of tools in training whose name says nothing."""
+RECEIPT_SHARE = 0.35
+"""Share of tools that write and answer with a receipt."""
+RECEIPTS: tuple[Any, ...] = (
+    "ok",
+    "Done.",
+    "Accepted",
+    "202 Accepted",
+    "The request was received.",
+    "queued",
+    "success",
+    "No content.",
+    {"status": "ok"},
+    {"success": True},
+    [],
+    "The change has been saved",
+)
 PARAM_MASK_SHARE = 0.3
 """Share of parameters in training whose name says nothing; they are then documented."""
 
@@ -54,6 +71,7 @@ class View:
         documented: whether parameters are described.
         behaviour: what it hides; None for nothing.
         example: a documented call, under canonical names, and its result; None without one.
+        receipt: what a tool that writes answers in place of the record; None for the record.
     """
 
     operation: Operation
@@ -63,6 +81,7 @@ class View:
     documented: bool
     behaviour: Behaviour | None = None
     example: tuple[dict[str, Any], Any] | None = None
+    receipt: Any = None
 
     def honest(self) -> Tool:
         """Return the tool as it is documented."""
@@ -73,7 +92,9 @@ class View:
         parameters |= {"required": required, "additionalProperties": False}
 
         def execute(state: State, arguments: dict[str, Any]) -> Any:
-            return self.operation.run(state, self.operation.complete(self.canonical(arguments)))
+            complete = self.operation.complete(self.canonical(arguments))
+            result = self.operation.run(state, complete)
+            return result if self.receipt is None else self.receipt
 
         return Tool(self.name, self.description, parameters, execute, self.operation.effect)
 
@@ -153,7 +174,9 @@ def draw_view(
             name = style([_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)])
         if name not in taken:
             taken.add(name)
-            return View(operation, name, params, operation.doc, described)
+            quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
+            receipt = rng.choice(RECEIPTS) if quiet else None
+            return View(operation, name, params, operation.doc, described, None, None, receipt)
 
 
 def _name(operation: Operation, split: str, style: Any, rng: random.Random) -> str:

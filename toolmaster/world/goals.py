@@ -13,6 +13,16 @@ from toolmaster.world.requests import ask, ask_list, both, do, dressed, missing,
 from toolmaster.world.service import Operation, Param, Service, State, copied
 from toolmaster.world.values import kind_of
 
+_SPEAKERS = (
+    ("User", "AI"),
+    ("User", "Assistant"),
+    ("Customer", "Agent"),
+    ("A", "B"),
+    ("Me", "You"),
+)
+_GREETINGS = ("How can I help?", "Good morning!", "What can I do for you?", "Hello.")
+_PROMISES = ("Thank you, one moment.", "I will do that now.", "Let me look.", "Thanks, I'm on it.")
+_HEADS = ("", "", "This was said so far:", "A conversation:", "Go on with this conversation.")
 MENTIONED_SHARE = 0.3
 """Share of optional parameters that a request gives."""
 
@@ -87,7 +97,8 @@ class Maker:
         if not turns:
             return None
         first, *rest = turns
-        first = Turn(dressed(first.request, self.rng), first.calls, first.answer, first.reply)
+        if kind != "told":
+            first = replace(first, request=dressed(first.request, self.rng))
         return Goal(kind, (first, *rest), self.state)
 
     def _operation(self, *verbs: str) -> Operation | None:
@@ -263,6 +274,22 @@ class Maker:
             Turn(reply, (_with(call, answer),), answer),
         ]
 
+    def told(self) -> list[Turn]:
+        """A conversation that has come to the point where a call is due."""
+        made = self.ask_back()
+        if not made:
+            return []
+        asking, giving = made
+        user, other = self.rng.choice(_SPEAKERS)
+        lines = [f"{user}: {asking.request}", f"{other}: {asking.reply}"]
+        lines.append(f"{user}: {giving.request}")
+        if self.rng.random() < 0.4:
+            lines.insert(0, f"{other}: {self.rng.choice(_GREETINGS)}")
+        if self.rng.random() < 0.3:
+            lines.append(f"{other}: {self.rng.choice(_PROMISES)}")
+        head = self.rng.choice(_HEADS)
+        return [Turn("\n".join([head, *lines] if head else lines), giving.calls, giving.answer)]
+
     def none(self) -> list[Turn]:
         """What is asked for, no tool does; the tools are drawn by the caller."""
         made = self._one(self._operation())
@@ -278,6 +305,7 @@ KINDS: Mapping[str, Callable[[Maker], list[Turn]]] = {
     "hops": Maker.hops,
     "turns": Maker.turns,
     "ask": Maker.ask_back,
+    "told": Maker.told,
     "none": Maker.none,
 }
 ABOUT = {
@@ -287,6 +315,7 @@ ABOUT = {
     "hops": "a question of several hops",
     "turns": "two messages",
     "ask": "a value is missing and asked for",
+    "told": "a conversation is given",
     "none": "no tool fits",
 }
 

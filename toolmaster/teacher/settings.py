@@ -54,7 +54,8 @@ class DemonstrationSettings(Settings):
     """Fraction of the embedded world's demonstrations that start with experience of the same tools
     and skip the trial."""
     filter: bool = True
-    """Keep only demonstrations of a teacher model that have planning, exploration and validation (the paper's filter)."""
+    """Keep only demonstrations of a teacher model that have planning, exploration and validation
+    (the paper's filter)."""
     judge: str | None = None
     """Model that judges what passes the filter's rules: `openai:NAME`. If not set, the rules alone
     decide."""

@@ -253,8 +253,9 @@ class Maker:
         if call is None:
             return []
         answer = call.result[operation.answer] if operation.answer else None
-        say = partial(ask, field=operation.answer) if operation.verb == "call" else ask
-        say = say if operation.answer else do
+        say: Callable[..., str] = ask if operation.answer else do
+        if operation.verb == "call" and operation.answer:
+            say = partial(ask, field=operation.answer)
         [question] = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
         reply = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)

@@ -178,7 +178,9 @@ class _Drawing:
         if goal is None:
             return None
         keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
-        chosen = {key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys}
+        chosen: dict[str, tuple[View, ...]] = {
+            key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys
+        }
         tried = next((turn.calls for turn in goal.turns if turn.calls), ())
         possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
         target = ""
@@ -200,10 +202,10 @@ class _Drawing:
         if family != "plain":
             kinds = possible[family]
             hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
-            first, *twins = chosen[target]
+            first, twins = chosen[target][0], chosen[target][1:]
             if isinstance(hidden, WrongTwin):
                 if self.rng.random() < 0.5:
-                    first, twins = twins[0], [first]
+                    first, twins = twins[0], (first,)
                 hidden = WrongTwin(twins[0].name)
             chosen[target] = (replace(first, behaviour=hidden), *twins)
         shown = [view for views in chosen.values() for view in views]

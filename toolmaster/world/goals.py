@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -64,6 +64,11 @@ class Goal:
     def calls(self) -> list[Planned]:
         """The calls of all turns."""
         return [call for turn in self.turns for call in turn.calls]
+
+    @property
+    def tried(self) -> Sequence[Planned]:
+        """The calls of the first message that needs any: a trial can only prepare for these."""
+        return next((turn.calls for turn in self.turns if turn.calls), ())
 
     def calls_of(self, key: str) -> list[Planned]:
         """Return the calls of one operation."""

@@ -1,6 +1,7 @@
 """A tokenizer and a tiny model made on the spot: no test needs the network."""
 
 import asyncio
+import itertools
 import json
 import sys
 
@@ -54,6 +55,20 @@ def toolmaster(monkeypatch, capsys):
 def world():
     """The built-in world."""
     return World()
+
+
+@pytest.fixture(scope="session")
+def task_ids(world):
+    """A function: the first ids of a split, of all families or of some."""
+
+    def find(split, count, *families):
+        ids = (world.id_of(split, number) for number in itertools.count())
+        fitting = (
+            one for one in ids if not families or world.draw(one).task.labels["family"] in families
+        )
+        return list(itertools.islice(fitting, count))
+
+    return find
 
 
 @pytest.fixture(scope="session")

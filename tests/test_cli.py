@@ -28,9 +28,9 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def trajectories(tmp_path, world, demonstrate):
+def trajectories(tmp_path, task_ids, demonstrate):
     path = tmp_path / "trajectories.jsonl"
-    for task_id in world.ids("seen", 2, ["plain"]):
+    for task_id in task_ids("train", 2, "plain"):
         append_trajectory(path, demonstrate(task_id))
     return path
 
@@ -410,9 +410,11 @@ def test_ctrl_c(toolmaster, recipe, monkeypatch):
     assert one_message(error) == "stopped; the same command continues from here"
 
 
-def test_sft_takes_a_file_of_demonstrations(toolmaster, tmp_path, monkeypatch, world, demonstrate):
+def test_sft_takes_a_file_of_demonstrations(
+    toolmaster, tmp_path, monkeypatch, task_ids, demonstrate
+):
     file, trained = tmp_path / "made.jsonl", []
-    for task_id in world.ids("seen", 2, ("plain",)):
+    for task_id in task_ids("train", 2, "plain"):
         append_trajectory(file, demonstrate(task_id))
 
     def train(recipe, run, folder):

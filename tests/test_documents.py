@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from cyclopts import MissingArgumentError
-from toolmaster.world.quirks import FAMILIES
 from trl import GRPOConfig
 
 import toolmaster
@@ -21,7 +20,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.world import World
+from toolmaster.world.tasks import World
 
 ROOT = Path(__file__).parent.parent
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"

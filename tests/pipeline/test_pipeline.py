@@ -299,8 +299,8 @@ def test_what_a_later_stage_would_refuse_is_refused_first(recipe, section, messa
     assert not (recipe.run / "demonstrate").exists()
 
 
-def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstrate):
-    [task_id] = world.ids("seen", 1, ["plain"])
+def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, task_ids, demonstrate):
+    [task_id] = task_ids("train", 1, "plain")
     made = demonstrate(task_id)
     steps = [step.model_copy(update={"token_ids": [1, 2]}) for step in made.steps]
     file = tmp_path / "others.jsonl"
@@ -310,8 +310,8 @@ def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstr
 
 
 @pytest.mark.parametrize("change", [{"error": "gone"}, {"steps": []}, {"score": FAILED}])
-def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, change):
-    [task_id] = world.ids("seen", 1, ["plain"])
+def test_failures_are_no_demonstrations(recipe, tmp_path, task_ids, demonstrate, change):
+    [task_id] = task_ids("train", 1, "plain")
     file = tmp_path / "others.jsonl"
     append_trajectory(file, demonstrate(task_id).model_copy(update=change))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
@@ -319,10 +319,10 @@ def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, ch
         make_demonstrations(taken)
 
 
-def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstrate):
+def test_demonstrations_that_were_made_before(recipe, tmp_path, task_ids, demonstrate):
     file = tmp_path / "teach" / "trajectories.jsonl"
     file.parent.mkdir()
-    made = [demonstrate(task_id) for task_id in world.ids("seen", 3, ["plain", "loud"])]
+    made = [demonstrate(task_id) for task_id in task_ids("train", 3, "plain", "loud")]
     for demonstration in made:
         append_trajectory(file, demonstration)
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
@@ -337,11 +337,11 @@ def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstra
         (None, r"holds no demonstrations; 'trial' is wanted"),
     ],
 )
-def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, protocol, message):
+def test_demonstrations_that_do_not_fit(recipe, tmp_path, task_ids, demonstrate, protocol, message):
     file = tmp_path / "others.jsonl"
     file.touch()
     if protocol is not None:
-        [task_id] = world.ids("seen", 1, ["plain"])
+        [task_id] = task_ids("train", 1, "plain")
         append_trajectory(file, demonstrate(task_id, Protocol(protocol)))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=message):

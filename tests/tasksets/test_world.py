@@ -174,8 +174,8 @@ def test_a_behaviour_of_ones_own(tmp_path):
     assert tasks.ids[0] == "v6s.plain+loud.Marked/train/0"
     drawn = [task for task in tasks[:150] if task.labels["behaviour"] == "marked"]
     assert {task.labels["family"] for task in drawn} == {"loud"}
-    made = demonstrate(tasks[:30])
-    assert len(made) >= 29
+    made = demonstrate(tasks[:150])
+    assert len(made) >= 148
     assert any('begins with "#"' in one.experience for one in made)
 
 

@@ -1,7 +1,6 @@
 """Series: the same tools asked again, and tools that silently change."""
 
 import asyncio
-import itertools
 
 import pytest
 

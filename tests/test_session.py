@@ -27,6 +27,7 @@ from toolmaster.types import (
     Score,
     StopReason,
 )
+from toolmaster.world.goals import draw_arguments
 
 TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
 ANY = {"type": "object"}

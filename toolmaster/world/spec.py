@@ -281,7 +281,7 @@ class _Table:
         def run(state: State, arguments: dict[str, Any]) -> Any:
             found = [
                 key
-                for key, record in state["records"][self.name].items()
+                for key, record in state["records"].get(self.name, {}).items()
                 if all(
                     name not in arguments or _fits(record[field], arguments[name], end)
                     for name, (field, end) in tests.items()
@@ -294,7 +294,7 @@ class _Table:
 
     def _create(self) -> Operation:
         def run(state: State, arguments: dict[str, Any]) -> Any:
-            table = state["records"][self.name]
+            table = state["records"].setdefault(self.name, {})
             fields = {f.name: arguments[f.name] for f in self.fields if f.name in arguments}
             if self.key_name == "id":
                 key = computed(self.key.kind, f"{self.name} {len(table)}", {})

@@ -166,8 +166,7 @@ def trainer_fields(settings: GrpoSettings) -> dict[str, Any]:
     if rows % fields["num_generations"]:
         raise ConfigError(
             "grpo.trainer: per_device_train_batch_size * gradient_accumulation_steps is"
-            f" {rows}, which whole groups of num_generations = {fields['num_generations']} cannot"
-            " fill"
+            f" {rows}, not a multiple of num_generations = {fields['num_generations']}"
         )
     return fields
 

@@ -177,13 +177,13 @@ def test_no_room_is_left(make_policy):
 
 def test_a_rollout_whose_context_is_used_up(make_policy, world, task_ids):
     request = RolloutRequest(world.draw(task_ids("train", 1, "plain")[0]).task)
-    policy = make_policy(turn_tokens=96, context_tokens=320)
+    policy = make_policy(turn_tokens=96, context_tokens=900)
     got = asyncio.run(
         run_rollout(request, policy, Protocol.TRIAL, Limits(invalid_turns=12, max_turns=40))
     )
     assert (got.stop_reason, got.error) == (StopReason.MAX_TOKENS, None)
     total = len(got.prompt_ids) + len(got.completion().token_ids)
-    assert 0 < total < 320
+    assert 0 < total < 900
     assert got.prompt_tokens == len(got.prompt_ids)
 
 
@@ -252,7 +252,7 @@ def test_weights_cannot_change_in_flight(make_policy):
 def test_a_model_error_reaches_every_rollout_and_the_policy_goes_on(
     make_policy, monkeypatch, world, greedy, task_ids
 ):
-    policy = make_policy(slots=2)
+    policy = make_policy(slots=2, context_tokens=2000)
     task = world.draw(task_ids("train", 1, "plain")[0]).task
 
     def broken(*args, **kwargs):

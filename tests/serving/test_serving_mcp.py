@@ -15,7 +15,7 @@ from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
 from toolmaster.types import ActionKind, Effect, Phase, StopReason
 
-TASK = "v5/unseen/apiary/irreversible/2"
+TASK = "v6/test/29"
 
 
 def command(out, *more):
@@ -169,22 +169,22 @@ def test_a_client_without_a_handshake_is_refused(tmp_path):
     asyncio.run(run())
 
 
-def test_a_domain_and_settings_of_a_recipe(tmp_path):
-    """Own domains come from the recipe, as everywhere."""
+def test_services_and_settings_of_a_recipe(tmp_path):
+    """Own services come from the recipe, as everywhere."""
     recipe = tmp_path / "mine.toml"
-    folder = tmp_path / "no_domain"
-    recipe.write_text(f'tasks = "world domains={folder}"\n')
+    folder = tmp_path / "nowhere"
+    recipe.write_text(f'tasks = "world source={folder}"\n')
     arguments = [sys.executable, "-m", "toolmaster", "serve-session", TASK, "--recipe", str(recipe)]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"toolmaster: {str(folder)!r} is no domain" in done.stderr
+    assert f"toolmaster: source {str(folder)!r}: there is no such file" in done.stderr
 
 
 def test_an_unknown_task_is_one_line():
-    arguments = [sys.executable, "-m", "toolmaster", "serve-session", "v5/unseen/nowhere/loud/1"]
+    arguments = [sys.executable, "-m", "toolmaster", "serve-session", "v6/nowhere/1"]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("toolmaster: task id 'v5/unseen/nowhere/loud/1'")
+    assert done.stderr.startswith("toolmaster: task id 'v6/nowhere/1'")
     assert done.stderr.count("\n") == 1
 
 

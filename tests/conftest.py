@@ -53,8 +53,8 @@ def toolmaster(monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def world():
-    """The built-in world."""
-    return World()
+    """The built-in world of short tasks."""
+    return World(level="short")
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +80,10 @@ def pets(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def worlds(pets):
+def worlds(world, pets):
     """A world of each source, by name."""
     return {
-        "short": World(level="short"),
+        "short": world,
         "full": World(),
         "facts": World(Facts(), "full", "facts"),
         "pets": World(Documents(pets), "short", "pets"),
@@ -91,11 +91,11 @@ def worlds(pets):
 
 
 @pytest.fixture(scope="session")
-def demonstrate(world):
-    """A function: the oracle's trajectory of a task."""
+def demonstrate(worlds):
+    """A function: the oracle's trajectory of a task of either level."""
 
     def run(task_id, protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
-        drawn = world.draw(task_id)
+        drawn = worlds["short" if task_id.startswith("v6s") else "full"].draw(task_id)
         oracle = OraclePolicy(drawn, protocol, behaviours)
         return asyncio.run(run_rollout(RolloutRequest(drawn.task), oracle, protocol, Limits()))
 

@@ -158,7 +158,8 @@ def test_turn_and_observation(tokenizer):
 
 @pytest.mark.parametrize("protocol", Protocol)
 def test_sft_tokens_are_rollout_tokens(chat, task_ids, demonstrate, protocol):
-    for task_id in task_ids("train", 8) + task_ids("test", 4):
+    longer = [f"v6/{split}/{number}" for split in ("train", "test") for number in range(12)]
+    for task_id in task_ids("train", 8) + longer:
         got = demonstrate(task_id, protocol)
         tokens, mask, phases = chat.render(got.prompt, got.tools, got.steps)
 

@@ -38,6 +38,7 @@ def recipe(tiny_folder, tmp_path):
     return Recipe(
         run=tmp_path / "run",
         model=str(tiny_folder),
+        tasks="world:short",
         limits=Limits(max_turns=8),
         demonstrate=DemonstrationSettings(count=6),
         sft=SftSettings(trainer={"per_device_train_batch_size": 3}),
@@ -52,7 +53,7 @@ def recipe(tiny_folder, tmp_path):
             sampling=Room(**SHORT),
         ),
         evaluate=EvaluateSettings(
-            tasks=("world split=test tasks=2", "world split=test_seen tasks=2"),
+            tasks=("world:short split=test tasks=2", "world:short split=test_seen tasks=2"),
             base_tasks=1,
             sampling=Sampling(**SHORT),
         ),
@@ -90,7 +91,7 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
     for name, count in (("base", 2), ("sft", 4), ("grpo", 4)):
         measured = read_trajectories(recipe.run / "evaluate" / f"{name}.jsonl")
         half = count // 2
-        sets = ["world/test (v5)"] * half + ["world/test_seen (v5)"] * half
+        sets = ["world:short/test (v6s)"] * half + ["world:short/test_seen (v6s)"] * half
         assert sorted(t.taskset for t in measured) == sets
         assert {t.policy for t in measured} == {name}
     lines = read_lines(recipe.run / "metrics.jsonl")
@@ -196,7 +197,7 @@ def only_base(recipe):
 
     def make(count, **sampling):
         settings = EvaluateSettings(
-            tasks=(f"world split=test tasks={count}",),
+            tasks=(f"world:short split=test tasks={count}",),
             base_tasks=count,
             sampling=Sampling(**(SHORT | sampling)),
         )
@@ -264,13 +265,14 @@ def test_a_report_starts_no_evaluation(recipe):
 
 def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
     make_demonstrations(recipe)
-    monkeypatch.setattr("toolmaster.world.tasks.LEVELS", {"full": "v0", "short": "v0s"})
-    with pytest.raises(ConfigError, match=r"taskset: 'world/train \(v\d+\)' -> .* \(v0\)"):
+    monkeypatch.setattr("toolmaster.world.tasks.VERSIONS", {"full": "v0", "short": "v0s"})
+    message = r"taskset: 'world:short/train \(v6s\)' -> .* \(v0s\)"
+    with pytest.raises(ConfigError, match=message):
         make_demonstrations(recipe)
 
 
 def test_what_is_trained_on_is_not_measured(recipe):
-    overlapping = recipe.evaluate.model_copy(update={"tasks": ("world split=train tasks=2",)})
+    overlapping = recipe.evaluate.model_copy(update={"tasks": ("world:short split=train tasks=2",)})
     with pytest.raises(InputError, match=r"of both training .* and evaluation"):
         stages.run_next(recipe.model_copy(update={"evaluate": overlapping}))
 

@@ -144,7 +144,7 @@ def browsed(place, index=None, width=80, **options):
 
 def test_a_list_has_a_line_for_each_record(run):
     lines = browsed(run / "evaluate" / "sft.jsonl").splitlines()
-    rows = [line.split() for line in lines if "bakery" in line]
+    rows = [line.split() for line in lines if "v6/test" in line]
     assert rows[0] == ["0", "v6/test/7", "done", "1", "failed"]
     assert [row[-1] for row in rows] == ["failed", "solved", "solved"]
     assert "3 of 3 records, 2 solved; show one: toolmaster view" in lines[-1]
@@ -152,7 +152,9 @@ def test_a_list_has_a_line_for_each_record(run):
 
 def test_a_run_is_listed_and_filtered_by_outcome_and_text(run):
     def numbers(**options):
-        return [line.split()[0] for line in browsed(run, **options).splitlines() if "bake" in line]
+        return [
+            line.split()[0] for line in browsed(run, **options).splitlines() if "v6/test" in line
+        ]
 
     assert numbers() == ["0", "1", "2", "3", "4", "5"]
     assert numbers(failed=True) == ["0", "3"]

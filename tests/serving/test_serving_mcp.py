@@ -64,7 +64,7 @@ async def do(tools, steps):
 
 
 @pytest.mark.parametrize("transport", [over_stdio, over_http])
-def test_a_task_done_whole_through_the_wire(transport, demonstrate, world, tmp_path):
+def test_a_task_done_whole_through_the_wire(transport, demonstrate, worlds, tmp_path):
     """The oracle's calls, made by a client, give what they give in this process."""
     oracle = demonstrate(TASK)
     assert {step.phase for step in oracle.calls()} == {Phase.TRIAL, Phase.EXECUTION}
@@ -86,7 +86,7 @@ def test_a_task_done_whole_through_the_wire(transport, demonstrate, world, tmp_p
     assert record.success
     assert record.stop_reason is StopReason.ANSWERED
     assert [step.phase for step in record.steps] == [step.phase for step in oracle.steps]
-    truth = world.draw(TASK).task.make_tools()
+    truth = worlds["full"].draw(TASK).task.make_tools()
     for tool in truth.tools:
         assert tools[tool.name].parameters == tool.parameters
         assert tools[tool.name].effect is tool.effect
@@ -137,7 +137,7 @@ def test_each_connection_has_its_own_session(demonstrate, tmp_path):
     assert len(torn.steps) == 1
 
 
-def test_the_query_is_in_the_instructions_and_the_prompt(world, tmp_path):
+def test_the_query_is_in_the_instructions_and_the_prompt(worlds, tmp_path):
     from mcp import Client, StdioServerParameters, stdio_client  # noqa: PLC0415
 
     server = command(tmp_path / "served.jsonl", "limits.trial_calls=2")
@@ -150,7 +150,7 @@ def test_the_query_is_in_the_instructions_and_the_prompt(world, tmp_path):
 
     instructions, prompt = asyncio.run(run())
     assert instructions == prompt
-    assert instructions.startswith(world.draw(TASK).task.query)
+    assert instructions.startswith(worlds["full"].draw(TASK).task.query)
     assert "at most 2" in instructions
     assert read_trajectories(tmp_path / "served.jsonl") == []
 

@@ -29,7 +29,7 @@ def by_oracle(demonstrate):
 @pytest.fixture(scope="session")
 def explored(demonstrate):
     """Training tasks of the embedded world of which the oracle tries every tool that it uses."""
-    tasks = taskset("world").for_training()[:90]
+    tasks = taskset("world:short").for_training()[:90]
     return tasks.without(i for i in tasks.ids if not explores(demonstrate(i)))
 
 
@@ -38,7 +38,7 @@ def oracle_model(world, explored):
     """A function: an endpoint with the oracle behind it, for these tasks and the first others."""
 
     def make(protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
-        ids = {*explored.ids, *taskset("world").for_training()[:12].ids}
+        ids = {*explored.ids, *taskset("world:short").for_training()[:12].ids}
         drawn = [world.draw(task_id) for task_id in ids]
         known = {task.task.query: task for task in drawn}
         assert len(known) == len(ids), "two tasks ask the same"

@@ -90,7 +90,7 @@ def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
 
     model.reply = reply
     with model.serve() as url:
-        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world tasks=6"]
+        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world:short tasks=6"]
         command += ["--teacher", "openai:m", "--base-url", url]
         command += [f"run={tmp_path}", "demonstrate.sampling.slots=1", "demonstrate.filter=false"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -71,7 +71,7 @@ USUAL = Rewards(GrpoSettings().rewards)
 
 @pytest.fixture
 def tasks():
-    return taskset("world").for_training()
+    return taskset("world:short").for_training()
 
 
 @pytest.fixture

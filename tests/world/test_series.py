@@ -95,5 +95,5 @@ def test_what_cannot_change(world):
 
 @pytest.mark.parametrize("place", ["0", "x", "2cc", "-1", "2/3"])
 def test_a_place_that_is_none(world, place):
-    with pytest.raises(InputError, match="expected v6/SPLIT/NUMBER"):
-        world.draw(f"v6/train/1/{place}")
+    with pytest.raises(InputError, match="expected v6s/SPLIT/NUMBER"):
+        world.draw(f"v6s/train/1/{place}")

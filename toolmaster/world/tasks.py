@@ -98,7 +98,7 @@ class World:
 
     Args:
         source: where the services come from; None for the built-in specifications.
-        level: "short" or "full".
+        level: "short" or "full", for the ids it makes; it draws ids of both.
         documents: what ids call a source other than the built-in one.
         families: those that are drawn.
         behaviours: kinds of behaviours that are drawn besides the built-in ones.
@@ -118,11 +118,16 @@ class World:
         unknown = [one for one in families if one not in FAMILIES]
         if unknown or not families:
             raise InputError(f"families {list(families)}: allowed are {', '.join(FAMILIES)}")
-        self.level, self.families = level, tuple(families)
+        self.families = tuple(families)
         chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
         own = "+".join(kind.__name__ for kind in behaviours)
         self.kinds = (*KINDS, *behaviours)
-        self.version = ".".join(filter(None, (VERSIONS[level], documents, chosen, own)))
+        versions = {
+            one: ".".join(filter(None, (name, documents, chosen, own)))
+            for one, name in VERSIONS.items()
+        }
+        self.version = versions[level]
+        self._levels = {version: one for one, version in versions.items()}
         self.source = Specs() if source is None else source
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
         self._names = {TRAIN: train, TEST: test, TEST_SEEN: train}
@@ -144,7 +149,8 @@ class World:
         parts = task_id.split("/")
         if len(parts) == 4 and _PLACE.fullmatch(parts[3]):
             return _in_series(task_id, self.draw("/".join(parts[:3])), parts[3])
-        if len(parts) != 3 or parts[0] != self.version or not parts[2].isdigit():
+        level = self._levels.get(parts[0])
+        if len(parts) != 3 or level is None or not parts[2].isdigit():
             raise InputError(
                 f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER; ids of another version"
                 " belong to another release, source, families or behaviours"
@@ -157,7 +163,7 @@ class World:
             service = self.source.draw(rng.choice(self._names[split]), rng)
             for _ in range(ATTEMPTS if service else 0):
                 assert service is not None  # noqa: S101 - there are no attempts without one
-                drawn = _Drawing(self, service, split, rng).draw(task_id)
+                drawn = _Drawing(self, service, split, rng, level).draw(task_id)
                 if drawn is not None:
                     return drawn
         raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
@@ -170,16 +176,18 @@ class _Drawing:
     that are possible is drawn by the prior, so that nothing that is seen gives the family away.
     """
 
-    def __init__(self, world: World, service: Service, split: str, rng: random.Random) -> None:
-        self.world, self.service, self.rng = world, service, rng
+    def __init__(
+        self, world: World, service: Service, split: str, rng: random.Random, level: str
+    ) -> None:
+        self.world, self.service, self.rng, self.level = world, service, rng, level
         self.split = TEST if split == TEST else TRAIN
         self.start = service.seed_state(rng)
         self.taken: set[str] = set()
-        self.documented = 0.85 if world.level == "short" else 0.7
+        self.documented = 0.85 if level == "short" else 0.7
 
     def draw(self, task_id: str) -> WorldTask | None:
         """Return the task; None where what was drawn does not fit together."""
-        shares = SHARES[self.world.level]
+        shares = SHARES[self.level]
         [kind] = self.rng.choices(list(shares), list(shares.values()))
         goal = Maker(self.service, self.start, self.rng).make(kind)
         if goal is None:
@@ -275,7 +283,7 @@ class _Drawing:
 
     def _others(self, goal: Goal) -> list[View]:
         """Draw tools that the task does not need."""
-        most = 2 if self.world.level == "short" else 10
+        most = 2 if self.level == "short" else 10
         count = self.rng.choice(range(most + 1))
         wanted = {call.operation.key for call in goal.calls}
         same = [o for key, o in self.service.operations.items() if key not in wanted]

@@ -322,7 +322,7 @@ def test_view_counts_from_the_end(toolmaster, trajectories):
 
 
 def test_a_port_that_is_none(toolmaster):
-    code, _, error = toolmaster("serve-session", "v5/unseen/apiary/silent/3", "--port", "99999")
+    code, _, error = toolmaster("serve-session", "v6/test/3", "--port", "99999")
     assert (code, "<= 65535" in error) == (2, True)
 
 

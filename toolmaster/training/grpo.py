@@ -247,6 +247,7 @@ def grpo(
     folder = Path(output_dir)
 
     def work() -> Path:
+        trainer_fields(settings)  # before anything is written
         folder.mkdir(parents=True, exist_ok=True)
         with bar("grpo", 1) as running:
             return train_grpo(

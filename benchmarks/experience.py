@@ -1,7 +1,7 @@
 """Does experience pay? Series of tasks with the same tools, with and without the store.
 
-    python benchmarks/experience.py                                   the scripted newcomer
-    python benchmarks/experience.py --model hf:runs/quickstart/sft/model --kinds all
+    python benchmarks/experience.py                                   the oracle
+    python benchmarks/experience.py --model runs/quickstart/sft/model
 
 Three sides run the same series: `none` (no experience), `store` (the verdict on each task is known
 when it is learned from), and `unjudged` (it is not: errors and checks alone show what is wrong).
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from newcomer import Newcomer
 from rich.console import Console
 from rich.table import Table
 
@@ -33,12 +32,14 @@ from toolmaster.policies.base import Policy, Sampling
 from toolmaster.policies.loading import load_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.tasksets.world import HELD_OUT
-from toolmaster.world import World
-from toolmaster.world.quirks import FAMILIES
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours
+from toolmaster.world.tasks import World
 
 LENGTH = 10
 SIDES = ("none", "store", "unjudged")
+TRIED = ("loud", "silent", "irreversible")
+"""Families of which a trial shows something that lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +56,20 @@ class Setup:
     """How series are run."""
 
     world: World
-    policy: Policy
+    policy: Policy | None
+    """None for the oracle."""
     limits: Limits
     check_every: int
     concurrency: int
 
 
-def find_series(world: World, count: int, kinds: str) -> list[str]:
-    """Task ids that open a series on unseen tools, of silent scales only or of all kinds."""
-    families = ["silent"] if kinds == "scale" else list(FAMILIES)
+def find_series(world: World, count: int) -> list[str]:
+    """Task ids that open a series on unseen tools in which something is tried and can change."""
     found: list[str] = []
-    for task_id in world.ids("unseen", 20 * count, families, HELD_OUT):
-        drawn = world.draw(task_id)
-        scaled = any(surface.quirk.factor != 1 for surface in drawn.surfaces)
-        if kinds == "scale" and not scaled:
-            continue
-        found.append(task_id)
+    for number in range(40 * count):
+        task_id = world.id_of("test", number)
+        if world.draw(task_id).task.labels["family"] in TRIED and changes(world, task_id):
+            found.append(task_id)
         if len(found) == count:
             break
     return found
@@ -92,11 +91,14 @@ async def run_series(
     outcomes = []
     for place in range(1, LENGTH + 1):
         changed = "c" if change_at and place >= change_at else ""
-        task = setup.world.draw(f"{task_id}/{place}{changed}").task
-        tools = task.make_tools()
+        drawn = setup.world.draw(f"{task_id}/{place}{changed}")
+        task, tools = drawn.task, drawn.task.make_tools()
         retrieved = Retrieved() if experience is None else await experience.retrieve(tools)
         request = RolloutRequest(replace(task, experience=retrieved.text))
-        trajectory = await run_rollout(request, setup.policy, Protocol.TRIAL, setup.limits)
+        policy = setup.policy or OraclePolicy(
+            drawn, Protocol.TRIAL, Behaviours(), known=retrieved.text
+        )
+        trajectory = await run_rollout(request, policy, Protocol.TRIAL, setup.limits)
         calls = len(trajectory.calls()) + retrieved.checks
         outcomes.append(Outcome(calls, retrieved.checks, trajectory.success))
         if experience is not None:
@@ -169,8 +171,8 @@ def show(console: Console, title: str, sides: dict[str, dict[str, Any]], change_
 
 
 def _setup(arguments: argparse.Namespace) -> Setup:
-    policy: Policy = Newcomer()
-    if arguments.model != "newcomer":
+    policy: Policy | None = None
+    if arguments.model != "oracle":
         sampling = Sampling(slots=arguments.concurrency)
         policy = load_policy(arguments.model, sampling, base_url=arguments.base_url)
     world = World(level="short")
@@ -179,29 +181,26 @@ def _setup(arguments: argparse.Namespace) -> Setup:
 
 async def measure(setup: Setup, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run both rounds, all sides of each, and show them; returns all figures."""
-    ids = find_series(setup.world, arguments.series, arguments.kinds)
-    changing = [task_id for task_id in ids if changes(setup.world, task_id)]
-    at = arguments.change_at
+    ids, at = find_series(setup.world, arguments.series), arguments.change_at
     results: dict[str, Any] = {"arguments": {k: str(v) for k, v in vars(arguments).items()}}
     with tempfile.TemporaryDirectory() as folder:
-        for title, change_at, chosen in (("steady", 0, ids), ("changing", at, changing)):
+        for title, change_at in (("steady", 0), ("changing", at)):
             sides = {}
             for side in SIDES:
-                series = await run_side(setup, side, chosen, change_at, Path(folder))
+                series = await run_side(setup, side, ids, change_at, Path(folder))
                 sides[side] = figures(series, change_at)
             when = f" at task {at}" if change_at else ""
-            heading = f"{title}{when}: {len(chosen)} series, {setup.policy.name}"
+            heading = f"{title}{when}: {len(ids)} series, {arguments.model}"
             show(Console(width=None if sys.stdout.isatty() else 130), heading, sides, change_at)
-            results[title] = {"series": chosen, **sides}
+            results[title] = {"series": ids, **sides}
     return results
 
 
 def main() -> None:
     """Read the arguments, measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default="newcomer", help="newcomer, hf:FOLDER or openai:NAME")
+    parser.add_argument("--model", default="oracle", help="oracle, a folder or openai:NAME")
     parser.add_argument("--base-url", help="of an openai: model")
-    parser.add_argument("--kinds", default="scale", choices=("scale", "all"), help="of quirks")
     parser.add_argument("--series", type=int, default=24)
     parser.add_argument("--change-at", type=int, default=6, help="place of the first changed task")
     parser.add_argument("--check-every", type=int, default=CHECK_EVERY)

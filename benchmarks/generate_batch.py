@@ -29,7 +29,6 @@ from toolmaster.policies.base import Sampling
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
-from toolmaster.world.quirks import FAMILIES
 from toolmaster.world.tasks import World
 
 SAMPLING = Sampling(temperature=1.0, turn_tokens=64, context_tokens=1024, slots=48)
@@ -110,8 +109,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     world, chat = World(level="short"), ChatFormat(load_tokenizer(find_model(arguments.model)))
     prompts = []
-    for task_id in world.ids("seen", arguments.tasks, FAMILIES, 95_000_000):
-        session = Session(world.draw(task_id).task, Protocol.DIRECT, Limits())
+    for number in range(arguments.tasks):
+        task = world.draw(world.id_of("test_seen", number)).task
+        session = Session(task, Protocol.DIRECT, Limits())
         ids = chat.prompt_ids(session.prompt(), session.tools.schemas())
         prompts += [ids] * arguments.group
     observation = [chat.end_of_turn_id, *chat.observation_ids(OBSERVATION, "tool")]

@@ -19,7 +19,6 @@ from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.session import Session
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.world.quirks import FAMILIES
 from toolmaster.world.tasks import World
 
 
@@ -27,8 +26,8 @@ async def main(tasks: int, repeats: int) -> None:
     """Prepare the scripts once, then time playing them."""
     world, limits = World(), Limits()
     scripts = []
-    for task_id in world.ids("seen", tasks, FAMILIES):
-        drawn = world.draw(task_id)
+    for number in range(tasks):
+        drawn = world.draw(world.id_of("train", number))
         oracle = OraclePolicy(drawn, Protocol.TRIAL, Behaviours())
         request = RolloutRequest(drawn.task)
         trajectory = await run_rollout(request, oracle, Protocol.TRIAL, limits)

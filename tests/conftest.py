@@ -1,6 +1,7 @@
 """A tokenizer and a tiny model made on the spot: no test needs the network."""
 
 import asyncio
+import itertools
 import json
 import sys
 
@@ -52,8 +53,22 @@ def toolmaster(monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def world():
-    """The built-in world."""
-    return World()
+    """The built-in world of short tasks."""
+    return World(level="short")
+
+
+@pytest.fixture(scope="session")
+def task_ids(world):
+    """A function: the first ids of a split, of all families or of some."""
+
+    def find(split, count, *families):
+        ids = (world.id_of(split, number) for number in itertools.count())
+        fitting = (
+            one for one in ids if not families or world.draw(one).task.labels["family"] in families
+        )
+        return list(itertools.islice(fitting, count))
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +80,10 @@ def pets(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def worlds(pets):
+def worlds(world, pets):
     """A world of each source, by name."""
     return {
-        "short": World(level="short"),
+        "short": world,
         "full": World(),
         "facts": World(Facts(), "full", "facts"),
         "pets": World(Documents(pets), "short", "pets"),
@@ -76,11 +91,11 @@ def worlds(pets):
 
 
 @pytest.fixture(scope="session")
-def demonstrate(world):
-    """A function: the oracle's trajectory of a task."""
+def demonstrate(worlds):
+    """A function: the oracle's trajectory of a task of either level."""
 
     def run(task_id, protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
-        drawn = world.draw(task_id)
+        drawn = worlds["short" if task_id.startswith("v6s") else "full"].draw(task_id)
         oracle = OraclePolicy(drawn, protocol, behaviours)
         return asyncio.run(run_rollout(RolloutRequest(drawn.task), oracle, protocol, Limits()))
 

@@ -28,9 +28,9 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def trajectories(tmp_path, world, demonstrate):
+def trajectories(tmp_path, task_ids, demonstrate):
     path = tmp_path / "trajectories.jsonl"
-    for task_id in world.ids("seen", 2, ["plain"]):
+    for task_id in task_ids("train", 2, "plain"):
         append_trajectory(path, demonstrate(task_id))
     return path
 
@@ -104,14 +104,12 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
         (["evaluate", "m", "world speed=3"], "no option 'speed'; it takes: split, tasks, weight"),
         (["view"], "`view` needs FILE. See `toolmaster view --help`"),
         (["propose", "x"], "`propose` needs --model."),
-        (["experience", "show"], "`experience show` needs WHAT."),
         (["view", "x", "--tokens", "m"], "toolmaster view x NUMBER --tokens m"),
         # a place, option or setting for what another one says already
         (["evaluate", "m", "t", "--model", "x"], "twice, as MODEL 'm' and as --model x"),
         (["grpo", "m", "t", "tasks=u"], "tasks is given twice, as TASKSET 't' and as tasks=u"),
         (["sft", "m", "d.jsonl", "demonstrate.file=x"], "as DEMONSTRATIONS.jsonl 'd.jsonl' and"),
         (["demonstrate", "t", "--count", "2", "count=3"], "--demonstrate.count 2 and as count=3"),
-        (["demonstrate", "t", "--yes", "--confirm"], "as --yes and as --demonstrate.confirm True"),
         (["run", "quickstart", "seed=1", "seed=2"], "twice, as seed=1 and as seed=2; leave one"),
         (["run", "quickstart", "--seed", "1", "--seed", "2"], "--seed specified multiple times"),
         (["evaluate", "m", "t", "--evaluate.tasks", "u"], "takes this with a recipe alone"),
@@ -324,7 +322,7 @@ def test_view_counts_from_the_end(toolmaster, trajectories):
 
 
 def test_a_port_that_is_none(toolmaster):
-    code, _, error = toolmaster("serve-session", "v5/unseen/apiary/silent/3", "--port", "99999")
+    code, _, error = toolmaster("serve-session", "v6/test/3", "--port", "99999")
     assert (code, "<= 65535" in error) == (2, True)
 
 
@@ -410,9 +408,11 @@ def test_ctrl_c(toolmaster, recipe, monkeypatch):
     assert one_message(error) == "stopped; the same command continues from here"
 
 
-def test_sft_takes_a_file_of_demonstrations(toolmaster, tmp_path, monkeypatch, world, demonstrate):
+def test_sft_takes_a_file_of_demonstrations(
+    toolmaster, tmp_path, monkeypatch, task_ids, demonstrate
+):
     file, trained = tmp_path / "made.jsonl", []
-    for task_id in world.ids("seen", 2, ("plain",)):
+    for task_id in task_ids("train", 2, "plain"):
         append_trajectory(file, demonstrate(task_id))
 
     def train(recipe, run, folder):

@@ -1,6 +1,5 @@
 """README and CONTRIBUTING do what they say: their code runs, and what they name exists."""
 
-import asyncio
 import dataclasses
 import inspect
 import re
@@ -10,18 +9,13 @@ from pathlib import Path
 
 import pytest
 from cyclopts import MissingArgumentError
-from toolmaster.world.quirks import FAMILIES
 from trl import GRPOConfig
 
 import toolmaster
 from toolmaster.cli import app
-from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
-from toolmaster.protocols import Protocol
-from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.teacher.oracle import OraclePolicy
-from toolmaster.teacher.settings import Behaviours
-from toolmaster.world import World
+from toolmaster.world.behaviours import FAMILIES
+from toolmaster.world.tasks import World
 
 ROOT = Path(__file__).parent.parent
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -81,22 +75,35 @@ def test_the_pipeline_in_python_names_what_there_is():
 
 
 @pytest.fixture
-def shown_domain(tmp_path):
-    """The folder of the domain that CONTRIBUTING shows."""
-    (tmp_path / "domain.py").write_text(block(CONTRIBUTING, "Domain("))
-    return tmp_path
+def shown_service(tmp_path):
+    """The file of the service that CONTRIBUTING shows."""
+    [text] = blocks(CONTRIBUTING, "toml")
+    file = tmp_path / "kiosk.toml"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def shown_behaviour(tmp_path):
+    """The file of the behaviour that CONTRIBUTING shows."""
+    file = tmp_path / "mine.py"
+    file.write_text(block(CONTRIBUTING, "(Behaviour)"))
+    return file
 
 
 @pytest.mark.parametrize("level", ["full", "short"])
-def test_the_domain_has_tasks_of_all_families(shown_domain, level):
-    assert len(World([shown_domain]).domains) == len(World().domains) + 1
-    world = World([shown_domain], builtin=False, level=level)
-    [domain] = world.domains.values()
-    for task_id in world.ids(domain.split, 40, FAMILIES):
-        drawn = world.draw(task_id)
-        oracle = OraclePolicy(drawn, Protocol.TRIAL, Behaviours())
-        request = RolloutRequest(drawn.task)
-        assert asyncio.run(run_rollout(request, oracle, Protocol.TRIAL, Limits())).success, task_id
+def test_the_service_has_tasks_of_all_families_that_the_oracle_solves(shown_service, level):
+    tasks = toolmaster.taskset(f"world:{level} source={shown_service} split=train tasks=150")
+    assert {task.labels["family"] for task in tasks} == set(FAMILIES)
+    assert len(toolmaster.demonstrate(tasks)) >= 148
+
+
+def test_the_behaviour_is_drawn_and_shown(shown_behaviour):
+    line = f"world:short behaviours={shown_behaviour}:Marked families=loud split=train tasks=60"
+    made = toolmaster.demonstrate(line)
+    assert len(made) >= 59
+    marked = [one for one in made if one.labels["behaviour"] == "marked"]
+    assert any('begins with "#"' in one.experience for one in marked)
 
 
 def test_every_python_block_is_run_here():
@@ -136,7 +143,7 @@ def test_what_a_document_names_exists(document):
 
 
 def test_task_ids_can_be_drawn():
-    ids = re.findall(r"\bv\d+s?/\w+/\w+/\w+/\d+", README.read_text())
+    ids = re.findall(r"\bv\d+s?/\w+/\d+(?:/\d+)?", README.read_text())
     assert ids
     for task_id in ids:
         World().draw(task_id)

@@ -8,7 +8,6 @@ import pytest
 
 from toolmaster.errors import (
     ConfigError,
-    DomainError,
     InputError,
     PermanentPolicyError,
     PolicyError,
@@ -239,9 +238,9 @@ def test_a_full_disk_is_one_clear_message(tmp_path, monkeypatch):
 def test_what_the_requests_raise_surfaces():
     def requests():
         yield RolloutRequest(task())
-        raise DomainError("no such domain")
+        raise InputError("no such task")
 
-    with pytest.raises(DomainError, match="no such domain"):
+    with pytest.raises(InputError, match="no such task"):
         run(requests(), ScriptedPolicy([ANSWER]), concurrency=2)
 
 

@@ -61,7 +61,7 @@ def trajectory(**fields):
         Step(text="b", phase=Phase.EXECUTION, action=ActionKind.ANSWER),
     ]
     settings = {
-        "task_id": "v5/seen/a/plain/1",
+        "task_id": "v6/train/1",
         "protocol": Protocol.TRIAL,
         "policy": "p@1",
         "prompt": [Message(role="user", content="q")],

@@ -8,7 +8,6 @@ import random
 import threading
 
 import pytest
-from toolmaster.world.quirks import FAMILIES
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
@@ -28,7 +27,7 @@ from toolmaster.types import (
     Score,
     StopReason,
 )
-from toolmaster.world import World
+from toolmaster.world.goals import draw_arguments
 
 TRIAL, DIRECT, PAPER = Protocol.TRIAL, Protocol.DIRECT, Protocol.PAPER
 ANY = {"type": "object"}
@@ -488,45 +487,33 @@ def test_a_function_becomes_a_tool_of_a_session():
     assert only(session(from_function(double)), call("double", x=21)).observation == "42"
 
 
-def random_call(rng, tools, names):
-    chosen = rng.choice(tools.tools)
-    arguments = {}
-    for key, prop in chosen.parameters["properties"].items():
-        if prop["type"] == "string":
-            value = rng.choice(names)
-            arguments[key] = rng.choice(
-                [value, value.upper(), value.lower(), value.replace(" ", "_")]
-            )
-        else:
-            arguments[key] = rng.choice([0, 1, 2, 3, 55, -1])
-    return call(chosen.name, **arguments)
+def random_call(rng, drawn):
+    view = rng.choice(drawn.views)
+    arguments = draw_arguments(view.operation, drawn.start, rng)
+    return call(view.name, **rng.choice((view.send, view.shown))(arguments))
 
 
-def test_a_thousand_trial_calls_never_change_the_real_state():
-    rng, world = random.Random(7), World()
+def test_a_thousand_trial_calls_never_change_the_real_state(world, task_ids):
+    rng = random.Random(7)
     ran = 0
-    ids = world.ids("seen", 10, FAMILIES) + world.ids("unseen", 10, FAMILIES)
-    for task_id in ids:
-        task = world.draw(task_id).task
-        fresh = task.make_tools().state
-        a_session = Session(task, TRIAL, Limits(max_turns=1000, trial_calls=50))
-        names = list(next(iter(fresh.values())))
-        turns = [random_call(rng, a_session.tools, names) for _ in range(50)]
-        steps = play(a_session, *turns)
+    for task_id in task_ids("train", 10) + task_ids("test", 10):
+        drawn = world.draw(task_id)
+        a_session = Session(drawn.task, TRIAL, Limits(max_turns=1000, trial_calls=50))
+        steps = play(a_session, *(random_call(rng, drawn) for _ in range(50)))
         ran += sum(step.error is None for step in steps)
-        assert a_session.tools.state == fresh, task_id
-    assert ran > 150  # enough of them did something
+        assert a_session.tools.state == drawn.start, task_id
+        assert a_session._fork.state != drawn.start or not any(
+            view.operation.effect is not Effect.READ for view in drawn.views
+        )
+    assert ran > 500  # enough of them did something
 
 
-def test_trial_writes_change_the_fork():
-    world = World()
-    drawn = world.draw(world.ids("seen", 1, ["irreversible"])[0])
+def test_trial_writes_change_the_fork(world, task_ids):
+    drawn = world.draw(task_ids("train", 1, "irreversible")[0])
     a_session = Session(drawn.task, TRIAL, Limits())
-    write = next(
-        c for c in drawn.plan.calls if drawn.chosen[c.tool][0].definition.effect is Effect.WRITE
-    )
-    surface = drawn.chosen[write.tool][0]
-    step = only(a_session, call(surface.name, **surface.dress(write.arguments)))
+    [write] = drawn.goal.calls_of(drawn.target)
+    [view] = drawn.chosen[drawn.target]
+    step = only(a_session, call(view.name, **view.send(write.arguments)))
     assert step.error is None
     assert a_session._fork.state != a_session.tools.state
 

@@ -87,7 +87,7 @@ def test_an_agent_with_an_endpoint_and_a_python_tool(toolmaster):
         (["run", "quickstart"], "train"),
         (["solve", "x", "--tools", "shop.py", "--model", "some/model"], "train"),
         (["solve", "x", "--tools", "mcp.json", "--model", "openai:m"], "mcp"),
-        (["serve-session", "v5/unseen/apiary/silent/3"], "mcp"),
+        (["serve-session", "v6/test/3"], "mcp"),
     ],
 )
 def test_what_is_missing_is_one_line(toolmaster, tmp_path, words, extra):

@@ -179,8 +179,8 @@ _command(
     _EXPLORE,
     "serve-session TASK [KEY=VALUE]...",
     "Offer a task as an MCP server, so that any MCP client can do it.",
-    "serve-session v5/unseen/apiary/silent/3",
-    "serve-session v5/unseen/apiary/silent/3 --port 8000 --verdict",
+    "serve-session v6/test/3",
+    "serve-session v6/test/3 --port 8000 --verdict",
 )
 
 

@@ -1,7 +1,6 @@
 """Tokens and masks: the same for SFT and rollouts, and nothing can be smuggled in."""
 
 import pytest
-from toolmaster.world.quirks import FAMILIES
 from transformers import AddedToken
 
 from toolmaster.chat import CHATML_TOOLS, ChatFormat, prepare_tokenizer
@@ -179,8 +178,9 @@ def test_turn_and_observation(tokenizer):
 
 
 @pytest.mark.parametrize("protocol", Protocol)
-def test_sft_tokens_are_rollout_tokens(chat, world, demonstrate, protocol):
-    for task_id in world.ids("seen", 8, FAMILIES) + world.ids("unseen", 4, FAMILIES):
+def test_sft_tokens_are_rollout_tokens(chat, task_ids, demonstrate, protocol):
+    longer = [f"v6/{split}/{number}" for split in ("train", "test") for number in range(12)]
+    for task_id in task_ids("train", 8) + longer:
         got = demonstrate(task_id, protocol)
         tokens, mask, phases = chat.render(got.prompt, got.tools, got.steps)
 
@@ -188,7 +188,9 @@ def test_sft_tokens_are_rollout_tokens(chat, world, demonstrate, protocol):
         rolled, rolled_mask, rolled_phases = list(prompt), [0] * len(prompt), [None] * len(prompt)
         for step in got.steps:
             turn = chat.turn_ids(step.text)
-            seen = [] if step.observation is None else chat.observation_ids(step.observation)
+            seen = []
+            if step.observation is not None:
+                seen = chat.observation_ids(step.observation, step.observation_role)
             rolled += turn + seen
             rolled_mask += [int(not step.slip)] * len(turn) + [0] * len(seen)
             rolled_phases += [None if step.slip else step.phase] * len(turn) + [None] * len(seen)
@@ -208,23 +210,23 @@ def test_sft_tokens_are_rollout_tokens(chat, world, demonstrate, protocol):
         )
 
 
-def test_sampled_tokens_are_kept(chat, demonstrate, world):
-    got = chat.with_tokens(demonstrate(world.ids("seen", 1, ["plain"])[0]))
+def test_sampled_tokens_are_kept(chat, demonstrate, task_ids):
+    got = chat.with_tokens(demonstrate(task_ids("train", 1, "plain")[0]))
     got.steps[0].token_ids = [5, 6, 7]
     tokens = chat.render(got.prompt, got.tools, got.steps).token_ids
     assert tokens[len(got.prompt_ids) :][:3] == [5, 6, 7]
 
 
-def test_a_trailing_observation_is_left_out(chat, demonstrate, world):
-    got = demonstrate(world.ids("seen", 1, ["plain"])[0])
+def test_a_trailing_observation_is_left_out(chat, demonstrate, task_ids):
+    got = demonstrate(task_ids("train", 1, "plain")[0])
     cut = got.model_copy(update={"steps": got.steps[:1]})
     assert cut.steps[0].observation is not None
     rendered = chat.render(cut.prompt, cut.tools, cut.steps)
     assert (rendered.token_ids[-1], rendered.completion_mask[-1]) == (chat.end_of_turn_id, 1)
 
 
-def test_an_empty_observation_is_told_all_the_same(chat, demonstrate, world):
-    got = demonstrate(world.ids("seen", 1, ["plain"])[0])
+def test_an_empty_observation_is_told_all_the_same(chat, demonstrate, task_ids):
+    got = demonstrate(task_ids("train", 1, "plain")[0])
     got.steps[0].observation = ""
     told = chat.with_tokens(got)
     assert told.steps[0].observation_ids == chat.observation_ids("")

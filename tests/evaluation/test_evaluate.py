@@ -231,7 +231,7 @@ def test_a_task_set_is_named_in_one_line():
     with pytest.raises(ConfigError, match="there is none of this name"):
         evaluate(says(1), "nowhere")
     result = evaluate(says(1), "world:short tasks=2", protocol=DIRECT)
-    assert {t.taskset for t in result.trajectories} == {"world:short/test (v5s)"}
+    assert {t.taskset for t in result.trajectories} == {"world:short/test (v6s)"}
 
 
 async def _inside_a_loop():

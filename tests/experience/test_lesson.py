@@ -7,7 +7,6 @@ from experience_kit import answered, call, make_lesson, make_tools, run, told
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from toolmaster.world.quirks import KINDS
 
 from toolmaster.experience.lesson import (
     LESSON_CHARS,
@@ -17,6 +16,7 @@ from toolmaster.experience.lesson import (
     texts_by_tool,
 )
 from toolmaster.types import ErrorKind
+from toolmaster.world.behaviours import KINDS
 
 
 @given(st.text(), st.integers(2, 60))
@@ -100,13 +100,14 @@ def test_the_longest_name_counts():
 
 def test_every_lesson_of_the_teacher_is_read(world):
     seen = set()
-    for split in ("seen", "unseen"):
-        for task_id in world.ids(split, 120, ["loud", "silent", "irreversible"]):
-            for surface in world.draw(task_id).surfaces:
-                text = surface.quirk.lesson(surface.name, "twin")
-                assert texts_by_tool(text, [surface.name])[surface.name] in text
-                seen.add(surface.quirk.kind)
-    assert len(seen) > len(KINDS) // 2
+    for split in ("train", "test"):
+        for number in range(150):
+            for view in world.draw(world.id_of(split, number)).views:
+                if view.behaviour is not None:
+                    text = f"{view.name}: {view.behaviour.lesson}"
+                    assert texts_by_tool(text, [view.name])[view.name] in text
+                    seen.add(type(view.behaviour))
+    assert seen == set(KINDS)
 
 
 def read(*turns, name="price", tools=None, end=()):

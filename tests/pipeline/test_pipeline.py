@@ -38,6 +38,7 @@ def recipe(tiny_folder, tmp_path):
     return Recipe(
         run=tmp_path / "run",
         model=str(tiny_folder),
+        tasks="world:short",
         limits=Limits(max_turns=8),
         demonstrate=DemonstrationSettings(count=6),
         sft=SftSettings(trainer={"per_device_train_batch_size": 3}),
@@ -52,7 +53,7 @@ def recipe(tiny_folder, tmp_path):
             sampling=Room(**SHORT),
         ),
         evaluate=EvaluateSettings(
-            tasks=("world split=test tasks=2", "world split=test_seen tasks=2"),
+            tasks=("world:short split=test tasks=2", "world:short split=test_seen tasks=2"),
             base_tasks=1,
             sampling=Sampling(**SHORT),
         ),
@@ -90,7 +91,7 @@ def test_a_whole_run_and_the_same_again(recipe, capsys):
     for name, count in (("base", 2), ("sft", 4), ("grpo", 4)):
         measured = read_trajectories(recipe.run / "evaluate" / f"{name}.jsonl")
         half = count // 2
-        sets = ["world/test (v5)"] * half + ["world/test_seen (v5)"] * half
+        sets = ["world:short/test (v6s)"] * half + ["world:short/test_seen (v6s)"] * half
         assert sorted(t.taskset for t in measured) == sets
         assert {t.policy for t in measured} == {name}
     lines = read_lines(recipe.run / "metrics.jsonl")
@@ -196,7 +197,7 @@ def only_base(recipe):
 
     def make(count, **sampling):
         settings = EvaluateSettings(
-            tasks=(f"world split=test tasks={count}",),
+            tasks=(f"world:short split=test tasks={count}",),
             base_tasks=count,
             sampling=Sampling(**(SHORT | sampling)),
         )
@@ -264,13 +265,14 @@ def test_a_report_starts_no_evaluation(recipe):
 
 def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
     make_demonstrations(recipe)
-    monkeypatch.setattr("toolmaster.world.tasks.LEVELS", {"full": "v0", "short": "v0s"})
-    with pytest.raises(ConfigError, match=r"taskset: 'world/train \(v\d+\)' -> .* \(v0\)"):
+    monkeypatch.setattr("toolmaster.world.tasks.VERSIONS", {"full": "v0", "short": "v0s"})
+    message = r"taskset: 'world:short/train \(v6s\)' -> .* \(v0s\)"
+    with pytest.raises(ConfigError, match=message):
         make_demonstrations(recipe)
 
 
 def test_what_is_trained_on_is_not_measured(recipe):
-    overlapping = recipe.evaluate.model_copy(update={"tasks": ("world split=train tasks=2",)})
+    overlapping = recipe.evaluate.model_copy(update={"tasks": ("world:short split=train tasks=2",)})
     with pytest.raises(InputError, match=r"of both training .* and evaluation"):
         stages.run_next(recipe.model_copy(update={"evaluate": overlapping}))
 
@@ -299,8 +301,8 @@ def test_what_a_later_stage_would_refuse_is_refused_first(recipe, section, messa
     assert not (recipe.run / "demonstrate").exists()
 
 
-def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstrate):
-    [task_id] = world.ids("seen", 1, ["plain"])
+def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, task_ids, demonstrate):
+    [task_id] = task_ids("train", 1, "plain")
     made = demonstrate(task_id)
     steps = [step.model_copy(update={"token_ids": [1, 2]}) for step in made.steps]
     file = tmp_path / "others.jsonl"
@@ -310,8 +312,8 @@ def test_tokens_of_another_model_are_not_taken(recipe, tmp_path, world, demonstr
 
 
 @pytest.mark.parametrize("change", [{"error": "gone"}, {"steps": []}, {"score": FAILED}])
-def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, change):
-    [task_id] = world.ids("seen", 1, ["plain"])
+def test_failures_are_no_demonstrations(recipe, tmp_path, task_ids, demonstrate, change):
+    [task_id] = task_ids("train", 1, "plain")
     file = tmp_path / "others.jsonl"
     append_trajectory(file, demonstrate(task_id).model_copy(update=change))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
@@ -319,10 +321,10 @@ def test_failures_are_no_demonstrations(recipe, tmp_path, world, demonstrate, ch
         make_demonstrations(taken)
 
 
-def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstrate):
+def test_demonstrations_that_were_made_before(recipe, tmp_path, task_ids, demonstrate):
     file = tmp_path / "teach" / "trajectories.jsonl"
     file.parent.mkdir()
-    made = [demonstrate(task_id) for task_id in world.ids("seen", 3, ["plain", "loud"])]
+    made = [demonstrate(task_id) for task_id in task_ids("train", 3, "plain", "loud")]
     for demonstration in made:
         append_trajectory(file, demonstration)
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
@@ -337,11 +339,11 @@ def test_demonstrations_that_were_made_before(recipe, tmp_path, world, demonstra
         (None, r"holds no demonstrations; 'trial' is wanted"),
     ],
 )
-def test_demonstrations_that_do_not_fit(recipe, tmp_path, world, demonstrate, protocol, message):
+def test_demonstrations_that_do_not_fit(recipe, tmp_path, task_ids, demonstrate, protocol, message):
     file = tmp_path / "others.jsonl"
     file.touch()
     if protocol is not None:
-        [task_id] = world.ids("seen", 1, ["plain"])
+        [task_id] = task_ids("train", 1, "plain")
         append_trajectory(file, demonstrate(task_id, Protocol(protocol)))
     taken = recipe.model_copy(update={"demonstrate": DemonstrationSettings(file=file)})
     with pytest.raises(InputError, match=message):

@@ -23,8 +23,8 @@ BROKEN = refuse(500, "out of order")
 
 
 @pytest.fixture
-def task(world):
-    return world.draw(world.ids("seen", 1, ["silent"])[0]).task
+def task(world, task_ids):
+    return world.draw(task_ids("train", 1, "silent")[0]).task
 
 
 def run(base_url, requests, *, concurrency=1, on_finish=None, **limits):

@@ -21,8 +21,8 @@ ANSWER = "<think>t</think><answer>4</answer>"
 
 
 @pytest.fixture
-def task(world):
-    return world.draw(world.ids("seen", 1, ["silent"])[0]).task
+def task(world, task_ids):
+    return world.draw(task_ids("train", 1, "silent")[0]).task
 
 
 def run(server, requests, *, tool_calls="text", concurrency=1, protocol=Protocol.DIRECT):
@@ -38,8 +38,8 @@ def run(server, requests, *, tool_calls="text", concurrency=1, protocol=Protocol
     return asyncio.run(go())
 
 
-def test_a_rollout_is_solved_by_replies(serve, world, demonstrate):
-    task_id = world.ids("seen", 1, ["silent"])[0]
+def test_a_rollout_is_solved_by_replies(serve, world, demonstrate, task_ids):
+    task_id = task_ids("train", 1, "silent")[0]
     shown = demonstrate(task_id)
     server = serve(*(step.text for step in shown.steps))
     request = RolloutRequest(world.draw(task_id).task)
@@ -75,8 +75,8 @@ def test_without_a_trial_none_is_explained(serve, task):
     assert "<experience>" not in system
 
 
-def test_a_trained_model_sees_what_it_saw_in_training(serve, world, demonstrate):
-    task_id = world.ids("seen", 1, ["silent"])[0]
+def test_a_trained_model_sees_what_it_saw_in_training(serve, world, demonstrate, task_ids):
+    task_id = task_ids("train", 1, "silent")[0]
     shown = demonstrate(task_id)
     server = serve(*(step.text for step in shown.steps))
     request = RolloutRequest(world.draw(task_id).task)

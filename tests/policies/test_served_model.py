@@ -82,7 +82,7 @@ def _wait_for(server, address):
 
 def roll_out(served, world, **options):
     url, model = served
-    tasks = [world.draw(task_id).task for task_id in world.ids("unseen", 1, ["plain"])]
+    tasks = [world.draw(world.id_of("test", 0)).task]
     policy = load_policy(f"openai:{model}", SAMPLING, base_url=url, **options)
 
     async def go():

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 import torch
-from toolmaster.world.quirks import FAMILIES
 from transformers import LlamaForCausalLM
 
 from toolmaster.errors import InputError, PolicyError
@@ -176,20 +175,22 @@ def test_no_room_is_left(make_policy):
         asyncio.run(conversation.complete())
 
 
-def test_a_rollout_whose_context_is_used_up(make_policy, world):
-    request = RolloutRequest(world.draw(world.ids("seen", 1, ["plain"])[0]).task)
-    policy = make_policy(turn_tokens=96, context_tokens=320)
+def test_a_rollout_whose_context_is_used_up(make_policy, world, task_ids):
+    request = RolloutRequest(world.draw(task_ids("train", 1, "plain")[0]).task)
+    policy = make_policy(turn_tokens=96, context_tokens=900)
     got = asyncio.run(
         run_rollout(request, policy, Protocol.TRIAL, Limits(invalid_turns=12, max_turns=40))
     )
     assert (got.stop_reason, got.error) == (StopReason.MAX_TOKENS, None)
     total = len(got.prompt_ids) + len(got.completion().token_ids)
-    assert 0 < total < 320
+    assert 0 < total < 900
     assert got.prompt_tokens == len(got.prompt_ids)
 
 
-def test_a_rollout_solves_its_task_token_by_token(make_policy, tiny_chat, world, demonstrate):
-    task_id = world.ids("seen", 1, ["silent"])[0]
+def test_a_rollout_solves_its_task_token_by_token(
+    make_policy, tiny_chat, world, demonstrate, task_ids
+):
+    task_id = task_ids("train", 1, "silent")[0]
     shown = demonstrate(task_id, behaviours=Behaviours(self_correction=False))  # no slips
     policy = make_policy(turn_tokens=300, context_tokens=2000)
     scripted(policy, [t for step in shown.steps for t in tiny_chat.turn_ids(step.text)])
@@ -204,9 +205,9 @@ def test_a_rollout_solves_its_task_token_by_token(make_policy, tiny_chat, world,
     )
 
 
-def test_rollouts_of_a_group_with_few_slots(make_policy, world):
+def test_rollouts_of_a_group_with_few_slots(make_policy, world, task_ids):
     policy = make_policy(slots=3, turn_tokens=8, context_tokens=1500)
-    tasks = [world.draw(task_id).task for task_id in world.ids("seen", 2, FAMILIES)]
+    tasks = [world.draw(task_id).task for task_id in task_ids("train", 2)]
     limits = Limits(invalid_turns=2)
     got = asyncio.run(run_rollouts(groups(tasks, 4), policy, Protocol.TRIAL, limits))
     assert [t.error for t in got] == [None] * 8
@@ -249,10 +250,10 @@ def test_weights_cannot_change_in_flight(make_policy):
 
 
 def test_a_model_error_reaches_every_rollout_and_the_policy_goes_on(
-    make_policy, monkeypatch, world, greedy
+    make_policy, monkeypatch, world, greedy, task_ids
 ):
-    policy = make_policy(slots=2)
-    task = world.draw(world.ids("seen", 1, ["plain"])[0]).task
+    policy = make_policy(slots=2, context_tokens=2000)
+    task = world.draw(task_ids("train", 1, "plain")[0]).task
 
     def broken(*args, **kwargs):
         raise MemoryError("no memory left")

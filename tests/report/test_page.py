@@ -22,7 +22,7 @@ def rollout(task_id="t", success=True, text="fine", family="plain", known="", **
         "taskset": "w/test",
         "policy": text,
         "score": Score.of(success, f"right {text}", answer=success, state=True),
-        "labels": {"family": family, "quirk": text},
+        "labels": {"family": family, "behaviour": text},
     }
     query, tool = with_experience(text, known), {"name": f"bake{text}", "description": text}
     return two_steps(query, f"<think>{text}</think>{text}", tool, text, text, **made | fields)
@@ -135,14 +135,14 @@ def test_a_huge_run_shows_failures_first_and_says_so(tmp_path, monkeypatch):
 
 
 def test_a_trajectory_shows_what_was_expected_and_what_was_done(tmp_path):
-    labels = {"family": "silent", "quirk": "thousandths_result"}
+    labels = {"family": "silent", "behaviour": "swapped"}
     html = page(tmp_path, {"base": [rollout("t", False, "rye", known="slow", labels=labels)]})
     order = [
         '<span class="badge bad">failed</span>',
         "<dt>asked</dt><dd>rye</dd>",
         "<dt>expected</dt><dd>right rye</dd>",
         '<dt>answered</dt><dd class="bad">rye</dd>',
-        "<dt>hidden behaviour</dt><dd>4.5 comes as 4500.</dd>",
+        "<dt>hidden behaviour</dt><dd>Two parameters of one type are taken for each other.</dd>",
         "<dt>known from before</dt><dd>slow</dd>",
         "<i>answer</i> wrong",
         "<i>state</i> right",

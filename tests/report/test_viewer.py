@@ -28,7 +28,7 @@ def trajectory(text="<think>hm</think>[bold]x[/bold]", success=False, ids=True):
         "too many",
         "done",
         ids,
-        task_id="v5/unseen/bakery/loud/7",
+        task_id="v6/test/7",
         policy="p@3",
         score=Score.of(success, "two loaves", answer=True, state=success),
         labels={"family": "loud"},
@@ -53,7 +53,7 @@ def recorded(record, decode=None, styles=False):
 def test_a_trajectory_is_told_in_order():
     text = recorded(trajectory())
     parts = [
-        "v5/unseen/bakery/loud/7",
+        "v6/test/7",
         "p@3, protocol trial, rollout 0",
         "family=loud",
         "Bake two.",
@@ -144,15 +144,17 @@ def browsed(place, index=None, width=80, **options):
 
 def test_a_list_has_a_line_for_each_record(run):
     lines = browsed(run / "evaluate" / "sft.jsonl").splitlines()
-    rows = [line.split() for line in lines if "bakery" in line]
-    assert rows[0] == ["0", "v5/unseen/bakery/loud/7", "done", "1", "failed"]
+    rows = [line.split() for line in lines if "v6/test" in line]
+    assert rows[0] == ["0", "v6/test/7", "done", "1", "failed"]
     assert [row[-1] for row in rows] == ["failed", "solved", "solved"]
     assert "3 of 3 records, 2 solved; show one: toolmaster view" in lines[-1]
 
 
 def test_a_run_is_listed_and_filtered_by_outcome_and_text(run):
     def numbers(**options):
-        return [line.split()[0] for line in browsed(run, **options).splitlines() if "bake" in line]
+        return [
+            line.split()[0] for line in browsed(run, **options).splitlines() if "v6/test" in line
+        ]
 
     assert numbers() == ["0", "1", "2", "3", "4", "5"]
     assert numbers(failed=True) == ["0", "3"]

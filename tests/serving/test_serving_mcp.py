@@ -15,7 +15,7 @@ from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
 from toolmaster.types import ActionKind, Effect, Phase, StopReason
 
-TASK = "v5/unseen/apiary/irreversible/2"
+TASK = "v6/test/29"
 
 
 def command(out, *more):
@@ -64,7 +64,7 @@ async def do(tools, steps):
 
 
 @pytest.mark.parametrize("transport", [over_stdio, over_http])
-def test_a_task_done_whole_through_the_wire(transport, demonstrate, world, tmp_path):
+def test_a_task_done_whole_through_the_wire(transport, demonstrate, worlds, tmp_path):
     """The oracle's calls, made by a client, give what they give in this process."""
     oracle = demonstrate(TASK)
     assert {step.phase for step in oracle.calls()} == {Phase.TRIAL, Phase.EXECUTION}
@@ -86,7 +86,7 @@ def test_a_task_done_whole_through_the_wire(transport, demonstrate, world, tmp_p
     assert record.success
     assert record.stop_reason is StopReason.ANSWERED
     assert [step.phase for step in record.steps] == [step.phase for step in oracle.steps]
-    truth = world.draw(TASK).task.make_tools()
+    truth = worlds["full"].draw(TASK).task.make_tools()
     for tool in truth.tools:
         assert tools[tool.name].parameters == tool.parameters
         assert tools[tool.name].effect is tool.effect
@@ -137,7 +137,7 @@ def test_each_connection_has_its_own_session(demonstrate, tmp_path):
     assert len(torn.steps) == 1
 
 
-def test_the_query_is_in_the_instructions_and_the_prompt(world, tmp_path):
+def test_the_query_is_in_the_instructions_and_the_prompt(worlds, tmp_path):
     from mcp import Client, StdioServerParameters, stdio_client  # noqa: PLC0415
 
     server = command(tmp_path / "served.jsonl", "limits.trial_calls=2")
@@ -150,7 +150,7 @@ def test_the_query_is_in_the_instructions_and_the_prompt(world, tmp_path):
 
     instructions, prompt = asyncio.run(run())
     assert instructions == prompt
-    assert instructions.startswith(world.draw(TASK).task.query)
+    assert instructions.startswith(worlds["full"].draw(TASK).task.query)
     assert "at most 2" in instructions
     assert read_trajectories(tmp_path / "served.jsonl") == []
 
@@ -169,22 +169,22 @@ def test_a_client_without_a_handshake_is_refused(tmp_path):
     asyncio.run(run())
 
 
-def test_a_domain_and_settings_of_a_recipe(tmp_path):
-    """Own domains come from the recipe, as everywhere."""
+def test_services_and_settings_of_a_recipe(tmp_path):
+    """Own services come from the recipe, as everywhere."""
     recipe = tmp_path / "mine.toml"
-    folder = tmp_path / "no_domain"
-    recipe.write_text(f'tasks = "world domains={folder}"\n')
+    folder = tmp_path / "nowhere"
+    recipe.write_text(f'tasks = "world source={folder}"\n')
     arguments = [sys.executable, "-m", "toolmaster", "serve-session", TASK, "--recipe", str(recipe)]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"toolmaster: {str(folder)!r} is no domain" in done.stderr
+    assert f"toolmaster: source {str(folder)!r}: there is no such file" in done.stderr
 
 
 def test_an_unknown_task_is_one_line():
-    arguments = [sys.executable, "-m", "toolmaster", "serve-session", "v5/unseen/nowhere/loud/1"]
+    arguments = [sys.executable, "-m", "toolmaster", "serve-session", "v6/nowhere/1"]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("toolmaster: task id 'v5/unseen/nowhere/loud/1'")
+    assert done.stderr.startswith("toolmaster: task id 'v6/nowhere/1'")
     assert done.stderr.count("\n") == 1
 
 

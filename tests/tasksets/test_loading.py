@@ -104,7 +104,7 @@ def test_a_default_that_the_set_does_not_have_changes_nothing(sets):
 
 def test_a_mixture_in_one_line(sets):
     tasks = taskset("world:short split=train weight=0.75 + mine.py:made weight=.25")
-    assert tasks.facts["mixture"] == "75% world:short/train (v5s) + 25% sums (1)"
+    assert tasks.facts["mixture"] == "75% world:short/train (v6s) + 25% sums (1)"
     assert sum(task_id.startswith("sum/") for task_id in tasks.ids[:40]) == 10
 
 
@@ -126,7 +126,7 @@ def test_a_mixture_in_one_line(sets):
         ("mine.py:made wide=1", "no option 'wide'; it takes: split, tasks, weight"),
         ("mine.py:needs words=2", "it needs 'file', as in file="),
         ("mine.py:needs file=x", "it needs 'words', as in words="),
-        ("world:short builtin=perhaps", "builtin: Input should be a valid boolean"),
+        ("world:long", "level: Input should be 'full' or 'short'"),
         ("mine.py:made tasks=2 tasks=3", "tasks is given twice"),
         ("mine.py:made tasks=0", "tasks=0: Input should be greater than or equal to 1"),
         ("mine.py:made tasks=2.5", "tasks=2.5: Input should be a valid integer"),

@@ -60,7 +60,7 @@ def test_a_mixture_of_drawn_and_listed_tasks():
     assert len(tasks) == 200  # all 50 of `mine`, and three times as many of the other
     assert share(tasks[:100], "mine") == 0.25
     assert tasks["mine/3"].query == "mine 3"
-    assert tasks[0].id.startswith("v5s/seen/")
+    assert tasks[0].id.startswith("v6s/train/")
     assert tasks.split_of(tasks.ids[0]) == "train"
     assert tasks.oracle is not None
     with pytest.raises(InputError, match="no task 'nothing'"):

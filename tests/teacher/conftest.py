@@ -7,6 +7,7 @@ from fake_endpoint import FakeModel
 
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import taskset
+from toolmaster.teacher.filters import explores
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
 
@@ -25,15 +26,22 @@ def by_oracle(demonstrate):
     return demonstrate
 
 
-@pytest.fixture
-def oracle_model(world):
-    """A function: an endpoint with the oracle behind it, for the first so many training tasks."""
+@pytest.fixture(scope="session")
+def explored(demonstrate):
+    """Training tasks of the embedded world of which the oracle tries every tool that it uses."""
+    tasks = taskset("world:short").for_training()[:90]
+    return tasks.without(i for i in tasks.ids if not explores(demonstrate(i)))
 
-    def make(count, protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
-        ids = taskset("world").for_training()[:count].ids
+
+@pytest.fixture
+def oracle_model(world, explored):
+    """A function: an endpoint with the oracle behind it, for these tasks and the first others."""
+
+    def make(protocol=Protocol.TRIAL, behaviours=Behaviours()):  # noqa: B008
+        ids = {*explored.ids, *taskset("world:short").for_training()[:12].ids}
         drawn = [world.draw(task_id) for task_id in ids]
         known = {task.task.query: task for task in drawn}
-        assert len(known) == count, "two tasks ask the same"
+        assert len(known) == len(ids), "two tasks ask the same"
 
         def reply(messages):
             queries = [m["content"] for m in messages if m["role"] == "user"]

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from toolmaster.world.quirks import FAMILIES
 
 from toolmaster.teacher.dataset import dataset_row, write_dataset
 from toolmaster.training.sft import training_rows
@@ -11,8 +10,8 @@ from toolmaster.types import Phase, Step
 
 
 @pytest.fixture
-def demonstrations(world, demonstrate):
-    return [demonstrate(task_id) for task_id in world.ids("seen", 8, FAMILIES)]
+def demonstrations(task_ids, demonstrate):
+    return [demonstrate(task_id) for task_id in task_ids("train", 8)]
 
 
 @pytest.fixture

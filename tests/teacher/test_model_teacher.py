@@ -13,7 +13,6 @@ from toolmaster.errors import ConfigError, PolicyError
 from toolmaster.policies.base import Sampling
 from toolmaster.protocols import Protocol
 from toolmaster.runs import read_lines, read_trajectories
-from toolmaster.tasksets import taskset
 from toolmaster.teacher.demonstrations import demonstrate
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
@@ -22,11 +21,11 @@ SERIAL = Sampling(turn_tokens=1024, context_tokens=16384, slots=1)
 
 
 @pytest.fixture
-def run(tmp_path):
-    """A function: demonstrate the first training tasks in this test's folder, from an address."""
+def run(tmp_path, explored):
+    """A function: demonstrate some training tasks in this test's folder, from an address."""
 
     def work(url, tasks, **settings):
-        chosen = taskset("world").for_training()[:tasks]
+        chosen = explored[:tasks]
         given = {"teacher": "openai:m", "base_url": url, "output_dir": tmp_path / "run"}
         return demonstrate(chosen, **{**given, **settings})
 
@@ -43,7 +42,7 @@ def lines(tmp_path):
 def test_the_embedded_world_with_the_oracle_behind_an_endpoint(
     run, lines, tmp_path, oracle_model, by_oracle, protocol
 ):
-    model = oracle_model(12, protocol)
+    model = oracle_model(protocol)
     with model.serve() as url:
         kept = run(url, 12, protocol=protocol)
     assert len(kept) + len(lines("left_out.jsonl")) == 12
@@ -56,7 +55,7 @@ def test_the_embedded_world_with_the_oracle_behind_an_endpoint(
 
 
 def test_the_instruction_goes_to_the_endpoint_and_nowhere_else(run, tmp_path, oracle_model):
-    model = oracle_model(3)
+    model = oracle_model()
     with model.serve() as url:
         [*kept] = run(url, 3)
     for messages in model.asked:
@@ -69,7 +68,7 @@ def test_the_instruction_goes_to_the_endpoint_and_nowhere_else(run, tmp_path, or
 
 
 def test_what_is_finished_is_neither_run_nor_paid_again(run, lines, oracle_model):
-    model = oracle_model(4)
+    model = oracle_model()
     with model.serve() as url:
         first = run(url, 4)
         asked = len(model.asked)
@@ -79,7 +78,7 @@ def test_what_is_finished_is_neither_run_nor_paid_again(run, lines, oracle_model
 
 
 def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
-    model, folder = oracle_model(6), tmp_path / "demonstrate"
+    model, folder = oracle_model(), tmp_path / "demonstrate"
     answer, child, answered = model.reply, [], []
 
     def reply(messages):
@@ -91,9 +90,9 @@ def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
 
     model.reply = reply
     with model.serve() as url:
-        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world tasks=6"]
+        command = [sys.executable, "-m", "toolmaster", "demonstrate", "world:short tasks=6"]
         command += ["--teacher", "openai:m", "--base-url", url]
-        command += [f"run={tmp_path}", "demonstrate.sampling.slots=1"]
+        command += [f"run={tmp_path}", "demonstrate.sampling.slots=1", "demonstrate.filter=false"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         child.append(process)
         process.communicate(timeout=200)
@@ -108,7 +107,7 @@ def test_a_kill_in_the_middle_pays_for_no_answer_twice(tmp_path, oracle_model):
 
 
 def test_a_stopped_run_asks_only_for_the_turns_that_are_missing(run, lines, oracle_model):
-    model = oracle_model(2)
+    model = oracle_model()
     answer = model.reply
     model.reply = lambda messages: answer(messages) if len(model.asked) <= 4 else (400, {})
     with model.serve() as url:
@@ -156,7 +155,7 @@ def test_what_is_left_out_is_kept_with_the_reason(run, lines, turn, reason):
 
 def test_ablations(run, lines, tmp_path, oracle_model):
     no_trial = Behaviours(trial=False)
-    model = oracle_model(8, behaviours=no_trial)
+    model = oracle_model(behaviours=no_trial)
     with model.serve() as url:
         kept = run(url, 8, behaviours=no_trial)
         assert kept
@@ -168,7 +167,7 @@ def test_ablations(run, lines, tmp_path, oracle_model):
 
 
 def test_a_bound_on_tokens_ends_it_and_keeps_what_is_made(run, lines, capsys, oracle_model):
-    model = oracle_model(3)
+    model = oracle_model()
     with model.serve() as url:
         first = run(url, 1, sampling=SERIAL)
         assert "max_tokens" not in capsys.readouterr().out
@@ -184,7 +183,7 @@ def test_a_bound_on_tokens_ends_it_and_keeps_what_is_made(run, lines, capsys, or
 
 
 def test_the_real_cost_is_what_the_endpoint_says(run, lines, capsys, oracle_model):
-    model = oracle_model(2)
+    model = oracle_model()
     with model.serve() as url:
         run(url, 2, prices=(1000, 2000))
     paid = lines("responses.jsonl")
@@ -201,7 +200,7 @@ def opinion(**missed):
 
 def test_a_judge_has_the_last_word(run, lines, tmp_path, oracle_model):
     judge = FakeModel(in_turn(opinion(), opinion(exploration=False, grounded=False)))
-    with oracle_model(2).serve() as url, judge.serve() as judge_url:
+    with oracle_model().serve() as url, judge.serve() as judge_url:
         settings = {"judge": "openai:j", "judge_url": judge_url}
         assert len(run(url, 2, **settings)) == 1
         assert len(run(url, 2, **settings)) == 1
@@ -217,7 +216,7 @@ def test_a_judge_has_the_last_word(run, lines, tmp_path, oracle_model):
 
 def test_a_judge_may_come_later_or_change(run, lines, oracle_model):
     judge = FakeModel(in_turn(opinion(solved=False)))
-    with oracle_model(3).serve() as url, judge.serve() as judge_url:
+    with oracle_model().serve() as url, judge.serve() as judge_url:
         assert len(run(url, 2)) == 2
         settings = {"judge": "openai:j", "judge_url": judge_url}
         assert run(url, 2, **settings) == []
@@ -236,7 +235,7 @@ def test_what_the_rules_leave_out_is_not_judged(run, oracle_model):
 
 
 def test_a_judge_without_a_key_is_told_before_anything_is_asked(run, oracle_model):
-    model = oracle_model(2)
+    model = oracle_model()
     with model.serve() as url, pytest.raises(PolicyError, match="no key for the judge 'j'"):
         run(url, 2, judge="openai:j")
     assert model.asked == []
@@ -244,7 +243,7 @@ def test_a_judge_without_a_key_is_told_before_anything_is_asked(run, oracle_mode
 
 def test_a_judge_that_fails_loses_nothing(run, lines, capsys, oracle_model):
     judge = FakeModel(in_turn((401, {"error": {"message": "out of credit"}})))
-    with oracle_model(3).serve() as url, judge.serve() as judge_url:
+    with oracle_model().serve() as url, judge.serve() as judge_url:
         settings = {"judge": "openai:j", "judge_url": judge_url}
         assert run(url, 3, **settings) == []
         assert "3 left out: not judged: the judge 'j' at " in capsys.readouterr().out
@@ -256,8 +255,9 @@ def test_a_judge_that_fails_loses_nothing(run, lines, capsys, oracle_model):
 
 def test_the_judge_asks_for_nothing_that_was_not_to_be_shown(run, oracle_model):
     judge = FakeModel(in_turn(opinion(exploration=False)))
-    with oracle_model(2, Protocol.DIRECT).serve() as url, judge.serve() as judge_url:
-        assert len(run(url, 2, protocol="direct", judge="openai:j", judge_url=judge_url)) == 2
+    with oracle_model(Protocol.DIRECT).serve() as url, judge.serve() as judge_url:
+        judged = {"judge": "openai:j", "judge_url": judge_url}
+        assert len(run(url, 6, count=2, protocol="direct", **judged)) == 2
 
 
 @pytest.mark.parametrize(
@@ -273,8 +273,8 @@ def test_settings_that_make_no_sense(run, settings, message):
         run("http://127.0.0.1:9/v1", 3, **settings)
 
 
-def test_a_policy_as_the_teacher(world, tmp_path):
-    drawn = world.draw(taskset("world").for_training().ids[0])
+def test_a_policy_as_the_teacher(world, explored, tmp_path):
+    drawn = world.draw(explored.ids[0])
     teacher = OraclePolicy(drawn, Protocol.TRIAL, Behaviours())
     [made] = demonstrate([drawn.task], teacher=teacher, output_dir=tmp_path)
     assert (made.policy, made.success) == ("oracle", True)
@@ -282,7 +282,7 @@ def test_a_policy_as_the_teacher(world, tmp_path):
 
 
 def test_as_many_as_are_wanted(run, lines, oracle_model):
-    model, judge = oracle_model(9), FakeModel(in_turn(opinion(solved=False), opinion()))
+    model, judge = oracle_model(), FakeModel(in_turn(opinion(solved=False), opinion()))
     with model.serve() as url, judge.serve() as judge_url:
         settings = {"judge": "openai:j", "judge_url": judge_url, "sampling": SERIAL}
         kept = run(url, 9, count=3, **settings)

@@ -71,7 +71,7 @@ USUAL = Rewards(GrpoSettings().rewards)
 
 @pytest.fixture
 def tasks():
-    return taskset("world").for_training()
+    return taskset("world:short").for_training()
 
 
 @pytest.fixture
@@ -178,9 +178,10 @@ def turn(token_ids, observation_ids=()):
         ({"learning_rat": 1}, "trainer: 'learning_rat' is not a field .* mean 'learning_rate'"),
     ],
 )
-def test_settings_that_cannot_be_trained_with(fields, message):
+def test_settings_that_cannot_be_trained_with(tmp_path, fields, message):
     with pytest.raises(ConfigError, match=message):
-        tm.grpo("nowhere", [], output_dir="nowhere", **fields)
+        tm.grpo("nowhere", [], output_dir=tmp_path / "new", **fields)
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_groups_whose_rewards_vary_most_are_kept():

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from tiny_models import tiny
-from toolmaster.world.quirks import FAMILIES
 
 from toolmaster.chat import ChatFormat
 from toolmaster.limits import Limits
@@ -46,9 +45,9 @@ def loss_alone(model, rows):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_sft_sees_the_loss_of_eager_attention(name, folder, world, demonstrate, tmp_path):
+def test_sft_sees_the_loss_of_eager_attention(name, folder, task_ids, demonstrate, tmp_path):
     source = folder(name)
-    demonstrations = [demonstrate(task_id) for task_id in world.ids("seen", 3, FAMILIES)]
+    demonstrations = [demonstrate(task_id) for task_id in task_ids("train", 3)]
     lines = []
     train_sft(
         source,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import trl
-from toolmaster.world.quirks import FAMILIES
 from transformers import AutoTokenizer
 
 from toolmaster.chat import ChatFormat
@@ -49,8 +48,8 @@ def folder(tiny_folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_server_renders_what_was_trained(name, folder, world, demonstrate, tmp_path):
-    shown = demonstrate(world.ids("seen", 1, FAMILIES)[0])
+def test_a_server_renders_what_was_trained(name, folder, task_ids, demonstrate, tmp_path):
+    shown = demonstrate(task_ids("train", 1)[0])
     settings = SftSettings(trainer={"learning_rate": 1e-3})
     trained = train_sft(
         folder(name), [shown], settings, tmp_path / "sft", seed=0, log=lambda *_: None

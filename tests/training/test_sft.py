@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from toolmaster.world.quirks import FAMILIES
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from toolmaster.chat import ChatFormat
@@ -21,8 +20,8 @@ from toolmaster.types import ActionKind, Message, Phase, Step, Trajectory
 
 
 @pytest.fixture(scope="module")
-def demonstrations(world, demonstrate):
-    return [demonstrate(task_id) for task_id in world.ids("seen", 12, FAMILIES)]
+def demonstrations(task_ids, demonstrate):
+    return [demonstrate(task_id) for task_id in task_ids("train", 12)]
 
 
 @pytest.fixture

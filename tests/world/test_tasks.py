@@ -1,12 +1,15 @@
 import collections
+import contextlib
 import random
 
 import pytest
 
 from toolmaster.errors import InputError
+from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.behaviours import FAMILIES, is_held_out
-from toolmaster.world.goals import ABOUT
+from toolmaster.world.goals import ABOUT, draw_arguments
+from toolmaster.world.service import copied
 from toolmaster.world.tasks import World, _same, answer_text
 
 COUNT = 80
@@ -86,8 +89,24 @@ def test_no_tool_has_a_reserved_look(drawn):
     assert all(name and " " not in name for name in names)
 
 
+def test_a_world_draws_ids_of_both_levels(worlds):
+    for task_id in ("v6s/train/3", "v6/train/3"):
+        one, two = (worlds[name].draw(task_id) for name in ("short", "full"))
+        assert one.task.query == two.task.query
+
+
+def test_every_tool_that_is_shown_can_be_called(drawn):
+    rng = random.Random(1)
+    for tasks in drawn.values():
+        for one in tasks[:40]:
+            for view in one.views:
+                arguments = draw_arguments(view.operation, one.start, rng)
+                with contextlib.suppress(ToolRefusal):
+                    view.tool().execute(copied(one.start), view.send(arguments))
+
+
 @pytest.mark.parametrize(
-    "task_id", ["v5/train/1", "v6/train", "v6/train/x", "v6/nowhere/3", "v6s/train/3", ""]
+    "task_id", ["v5/train/1", "v6/train", "v6/train/x", "v6/nowhere/3", "v6s.facts/train/3", ""]
 )
 def test_an_id_of_another_version_is_refused(worlds, task_id):
     with pytest.raises(InputError, match="task id"):

@@ -258,7 +258,7 @@ def serve_session(
     """Offer a task as an MCP server.
 
     Args:
-        task: Id of a task, for example v5/unseen/apiary/silent/3.
+        task: Id of a task, for example v6/test/3.
         recipe: Recipe whose task set, protocol and limits are taken.
         port: Port of streamable HTTP, 0 for a free one. If not set, one client is served over
             stdio.

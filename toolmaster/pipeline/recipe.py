@@ -69,7 +69,7 @@ class Recipe(Settings):
     """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
     loop."""
     limits: Limits | None = None
-    """What a session allows; None for what the task set says."""
+    """Limits of a session; if not set, those of the task set."""
     demonstrate: DemonstrationSettings = DemonstrationSettings(count=400)
     sft: SftSettings = SftSettings()
     grpo: GrpoSettings = GrpoSettings()

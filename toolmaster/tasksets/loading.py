@@ -83,7 +83,7 @@ def taskset(
 
     Example:
         >>> taskset("world:short split=test tasks=2").label
-        'world:short/test (v5s)'
+        'world:short/test (v6s)'
     """
     if isinstance(named, Taskset):
         return named

@@ -166,8 +166,8 @@ class Recordings:
         """Return the response to a call; the same call at the same time waits for the first one."""
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
-            found = self._kept.get(key)
-            if self._ask is not None and (found is None or self._each_time):
+            known = self._kept.get(key)
+            if self._ask is not None and (known is None or self._each_time):
                 try:
                     result, refused = await self._ask(tool, arguments, earlier), False
                 except ToolRefusal as refusal:

@@ -200,7 +200,7 @@ class Taskset(Sequence[Task]):
 
     @property
     def label(self) -> str:
-        """Name, split and version, for results: `world:short/test (v5s)`."""
+        """Name, split and version, for results: `world:short/test (v6s)`."""
         part = f"/{self.part}" if self.part else ""
         return f"{self.name}{part} ({self.version})"
 

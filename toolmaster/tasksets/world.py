@@ -8,36 +8,50 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from toolmaster.errors import ConfigError, did_you_mean
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
+
+if TYPE_CHECKING:
+    from toolmaster.world.tasks import Source
 
 TEST_SEEN = "test_seen"
 COUNT = 100_000_000
 """Number of tasks of each split."""
 
 
+SOURCES = (
+    'a source is "facts", a service or a folder of them in TOML, or an OpenAPI document (.json,'
+    " .yaml) or a folder of them"
+)
+
+
 def world(
-    level: Literal["full", "short"] = "full", *, source: str = "", families: str = ""
+    level: Literal["full", "short"] = "full",
+    *,
+    source: str = "",
+    families: str = "",
+    behaviours: str = "",
 ) -> Taskset:
     """The embedded world: simulated services, some of which differ from their documentation.
 
     Args:
         level: "short" tasks have one message and few tools; "full" ones are of any kind.
-        source: what takes the place of the built-in services: "facts" for facts and formulas, or
-            an OpenAPI document or a folder of them.
+        source: what takes the place of the built-in services: "facts" for facts and formulas; a
+            TOML file of a service, as in `toolmaster.world.spec`, or a folder of them; or an
+            OpenAPI document or a folder of them.
         families: families of hidden behaviours, separated by commas; "" for all.
+        behaviours: further kinds of hidden behaviours, as `module:NAME` or `file.py:NAME` of
+            subclasses of `toolmaster.world.behaviours.Behaviour`, separated by commas.
 
     Raises:
-        ConfigError: an unknown family.
+        ConfigError: an unknown family, or something that is no kind of behaviour.
         InputError: a source that is not there or cannot be simulated.
     """
-    from toolmaster.world.behaviours import FAMILIES  # noqa: PLC0415
-    from toolmaster.world.facts import Facts  # noqa: PLC0415
-    from toolmaster.world.openapi import Documents  # noqa: PLC0415
+    from toolmaster.world.behaviours import FAMILIES, kinds_named  # noqa: PLC0415
     from toolmaster.world.tasks import World  # noqa: PLC0415 - the largest part of it all
 
     chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
@@ -45,8 +59,8 @@ def world(
         if family not in FAMILIES:
             hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
             raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
-    services = Facts() if source == "facts" else Documents(Path(source)) if source else None
-    loaded = World(services, level, Path(source).stem, chosen)
+    own = kinds_named(behaviours)
+    loaded = World(_services(source), level, Path(source).stem, chosen, own)
     splits = {
         split: Computed(COUNT, partial(loaded.id_of, split))
         for split in (TRAIN, TEST, TEST_SEEN)
@@ -64,6 +78,24 @@ def world(
     name = "world" if level == "full" else f"world:{level}"
     name = f"{name} {Path(source).stem}" if source else name
     return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
+
+
+def _services(source: str) -> Source | None:
+    """Return where the services of a source come from; None for the built-in ones."""
+    from toolmaster.world.facts import Facts  # noqa: PLC0415
+    from toolmaster.world.openapi import Documents  # noqa: PLC0415
+    from toolmaster.world.spec import Specs, load_specs  # noqa: PLC0415
+
+    if source in ("", "facts"):
+        return Facts() if source else None
+    place = Path(source)
+    if not place.exists():
+        raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
+    if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
+        return Specs(load_specs(place))
+    if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
+        return Documents(place)
+    raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
 
 
 def split_of(task_id: str) -> str:

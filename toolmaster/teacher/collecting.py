@@ -129,11 +129,11 @@ class Collector:
         """Make the candidates of a round that are missing; each is written as it ends."""
         places = [(task, rollout) for task in batch for rollout in range(self._settings.rollouts)]
         missing = [(t, r) for t, r in places if (t.id, t.query, r) not in self._finished]
-        if not missing:
-            return
         total = len(places)
         kept = total - len(missing)
         tell_kept(kept, f"of {total} rollouts", self._folder / "candidates.jsonl")
+        if not missing:
+            return
         with bar("demonstrate", total, kept) as running:
 
             def finish(task_id: str, made: Trajectory | str) -> None:

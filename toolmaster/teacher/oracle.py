@@ -115,7 +115,7 @@ class OraclePolicy:
         """Try each tool that can tell something; returns the last thought."""
         note = ""
         goal = self.drawn.goal
-        first = goal.turns[0].calls or (goal.turns[1].calls if goal.kind == "ask" else ())
+        first = goal.tried
         looked_up: set[str] = set()
         for call in first:
             key = call.operation.key

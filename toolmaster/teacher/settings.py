@@ -54,7 +54,8 @@ class DemonstrationSettings(Settings):
     """Fraction of the embedded world's demonstrations that start with experience of the same tools
     and skip the trial."""
     filter: bool = True
-    """Keep only demonstrations of a teacher model that have planning, exploration and validation (the paper's filter)."""
+    """Keep only demonstrations of a teacher model that have planning, exploration and validation
+    (the paper's filter)."""
     judge: str | None = None
     """Model that judges what passes the filter's rules: `openai:NAME`. If not set, the rules alone
     decide."""
@@ -63,7 +64,7 @@ class DemonstrationSettings(Settings):
     prices: Prices | None = None
     """Price of a million tokens that the teacher reads, and of a million that it writes."""
     judge_prices: Prices | None = None
-    """The same for the judge; None takes the teacher's prices."""
+    """Prices of the judge, likewise; if not set, the teacher's."""
     max_tokens: int | None = Field(None, ge=1)
     """The most tokens that the teacher and the judge read and write, those of earlier calls in this
     folder included. The collecting then ends; what is made is kept, and a larger bound goes on."""

@@ -61,7 +61,7 @@ def _checked(kind: Kind, known: Mapping[str, Any], name: str, value: Any) -> Any
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{where} is no field of TRL's {_class(kind).__name__}{hint}")
+        raise ConfigError(f"{where} is not a field of TRL's {_class(kind).__name__}{hint}")
     if reason := REFUSED.get(name):
         raise ConfigError(f"{where} cannot be set: {reason}")
     if kind == "grpo" and ("vllm" in name or "continuous_batching" in name):

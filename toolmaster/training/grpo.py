@@ -166,8 +166,7 @@ def trainer_fields(settings: GrpoSettings) -> dict[str, Any]:
     if rows % fields["num_generations"]:
         raise ConfigError(
             "grpo.trainer: per_device_train_batch_size * gradient_accumulation_steps is"
-            f" {rows}, which whole groups of num_generations = {fields['num_generations']} cannot"
-            " fill"
+            f" {rows}, not a multiple of num_generations = {fields['num_generations']}"
         )
     return fields
 
@@ -248,6 +247,7 @@ def grpo(
     folder = Path(output_dir)
 
     def work() -> Path:
+        trainer_fields(settings)  # before anything is written
         folder.mkdir(parents=True, exist_ok=True)
         with bar("grpo", 1) as running:
             return train_grpo(

@@ -23,7 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from toolmaster.errors import ConfigError
 from toolmaster.tools import Tool, ToolRefusal
+from toolmaster.tools.python import find_object
 from toolmaster.types import Effect
 
 Arguments = dict[str, Any]
@@ -504,15 +506,44 @@ KINDS: tuple[type[Behaviour], ...] = (
 )
 
 
-def fitting(tool: Tool, split: str, rng: random.Random) -> list[Behaviour]:
+def kinds_named(names: str) -> tuple[type[Behaviour], ...]:
+    """Return further kinds of behaviours, each named as `module:NAME` or `file.py:NAME`.
+
+    Args:
+        names: separated by commas; "" for none.
+
+    Raises:
+        ConfigError: something is no kind of behaviour, or has the name of another one.
+        InputError: a module cannot be imported.
+    """
+    kinds: list[type[Behaviour]] = []
+    for named in filter(None, (one.strip() for one in names.split(","))):
+        kind = find_object(named)
+        if not (isinstance(kind, type) and issubclass(kind, Behaviour)) or inspect.isabstract(kind):
+            raise ConfigError(
+                f"behaviours={named}: expected a subclass of toolmaster.world.behaviours.Behaviour"
+                f" with `fitting` and `lesson`; received {kind!r}"
+            )
+        if not getattr(kind, "name", "") or not getattr(kind, "about", ""):
+            raise ConfigError(f"behaviours={named}: it needs a `name` and an `about`, both texts")
+        if kind.name in {known.name for known in (*KINDS, *kinds)}:
+            raise ConfigError(f"behaviours={named}: there is another kind named {kind.name!r}")
+        kinds.append(kind)
+    return tuple(kinds)
+
+
+def fitting(
+    tool: Tool, split: str, rng: random.Random, kinds: Sequence[type[Behaviour]] = KINDS
+) -> list[Behaviour]:
     """Return the behaviours that a tool can have, one of each kind and place.
 
     Args:
         tool: an honest tool.
         split: "train" leaves out what is held out.
         rng: draws the details.
+        kinds: those that are drawn.
     """
-    found = [behaviour for kind in KINDS for behaviour in kind.fitting(tool, rng)]
+    found = [behaviour for kind in kinds for behaviour in kind.fitting(tool, rng)]
     return [b for b in found if split != "train" or not is_held_out(b)]
 
 

@@ -37,8 +37,7 @@ def ceiling(drawn: WorldTask, families: tuple[str, ...] = tuple(PRIOR)) -> float
     Returns:
         A probability; 1 where nothing silent or irreversible could be hidden.
     """
-    first = next((turn.calls for turn in drawn.goal.turns if turn.calls), ())
-    if not drawn.target or not first:
+    if not drawn.target:
         return 1.0
     views = drawn.chosen[drawn.target]
     calls = [call for call in drawn.goal.calls if call.operation.key == drawn.target]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -74,6 +74,11 @@ class Goal:
     def calls(self) -> list[Planned]:
         """The calls of all turns."""
         return [call for turn in self.turns for call in turn.calls]
+
+    @property
+    def tried(self) -> Sequence[Planned]:
+        """The calls of the first message that needs any: a trial can only prepare for these."""
+        return next((turn.calls for turn in self.turns if turn.calls), ())
 
     def calls_of(self, key: str) -> list[Planned]:
         """Return the calls of one operation."""
@@ -264,8 +269,9 @@ class Maker:
         if call is None:
             return []
         answer = call.result[operation.answer] if operation.answer else None
-        say = partial(ask, field=operation.answer) if operation.verb == "call" else ask
-        say = say if operation.answer else do
+        say: Callable[..., str] = ask if operation.answer else do
+        if operation.verb == "call" and operation.answer:
+            say = partial(ask, field=operation.answer)
         [question] = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
         reply = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)

@@ -23,6 +23,7 @@
     source = "currency; from {}"
 
 An optional parameter with a default is written `units = "metric|imperial = metric; in {} units"`.
+The split is "train", or "test" for a service that training never sees.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from toolmaster.world.service import (
 from toolmaster.world.values import Kind, kind_of
 
 SPECS = Path(__file__).with_name("specs")
+SPLITS = ("train", "test")
 _VERBS = ("list", "get", "create", "update", "delete")
 
 
@@ -92,13 +94,19 @@ class Function(_Strict):
     params: dict[str, str]
 
 
-def load_specs(folder: Path = SPECS) -> list[Service]:
-    """Load every specification of a folder, sorted by name.
+def load_specs(place: Path = SPECS) -> list[Service]:
+    """Load one specification, or every one of a folder in the order of their file names.
 
     Raises:
-        InputError: one cannot be read, or breaks a rule.
+        InputError: one cannot be read or breaks a rule, or two have the same name.
     """
-    return [load_spec(file) for file in sorted(folder.glob("*.toml"))]
+    services: dict[str, Service] = {}
+    for file in sorted(place.glob("*.toml")) if place.is_dir() else [place]:
+        service = load_spec(file)
+        if service.name in services:
+            raise InputError(f"{file}: another service here has the name {service.name!r} too")
+        services[service.name] = service
+    return list(services.values())
 
 
 class Specs:
@@ -130,6 +138,8 @@ def load_spec(file: Path) -> Service:
         name, about, split = (str(data.pop(key)) for key in ("name", "about", "split"))
         functions = {k: Function.model_validate(v) for k, v in data.pop("functions", {}).items()}
         resources = {k: Resource.model_validate(v) for k, v in data.items()}
+        if split not in SPLITS:
+            raise InputError(f"{file}: split {split!r}: allowed are {', '.join(SPLITS)}")
     except KeyError as error:
         raise InputError(f"{file}: {error.args[0]!r} is missing") from None
     except ValidationError as error:
@@ -273,7 +283,7 @@ class _Table:
         def run(state: State, arguments: dict[str, Any]) -> Any:
             found = [
                 key
-                for key, record in state["records"][self.name].items()
+                for key, record in state["records"].get(self.name, {}).items()
                 if all(
                     name not in arguments or _fits(record[field], arguments[name], end)
                     for name, (field, end) in tests.items()
@@ -286,7 +296,7 @@ class _Table:
 
     def _create(self) -> Operation:
         def run(state: State, arguments: dict[str, Any]) -> Any:
-            table = state["records"][self.name]
+            table = state["records"].setdefault(self.name, {})
             fields = {f.name: arguments[f.name] for f in self.fields if f.name in arguments}
             if self.key_name == "id":
                 key = computed(self.key.kind, f"{self.name} {len(table)}", {})

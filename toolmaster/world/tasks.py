@@ -2,10 +2,10 @@
 
 An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
 process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
-few tools; `v6` tasks are of any kind. The version also names the documents that the services come
-from and a choice of families, as in `v6.petstore.silent/train/42`. A fourth part makes a series of
-it: `v6/train/42/3` is the third task with the same tools and start, and `v6/train/42/3c` the same
-where a tool has silently changed.
+few tools; `v6` tasks are of any kind. The version also names the source of the services, a choice
+of families and one's own behaviours, as in `v6.petstore.silent/train/42`. A fourth part makes a
+series of it: `v6/train/42/3` is the third task with the same tools and start, and `v6/train/42/3c`
+the same where a tool has silently changed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from toolmaster.tools import ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, Trajectory
 from toolmaster.world.behaviours import (
     FAMILIES,
+    KINDS,
     PRIOR,
     Behaviour,
     Transient,
@@ -55,6 +56,8 @@ TWIN_SHARE = 0.25
 """Share of tools with an example that have a twin: a second tool with the same documentation."""
 SERVICES, ATTEMPTS = 60, 25
 """How many services are drawn for a task at most, and how many goals of each."""
+AGAIN = 400
+"""How many goals are drawn at most to find another one with the same tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,10 @@ class World:
 
     Args:
         source: where the services come from; None for the built-in specifications.
-        level: "short" or "full".
+        level: "short" or "full", for the ids it makes; it draws ids of both.
         documents: what ids call a source other than the built-in one.
         families: those that are drawn.
+        behaviours: kinds of behaviours that are drawn besides the built-in ones.
 
     Raises:
         InputError: an unknown family.
@@ -112,13 +116,21 @@ class World:
         level: str = "full",
         documents: str = "",
         families: Sequence[str] = FAMILIES,
+        behaviours: Sequence[type[Behaviour]] = (),
     ) -> None:
         unknown = [one for one in families if one not in FAMILIES]
         if unknown or not families:
             raise InputError(f"families {list(families)}: allowed are {', '.join(FAMILIES)}")
-        self.level, self.families = level, tuple(families)
+        self.families = tuple(families)
         chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
-        self.version = ".".join(filter(None, (VERSIONS[level], documents, chosen)))
+        own = "+".join(kind.__name__ for kind in behaviours)
+        self.kinds = (*KINDS, *behaviours)
+        versions = {
+            one: ".".join(filter(None, (name, documents, chosen, own)))
+            for one, name in VERSIONS.items()
+        }
+        self.version = versions[level]
+        self._levels = {version: one for one, version in versions.items()}
         self.source = Specs() if source is None else source
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
         self._names = {TRAIN: train, TEST: test, TEST_SEEN: train}
@@ -140,10 +152,11 @@ class World:
         parts = task_id.split("/")
         if len(parts) == 4 and _PLACE.fullmatch(parts[3]):
             return _in_series(task_id, self.draw("/".join(parts[:3])), parts[3])
-        if len(parts) != 3 or parts[0] != self.version or not parts[2].isdigit():
+        level = self._levels.get(parts[0])
+        if len(parts) != 3 or level is None or not parts[2].isdigit():
             raise InputError(
                 f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER; ids of another version"
-                " belong to another release, other documents or other families"
+                " belong to another release, source, families or behaviours"
             )
         _, split, _ = parts
         if not self._names.get(split):
@@ -153,7 +166,7 @@ class World:
             service = self.source.draw(rng.choice(self._names[split]), rng)
             for _ in range(ATTEMPTS if service else 0):
                 assert service is not None  # noqa: S101 - there are no attempts without one
-                drawn = _Drawing(self, service, split, rng).draw(task_id)
+                drawn = _Drawing(self, service, split, rng, level).draw(task_id)
                 if drawn is not None:
                     return drawn if split == TRAIN else _with_bound(drawn, self.families)
         raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
@@ -166,23 +179,27 @@ class _Drawing:
     that are possible is drawn by the prior, so that nothing that is seen gives the family away.
     """
 
-    def __init__(self, world: World, service: Service, split: str, rng: random.Random) -> None:
-        self.world, self.service, self.rng = world, service, rng
+    def __init__(
+        self, world: World, service: Service, split: str, rng: random.Random, level: str
+    ) -> None:
+        self.world, self.service, self.rng, self.level = world, service, rng, level
         self.split = TEST if split == TEST else TRAIN
         self.start = service.seed_state(rng)
         self.taken: set[str] = set()
-        self.documented = 0.85 if world.level == "short" else 0.7
+        self.documented = 0.85 if level == "short" else 0.7
 
     def draw(self, task_id: str) -> WorldTask | None:
         """Return the task; None where what was drawn does not fit together."""
-        shares = SHARES[self.world.level]
+        shares = SHARES[self.level]
         [kind] = self.rng.choices(list(shares), list(shares.values()))
         goal = Maker(self.service, self.start, self.rng).make(kind)
         if goal is None:
             return None
         keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
-        chosen = {key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys}
-        tried = next((turn.calls for turn in goal.turns if turn.calls), ())
+        chosen: dict[str, tuple[View, ...]] = {
+            key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys
+        }
+        tried = goal.tried
         possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
         target = ""
         if tried:
@@ -203,10 +220,10 @@ class _Drawing:
         if family != "plain":
             kinds = possible[family]
             hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
-            first, *twins = chosen[target]
+            first, twins = chosen[target][0], chosen[target][1:]
             if isinstance(hidden, WrongTwin):
                 if self.rng.random() < 0.5:
-                    first, twins = twins[0], [first]
+                    first, twins = twins[0], (first,)
                 hidden = WrongTwin(twins[0].name)
             chosen[target] = (replace(first, behaviour=hidden), *twins)
         shown = [view for views in chosen.values() for view in views]
@@ -215,7 +232,7 @@ class _Drawing:
         for key, views in chosen.items():
             chosen[key] = tuple(sorted(views, key=shown.index))
         labels = {
-            "split": self.split,
+            "split": "unseen" if self.split == TEST else "seen",
             "service": self.service.name,
             "family": family,
             "behaviour": "plain" if hidden is None else hidden.name,
@@ -254,14 +271,12 @@ class _Drawing:
         """
         view, honest = views[0], views[0].honest()
         found: dict[str, dict[str, list[Behaviour]]] = {}
-        for behaviour in fitting(honest, self.split, self.rng):
+        for behaviour in fitting(honest, self.split, self.rng, self.world.kinds):
             family = behaviour.family(honest)
             if isinstance(behaviour, WrongTwin) != (len(views) > 1):
                 continue
             hiding = replace(view, behaviour=behaviour)
-            if family != "fault" and not any(
-                _differs(hiding, call.arguments, call.result, self.start) for call in calls
-            ):
+            if family != "fault" and not _matters(hiding, calls, self.start):
                 continue
             if family == "irreversible" and view.receipt is not None:
                 continue
@@ -274,7 +289,7 @@ class _Drawing:
 
     def _others(self, goal: Goal) -> list[View]:
         """Draw tools that the task does not need."""
-        most = 2 if self.world.level == "short" else 10
+        most = 2 if self.level == "short" else 10
         count = self.rng.choice(range(most + 1))
         wanted = {call.operation.key for call in goal.calls}
         same = [o for key, o in self.service.operations.items() if key not in wanted]
@@ -317,39 +332,76 @@ def _with_bound(drawn: WorldTask, families: tuple[str, ...]) -> WorldTask:
 def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
     """Return the task at a place of the series that another one opens."""
     number, changed = place.removesuffix("c"), place.endswith("c")
-    rng = random.Random(task_id.removesuffix("c"))
-    goal = base.goal if number == "1" else _goal_again(base, rng)
+    goal = base.goal
+    if number != "1":
+        goal = _goal_again(base, random.Random(task_id.removesuffix("c")))
     views, chosen = base.views, base.chosen
-    labels = dict(base.task.labels)
+    labels = {**base.task.labels, "kind": ABOUT[goal.kind]}
     if changed:
-        old = next((view for view in views if view.behaviour), chosen[base.target][0])
-        others = [
-            one
-            for kinds in base.possible.values()
-            for behaviours in kinds.values()
-            for one in behaviours
-            if one != old.behaviour and not isinstance(one, WrongTwin | Transient)
-        ]
-        if not others or len(chosen[base.target]) > 1:
-            raise InputError(f"task id {task_id!r}: its tool cannot change silently")
-        new = replace(old, behaviour=random.Random(f"{base.task.id}/c").choice(others))
+        old, new = _change(base)
         views = tuple(new if view is old else view for view in views)
         chosen = {k: tuple(new if v is old else v for v in pair) for k, pair in chosen.items()}
-        labels["behaviour"] = new.behaviour.name if new.behaviour else "plain"
+        assert new.behaviour is not None  # noqa: S101 - chosen among behaviours
+        labels["behaviour"] = new.behaviour.name
+        labels["family"] = new.behaviour.family(new.honest())
     task = _task(task_id, goal, views, base.start, labels)
     return replace(base, task=task, goal=goal, views=views, chosen=chosen)
 
 
+def _change(base: WorldTask) -> tuple[View, View]:
+    """Return the view that changes in a series, and what it becomes; its schema stays as it is."""
+    old, *twins = base.chosen.get(base.target, ()) or (None,)
+    others: list[View] = []
+    if old is not None and not twins:
+        found = [b for kinds in base.possible.values() for many in kinds.values() for b in many]
+        others = [
+            new
+            for new in (replace(old, behaviour=behaviour) for behaviour in found)
+            if new != old
+            and not isinstance(new.behaviour, Transient)
+            and new.tool().schema() == old.tool().schema()
+        ]
+    if old is None or not others:
+        raise InputError(f"task id {base.task.id!r}: none of its tools can change silently")
+    return old, random.Random(f"{base.task.id}/c").choice(others)
+
+
 def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
-    """Return another goal of the tool that hides something, of the same kind if there is one."""
+    """Return another goal of the same tools, of the same kind if there is one.
+
+    What is hidden matters for it, and no documented example answers it, where there is such a goal.
+    """
     assert base.service is not None  # noqa: S101 - drawn by a world
-    for attempt in range(4 * ATTEMPTS):
-        kind = base.goal.kind if attempt < 3 * ATTEMPTS else "one"
+    first = [call.arguments for call in base.goal.calls]
+    examples = [view.example[0] for view in base.views if view.example]
+    second_best: Goal | None = None
+    for attempt in range(AGAIN):
+        kind = base.goal.kind if attempt < AGAIN // 2 else "one"
         goal = Maker(base.service, base.start, rng).make(kind)
-        keys = {call.operation.key for call in goal.calls} if goal else set()
-        if goal and keys <= base.chosen.keys() and (base.target in keys or not base.target):
+        if goal is None or bool(goal.calls) != bool(first):
+            continue
+        asked = [call.arguments for call in goal.calls]
+        keys = {call.operation.key for call in goal.calls}
+        tried = {call.operation.key for call in goal.tried}
+        if not keys <= base.chosen.keys() or (
+            first and (asked == first or base.target not in tried)
+        ):
+            continue
+        hiding = [view for view in base.chosen.get(base.target, ()) if view.behaviour]
+        calls = goal.calls_of(base.target)
+        if all(_matters(view, calls, base.start) for view in hiding) and not any(
+            arguments in examples for arguments in asked
+        ):
             return goal
-    raise InputError(f"task id {base.task.id!r}: there is no other task with its tools")
+        second_best = second_best or goal
+    if second_best is None:
+        raise InputError(f"task id {base.task.id!r}: there is no other task with its tools")
+    return second_best
+
+
+def _matters(view: View, calls: Sequence[Planned], start: State) -> bool:
+    """Return whether what a tool hides changes one of these calls."""
+    return any(_differs(view, call.arguments, call.result, start) for call in calls)
 
 
 def _differs(view: View, arguments: dict[str, Any], result: Any, start: State) -> bool:

@@ -148,7 +148,7 @@ def tiny_folder(trained_bpe, tmp_path_factory):
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=2048,
+        max_position_embeddings=8192,
         tie_word_embeddings=True,
         initializer_range=0.2,
         bos_token_id=None,

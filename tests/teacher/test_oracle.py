@@ -1,11 +1,14 @@
 import asyncio
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
-from toolmaster.teacher.settings import DemonstrationSettings
+from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.teacher.oracle import OraclePolicy
+from toolmaster.teacher.settings import Behaviours, DemonstrationSettings
 from toolmaster.teacher.world import show
 from toolmaster.types import Effect, Phase
 
@@ -67,3 +70,35 @@ def test_demonstrations_without_mistakes_have_no_wrong_guess(worlds):
     made = shown(worlds["short"], "train")
     slips = sum(step.slip for _, t in made for step in t.steps)
     assert 0 <= slips < len(made)
+
+
+def test_what_is_known_is_believed_even_if_it_is_out_of_date(worlds):
+    world, failed = worlds["short"], 0
+    for number in range(60):
+        drawn = world.draw(world.id_of("train", number))
+        if drawn.task.labels["family"] not in ("silent", "irreversible"):
+            continue
+        view = next(view for view in drawn.views if view.behaviour)
+        known = f"{view.name}: as documented"
+        oracle = OraclePolicy(drawn, Protocol.TRIAL, Behaviours(), known=known)
+        request = RolloutRequest(replace(drawn.task, experience=known))
+        made = asyncio.run(run_rollout(request, oracle, Protocol.TRIAL, Limits()))
+        assert not made.calls(Phase.TRIAL)
+        failed += not made.success
+    assert failed > 15
+
+
+def test_a_write_is_tried_with_every_form_of_call_that_follows(world):
+    for number in range(200):
+        drawn = world.draw(world.id_of("test", number))
+        [first, *others] = drawn.goal.tried or [None]
+        if not others or first.operation.effect is Effect.READ or drawn.goal.kind != "two":
+            continue
+        oracle = OraclePolicy(drawn, Protocol.TRIAL, Behaviours())
+        made = asyncio.run(
+            run_rollout(RolloutRequest(drawn.task), oracle, Protocol.TRIAL, Limits())
+        )
+        forms = {tuple(sorted(call.arguments)) for call in drawn.goal.tried}
+        lesson = oracle.lessons[drawn.chosen[first.operation.key][0].name]
+        assert made.success
+        assert lesson != "as documented" or len(made.calls(Phase.TRIAL)) >= len(forms)

@@ -35,6 +35,8 @@ Exchange = Generator[Completion, str, str]
 """Yields turns, receives observations, and returns a thought for the next turn."""
 WRONG_GUESS_SHARE = 0.3
 """Share of deviations with several possible causes where another cause is tried first."""
+AS_DOCUMENTED = "as documented"
+"""The lesson about a tool that hides nothing."""
 PHRASES: Mapping[str, tuple[str, ...]] = {
     "example": ('{what}: "{tool}". Check its example.', 'I need "{tool}". Does its example hold?'),
     "try": ('{what}: "{tool}". Try it on the copy.', 'I need "{tool}". First on the copy.'),
@@ -117,12 +119,19 @@ class OraclePolicy:
         goal = self.drawn.goal
         first = goal.tried
         looked_up: set[str] = set()
+        tried: set[tuple[str, ...]] = set()
         for call in first:
             key = call.operation.key
             views = self.drawn.chosen[key]
-            if views[0].name in self.lessons or key in looked_up:
+            writes = call.operation.effect is not Effect.READ
+            lesson = self.lessons.get(views[0].name)
+            # A write with other parameters than before may show what the first one did not.
+            form = (key, *sorted(call.arguments))
+            again = writes and lesson == AS_DOCUMENTED and form not in tried
+            if key in looked_up or (lesson is not None and not again):
                 continue
-            if call.operation.effect is not Effect.READ:
+            tried.add(form)
+            if writes:
                 note = yield from self._try_write(call, note)
             elif views[0].example is not None:
                 note = yield from self._try_read(views, note)
@@ -152,7 +161,7 @@ class OraclePolicy:
             lesson = self.lessons[view.name] = str(view.behaviour and view.behaviour.lesson)
             thought = self._say("guess", got=_brief(got), want=_brief(want), lesson=lesson)
             got = yield self._turn(thought, other, other.shown(arguments))
-            self.lessons[other.name] = "as documented"
+            self.lessons[other.name] = AS_DOCUMENTED
             return self._say("fine")
         return (yield from self._find_cause(view, arguments, got, want, as_answer(expected)))
 
@@ -174,7 +183,7 @@ class OraclePolicy:
         return (yield from self._find_cause(view, arguments, *different, again=again))
 
     def _fine(self, view: View) -> str:
-        self.lessons.setdefault(view.name, "as documented")
+        self.lessons.setdefault(view.name, AS_DOCUMENTED)
         return self._say("fine")
 
     def _find_cause(
@@ -234,8 +243,9 @@ class OraclePolicy:
                 lesson = ""
             sent = view.shown(call.arguments)
             if informed and lesson:
-                sent = view.send(call.arguments)
-            if lesson in ("", "as documented"):
+                believed = self._believed(view, lesson)
+                sent = sent if believed is None else believed.send(sent)
+            if lesson in ("", AS_DOCUMENTED):
                 thought = self._say("act", what=_purpose(call), tool=view.name)
             else:
                 thought = self._say("act_known", what=_purpose(call), tool=view.name, lesson=lesson)
@@ -255,6 +265,15 @@ class OraclePolicy:
         key = "listed" if calls[-1].operation.verb == "list" and isinstance(answer, int) else ""
         thought = self._say(key or "answer", answer=text, count=text)
         yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
+
+    def _believed(self, view: View, lesson: str) -> Behaviour | None:
+        """What is taken to be hidden: what a given lesson says, even if that is out of date."""
+        if lesson == AS_DOCUMENTED:
+            return None
+        if not self.known or (view.behaviour is not None and view.behaviour.lesson == lesson):
+            return view.behaviour
+        kinds = [kinds for family in self.drawn.possible.values() for kinds in family.values()]
+        return next((one for found in kinds for one in found if one.lesson == lesson), None)
 
     def _best(self, key: str) -> View:
         """The view that does what is documented, or can be made to."""

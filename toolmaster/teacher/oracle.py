@@ -38,20 +38,23 @@ WRONG_GUESS_SHARE = 0.3
 AS_DOCUMENTED = "as documented"
 """The lesson about a tool that hides nothing."""
 PHRASES: Mapping[str, tuple[str, ...]] = {
-    "example": ('{what}: "{tool}". Check its example.', 'I need "{tool}". Does its example hold?'),
-    "try": ('{what}: "{tool}". Try it on the copy.', 'I need "{tool}". First on the copy.'),
+    "example": ('{need}{what}: "{tool}". In its example {want}.',),
+    "try": ('{need}{what}: "{tool}". On the copy {want}, if it is as documented.',),
+    "receipt": ('{need}{what}: "{tool}". Try it on the copy.',),
     "any": ("A value is missing; any will do on the copy.", "Any value will do for a trial."),
-    "fine": ("As documented.", "That is right."),
-    "guess": ("{got}, not {want}. Perhaps {lesson}.", "{got} instead of {want}: {lesson}?"),
+    "fine": ("{got}, as documented.",),
+    "received": ("It is taken.", "That works."),
+    "guess": ("{got}, not {want}. Perhaps {lesson}.", "{got}, not {want}: {lesson}?"),
     "hint": ("So {lesson}.", "Then {lesson}."),
-    "confirmed": ("Right now: {lesson}.", "Yes, {lesson}."),
-    "still": ("Still {got}. Perhaps {lesson}.", "No, {got}. {lesson}?"),
-    "act": ('{what}: "{tool}".', 'Now "{tool}".'),
-    "act_known": ('Now "{tool}": {lesson}.', '{what}: "{tool}", {lesson}.'),
+    "confirmed": ("Now {want}. So {lesson}.", "Now {want}: {lesson}."),
+    "still": ("Still {got}. Perhaps {lesson}.", "Still {got}: {lesson}?"),
+    "act": ('{need}{what}: "{tool}".',),
+    "act_known": ('{need}{what}: "{tool}", {lesson}.',),
     "nothing": ("Nothing has to be tried.", "No trial is needed."),
     "known": ("I know these tools.", "This was tried before."),
     "done": ("Done.", "That is done."),
     "answer": ("It is {answer}.", "The answer is {answer}."),
+    "field": ('"{field}" is {answer}.',),
     "listed": ("{count} in the list.", "The list has {count}."),
     "ask": ("The {label} is missing.", "I do not know the {label}."),
     "none": ("No tool does this.", "None of these tools fits."),
@@ -132,9 +135,9 @@ class OraclePolicy:
                 continue
             tried.add(form)
             if writes:
-                note = yield from self._try_write(call, note)
+                note = yield from self._try_write(call, note, _need(call))
             elif views[0].example is not None:
-                note = yield from self._try_read(views, note)
+                note = yield from self._try_read(views, note, _need(call))
             if (
                 goal.kind == "chain"
                 and call is first[0]
@@ -142,49 +145,72 @@ class OraclePolicy:
             ):  # what is to be written to has to be known
                 looked_up.add(key)
                 view = self._best(key)
-                note = _join(note, self._say("act", what=_purpose(call), tool=view.name))
+                note = _join(
+                    note, self._say("act", need=_need(call), what=_purpose(call), tool=view.name)
+                )
                 yield self._turn(note, view, view.send(call.arguments))
                 note = ""
         return note
 
-    def _try_read(self, views: tuple[View, ...], note: str) -> Exchange:
+    def _try_read(self, views: tuple[View, ...], note: str, need: str) -> Exchange:
         view = views[0]
         assert view.example is not None  # noqa: S101 - asked by the caller
         arguments, expected = view.example
-        want = as_json(expected)
-        thought = _join(note, self._say("example", what=_about(view), tool=view.name))
-        got = yield from self._tried(thought, view, arguments)
+        focus = self._focus(expected, view.operation.answer)
+        _, want = _points(expected, expected, focus)
+        thought = self._say("example", need=need, what=_about(view), tool=view.name, want=want)
+        got = yield from self._tried(_join(note, thought), view, arguments)
+        seen, want = _points(_value(got), expected, focus)
         if got == as_answer(expected):
-            return self._fine(view)
+            return self._fine(view, seen)
         if view.is_twin:
             other = views[1]
             lesson = self.lessons[view.name] = str(view.behaviour and view.behaviour.lesson)
-            thought = self._say("guess", got=_brief(got), want=_brief(want), lesson=lesson)
-            got = yield self._turn(thought, other, other.shown(arguments))
-            self.lessons[other.name] = AS_DOCUMENTED
-            return self._say("fine")
-        return (yield from self._find_cause(view, arguments, got, want, as_answer(expected)))
+            thought = self._say("guess", got=seen, want=want, lesson=lesson)
+            yield self._turn(thought, other, other.shown(arguments))
+            return self._fine(other, want)
+        return (yield from self._find_cause(view, arguments, seen, want, expected=expected))
 
-    def _try_write(self, call: Planned, note: str) -> Exchange:
+    def _try_write(self, call: Planned, note: str, need: str) -> Exchange:
         view = self.drawn.chosen[call.operation.key][0]
-        thought = _join(note, self._say("try", what=_purpose(call), tool=view.name))
         arguments = dict(call.arguments)
+        any_value = ""
         if self.drawn.goal.kind == "ask":
             label = _label(self.drawn.goal.turns[0].reply)
             missing = next(p for p in view.operation.params if p.label == label)
             arguments[missing.name] = missing.kind.others(arguments[missing.name], self.rng)
-            thought = _join(thought, self._say("any"))
+            any_value = self._say("any")
+        parts = {"need": need, "what": _purpose(call), "tool": view.name}
+        if view.receipt is not None:
+            thought = _join(note, self._say("receipt", **parts), any_value)
+            yield from self._tried(thought, view, arguments)
+            self.lessons.setdefault(view.name, AS_DOCUMENTED)
+            return self._say("received")
+        expected = {k: v for k, v in {**call.result, **arguments}.items() if k != "id"}
+        options = [
+            p.name
+            for p in view.operation.params
+            if p.default is not None and p.name not in arguments and p.name in expected
+        ]
+        focus = self.rng.choice(options) if options else self._focus(expected, "")
+        _, want = _points(expected, expected, focus)
+        thought = _join(note, self._say("try", want=want, **parts), any_value)
         got = yield from self._tried(thought, view, arguments)
-        receipt = view.receipt is not None
-        different = None if receipt else _difference(got, {**call.result, **arguments})
-        if different is None:
-            return self._fine(view)
+        seen, want = _points(_value(got), expected, focus)
+        if seen == want:
+            return self._fine(view, seen)
         again = call.operation.verb != "delete"
-        return (yield from self._find_cause(view, arguments, *different, again=again))
+        return (yield from self._find_cause(view, arguments, seen, want, again=again))
 
-    def _fine(self, view: View) -> str:
+    def _focus(self, expected: Any, answer: str) -> str:
+        """Choose the field of a result that is looked at."""
+        if not isinstance(expected, dict) or not expected:
+            return ""
+        return answer if answer in expected else self.rng.choice(sorted(expected))
+
+    def _fine(self, view: View, got: str) -> str:
         self.lessons.setdefault(view.name, AS_DOCUMENTED)
-        return self._say("fine")
+        return self._say("fine", got=got)
 
     def _find_cause(
         self,
@@ -192,8 +218,8 @@ class OraclePolicy:
         arguments: dict[str, Any],
         got: str,
         want: str,
-        expected: str | None = None,
         *,
+        expected: Any = None,
         again: bool = True,
     ) -> Exchange:
         """Think of a cause for what deviates and check it, now and then after another one."""
@@ -207,17 +233,19 @@ class OraclePolicy:
             others = []
         if others and again:
             wrong = self.rng.choice(others)
-            thought = self._say(key, got=_brief(got), want=_brief(want), lesson=wrong.lesson)
+            thought = self._say(key, got=got, want=want, lesson=wrong.lesson)
             sent = wrong.send(view.shown(arguments))
             slip = not isinstance(behaviour, Inverted)
-            got = yield Completion(_call_text(thought, view.name, sent), slip=slip)
+            seen = yield Completion(_call_text(thought, view.name, sent), slip=slip)
+            if expected is not None:
+                got, _ = _points(_value(seen), expected, "")
             key = "still"
         lesson = self.lessons[view.name] = behaviour.lesson
-        thought = self._say(key, got=_brief(got), want=_brief(want), lesson=lesson)
+        thought = self._say(key, got=got, want=want, lesson=lesson)
         if not again:
             return thought
         yield self._turn(thought, view, view.send(arguments))
-        return self._say("confirmed", lesson=lesson)
+        return self._say("confirmed", want=want, lesson=lesson)
 
     def _tried(self, thought: str, view: View, arguments: dict[str, Any]) -> Exchange:
         """Call as documented; after a refusal call as it says. Returns the observation."""
@@ -246,9 +274,15 @@ class OraclePolicy:
                 believed = self._believed(view, lesson)
                 sent = sent if believed is None else believed.send(sent)
             if lesson in ("", AS_DOCUMENTED):
-                thought = self._say("act", what=_purpose(call), tool=view.name)
+                thought = self._say("act", need=_need(call), what=_purpose(call), tool=view.name)
             else:
-                thought = self._say("act_known", what=_purpose(call), tool=view.name, lesson=lesson)
+                thought = self._say(
+                    "act_known",
+                    need=_need(call),
+                    what=_purpose(call),
+                    tool=view.name,
+                    lesson=lesson,
+                )
             got = yield self._turn(thought, view, sent)
             while got.startswith("error: ") and view.behaviour is not None:
                 sent = view.send(call.arguments)
@@ -263,7 +297,9 @@ class OraclePolicy:
             return
         text = answer_text(answers if isinstance(answer, list) and len(answers) > 1 else answers[0])
         key = "listed" if calls[-1].operation.verb == "list" and isinstance(answer, int) else ""
-        thought = self._say(key or "answer", answer=text, count=text)
+        field = _field(calls[-1]) if len(calls) == 1 else ""
+        key = key or ("field" if field else "answer")
+        thought = self._say(key, answer=text, count=text, field=field)
         yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
 
     def _believed(self, view: View, lesson: str) -> Behaviour | None:
@@ -306,16 +342,24 @@ def _found(call: Planned, got: str) -> Any:
     return result.get(fields[-1], got) if fields and isinstance(result, dict) else got
 
 
-def _difference(got: str, expected: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return what a write did other than expected: "nights 17" and "nights 3"; None if nothing."""
+def _points(got: Any, expected: Any, focus: str) -> tuple[str, str]:
+    """Return what is seen and what should be: the field that differs, else the one looked at."""
+    if isinstance(expected, list) and isinstance(got, list):
+        if len(got) != len(expected) or got == expected:
+            return f"{len(got)} in the list", f"{len(expected)} in the list"
+        return f"the list is {as_json(got)}", as_json(expected)
+    if isinstance(expected, dict) and isinstance(got, dict):
+        other = next((k for k, v in expected.items() if k in got and got[k] != v), "")
+        key = other or (focus if focus in got else next(iter(expected), ""))
+        return f'"{key}" is {as_json(got.get(key))}', f'"{key}" is {as_json(expected.get(key))}'
+    return as_json(got), as_json(expected)
+
+
+def _value(text: str) -> Any:
     try:
-        result = json.loads(got)
+        return json.loads(text)
     except json.JSONDecodeError:
-        return got, as_json(expected)
-    for key, value in result.items():
-        if key != "id" and key in expected and value != expected[key]:
-            return f"{key} is {as_json(value)}", as_json(expected[key])
-    return None
+        return text
 
 
 def _about(view: View) -> str:
@@ -336,8 +380,18 @@ def _label(question: str) -> str:
     return text
 
 
-def _brief(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _need(call: Planned) -> str:
+    """What is asked for, said before the tool that has it is named."""
+    field = _field(call)
+    return f"The {field.replace('_', ' ')} is asked for. " if field else ""
+
+
+def _field(call: Planned) -> str:
+    """The field of a record that is the answer; "" where there is no such thing."""
+    if call.answer is None or not isinstance(call.result, dict):
+        return ""
+    fields = [key for key, value in call.result.items() if value == call.answer]
+    return fields[-1] if fields else ""
 
 
 def _call_text(thought: str, name: str, arguments: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ VERSIONS = {"full": "v6", "short": "v6s"}
 TRAIN, TEST, TEST_SEEN = "train", "test", "test_seen"
 _PLACE = re.compile(r"([1-9]\d*)(c?)")
 SHARES = {
-    "short": {"one": 6, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 1, "hops": 1},
+    "short": {"one": 8, "two": 1, "told": 1, "none": 1, "hops": 1},
     "full": {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
 }
 """How often each kind of goal is drawn."""
@@ -281,7 +281,7 @@ class _Drawing:
             if family == "irreversible" and view.receipt is not None:
                 continue
             if family == "silent" and not (
-                view.example and _differs(hiding, *view.example, self.start)
+                view.example and _differs(hiding, *view.example, self.start, seen=True)
             ):
                 continue
             found.setdefault(family, {}).setdefault(behaviour.name, []).append(behaviour)
@@ -404,15 +404,17 @@ def _matters(view: View, calls: Sequence[Planned], start: State) -> bool:
     return any(_differs(view, call.arguments, call.result, start) for call in calls)
 
 
-def _differs(view: View, arguments: dict[str, Any], result: Any, start: State) -> bool:
-    """Return whether the tool does something else when it is called as documented."""
+def _differs(
+    view: View, arguments: dict[str, Any], result: Any, start: State, *, seen: bool = False
+) -> bool:
+    """Return whether the tool does, or with `seen` answers, something else when called as documented."""
     state, honest = copied(start), copied(start)
     try:
         got = view.tool().execute(state, view.shown(arguments))
         view.honest().execute(honest, view.shown(arguments))
     except (ToolRefusal, KeyError, TypeError):
         return True
-    return bool(got != result or state != honest)
+    return bool(got != result or (not seen and state != honest))
 
 
 def _task(

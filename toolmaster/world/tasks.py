@@ -407,7 +407,7 @@ def _matters(view: View, calls: Sequence[Planned], start: State) -> bool:
 def _differs(
     view: View, arguments: dict[str, Any], result: Any, start: State, *, seen: bool = False
 ) -> bool:
-    """Return whether the tool does, or with `seen` answers, something else when called as documented."""
+    """Return whether a documented call does, or with `seen` only answers, something else."""
     state, honest = copied(start), copied(start)
     try:
         got = view.tool().execute(state, view.shown(arguments))

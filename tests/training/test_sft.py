@@ -245,10 +245,10 @@ def test_nothing_to_learn_is_refused(tiny_folder, tmp_path):
 def test_what_is_longer_than_the_model_s_context_is_refused(tiny_folder, demonstrations, tmp_path):
     last = demonstrations[1].steps[-1]
     long = demonstrations[1].model_copy(
-        update={"steps": [last.model_copy(update={"text": last.text + "!" * 4000})]}
+        update={"steps": [last.model_copy(update={"text": last.text + "!" * 16000})]}
     )
     kept = [demonstrations[0], long]
-    told = rf"1 of 2 demonstrations have more than the 2048 tokens .* of task '{long.task_id}'"
+    told = rf"1 of 2 demonstrations have more than the 8192 tokens .* of task '{long.task_id}'"
     with pytest.raises(InputError, match=told):
         train_sft(tiny_folder, kept, SftSettings(), tmp_path, seed=0, log=lambda step, values: None)
 

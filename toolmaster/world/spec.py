@@ -328,7 +328,11 @@ class _Table:
             for f in self.fields
         ]
         return self._make(
-            "update", f"Change fields of {_a(self.noun)}", [self.key, *changes], run, "change the"
+            "update",
+            f"Change fields of {_a(self.noun)}",
+            [self.key, *changes],
+            run,
+            f"in {self.noun} {{}} change",
         )
 
     def _delete(self) -> Operation:

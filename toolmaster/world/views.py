@@ -168,15 +168,27 @@ def draw_view(
         while name in params.values():
             name = f"{name}_{rng.randrange(10)}"
         params[param.name] = name
-    while True:
+    name = _free_name(operation, split, style, rng, taken)
+    quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
+    receipt = rng.choice(RECEIPTS) if quiet else None
+    return View(operation, name, params, operation.doc, described, None, None, receipt)
+
+
+def _free_name(
+    operation: Operation, split: str, style: Any, rng: random.Random, taken: set[str]
+) -> str:
+    """Draw a name that is not taken yet, and take it."""
+    name = ""
+    for _ in range(6):
         name = _name(operation, split, style, rng)
-        if masks and rng.random() < NAME_MASK_SHARE:
+        if split == "train" and rng.random() < NAME_MASK_SHARE:
             name = style([_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)])
         if name not in taken:
-            taken.add(name)
-            quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
-            receipt = rng.choice(RECEIPTS) if quiet else None
-            return View(operation, name, params, operation.doc, described, None, None, receipt)
+            break
+    while name in taken:  # there is no other word for it
+        name = f"{name}{rng.randrange(2, 10)}"
+    taken.add(name)
+    return name
 
 
 def _name(operation: Operation, split: str, style: Any, rng: random.Random) -> str:

@@ -50,6 +50,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "still": ("Still {got}. Perhaps {lesson}.", "Still {got}: {lesson}?"),
     "act": ('{need}{what}: "{tool}".',),
     "act_known": ('{need}{what}: "{tool}", {lesson}.',),
+    "untried": ('{need}{what}: "{tool}". It has no example to check.',),
     "nothing": ("Nothing has to be tried.", "No trial is needed."),
     "known": ("I know these tools.", "This was tried before."),
     "done": ("Done.", "That is done."),
@@ -101,7 +102,7 @@ class OraclePolicy:
             if self.tries:
                 note = yield from self._trial()
             if not note:
-                note = self._say("known" if self.known else "nothing")
+                note = self._untried()
             lessons = self.known or "\n".join(f"{k}: {v}" for k, v in self.lessons.items())
             yield Completion(f"<think>{note}</think><experience>{lessons or 'none'}</experience>")
         for turn in self.drawn.goal.turns:
@@ -113,6 +114,17 @@ class OraclePolicy:
                 yield Completion(f"<think>{thought}</think><answer>{turn.reply}</answer>")
                 continue
             yield from self._execute(turn.calls, turn.answer)
+
+    def _untried(self) -> str:
+        """The thought that nothing is tried, with what will be used, or that no tool fits."""
+        if self.known:
+            return self._say("known")
+        goal = self.drawn.goal
+        if not goal.tried or goal.kind == "ask":
+            return self._say("none" if goal.kind == "none" else "nothing")
+        call = goal.tried[0]
+        tool = self.drawn.chosen[call.operation.key][0].name
+        return self._say("untried", need=_need(call), what=_purpose(call), tool=tool)
 
     # --- trial ----------------------------------------------------------------------------------
 

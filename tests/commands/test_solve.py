@@ -245,7 +245,12 @@ def test_a_wrong_model_name_ends_it_early(solve, tmp_path):
         (("cost?",), {"tools": None}, 2, "no tools"),
         (("cost?",), {"model": None}, 2, "no model"),
         (("cost?",), {"protocol": "twice"}, 2, '"twice" for --protocol. Choose from: "trial"'),
-        (("cost?",), {"trials": "twice"}, 2, '"twice" for --trials. Choose from: "fork", "read'),
+        (
+            ("cost?",),
+            {"trials": "twice"},
+            2,
+            'for --trials. Choose from: "fork", "read_only"',
+        ),
         (("cost?",), {"max_calls": 0}, 2, "budget.max_calls: Input should be greater"),
         (("cost?",), {"max_cost": 1}, 2, "without prices"),
         (("cost?",), {"max_cost": 1, "prices": ("cheap", 1)}, 2, "for --prices"),

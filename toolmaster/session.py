@@ -14,7 +14,7 @@ import difflib
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Budget, BudgetSettings, Limits
-from toolmaster.protocols import Action, Protocol, instructions, parse
+from toolmaster.protocols import WRITE_EXPERIENCE, Action, Protocol, instructions, parse
 from toolmaster.tags import with_experience
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -167,7 +167,7 @@ class Session:
             self.phase = Phase.EXECUTION
             return EXECUTION_BEGINS, None
         if self.phase is Phase.TRIAL:
-            return "still in the trial; write your experience first", ErrorKind.WRONG_PHASE
+            return f"still in the trial; {WRITE_EXPERIENCE} first", ErrorKind.WRONG_PHASE
         follow_up = next(self._follow_ups, None)
         if follow_up is not None:
             self._turns = 0
@@ -200,7 +200,7 @@ class Session:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
             used = f"the trial budget of {self.limits.trial_calls} calls is used up"
-            return f"{used}; write your experience", ErrorKind.BUDGET_EXHAUSTED
+            return f"{used}; {WRITE_EXPERIENCE}", ErrorKind.BUDGET_EXHAUSTED
         self._trial_calls += trial
         if call.name not in self.tools:
             return self._unknown(call.name), ErrorKind.UNKNOWN_TOOL

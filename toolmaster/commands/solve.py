@@ -62,7 +62,8 @@ def solve(*words: Words, as_json: Json = False, given: Given = NOTHING) -> int:
     """Do tasks with the user's own tools.
 
     Returns:
-        The exit code: 0 where every task was answered, 1 where not, 130 after Ctrl-C.
+        The exit code: 0 where every task was answered and no call was refused, 1 where not, 130
+        after Ctrl-C.
 
     Raises:
         ConfigError: There is no task, or a setting cannot be accepted.

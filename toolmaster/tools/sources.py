@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from toolmaster.config import Settings, load_config
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, near_file
 from toolmaster.tools.merging import merge
 from toolmaster.tools.tool import ToolSet
 from toolmaster.types import Effect, TrialMode
@@ -167,7 +167,7 @@ def _recognise(place: str) -> tuple[str, str, str | None]:
         try:
             content = file.read_text(encoding="utf-8-sig", errors="replace")
         except OSError as error:
-            raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+            raise InputError(f"{file}: cannot be read: {error.strerror}{near_file(file)}") from None
         for word, kind in (("mcpServers", "mcp"), ("openapi", "openapi"), ("swagger", "openapi")):
             if word in content:
                 return kind, str(file), None

@@ -268,15 +268,6 @@ def test_changed_settings(toolmaster, recipe, tmp_path):
         (["demonstrate", "wrold:short"], "(did you mean 'world'?)"),
         (["evaluate", "gpt-4o", "bfcl"], "for a model behind an endpoint openai:gpt-4o"),
         (["evaluate", "replay", "world:short tasks=2"], "those of bfcl and apibank have"),
-        (["serve-session", "v5/unsen/apiary/silent/3"], "no split is called 'unsen' (did you mean"),
-        (
-            ["serve-session", "v5/unseen/apiari/silent/3"],
-            "no domain is called 'apiari' (did you me",
-        ),
-        (
-            ["serve-session", "v5/unseen/apiary/silnt/3"],
-            "no family is called 'silnt' (did you mean",
-        ),
     ],
 )
 def test_what_is_not_there(toolmaster, tmp_path, monkeypatch, words, message):

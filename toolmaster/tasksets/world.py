@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from toolmaster.errors import ConfigError, InputError, did_you_mean
+from toolmaster.errors import ConfigError, did_you_mean
 from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
-
-if TYPE_CHECKING:
-    from toolmaster.world import World
 
 HELD_OUT = 90_000_000
 """Task numbers of at least this are never used for training."""
@@ -70,7 +67,6 @@ def world(
     made = {name: ids(*place) for name, place in splits.items() if place[0] in present}
 
     def draw(task_id: str) -> Task:
-        _check_parts(task_id, loaded)
         return loaded.draw(task_id).task
 
     async def oracle(task_id: str, *settings: object) -> object:
@@ -80,30 +76,6 @@ def world(
 
     name = "world" if level == "full" else f"world:{level}"
     return Taskset.drawn(name, made, draw, split_of, version=LEVELS[level], oracle=oracle)
-
-
-def _check_parts(task_id: str, loaded: World) -> None:
-    """Refuse an id with an unknown split, domain or family; its form is checked where it is drawn.
-
-    Raises:
-        InputError: Says which part is unknown, and what it may be.
-    """
-    from toolmaster.world.quirks import FAMILIES  # noqa: PLC0415
-
-    parts = task_id.split("/")
-    if len(parts) < 5:
-        return
-    domains = loaded.domains.values()
-    of_split = sorted(domain.name for domain in domains if domain.split == parts[1])
-    known = {"split": sorted({domain.split for domain in domains}), "domain": of_split}
-    for (kind, allowed), part in zip(
-        [*known.items(), ("family", FAMILIES)], parts[1:], strict=False
-    ):
-        if part not in allowed:
-            raise InputError(
-                f"task id {task_id!r}: no {kind} is called {part!r}{did_you_mean(part, allowed)};"
-                f" there are: {', '.join(allowed)}"
-            )
 
 
 def split_of(task_id: str) -> str:

@@ -3,8 +3,8 @@
 A copy of an object that names a file still names the same file. So while a method runs on a copy,
 Python's own audit events are watched, and what would write, connect, start something or remove
 something is refused before it happens. It is a net for honest code, not a wall against hostile
-code, which belongs into `tools.sandbox`; handles that globals hold open, and threads that are
-started, are not seen.
+code, which belongs into `tools.sandbox`. Not seen are connections and files that are open already,
+threads that the code starts, and C libraries that open connections of their own.
 
 Source: https://docs.python.org/3/library/audit_events.html
 """

@@ -281,14 +281,17 @@ def test_what_is_trained_on_is_not_measured(recipe):
         ({"grpo": GrpoSettings(rewards={"corectness": 1})}, "unknown reward 'corectness'"),
         (
             {"sft": SftSettings(trainer={"learning_rat": 1})},
-            "sft.trainer: 'learning_rat' is no field of TRL's SFTConfig",
+            "sft.trainer: 'learning_rat' is not a field of TRL's SFTConfig",
         ),
         (
             {"grpo": GrpoSettings(trainer={"use_vllm": "true"})},
             "'use_vllm' cannot be set: rollouts",
         ),
         ({"grpo": GrpoSettings(trainer={"temperature": "0"})}, "temperature must be above 0"),
-        ({"grpo": GrpoSettings(trainer={"num_generations": 7})}, "num_generations = 7 cannot fill"),
+        (
+            {"grpo": GrpoSettings(trainer={"num_generations": 7})},
+            "not a multiple of num_generations = 7",
+        ),
         ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
         ({"model": "nowhere/at/all"}, "not a checkpoint folder"),
     ],

@@ -323,8 +323,8 @@ def report(recipe: Recipe) -> Path:
     results = [Evaluation(group, title) for title, group in results_of(recipe).items()]
     if not results and ("evaluate" in recipe.stages or not run.metrics()):
         raise InputError(
-            f"{run.folder} has no results to report; measure a model with `toolmaster evaluate`"
-            f" first, or look at its trajectories with `toolmaster view {run.folder}`"
+            f"{run.folder} has no evaluation to report; run `evaluate` first, or look at its"
+            f" trajectories with `toolmaster view {run.folder}`"
         )
     for shown in (*run_grids(results), *compare_all(results), verdict(results)):
         console.print(shown, markup=False)

@@ -241,7 +241,7 @@ def test_the_results_of_a_run_as_json(toolmaster, recipe, trajectories, tmp_path
     assert toolmaster("compare", tmp_path / "run", tmp_path / "run" / "evaluate")[0] == 0
     Run(tmp_path / "demos", Recipe(stages=("demonstrate",)))
     code, _, error = toolmaster("report", tmp_path / "demos")
-    assert (code, "no evaluation to report; run `evaluate` first, or" in one_message(error)) == (
+    assert (code, "run `evaluate` first, or look at" in one_message(error)) == (
         1,
         True,
     )

@@ -290,7 +290,7 @@ def test_what_is_trained_on_is_not_measured(recipe):
         ({"grpo": GrpoSettings(trainer={"temperature": "0"})}, "temperature must be above 0"),
         (
             {"grpo": GrpoSettings(trainer={"num_generations": 7})},
-            "not a multiple of num_generations = 7",
+            "multiple of num_generations = 7",
         ),
         ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
         ({"model": "nowhere/at/all"}, "not a checkpoint folder"),

@@ -39,6 +39,7 @@ from toolmaster.tools.sources import SourceOptions
 
 BUILT_IN = {
     "world": "toolmaster.tasksets.world:world",
+    "world6": "toolmaster.tasksets.world6:world6",
     "apibank": "toolmaster.tasksets.apibank:apibank",
     "bfcl": "toolmaster.tasksets.bfcl:bfcl",
     "ftrl": "toolmaster.tasksets.ftrl:ftrl",

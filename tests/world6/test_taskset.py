@@ -1,0 +1,195 @@
+"""The embedded world as a task set: its splits are disjoint and what training never shows."""
+
+import json
+
+import pytest
+
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.tasksets import taskset
+from toolmaster.tasksets.taskset import refuse_overlap
+from toolmaster.tasksets.world6 import split_of
+from toolmaster.teacher.demonstrations import demonstrate
+
+KIOSK = """
+name = "kiosk"
+about = "papers with prices"
+split = "train"
+
+[paper]
+filters = ["price max"]
+[paper.fields]
+title = "title; called {}"
+price = "integer 1..9 euros; for {}"
+daily = "boolean = true; ; Whether it comes every day"
+"""
+MARKED = """
+from dataclasses import dataclass
+
+from toolmaster.tools import ToolRefusal
+from toolmaster.world6.behaviours import Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(Behaviour):
+    name = "marked"
+    about = "A code must begin with a number sign; the error says so."
+
+    param: str
+
+    @classmethod
+    def fitting(cls, tool, rng):
+        for name, schema in tool.parameters["properties"].items():
+            if schema["type"] == "string" and not {"enum", "format"} & schema.keys():
+                yield cls(name)
+
+    def family(self, tool):
+        return "loud"
+
+    def meet(self, arguments):
+        if not arguments.get(self.param, "#").startswith("#"):
+            raise ToolRefusal(f'"{self.param}" must begin with "#"')
+        return {k: v[1:] if k == self.param else v for k, v in arguments.items()}
+
+    def send(self, arguments):
+        return {k: f"#{v}" if k == self.param else v for k, v in arguments.items()}
+
+    @property
+    def lesson(self):
+        return f'{self.param} begins with "#"'
+"""
+
+
+@pytest.fixture(scope="module")
+def short():
+    return taskset("world6:short")
+
+
+@pytest.fixture
+def kiosk(tmp_path):
+    """The file of one service for training."""
+    file = tmp_path / "kiosk.toml"
+    file.write_text(KIOSK)
+    return file
+
+
+def test_names_and_versions(short):
+    assert short.label == "world6:short (v6s)"
+    assert taskset("world6").label == "world6 (v6)"
+    assert short.split_names == ("train", "test", "test_seen")
+    assert short.for_evaluation().label == "world6:short/test (v6s)"
+    assert short.oracle is not None
+
+
+def test_ids_are_drawn_without_end(short):
+    assert len(short) == 100_000_000
+    assert list(short.ids[:2]) == ["v6s/train/0", "v6s/train/1"]
+    assert [task.id for task in short[:8]] == list(short.ids[:8])
+    assert short["v6s/train/42"].query == taskset("world6:short")["v6s/train/42"].query
+    assert short.shuffled(3).ids[0] != short.ids[0]
+
+
+def test_every_split_says_so(short):
+    services = {}
+    for name in short.split_names:
+        part = short.split(name)
+        for task_id in [*part.ids[:40], part.ids[-1]]:
+            assert split_of(task_id) == short.split_of(task_id) == name
+        services[name] = {task.labels["service"] for task in part[:150]}
+        assert {task.labels["split"] for task in part[:20]} == {
+            "unseen" if name == "test" else "seen"
+        }
+    assert services["train"].isdisjoint(services["test"])
+    assert services["train"] == services["test_seen"]
+
+
+def test_training_never_sees_what_is_measured(short):
+    for name in ("test", "test_seen"):
+        refuse_overlap(short.split("train"), short.split(name))
+        refuse_overlap(short.shuffled(3), short.split(name))
+    with pytest.raises(InputError, match="is a task of both"):
+        refuse_overlap(short, short.split("train")[:20])
+
+
+def test_families():
+    only = taskset("world6:short families=plain,silent")
+    assert only.ids[0] == "v6s.plain+silent/train/0"
+    assert {task.labels["family"] for task in only[:40]} == {"plain", "silent"}
+    with pytest.raises(ConfigError, match=r"unknown family 'slient' \(did you mean 'silent'"):
+        taskset("world6 families=slient")
+
+
+def test_facts():
+    tasks = taskset("world6 source=facts")
+    assert tasks.label == "world6 facts (v6.facts)"
+    assert tasks.split_names == ("train", "test", "test_seen")
+    assert tasks[0].labels["service"].startswith("facts-train-")
+
+
+def test_an_openapi_document(pets):
+    tasks = taskset(f"world6:short source={pets}")
+    assert tasks.ids[0] == "v6s.pets/train/0"
+    assert {task.labels["service"] for task in tasks[:10]} == {"pets"}
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_services_of_ones_own(kiosk, folder):
+    tasks = taskset(f"world6:short source={kiosk.parent if folder else kiosk} families=plain")
+    assert tasks.split_names == ("train", "test_seen")  # there is no service for the test split
+    assert {task.labels["service"] for task in tasks[:20]} == {"kiosk"}
+    assert any("price" in task.query for task in tasks[:20])
+    if not folder:
+        assert tasks.ids[0] == "v6s.kiosk.plain/train/0"
+
+
+def test_one_name_belongs_to_one_service(kiosk):
+    (kiosk.parent / "other.toml").write_text(KIOSK)
+    with pytest.raises(InputError, match=r"other\.toml: another service .* 'kiosk'"):
+        taskset(f"world6 source={kiosk.parent}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nowhere.toml", None, 'no such file or folder; a source is "facts"'),
+        ("notes.txt", "hello", "unknown suffix '.txt'; a source is"),
+        ("empty", {}, "there is no OpenAPI document"),
+        ("bare.json", json.dumps({"paths": {}}), "bare.json"),
+        ("kiosk.toml", KIOSK.replace('"train"', '"seen"'), "split 'seen': allowed are train, test"),
+    ],
+)
+def test_a_source_that_cannot_be_used(tmp_path, name, content, message):
+    place = tmp_path / name
+    if isinstance(content, str):
+        place.write_text(content)
+    elif content is not None:
+        place.mkdir()
+    with pytest.raises(InputError, match=message):
+        taskset(f"world6 source={place}")[0]
+
+
+def test_a_behaviour_of_ones_own(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(MARKED)
+    tasks = taskset(f"world6:short behaviours={file}:Marked families=plain,loud")
+    assert tasks.ids[0] == "v6s.plain+loud.Marked/train/0"
+    drawn = [task for task in tasks[:150] if task.labels["behaviour"] == "marked"]
+    assert {task.labels["family"] for task in drawn} == {"loud"}
+    made = demonstrate(tasks[:150], filter=False)
+    assert len(made) >= 148
+    assert any('begins with "#"' in one.experience for one in made)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Marked = 3", "expected a subclass of .*Behaviour"),
+        (MARKED.replace("def lesson", "def other"), "expected a subclass"),
+        (MARKED.replace("    about =", "    rest ="), "needs a `name` and an `about`"),
+        (MARKED.replace('"marked"', '"swapped"'), "another kind named 'swapped'"),
+    ],
+)
+def test_what_is_no_behaviour(tmp_path, text, message):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        taskset(f"world6:short behaviours={file}:Marked")

@@ -1,0 +1,103 @@
+"""The embedded world as a task set: `world6` or `world6:short`.
+
+Its splits: "train" has services and behaviours for training; "test" has services, words and
+behaviours that training never shows; "test_seen" has further tasks of the training services.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from toolmaster.errors import ConfigError, InputError, did_you_mean
+from toolmaster.tasksets.order import Computed
+from toolmaster.tasksets.task import Task
+from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
+
+if TYPE_CHECKING:
+    from toolmaster.world6.tasks import Source
+
+TEST_SEEN = "test_seen"
+COUNT = 100_000_000
+"""Number of tasks of each split."""
+
+
+SOURCES = (
+    'a source is "facts", a service or a folder of them in TOML, or an OpenAPI document (.json,'
+    " .yaml) or a folder of them"
+)
+
+
+def world6(
+    level: Literal["full", "short"] = "full",
+    *,
+    source: str = "",
+    families: str = "",
+    behaviours: str = "",
+) -> Taskset:
+    """The next embedded world, a preview: simulated services, some of which differ from their documentation.
+
+    Args:
+        level: "short" tasks have one message and few tools; "full" ones are of any kind.
+        source: what takes the place of the built-in services: "facts" for facts and formulas; a
+            TOML file of a service, as in `toolmaster.world6.spec`, or a folder of them; or an
+            OpenAPI document or a folder of them.
+        families: families of hidden behaviours, separated by commas; "" for all.
+        behaviours: further kinds of hidden behaviours, as `module:NAME` or `file.py:NAME` of
+            subclasses of `toolmaster.world6.behaviours.Behaviour`, separated by commas.
+
+    Raises:
+        ConfigError: an unknown family, or something that is no kind of behaviour.
+        InputError: a source that is not there or cannot be simulated.
+    """
+    from toolmaster.world6.behaviours import FAMILIES, kinds_named  # noqa: PLC0415
+    from toolmaster.world6.tasks import World  # noqa: PLC0415 - the largest part of it all
+
+    chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
+    for family in chosen:
+        if family not in FAMILIES:
+            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
+            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
+    own = kinds_named(behaviours)
+    loaded = World(_services(source), level, Path(source).stem, chosen, own)
+    splits = {
+        split: Computed(COUNT, partial(loaded.id_of, split))
+        for split in (TRAIN, TEST, TEST_SEEN)
+        if loaded.names(split)
+    }
+
+    def draw(task_id: str) -> Task:
+        return loaded.draw(task_id).task
+
+    async def oracle(task_id: str, *settings: object) -> object:
+        from toolmaster.world6.demonstrate import show  # noqa: PLC0415 - only for training
+
+        return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
+
+    name = "world6" if level == "full" else f"world6:{level}"
+    name = f"{name} {Path(source).stem}" if source else name
+    return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
+
+
+def _services(source: str) -> Source | None:
+    """Return where the services of a source come from; None for the built-in ones."""
+    from toolmaster.world6.facts import Facts  # noqa: PLC0415
+    from toolmaster.world6.openapi import Documents  # noqa: PLC0415
+    from toolmaster.world6.spec import Specs, load_specs  # noqa: PLC0415
+
+    if source in ("", "facts"):
+        return Facts() if source else None
+    place = Path(source)
+    if not place.exists():
+        raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
+    if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
+        return Specs(load_specs(place))
+    if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
+        return Documents(place)
+    raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
+
+
+def split_of(task_id: str) -> str:
+    """Return the split of the id of a world task."""
+    return task_id.split("/")[1]

@@ -1,0 +1,1 @@
+"""The embedded world: simulated services, their hidden behaviours, and tasks over them."""

@@ -1,0 +1,602 @@
+"""Hidden behaviours: what a tool does otherwise than its documentation says, laid over any tool.
+
+A behaviour is a pair of functions on arguments: what the tool makes of the arguments that it gets
+(`meet`), and which arguments to send so that it does what the documentation says (`send`);
+`meet(send(arguments))` are the arguments again. None of them hangs on arithmetic beyond "one more".
+
+Families: *loud* ones refuse a call and say why; *silent* ones answer something else; *irreversible*
+ones write something else; *faults* fail and say what to do; *plain* is no behaviour at all.
+"""
+
+# ruff: noqa: D102, ARG002, ARG003 - the methods are documented, and used whole, in Behaviour
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import itertools
+import json
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from toolmaster.errors import ConfigError
+from toolmaster.tools import Tool, ToolRefusal
+from toolmaster.tools.python import find_object
+from toolmaster.types import Effect
+
+Arguments = dict[str, Any]
+PRIOR: Mapping[str, float] = {
+    "plain": 0.28,
+    "loud": 0.12,
+    "silent": 0.50,
+    "irreversible": 0.50,
+    "fault": 0.03,
+}
+"""Weight of each family among those that a task's tools can have; silent and irreversible ones fit
+fewer tools. Within a family every kind that fits is as likely, and so is every place of a kind."""
+FAMILIES = tuple(PRIOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour(ABC):
+    """One hidden behaviour of one tool; its texts name the tool's parameters."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    """What it is, in plain words."""
+    held_out: ClassVar[bool] = False
+    """Whether training never shows it."""
+
+    @classmethod
+    @abstractmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        """Yield the behaviours of this kind that the tool can have."""
+
+    def family(self, tool: Tool) -> str:
+        """Return its family on this tool: what answers otherwise is silent, what writes is not."""
+        return "silent" if tool.effect is Effect.READ else "irreversible"
+
+    def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema that is documented."""
+        return parameters
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        """Return what the tool makes of the arguments it gets.
+
+        Raises:
+            ToolRefusal: it refuses them, and says what it wants.
+        """
+        return arguments
+
+    def send(self, arguments: Arguments) -> Arguments:
+        """Return what to send so that the tool does what `arguments` say by its documentation."""
+        return arguments
+
+    @property
+    @abstractmethod
+    def lesson(self) -> str:
+        """What there is to know, as one line of experience says it after the tool's name."""
+
+
+def _properties(tool: Tool) -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
+    return found
+
+
+def _required(tool: Tool) -> Sequence[str]:
+    found: Sequence[str] = tool.parameters.get("required", ())
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class WrongDefault(Behaviour):
+    """An optional parameter that is left out has another value than is documented."""
+
+    name = "wrong default"
+    about = "A parameter that is left out has another value than is documented."
+
+    param: str
+    documented: Any
+    actual: Any
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        for name, schema in _properties(tool).items():
+            if "default" not in schema:
+                continue
+            default = schema["default"]
+            others = [one for one in schema.get("enum", ()) if one != default]
+            if schema.get("type") == "boolean":
+                others = [not default]
+            elif schema.get("type") == "integer" and not others:
+                others = [2] if default > 2 else [default + 1]
+            if others:
+                yield cls(name, default, rng.choice(others))
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: arguments.get(self.param, self.actual)}
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: arguments.get(self.param, self.documented)}
+
+    @property
+    def lesson(self) -> str:
+        return f"give {self.param} {json.dumps(self.documented)}; its default is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Inverted(Behaviour):
+    """An option does the contrary: one of its values is taken for another one."""
+
+    name = "inverted option"
+    about = "An option does the contrary: its documented default is taken for another value."
+
+    param: str
+    documented: Any
+    other: Any
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        for name, schema in _properties(tool).items():
+            if "default" not in schema:
+                continue
+            others = [one for one in schema.get("enum", ()) if one != schema["default"]]
+            if schema.get("type") == "boolean":
+                others = [not schema["default"]]
+            if len(others) == 1:
+                yield cls(name, schema["default"], others[0])
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        return self.send(arguments)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        given = arguments.get(self.param, self.documented)
+        contrary = {self.documented: self.other, self.other: self.documented}
+        return {**arguments, self.param: contrary.get(given, given)}
+
+    @property
+    def lesson(self) -> str:
+        documented, other = json.dumps(self.documented), json.dumps(self.other)
+        return f"{self.param} is inverted: give {other} for {documented}"
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped(Behaviour):
+    """Two parameters of one type are taken for each other."""
+
+    name = "swapped"
+    about = "Two parameters of one type are taken for each other."
+
+    first: str
+    second: str
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        known = _properties(tool)
+        for one, two in itertools.combinations(_required(tool), 2):
+            if _bare(known[one]) == _bare(known[two]):
+                yield cls(one, two)
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        return self.send(arguments)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        other = {self.first: self.second, self.second: self.first}
+        return {key: arguments.get(other.get(key, key)) for key in arguments}
+
+    @property
+    def lesson(self) -> str:
+        return f"{self.first} and {self.second} are swapped"
+
+
+def _bare(schema: Mapping[str, Any]) -> tuple[Any, ...]:
+    return schema.get("type"), schema.get("format"), tuple(schema.get("enum", ()))
+
+
+_ENDS = re.compile(r"(max|min|position|index|rank)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class OffByOne(Behaviour):
+    """The end of a range is left out, or a place is counted from 0."""
+
+    name = "off by one"
+    about = "The end of a range is left out although it is documented as part of it, or places are"
+    about += " counted from 0."
+
+    param: str
+    shift: int
+    """What has to be added to what is meant."""
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        for name, schema in _properties(tool).items():
+            found = _ENDS.match(name)
+            if found and schema.get("type") == "integer" and "default" not in schema:
+                yield cls(name, 1 if found[1].lower() == "max" else -1)
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        return self._moved(arguments, -self.shift)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return self._moved(arguments, self.shift)
+
+    def _moved(self, arguments: Arguments, by: int) -> Arguments:
+        return {k: v + by if k == self.param else v for k, v in arguments.items()}
+
+    @property
+    def lesson(self) -> str:
+        return f"give one {'more' if self.shift > 0 else 'less'} as {self.param}"
+
+
+def _other_day(form: str) -> tuple[str, Any, Any]:
+    def there(value: str) -> str:
+        return dt.date.fromisoformat(value).strftime(form)
+
+    def back(value: str) -> str:
+        return dt.datetime.strptime(value, form).date().isoformat()
+
+    return form, there, back
+
+
+_DAYS = {
+    "DD/MM/YYYY": _other_day("%d/%m/%Y"),
+    "YYYYMMDD": _other_day("%Y%m%d"),
+    "DD.MM.YYYY": _other_day("%d.%m.%Y"),
+}
+_HELD_OUT_FORMS = ("DD.MM.YYYY", "plus signs for spaces")
+
+
+@dataclass(frozen=True, slots=True)
+class OtherFormat(Behaviour):
+    """A text has to have another form than is documented; the refusal says which."""
+
+    name = "other format"
+    about = "A value must have another form than is documented; the error says which."
+
+    param: str
+    form: str
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        for name, schema in _properties(tool).items():
+            if schema.get("type") != "string" or "enum" in schema:
+                continue
+            if schema.get("format") == "date":
+                yield from (cls(name, form) for form in _DAYS)
+            elif "format" not in schema:
+                yield cls(name, "underscores for spaces")
+                yield cls(name, "plus signs for spaces")
+
+    def family(self, tool: Tool) -> str:
+        return "loud"
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        if self.param not in arguments:
+            return arguments
+        value = str(arguments[self.param])
+        wanted = f'"{self.param}" must have the form {self.form}'
+        if self.form in _DAYS:
+            try:
+                return {**arguments, self.param: _DAYS[self.form][2](value)}
+            except ValueError:
+                raise ToolRefusal(wanted) from None
+        if " " in value:
+            wanted = f'"{self.param}" must have {self.form}'
+            raise ToolRefusal(wanted)
+        return {**arguments, self.param: value.replace(self._sign(), " ")}
+
+    def send(self, arguments: Arguments) -> Arguments:
+        if self.param not in arguments:
+            return arguments
+        value = str(arguments[self.param])
+        if self.form in _DAYS:
+            return {**arguments, self.param: _DAYS[self.form][1](value)}
+        return {**arguments, self.param: value.replace(" ", self._sign())}
+
+    def _sign(self) -> str:
+        return "_" if self.form.startswith("underscores") else "+"
+
+    @property
+    def lesson(self) -> str:
+        if self.form in _DAYS:
+            return f"{self.param} has the form {self.form}"
+        return f"{self.param} has {self.form}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnumCode(Behaviour):
+    """A choice is given by a code, not by the documented word; the refusal lists the codes."""
+
+    name = "codes for words"
+    about = "A choice is given by a code instead of the documented word; the error lists the codes."
+    held_out = True
+
+    param: str
+    codes: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        for name, schema in _properties(tool).items():
+            options = schema.get("enum", ())
+            if options and "default" not in schema and all(isinstance(o, str) for o in options):
+                start = rng.randrange(1, 9)
+                digits = tuple((word, str(start + i)) for i, word in enumerate(options))
+                letters = tuple((word, word[:2].upper()) for word in options)
+                if len({code for _, code in letters}) == len(letters):
+                    yield cls(name, letters)
+                yield cls(name, digits)
+
+    def family(self, tool: Tool) -> str:
+        return "loud"
+
+    def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        known = dict(parameters["properties"])
+        schema = dict(known[self.param])
+        words = ", ".join(schema.pop("enum"))
+        schema["description"] = f"{schema.get('description', '')} ({words})".strip()
+        return {**parameters, "properties": {**known, self.param: schema}}
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        if self.param not in arguments:
+            return arguments
+        words = {code: word for word, code in self.codes}
+        given = str(arguments[self.param])
+        if given not in words:
+            listed = ", ".join(f'"{code}" for {word}' for word, code in self.codes)
+            raise ToolRefusal(f'"{self.param}" takes {listed}')
+        return {**arguments, self.param: words[given]}
+
+    def send(self, arguments: Arguments) -> Arguments:
+        codes = dict(self.codes)
+        return {k: codes.get(v, v) if k == self.param else v for k, v in arguments.items()}
+
+    @property
+    def lesson(self) -> str:
+        listed = ", ".join(f"{code} for {word}" for word, code in self.codes)
+        return f"{self.param} is {listed}"
+
+
+_HIDDEN = (
+    ("region", ("eu", "us", "asia")),
+    ("api_version", ("2", "3")),
+    ("channel", ("web", "phone")),
+    ("tenant", ("main", "test")),
+    ("locale", ("en", "de", "fr")),
+    ("workspace", ("default", "shared")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenParameter(Behaviour):
+    """A call needs a parameter that is not documented; the refusal names it."""
+
+    name = "hidden parameter"
+    about = "A call needs a parameter that is not documented; the error names it."
+
+    param: str
+    allowed: tuple[str, ...]
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        free = [(name, allowed) for name, allowed in _HIDDEN if name not in _properties(tool)]
+        name, allowed = rng.choice(free)
+        yield cls(name, allowed)
+
+    def family(self, tool: Tool) -> str:
+        return "loud"
+
+    def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in parameters.items() if k != "additionalProperties"}
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        if arguments.get(self.param) not in self.allowed:
+            listed = ", ".join(f'"{one}"' for one in self.allowed)
+            raise ToolRefusal(f'missing "{self.param}", one of {listed}')
+        return {k: v for k, v in arguments.items() if k != self.param}
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return {**arguments, self.param: self.allowed[0]}
+
+    @property
+    def lesson(self) -> str:
+        return f'it needs {self.param} "{self.allowed[0]}"'
+
+
+_SYNONYMS = ("value", "input", "target_value", "subject", "field_value", "query", "selection")
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed(Behaviour):
+    """A parameter has another name than is documented; the refusal says which."""
+
+    name = "renamed parameter"
+    about = "A parameter has another name than is documented; the error says which."
+
+    param: str
+    real: str
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        known = _properties(tool)
+        for name in _required(tool):
+            words = [w for w in (*_SYNONYMS, f"{name}_name", f"the_{name}") if w not in known]
+            yield cls(name, rng.choice(words))
+
+    def family(self, tool: Tool) -> str:
+        return "loud"
+
+    def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in parameters.items() if k != "additionalProperties"}
+        return {**kept, "required": [k for k in kept.get("required", ()) if k != self.param]}
+
+    def meet(self, arguments: Arguments) -> Arguments:
+        if self.param in arguments or self.real not in arguments:
+            raise ToolRefusal(f'unknown parameter "{self.param}"; it is called "{self.real}"')
+        return self._named(arguments, self.real, self.param)
+
+    def send(self, arguments: Arguments) -> Arguments:
+        return self._named(arguments, self.param, self.real)
+
+    def _named(self, arguments: Arguments, old: str, new: str) -> Arguments:
+        return {new if key == old else key: value for key, value in arguments.items()}
+
+    @property
+    def lesson(self) -> str:
+        return f"{self.param} is called {self.real}"
+
+
+@dataclass(frozen=True, slots=True)
+class Transient(Behaviour):
+    """The first call fails, the next ones do not."""
+
+    name = "fails once"
+    about = "The first call fails and says to try again."
+
+    text: str
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        texts = ("temporarily unavailable; try again", "timeout upstream; please retry")
+        yield cls(rng.choice(texts))
+
+    def family(self, tool: Tool) -> str:
+        return "fault"
+
+    @property
+    def lesson(self) -> str:
+        return "may fail once; call it again"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongTwin(Behaviour):
+    """Two tools have the same documentation; this one answers, or writes, something else."""
+
+    name = "wrong twin"
+    about = "Of two tools with the same documentation one is out of date."
+
+    twin: str = ""
+    """Name of the tool that does what is documented."""
+
+    @classmethod
+    def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
+        if tool.effect is Effect.READ:
+            yield cls()
+
+    @property
+    def lesson(self) -> str:
+        return f"out of date; use {self.twin}"
+
+
+KINDS: tuple[type[Behaviour], ...] = (
+    WrongDefault,
+    Inverted,
+    Swapped,
+    OffByOne,
+    OtherFormat,
+    EnumCode,
+    HiddenParameter,
+    Renamed,
+    Transient,
+    WrongTwin,
+)
+
+
+def kinds_named(names: str) -> tuple[type[Behaviour], ...]:
+    """Return further kinds of behaviours, each named as `module:NAME` or `file.py:NAME`.
+
+    Args:
+        names: separated by commas; "" for none.
+
+    Raises:
+        ConfigError: something is no kind of behaviour, or has the name of another one.
+        InputError: a module cannot be imported.
+    """
+    kinds: list[type[Behaviour]] = []
+    for named in filter(None, (one.strip() for one in names.split(","))):
+        kind = find_object(named)
+        if not (isinstance(kind, type) and issubclass(kind, Behaviour)) or inspect.isabstract(kind):
+            raise ConfigError(
+                f"behaviours={named}: expected a subclass of toolmaster.world6.behaviours.Behaviour"
+                f" with `fitting` and `lesson`; received {kind!r}"
+            )
+        if not getattr(kind, "name", "") or not getattr(kind, "about", ""):
+            raise ConfigError(f"behaviours={named}: it needs a `name` and an `about`, both texts")
+        if kind.name in {known.name for known in (*KINDS, *kinds)}:
+            raise ConfigError(f"behaviours={named}: there is another kind named {kind.name!r}")
+        kinds.append(kind)
+    return tuple(kinds)
+
+
+def fitting(
+    tool: Tool, split: str, rng: random.Random, kinds: Sequence[type[Behaviour]] = KINDS
+) -> list[Behaviour]:
+    """Return the behaviours that a tool can have, one of each kind and place.
+
+    Args:
+        tool: an honest tool.
+        split: "train" leaves out what is held out.
+        rng: draws the details.
+        kinds: those that are drawn.
+    """
+    found = [behaviour for kind in kinds for behaviour in kind.fitting(tool, rng)]
+    return [b for b in found if split != "train" or not is_held_out(b)]
+
+
+def is_held_out(behaviour: Behaviour) -> bool:
+    """Return whether training never shows this behaviour."""
+    return behaviour.held_out or getattr(behaviour, "form", "") in _HELD_OUT_FORMS
+
+
+def lay(tool: Tool, behaviour: Behaviour) -> Tool:
+    """Return the tool with a hidden behaviour; its documentation stays as it is.
+
+    Example:
+        >>> def price(item: str, currency: str = "EUR") -> str:
+        ...     return f"5 {currency}"
+        >>> from toolmaster.tools import from_function
+        >>> hidden = lay(from_function(price), WrongDefault("currency", "EUR", "USD"))
+        >>> hidden.execute(None, {"item": "cup"})
+        '5 USD'
+    """
+    failed = not isinstance(behaviour, Transient)
+
+    def meet(arguments: Arguments) -> Arguments:
+        nonlocal failed
+        if not failed and isinstance(behaviour, Transient):
+            failed = True
+            raise ToolRefusal(behaviour.text)
+        return behaviour.meet(arguments)
+
+    if inspect.iscoroutinefunction(tool.execute):
+
+        async def aexecute(state: Any, arguments: Arguments) -> Any:
+            got = await tool.execute(state, meet(arguments))
+            return outdated(got) if isinstance(behaviour, WrongTwin) else got
+
+        execute: Any = aexecute
+    else:
+
+        def plain_execute(state: Any, arguments: Arguments) -> Any:
+            got = tool.execute(state, meet(arguments))
+            return outdated(got) if isinstance(behaviour, WrongTwin) else got
+
+        execute = plain_execute
+    return replace(tool, parameters=behaviour.shown(tool.parameters), execute=execute)
+
+
+def outdated(result: Any) -> Any:
+    """Return a result as it was some time ago: other numbers, the last of a list missing."""
+    if isinstance(result, bool) or result is None:
+        return result
+    if isinstance(result, int | float):
+        return result - max(1, abs(int(result)) // 7)
+    if isinstance(result, list):
+        return [outdated(one) for one in result[:-1]] if len(result) > 1 else []
+    if isinstance(result, dict):
+        return {key: outdated(value) for key, value in result.items()}
+    return f"{result} (old)" if isinstance(result, str) and " " in result else result

@@ -1,0 +1,111 @@
+"""Facts and formulas: tools with many parameters of which one or two matter, and answers to chain.
+
+A relation leads from a value to another one ("the author of a book"), so that questions of several
+hops can be made: "the birthplace of the author of The Long Kettle". A formula takes attributes of
+a thing. What they answer depends on their arguments alone.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from toolmaster.types import Effect
+from toolmaster.world6.service import Operation, Param, Service, State, computed, in_words
+from toolmaster.world6.spec import param_of
+from toolmaster.world6.values import Kind, kind_of, number_of
+
+NAMES = 40
+"""How many sets of facts each split has; each draws its own relations."""
+_ASKS = ("the {r} of {{}}", "the {r} of {{}}", "{{}}'s {r}")
+
+
+@lru_cache(maxsize=1)
+def _data() -> dict[str, Any]:
+    with Path(__file__).with_name("facts.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+class Facts:
+    """Services of facts and formulas, each drawn from a name."""
+
+    def names(self, split: str) -> list[str]:
+        """Return the names of a split."""
+        return [f"facts-{split}-{number}" for number in range(NAMES)]
+
+    def draw(self, name: str, rng: random.Random) -> Service:
+        """Draw the facts of a name: six to twelve tools."""
+        split = name.split("-")[1]
+        service = Service(name, "facts and formulas", split, lambda _: {"records": {}, "log": []})
+        for _ in range(rng.randrange(4, 9)):
+            service.add(_relation(split, rng))
+        for _ in range(rng.randrange(2, 5)):
+            service.add(_formula(split, rng))
+        return service
+
+
+def _relation(split: str, rng: random.Random) -> Operation:
+    one = rng.choice(_data()["relation"])
+    name = rng.choice(one[split].split())
+    words = in_words(name)
+    of = kind_of(one["of"])
+    subject = Param(one["of"], of, f"Name of the {one['of']}", phrase="{}")
+    doc = rng.choice(
+        (f"Find the {words} of a {one['of']}", f"Look up the {words} of a given {one['of']}",
+         f"Return the {words} for a {one['of']}")
+    )  # fmt: skip
+    ask = rng.choice(_ASKS).format(r=words)
+    params = (subject, *_extra(rng, one["of"]))
+    return _computing(name, words, doc, params, ask, kind_of(one["is"]))
+
+
+def _formula(split: str, rng: random.Random) -> Operation:
+    data = _data()["formulas"]
+    measure, thing = rng.choice(data[split].split()), rng.choice(data["thing"].split())
+    listed = [part.split(maxsplit=1) for part in data["attribute"].split(";")]
+    chosen = rng.sample(listed, rng.choice((1, 2, 2, 3)))
+    params: list[Param] = []
+    for name, unit in chosen:
+        whole = rng.random() < 0.6
+        kind = number_of(1, rng.choice((20, 100, 2000)), whole=whole, unit=unit)
+        phrase = rng.choice((f"with a {name} of {{}}", f"with {name} {{}}", f"of {name} {{}}", ""))
+        doc = rng.choice((f"The {name} of the {thing}", f"{name.capitalize()} in {unit}", ""))
+        params.append(Param(name, kind, doc, phrase=phrase))
+    if rng.random() < 0.4:
+        unit = Param("unit", kind_of("metric|imperial"), "Unit of the answer", False, "metric",
+                     "in {} units")  # fmt: skip
+        params.append(unit)
+    if rng.random() < 0.3:
+        params += _extra(rng, "unit")[:1]
+    name = f"{thing}_{measure}"
+    names = " and ".join(param.label for param in params[: len(chosen)])
+    doc = rng.choice(
+        (f"Calculate the {measure} of a {thing} from its {names}",
+         f"Compute the {measure} of a {thing}",
+         f"{measure.capitalize()} of a {thing}, given {names}")
+    )  # fmt: skip
+    ask = rng.choice((f"the {measure} of a {thing}", f"the {thing}'s {measure}"))
+    kind = number_of(1, 5000, whole=rng.random() < 0.5)
+    return _computing(name, in_words(name), doc, tuple(params), ask, kind)
+
+
+def _extra(rng: random.Random, taken: str) -> list[Param]:
+    extra = _data()["extra"]
+    names = rng.sample(sorted(extra), rng.choice((0, 0, 1, 2, 3, 5)))
+    return [
+        param_of(name if "=" in extra[name] else f"{name}?", extra[name])
+        for name in names
+        if name != taken
+    ]
+
+
+def _computing(
+    name: str, noun: str, doc: str, params: tuple[Param, ...], ask: str, kind: Kind
+) -> Operation:
+    def run(_: State, arguments: dict[str, Any]) -> Any:
+        return {name: computed(kind, name, arguments)}
+
+    return Operation(name, "compute", noun, doc, params, Effect.READ, run, ask, name, kind)

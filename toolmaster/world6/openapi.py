@@ -1,0 +1,365 @@
+"""A simulated service from any OpenAPI document: its names, summaries and parameters over a store.
+
+An operation that reads answers values that depend on its arguments alone, or the record that an
+earlier call created; one that writes keeps what it was given. What a value may be is guessed from
+the name, the type and the format of its parameter.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from toolmaster.errors import InputError
+from toolmaster.tools import ToolRefusal
+from toolmaster.tools.openapi.operations import Operation as Documented
+from toolmaster.tools.openapi.operations import read_operations
+from toolmaster.tools.openapi.parsing import parse_text
+from toolmaster.tools.openapi.schemas import SchemaReader, UnusableError
+from toolmaster.types import Effect
+from toolmaster.world6.service import (
+    Operation,
+    Param,
+    Service,
+    State,
+    computed,
+    in_words,
+    written,
+)
+from toolmaster.world6.values import Kind, enum_of, kind_of, list_of, number_of
+
+MAX_FILE_BYTES = 400_000
+MAX_PARAMS = 9
+DOC_CHARS = 160
+PARAM_DOC_CHARS = 110
+HELD_OUT_PERCENT = 12
+"""Percent of the providers, by a hash of the name, that only the test split has."""
+
+_TECHNICAL = re.compile(
+    r"api.?key|token|auth|secret|password|callback|signature|nonce|^x-|^accept|pretty|prettyprint"
+    r"|^\$|quota.?user|user.?ip|^alt$|^fields$|cursor|etag|if-match|upload",
+    re.IGNORECASE,
+)
+_NAMED: tuple[tuple[str, str, str], ...] = (  # pattern of the name, kind, phrase
+    (r"city|town|place|location|destination|region|area$", "city", "in {}"),
+    (r"country", "country", "in {}"),
+    (r"e-?mail", "email", ""),
+    (r"url|uri|link|website|domain|host", "url", ""),
+    (r"first.?name|given.?name", "firstname", ""),
+    (r"user.?name|login|account|owner|author|customer|client|contact|recipient|sender|assignee"
+     r"|full.?name|person|employee|player|artist", "person", "for {}"),
+    (r"company|organi[sz]ation|merchant|brand|vendor|manufacturer|employer", "company", ""),
+    (r"currency", "currency", "in {}"),
+    (r"lang|locale", "language", "in {}"),
+    (r"colou?r", "colour", ""),
+    (r"address|street", "street", "at {}"),
+    (r"(start|from|since|begin|after|min).*(date|day)|(date|day).*(start|from|since|begin|after)",
+     "date", "from {}"),
+    (r"(end|to|until|before|max).*(date|day)|(date|day).*(end|to|until|before)",
+     "date", "to {}"),
+    (r"date|day$|birthday", "date", "on {}"),
+    (r"time$|hour", "time", "at {}"),
+    (r"description|text|message|comment|note|body|content|summary|reason|detail", "text",
+     'saying "{}"'),
+    (r"title|book|song|movie|film|album|article|name$", "title", ""),
+    (r"^q$|query|search|keyword|term|topic|subject|tag|category|genre|type$|kind$", "word",
+     "for {}"),
+    (r"product|item|sku|device|model|asset", "product", ""),
+    (r"id$|code|number|key|ref|uuid|hash|isbn|version", "code", ""),
+)  # fmt: skip
+_UNKNOWN = ("word", "product", "title", "code", "word", "company")
+_NUMBERS: tuple[tuple[str, int, int], ...] = (
+    (r"year", 1950, 2030), (r"month", 1, 12), (r"page|offset|index", 1, 30),
+    (r"limit|count|size|max|per", 1, 100), (r"lat", -80, 80), (r"lon|lng", -170, 170),
+    (r"percent|ratio|rate", 1, 100), (r"id$", 10, 99999), (r"price|amount|cost|total", 1, 5000),
+    (r"age", 1, 99), (r"", 1, 900),
+)  # fmt: skip
+_READS = {
+    "get", "gets", "retrieve", "retrieves", "return", "returns", "list", "lists", "fetch",
+    "fetches", "show", "shows", "find", "finds", "read", "reads", "lookup", "query", "queries",
+    "describe", "describes", "view", "display", "obtain", "provides",
+}  # fmt: skip
+_NO_VERB = re.compile(
+    r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$"
+)
+_METHOD_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "update",
+                 "DELETE": "delete", "HEAD": "check", "OPTIONS": "check"}  # fmt: skip
+
+
+class Documents:
+    """The documents of a folder, each made into a service when it is first needed.
+
+    Args:
+        place: a document, or a folder of them; a file or folder directly in it is one provider.
+
+    Raises:
+        InputError: there is nothing there.
+    """
+
+    def __init__(self, place: Path) -> None:
+        files = [place] if place.is_file() else sorted(place.rglob("*.json"))
+        files = [file for file in files if file.stat().st_size <= MAX_FILE_BYTES]
+        if not files:
+            raise InputError(f"{place}: there is no OpenAPI document in JSON")
+        self._only = place.is_file()
+        self.providers: dict[str, list[Path]] = {}
+        for file in files:
+            provider = file.stem if self._only else file.relative_to(place).parts[0]
+            self.providers.setdefault(provider.removesuffix(".json"), []).append(file)
+        self._made: dict[Path, Service | None] = {}
+
+    def names(self, split: str) -> list[str]:
+        """Return the providers of a split; a single document has both."""
+        return [
+            name
+            for name in sorted(self.providers)
+            if self._only
+            or (zlib.crc32(name.encode()) % 100 < HELD_OUT_PERCENT) == (split != "train")
+        ]
+
+    def draw(self, provider: str, rng: random.Random) -> Service | None:
+        """Draw a service of a provider; None where the document cannot be used."""
+        file = rng.choice(self.providers[provider])
+        if file not in self._made:
+            try:
+                self._made[file] = openapi_service(file, provider)
+            except InputError:
+                if self._only:
+                    raise
+                self._made[file] = None
+        return self._made[file]
+
+
+def openapi_service(file: Path, name: str) -> Service:
+    """Make a simulated service of an OpenAPI document.
+
+    Args:
+        file: a JSON or YAML file of OpenAPI 3 or Swagger 2.0.
+        name: of the service.
+
+    Raises:
+        InputError: it cannot be read, or has nothing to simulate.
+    """
+    try:
+        content = parse_text(file.read_bytes(), str(file))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error}") from None
+    if not isinstance(content.get("paths"), dict):
+        raise InputError(f"{file}: it has no paths, so there is nothing to simulate")
+    documented, _ = read_operations(content)
+    about = str(content.get("info", {}).get("title", name))
+    service = Service(name, about, "", lambda _: {"records": {}, "log": []})
+    reader = SchemaReader(content)
+    for one in documented:
+        made = _operation(one, reader, content, name)
+        if made is not None and made.key not in service.operations:
+            service.add(made)
+    if not service.operations:
+        raise InputError(f"{file}: none of its {len(documented)} operations can be simulated")
+    return service
+
+
+def _operation(
+    one: Documented, reader: SchemaReader, content: Mapping[str, Any], service: str
+) -> Operation | None:
+    """Return a simulated operation; None where its words or required parameters cannot be used."""
+    params = _params(one)
+    if params is None:
+        return None
+    reads = one.effect is Effect.READ
+    path = [in_words(part) for part in one.path.split("/") if part and not part.startswith("{")]
+    noun = next((part for part in reversed(path) if part), "resource")
+    doc = _sentence(one.description)
+    if " " not in doc or " /" in doc:
+        doc = f"{_METHOD_VERBS[one.method]} {noun}".capitalize()
+    if not doc.isascii() or doc.count(" ") > 18 or "deprecated" in doc.lower():
+        return None
+    words = in_words(one.name).split()[:5]
+    fields = _fields(one, reader, content)
+    answers = reads and bool(fields)  # else it is called for what it does, and says no more
+    clause = _clause(doc, one.method, reads=answers)
+    item = re.search(r"\{([^{}]+)\}/?$", one.path)
+    place = one.path[: item.start()].rstrip("/") if item else one.path.rstrip("/")
+
+    def run(state: State, arguments: dict[str, Any]) -> Any:
+        table = state["records"].get(place, {})
+        key = str(arguments.get(_clean(item[1]), "")) if item else ""
+        if item and table.get(key, key) is None:
+            raise ToolRefusal(f'no {noun} "{key}"')
+        if answers:
+            stored = table.get(key) or {}
+            drawn = {f: computed(k, f"{service} {one.name} {f}", arguments) for f, k in
+                     fields.items()}  # fmt: skip
+            return {**drawn, **{k: v for k, v in stored.items() if k in fields}}
+        done: dict[str, Any] = {"status": "ok"}
+        if not item:
+            key = computed(kind_of("code"), f"{service} {len(table)}", {})
+            done = {"id": key}
+        if reads:
+            written(state, one.name, key, arguments)
+            return "ok"
+        table = state["records"].setdefault(place, {})
+        table[key] = None if one.method == "DELETE" else {**(table.get(key) or {}), **arguments}
+        return {**done, **written(state, one.name, key, arguments)}
+
+    verb = "call" if answers else "act"
+    answer = next(iter(fields)) if answers else ""
+    return Operation(
+        "_".join(words) or "call", verb, noun, doc, tuple(params), one.effect, run, clause, answer
+    )
+
+
+def _params(one: Documented) -> list[Param] | None:
+    """Return the parameters with the fields of a body; None where a required one cannot be."""
+    found: dict[str, Param] = {}
+    for name, schema, required in _flat(one.schema):
+        if _TECHNICAL.search(name) or name in found:
+            continue
+        kind = guess(name, schema)
+        if kind is None or not name.isascii() or len(name) > 40:
+            if required:
+                return None
+            continue
+        default = schema.get("default")
+        if default == "" or not _is_of(kind, default):
+            default = None
+        phrase = _phrase(name) if kind.type == "string" and "enum" not in kind.schema else ""
+        clean = _clean(name)
+        found[clean] = Param(
+            clean, kind, _sentence(str(schema.get("description", "")), PARAM_DOC_CHARS),
+            required and default is None, default, phrase,
+        )  # fmt: skip
+    kept = sorted(found.values(), key=lambda p: not p.required)
+    if sum(param.required for param in kept) > MAX_PARAMS:
+        return None
+    return kept[:MAX_PARAMS]
+
+
+def _flat(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    required = schema.get("required", ())
+    for name, one in schema.get("properties", {}).items():
+        if name == "body" and isinstance(one, dict) and isinstance(one.get("properties"), dict):
+            yield from (
+                (key, value if isinstance(value, dict) else {}, key in one.get("required", ()))
+                for key, value in one["properties"].items()
+            )
+        elif isinstance(one, dict):
+            yield name, one, name in required
+
+
+def _is_of(kind: Kind, value: Any) -> bool:
+    types = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    if "enum" in kind.schema:
+        return value in kind.schema["enum"]
+    expected = types.get(kind.type)
+    return expected is not None and isinstance(value, expected)  # type: ignore[arg-type]
+
+
+def guess(  # noqa: PLR0911 - one return a type
+    name: str, schema: Mapping[str, Any]
+) -> Kind | None:
+    """Return the kind of values of a parameter; None for an object or an unknown type."""
+    options = schema.get("enum")
+    type_ = schema.get("type")
+    if isinstance(type_, list):
+        type_ = next((one for one in type_ if one != "null"), None)
+    if isinstance(options, list) and options:
+        plain = [one for one in options if isinstance(one, str) and one.isascii() and one]
+        return enum_of(tuple(dict.fromkeys(plain))[:12]) if plain else None
+    if type_ == "boolean":
+        return kind_of("boolean")
+    if type_ in ("integer", "number"):
+        low, high = next((a, b) for p, a, b in _NUMBERS if re.search(p, name, re.IGNORECASE))
+        least, most = schema.get("minimum"), schema.get("maximum")
+        if isinstance(least, int | float) and abs(least) < 10**9:
+            low = int(least)
+        if isinstance(most, int | float) and abs(most) < 10**9:
+            high = int(most)
+        return number_of(low, max(high, low + 1), whole=type_ == "integer")
+    if type_ == "array":
+        items = schema.get("items")
+        item = guess(name, items) if isinstance(items, dict) else None
+        return list_of(item) if item is not None and item.type != "array" else None
+    if type_ != "string":
+        return None
+    form = str(schema.get("format", ""))
+    if form in ("date", "email", "uuid", "uri"):
+        return kind_of({"uuid": "code", "uri": "url"}.get(form, form))
+    found = next((kind for p, kind, _ in _NAMED if re.search(p, name, re.IGNORECASE)), "")
+    return kind_of(found or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
+
+
+def _clean(name: str) -> str:
+    return in_words(name).replace(" ", "_") or name
+
+
+def _phrase(name: str) -> str:
+    return next((phrase for p, _, phrase in _NAMED if re.search(p, name, re.IGNORECASE)), "")
+
+
+def _sentence(text: str, most: int = DOC_CHARS) -> str:
+    """Return the first sentence of a text without markup."""
+    bare = re.sub(r"<[^>]+>|\[([^\]]*)\]\([^)]*\)|[*`#]", r"\1", text)
+    bare = " ".join(bare.split())
+    first = re.split(r"(?<=[a-z)])\. |\n", bare, maxsplit=1)[0].rstrip(".")
+    return first if len(first) <= most else first[:most].rsplit(" ", 1)[0]
+
+
+def _clause(doc: str, method: str, *, reads: bool) -> str:
+    """Return what a request asks for: a noun phrase of what is read, or what is to be done."""
+    first, _, rest = doc.partition(" ")
+    rest = re.sub(r"^(a|an|all|the) ", "the ", rest.strip(), flags=re.IGNORECASE)
+    if reads:
+        if first.lower() in _READS and rest:
+            return rest if rest.startswith("the ") else f"the {rest}"
+        return f"the {_lower(doc)}" if not first.endswith("s") else f"the result of {_lower(doc)}"
+    imperative = re.fullmatch(r"[A-Z][a-z]+", first) and not _NO_VERB.search(first)
+    if imperative and rest:
+        return f"{_base(first.lower())} {rest}"
+    return f"{_METHOD_VERBS[method]} {_lower(doc)}"
+
+
+def _base(verb: str) -> str:
+    """Return a verb without its ending: "creates" is "create"."""
+    return verb[:-1] if verb.endswith("s") and not verb.endswith("ss") else verb
+
+
+def _lower(text: str) -> str:
+    return text if text[:2].isupper() else text[0].lower() + text[1:]
+
+
+def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -> dict[str, Kind]:
+    """Return up to four fields of a successful response."""
+    try:
+        item = reader.resolve(content["paths"][one.path])
+        raw = item[one.method.lower()]["responses"]
+        response = reader.resolve(next(v for k, v in raw.items() if str(k).startswith("2")))
+        schema = response.get("schema")
+        if schema is None:
+            schema = next(iter(response["content"].values()))["schema"]
+        schema = reader.resolve(schema)
+        if schema.get("type") == "array":
+            schema = reader.resolve(schema["items"])
+        properties = schema.get("properties", {})
+        if len(properties) == 1:
+            inner = reader.resolve(next(iter(properties.values())))
+            inner = reader.resolve(inner.get("items", inner))
+            properties = inner.get("properties", properties)
+    except (KeyError, StopIteration, AttributeError, TypeError, UnusableError):
+        return {}
+    found: dict[str, Kind] = {}
+    for name, raw_field in properties.items():
+        try:
+            field = reader.resolve(raw_field)
+        except UnusableError:
+            continue
+        kind = guess(name, field) if isinstance(field, dict) else None
+        if kind is not None and kind.type in ("string", "integer", "number") and name.isascii():
+            found[_clean(name)] = kind
+    chosen = sorted(found)
+    random.Random(one.name).shuffle(chosen)
+    return {name: found[name] for name in sorted(chosen[:4])}

@@ -1,0 +1,403 @@
+"""The oracle teacher: knows what each tool hides, yet acts like a careful newcomer.
+
+It is a policy. It calls through the same session and reads real observations. It tries only what
+can tell something: a tool that reads if its documentation has an example to compare with, and a
+tool that writes, on the copy. What it knows decides which of the possible causes it thinks of
+first, never what it claims to have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from toolmaster.policies.base import Completion
+from toolmaster.protocols import Protocol
+from toolmaster.tasksets.answers import as_answer
+from toolmaster.teacher.acting import Acting, Turns
+from toolmaster.teacher.settings import Behaviours
+from toolmaster.types import Effect, Message
+from toolmaster.world6.behaviours import (
+    Behaviour,
+    Inverted,
+    OffByOne,
+    Swapped,
+    Transient,
+    WrongDefault,
+)
+from toolmaster.world6.goals import Planned
+from toolmaster.world6.tasks import WorldTask, answer_text
+from toolmaster.world6.views import View, as_json
+
+Exchange = Generator[Completion, str, str]
+"""Yields turns, receives observations, and returns a thought for the next turn."""
+WRONG_GUESS_SHARE = 0.3
+"""Share of deviations with several possible causes where another cause is tried first."""
+AS_DOCUMENTED = "as documented"
+"""The lesson about a tool that hides nothing."""
+PHRASES: Mapping[str, tuple[str, ...]] = {
+    "example": ('{need}{what}: "{tool}". In its example {want}.',),
+    "try": ('{need}{what}: "{tool}". On the copy {want}, if it is as documented.',),
+    "receipt": ('{need}{what}: "{tool}". Try it on the copy.',),
+    "any": ("A value is missing; any will do on the copy.", "Any value will do for a trial."),
+    "fine": ("{got}, as documented.",),
+    "received": ("It is taken.", "That works."),
+    "guess": ("{got}, not {want}. Perhaps {lesson}.", "{got}, not {want}: {lesson}?"),
+    "hint": ("So {lesson}.", "Then {lesson}."),
+    "confirmed": ("Now {want}. So {lesson}.", "Now {want}: {lesson}."),
+    "still": ("Still {got}. Perhaps {lesson}.", "Still {got}: {lesson}?"),
+    "act": ('{need}{what}: "{tool}".',),
+    "act_known": ('{need}{what}: "{tool}", {lesson}.',),
+    "nothing": ("Nothing has to be tried.", "No trial is needed."),
+    "known": ("I know these tools.", "This was tried before."),
+    "done": ("Done.", "That is done."),
+    "answer": ("It is {answer}.", "The answer is {answer}."),
+    "field": ('"{field}" is {answer}.',),
+    "listed": ("{count} in the list.", "The list has {count}."),
+    "ask": ("The {label} is missing.", "I do not know the {label}."),
+    "none": ("No tool does this.", "None of these tools fits."),
+}
+
+
+class OraclePolicy:
+    """Shows one task.
+
+    Args:
+        drawn: the task with its secrets.
+        protocol: the form of the demonstration.
+        behaviours: what to show.
+        known: experience that is given with the task; "" for none. With it nothing is tried.
+    """
+
+    name = "oracle"
+
+    def __init__(
+        self, drawn: WorldTask, protocol: Protocol, behaviours: Behaviours, known: str = ""
+    ) -> None:
+        self.drawn, self.protocol, self.behaviours, self.known = drawn, protocol, behaviours, known
+        self.rng = random.Random(f"{drawn.task.id}/{protocol}")
+        self.voice = self.rng.randrange(2)
+        lines = [line.partition(": ") for line in known.splitlines() if ": " in line]
+        self.lessons: dict[str, str] = {name: lesson for name, _, lesson in lines}
+        self.tries = behaviours.trial and protocol is Protocol.TRIAL and not known
+
+    def conversation(
+        self,
+        prompt: Sequence[Message],  # noqa: ARG002 - the oracle knows the task
+        tools: Sequence[dict[str, Any]],  # noqa: ARG002
+    ) -> Acting:
+        """Begin the demonstration."""
+        return Acting(self._turns())
+
+    def _say(self, key: str, **parts: object) -> str:
+        ways = PHRASES[key]
+        return ways[self.voice % len(ways)].format(**parts)
+
+    def _turns(self) -> Turns:
+        if self.protocol is Protocol.TRIAL:
+            note = ""
+            if self.tries:
+                note = yield from self._trial()
+            if not note:
+                note = self._say("known" if self.known else "nothing")
+            lessons = self.known or "\n".join(f"{k}: {v}" for k, v in self.lessons.items())
+            yield Completion(f"<think>{note}</think><experience>{lessons or 'none'}</experience>")
+        for turn in self.drawn.goal.turns:
+            if not turn.calls:
+                missing = self.drawn.goal.kind == "ask"
+                thought = self._say("none")
+                if missing:
+                    thought = self._say("ask", label=_label(turn.reply))
+                yield Completion(f"<think>{thought}</think><answer>{turn.reply}</answer>")
+                continue
+            yield from self._execute(turn.calls, turn.answer)
+
+    # --- trial ----------------------------------------------------------------------------------
+
+    def _trial(self) -> Exchange:
+        """Try each tool that can tell something; returns the last thought."""
+        note = ""
+        goal = self.drawn.goal
+        first = goal.tried
+        looked_up: set[str] = set()
+        tried: set[tuple[str, ...]] = set()
+        for call in first:
+            key = call.operation.key
+            views = self.drawn.chosen[key]
+            writes = call.operation.effect is not Effect.READ
+            lesson = self.lessons.get(views[0].name)
+            # A write with other parameters than before may show what the first one did not.
+            form = (key, *sorted(call.arguments))
+            again = writes and lesson == AS_DOCUMENTED and form not in tried
+            if key in looked_up or (lesson is not None and not again):
+                continue
+            tried.add(form)
+            if writes:
+                note = yield from self._try_write(call, note, _need(call))
+            elif views[0].example is not None:
+                note = yield from self._try_read(views, note, _need(call))
+            if (
+                goal.kind == "chain"
+                and call is first[0]
+                and first[-1].operation.effect is not (Effect.READ)
+            ):  # what is to be written to has to be known
+                looked_up.add(key)
+                view = self._best(key)
+                note = _join(
+                    note, self._say("act", need=_need(call), what=_purpose(call), tool=view.name)
+                )
+                yield self._turn(note, view, view.send(call.arguments))
+                note = ""
+        return note
+
+    def _try_read(self, views: tuple[View, ...], note: str, need: str) -> Exchange:
+        view = views[0]
+        assert view.example is not None  # noqa: S101 - asked by the caller
+        arguments, expected = view.example
+        focus = self._focus(expected, view.operation.answer)
+        _, want = _points(expected, expected, focus)
+        thought = self._say("example", need=need, what=_about(view), tool=view.name, want=want)
+        got = yield from self._tried(_join(note, thought), view, arguments)
+        seen, want = _points(_value(got), expected, focus)
+        if got == as_answer(expected):
+            return self._fine(view, seen)
+        if view.is_twin:
+            other = views[1]
+            lesson = self.lessons[view.name] = str(view.behaviour and view.behaviour.lesson)
+            thought = self._say("guess", got=seen, want=want, lesson=lesson)
+            yield self._turn(thought, other, other.shown(arguments))
+            return self._fine(other, want)
+        return (yield from self._find_cause(view, arguments, seen, want, expected=expected))
+
+    def _try_write(self, call: Planned, note: str, need: str) -> Exchange:
+        view = self.drawn.chosen[call.operation.key][0]
+        arguments = dict(call.arguments)
+        any_value = ""
+        if self.drawn.goal.kind == "ask":
+            label = _label(self.drawn.goal.turns[0].reply)
+            missing = next(p for p in view.operation.params if p.label == label)
+            arguments[missing.name] = missing.kind.others(arguments[missing.name], self.rng)
+            any_value = self._say("any")
+        parts = {"need": need, "what": _purpose(call), "tool": view.name}
+        if view.receipt is not None:
+            thought = _join(note, self._say("receipt", **parts), any_value)
+            yield from self._tried(thought, view, arguments)
+            self.lessons.setdefault(view.name, AS_DOCUMENTED)
+            return self._say("received")
+        expected = {k: v for k, v in {**call.result, **arguments}.items() if k != "id"}
+        options = [
+            p.name
+            for p in view.operation.params
+            if p.default is not None and p.name not in arguments and p.name in expected
+        ]
+        focus = self.rng.choice(options) if options else self._focus(expected, "")
+        _, want = _points(expected, expected, focus)
+        thought = _join(note, self._say("try", want=want, **parts), any_value)
+        got = yield from self._tried(thought, view, arguments)
+        seen, want = _points(_value(got), expected, focus)
+        if seen == want:
+            return self._fine(view, seen)
+        again = call.operation.verb != "delete"
+        return (yield from self._find_cause(view, arguments, seen, want, again=again))
+
+    def _focus(self, expected: Any, answer: str) -> str:
+        """Choose the field of a result that is looked at."""
+        if not isinstance(expected, dict) or not expected:
+            return ""
+        return answer if answer in expected else self.rng.choice(sorted(expected))
+
+    def _fine(self, view: View, got: str) -> str:
+        self.lessons.setdefault(view.name, AS_DOCUMENTED)
+        return self._say("fine", got=got)
+
+    def _find_cause(
+        self,
+        view: View,
+        arguments: dict[str, Any],
+        got: str,
+        want: str,
+        *,
+        expected: Any = None,
+        again: bool = True,
+    ) -> Exchange:
+        """Think of a cause for what deviates and check it, now and then after another one."""
+        behaviour = view.behaviour
+        assert behaviour is not None  # noqa: S101 - an honest tool does not deviate
+        key = "guess"
+        others = [o for o in _causes(view, arguments) if o != behaviour]
+        if isinstance(behaviour, Inverted):  # nothing tells it from a wrong default but a call
+            others = [WrongDefault(behaviour.param, behaviour.documented, behaviour.other)]
+        elif expected is None or self.rng.random() > WRONG_GUESS_SHARE:
+            others = []
+        if others and again:
+            wrong = self.rng.choice(others)
+            thought = self._say(key, got=got, want=want, lesson=wrong.lesson)
+            sent = wrong.send(view.shown(arguments))
+            slip = not isinstance(behaviour, Inverted)
+            seen = yield Completion(_call_text(thought, view.name, sent), slip=slip)
+            if expected is not None:
+                got, _ = _points(_value(seen), expected, "")
+            key = "still"
+        lesson = self.lessons[view.name] = behaviour.lesson
+        thought = self._say(key, got=got, want=want, lesson=lesson)
+        if not again:
+            return thought
+        yield self._turn(thought, view, view.send(arguments))
+        return self._say("confirmed", want=want, lesson=lesson)
+
+    def _tried(self, thought: str, view: View, arguments: dict[str, Any]) -> Exchange:
+        """Call as documented; after a refusal call as it says. Returns the observation."""
+        got = yield self._turn(thought, view, view.shown(arguments))
+        if not got.startswith("error: ") or view.behaviour is None:
+            return got
+        lesson = self.lessons[view.name] = view.behaviour.lesson
+        sent = view.send(arguments)
+        return (yield self._turn(self._say("hint", lesson=lesson), view, sent))
+
+    # --- execution ------------------------------------------------------------------------------
+
+    def _execute(self, calls: Sequence[Planned], answer: Any) -> Turns:
+        """Make the calls of one message, and answer it."""
+        answers: list[Any] = []
+        got = ""
+        for call in calls:
+            informed = self.tries or bool(self.known)
+            view = self.drawn.chosen[call.operation.key][0]
+            lesson = self.lessons.get(view.name, "")
+            if informed and view.is_twin and lesson:
+                view = self._best(call.operation.key)
+                lesson = ""
+            sent = view.shown(call.arguments)
+            if informed and lesson:
+                believed = self._believed(view, lesson)
+                sent = sent if believed is None else believed.send(sent)
+            if lesson in ("", AS_DOCUMENTED):
+                thought = self._say("act", need=_need(call), what=_purpose(call), tool=view.name)
+            else:
+                thought = self._say(
+                    "act_known",
+                    need=_need(call),
+                    what=_purpose(call),
+                    tool=view.name,
+                    lesson=lesson,
+                )
+            got = yield self._turn(thought, view, sent)
+            while got.startswith("error: ") and view.behaviour is not None:
+                sent = view.send(call.arguments)
+                thought = self._say("hint", lesson=view.behaviour.lesson)
+                if isinstance(view.behaviour, Transient):
+                    sent = view.shown(call.arguments)
+                got = yield self._turn(thought, view, sent)
+            if call.answer is not None:
+                answers.append(_found(call, got))
+        if answer is None:
+            yield Completion(f"<think>{self._say('done')}</think><answer>Done.</answer>")
+            return
+        text = answer_text(answers if isinstance(answer, list) and len(answers) > 1 else answers[0])
+        key = "listed" if calls[-1].operation.verb == "list" and isinstance(answer, int) else ""
+        field = _field(calls[-1]) if len(calls) == 1 else ""
+        key = key or ("field" if field else "answer")
+        thought = self._say(key, answer=text, count=text, field=field)
+        yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
+
+    def _believed(self, view: View, lesson: str) -> Behaviour | None:
+        """What is taken to be hidden: what a given lesson says, even if that is out of date."""
+        if lesson == AS_DOCUMENTED:
+            return None
+        if not self.known or (view.behaviour is not None and view.behaviour.lesson == lesson):
+            return view.behaviour
+        kinds = [kinds for family in self.drawn.possible.values() for kinds in family.values()]
+        return next((one for found in kinds for one in found if one.lesson == lesson), None)
+
+    def _best(self, key: str) -> View:
+        """The view that does what is documented, or can be made to."""
+        return next(view for view in self.drawn.chosen[key] if not view.is_twin)
+
+    def _turn(self, thought: str, view: View, sent: dict[str, Any]) -> Completion:
+        return Completion(_call_text(thought, view.name, sent))
+
+
+def _causes(view: View, arguments: dict[str, Any]) -> Iterator[Behaviour]:
+    """Yield causes that would explain that a call does something else."""
+    rng = random.Random(0)
+    shown = view.shown(arguments)
+    for kind in (WrongDefault, Swapped, OffByOne):
+        for one in kind.fitting(view.honest(), rng):
+            sent = one.send(shown)
+            if sent != shown:
+                yield one
+
+
+def _found(call: Planned, got: str) -> Any:
+    """Return the answer as the observation shows it, which may be wrong."""
+    try:
+        result = json.loads(got)
+    except json.JSONDecodeError:
+        return got
+    if isinstance(result, list):
+        return len(result) if isinstance(call.answer, int) else result
+    fields = [k for k, v in call.result.items() if v == call.answer]
+    return result.get(fields[-1], got) if fields and isinstance(result, dict) else got
+
+
+def _points(got: Any, expected: Any, focus: str) -> tuple[str, str]:
+    """Return what is seen and what should be: the field that differs, else the one looked at."""
+    if isinstance(expected, list) and isinstance(got, list):
+        if len(got) != len(expected) or got == expected:
+            return f"{len(got)} in the list", f"{len(expected)} in the list"
+        return f"the list is {as_json(got)}", as_json(expected)
+    if isinstance(expected, dict) and isinstance(got, dict):
+        other = next((k for k, v in expected.items() if k in got and got[k] != v), "")
+        key = other or (focus if focus in got else next(iter(expected), ""))
+        return f'"{key}" is {as_json(got.get(key))}', f'"{key}" is {as_json(expected.get(key))}'
+    return as_json(got), as_json(expected)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _about(view: View) -> str:
+    text = view.doc
+    return text[0].upper() + text[1:]
+
+
+def _purpose(call: Planned) -> str:
+    return call.operation.doc
+
+
+def _label(question: str) -> str:
+    """The name of what a question back asks for."""
+    text = question.rstrip("?")
+    for start in ("Which ", "What is the "):
+        if text.startswith(start):
+            return text.removeprefix(start).removesuffix(" should I take")
+    return text
+
+
+def _need(call: Planned) -> str:
+    """What is asked for, said before the tool that has it is named."""
+    field = _field(call)
+    return f"The {field.replace('_', ' ')} is asked for. " if field else ""
+
+
+def _field(call: Planned) -> str:
+    """The field of a record that is the answer; "" where there is no such thing."""
+    if call.answer is None or not isinstance(call.result, dict):
+        return ""
+    fields = [key for key, value in call.result.items() if value == call.answer]
+    return fields[-1] if fields else ""
+
+
+def _call_text(thought: str, name: str, arguments: Mapping[str, Any]) -> str:
+    call = as_json({"name": name, "arguments": arguments})
+    return f"<think>{thought}</think><tool_call>{call}</tool_call>"
+
+
+def _join(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,467 @@
+"""From a task id to a task: draws state, goal, views and hidden behaviour from the id alone.
+
+An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
+process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
+few tools; `v6` tasks are of any kind. The version also names the source of the services, a choice
+of families and one's own behaviours, as in `v6.petstore.silent/train/42`. A fourth part makes a
+series of it: `v6/train/42/3` is the third task with the same tools and start, and `v6/train/42/3c`
+the same where a tool has silently changed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from toolmaster.errors import InputError
+from toolmaster.tasksets import Task
+from toolmaster.tasksets.answers import as_answer, normal_form, same_answer
+from toolmaster.tasksets.task import FollowUp
+from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.types import Effect, Phase, Score, Trajectory
+from toolmaster.world6.behaviours import (
+    FAMILIES,
+    KINDS,
+    PRIOR,
+    Behaviour,
+    Transient,
+    WrongTwin,
+    fitting,
+)
+from toolmaster.world6.ceiling import ceiling
+from toolmaster.world6.goals import ABOUT, Goal, Maker, Planned, draw_arguments
+from toolmaster.world6.service import Operation, Service, State, copied
+from toolmaster.world6.spec import Specs
+from toolmaster.world6.views import View, draw_view
+
+VERSIONS = {"full": "v6", "short": "v6s"}
+TRAIN, TEST, TEST_SEEN = "train", "test", "test_seen"
+_PLACE = re.compile(r"([1-9]\d*)(c?)")
+SHARES = {
+    "short": {"one": 8, "two": 1, "told": 1, "none": 1, "hops": 1},
+    "full": {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
+}
+"""How often each kind of goal is drawn."""
+BOUND = "best_without_trying"
+"""Part of the score of a task that is measured: see `ceiling`."""
+EXAMPLE_SHARE = 0.7
+"""Share of tools that read and have a documented example."""
+EXAMPLE_CHARS = 160
+REDRAWN_SHARE = 0.6
+"""Share of tasks drawn anew whose tools can hide nothing that only a trial finds."""
+TWIN_SHARE = 0.25
+"""Share of tools with an example that have a twin: a second tool with the same documentation."""
+SERVICES, ATTEMPTS = 60, 25
+"""How many services are drawn for a task at most, and how many goals of each."""
+AGAIN = 400
+"""How many goals are drawn at most to find another one with the same tools."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldTask:
+    """A drawn task with everything that is hidden from the policy.
+
+    Args:
+        task: what a session runs.
+        goal: messages, calls and answers.
+        views: the tools shown, in order.
+        chosen: key of an operation to the views that serve it, the one that a newcomer takes first
+            at the front.
+        start: the state of the service before the task.
+        possible: what could have been hidden, by family and kind, as the policy could know it.
+        target: key of the operation that could hide it; "" where none could.
+        service: what the tools belong to.
+    """
+
+    task: Task
+    goal: Goal
+    views: tuple[View, ...]
+    chosen: dict[str, tuple[View, ...]]
+    start: State
+    possible: Mapping[str, Mapping[str, Sequence[Behaviour]]]
+    target: str = ""
+    service: Service | None = None
+
+
+class Source(Protocol):
+    """Where services come from."""
+
+    def names(self, split: str) -> list[str]:
+        """Return the names of a split."""
+
+    def draw(self, name: str, rng: random.Random) -> Service | None:
+        """Draw a service of a name; None where it cannot be used."""
+
+
+class World:
+    """Services, and the tasks that can be drawn from them.
+
+    Args:
+        source: where the services come from; None for the built-in specifications.
+        level: "short" or "full", for the ids it makes; it draws ids of both.
+        documents: what ids call a source other than the built-in one.
+        families: those that are drawn.
+        behaviours: kinds of behaviours that are drawn besides the built-in ones.
+
+    Raises:
+        InputError: an unknown family.
+    """
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        level: str = "full",
+        documents: str = "",
+        families: Sequence[str] = FAMILIES,
+        behaviours: Sequence[type[Behaviour]] = (),
+    ) -> None:
+        unknown = [one for one in families if one not in FAMILIES]
+        if unknown or not families:
+            raise InputError(f"families {list(families)}: allowed are {', '.join(FAMILIES)}")
+        self.families = tuple(families)
+        chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
+        own = "+".join(kind.__name__ for kind in behaviours)
+        self.kinds = (*KINDS, *behaviours)
+        versions = {
+            one: ".".join(filter(None, (name, documents, chosen, own)))
+            for one, name in VERSIONS.items()
+        }
+        self.version = versions[level]
+        self._levels = {version: one for one, version in versions.items()}
+        self.source = Specs() if source is None else source
+        train, test = (self.source.names(split) for split in (TRAIN, TEST))
+        self._names = {TRAIN: train, TEST: test, TEST_SEEN: train}
+
+    def names(self, split: str) -> list[str]:
+        """Return the services of a split."""
+        return self._names[split]
+
+    def id_of(self, split: str, number: int) -> str:
+        """Return the task id of a number."""
+        return f"{self.version}/{split}/{number}"
+
+    def draw(self, task_id: str) -> WorldTask:
+        """Draw the task of an id.
+
+        Raises:
+            InputError: the id is malformed, or of another version.
+        """
+        parts = task_id.split("/")
+        if len(parts) == 4 and _PLACE.fullmatch(parts[3]):
+            return _in_series(task_id, self.draw("/".join(parts[:3])), parts[3])
+        level = self._levels.get(parts[0])
+        if len(parts) != 3 or level is None or not parts[2].isdigit():
+            raise InputError(
+                f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER; ids of another version"
+                " belong to another release, source, families or behaviours"
+            )
+        _, split, _ = parts
+        if not self._names.get(split):
+            raise InputError(f"task id {task_id!r}: there is no service of the split {split!r}")
+        rng = random.Random(task_id)
+        for _ in range(SERVICES):
+            service = self.source.draw(rng.choice(self._names[split]), rng)
+            for _ in range(ATTEMPTS if service else 0):
+                assert service is not None  # noqa: S101 - there are no attempts without one
+                drawn = _Drawing(self, service, split, rng, level).draw(task_id)
+                if drawn is not None:
+                    return drawn if split == TRAIN else _with_bound(drawn, self.families)
+        raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
+
+
+class _Drawing:
+    """One attempt at a task.
+
+    What the policy sees is drawn first: goal, tools, documentation, twins. Then one of the families
+    that are possible is drawn by the prior, so that nothing that is seen gives the family away.
+    """
+
+    def __init__(
+        self, world: World, service: Service, split: str, rng: random.Random, level: str
+    ) -> None:
+        self.world, self.service, self.rng, self.level = world, service, rng, level
+        self.split = TEST if split == TEST else TRAIN
+        self.start = service.seed_state(rng)
+        self.taken: set[str] = set()
+        self.documented = 0.85 if level == "short" else 0.7
+
+    def draw(self, task_id: str) -> WorldTask | None:
+        """Return the task; None where what was drawn does not fit together."""
+        shares = SHARES[self.level]
+        [kind] = self.rng.choices(list(shares), list(shares.values()))
+        goal = Maker(self.service, self.start, self.rng).make(kind)
+        if goal is None:
+            return None
+        keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
+        chosen: dict[str, tuple[View, ...]] = {
+            key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys
+        }
+        tried = goal.tried
+        possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
+        target = ""
+        if tried:
+            target = self.rng.choice(tried).operation.key
+            [view] = chosen[target]
+            if view.example is not None and self.rng.random() < TWIN_SHARE:
+                twin = draw_view(view.operation, self.split, self.rng, self.taken,
+                                 documented=self.documented)  # fmt: skip
+                chosen[target] = (view, replace(twin, doc=view.doc, example=view.example))
+            possible |= self._possible(chosen[target], goal.calls_of(target))
+        if not possible.keys() & {"silent", "irreversible"} and self.rng.random() < REDRAWN_SHARE:
+            return None
+        families = [family for family in self.world.families if family in possible]
+        if not families:
+            return None
+        [family] = self.rng.choices(families, [PRIOR[one] for one in families])
+        hidden: Behaviour | None = None
+        if family != "plain":
+            kinds = possible[family]
+            hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
+            first, twins = chosen[target][0], chosen[target][1:]
+            if isinstance(hidden, WrongTwin):
+                if self.rng.random() < 0.5:
+                    first, twins = twins[0], (first,)
+                hidden = WrongTwin(twins[0].name)
+            chosen[target] = (replace(first, behaviour=hidden), *twins)
+        shown = [view for views in chosen.values() for view in views]
+        shown += self._others(goal)
+        self.rng.shuffle(shown)
+        for key, views in chosen.items():
+            chosen[key] = tuple(sorted(views, key=shown.index))
+        labels = {
+            "split": "unseen" if self.split == TEST else "seen",
+            "service": self.service.name,
+            "family": family,
+            "behaviour": "plain" if hidden is None else hidden.name,
+            "kind": ABOUT[goal.kind],
+        }
+        task = _task(task_id, goal, tuple(shown), self.start, labels)
+        return WorldTask(
+            task, goal, tuple(shown), chosen, self.start, possible, target, self.service
+        )
+
+    def _view(self, operation: Operation, calls: Sequence[Planned]) -> View:
+        """Draw a view; a tool that reads has a documented example now and then."""
+        view = draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+        if operation.effect is not Effect.READ or self.rng.random() > EXAMPLE_SHARE:
+            return view
+        for _ in range(6):
+            arguments = draw_arguments(operation, self.start, self.rng)
+            if any(arguments == call.arguments for call in calls):
+                continue
+            try:
+                result = operation.run(copied(self.start), operation.complete(arguments))
+            except ToolRefusal:
+                continue
+            if len(as_answer(result)) <= EXAMPLE_CHARS:
+                return replace(view, example=(arguments, result))
+        return view
+
+    def _possible(
+        self, views: tuple[View, ...], calls: Sequence[Planned]
+    ) -> dict[str, dict[str, list[Behaviour]]]:
+        """Return what the tool could hide that matters and can be found out, by family and kind.
+
+        A silent behaviour can be found out where it changes the result of the documented example,
+        an irreversible one where the tool answers with the record that it wrote.
+        With a twin one of the two is out of date, or neither.
+        """
+        view, honest = views[0], views[0].honest()
+        found: dict[str, dict[str, list[Behaviour]]] = {}
+        for behaviour in fitting(honest, self.split, self.rng, self.world.kinds):
+            family = behaviour.family(honest)
+            if isinstance(behaviour, WrongTwin) != (len(views) > 1):
+                continue
+            hiding = replace(view, behaviour=behaviour)
+            if family != "fault" and not _matters(hiding, calls, self.start):
+                continue
+            if family == "irreversible" and view.receipt is not None:
+                continue
+            if family == "silent" and not (
+                view.example and _differs(hiding, *view.example, self.start, seen=True)
+            ):
+                continue
+            found.setdefault(family, {}).setdefault(behaviour.name, []).append(behaviour)
+        return found
+
+    def _others(self, goal: Goal) -> list[View]:
+        """Draw tools that the task does not need."""
+        most = 2 if self.level == "short" else 10
+        count = self.rng.choice(range(most + 1))
+        wanted = {call.operation.key for call in goal.calls}
+        same = [o for key, o in self.service.operations.items() if key not in wanted]
+        if goal.kind == "none":  # nothing of the service itself, which might do it
+            same, count = [], max(count, 1)
+        elsewhere = [n for n in self.world.names(self.split) if n != self.service.name]
+        other: list[Operation] = []
+        if elsewhere and (goal.kind == "none" or self.rng.random() < 0.3):
+            service = self.world.source.draw(self.rng.choice(elsewhere), self.rng)
+            other = list(service.operations.values()) if service else []
+        picked: list[Operation] = []
+        for _ in range(count):
+            pool = same if same and self.rng.random() < 0.7 else other
+            if pool:
+                operation = self.rng.choice(pool)
+                if operation not in picked:
+                    picked.append(operation)
+        return [
+            self._view(operation, ())
+            if operation in same
+            else draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+            for operation in picked
+        ]
+
+
+def _with_bound(drawn: WorldTask, families: tuple[str, ...]) -> WorldTask:
+    """Return the task with the best chance without trying as one more part of its score."""
+    bound = ceiling(drawn, families)
+    judge = drawn.task.check
+    assert judge is not None  # noqa: S101 - every task of a world has a check
+
+    def check(trajectory: Trajectory, final: ToolSet) -> Score:
+        score = judge(trajectory, final)
+        assert isinstance(score, Score)  # noqa: S101 - made by `_task`
+        return score.model_copy(update={"parts": {**score.parts, BOUND: bound}})
+
+    return replace(drawn, task=replace(drawn.task, check=check))
+
+
+def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
+    """Return the task at a place of the series that another one opens."""
+    number, changed = place.removesuffix("c"), place.endswith("c")
+    goal = base.goal
+    if number != "1":
+        goal = _goal_again(base, random.Random(task_id.removesuffix("c")))
+    views, chosen = base.views, base.chosen
+    labels = {**base.task.labels, "kind": ABOUT[goal.kind]}
+    if changed:
+        old, new = _change(base)
+        views = tuple(new if view is old else view for view in views)
+        chosen = {k: tuple(new if v is old else v for v in pair) for k, pair in chosen.items()}
+        assert new.behaviour is not None  # noqa: S101 - chosen among behaviours
+        labels["behaviour"] = new.behaviour.name
+        labels["family"] = new.behaviour.family(new.honest())
+    task = _task(task_id, goal, views, base.start, labels)
+    return replace(base, task=task, goal=goal, views=views, chosen=chosen)
+
+
+def _change(base: WorldTask) -> tuple[View, View]:
+    """Return the view that changes in a series, and what it becomes; its schema stays as it is."""
+    old, *twins = base.chosen.get(base.target, ()) or (None,)
+    others: list[View] = []
+    if old is not None and not twins:
+        found = [b for kinds in base.possible.values() for many in kinds.values() for b in many]
+        others = [
+            new
+            for new in (replace(old, behaviour=behaviour) for behaviour in found)
+            if new != old
+            and not isinstance(new.behaviour, Transient)
+            and new.tool().schema() == old.tool().schema()
+        ]
+    if old is None or not others:
+        raise InputError(f"task id {base.task.id!r}: none of its tools can change silently")
+    return old, random.Random(f"{base.task.id}/c").choice(others)
+
+
+def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
+    """Return another goal of the same tools, of the same kind if there is one.
+
+    What is hidden matters for it, and no documented example answers it, where there is such a goal.
+    """
+    assert base.service is not None  # noqa: S101 - drawn by a world
+    first = [call.arguments for call in base.goal.calls]
+    examples = [view.example[0] for view in base.views if view.example]
+    second_best: Goal | None = None
+    for attempt in range(AGAIN):
+        kind = base.goal.kind if attempt < AGAIN // 2 else "one"
+        goal = Maker(base.service, base.start, rng).make(kind)
+        if goal is None or bool(goal.calls) != bool(first):
+            continue
+        asked = [call.arguments for call in goal.calls]
+        keys = {call.operation.key for call in goal.calls}
+        tried = {call.operation.key for call in goal.tried}
+        if not keys <= base.chosen.keys() or (
+            first and (asked == first or base.target not in tried)
+        ):
+            continue
+        hiding = [view for view in base.chosen.get(base.target, ()) if view.behaviour]
+        calls = goal.calls_of(base.target)
+        if all(_matters(view, calls, base.start) for view in hiding) and not any(
+            arguments in examples for arguments in asked
+        ):
+            return goal
+        second_best = second_best or goal
+    if second_best is None:
+        raise InputError(f"task id {base.task.id!r}: there is no other task with its tools")
+    return second_best
+
+
+def _matters(view: View, calls: Sequence[Planned], start: State) -> bool:
+    """Return whether what a tool hides changes one of these calls."""
+    return any(_differs(view, call.arguments, call.result, start) for call in calls)
+
+
+def _differs(
+    view: View, arguments: dict[str, Any], result: Any, start: State, *, seen: bool = False
+) -> bool:
+    """Return whether a documented call does, or with `seen` only answers, something else."""
+    state, honest = copied(start), copied(start)
+    try:
+        got = view.tool().execute(state, view.shown(arguments))
+        view.honest().execute(honest, view.shown(arguments))
+    except (ToolRefusal, KeyError, TypeError):
+        return True
+    return bool(got != result or (not seen and state != honest))
+
+
+def _task(
+    task_id: str,
+    goal: Goal,
+    views: tuple[View, ...],
+    start: State,
+    labels: dict[str, str],
+) -> Task:
+    """Return the task of a goal with these tools, and its check."""
+    last = goal.turns[-1]
+    writes = goal.end != start
+
+    def check(trajectory: Trajectory, final: ToolSet) -> Score:
+        state = final.state == goal.end
+        if goal.kind == "none":
+            made = len(trajectory.calls(Phase.EXECUTION))
+            return Score.of(made == 0, "no call", answer=float(made == 0))
+        right = trajectory.answer is not None
+        expected = "a changed state"
+        if last.answer is not None:
+            right = right and _same(trajectory.answer or "", last.answer)
+            expected = f"the answer {answer_text(last.answer)!r}"
+        return Score.of(right and state, expected, answer=float(right), state=float(state))
+
+    def make_tools() -> ToolSet:
+        return ToolSet(tuple(view.tool() for view in views), copied(start), copied)
+
+    return Task(
+        task_id,
+        goal.turns[0].request,
+        make_tools,
+        None if writes else last.answer,
+        check,
+        needed=(),
+        labels=labels,
+        follow_ups=tuple(FollowUp(turn.request) for turn in goal.turns[1:]),
+    )
+
+
+def answer_text(answer: Any) -> str:
+    """Return an answer as an assistant writes it; several values with commas."""
+    return ", ".join(map(as_answer, answer)) if isinstance(answer, list) else as_answer(answer)
+
+
+def _same(given: str, answer: Any) -> bool:
+    if not isinstance(answer, list):
+        return same_answer(given, answer)
+    found = [normal_form(part) for part in given.replace(" and ", ", ").split(", ")]
+    return sorted(found) == sorted(normal_form(as_answer(one)) for one in answer)

@@ -1,0 +1,232 @@
+"""Views: how an operation looks to a policy, drawn for each task.
+
+A view gives an operation a name in some style, other parameter names, an order of parameters and
+documentation. In training names are often masked by words that say nothing, so that a model reads
+the documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from toolmaster.tools import Tool
+from toolmaster.types import Effect
+from toolmaster.world6.behaviours import Behaviour, WrongTwin, lay
+from toolmaster.world6.service import Operation, Param, State
+from toolmaster.world6.values import invented, words
+
+VERBS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "train": {
+        "list": ("list", "find", "query", "filter", "all"),
+        "get": ("get", "show", "read", "lookup", "open"),
+        "create": ("create", "add", "new", "make", "insert"),
+        "update": ("update", "edit", "set", "modify", "change"),
+        "delete": ("delete", "remove", "drop", "clear"),
+        "compute": ("get", "calculate", "compute", "find", "check"),
+    },
+    "test": {
+        "list": ("search", "browse", "fetch", "select"),
+        "get": ("retrieve", "view", "inspect", "fetch"),
+        "create": ("register", "submit", "post", "record"),
+        "update": ("revise", "amend", "adjust", "patch"),
+        "delete": ("erase", "discard", "destroy", "unset"),
+        "compute": ("estimate", "evaluate", "fetch", "request"),
+    },
+}
+NAME_MASK_SHARE = 0.4
+"""Share of tools in training whose name says nothing."""
+RECEIPT_SHARE = 0.35
+"""Share of tools that write and answer with a receipt."""
+RECEIPTS: tuple[Any, ...] = (
+    "ok",
+    "Done.",
+    "Accepted",
+    "202 Accepted",
+    "The request was received.",
+    "queued",
+    "success",
+    "No content.",
+    {"status": "ok"},
+    {"success": True},
+    [],
+    "The change has been saved",
+)
+PARAM_MASK_SHARE = 0.3
+"""Share of parameters in training whose name says nothing; they are then documented."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One tool as the policy sees it, with what it hides.
+
+    Args:
+        operation: what it does.
+        name: its name.
+        params: shown name by canonical name, in the order shown.
+        doc: its documentation, without the example.
+        documented: whether parameters are described.
+        behaviour: what it hides; None for nothing.
+        example: a documented call, under canonical names, and its result; None without one.
+        receipt: what a tool that writes answers in place of the record; None for the record.
+    """
+
+    operation: Operation
+    name: str
+    params: Mapping[str, str]
+    doc: str
+    documented: bool
+    behaviour: Behaviour | None = None
+    example: tuple[dict[str, Any], Any] | None = None
+    receipt: Any = None
+
+    def honest(self) -> Tool:
+        """Return the tool as it is documented."""
+        known = {param.name: param for param in self.operation.params}
+        properties = {shown: self._schema(known[name]) for name, shown in self.params.items()}
+        required = [shown for name, shown in self.params.items() if known[name].required]
+        parameters: dict[str, Any] = {"type": "object", "properties": properties}
+        parameters |= {"required": required, "additionalProperties": False}
+
+        def execute(state: State, arguments: dict[str, Any]) -> Any:
+            complete = self.operation.complete(self.canonical(arguments))
+            result = self.operation.run(state, complete)
+            return result if self.receipt is None else self.receipt
+
+        return Tool(self.name, self.description, parameters, execute, self.operation.effect)
+
+    def _schema(self, param: Param) -> dict[str, Any]:
+        schema = param.schema()
+        if not self.documented:
+            schema.pop("description", None)
+        return schema
+
+    @property
+    def description(self) -> str:
+        """Its documentation, with the example."""
+        if self.example is None:
+            return self.doc
+        arguments, result = self.example
+        return f"{self.doc}. Example: {as_json(self.shown(arguments))} -> {as_json(result)}"
+
+    def tool(self) -> Tool:
+        """Return the tool as it is."""
+        honest = self.honest()
+        return honest if self.behaviour is None else lay(honest, self.behaviour)
+
+    def shown(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments under the names that are shown, in their order."""
+        return {self.params[name]: arguments[name] for name in self.params if name in arguments}
+
+    def canonical(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments under canonical names; others stay as they are."""
+        names = {shown: name for name, shown in self.params.items()}
+        return {names.get(key, key): value for key, value in arguments.items()}
+
+    def send(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what to send, under shown names, so that the tool does what it should."""
+        shown = self.shown(arguments)
+        return shown if self.behaviour is None else self.behaviour.send(shown)
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether another tool has to be used in its place."""
+        return isinstance(self.behaviour, WrongTwin)
+
+
+def as_json(value: Any) -> str:
+    """Return a value as a call or a result shows it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def draw_view(
+    operation: Operation, split: str, rng: random.Random, taken: set[str], *, documented: float
+) -> View:
+    """Draw a view of an operation.
+
+    Args:
+        operation: what is to be shown.
+        split: whose verbs it takes; only "train" masks names.
+        rng: the generator.
+        taken: names that are in use already; the new one is added.
+        documented: share of views whose parameters are described.
+    """
+    described = rng.random() < documented
+    masks = split == "train"
+    params: dict[str, str] = {}
+    order = list(operation.params)
+    if rng.random() < 0.4:
+        rng.shuffle(order)
+    style = rng.choice(_STYLES)
+    for param in sorted(order, key=lambda p: not p.required):
+        name = style(param.name.split("_"))
+        if masks and described and rng.random() < PARAM_MASK_SHARE:
+            name = _mask(rng)
+        while name in params.values():
+            name = f"{name}_{rng.randrange(10)}"
+        params[param.name] = name
+    name = _free_name(operation, split, style, rng, taken)
+    quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
+    receipt = rng.choice(RECEIPTS) if quiet else None
+    return View(operation, name, params, operation.doc, described, None, None, receipt)
+
+
+def _free_name(
+    operation: Operation, split: str, style: Any, rng: random.Random, taken: set[str]
+) -> str:
+    """Draw a name that is not taken yet, and take it."""
+    name = ""
+    for _ in range(6):
+        name = _name(operation, split, style, rng)
+        if split == "train" and rng.random() < NAME_MASK_SHARE:
+            name = style([_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)])
+        if name not in taken:
+            break
+    while name in taken:  # there is no other word for it
+        name = f"{name}{rng.randrange(2, 10)}"
+    taken.add(name)
+    return name
+
+
+def _name(operation: Operation, split: str, style: Any, rng: random.Random) -> str:
+    verbs = VERBS[split].get(operation.verb)
+    if verbs is None:  # an action's name says what it does
+        return str(style(operation.key.split("_")))
+    noun = operation.noun.split()
+    parts = [rng.choice(verbs), *noun]
+    if rng.random() < 0.15:
+        parts = [*noun, parts[0]]
+    return str(style(parts))
+
+
+def _snake(parts: list[str]) -> str:
+    return "_".join(parts)
+
+
+def _camel(parts: list[str]) -> str:
+    return parts[0] + "".join(part.capitalize() for part in parts[1:])
+
+
+def _pascal(parts: list[str]) -> str:
+    return "".join(part.capitalize() for part in parts)
+
+
+def _kebab(parts: list[str]) -> str:
+    return "-".join(parts)
+
+
+_STYLES = (_snake, _snake, _snake, _camel, _camel, _kebab, _pascal)
+
+
+def _mask(rng: random.Random) -> str:
+    if rng.random() < 0.4:
+        return invented(rng)
+    return rng.choice(words()[rng.choice(("word", "thing", "adjective"))])
+
+
+def hide(view: View, behaviour: Behaviour) -> View:
+    """Return the view with a hidden behaviour."""
+    return replace(view, behaviour=behaviour)

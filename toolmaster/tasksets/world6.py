@@ -36,7 +36,7 @@ def world6(
     families: str = "",
     behaviours: str = "",
 ) -> Taskset:
-    """The next embedded world, a preview: simulated services, some of which differ from their documentation.
+    """The next embedded world, a preview: simulated services, some of which hide a behaviour.
 
     Args:
         level: "short" tasks have one message and few tools; "full" ones are of any kind.

@@ -92,6 +92,16 @@ def _required(tool: Tool) -> Sequence[str]:
     return found
 
 
+def _options(tool: Tool) -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
+    """Yield each parameter with a default: its name, its schema, and its other choices."""
+    for name, schema in _properties(tool).items():
+        if "default" in schema:
+            others = [one for one in schema.get("enum", ()) if one != schema["default"]]
+            if schema.get("type") == "boolean":
+                others = [not schema["default"]]
+            yield name, schema, others
+
+
 @dataclass(frozen=True, slots=True)
 class WrongDefault(Behaviour):
     """An optional parameter that is left out has another value than is documented."""
@@ -105,15 +115,10 @@ class WrongDefault(Behaviour):
 
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
-        for name, schema in _properties(tool).items():
-            if "default" not in schema:
-                continue
+        for name, schema, choices in _options(tool):
             default = schema["default"]
-            others = [one for one in schema.get("enum", ()) if one != default]
-            if schema.get("type") == "boolean":
-                others = [not default]
-            elif schema.get("type") == "integer" and not others:
-                others = [2] if default > 2 else [default + 1]
+            number = schema.get("type") == "integer"
+            others = choices or ([2 if default > 2 else default + 1] if number else [])
             if others:
                 yield cls(name, default, rng.choice(others))
 
@@ -141,12 +146,7 @@ class Inverted(Behaviour):
 
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
-        for name, schema in _properties(tool).items():
-            if "default" not in schema:
-                continue
-            others = [one for one in schema.get("enum", ()) if one != schema["default"]]
-            if schema.get("type") == "boolean":
-                others = [not schema["default"]]
+        for name, schema, others in _options(tool):
             if len(others) == 1:
                 yield cls(name, schema["default"], others[0])
 

@@ -68,7 +68,8 @@ def _hypotheses(
         kinds = drawn.possible[family]
         if family not in ("silent", "irreversible"):  # told by the tool itself
             yield (None, 0), PRIOR[family]
-        for behaviours in kinds.values() if family in ("silent", "irreversible") else ():
+            continue
+        for behaviours in kinds.values():
             for behaviour in behaviours:
                 weight = PRIOR[family] / len(kinds) / len(behaviours)
                 places = range(twins) if isinstance(behaviour, WrongTwin) else range(1)

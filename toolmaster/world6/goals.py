@@ -177,11 +177,13 @@ class Maker:
         if found is None:
             return []
         listing, filter_, value, key = found
-        noun_key = _key_param(self.service, listing)
+        listed = listing.key.removeprefix("list_")
         then = [
             o
             for o in self.service.operations.values()
-            if o.verb in ("get", "act", "delete") and o.params[0].name == "id" and noun_key(o)
+            if o.verb in ("get", "act", "delete")
+            and o.params[0].name == "id"
+            and listed.startswith(o.noun.replace(" ", "_"))
         ]
         if not then:
             return []
@@ -272,7 +274,7 @@ class Maker:
         say: Callable[..., str] = ask if operation.answer else do
         if operation.verb == "call" and operation.answer:
             say = partial(ask, field=operation.answer)
-        [question] = missing(left_out, self.rng)
+        question = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
         reply = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)
         return [
@@ -338,11 +340,6 @@ def _list_key(resource: str, maker: Maker) -> str:
         if operation.verb == "list" and operation.key.startswith(f"list_{resource}"):
             return operation.key
     return ""
-
-
-def _key_param(_service: Service, listing: Operation) -> Callable[[Operation], bool]:
-    singular = listing.key.removeprefix("list_")
-    return lambda operation: singular.startswith(operation.noun.replace(" ", "_"))
 
 
 def _with(call: Planned, answer: Any) -> Planned:

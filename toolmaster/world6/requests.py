@@ -8,7 +8,7 @@ form than the call needs: see `values.Kind.say`.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from toolmaster.world6.service import Operation, Param
@@ -152,9 +152,7 @@ def dressed(request: str, rng: random.Random) -> str:
     return f"{before}{request}{after}"
 
 
-def missing(param: Param, rng: random.Random) -> Sequence[str]:
-    """Return how an assistant asks for a value, and is a question of its own."""
-    label = param.label
-    return (
-        rng.choice(("Which {l}?", "What is the {l}?", "Which {l} should I take?")).format(l=label),
-    )
+def missing(param: Param, rng: random.Random) -> str:
+    """Return how an assistant asks for a value."""
+    ways = ("Which {l}?", "What is the {l}?", "Which {l} should I take?")
+    return rng.choice(ways).format(l=param.label)

@@ -144,6 +144,21 @@ def test_no_model(tools, model):
             use()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"protocol": "trail"},
+            r"trial, direct, paper; received 'trail' \(did you mean 'trial'",
+        ),
+        ({"experience": "none"}, "an Experience.* or None for no lessons; received 'none'"),
+    ],
+)
+def test_an_option_that_is_none(tools, options, message):
+    with pytest.raises(ConfigError, match=message):
+        Agent(ScriptedPolicy([]), tools, **options)
+
+
 def test_no_concurrency(tools):
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         asyncio.run(Agent(ScriptedPolicy([]), tools).arun_all(["q"], concurrency=0))

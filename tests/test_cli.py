@@ -104,6 +104,14 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
         (["evaluate", "m", "world speed=3"], "no option 'speed'; it takes: split, tasks, weight"),
         (["view"], "`view` needs FILE. See `toolmaster view --help`"),
         (["propose", "x"], "`propose` needs --model."),
+        (
+            ["--model", "openai:x", "solve", "q"],
+            "--model stands before the command; options follow",
+        ),
+        (["recipe", "quickstart", "mine.toml"], "put > before 'mine.toml'"),
+        # told before an earlier stage is missed
+        (["sft", "quickstart", "sft.trainer.learnign_rate=1"], "did you mean 'learning_rate'?"),
+        (["grpo", "quickstart", "--reward", "lenght"], "unknown reward 'lenght'"),
         (["view", "x", "--tokens", "m"], "toolmaster view x NUMBER --tokens m"),
         # a place, option or setting for what another one says already
         (["evaluate", "m", "t", "--model", "x"], "twice, as MODEL 'm' and as --model x"),
@@ -231,6 +239,12 @@ def test_the_results_of_a_run_as_json(toolmaster, recipe, trajectories, tmp_path
     Run(tmp_path / "run", Recipe(stages=("evaluate",)))
     assert toolmaster("report", tmp_path / "run", "--json")[1] == shown
     assert toolmaster("compare", tmp_path / "run", tmp_path / "run" / "evaluate")[0] == 0
+    Run(tmp_path / "demos", Recipe(stages=("demonstrate",)))
+    code, _, error = toolmaster("report", tmp_path / "demos")
+    assert (code, "run `evaluate` first, or look at" in one_message(error)) == (
+        1,
+        True,
+    )
 
 
 def test_an_error_does_not_steer_the_terminal(toolmaster):
@@ -245,6 +259,28 @@ def test_changed_settings(toolmaster, recipe, tmp_path):
     code, _, error = toolmaster("demonstrate", recipe)
     assert code == 2
     assert "was begun with other settings" in one_message(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["view", "runs/nope"], "runs/nope: no such file (did you mean 'nopes'?)"),
+        (["tasks", "toolhop:ToolHop.json"], "(did you mean 'toolhop.json'?)"),
+        (["tasks", "shopp.py:Shop"], "/shopp.py: no such file (did you mean 'shop.py'?)"),
+        (["tasks", "wrold:short"], "'wrold:short': there is none (did you mean 'world'?); wrold:"),
+        (["demonstrate", "wrold:short"], "(did you mean 'world'?)"),
+        (["evaluate", "gpt-4o", "bfcl"], "for a model behind an endpoint openai:gpt-4o"),
+        (["evaluate", "replay", "world:short tasks=2"], "those of bfcl and apibank have"),
+    ],
+)
+def test_what_is_not_there(toolmaster, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "nopes").mkdir(parents=True)
+    for name in ("toolhop.json", "shop.py"):
+        (tmp_path / name).touch()
+    code, _, error = toolmaster(*words)
+    assert code == 1
+    assert message in one_message(error)
 
 
 def test_a_missing_file(toolmaster, tmp_path):

@@ -56,12 +56,13 @@ def test_a_task_set_of_ones_own(capsys):
 
 
 def test_an_agent_with_tools_of_ones_own(capsys):
-    turns = ["<think>t</think><experience>get_price: in cents</experience>"]
+    documented = '{"name": "get_price", "arguments": {"item": "Copper Kettle"}}'
+    turns = [f"<think>documented as 46</think><tool_call>{documented}</tool_call>"]
+    turns += ["<think>t</think><experience>get_price: in cents</experience>"]
     turns += ["<think>t</think><answer>89.90</answer>"]
-    exec(
-        block(README, "tm.Agent(").replace('"openai:NAME"', "model"),
-        {"model": ScriptedPolicy(turns)},
-    )
+    names = {"model": ScriptedPolicy(turns)}
+    exec(block(README, "tm.Agent(").replace('"openai:NAME"', "model"), names)
+    assert names["result"].steps[0].observation == "4600"  # the point: it is in cents
     assert capsys.readouterr().out == "89.90 get_price: in cents\n"
 
 
@@ -159,4 +160,4 @@ def test_the_layout_is_that_of_the_package():
     }
     assert named == there
     for line in rest.strip().split("\n"):
-        assert (ROOT / line.split()[0]).is_dir()
+        assert (ROOT / line.split()[0]).exists()

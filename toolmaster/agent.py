@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from typing import Protocol as Protocol_
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import AgentLimits, Budget, Limits
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
@@ -83,7 +83,8 @@ class Agent:
     `async with agent:` they stay open.
 
     Raises:
-        ConfigError: the model is neither a name nor a policy.
+        ConfigError: the model is neither a name nor a policy, or the protocol or the experience is
+            none.
         InputError: there are no tools, or an item of `tools` cannot be a tool.
 
     Example:
@@ -112,6 +113,11 @@ class Agent:
         callbacks: Callbacks | None = None,
     ) -> None:
         check_model(model)
+        if experience is not None and not isinstance(experience, Experience):
+            raise ConfigError(
+                "experience is an Experience(ExperienceStore(file)), or None for no lessons;"
+                f" received {experience!r}"
+            )
         given = tools if isinstance(tools, list | tuple) else [tools]
         self._sources = [tool for tool in given if isinstance(tool, str)]
         self._own = _tool_sets([tool for tool in given if not isinstance(tool, str)])
@@ -120,7 +126,7 @@ class Agent:
         self.model = model
         self.base_url = base_url
         self.sampling = sampling or RoomySampling()
-        self.protocol = Protocol(protocol)
+        self.protocol = Protocol.named(protocol)
         self.limits = limits or AgentLimits()
         self.approver: Approver = approver or Ask()
         self.budget = budget

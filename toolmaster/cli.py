@@ -10,7 +10,15 @@ import io
 import sys
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
+from cyclopts import (
+    App,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    UnknownCommandError,
+    UnusedCliTokensError,
+)
 
 from toolmaster import __version__
 from toolmaster.errors import ToolmasterError, not_installed
@@ -59,7 +67,8 @@ _command(
     _USE,
     "solve TASK [KEY=VALUE]...",
     "Do tasks with your own tools: try them safely first, then use them.\n\nThe answers go to"
-    " standard output, everything else to standard error.",
+    " standard output, everything else to standard error. The exit code is 1 if a task has no"
+    " answer or a call was refused.",
     'solve "TASK" --tools "FILE.py read=get_*" --model openai:NAME',
     "solve --tasks FILE.txt --tools MCP.json --model openai:NAME --max-calls 200 --json",
 )
@@ -207,11 +216,16 @@ def main() -> None:
 def _misused(error: CycloptsError) -> str:
     """What is wrong with a command line, and where its help is."""
     told = str(error)
+    unused = error.unused_tokens or []
+    if isinstance(error, UnknownCommandError) and unused and unused[0].startswith("-"):
+        return f"{unused[0]} stands before the command; options follow it: toolmaster COMMAND ..."
     if not error.command_chain:
         return told
     command = " ".join(error.command_chain)
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         told = f"`{command}` needs {error.argument.name}."
+    if isinstance(error, UnusedCliTokensError) and command == "recipe":
+        told = f"the recipe is printed; to write a file of it, put > before {unused[0]!r}."
     return f"{told} See `toolmaster {command} --help`"
 
 

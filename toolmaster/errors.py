@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +33,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     close = get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def near_file(path: Path) -> str:
+    """Return a hint at the file or folder beside a missing one whose name is most like its name."""
+    with suppress(OSError):
+        return did_you_mean(path.name, [file.name for file in path.parent.iterdir()])
+    return ""
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:

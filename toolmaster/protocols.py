@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from pydantic_core import to_json
 
+from toolmaster.errors import ConfigError, did_you_mean
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 
@@ -27,12 +28,28 @@ class Protocol(StrEnum):
     DIRECT = "direct"
     PAPER = "paper"
 
+    @classmethod
+    def named(cls, name: Protocol | str) -> Protocol:
+        """Return the protocol of a name.
+
+        Raises:
+            ConfigError: There is none of this name.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            hint = did_you_mean(str(name), map(str, cls))
+            allowed = ", ".join(cls)
+            raise ConfigError(f"protocol is one of {allowed}; received {name!r}{hint}") from None
+
     @property
     def first_phase(self) -> Phase:
         """The phase in which a trajectory begins."""
         return Phase.TRIAL if self is Protocol.TRIAL else Phase.EXECUTION
 
 
+WRITE_EXPERIENCE = "write your experience"
+"""What a session tells a model whose trial has to end."""
 _CALL = '<tool_call>{{"name": ..., "arguments": {{...}}}}</tool_call>'
 _FORM = {
     Protocol.TRIAL: (

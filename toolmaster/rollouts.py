@@ -118,7 +118,7 @@ async def arollout(
 
     async with open_policy(model, sampling or RoomySampling(), base_url=base_url) as policy:
         return await run_rollout(
-            RolloutRequest(task), policy, Protocol(protocol), limits or Limits()
+            RolloutRequest(task), policy, Protocol.named(protocol), limits or Limits()
         )
 
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from toolmaster.config import Settings
-from toolmaster.errors import ConfigError, InputError, first_problem
+from toolmaster.errors import ConfigError, InputError, first_problem, near_file
 from toolmaster.system.processes import is_main
 from toolmaster.types import Trajectory
 
@@ -289,7 +289,7 @@ def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, An
     try:
         lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(f"cannot read {path}: {error.strerror}{near_file(path)}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -342,7 +342,7 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{near_file(path)}")
     try:
         return read_models(path, Trajectory)
     except InputError as error:

@@ -14,10 +14,11 @@ import difflib
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Budget, BudgetSettings, Limits
-from toolmaster.protocols import Action, Protocol, instructions, parse
+from toolmaster.protocols import WRITE_EXPERIENCE, Action, Protocol, instructions, parse
 from toolmaster.tags import with_experience
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
+from toolmaster.tools.isolation import reached_outside
 from toolmaster.tools.permissions import AllowAll, Approver
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
 from toolmaster.tools.tool import in_quotes
@@ -166,7 +167,7 @@ class Session:
             self.phase = Phase.EXECUTION
             return EXECUTION_BEGINS, None
         if self.phase is Phase.TRIAL:
-            return "still in the trial; write your experience first", ErrorKind.WRONG_PHASE
+            return f"still in the trial; {WRITE_EXPERIENCE} first", ErrorKind.WRONG_PHASE
         follow_up = next(self._follow_ups, None)
         if follow_up is not None:
             self._turns = 0
@@ -199,7 +200,7 @@ class Session:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
             used = f"the trial budget of {self.limits.trial_calls} calls is used up"
-            return f"{used}; write your experience", ErrorKind.BUDGET_EXHAUSTED
+            return f"{used}; {WRITE_EXPERIENCE}", ErrorKind.BUDGET_EXHAUSTED
         self._trial_calls += trial
         if call.name not in self.tools:
             return self._unknown(call.name), ErrorKind.UNKNOWN_TOOL
@@ -266,13 +267,13 @@ class Session:
         try:
             result = await run_tool(tool, tools.state, call.arguments)
         except ToolRefusal as refusal:
-            return self._cut(str(refusal)), ErrorKind.TOOL_ERROR
+            return self._cut(str(refusal)), _kind(refusal)
         except PolicyError:  # from a model that simulates the tool, not from this policy
             raise
         except Exception as error:  # noqa: BLE001 - an exception of a tool is an observation
             if isinstance(error, TimeoutError) and tool.timeout_s is not None:
                 return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
-            return self._cut(describe_error(error)), ErrorKind.TOOL_ERROR
+            return self._cut(describe_error(error)), _kind(error)
         try:
             return self._cut(as_text(result)), None
         except Exception as error:  # noqa: BLE001 - raised by a result that is not JSON
@@ -291,3 +292,8 @@ class Session:
         if len(text) <= limit:
             return shown
         return f"{shown} [cut: {limit} of {len(text)} characters shown]"
+
+
+def _kind(error: Exception) -> ErrorKind:
+    """The kind of a tool's error: one that the copy caused says nothing about the tool."""
+    return ErrorKind.NOT_EXECUTED if reached_outside(error) else ErrorKind.TOOL_ERROR

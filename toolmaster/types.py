@@ -65,6 +65,11 @@ class TrialMode(StrEnum):
     LIVE = "live"
     """For real, like any other call; only if the user says so."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> TrialMode | None:
+        """Accept `read-only` as well."""
+        return cls.READ_ONLY if value == "read-only" else None
+
 
 class ErrorKind(StrEnum):
     """Why the answer to an assistant turn is an error; the first group are format errors."""
@@ -88,8 +93,8 @@ class ErrorKind(StrEnum):
     BUDGET_EXHAUSTED = "budget_exhausted"
     """A call after the trial's budget, or the shared budget of calls, was used up."""
     NOT_EXECUTED = "not_executed"
-    """A valid call that a trial does not run: it has side effects and the trial may only read, or
-    the state cannot be copied."""
+    """A valid call that a trial does not run: it has side effects and the trial may only read, the
+    state cannot be copied, or the call was stopped because it reached outside its copy."""
     NOT_PERMITTED = "not_permitted"
     """A valid call that the approver did not allow."""
 

@@ -194,17 +194,21 @@ def test_experience_is_handed_to_the_next_task(solve):
 
 
 def test_where_nobody_can_be_asked_nothing_is_run(solve):
-    code, out, _ = solve("cost?", "--json", permissions=None)
+    code, out, error = solve("cost?", "--json", permissions=None)
     got = json.loads(out)
-    assert (code, got["spent"]["calls"]) == (0, 0)
-    code, out, _ = solve("cost?", "--json", "--yes", permissions=None)
-    assert json.loads(out)["spent"]["calls"] == 2
+    assert (code, got["spent"]["calls"], got["refused"]) == (1, 0, {"price": 1})
+    assert error.splitlines()[-1].startswith("refused, so not run: price (1); ")
+    code, out, error = solve("cost?", "--json", "--yes", permissions=None)
+    got = json.loads(out)
+    assert (code, got["spent"]["calls"], got["refused"]) == (0, 2, {})
+    assert "refused, so not" not in error
 
 
 def test_no_answer_is_exit_code_1(solve, arguments):
     code, out, error = solve("never?", "limits.invalid_turns=2")
     assert (code, out) == (1, "\n")
     assert "no answer: invalid_turns" in error
+    assert error.splitlines()[-1].endswith("--protocol direct")
     assert len(read_trajectories(arguments["--out"])[0].steps) == 2
 
 
@@ -245,10 +249,16 @@ def test_a_wrong_model_name_ends_it_early(solve, tmp_path):
         (("cost?",), {"tools": None}, 2, "no tools"),
         (("cost?",), {"model": None}, 2, "no model"),
         (("cost?",), {"protocol": "twice"}, 2, '"twice" for --protocol. Choose from: "trial"'),
-        (("cost?",), {"trials": "twice"}, 2, '"twice" for --trials. Choose from: "fork", "read'),
+        (
+            ("cost?",),
+            {"trials": "twice"},
+            2,
+            'for --trials. Choose from: "fork", "read_only"',
+        ),
         (("cost?",), {"max_calls": 0}, 2, "budget.max_calls: Input should be greater"),
         (("cost?",), {"max_cost": 1}, 2, "without prices"),
         (("cost?",), {"max_cost": 1, "prices": ("cheap", 1)}, 2, "for --prices"),
+        (("cost?", "max_calls=three"), {}, 2, "budget.max_calls: Input should be a valid integer"),
         (("cost?", "limits.trial_cals=1"), {}, 2, "did you mean 'trial_calls'?"),
         (("what", "costs", "it"), {}, 2, "'costs' is no setting KEY=VALUE; the task is one arg"),
         (("cost?",), {"tasks": "a.txt"}, 2, "twice, as 'cost?' and in the file a.txt of --tasks"),
@@ -257,6 +267,7 @@ def test_a_wrong_model_name_ends_it_early(solve, tmp_path):
         (("cost?", "--yes"), {}, 2, "either --yes or --permissions"),
         (("cost?",), {"permissions": "/none.toml"}, 2, "/none.toml"),
         (("cost?",), {"model": "hf:/none"}, 1, "not a checkpoint folder"),
+        (("cost?",), {"base_url": "x", "tools": "/none/shop.py"}, 1, "check --base-url"),
         (("cost?",), {"base_url": None}, 1, "no key for model 'scripted': set OPENAI_API_KEY"),
         (("cost?",), {"tools": "/none/shop.py"}, 1, "/none/shop.py"),
         (("tasks=/none/tasks.txt",), {}, 1, "cannot read the tasks '/none/tasks.txt'"),

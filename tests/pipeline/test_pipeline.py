@@ -290,7 +290,10 @@ def test_what_is_trained_on_is_not_measured(recipe):
             "'use_vllm' cannot be set: rollouts",
         ),
         ({"grpo": GrpoSettings(trainer={"temperature": "0"})}, "temperature must be above 0"),
-        ({"grpo": GrpoSettings(trainer={"num_generations": 7})}, "multiple of num_generations = 7"),
+        (
+            {"grpo": GrpoSettings(trainer={"num_generations": 7})},
+            "multiple of num_generations = 7",
+        ),
         ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
         ({"model": "nowhere/at/all"}, "not a checkpoint folder"),
     ],

@@ -144,11 +144,11 @@ def test_a_context_that_is_too_long(serve, task, reply):
     (refuse(429, "You exceeded your current quota", "insufficient_quota"),
      "429 You exceeded your current quota; the account has no credit left"),
     (refuse(404, "The model `m` does not exist", "model_not_found"),
-     "404 The model `m` does not exist; check the model's name and base_url"),
+     "404 The model `m` does not exist; check the model's name and --base-url (base_url)"),
     (Status(404, "<html>\nnot here</html>"),
-     "404 <html> not here</html>; check the model's name and base_url"),
+     "404 <html> not here</html>; check the model's name and --base-url (base_url)"),
     (refuse(400, "no such model", "model_not_found"),
-     "400 no such model; check the model's name and base_url"),
+     "400 no such model; check the model's name and --base-url (base_url)"),
 ])  # fmt: skip
 def test_what_cannot_be_mended_stops_early(serve, task, reply, said):
     server = serve(ANSWER, ANSWER, *[reply] * 8)
@@ -171,13 +171,13 @@ def test_a_server_that_is_not_there(serve, task, capsys):
     assert told.endswith("; it is tried again, up to 1 times\n")
     assert told.count("\n") == 1
     assert "it cannot be reached: " in str(raised.value)
-    assert str(raised.value).endswith("check base_url and that the server runs")
+    assert str(raised.value).endswith("check --base-url (base_url) and that the server runs")
 
 
 @pytest.mark.parametrize("address", ["localhost:1", "ftp://localhost/v1", "nowhere"])
 def test_an_address_that_is_none(serve, task, address):
     serve()
-    with pytest.raises(PermanentPolicyError, match=r"[^.]; check base_url$"):
+    with pytest.raises(PermanentPolicyError, match=r"[^.]; check --base-url \(base_url\)$"):
         run(address, [RolloutRequest(task)])
 
 

@@ -158,7 +158,10 @@ def test_a_final_message_in_the_trial_is_told_so(serve):
     )
     got = converse(server, protocol=Protocol.TRIAL)
     assert [step.error for step in got.steps] == [ErrorKind.WRONG_PHASE, None, None]
-    assert server.bodies()[1]["messages"][-1]["role"] == "user"
+    assert server.bodies()[1]["messages"][-1] == {
+        "role": "user",
+        "content": "error: still in the trial; call begin_execution with what you learned first",
+    }
     assert got.answer == "6"
 
 

@@ -18,6 +18,7 @@ from toolmaster.tasksets import Task
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.isolation import isolated
 from toolmaster.tools.sources import open_sources
+from toolmaster.types import ErrorKind
 
 
 def connect(_folder):
@@ -78,6 +79,20 @@ def test_what_reaches_outside_is_refused_and_not_done(folder, act):
         before[1].st_mode,
     )
     assert (folder / "kept.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "shown"),
+    [
+        (socket.AF_INET, ("127.0.0.1", 9), "127.0.0.1:9"),
+        (socket.AF_INET6, ("::1", 9, 0, 0), "::1:9"),
+        (socket.AF_UNIX, "/none", "/none"),
+    ],
+)
+def test_a_refused_connection_is_named_by_its_address(kind, address, shown):
+    with socket.socket(kind) as wire, pytest.raises(ToolRefusal) as refused, isolated():
+        wire.connect(address)
+    assert str(refused.value).endswith(f"refused: socket.connect {shown}")
 
 
 def test_reading_computing_and_importing_go_on(folder, monkeypatch):
@@ -166,7 +181,10 @@ class Recorder:
 
     @retried
     async def save(self, text: str) -> int:
-        return Path(__file__).with_name("saved.txt").write_text(text)
+        try:
+            return Path(__file__).with_name("saved.txt").write_text(text)
+        except Exception as error:
+            raise ValueError(f"not saved: {error}") from None
 
 
 recorder = Recorder()
@@ -188,11 +206,13 @@ def test_a_coroutine_of_a_plain_method_and_a_tool_set_of_a_module(tmp_path, name
             )
             assert [step.observation for step in tried[:2]] == ["1", "2"]
             assert "nothing outside it may change" in tried[2].observation
+            assert tried[2].error is ErrorKind.NOT_EXECUTED  # no evidence about the tool
             assert not written.exists()
             twice = tools.fork().fork()
             assert await twice["keep"].execute(twice.state, {"text": "a"}) == 1
             real = await play(a_session, EXPERIENCE, call("keep", text="a"), call("save", text="a"))
             assert [step.observation for step in real[1:]] == ["1", "1"]
+            assert "not saved" in tried[2].observation
 
     asyncio.run(run())
     assert written.read_text() == "a"

@@ -213,7 +213,7 @@ class Other(Itself):
     ("objects", "effects", "message"),
     [
         ([Bare()], {}, "tool 'go': parameter 'where' needs a type hint"),
-        ([Locked()], {}, "Locked: cannot be copied for trials: .*give the class a method `snapsho"),
+        ([Locked()], {}, "Locked: cannot be copied for trials: .*`trials=read_only read=NAME`"),
         ([Itself()], {}, r"Itself.snapshot\(\) returned itself; it is to return another Itself"),
         ([Other()], {}, r"Other.snapshot\(\) returned a dict; it is to return another Other"),
         ([Account(Ledger()), Account(Ledger())], {}, "two tools are called 'close'"),

@@ -256,7 +256,8 @@ def test_an_object_that_cannot_be_copied_may_still_be_tried_by_reading(tmp_path)
         "    def get(self) -> int:\n        return 3\n"
     )
     assert "let trials only read" in refused(InputError, f"{path}:Box")
-    assert opened(f"{path}:Box trials=read_only") == [("get", "unknown", "read_only")]
+    for written in ("read_only", "read-only"):
+        assert opened(f"{path}:Box trials={written}") == [("get", "unknown", "read_only")]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, did_you_mean
+from toolmaster.types import TrialMode
 
 S = TypeVar("S", bound=Settings)
 C = TypeVar("C", bound=Callable[..., Any])
@@ -174,8 +175,15 @@ def _option(field: FieldInfo, default: Any, other: Any, **shown: Any) -> Any:
         about = f"{about} [default: {_text(default)}; without a recipe: {_text(other)}]"
     elif default is not False and default not in (None, "", ()):
         about = f"{about} [default: {_text(default)}]".lstrip()
+    if TrialMode in (field.annotation, *get_args(field.annotation)):
+        shown["name_transform"] = _underscored
     negative = None if default is True else ()
     return Annotated[field.annotation, Parameter(help=about, negative=negative, **shown)]
+
+
+def _underscored(choice: str) -> str:
+    """A choice as settings files have it: `read_only`, also for READ_ONLY and `read-only`."""
+    return choice.lower().replace("-", "_")
 
 
 def _text(value: Any) -> str:
@@ -202,5 +210,7 @@ def _full(cls: type[Settings], own: str, word: str) -> str:
     inner = section(cls.model_fields[own].annotation) if own else None
     if inner is None or first in cls.model_fields:
         return word
-    meant = first in inner.model_fields or did_you_mean(first, inner.model_fields)
-    return f"{own}.{word}" if meant and not did_you_mean(first, cls.model_fields) else word
+    if first in inner.model_fields:
+        return f"{own}.{word}"
+    meant = did_you_mean(first, inner.model_fields) and not did_you_mean(first, cls.model_fields)
+    return f"{own}.{word}" if meant else word

@@ -36,8 +36,8 @@ class Solve(Settings):
     """Form of a trajectory: `trial` tries the tools first, `direct` does not, `paper` is one
     loop."""
     trials: TrialMode | None = None
-    """How trial calls run: on a copy (`fork`), reading only, or for real (`live`). If not set, as
-    is safe for each source."""
+    """How trial calls run: on a copy (`fork`), only those of tools that read (`read_only`), or for
+    real (`live`). If not set, `fork` for Python objects, else `read_only`."""
     yes: bool = False
     """Run destructive calls, and calls of unknown effect, without asking."""
     permissions: Path | None = None
@@ -62,7 +62,8 @@ def solve(*words: Words, as_json: Json = False, given: Given = NOTHING) -> int:
     """Do tasks with the user's own tools.
 
     Returns:
-        The exit code: 0 where every task was answered, 1 where not, 130 after Ctrl-C.
+        The exit code: 0 where every task was answered and no call was refused, 1 where not, 130
+        after Ctrl-C.
 
     Raises:
         ConfigError: There is no task, or a setting cannot be accepted.

@@ -10,6 +10,7 @@ the tasks; with `--json` one record a task, as soon as it is done:
     experience         what the trial taught; null without one
     trial_calls        calls in the trial
     execution_calls    calls in the execution
+    refused            calls of the execution that were not permitted: their number by tool name
     completion_tokens  tokens the model wrote
     seconds            how long it took
     spent              calls, tokens, seconds and cost of all tasks so far: see `limits.Spent`
@@ -23,6 +24,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -33,7 +35,7 @@ from toolmaster.commands.solve import Solve
 from toolmaster.errors import PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.limits import Budget
-from toolmaster.policies.loading import open_policy
+from toolmaster.policies.loading import check_reachable, open_policy
 from toolmaster.progress import bar, messages
 from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
@@ -42,10 +44,10 @@ from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
 from toolmaster.tools.sources import open_sources
-from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
+from toolmaster.types import ActionKind, ErrorKind, Phase, Step, StopReason, Trajectory
 
-ANSWERED, NOT_ANSWERED, STOPPED = 0, 1, 130
-"""Exit codes."""
+DONE, NOT_DONE, STOPPED = 0, 1, 130
+"""Exit codes. A task is done if it has an answer and none of its calls was refused."""
 
 
 def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
@@ -60,8 +62,15 @@ def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
         if answers is not None and not as_json:
             for trajectory in trajectories:
                 print(trajectory.answer or "", file=answers)
-    answered = all(t.stop_reason is StopReason.ANSWERED for t in trajectories)
-    return ANSWERED if answered else NOT_ANSWERED
+    done = all(t.stop_reason is StopReason.ANSWERED and not refused(t) for t in trajectories)
+    return DONE if done else NOT_DONE
+
+
+def refused(trajectory: Trajectory) -> Counter[str]:
+    """Return how many calls of the execution were not permitted, by the names of their tools."""
+    calls = trajectory.calls(Phase.EXECUTION)
+    denied = [s.call for s in calls if s.error is ErrorKind.NOT_PERMITTED and s.call is not None]
+    return Counter(call.name for call in denied)
 
 
 @contextmanager
@@ -78,6 +87,12 @@ def _alone() -> Iterator[TextIO | None]:
             yield answers
         finally:
             os.dup2(answers.fileno(), 1)
+
+
+def _never_executed(trajectory: Trajectory) -> bool:
+    """Whether a model used up its turns in the trial."""
+    gave_up = trajectory.stop_reason in (StopReason.INVALID_TURNS, StopReason.MAX_TURNS)
+    return gave_up and trajectory.steps[-1].phase is Phase.TRIAL
 
 
 class Solving:
@@ -105,6 +120,7 @@ class Solving:
     async def run(self) -> list[Trajectory]:
         """Open the tools, load the model, do the tasks and report."""
         settings = self.settings
+        check_reachable(settings.model, settings.base_url)
         async with open_sources(settings.tools, trials=settings.trials) as tools:
             if self.rules is not None:
                 self.rules.check(tools)
@@ -141,7 +157,22 @@ class Solving:
             self._say(f"not begun: {left} of {len(self.queries)} tasks", "bold red")
         self._say(f"spent: {spent_text(self.budget)}")
         self._say(f"kept: toolmaster view {settings.out} -1")
+        self._say_what_to_change(done)
         return done
+
+    def _say_what_to_change(self, done: list[Trajectory]) -> None:
+        """Say, last of all, what kept tasks from being done and which option changes it."""
+        if any(map(_never_executed, done)):
+            hint = "the model never ended its trial; to go without one: --protocol direct"
+            self._say(hint, "bold red")
+        total = sum(map(refused, done), Counter[str]())
+        if total:
+            tools = ", ".join(f"{name} ({count})" for name, count in total.items())
+            self._say(
+                f"refused, so not run: {tools}; the answer may claim what was not done."
+                " --permissions FILE or --yes permits calls",
+                "bold red",
+            )
 
     def _approver(self, view: OneTask | ManyTasks) -> Approver:
         """Who decides what may be run for real."""
@@ -206,6 +237,7 @@ class Solving:
             "experience": parse(learned[-1].text, Protocol.TRIAL).text if learned else None,
             "trial_calls": len(trajectory.calls(Phase.TRIAL)),
             "execution_calls": len(trajectory.calls(Phase.EXECUTION)),
+            "refused": refused(trajectory),
             "completion_tokens": trajectory.completion_tokens,
             "seconds": round(trajectory.seconds, 3),
             "spent": self.budget.spent().model_dump(),

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from toolmaster.errors import ConfigError, InputError, PolicyError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import SavedSettings, save_settings
 from toolmaster.evaluation.prepare import prepare
@@ -83,7 +83,7 @@ async def aevaluate(
         InputError: there is no such model, no task is left, or a file cannot be used.
         PolicyError: all rollouts broke.
     """
-    protocol = _protocol(protocol)
+    protocol = Protocol.named(protocol)
     prepared = prepare(model, taskset(tasks, default=TEST).for_evaluation(), protocol)
     measured, file = prepared.tasks, None if out is None else Path(out)
     limits = limits or measured.limits or Limits()
@@ -115,14 +115,6 @@ async def aevaluate(
     if len(broken) == len(trajectories):
         raise PolicyError(f"all {len(broken)} rollouts broke; the first: {broken[0]}")
     return Evaluation(trajectories, policy.name, facts)
-
-
-def _protocol(named: Protocol | str) -> Protocol:
-    try:
-        return Protocol(named)
-    except ValueError:
-        allowed = ", ".join(Protocol)
-        raise ConfigError(f"protocol is one of {allowed}; received {named!r}") from None
 
 
 def _model_settings(

@@ -45,10 +45,12 @@ def find_model(name: str) -> Path:
     if name == SMOLLM2:
         return quickstart_model()
     if folder.exists() or not is_hub_name(name):
+        endpoint = "NAME" if folder.exists() or "/" in name else name or "NAME"
         raise InputError(
             f"model {name!r} is not a checkpoint folder (no config.json in it); give a folder"
             f" written by save_pretrained, a model of the Hugging Face Hub as OWNER/NAME or"
-            f" OWNER/NAME@REVISION, {SMOLLM2!r}, or openai:NAME for a model behind an endpoint"
+            f" OWNER/NAME@REVISION, {SMOLLM2!r}, or for a model behind an endpoint"
+            f" openai:{endpoint}"
         )
     return download(name)
 

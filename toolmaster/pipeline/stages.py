@@ -66,22 +66,28 @@ def check(recipe: Recipe) -> None:
             the extra `train` is not installed.
     """
     require("train", "safetensors")  # faster to import than the rest of the extra
-    run, done = recipe.run, "done.json"
-    if "sft" in recipe.stages and not (run / "sft" / done).is_file():
-        from toolmaster.training.fields import check_fields  # noqa: PLC0415 - loads TRL
-
-        check_fields("sft", recipe.sft.trainer)
-    if "grpo" in recipe.stages and not (run / "grpo" / done).is_file():
-        from toolmaster.training.grpo import trainer_fields  # noqa: PLC0415 - loads TRL
-
-        trainer_fields(recipe.grpo)
-        rewards_of(recipe.grpo, run)
+    for name in recipe.stages:
+        if not (recipe.run / name / "done.json").is_file():
+            _check_training(recipe, name)
     recipe.evaluation_tasks()
     if "demonstrate" in recipe.stages:
         recipe.demonstrate.check()
     config = read_config(find_model(recipe.model))
     for sampling in (recipe.grpo.sampling, recipe.evaluate.sampling):
         fit_context(config, sampling, recipe.model)
+
+
+def _check_training(recipe: Recipe, name: str) -> None:
+    """Refuse fields of a trainer and rewards that do not exist; other stages have neither."""
+    if name == "sft":
+        from toolmaster.training.fields import check_fields  # noqa: PLC0415 - loads TRL
+
+        check_fields("sft", recipe.sft.trainer)
+    elif name == "grpo":
+        from toolmaster.training.grpo import trainer_fields  # noqa: PLC0415 - loads TRL
+
+        rewards_of(recipe.grpo, recipe.run)
+        trainer_fields(recipe.grpo)
 
 
 def _open(recipe: Recipe) -> Run:
@@ -97,7 +103,8 @@ def run_stage(recipe: Recipe, name: str) -> Path:
         name: "demonstrate", "sft", "grpo", "evaluate" or "report".
 
     Raises:
-        ConfigError: the run was begun with other settings.
+        ConfigError: the run was begun with other settings, or a setting of the stage's trainer or a
+            reward does not exist.
         InputError: an earlier stage that it needs has not finished, or a file cannot be used.
         PolicyError: some rollouts broke; the others are saved.
     """
@@ -110,6 +117,7 @@ def run_stage(recipe: Recipe, name: str) -> Path:
     if run.is_done(name):
         tell(f"{name} has finished already; to do it again, remove {run.folder / name}")
         return run.folder / name
+    _check_training(recipe, name)
     for earlier in needed:
         if earlier not in recipe.stages or run.is_done(earlier):
             continue
@@ -313,8 +321,11 @@ def report(recipe: Recipe) -> Path:
 
     run = _open(recipe)
     results = [Evaluation(group, title) for title, group in results_of(recipe).items()]
-    if not results and "evaluate" in recipe.stages:
-        raise InputError(f"{run.folder} has no evaluation to report; run `evaluate` first")
+    if not results and ("evaluate" in recipe.stages or not run.metrics()):
+        raise InputError(
+            f"{run.folder} has no evaluation to report; run `evaluate` first, or look at its"
+            f" trajectories with `toolmaster view {run.folder}`"
+        )
     for shown in (*run_grids(results), *compare_all(results), verdict(results)):
         console.print(shown, markup=False)
     models = {MODEL_TITLES[name]: str(model) for name, model in models_of(recipe).items()}

@@ -85,8 +85,8 @@ class ChatEndpoint:
         given = base_url or os.environ.get("OPENAI_BASE_URL")
         if not self._key and not given:
             raise PolicyError(
-                f"no key for {title}: set {' or '.join(variables)}, or give the base_url of a"
-                " server that needs none"
+                f"no key for {title}: set {' or '.join(variables)}, or give --base-url"
+                " (base_url) of a server that needs none"
             )
         self._url = parse_base_url(given or OPENAI)
         self._where = f"{title} at {bare_address(self._url.geturl())}"
@@ -134,7 +134,7 @@ class ChatEndpoint:
                     tell(f"{error}; it is tried again, up to {self._retries} times")
                 if failures > self._retries:
                     if isinstance(error, UnreachableError) and not self._answered:
-                        reason = f"{error}; check base_url and that the server runs"
+                        reason = f"{error}; check --base-url (base_url) and that the server runs"
                         raise PermanentPolicyError(reason) from None
                     raise
                 await asyncio.sleep(error.wait_s)
@@ -224,7 +224,7 @@ def parse_base_url(text: str) -> SplitResult:
     shown = text.rpartition("@")[2].partition("?")[0]
     raise PermanentPolicyError(
         f"{one_line(shown)!r} is not an address of a server, such as http://localhost:8000/v1;"
-        " check base_url"
+        " check --base-url (base_url)"
     )
 
 

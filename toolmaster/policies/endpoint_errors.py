@@ -27,8 +27,8 @@ _ADVICE = {
     401: "check OPENAI_API_KEY",
     402: "the account has no credit left",
     403: "the key may not use this model",
-    404: "check the model's name and base_url",
-    405: "check base_url; it usually ends with /v1",
+    404: "check the model's name and --base-url (base_url)",
+    405: "check --base-url (base_url); it usually ends with /v1",
 }
 """Statuses that every later request would get as well, with advice to the user."""
 _PERMANENT_CODES = {"insufficient_quota": 402, "model_not_found": 404}

@@ -32,6 +32,24 @@ def check_model(model: object) -> None:
         )
 
 
+def check_reachable(model: str, base_url: str | None) -> None:
+    """Refuse a model that cannot be found, before it is loaded or asked anything.
+
+    Raises:
+        InputError: There is no such checkpoint.
+        PolicyError: The key or the address of an endpoint is missing or wrong.
+    """
+    kind, _, endpoint_model = model.partition(":")
+    if kind == ENDPOINT:
+        from toolmaster.policies.endpoint import ChatEndpoint  # noqa: PLC0415 - heavy
+
+        ChatEndpoint(endpoint_model, Sampling(), base_url)
+    else:
+        from toolmaster.models.checkpoints import find_model  # noqa: PLC0415 - heavy
+
+        find_model(model)
+
+
 def load_policy(
     model: str,
     sampling: Sampling,

@@ -14,7 +14,7 @@ from typing import Any
 
 from toolmaster.policies.guide import native_guide, text_guide
 from toolmaster.policies.replies import NativeCall, Reply
-from toolmaster.protocols import find_form
+from toolmaster.protocols import WRITE_EXPERIENCE, find_form
 from toolmaster.tags import CLOSING_TAGS, inert, with_texts
 from toolmaster.types import Message, Role
 
@@ -120,7 +120,10 @@ class NativeCalls:
         return thought + "".join(map(self._block, reply.calls))
 
     def observe(self, observation: str, role: Role) -> None:
-        """Add an observation; every open call gets it."""
+        """Add an observation; every open call gets it. Errors name the call that ends the trial."""
+        if self._begin and observation.startswith("error: "):
+            told = f"call {self._begin} with what you learned"
+            observation = observation.replace(WRITE_EXPERIENCE, told)
         if not self._open or role != "tool":
             self.messages.append({"role": "user", "content": observation})
         for call_id in self._open:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from toolmaster.errors import InputError, first_problem
+from toolmaster.errors import InputError, first_problem, near_file
 from toolmaster.system.extras import require
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut, Taskset
@@ -97,7 +97,8 @@ def read_rows(file: Path, model: type[R], make: Callable[[int, R], Task]) -> Row
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise InputError(f"cannot read {file}: {reason}{near_file(file)}") from None
     rows = Rows(file, content)
 
     def made(index: int, record: Any) -> Iterable[Task]:

@@ -137,9 +137,15 @@ def _make(place: str, options: dict[str, Any]) -> Taskset:
         from toolmaster.tasksets.files import own_tasks  # noqa: PLC0415 - opens tool sources
 
         return _called(own_tasks, place, options, place)
-    if ":" in place:
-        return _called(find_object(place), None, options, place)
     hint = did_you_mean(name, known)
+    if ":" in place:
+        try:
+            found = find_object(place)
+        except InputError as error:
+            if not hint or not name.isidentifier():
+                raise
+            raise InputError(f"task set {place!r}: there is none{hint}; {error}") from None
+        return _called(found, None, options, place)
     if place.isdigit():
         hint = f' (the number of tasks is an option of a set, as in "world tasks={place}")'
     allowed = ALLOWED.format(names=", ".join(known))

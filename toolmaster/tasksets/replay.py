@@ -75,7 +75,10 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
         own = ((task.id, own_replay(task)) for task in tasks)
         replays = {task_id: replay for task_id, replay in own if replay is not None}
         if not replays:
-            raise InputError(f"no task of {tasks.label} has known-good calls")
+            raise InputError(
+                f"no task of {tasks.label} has known-good calls; those of bfcl and apibank have,"
+                " and your own with a field `calls`. replay:FILE plays the calls of a file"
+            )
         return replays
     replays, ids, unknown = read_replays(file), set(tasks.ids), []
     for task_id in replays.keys() - ids:

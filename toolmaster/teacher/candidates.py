@@ -90,7 +90,7 @@ def _known_calls(tasks: Taskset, teacher: str | None) -> Mapping[str, Replay]:
         if teacher is not None:
             raise
         raise InputError(
-            f"{error}, and the set has no oracle; name a teacher, such as teacher=openai:NAME"
+            f"{error}; the set has no oracle, so name a teacher, such as teacher=openai:NAME"
         ) from None
 
 

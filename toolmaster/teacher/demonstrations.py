@@ -99,7 +99,7 @@ async def ademonstrate(
     given = {"teacher": name, "count": count, **settings}
     options = load_config(DemonstrationSettings, None, values=given)
     options.check()
-    chosen, form = taskset(tasks, default=TRAIN).for_training(), Protocol(protocol)
+    chosen, form = taskset(tasks, default=TRAIN).for_training(), Protocol.named(protocol)
     allowed = limits or chosen.limits or Limits()
     if count is None and options.file is None and len(chosen) > ENDLESS:
         raise InputError(

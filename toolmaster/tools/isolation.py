@@ -3,8 +3,8 @@
 A copy of an object that names a file still names the same file. So while a method runs on a copy,
 Python's own audit events are watched, and what would write, connect, start something or remove
 something is refused before it happens. It is a net for honest code, not a wall against hostile
-code, which belongs into `tools.sandbox`; handles that globals hold open, and threads that are
-started, are not seen.
+code, which belongs into `tools.sandbox`. Not seen are connections and files that are open already,
+threads that the code starts, and C libraries that open connections of their own.
 
 Source: https://docs.python.org/3/library/audit_events.html
 """
@@ -39,12 +39,23 @@ _IMPORTING = frozenset(("open", "os.mkdir", "os.remove", "os.rename"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
+class ReachedOutside(ToolRefusal):
+    """Raised out of code that reaches outside the copy that it works on."""
+
+
+def reached_outside(error: BaseException | None) -> bool:
+    """Return whether a tool failed because it reached outside its copy, in its own words or not."""
+    while error is not None and not isinstance(error, ReachedOutside):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 @contextmanager
 def isolated() -> Iterator[None]:
     """Refuse what reaches outside, in this task or thread only, while the context lasts.
 
     Raises:
-        ToolRefusal: out of the code that tries it.
+        ReachedOutside: out of the code that tries it.
     """
     _install()
     token = _isolated.set(True)
@@ -64,11 +75,19 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if (event in _REFUSED or event == "open") and _isolated.get():
         if _harmless(event, arguments):
             return
-        what = str(arguments[0]) if arguments else ""
-        raise ToolRefusal(
+        what = _subject(event, arguments) if arguments else ""
+        raise ReachedOutside(
             "a trial runs on a copy, and nothing outside it may change; refused:"
             f" {event} {what}".rstrip()
         )
+
+
+def _subject(event: str, arguments: tuple[Any, ...]) -> str:
+    """What is acted on: the address of a connection, or else the first argument."""
+    if not event.startswith("socket."):
+        return str(arguments[0])
+    address = arguments[1] if len(arguments) > 1 else ""
+    return ":".join(map(str, address[:2])) if isinstance(address, tuple) else str(address)
 
 
 def _harmless(event: str, arguments: tuple[Any, ...]) -> bool:

@@ -94,7 +94,8 @@ def copy_objects(objects: tuple[Any, ...]) -> tuple[Any, ...]:
         names = ", ".join(type(instance).__name__ for instance in objects)
         raise InputError(
             f"{names}: cannot be copied for trials: {error}; give the class a method `snapshot()`"
-            " that returns a copy, or let trials only read"
+            " that returns a copy, or let trials only read: put `trials=read_only read=NAME` behind"
+            " the source, where NAME is a tool that reads (in Python: forkable=False)"
         ) from error
 
 

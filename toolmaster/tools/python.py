@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from toolmaster.errors import InputError
+from toolmaster.errors import InputError, near_file
 from toolmaster.tools.functions import from_function, marks
 from toolmaster.tools.isolation import isolated
 from toolmaster.tools.objects import from_object
@@ -204,7 +204,7 @@ def _import_file(path: Path) -> ModuleType:
     """The module of a file, which is run once, and again when it was changed."""
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{near_file(path)}")
     found = path.stat()
     stamp = (found.st_mtime_ns, found.st_size)
     if path not in _files or _files[path][0] != stamp:

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field
 
 from toolmaster.config import Settings, load_config
-from toolmaster.errors import ConfigError, InputError
+from toolmaster.errors import ConfigError, InputError, near_file
 from toolmaster.tools.merging import merge
 from toolmaster.tools.tool import ToolSet
 from toolmaster.types import Effect, TrialMode
@@ -54,8 +54,8 @@ class SourceOptions(Settings):
     """What can be said about one source."""
 
     trials: TrialMode | None = None
-    """How trials run the calls: on a `fork`, `read_only`, or `live` for real. None takes `fork` if
-    the state can be copied, else `read_only`."""
+    """How trials run the calls: on a `fork`, `read_only`, or `live` for real. None takes `fork` for
+    a Python object, which is refused if it cannot be copied, and `read_only` for anything else."""
     only: Patterns = ()
     """Names of the tools wanted, `*` and `?` as in file names; empty for all."""
     read: Patterns = ()
@@ -167,7 +167,7 @@ def _recognise(place: str) -> tuple[str, str, str | None]:
         try:
             content = file.read_text(encoding="utf-8-sig", errors="replace")
         except OSError as error:
-            raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+            raise InputError(f"{file}: cannot be read: {error.strerror}{near_file(file)}") from None
         for word, kind in (("mcpServers", "mcp"), ("openapi", "openapi"), ("swagger", "openapi")):
             if word in content:
                 return kind, str(file), None
@@ -235,7 +235,7 @@ def _shaped(tools: ToolSet, source: Source) -> ToolSet:
     if options.trials is TrialMode.FORK and tools.copy_state is None:
         raise ConfigError(
             f"{source.place}: trials=fork needs a state that can be copied, which only Python"
-            " objects have; use read_only, or live"
+            " objects have; use trials=read_only, or trials=live"
         )
     shaped = tuple(
         replace(

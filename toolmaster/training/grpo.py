@@ -254,7 +254,7 @@ def grpo(
                 model,
                 chosen,
                 rewards,
-                Protocol(protocol),
+                Protocol.named(protocol),
                 limits or chosen.limits or Limits(),
                 settings,
                 folder,

@@ -184,6 +184,16 @@ _command(
     'tasks "world:short split=test"',
 )
 _command(
+    "tools:tools",
+    _EXPLORE,
+    "tools [SOURCE]...",
+    "List the tools of sources: what they do, whether a trial runs them, and what they could hide."
+    "\n\nWithout a source, the services and hidden behaviours of the embedded world.",
+    "tools",
+    "tools FILE.py MCP.json",
+    'tools "API.json base_url=http://localhost:8000" --json',
+)
+_command(
     "explore:serve_session",
     _EXPLORE,
     "serve-session TASK [KEY=VALUE]...",

@@ -91,7 +91,8 @@ def _list_tasksets(*, as_json: bool) -> None:
     console.print(table)
     console.print(
         "Your own: tasks.jsonl tools=SOURCE, mine.py:tasks, package.module:tasks. Every set takes"
-        " split=, tasks= and, in a mixture A + B, weight=.",
+        " split=, tasks=, hidden= (families of behaviours to hide in its tools, or all) and, in a"
+        " mixture A + B, weight=.",
         style="dim",
         soft_wrap=True,
     )

@@ -9,8 +9,9 @@
     A weight=0.7 + B weight=0.3         a mixture
 
 Options follow after spaces as `key=value`: `split=` (a split's name), `tasks=` (the first N),
-`weight=` (in a mixture), and the parameters of the function that makes the set. Options of a tool
-source, such as `trials=live`, follow its `tools=SOURCE`; `tools=` may be given several times.
+`weight=` (in a mixture), `hidden=` (families of behaviours to hide in the tools), and parameters of
+the function that makes the set. Options of a tool source, such as `trials=live`, follow its
+`tools=SOURCE`; `tools=` may be given several times.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Common(BaseModel):
     """The first N tasks; None takes all."""
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Share in a mixture."""
+    hidden: str = ""
+    """Families of behaviours to hide in the tools, with commas, or "all"; see `hidden.hide`."""
 
 
 def taskset(
@@ -124,6 +127,10 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
     made = _make(place, options)
     split = chosen.split or (default if default in made.own_splits else "")
     made = made.split(split) if split else made
+    if chosen.hidden:
+        from toolmaster.tasksets.hidden import hide  # noqa: PLC0415 - the embedded world
+
+        made = hide(made, chosen.hidden)
     return (made if chosen.tasks is None else made[: chosen.tasks]), chosen.weight
 
 

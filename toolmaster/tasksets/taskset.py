@@ -243,6 +243,12 @@ class Taskset(Sequence[Task]):
                 f"task set {self.name!r} has no task {key!r}; it has {len(self.ids)}{first}"
             ) from None
 
+    def mapped(self, change: Callable[[Task], Task], name: str) -> Taskset:
+        """Return the set with every task changed, under another name."""
+        new, find = copy.copy(self), self._find
+        new.name, new._find = name, lambda task_id: change(find(task_id))
+        return new
+
     def split(self, name: str) -> Taskset:
         """Return the tasks of one split.
 

@@ -1,0 +1,102 @@
+"""`toolmaster tools`: the tools of sources, or what the embedded world has, in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from toolmaster.commands.options import Json
+from toolmaster.progress import console
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools.sources import open_sources
+from toolmaster.types import Effect, TrialMode
+from toolmaster.world.behaviours import KINDS, fitting
+from toolmaster.world.spec import load_specs
+
+TRIALS = {
+    TrialMode.FORK: "on a copy",
+    TrialMode.READ_ONLY: "not run",
+    TrialMode.LIVE: "for real",
+}
+
+
+def tools(*sources: str, as_json: Json = False) -> None:
+    """List the tools of sources, or what the embedded world has.
+
+    Args:
+        sources: Python modules, `mcpServers` files, OpenAPI documents, each with its options in
+            quotes. If not given, the services and hidden behaviours of the embedded world.
+
+    Raises:
+        ToolmasterError: A source cannot be opened.
+    """
+    records = asyncio.run(_of_sources(sources)) if sources else _of_world()
+    if as_json:
+        for record in records:
+            print(json.dumps(record, ensure_ascii=False))
+        return
+    kinds = dict.fromkeys(str(record["kind"]) for record in records)
+    for kind in kinds:
+        shown = [record for record in records if record["kind"] == kind]
+        columns = [name for name in shown[0] if name not in ("kind", "parameters")]
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for record in shown:
+            table.add_row(*(Text(_cell(record[column])) for column in columns))
+        console.print(Text(f"{kind}s", style="bold"))
+        console.print(table)
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+async def _of_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
+    async with open_sources(sources) as opened:
+        return [_record(tool, opened) for tool in opened.tools]
+
+
+def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
+    mode = opened.trial_mode(tool.name)
+    reads = mode is TrialMode.READ_ONLY and tool.effect is Effect.READ
+    hides = fitting(tool, "test", random.Random(0))
+    return {
+        "kind": "tool",
+        "name": tool.name,
+        "arguments": list(tool.parameters.get("properties", {})),
+        "what it does": " ".join(tool.description.split()),
+        "effect": tool.effect.value,
+        "in a trial": "runs" if reads else TRIALS[mode],
+        "could hide": list(dict.fromkeys(behaviour.name for behaviour in hides)),
+        "parameters": tool.parameters,
+    }
+
+
+def _of_world() -> list[dict[str, Any]]:
+    services = [
+        {
+            "kind": "service",
+            "name": service.name,
+            "what it is": service.about,
+            "split": service.split,
+            "tools": list(service.operations),
+        }
+        for service in load_specs()
+    ]
+    behaviours = [
+        {
+            "kind": "hidden behaviour",
+            "name": kind.name,
+            "what it is": kind.about,
+            "split": "test" if kind.held_out else "train, test",
+        }
+        for kind in KINDS
+    ]
+    return services + behaviours

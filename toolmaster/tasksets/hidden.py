@@ -1,0 +1,212 @@
+"""`hidden=FAMILIES` on any task set: hidden behaviours over tools that somebody else made.
+
+One tool of each task gets a behaviour of `toolmaster.world.behaviours`, drawn by the id of the task
+from the same prior as in the embedded world, among those that change a known-good call. Tasks whose
+tools fit none stay as they are, in the family "plain". The check of a task sees the calls as the
+tool took them: it compares what was meant, and calls that the behaviour refused are not there.
+
+A silent behaviour can be found out where the tool's documentation has an example, an irreversible
+one where something shows what was written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from toolmaster.errors import ConfigError, InputError, did_you_mean
+from toolmaster.tasksets.task import Calls, FollowUp, Task
+from toolmaster.tasksets.taskset import TEST, Taskset
+from toolmaster.tools import Tool, ToolRefusal, ToolSet
+from toolmaster.types import ErrorKind, ToolCall, Trajectory
+from toolmaster.world.behaviours import (
+    FAMILIES,
+    PRIOR,
+    Behaviour,
+    Transient,
+    WrongTwin,
+    fitting,
+    lay,
+)
+
+SEARCHED = 200
+"""Tasks among which there must be one with a hidden behaviour."""
+
+
+def hide(tasks: Taskset, families: str) -> Taskset:
+    """Return the same tasks with a hidden behaviour each.
+
+    Args:
+        tasks: a task set whose tools are as documented.
+        families: families of behaviours, separated by commas; "all" for all of them.
+
+    Raises:
+        ConfigError: there is no such family, or the set hides behaviours of its own.
+        InputError: no tool of the first tasks can have such a behaviour.
+
+    Example:
+        >>> def price(item: str, currency: str = "EUR") -> str:
+        ...     return f"5 {currency}"
+        >>> call = ToolCall(name="price", arguments={"item": "cup"})
+        >>> task = Task("cup", "What is a cup?", tools=[price], answer="5 EUR", calls=[[call]])
+        >>> hide(Taskset("mine", [task]), "loud")[0].labels
+        {'family': 'loud', 'behaviour': 'renamed parameter'}
+    """
+    chosen = FAMILIES if families == "all" else tuple(one.strip() for one in families.split(","))
+    for family in chosen:
+        if family not in FAMILIES:
+            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
+            raise ConfigError(f"hidden: no family {family!r}{hint}; allowed: all, {allowed}")
+    if tasks.oracle is not None:
+        raise ConfigError(f"{tasks.name} hides behaviours of its own; choose with families=")
+    hidden = tasks.mapped(lambda task: _hidden(task, chosen), f"{tasks.name} hidden={families}")
+    if all(task.labels["family"] == "plain" for task in itertools.islice(hidden, SEARCHED)):
+        raise InputError(
+            f"{hidden.name}: in the first {min(len(tasks), SEARCHED)} tasks no tool can have such a"
+            " behaviour, or it would change no known-good call"
+        )
+    return hidden
+
+
+def _hidden(task: Task, families: Sequence[str]) -> Task:
+    """Return a task with a behaviour of these families, if one of its tools fits."""
+    rng = random.Random(f"{task.id}/hidden")
+    drawn = _draw(task, families, rng)
+    if drawn is None:
+        return replace(task, labels={**task.labels, "family": "plain", "behaviour": "plain"})
+    family, name, behaviour = drawn
+    labels = {**task.labels, "family": family, "behaviour": behaviour.name}
+
+    def laid(tools: ToolSet) -> ToolSet:
+        found = [lay(tool, behaviour) if tool.name == name else tool for tool in tools.tools]
+        return replace(tools, tools=tuple(found))
+
+    def make_tools() -> ToolSet:
+        return laid(task.make_tools())
+
+    def followed(turn: FollowUp) -> FollowUp:
+        if turn.arrive is None:
+            return turn
+        arrive = turn.arrive
+
+        def arrived(tools: ToolSet) -> ToolSet:
+            new = arrive(tools)
+            kept = name in tools and name in new and new[name] is tools[name]
+            return new if kept else laid(new)
+
+        return replace(turn, arrive=arrived)
+
+    def check(trajectory: Trajectory, made: Any) -> Any:
+        assert task.check is not None  # noqa: S101 - only then is this one used
+        return task.check(as_taken(trajectory, name, behaviour), made)
+
+    make_tools.isolation = task.isolation()  # type: ignore[attr-defined]
+    return replace(
+        task,
+        tools=make_tools,
+        check=task.check and check,
+        calls=task.calls and _sent(task.calls, name, behaviour),
+        labels=labels,
+        follow_ups=tuple(map(followed, task.follow_ups)),
+    )
+
+
+def _draw(
+    task: Task, families: Sequence[str], rng: random.Random
+) -> tuple[str, str, Behaviour] | None:
+    """Draw a family, the name of a tool, and its behaviour, all of which fit together."""
+    known = [call for turn in task.calls or () for call in turn]
+    tools = task.make_tools()
+    names = dict.fromkeys([*task.needed, *(call.name for call in known)]) or tools.names()
+    possible: dict[str, dict[str, list[tuple[str, Behaviour]]]] = {}
+    for name in names:
+        if name not in tools:  # it comes later
+            continue
+        calls = [call.arguments for call in known if call.name == name]
+        for behaviour in fitting(tools[name], TEST, rng):
+            family = behaviour.family(tools[name])
+            twin = isinstance(behaviour, WrongTwin)  # there is no second tool
+            if not twin and family in families and _fits(behaviour, tools[name], calls):
+                kinds = possible.setdefault(family, {})
+                kinds.setdefault(behaviour.name, []).append((name, behaviour))
+    if "plain" in families:
+        possible["plain"] = {}
+    if not possible:
+        return None
+    [family] = rng.choices(list(possible), [PRIOR[one] for one in possible])
+    if family == "plain":
+        return None
+    kinds = possible[family]
+    return (family, *rng.choice(kinds[rng.choice(sorted(kinds))]))
+
+
+def _fits(behaviour: Behaviour, tool: Tool, calls: Sequence[dict[str, Any]]) -> bool:
+    """Return whether a behaviour changes one of these calls, and who knows it can still make all.
+
+    A tool of which no call is known has any.
+    """
+    properties = tool.parameters.get("properties", {})
+    defaults = {name: one["default"] for name, one in properties.items() if "default" in one}
+
+    def meant(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if arguments is None else {**defaults, **arguments}
+
+    if any(meant(_met(behaviour, behaviour.send(one))) != meant(one) for one in calls):
+        return False
+    if isinstance(behaviour, Transient) or not calls:
+        return True
+    if behaviour.shown(tool.parameters) != tool.parameters:
+        return True
+    return any(meant(_met(behaviour, one)) != meant(one) for one in calls)
+
+
+def _met(behaviour: Behaviour, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the tool makes of a call; None if it refuses it or cannot make sense of it."""
+    try:
+        return behaviour.meet(arguments)
+    except (ToolRefusal, KeyError, TypeError, ValueError):
+        return None
+
+
+def _sent(calls: Calls, name: str, behaviour: Behaviour) -> Calls:
+    """Return known-good calls as one who knows of the behaviour makes them."""
+    changed: list[list[ToolCall]] = []
+    fails = isinstance(behaviour, Transient)
+    for turn in calls:
+        changed.append([])
+        for call in turn:
+            if call.name != name:
+                changed[-1].append(call)
+                continue
+            sent = call.model_copy(update={"arguments": behaviour.send(call.arguments)})
+            changed[-1] += [sent, sent] if fails else [sent]
+            fails = False
+    return changed
+
+
+def as_taken(trajectory: Trajectory, name: str, behaviour: Behaviour) -> Trajectory:
+    """Return a trajectory with the calls of a tool as the tool took them.
+
+    Args:
+        trajectory: a rollout with the tool.
+        name: the name of the tool with the behaviour.
+        behaviour: what it hides.
+
+    Returns:
+        The trajectory without the calls that the behaviour refused. Calls that did not reach the
+        tool, as their arguments break its schema, are as they were.
+    """
+    steps = []
+    for step in trajectory.steps:
+        call = step.call
+        if call is not None and call.name == name and step.error is ErrorKind.TOOL_ERROR:
+            if _met(behaviour, call.arguments) is None or isinstance(behaviour, Transient):
+                continue
+        elif call is not None and call.name == name and step.error is None:
+            call = call.model_copy(update={"arguments": behaviour.meet(call.arguments)})
+            step = step.model_copy(update={"call": call})  # noqa: PLW2901 - a changed copy
+        steps.append(step)
+    return trajectory.model_copy(update={"steps": steps})

@@ -42,15 +42,15 @@ def test_a_folder_that_looks_like_an_id_is_not_sought_at_the_hub(tmp_path, monke
 
 def test_a_context_is_held_against_the_models_own(tiny_folder):
     config = read_config(tiny_folder)
-    fits = Sampling(context_tokens=2048)
+    fits = Sampling(context_tokens=8192)
     assert fit_context(config, fits, "tiny") is fits
-    with pytest.raises(InputError, match="context_tokens is 2049, but 'tiny' was made for at most"):
-        fit_context(config, Sampling(context_tokens=2049), "tiny")
+    with pytest.raises(InputError, match="context_tokens is 8193, but 'tiny' was made for at most"):
+        fit_context(config, Sampling(context_tokens=8193), "tiny")
     config.max_position_embeddings = 512
     unset = Sampling()  # 1024
     assert fit_context(config, unset, "tiny").context_tokens == 512
-    with pytest.raises(InputError, match="'tiny' was made for at most 2048 tokens"):
-        load_checkpoint(tiny_folder, Sampling(context_tokens=4096), name="tiny")
+    with pytest.raises(InputError, match="'tiny' was made for at most 8192 tokens"):
+        load_checkpoint(tiny_folder, Sampling(context_tokens=16384), name="tiny")
 
 
 def test_a_model_without_positions_takes_any_context():

@@ -22,7 +22,10 @@ def test_a_recipe_that_is_none():
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_parses(path):
+def test_a_recipe_parses(path, pets, tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()  # where `transfer` expects the documents
+    (tmp_path / "package" / "api").symlink_to(pets.parent)
+    monkeypatch.chdir(tmp_path)
     recipe = load_config(Recipe, path)
     assert recipe.run.parts[0] == "runs"
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe

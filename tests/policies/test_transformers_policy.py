@@ -159,9 +159,9 @@ def test_other_tags_do_not_end_a_turn(make_policy, tiny_chat):
 
 
 def test_a_context_longer_than_the_models_is_refused(make_policy):
-    with pytest.raises(InputError, match=r"context_tokens is 2049, but 'tiny' was made for at most "
-                       r"2048 tokens .*; set context_tokens to at most 2048"):  # fmt: skip
-        make_policy(context_tokens=2049)
+    with pytest.raises(InputError, match=r"context_tokens is 8193, but 'tiny' was made for at most "
+                       r"8192 tokens .*; set context_tokens to at most 8192"):  # fmt: skip
+        make_policy(context_tokens=8193)
 
 
 def test_no_room_is_left(make_policy):

@@ -22,7 +22,7 @@ SFT = {
     "per_device_train_batch_size": 2,
 }
 GRPO = {
-    "max_steps": 2,
+    "max_steps": 4,
     "num_generations": 8,
     "per_device_train_batch_size": 8,
     "gradient_accumulation_steps": 1,

@@ -56,7 +56,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "done": ("Done.", "That is done."),
     "answer": ("It is {answer}.", "The answer is {answer}."),
     "field": ('"{field}" is {answer}.',),
-    "listed": ("{count} in the list.", "The list has {count}."),
+    "counted": ("{listed}: {answer} in the list.", "{listed}: the list has {answer}."),
     "ask": ("The {label} is missing.", "I do not know the {label}."),
     "none": ("No tool does this.", "None of these tools fits."),
 }
@@ -218,7 +218,8 @@ class OraclePolicy:
         """Choose the field of a result that is looked at."""
         if not isinstance(expected, dict) or not expected:
             return ""
-        return answer if answer in expected else self.rng.choice(sorted(expected))
+        numbers = [key for key, value in expected.items() if isinstance(value, int | float)]
+        return answer if answer in expected else self.rng.choice(sorted(numbers or expected))
 
     def _fine(self, view: View, got: str) -> str:
         self.lessons.setdefault(view.name, AS_DOCUMENTED)
@@ -308,10 +309,10 @@ class OraclePolicy:
             yield Completion(f"<think>{self._say('done')}</think><answer>Done.</answer>")
             return
         text = answer_text(answers if isinstance(answer, list) and len(answers) > 1 else answers[0])
-        key = "listed" if calls[-1].operation.verb == "list" and isinstance(answer, int) else ""
         field = _field(calls[-1]) if len(calls) == 1 else ""
-        key = key or ("field" if field else "answer")
-        thought = self._say(key, answer=text, count=text, field=field)
+        listed = _numbered(got) if isinstance(answer, int) else ""
+        key = "counted" if listed else "field" if field else "answer"
+        thought = self._say(key, answer=text, listed=listed, field=field)
         yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
 
     def _believed(self, view: View, lesson: str) -> Behaviour | None:
@@ -342,6 +343,14 @@ def _causes(view: View, arguments: dict[str, Any]) -> Iterator[Behaviour]:
                 yield one
 
 
+def _numbered(got: str) -> str:
+    """Return what a list holds with a number before each, to count them; "" for anything else."""
+    listed = _value(got)
+    if not isinstance(listed, list):
+        return ""
+    return ", ".join(f"{number} {one}" for number, one in enumerate(listed, 1)) or "nothing"
+
+
 def _found(call: Planned, got: str) -> Any:
     """Return the answer as the observation shows it, which may be wrong."""
     try:
@@ -357,8 +366,6 @@ def _found(call: Planned, got: str) -> Any:
 def _points(got: Any, expected: Any, focus: str) -> tuple[str, str]:
     """Return what is seen and what should be: the field that differs, else the one looked at."""
     if isinstance(expected, list) and isinstance(got, list):
-        if len(got) != len(expected) or got == expected:
-            return f"{len(got)} in the list", f"{len(expected)} in the list"
         return f"the list is {as_json(got)}", as_json(expected)
     if isinstance(expected, dict) and isinstance(got, dict):
         other = next((k for k, v in expected.items() if k in got and got[k] != v), "")
@@ -395,7 +402,11 @@ def _label(question: str) -> str:
 def _need(call: Planned) -> str:
     """What is asked for, said before the tool that has it is named."""
     field = _field(call)
-    return f"The {field.replace('_', ' ')} is asked for. " if field else ""
+    if field:
+        return f"The {field.replace('_', ' ')} is asked for. "
+    if isinstance(call.result, list) and call.answer is not None:
+        return "It is asked how many. " if isinstance(call.answer, int) else "It is asked which. "
+    return ""
 
 
 def _field(call: Planned) -> str:

@@ -78,9 +78,12 @@ def phrase(param: Param, value: Any, rng: random.Random) -> str:
     said = param.kind.say(rng, value)
     if param.kind.type == "boolean":
         return f"{'with' if value else 'without'} {param.label}"
-    if param.phrase and rng.random() < 0.85:
-        return param.phrase.format(said)
-    return rng.choice(_GENERIC).format(l=param.label, v=said)
+    shape = param.phrase
+    if not shape or rng.random() > 0.85:
+        shape = rng.choice(_GENERIC).format(l=param.label, v="{}")
+    if param.kind.unit == param.label and param.label in shape:  # not "nights: two nights"
+        said = said.removesuffix(f" {param.kind.unit}")
+    return shape.format(said)
 
 
 def clause(operation: Operation, arguments: Mapping[str, Any], rng: random.Random) -> str:

@@ -324,7 +324,7 @@ class _Table:
             return written(state, f"update {self.name}", arguments[self.key_name], done)
 
         changes = [
-            Param(f.name, f.kind, f"New {f.label}", False, None, f"{f.label} to {{}}")
+            Param(f.name, f.kind, f"New {f.label}", False, None, f"and set {f.label} to {{}}")
             for f in self.fields
         ]
         return self._make(
@@ -332,7 +332,7 @@ class _Table:
             f"Change fields of {_a(self.noun)}",
             [self.key, *changes],
             run,
-            f"in {self.noun} {{}} change",
+            f"update the {self.noun} {{}}",
         )
 
     def _delete(self) -> Operation:

@@ -21,10 +21,12 @@ from toolmaster.errors import InputError
 
 Draw = Callable[[random.Random], Any]
 Say = Callable[[random.Random, Any], str]
-INVENTED_SHARE = 0.3
+INVENTED_SHARE = 0.15
 """Share of names that are made of syllables."""
+QUOTED_SHARE = 0.4
+"""Share of names and texts that a request puts in quotation marks."""
 _ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pr r s sh st t th tr v w y z".split()
-_VOWELS = "a e i o u ai ea ia io oa ou".split()
+_VOWELS = "a e i o u a e i o u ai ea oo".split()
 _CODAS = ["", "", "", *"ck d l m n nd ng r rt s sk t th x".split()]
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -117,6 +119,10 @@ def _company(rng: random.Random) -> str:
     return f"{first} {rng.choice(words()['company_end'])}"
 
 
+def _say_name(rng: random.Random, value: Any) -> str:
+    return f'"{value}"' if rng.random() < QUOTED_SHARE else str(value)
+
+
 def _text(rng: random.Random) -> str:
     listed = words()
     shape = rng.choice(
@@ -190,16 +196,16 @@ def _email(rng: random.Random) -> str:
 
 
 _STRINGS: Mapping[str, tuple[Draw, Say | None, str]] = {
-    "person": (_person, None, ""),
-    "firstname": (_pick("first"), None, ""),
-    "city": (_pick("city"), None, ""),
+    "person": (_person, _say_name, ""),
+    "firstname": (_pick("first"), _say_name, ""),
+    "city": (_pick("city"), _say_name, ""),
     "country": (lambda rng: rng.choice(words()["country"]), None, ""),
-    "product": (_product, None, ""),
-    "title": (_title, None, ""),
-    "company": (_company, None, ""),
-    "text": (_text, None, ""),
-    "topic": (_pick("topic"), None, ""),
-    "word": (_pick("word", "thing", "topic"), None, ""),
+    "product": (_product, _say_name, ""),
+    "title": (_title, _say_name, ""),
+    "company": (_company, _say_name, ""),
+    "text": (_text, _say_name, ""),
+    "topic": (_pick("topic"), _say_name, ""),
+    "word": (_pick("word", "thing", "topic"), _say_name, ""),
     "colour": (lambda rng: rng.choice(words()["colour"]), None, ""),
     "language": (lambda rng: rng.choice(words()["language"]), None, ""),
     "currency": (lambda rng: rng.choice(words()["currency"]), None, ""),

@@ -118,7 +118,7 @@ def test_a_mixture_in_one_line(sets):
         ("world:middling", "'world:middling': level: Input should be 'full' or 'short'"),
         (
             "world:short splitt=test",
-            r"no option 'splitt' \(did you mean 'split'\?\); it takes: split, tasks, weight, hidden, level",
+            r"no option 'splitt' \(did you mean 'split'\?\); it takes: split, tasks, weight,",
         ),
         ("world level=short levl=3", r"no option 'levl' \(did you mean 'level'\?\)"),
         ("mine.py:tasks count=many", "count: Input should be a valid integer"),

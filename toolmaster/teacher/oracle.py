@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolmaster.policies.base import Completion
 from toolmaster.protocols import Protocol
@@ -42,12 +42,12 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "try": ('{need}{what}: "{tool}". On the copy {want}, if it is as documented.',),
     "receipt": ('{need}{what}: "{tool}". Try it on the copy.',),
     "any": ("A value is missing; any will do on the copy.", "Any value will do for a trial."),
-    "fine": ("{got}, as documented.",),
+    "fine": ("{got}, expected {value}: as documented.",),
     "received": ("It is taken.", "That works."),
-    "guess": ("{got}, not {want}. Perhaps {lesson}.", "{got}, not {want}: {lesson}?"),
+    "guess": ("{got}, expected {value}: no. Perhaps {lesson}.",),
     "hint": ("So {lesson}.", "Then {lesson}."),
-    "confirmed": ("Now {want}. So {lesson}.", "Now {want}: {lesson}."),
-    "still": ("Still {got}. Perhaps {lesson}.", "Still {got}: {lesson}?"),
+    "confirmed": ("Now {want}, expected {value}: yes. So {lesson}.",),
+    "still": ("Still {got}, expected {value}: no. Perhaps {lesson}.",),
     "act": ('{need}{what}: "{tool}".',),
     "act_known": ('{need}{what}: "{tool}", {lesson}.',),
     "untried": ('{need}{what}: "{tool}". It has no example to check.',),
@@ -60,6 +60,14 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "ask": ("The {label} is missing.", "I do not know the {label}."),
     "none": ("No tool does this.", "None of these tools fits."),
 }
+
+
+class Points(NamedTuple):
+    """What a result is compared by: what was seen, what should be, and the value of that alone."""
+
+    got: str
+    want: str
+    value: str
 
 
 class OraclePolicy:
@@ -169,19 +177,19 @@ class OraclePolicy:
         assert view.example is not None  # noqa: S101 - asked by the caller
         arguments, expected = view.example
         focus = self._focus(expected, view.operation.answer)
-        _, want = _points(expected, expected, focus)
+        want = _points(expected, expected, focus).want
         thought = self._say("example", need=need, what=_about(view), tool=view.name, want=want)
         got = yield from self._tried(_join(note, thought), view, arguments)
-        seen, want = _points(_value(got), expected, focus)
+        points = _points(_value(got), expected, focus)
         if got == as_answer(expected):
-            return self._fine(view, seen)
+            return self._fine(view, points)
         if view.is_twin:
             other = views[1]
             lesson = self.lessons[view.name] = str(view.behaviour and view.behaviour.lesson)
-            thought = self._say("guess", got=seen, want=want, lesson=lesson)
+            thought = self._say("guess", **points._asdict(), lesson=lesson)
             yield self._turn(thought, other, other.shown(arguments))
-            return self._fine(other, want)
-        return (yield from self._find_cause(view, arguments, seen, want, expected=expected))
+            return self._fine(other, points._replace(got=points.want))
+        return (yield from self._find_cause(view, arguments, points, expected=expected))
 
     def _try_write(self, call: Planned, note: str, need: str) -> Exchange:
         view = self.drawn.chosen[call.operation.key][0]
@@ -205,14 +213,14 @@ class OraclePolicy:
             if p.default is not None and p.name not in arguments and p.name in expected
         ]
         focus = self.rng.choice(options) if options else self._focus(expected, "")
-        _, want = _points(expected, expected, focus)
+        want = _points(expected, expected, focus).want
         thought = _join(note, self._say("try", want=want, **parts), any_value)
         got = yield from self._tried(thought, view, arguments)
-        seen, want = _points(_value(got), expected, focus)
-        if seen == want:
-            return self._fine(view, seen)
+        points = _points(_value(got), expected, focus)
+        if points.got == points.want:
+            return self._fine(view, points)
         again = call.operation.verb != "delete"
-        return (yield from self._find_cause(view, arguments, seen, want, again=again))
+        return (yield from self._find_cause(view, arguments, points, again=again))
 
     def _focus(self, expected: Any, answer: str) -> str:
         """Choose the field of a result that is looked at."""
@@ -221,16 +229,15 @@ class OraclePolicy:
         numbers = [key for key, value in expected.items() if isinstance(value, int | float)]
         return answer if answer in expected else self.rng.choice(sorted(numbers or expected))
 
-    def _fine(self, view: View, got: str) -> str:
+    def _fine(self, view: View, points: Points) -> str:
         self.lessons.setdefault(view.name, AS_DOCUMENTED)
-        return self._say("fine", got=got)
+        return self._say("fine", **points._asdict())
 
     def _find_cause(
         self,
         view: View,
         arguments: dict[str, Any],
-        got: str,
-        want: str,
+        points: Points,
         *,
         expected: Any = None,
         again: bool = True,
@@ -246,19 +253,19 @@ class OraclePolicy:
             others = []
         if others and again:
             wrong = self.rng.choice(others)
-            thought = self._say(key, got=got, want=want, lesson=wrong.lesson)
+            thought = self._say(key, **points._asdict(), lesson=wrong.lesson)
             sent = wrong.send(view.shown(arguments))
             slip = not isinstance(behaviour, Inverted)
             seen = yield Completion(_call_text(thought, view.name, sent), slip=slip)
             if expected is not None:
-                got, _ = _points(_value(seen), expected, "")
+                points = points._replace(got=_points(_value(seen), expected, "").got)
             key = "still"
         lesson = self.lessons[view.name] = behaviour.lesson
-        thought = self._say(key, got=got, want=want, lesson=lesson)
+        thought = self._say(key, **points._asdict(), lesson=lesson)
         if not again:
             return thought
         yield self._turn(thought, view, view.send(arguments))
-        return self._say("confirmed", want=want, lesson=lesson)
+        return self._say("confirmed", **points._asdict(), lesson=lesson)
 
     def _tried(self, thought: str, view: View, arguments: dict[str, Any]) -> Exchange:
         """Call as documented; after a refusal call as it says. Returns the observation."""
@@ -363,15 +370,17 @@ def _found(call: Planned, got: str) -> Any:
     return result.get(fields[-1], got) if fields and isinstance(result, dict) else got
 
 
-def _points(got: Any, expected: Any, focus: str) -> tuple[str, str]:
-    """Return what is seen and what should be: the field that differs, else the one looked at."""
+def _points(got: Any, expected: Any, focus: str) -> Points:
+    """Return what is compared: the field that differs, else the one looked at."""
     if isinstance(expected, list) and isinstance(got, list):
-        return f"the list is {as_json(got)}", as_json(expected)
+        want = as_json(expected)
+        return Points(f"the list is {as_json(got)}", f"the list is {want}", want)
     if isinstance(expected, dict) and isinstance(got, dict):
         other = next((k for k, v in expected.items() if k in got and got[k] != v), "")
         key = other or (focus if focus in got else next(iter(expected), ""))
-        return f'"{key}" is {as_json(got.get(key))}', f'"{key}" is {as_json(expected.get(key))}'
-    return as_json(got), as_json(expected)
+        want = as_json(expected.get(key))
+        return Points(f'"{key}" is {as_json(got.get(key))}', f'"{key}" is {want}', want)
+    return Points(as_json(got), as_json(expected), as_json(expected))
 
 
 def _value(text: str) -> Any:

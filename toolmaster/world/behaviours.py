@@ -30,8 +30,8 @@ from toolmaster.types import Effect
 
 Arguments = dict[str, Any]
 PRIOR: Mapping[str, float] = {
-    "plain": 0.28,
-    "loud": 0.12,
+    "plain": 0.20,
+    "loud": 0.10,
     "silent": 0.50,
     "irreversible": 0.50,
     "fault": 0.03,

@@ -50,7 +50,7 @@ BOUND = "best_without_trying"
 EXAMPLE_SHARE = 0.7
 """Share of tools that read and have a documented example."""
 EXAMPLE_CHARS = 160
-REDRAWN_SHARE = 0.6
+REDRAWN_SHARE = 0.8
 """Share of tasks drawn anew whose tools can hide nothing that only a trial finds."""
 TWIN_SHARE = 0.25
 """Share of tools with an example that have a twin: a second tool with the same documentation."""

@@ -257,7 +257,7 @@ def test_the_judge_asks_for_nothing_that_was_not_to_be_shown(run, oracle_model):
     judge = FakeModel(in_turn(opinion(exploration=False)))
     with oracle_model(Protocol.DIRECT).serve() as url, judge.serve() as judge_url:
         judged = {"judge": "openai:j", "judge_url": judge_url}
-        assert len(run(url, 30, count=2, protocol="direct", **judged)) == 2
+        assert len(run(url, 12, protocol="direct", **judged)) > 2
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ from toolmaster.teacher.settings import Behaviours
 from toolmaster.types import Effect, Message
 from toolmaster.world.behaviours import (
     Behaviour,
+    HiddenParameter,
     Inverted,
     OffByOne,
+    Renamed,
     Swapped,
-    Transient,
     WrongDefault,
 )
 from toolmaster.world.goals import Planned
@@ -42,12 +43,12 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "try": ('{need}{what}: "{tool}". On the copy {want}, if it is as documented.',),
     "receipt": ('{need}{what}: "{tool}". Try it on the copy.',),
     "any": ("A value is missing; any will do on the copy.", "Any value will do for a trial."),
-    "fine": ("{got}, expected {value}: as documented.",),
+    "fine": ("{got}, expected {value}: yes, as documented.",),
     "received": ("It is taken.", "That works."),
     "guess": ("{got}, expected {value}: no. Perhaps {lesson}.",),
     "hint": ("So {lesson}.", "Then {lesson}."),
-    "confirmed": ("Now {want}, expected {value}: yes. So {lesson}.",),
-    "still": ("Still {got}, expected {value}: no. Perhaps {lesson}.",),
+    "confirmed": ("{want}, expected {value}: yes. So {lesson}.",),
+    "once": ("It can be tried only once, so {options}.",),
     "act": ('{need}{what}: "{tool}".',),
     "act_known": ('{need}{what}: "{tool}", {lesson}.',),
     "untried": ('{need}{what}: "{tool}". It has no example to check.',),
@@ -58,7 +59,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "field": ('"{field}" is {answer}.',),
     "counted": ("{listed}: {answer} in the list.", "{listed}: the list has {answer}."),
     "ask": ("The {label} is missing.", "I do not know the {label}."),
-    "none": ("No tool does this.", "None of these tools fits."),
+    "none": ("{need}{what}: no tool does this.", "{need}{what}: none of these tools."),
 }
 
 
@@ -89,6 +90,7 @@ class OraclePolicy:
         self.rng = random.Random(f"{drawn.task.id}/{protocol}")
         self.voice = self.rng.randrange(2)
         lines = [line.partition(": ") for line in known.splitlines() if ": " in line]
+        self.given: dict[str, dict[str, Any]] = {}
         self.lessons: dict[str, str] = {name: lesson for name, _, lesson in lines}
         self.tries = behaviours.trial and protocol is Protocol.TRIAL and not known
 
@@ -115,10 +117,9 @@ class OraclePolicy:
             yield Completion(f"<think>{note}</think><experience>{lessons or 'none'}</experience>")
         for turn in self.drawn.goal.turns:
             if not turn.calls:
-                missing = self.drawn.goal.kind == "ask"
-                thought = self._say("none")
-                if missing:
-                    thought = self._say("ask", label=_label(turn.reply))
+                thought = self._say("ask", label=_label(turn.reply))
+                if turn.wanted is not None:
+                    thought = self._none(turn.wanted)
                 yield Completion(f"<think>{thought}</think><answer>{turn.reply}</answer>")
                 continue
             yield from self._execute(turn.calls, turn.answer)
@@ -128,11 +129,16 @@ class OraclePolicy:
         if self.known:
             return self._say("known")
         goal = self.drawn.goal
+        if goal.turns[0].wanted is not None:
+            return self._none(goal.turns[0].wanted)
         if not goal.tried or goal.kind == "ask":
-            return self._say("none" if goal.kind == "none" else "nothing")
+            return self._say("nothing")
         call = goal.tried[0]
         tool = self.drawn.chosen[call.operation.key][0].name
         return self._say("untried", need=_need(call), what=_purpose(call), tool=tool)
+
+    def _none(self, wanted: Planned) -> str:
+        return self._say("none", need=_need(wanted), what=_purpose(wanted))
 
     # --- trial ----------------------------------------------------------------------------------
 
@@ -201,25 +207,33 @@ class OraclePolicy:
             arguments[missing.name] = missing.kind.others(arguments[missing.name], self.rng)
             any_value = self._say("any")
         parts = {"need": need, "what": _purpose(call), "tool": view.name}
-        if view.receipt is not None:
+        expected = {k: v for k, v in {**call.result, **arguments}.items() if k != "id"}
+        options = {
+            p.name: p.default
+            for p in view.operation.params
+            if p.default is not None and p.name not in arguments and p.name in expected
+        }
+        compared = sorted(options or arguments.keys() & expected.keys())
+        if view.receipt is not None or not compared:
             thought = _join(note, self._say("receipt", **parts), any_value)
             yield from self._tried(thought, view, arguments)
             self.lessons.setdefault(view.name, AS_DOCUMENTED)
             return self._say("received")
-        expected = {k: v for k, v in {**call.result, **arguments}.items() if k != "id"}
-        options = [
-            p.name
-            for p in view.operation.params
-            if p.default is not None and p.name not in arguments and p.name in expected
-        ]
-        focus = self.rng.choice(options) if options else self._focus(expected, "")
-        want = _points(expected, expected, focus).want
+        said, again = "", call.operation.verb != "delete"
+        if options and not again:
+            arguments |= options
+            self.given[view.name] = options
+            said = ", ".join(f"{view.params[k]} {as_json(v)}" for k, v in options.items())
+            any_value = self._say("once", options=f"give {said}")
+        focus = self.rng.choice(compared)
+        want = f'"{view.params[focus]}" is {as_json(expected[focus])}'
         thought = _join(note, self._say("try", want=want, **parts), any_value)
         got = yield from self._tried(thought, view, arguments)
         points = _points(_value(got), expected, focus)
         if points.got == points.want:
+            if options and not again:
+                self.lessons.setdefault(view.name, f"give {said}")
             return self._fine(view, points)
-        again = call.operation.verb != "delete"
         return (yield from self._find_cause(view, arguments, points, again=again))
 
     def _focus(self, expected: Any, answer: str) -> str:
@@ -245,26 +259,29 @@ class OraclePolicy:
         """Think of a cause for what deviates and check it, now and then after another one."""
         behaviour = view.behaviour
         assert behaviour is not None  # noqa: S101 - an honest tool does not deviate
-        key = "guess"
         others = [o for o in _causes(view, arguments) if o != behaviour]
         if isinstance(behaviour, Inverted):  # nothing tells it from a wrong default but a call
-            others = [WrongDefault(behaviour.param, behaviour.documented, behaviour.other)]
+            default = WrongDefault(behaviour.param, behaviour.documented, behaviour.other)
+            shown = view.shown(arguments)
+            others = [default] if default.send(shown) != shown else []
         elif expected is None or self.rng.random() > WRONG_GUESS_SHARE:
             others = []
         if others and again:
             wrong = self.rng.choice(others)
-            thought = self._say(key, **points._asdict(), lesson=wrong.lesson)
             sent = wrong.send(view.shown(arguments))
+            thought = self._say("guess", **points._asdict(), lesson=wrong.lesson)
+            thought = _join(thought, _changes(wrong, view.shown(arguments), sent))
             slip = not isinstance(behaviour, Inverted)
             seen = yield Completion(_call_text(thought, view.name, sent), slip=slip)
             if expected is not None:
                 points = points._replace(got=_points(_value(seen), expected, "").got)
-            key = "still"
         lesson = self.lessons[view.name] = behaviour.lesson
-        thought = self._say(key, **points._asdict(), lesson=lesson)
+        thought = self._say("guess", **points._asdict(), lesson=lesson)
         if not again:
             return thought
-        yield self._turn(thought, view, view.send(arguments))
+        sent = view.send(arguments)
+        thought = _join(thought, _changes(behaviour, view.shown(arguments), sent))
+        yield self._turn(thought, view, sent)
         return self._say("confirmed", **points._asdict(), lesson=lesson)
 
     def _tried(self, thought: str, view: View, arguments: dict[str, Any]) -> Exchange:
@@ -274,7 +291,8 @@ class OraclePolicy:
             return got
         lesson = self.lessons[view.name] = view.behaviour.lesson
         sent = view.send(arguments)
-        return (yield self._turn(self._say("hint", lesson=lesson), view, sent))
+        changes = _changes(view.behaviour, view.shown(arguments), sent)
+        return (yield self._turn(_join(self._say("hint", lesson=lesson), changes), view, sent))
 
     # --- execution ------------------------------------------------------------------------------
 
@@ -289,26 +307,21 @@ class OraclePolicy:
             if informed and view.is_twin and lesson:
                 view = self._best(call.operation.key)
                 lesson = ""
-            sent = view.shown(call.arguments)
-            if informed and lesson:
+            arguments = {**self.given.get(view.name, {}), **call.arguments}
+            shown = sent = view.shown(arguments)
+            parts = {"need": _need(call), "what": _purpose(call), "tool": view.name}
+            thought = self._say("act", **parts)
+            if informed and lesson not in ("", AS_DOCUMENTED):
+                thought = self._say("act_known", **parts, lesson=lesson)
                 believed = self._believed(view, lesson)
-                sent = sent if believed is None else believed.send(sent)
-            if lesson in ("", AS_DOCUMENTED):
-                thought = self._say("act", need=_need(call), what=_purpose(call), tool=view.name)
-            else:
-                thought = self._say(
-                    "act_known",
-                    need=_need(call),
-                    what=_purpose(call),
-                    tool=view.name,
-                    lesson=lesson,
-                )
+                if believed is not None:
+                    sent = believed.send(shown)
+                    thought = _join(thought, _changes(believed, shown, sent))
             got = yield self._turn(thought, view, sent)
             while got.startswith("error: ") and view.behaviour is not None:
-                sent = view.send(call.arguments)
+                sent = view.send(arguments)
                 thought = self._say("hint", lesson=view.behaviour.lesson)
-                if isinstance(view.behaviour, Transient):
-                    sent = view.shown(call.arguments)
+                thought = _join(thought, _changes(view.behaviour, shown, sent))
                 got = yield self._turn(thought, view, sent)
             if call.answer is not None:
                 answers.append(_found(call, got))
@@ -348,6 +361,14 @@ def _causes(view: View, arguments: dict[str, Any]) -> Iterator[Behaviour]:
             sent = one.send(shown)
             if sent != shown:
                 yield one
+
+
+def _changes(behaviour: Behaviour, shown: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
+    """Say which values are sent in place of others, where the lesson does not name them."""
+    if isinstance(behaviour, WrongDefault | HiddenParameter | Renamed):
+        return ""
+    changed = [f"{k} is {as_json(v)}" for k, v in sent.items() if shown.get(k) != v]
+    return f"So {', '.join(changed)}." if changed else ""
 
 
 def _numbered(got: str) -> str:

@@ -54,12 +54,14 @@ class Turn:
         answer: the right answer; None where a write is asked for.
         reply: what the assistant says instead of an answer where nothing can be called: a question
             back, or that no tool does this.
+        wanted: the call that the tools would be needed for, if no tool does this.
     """
 
     request: str
     calls: tuple[Planned, ...] = ()
     answer: Any = None
     reply: str = ""
+    wanted: Planned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,8 @@ class Maker:
         made = self._one(self._operation())
         if not made:
             return []
-        return [Turn(made[0].request, reply="None of the tools can do this.")]
+        [wanted] = made[0].calls
+        return [Turn(made[0].request, reply="None of the tools can do this.", wanted=wanted)]
 
 
 KINDS: Mapping[str, Callable[[Maker], list[Turn]]] = {

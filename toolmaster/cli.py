@@ -7,6 +7,7 @@ settings classes; see `commands.options`.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import NoReturn
 
@@ -210,6 +211,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a character that a terminal lacks stops nothing
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except BrokenPipeError:  # the reader has seen enough, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         _stop("stopped; the same command continues from here", 130)
     except CycloptsError as error:

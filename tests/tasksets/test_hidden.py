@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+from contextlib import nullcontext
+from typing import Literal
 
 import pytest
 
@@ -12,6 +15,8 @@ from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import FollowUp, Isolation, Task, Taskset, taskset
 from toolmaster.tasksets.hidden import hide
 from toolmaster.tasksets.replay import own_replay
+from toolmaster.tasksets.taskset import SharedResource
+from toolmaster.teacher.demonstrations import demonstrate
 from toolmaster.tools import ToolSet, from_function
 from toolmaster.types import Effect, Phase, ToolCall
 
@@ -149,6 +154,59 @@ def test_nothing_fits_anywhere():
 def test_unknown_family():
     with pytest.raises(ConfigError, match=r"no family 'silnt' .did you mean 'silent'"):
         hide(price_tasks(), "silnt")
+
+
+@pytest.mark.parametrize("families", ["all,silent", "silent,all"])
+def test_all_families_among_others(families):
+    assert [t.labels for t in hide(price_tasks(), families)] == [
+        t.labels for t in hide(price_tasks(), "all")
+    ]
+
+
+def test_plain_alone_hides_nothing():
+    with pytest.raises(ConfigError, match="hidden=plain hides nothing"):
+        hide(price_tasks(), "plain")
+
+
+def test_one_task_that_stays_plain_by_chance_is_no_error():
+    assert {hide(price_tasks(1), "plain,loud").label} == {"mine hidden=plain,loud (1)"}
+
+
+def test_a_choice_that_no_call_makes_is_not_hidden():
+    def order(item: str, size: Literal["small", "large"] = "small") -> str:
+        """Order an item."""
+        return f"{item} {size}"
+
+    tool = from_function(order, effect=Effect.WRITE)
+    call = ToolCall(name="order", arguments={"item": "cup"})
+    tasks = price_tasks(60, tools=[tool], calls=[[call]], answer=None)
+    assert "codes for words" not in {task.labels["behaviour"] for task in hide(tasks, "loud")}
+
+
+def test_a_call_that_is_not_as_documented_gets_no_behaviour():
+    def book(day: dt.date) -> str:
+        """Book a day."""
+        return str(day)
+
+    call = ToolCall(name="book", arguments={"day": "May 1"})
+    [task] = hide(price_tasks(1, tools=[book], calls=[[call]]), "plain,loud")
+    assert task.labels["behaviour"] != "other format"
+
+
+def test_a_live_source_cannot_hide_anything():
+    resource = SharedResource(nullcontext)
+
+    def tools():
+        return resource.current
+
+    tasks = Taskset("live", [Task("a", "What?", tools=tools)], resources=resource.open)
+    with pytest.raises(ConfigError, match="live hidden=loud: its tools come from a live source"):
+        hide(tasks, "loud")
+
+
+def test_known_good_calls_are_no_demonstrations(tmp_path):
+    with pytest.raises(ConfigError, match="show what only a trial can find out"):
+        demonstrate(hide(price_tasks(), "loud"), count=1, output_dir=tmp_path)
 
 
 def test_the_world_hides_its_own():

@@ -16,7 +16,7 @@ from toolmaster.progress import console
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Effect, TrialMode
-from toolmaster.world.behaviours import KINDS, fitting
+from toolmaster.world.behaviours import KINDS, WrongTwin, fitting
 from toolmaster.world.spec import load_specs
 
 TRIALS = {
@@ -47,7 +47,7 @@ def tools(*sources: str, as_json: Json = False) -> None:
         columns = [name for name in shown[0] if name not in ("kind", "parameters")]
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column == "name")
         for record in shown:
             table.add_row(*(Text(_cell(record[column])) for column in columns))
         console.print(Text(f"{kind}s", style="bold"))
@@ -55,7 +55,8 @@ def tools(*sources: str, as_json: Json = False) -> None:
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    text = ", ".join(value) if isinstance(value, list) else str(value)
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)  # it may steer nothing
 
 
 async def _of_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
@@ -74,7 +75,9 @@ def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
         "what it does": " ".join(tool.description.split()),
         "effect": tool.effect.value,
         "in a trial": "runs" if reads else TRIALS[mode],
-        "could hide": list(dict.fromkeys(behaviour.name for behaviour in hides)),
+        "could hide": list(
+            dict.fromkeys(one.name for one in hides if not isinstance(one, WrongTwin))
+        ),
         "parameters": tool.parameters,
     }
 

@@ -5,8 +5,8 @@ from the same prior as in the embedded world, among those that change a known-go
 tools fit none stay as they are, in the family "plain". The check of a task sees the calls as the
 tool took them: it compares what was meant, and calls that the behaviour refused are not there.
 
-A silent behaviour can be found out where the tool's documentation has an example, an irreversible
-one where something shows what was written.
+Loud behaviours and faults can be found out. Silent ones can only where the documentation of a tool
+has an example, irreversible ones only where something shows what was written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from toolmaster.errors import ConfigError, InputError, did_you_mean
+from toolmaster.errors import ConfigError, InputError, PolicyError, did_you_mean
 from toolmaster.tasksets.task import Calls, FollowUp, Task
 from toolmaster.tasksets.taskset import TEST, Taskset
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -32,6 +32,10 @@ from toolmaster.world.behaviours import (
     lay,
 )
 
+TOLD = (
+    "loud behaviours and faults can be found out; silent ones only by a documented example,"
+    " irreversible ones only if something shows what was written"
+)
 SEARCHED = 200
 """Tasks among which there must be one with a hidden behaviour."""
 
@@ -55,20 +59,39 @@ def hide(tasks: Taskset, families: str) -> Taskset:
         >>> hide(Taskset("mine", [task]), "loud")[0].labels
         {'family': 'loud', 'behaviour': 'renamed parameter'}
     """
-    chosen = FAMILIES if families == "all" else tuple(one.strip() for one in families.split(","))
+    named = [one.strip() for one in families.split(",")]
+    chosen = FAMILIES if "all" in named else tuple(named)
     for family in chosen:
         if family not in FAMILIES:
             hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
             raise ConfigError(f"hidden: no family {family!r}{hint}; allowed: all, {allowed}")
+    if chosen == ("plain",):
+        raise ConfigError("hidden=plain hides nothing; name another family as well")
     if tasks.oracle is not None:
         raise ConfigError(f"{tasks.name} hides behaviours of its own; choose with families=")
-    hidden = tasks.mapped(lambda task: _hidden(task, chosen), f"{tasks.name} hidden={families}")
-    if all(task.labels["family"] == "plain" for task in itertools.islice(hidden, SEARCHED)):
+    name = f"{tasks.name} hidden={families}"
+    hidden = tasks.mapped(lambda task: _hidden(task, chosen), name, hidden=TOLD)
+    hidden.oracle = _refuse
+    try:
+        found = any(_possible(task, chosen) for task in itertools.islice(tasks, SEARCHED))
+    except PolicyError:
+        raise ConfigError(
+            f"{hidden.name}: its tools come from a live source (MCP, OpenAPI), in which nothing can"
+            " be hidden; tools in Python and benchmarks can have hidden behaviours"
+        ) from None
+    if not found:
         raise InputError(
             f"{hidden.name}: in the first {min(len(tasks), SEARCHED)} tasks no tool can have such a"
             " behaviour, or it would change no known-good call"
         )
     return hidden
+
+
+async def _refuse(*_: object) -> None:
+    raise ConfigError(
+        "known-good calls of tools with hidden behaviours show what only a trial can find out;"
+        " choose a teacher model"
+    )
 
 
 def _hidden(task: Task, families: Sequence[str]) -> Task:
@@ -117,7 +140,21 @@ def _hidden(task: Task, families: Sequence[str]) -> Task:
 def _draw(
     task: Task, families: Sequence[str], rng: random.Random
 ) -> tuple[str, str, Behaviour] | None:
-    """Draw a family, the name of a tool, and its behaviour, all of which fit together."""
+    """Draw a family, the name of a tool, and its behaviour; None for no hidden behaviour."""
+    possible = _possible(task, families)
+    allowed = [family for family in families if family in possible or family == "plain"]
+    if not allowed:
+        return None
+    [family] = rng.choices(allowed, [PRIOR[one] for one in allowed])
+    kinds = possible.get(family)
+    return (family, *rng.choice(kinds[rng.choice(sorted(kinds))])) if kinds else None
+
+
+def _possible(
+    task: Task, families: Sequence[str]
+) -> dict[str, dict[str, list[tuple[str, Behaviour]]]]:
+    """Return tools and behaviours that they can have, by family and kind."""
+    rng = random.Random(f"{task.id}/possible")
     known = [call for turn in task.calls or () for call in turn]
     tools = task.make_tools()
     names = dict.fromkeys([*task.needed, *(call.name for call in known)]) or tools.names()
@@ -132,15 +169,7 @@ def _draw(
             if not twin and family in families and _fits(behaviour, tools[name], calls):
                 kinds = possible.setdefault(family, {})
                 kinds.setdefault(behaviour.name, []).append((name, behaviour))
-    if "plain" in families:
-        possible["plain"] = {}
-    if not possible:
-        return None
-    [family] = rng.choices(list(possible), [PRIOR[one] for one in possible])
-    if family == "plain":
-        return None
-    kinds = possible[family]
-    return (family, *rng.choice(kinds[rng.choice(sorted(kinds))]))
+    return possible
 
 
 def _fits(behaviour: Behaviour, tool: Tool, calls: Sequence[dict[str, Any]]) -> bool:
@@ -150,15 +179,19 @@ def _fits(behaviour: Behaviour, tool: Tool, calls: Sequence[dict[str, Any]]) -> 
     """
     properties = tool.parameters.get("properties", {})
     defaults = {name: one["default"] for name, one in properties.items() if "default" in one}
+    laid = lay(tool, behaviour)
 
     def meant(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if arguments is None else {**defaults, **arguments}
 
-    if any(meant(_met(behaviour, behaviour.send(one))) != meant(one) for one in calls):
-        return False
+    for one in calls:
+        try:
+            sent = behaviour.send(one)
+        except (KeyError, TypeError, ValueError):  # a call that is not as documented
+            return False
+        if meant(_met(behaviour, sent)) != meant(one) or (tool.validated and laid.violation(sent)):
+            return False
     if isinstance(behaviour, Transient) or not calls:
-        return True
-    if behaviour.shown(tool.parameters) != tool.parameters:
         return True
     return any(meant(_met(behaviour, one)) != meant(one) for one in calls)
 

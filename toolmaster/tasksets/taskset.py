@@ -243,10 +243,11 @@ class Taskset(Sequence[Task]):
                 f"task set {self.name!r} has no task {key!r}; it has {len(self.ids)}{first}"
             ) from None
 
-    def mapped(self, change: Callable[[Task], Task], name: str) -> Taskset:
-        """Return the set with every task changed, under another name."""
+    def mapped(self, change: Callable[[Task], Task], name: str, **facts: str) -> Taskset:
+        """Return the set with every task changed, under another name and with further facts."""
         new, find = copy.copy(self), self._find
         new.name, new._find = name, lambda task_id: change(find(task_id))
+        new._facts = {**self._facts, **facts}
         return new
 
     def split(self, name: str) -> Taskset:

@@ -77,7 +77,7 @@ def phrase(param: Param, value: Any, rng: random.Random) -> str:
     """Return how a request gives the value of a parameter."""
     said = param.kind.say(rng, value)
     if param.kind.type == "boolean":
-        return f"{'with' if value else 'without'} {param.label}"
+        return f"{'with' if value else 'without'} {param.label.removeprefix('with ')}"
     shape = param.phrase
     if not shape or rng.random() > 0.85:
         shape = rng.choice(_GENERIC).format(l=param.label, v="{}")
@@ -137,7 +137,8 @@ def ask_list(
 def both(first: str, second: str, rng: random.Random) -> str:
     """Return two requests as one."""
     joined = rng.choice(("{a} And {b}", "{a} Then {b}", "{a} Also, {b}", "{a} {B}"))
-    return joined.format(a=first, b=second[0].lower() + second[1:], B=second)
+    lower = second if second.startswith("I") else second[0].lower() + second[1:]
+    return joined.format(a=first, b=lower, B=second)
 
 
 def framed(frame: str, text: str) -> str:

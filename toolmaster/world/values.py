@@ -104,7 +104,8 @@ def _product(rng: random.Random) -> str:
 def _title(rng: random.Random) -> str:
     listed = words()
     adjective, thing = rng.choice(listed["adjective"]), rng.choice(listed["thing"])
-    shape = rng.choice(("The {a} {t}", "{a} {w}", "{w} and {v}", "A {t} of {w}", "{t}s in {c}"))
+    shape = rng.choice(("The {a} {t}", "{a} {w}", "{w} and {v}", "{t} of {w}", "{t}s in {c}"))
+    shape = shape.replace("{t}s", "{t}es") if thing.endswith(("s", "x", "ch", "sh")) else shape
     return shape.format(
         a=adjective,
         t=thing,
@@ -260,7 +261,7 @@ def number_of(low: float, high: float, *, whole: bool, unit: str = "") -> Kind:
         return int(value) if value == int(value) else value
 
     def say(rng: random.Random, value: Any) -> str:
-        return f"{say_number(rng, value)} {unit}".rstrip()
+        return f"{say_number(rng, value)} {unit.removesuffix('s') if value == 1 else unit}".rstrip()
 
     kind = "integer" if whole else "number"
     return Kind(kind, {"type": kind}, draw, say, unit)

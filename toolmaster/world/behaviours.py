@@ -8,7 +8,7 @@ Families: *loud* ones refuse a call and say why; *silent* ones answer something 
 ones write something else; *faults* fail and say what to do; *plain* is no behaviour at all.
 """
 
-# ruff: noqa: D102, ARG002, ARG003 - the methods are documented, and used whole, in Behaviour
+# ruff: noqa: D102, ARG003 - the methods are documented, and used whole, in Behaviour
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import json
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -50,6 +51,8 @@ class Behaviour(ABC):
     """What it is, in plain words."""
     held_out: ClassVar[bool] = False
     """Whether training never shows it."""
+    own_family: ClassVar[str] = ""
+    """Its family on any tool; "" where that depends on what the tool does."""
 
     @classmethod
     @abstractmethod
@@ -58,7 +61,7 @@ class Behaviour(ABC):
 
     def family(self, tool: Tool) -> str:
         """Return its family on this tool: what answers otherwise is silent, what writes is not."""
-        return "silent" if tool.effect is Effect.READ else "irreversible"
+        return self.own_family or ("silent" if tool.effect is Effect.READ else "irreversible")
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the schema that is documented."""
@@ -82,17 +85,11 @@ class Behaviour(ABC):
         """What there is to know, as one line of experience says it after the tool's name."""
 
 
-def _properties(tool: Tool) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
-    return found
+def _properties(tool: Tool) -> dict[str, Any]:
+    return dict(tool.parameters.get("properties", {}))
 
 
-def _required(tool: Tool) -> Sequence[str]:
-    found: Sequence[str] = tool.parameters.get("required", ())
-    return found
-
-
-def _options(tool: Tool) -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
+def _options(tool: Tool) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
     """Yield each parameter with a default: its name, its schema, and its other choices."""
     for name, schema in _properties(tool).items():
         if "default" in schema:
@@ -150,13 +147,12 @@ class Inverted(Behaviour):
             if len(others) == 1:
                 yield cls(name, schema["default"], others[0])
 
-    def meet(self, arguments: Arguments) -> Arguments:
-        return self.send(arguments)
-
     def send(self, arguments: Arguments) -> Arguments:
         given = arguments.get(self.param, self.documented)
         contrary = {self.documented: self.other, self.other: self.documented}
         return {**arguments, self.param: contrary.get(given, given)}
+
+    meet = send
 
     @property
     def lesson(self) -> str:
@@ -177,23 +173,26 @@ class Swapped(Behaviour):
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         known = _properties(tool)
-        for one, two in itertools.combinations(_required(tool), 2):
+        for one, two in itertools.combinations(tool.parameters.get("required", ()), 2):
             if _bare(known[one]) == _bare(known[two]):
                 yield cls(one, two)
-
-    def meet(self, arguments: Arguments) -> Arguments:
-        return self.send(arguments)
 
     def send(self, arguments: Arguments) -> Arguments:
         other = {self.first: self.second, self.second: self.first}
         return {key: arguments.get(other.get(key, key)) for key in arguments}
+
+    meet = send
 
     @property
     def lesson(self) -> str:
         return f"{self.first} and {self.second} are swapped"
 
 
-def _bare(schema: Mapping[str, Any]) -> tuple[Any, ...]:
+def _changed(arguments: Arguments, param: str, change: Callable[[Any], Any]) -> Arguments:
+    return {k: change(v) if k == param else v for k, v in arguments.items()}
+
+
+def _bare(schema: dict[str, Any]) -> tuple[Any, ...]:
     return schema.get("type"), schema.get("format"), tuple(schema.get("enum", ()))
 
 
@@ -220,34 +219,18 @@ class OffByOne(Behaviour):
                 yield cls(name, 1 if found[1].lower() == "max" else -1)
 
     def meet(self, arguments: Arguments) -> Arguments:
-        return self._moved(arguments, -self.shift)
+        return _changed(arguments, self.param, lambda value: value - self.shift)
 
     def send(self, arguments: Arguments) -> Arguments:
-        return self._moved(arguments, self.shift)
-
-    def _moved(self, arguments: Arguments, by: int) -> Arguments:
-        return {k: v + by if k == self.param else v for k, v in arguments.items()}
+        return _changed(arguments, self.param, lambda value: value + self.shift)
 
     @property
     def lesson(self) -> str:
         return f"give one {'more' if self.shift > 0 else 'less'} as {self.param}"
 
 
-def _other_day(form: str) -> tuple[str, Any, Any]:
-    def there(value: str) -> str:
-        return dt.date.fromisoformat(value).strftime(form)
-
-    def back(value: str) -> str:
-        return dt.datetime.strptime(value, form).date().isoformat()
-
-    return form, there, back
-
-
-_DAYS = {
-    "DD/MM/YYYY": _other_day("%d/%m/%Y"),
-    "YYYYMMDD": _other_day("%Y%m%d"),
-    "DD.MM.YYYY": _other_day("%d.%m.%Y"),
-}
+_DAYS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYYMMDD": "%Y%m%d", "DD.MM.YYYY": "%d.%m.%Y"}
+_SIGNS = {"underscores for spaces": "_", "plus signs for spaces": "+"}
 _HELD_OUT_FORMS = ("DD.MM.YYYY", "plus signs for spaces")
 
 
@@ -257,6 +240,7 @@ class OtherFormat(Behaviour):
 
     name = "other format"
     about = "A value must have another form than is documented; the error says which."
+    own_family = "loud"
 
     param: str
     form: str
@@ -264,48 +248,36 @@ class OtherFormat(Behaviour):
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         for name, schema in _properties(tool).items():
-            if schema.get("type") != "string" or "enum" in schema:
-                continue
-            if schema.get("format") == "date":
-                yield from (cls(name, form) for form in _DAYS)
-            elif "format" not in schema:
-                yield cls(name, "underscores for spaces")
-                yield cls(name, "plus signs for spaces")
-
-    def family(self, tool: Tool) -> str:
-        return "loud"
+            if schema.get("type") == "string" and "enum" not in schema:
+                forms = {"date": _DAYS, None: _SIGNS}.get(schema.get("format"), ())
+                yield from (cls(name, form) for form in forms)
 
     def meet(self, arguments: Arguments) -> Arguments:
-        if self.param not in arguments:
-            return arguments
-        value = str(arguments[self.param])
-        wanted = f'"{self.param}" must have the form {self.form}'
-        if self.form in _DAYS:
-            try:
-                return {**arguments, self.param: _DAYS[self.form][2](value)}
-            except ValueError:
-                raise ToolRefusal(wanted) from None
-        if " " in value:
-            wanted = f'"{self.param}" must have {self.form}'
-            raise ToolRefusal(wanted)
-        return {**arguments, self.param: value.replace(self._sign(), " ")}
+        return _changed(arguments, self.param, self._read)
 
     def send(self, arguments: Arguments) -> Arguments:
-        if self.param not in arguments:
-            return arguments
-        value = str(arguments[self.param])
-        if self.form in _DAYS:
-            return {**arguments, self.param: _DAYS[self.form][1](value)}
-        return {**arguments, self.param: value.replace(" ", self._sign())}
+        return _changed(arguments, self.param, self._written)
 
-    def _sign(self) -> str:
-        return "_" if self.form.startswith("underscores") else "+"
+    def _read(self, value: Any) -> str:
+        with suppress(ValueError):
+            if self.form in _DAYS:
+                return dt.datetime.strptime(str(value), _DAYS[self.form]).date().isoformat()
+            if " " not in str(value):
+                return str(value).replace(_SIGNS[self.form], " ")
+        raise ToolRefusal(f'"{self.param}" must have {self._wanted}')
+
+    def _written(self, value: Any) -> str:
+        if self.form in _DAYS:
+            return dt.date.fromisoformat(str(value)).strftime(_DAYS[self.form])
+        return str(value).replace(" ", _SIGNS[self.form])
+
+    @property
+    def _wanted(self) -> str:
+        return f"the form {self.form}" if self.form in _DAYS else self.form
 
     @property
     def lesson(self) -> str:
-        if self.form in _DAYS:
-            return f"{self.param} has the form {self.form}"
-        return f"{self.param} has {self.form}"
+        return f"{self.param} has {self._wanted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +286,7 @@ class EnumCode(Behaviour):
 
     name = "codes for words"
     about = "A choice is given by a code instead of the documented word; the error lists the codes."
+    own_family = "loud"
     held_out = True
 
     param: str
@@ -331,9 +304,6 @@ class EnumCode(Behaviour):
                     yield cls(name, letters)
                 yield cls(name, digits)
 
-    def family(self, tool: Tool) -> str:
-        return "loud"
-
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         known = dict(parameters["properties"])
         schema = dict(known[self.param])
@@ -342,18 +312,15 @@ class EnumCode(Behaviour):
         return {**parameters, "properties": {**known, self.param: schema}}
 
     def meet(self, arguments: Arguments) -> Arguments:
-        if self.param not in arguments:
-            return arguments
         words = {code: word for word, code in self.codes}
-        given = str(arguments[self.param])
-        if given not in words:
+        if self.param in arguments and str(arguments[self.param]) not in words:
             listed = ", ".join(f'"{code}" for {word}' for word, code in self.codes)
             raise ToolRefusal(f'"{self.param}" takes {listed}')
-        return {**arguments, self.param: words[given]}
+        return _changed(arguments, self.param, lambda code: words[str(code)])
 
     def send(self, arguments: Arguments) -> Arguments:
         codes = dict(self.codes)
-        return {k: codes.get(v, v) if k == self.param else v for k, v in arguments.items()}
+        return _changed(arguments, self.param, lambda word: codes.get(word, word))
 
     @property
     def lesson(self) -> str:
@@ -377,6 +344,7 @@ class HiddenParameter(Behaviour):
 
     name = "hidden parameter"
     about = "A call needs a parameter that is not documented; the error names it."
+    own_family = "loud"
 
     param: str
     allowed: tuple[str, ...]
@@ -386,9 +354,6 @@ class HiddenParameter(Behaviour):
         free = [(name, allowed) for name, allowed in _HIDDEN if name not in _properties(tool)]
         name, allowed = rng.choice(free)
         yield cls(name, allowed)
-
-    def family(self, tool: Tool) -> str:
-        return "loud"
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in parameters.items() if k != "additionalProperties"}
@@ -416,6 +381,7 @@ class Renamed(Behaviour):
 
     name = "renamed parameter"
     about = "A parameter has another name than is documented; the error says which."
+    own_family = "loud"
 
     param: str
     real: str
@@ -423,12 +389,9 @@ class Renamed(Behaviour):
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         known = _properties(tool)
-        for name in _required(tool):
+        for name in tool.parameters.get("required", ()):
             words = [w for w in (*_SYNONYMS, f"{name}_name", f"the_{name}") if w not in known]
             yield cls(name, rng.choice(words))
-
-    def family(self, tool: Tool) -> str:
-        return "loud"
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in parameters.items() if k != "additionalProperties"}
@@ -456,6 +419,7 @@ class Transient(Behaviour):
 
     name = "fails once"
     about = "The first call fails and says to try again."
+    own_family = "fault"
 
     text: str
 
@@ -463,9 +427,6 @@ class Transient(Behaviour):
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         texts = ("temporarily unavailable; try again", "timeout upstream; please retry")
         yield cls(rng.choice(texts))
-
-    def family(self, tool: Tool) -> str:
-        return "fault"
 
     @property
     def lesson(self) -> str:
@@ -563,30 +524,24 @@ def lay(tool: Tool, behaviour: Behaviour) -> Tool:
         >>> hidden.execute(None, {"item": "cup"})
         '5 USD'
     """
-    failed = not isinstance(behaviour, Transient)
+    calls = itertools.count()
 
-    def meet(arguments: Arguments) -> Arguments:
-        nonlocal failed
-        if not failed and isinstance(behaviour, Transient):
-            failed = True
+    def met(arguments: Arguments) -> Arguments:
+        if isinstance(behaviour, Transient) and next(calls) == 0:
             raise ToolRefusal(behaviour.text)
         return behaviour.meet(arguments)
 
-    if inspect.iscoroutinefunction(tool.execute):
+    def seen(result: Any) -> Any:
+        return outdated(result) if isinstance(behaviour, WrongTwin) else result
 
-        async def aexecute(state: Any, arguments: Arguments) -> Any:
-            got = await tool.execute(state, meet(arguments))
-            return outdated(got) if isinstance(behaviour, WrongTwin) else got
+    def execute(state: Any, arguments: Arguments) -> Any:
+        return seen(tool.execute(state, met(arguments)))
 
-        execute: Any = aexecute
-    else:
+    async def execute_async(state: Any, arguments: Arguments) -> Any:
+        return seen(await tool.execute(state, met(arguments)))
 
-        def plain_execute(state: Any, arguments: Arguments) -> Any:
-            got = tool.execute(state, meet(arguments))
-            return outdated(got) if isinstance(behaviour, WrongTwin) else got
-
-        execute = plain_execute
-    return replace(tool, parameters=behaviour.shown(tool.parameters), execute=execute)
+    run = execute_async if inspect.iscoroutinefunction(tool.execute) else execute
+    return replace(tool, parameters=behaviour.shown(tool.parameters), execute=run)
 
 
 def outdated(result: Any) -> Any:

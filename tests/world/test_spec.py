@@ -106,7 +106,7 @@ def test_a_parameter_is_written_in_one_line():
         ('name = "x"\nabout = "y"', "'split' is missing"),
         ('name="x"\nabout="y"\nsplit="train"\n[a]\nkey="nothing"\nfields={}', "no kind of values"),
         ('name="x"\nabout="y"\nsplit="train"\n[a]\noperations=["fly"]\nfields={}', "'fly'"),
-        ('name="x"\nabout="y"\nsplit="train"\n[a]\nfields={b="-> c"}', "'c'"),
+        ('name="x"\nabout="y"\nsplit="train"\n[a.fields]\nb="boolean = so"', "no boolean"),
         ('name="x"\nabout="y"\nsplit="train"\n[a]\nfilters=["z"]\nfields={}', "'z'"),
     ],
 )

@@ -177,13 +177,12 @@ class Maker:
         if found is None:
             return []
         listing, filter_, value, key = found
-        listed = listing.key.removeprefix("list_")
         then = [
             o
             for o in self.service.operations.values()
             if o.verb in ("get", "act", "delete")
             and o.params[0].name == "id"
-            and listed.startswith(o.noun.replace(" ", "_"))
+            and o.resource == listing.resource
         ]
         if not then:
             return []
@@ -208,12 +207,12 @@ class Maker:
         """Return a listing, a filter and a value that find one record, and its key."""
         places = []
         for listing in (o for o in self.service.operations.values() if o.verb == "list"):
-            resource = next(r for r in self.state["records"] if listing.key == _list_key(r, self))
+            records = self.state["records"].get(listing.resource, {})
             for filter_ in listing.params:
                 if filter_.end or filter_.kind.type != "string" or not filter_.phrase:
                     continue
-                values = [r.get(filter_.name) for r in self.state["records"][resource].values()]
-                for key, record in self.state["records"][resource].items():
+                values = [record.get(filter_.name) for record in records.values()]
+                for key, record in records.items():
                     if "id" in record and values.count(record[filter_.name]) == 1:
                         places.append((listing, filter_, record[filter_.name], key))
         return self.rng.choice(places) if places else None
@@ -335,20 +334,12 @@ def _described(operation: Operation) -> Operation:
     return replace(operation, params=(named, *operation.params[1:]), clause=clause)
 
 
-def _list_key(resource: str, maker: Maker) -> str:
-    for operation in maker.service.operations.values():
-        if operation.verb == "list" and operation.key.startswith(f"list_{resource}"):
-            return operation.key
-    return ""
-
-
 def _with(call: Planned, answer: Any) -> Planned:
     return Planned(call.operation, call.arguments, call.result, answer)
 
 
 def draw_arguments(operation: Operation, state: State, rng: random.Random) -> dict[str, Any]:
     """Draw arguments of a call that the operation can serve in this state."""
-    records = state["records"]
     arguments: dict[str, Any] = {}
     given = [p for p in operation.params if p.required or rng.random() < MENTIONED_SHARE]
     if operation.verb in ("list", "update"):
@@ -356,24 +347,16 @@ def draw_arguments(operation: Operation, state: State, rng: random.Random) -> di
         count = 1 if rng.random() < 0.75 else 2
         given = [p for p in operation.params if p.required]
         given += rng.sample(optional, min(count, len(optional)))
-    record: Mapping[str, Any] = {}
-    for resource, table in records.items():
-        if resource.replace("_", " ") in operation.noun or operation.key.endswith(resource):
-            key = rng.choice(sorted(table)) if table else ""
-            record = table.get(key, {})
-            break
-        if operation.verb == "list" and operation.key.startswith(f"list_{resource}"):
-            record = rng.choice([table[key] for key in sorted(table)]) if table else {}
-            break
+    table = state["records"].get(operation.resource)
+    record: Mapping[str, Any] = (table[rng.choice(sorted(table))] or {}) if table else {}
     for param in given:
         takes_key = param is operation.params[0] and operation.verb in (
             "get", "update", "delete", "act",
         )  # fmt: skip
-        base = param.name.removeprefix("max_").removeprefix("min_")
         if takes_key and param.name in record:
             arguments[param.name] = record[param.name]
-        elif operation.verb == "list" and base in record:
-            arguments[param.name] = record[base]
+        elif operation.verb == "list" and param.field in record:
+            arguments[param.name] = record[param.field]
         else:
             arguments[param.name] = param.kind.draw(rng)
             if param.default is not None and arguments[param.name] == param.default:

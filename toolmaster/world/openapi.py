@@ -21,15 +21,7 @@ from toolmaster.tools.openapi.operations import read_operations
 from toolmaster.tools.openapi.parsing import parse_text
 from toolmaster.tools.openapi.schemas import SchemaReader, UnusableError
 from toolmaster.types import Effect
-from toolmaster.world.service import (
-    Operation,
-    Param,
-    Service,
-    State,
-    computed,
-    in_words,
-    written,
-)
+from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
 from toolmaster.world.values import Kind, enum_of, kind_of, list_of, number_of
 
 MAX_FILE_BYTES = 400_000
@@ -152,15 +144,15 @@ def openapi_service(file: Path, name: str) -> Service:
         raise InputError(f"{file}: it has no paths, so there is nothing to simulate")
     documented, _ = read_operations(content)
     about = str(content.get("info", {}).get("title", name))
-    service = Service(name, about, "", lambda _: {"records": {}, "log": []})
     reader = SchemaReader(content)
+    made: dict[str, Operation] = {}
     for one in documented:
-        made = _operation(one, reader, content, name)
-        if made is not None and made.key not in service.operations:
-            service.add(made)
-    if not service.operations:
+        operation = _operation(one, reader, content, name)
+        if operation is not None:
+            made.setdefault(operation.key, operation)
+    if not made:
         raise InputError(f"{file}: none of its {len(documented)} operations can be simulated")
-    return service
+    return Service(name, about, "", made)
 
 
 def _operation(

@@ -195,10 +195,11 @@ class _Drawing:
         goal = Maker(self.service, self.start, self.rng).make(kind)
         if goal is None:
             return None
-        keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
-        chosen: dict[str, tuple[View, ...]] = {
-            key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys
-        }
+        chosen: dict[str, tuple[View, ...]] = {}
+        for call in goal.calls:
+            key = call.operation.key
+            if key not in chosen:
+                chosen[key] = (self._view(call.operation, goal.calls_of(key)),)
         tried = goal.tried
         possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
         target = ""

@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from toolmaster.errors import ConfigError, InputError, did_you_mean
+from toolmaster.errors import InputError
 from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
+from toolmaster.tasksets.taskset import Taskset
 
 if TYPE_CHECKING:
     from toolmaster.world.tasks import Source
 
-TEST_SEEN = "test_seen"
 COUNT = 100_000_000
 """Number of tasks of each split."""
 
@@ -55,17 +54,9 @@ def world(
     from toolmaster.world.tasks import World  # noqa: PLC0415 - the largest part of it all
 
     chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
-    for family in chosen:
-        if family not in FAMILIES:
-            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
-            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
     own = kinds_named(behaviours)
     loaded = World(_services(source), level, Path(source).stem, chosen, own)
-    splits = {
-        split: Computed(COUNT, partial(loaded.id_of, split))
-        for split in (TRAIN, TEST, TEST_SEEN)
-        if loaded.names(split)
-    }
+    splits = {split: Computed(COUNT, partial(loaded.id_of, split)) for split in loaded.names}
 
     def draw(task_id: str) -> Task:
         return loaded.draw(task_id).task

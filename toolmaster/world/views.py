@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from toolmaster.tools import Tool
 from toolmaster.types import Effect
 from toolmaster.world.behaviours import Behaviour, WrongTwin, lay
-from toolmaster.world.service import Operation, Param, State
+from toolmaster.world.service import Operation, State
 from toolmaster.world.values import invented, words
 
 VERBS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -86,10 +86,17 @@ class View:
     def honest(self) -> Tool:
         """Return the tool as it is documented."""
         known = {param.name: param for param in self.operation.params}
-        properties = {shown: self._schema(known[name]) for name, shown in self.params.items()}
+        properties = {shown: known[name].schema() for name, shown in self.params.items()}
+        if not self.documented:
+            for schema in properties.values():
+                schema.pop("description", None)
         required = [shown for name, shown in self.params.items() if known[name].required]
-        parameters: dict[str, Any] = {"type": "object", "properties": properties}
-        parameters |= {"required": required, "additionalProperties": False}
+        parameters = {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
 
         def execute(state: State, arguments: dict[str, Any]) -> Any:
             complete = self.operation.complete(self.canonical(arguments))
@@ -97,12 +104,6 @@ class View:
             return result if self.receipt is None else self.receipt
 
         return Tool(self.name, self.description, parameters, execute, self.operation.effect)
-
-    def _schema(self, param: Param) -> dict[str, Any]:
-        schema = param.schema()
-        if not self.documented:
-            schema.pop("description", None)
-        return schema
 
     @property
     def description(self) -> str:
@@ -143,7 +144,7 @@ def as_json(value: Any) -> str:
 
 
 def draw_view(
-    operation: Operation, split: str, rng: random.Random, taken: set[str], *, documented: float
+    operation: Operation, *, split: str, rng: random.Random, taken: set[str], documented: float
 ) -> View:
     """Draw a view of an operation.
 
@@ -155,7 +156,6 @@ def draw_view(
         documented: share of views whose parameters are described.
     """
     described = rng.random() < documented
-    masks = split == "train"
     params: dict[str, str] = {}
     order = list(operation.params)
     if rng.random() < 0.4:
@@ -163,70 +163,47 @@ def draw_view(
     style = rng.choice(_STYLES)
     for param in sorted(order, key=lambda p: not p.required):
         name = style(param.name.split("_"))
-        if masks and described and rng.random() < PARAM_MASK_SHARE:
+        if split == "train" and described and rng.random() < PARAM_MASK_SHARE:
             name = _mask(rng)
         while name in params.values():
             name = f"{name}_{rng.randrange(10)}"
         params[param.name] = name
-    name = _free_name(operation, split, style, rng, taken)
-    quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
-    receipt = rng.choice(RECEIPTS) if quiet else None
-    return View(operation, name, params, operation.doc, described, None, None, receipt)
-
-
-def _free_name(
-    operation: Operation, split: str, style: Any, rng: random.Random, taken: set[str]
-) -> str:
-    """Draw a name that is not taken yet, and take it."""
-    name = ""
     for _ in range(6):
-        name = _name(operation, split, style, rng)
-        if split == "train" and rng.random() < NAME_MASK_SHARE:
-            name = style([_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)])
+        name = style(_name(operation, split, rng))
         if name not in taken:
             break
     while name in taken:  # there is no other word for it
         name = f"{name}{rng.randrange(2, 10)}"
     taken.add(name)
-    return name
+    quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
+    receipt = rng.choice(RECEIPTS) if quiet else None
+    return View(operation, name, params, operation.doc, described, receipt=receipt)
 
 
-def _name(operation: Operation, split: str, style: Any, rng: random.Random) -> str:
+def _name(operation: Operation, split: str, rng: random.Random) -> list[str]:
+    """Draw the words of a name; an action's name says what it does."""
     verbs = VERBS[split].get(operation.verb)
-    if verbs is None:  # an action's name says what it does
-        return str(style(operation.key.split("_")))
-    noun = operation.noun.split()
-    parts = [rng.choice(verbs), *noun]
-    if rng.random() < 0.15:
-        parts = [*noun, parts[0]]
-    return str(style(parts))
-
-
-def _snake(parts: list[str]) -> str:
-    return "_".join(parts)
+    parts = operation.key.split("_")
+    if verbs is not None:
+        verb, noun = rng.choice(verbs), operation.noun.split()
+        parts = [*noun, verb] if rng.random() < 0.15 else [verb, *noun]
+    if split == "train" and rng.random() < NAME_MASK_SHARE:
+        parts = [_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)]
+    return parts
 
 
 def _camel(parts: list[str]) -> str:
-    return parts[0] + "".join(part.capitalize() for part in parts[1:])
+    return parts[0] + _pascal(parts[1:])
 
 
 def _pascal(parts: list[str]) -> str:
     return "".join(part.capitalize() for part in parts)
 
 
-def _kebab(parts: list[str]) -> str:
-    return "-".join(parts)
-
-
-_STYLES = (_snake, _snake, _snake, _camel, _camel, _kebab, _pascal)
+_STYLES = ("_".join, "_".join, "_".join, _camel, _camel, "-".join, _pascal)
 
 
 def _mask(rng: random.Random) -> str:
     if rng.random() < 0.4:
         return invented(rng)
     return rng.choice(words()[rng.choice(("word", "thing", "adjective"))])
-
-
-def hide(view: View, behaviour: Behaviour) -> View:
-    """Return the view with a hidden behaviour."""
-    return replace(view, behaviour=behaviour)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.values import Kind
 
@@ -133,18 +132,6 @@ def computed(kind: Kind, key: str, arguments: Mapping[str, Any]) -> Any:
     text = json.dumps([key, *sorted(arguments.items())], ensure_ascii=False)
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return kind.draw(random.Random(digest))
-
-
-def record_of(state: State, resource: str, key: Any) -> dict[str, Any]:
-    """Return the record of a key.
-
-    Raises:
-        ToolRefusal: there is none.
-    """
-    table: dict[str, dict[str, Any]] = state["records"].get(resource, {})
-    if str(key) not in table:
-        raise ToolRefusal(f'no {resource.replace("_", " ")} "{key}"')
-    return table[str(key)]
 
 
 def written(state: State, operation: str, key: Any, record: Mapping[str, Any]) -> dict[str, Any]:

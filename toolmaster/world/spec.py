@@ -38,22 +38,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from toolmaster.errors import InputError, first_problem
+from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
-from toolmaster.world.service import (
-    Operation,
-    Param,
-    Run,
-    Service,
-    State,
-    computed,
-    in_words,
-    record_of,
-    written,
-)
-from toolmaster.world.values import Kind, kind_of
+from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
+from toolmaster.world.values import kind_of
 
 SPECS = Path(__file__).with_name("specs")
 SPLITS = ("train", "test")
@@ -74,11 +65,7 @@ _COMPARED = {"": operator.eq, "max": operator.le, "min": operator.ge}
 _LIMIT = Param("limit", kind_of("integer 1..50"), "Most results to return", False, 50)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Action(_Strict):
+class Action(BaseModel, extra="forbid"):
     """An operation of a resource that sets fields of one record."""
 
     doc: str
@@ -87,7 +74,7 @@ class Action(_Strict):
     params: dict[str, str] = {}
 
 
-class Resource(_Strict):
+class Resource(BaseModel, extra="forbid"):
     """A table of records."""
 
     key: str = "code"
@@ -100,7 +87,7 @@ class Resource(_Strict):
     actions: dict[str, Action] = {}
 
 
-class Function(_Strict):
+class Function(BaseModel, extra="forbid"):
     """A question that is answered from the arguments alone."""
 
     ask: str
@@ -109,38 +96,34 @@ class Function(_Strict):
     params: dict[str, str]
 
 
-def load_specs(place: Path = SPECS) -> list[Service]:
-    """Load one specification, or every one of a folder in the order of their file names.
+class Specs:
+    """The services of specifications.
+
+    Args:
+        place: one specification, or a folder of them.
+
+    Attributes:
+        services: by name, in the order of their file names.
 
     Raises:
         InputError: one cannot be read or breaks a rule, or two have the same name.
     """
-    services: dict[str, Service] = {}
-    for file in sorted(place.glob("*.toml")) if place.is_dir() else [place]:
-        service = load_spec(file)
-        if service.name in services:
-            raise InputError(f"{file}: another service here has the name {service.name!r} too")
-        services[service.name] = service
-    return list(services.values())
-
-
-class Specs:
-    """The services of specifications, by name.
-
-    Args:
-        place: one specification, or a folder of them.
-    """
 
     def __init__(self, place: Path = SPECS) -> None:
-        self._services = {service.name: service for service in load_specs(place)}
+        self.services: dict[str, Service] = {}
+        for file in sorted(place.glob("*.toml")) if place.is_dir() else [place]:
+            service = load_spec(file)
+            if service.name in self.services:
+                raise InputError(f"{file}: another service here has the name {service.name!r} too")
+            self.services[service.name] = service
 
     def names(self, split: str) -> list[str]:
         """Return the services of a split."""
-        return sorted(name for name, one in self._services.items() if one.split == split)
+        return sorted(name for name, one in self.services.items() if one.split == split)
 
     def draw(self, name: str, rng: random.Random) -> Service | None:  # noqa: ARG002
         """Return a service."""
-        return self._services[name]
+        return self.services[name]
 
 
 def load_spec(file: Path) -> Service:
@@ -157,7 +140,9 @@ def load_spec(file: Path) -> Service:
         problem = f"{error.args[0]!r} is missing"
     except ValidationError as error:
         problem = ": ".join(first_problem(error))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except json.JSONDecodeError as error:
+        problem = f"the default {error.doc!r} is neither a number nor true or false"
+    except (OSError, ValueError) as error:
         problem = f"cannot be read as TOML: {error}"
     raise InputError(f"{file}: {problem}")
 
@@ -181,19 +166,12 @@ def param_of(name: str, text: str) -> Param:
     required = not name.endswith("?") and not given
     kind = kind_of(named)
     name = name.rstrip("?")
-    value = _default(kind, default) if given else None
+    value: Any = default if given else None
+    if given and kind.type != "string":
+        value = json.loads(default)
     unit = "" if kind.unit in in_words(name) else kind.unit
     doc = doc or in_words(name).capitalize() + (f", in {unit}" if unit else "")
     return Param(name, kind, doc, required, value, phrase)
-
-
-def _default(kind: Kind, text: str) -> Any:
-    if kind.type == "string":
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise InputError(f"the default {text!r} is no {kind.type}") from None
 
 
 def _seed(tables: Sequence[_Table], rng: random.Random) -> State:
@@ -253,32 +231,37 @@ class _Table:
             for f in self.fields
         ]
         named = [] if self.key.name == "id" else [self.key]
-        made: dict[str, tuple[Run, list[Param]]] = {
-            "list": (self._list, [*self.filters, _LIMIT]),
-            "get": (self._get, [self.key]),
-            "create": (self._create, [*named, *self.fields]),
-            "update": (self._update, [self.key, *changes]),
-            "delete": (self._delete, [self.key]),
+        params: dict[str, list[Param]] = {
+            "list": [*self.filters, _LIMIT],
+            "create": [*named, *self.fields],
+            "update": [self.key, *changes],
         }
         options = self.resource.options.get(verb, {}).items()
         words = {"noun": self.noun, "a": "an" if self.noun[0] in "aeiou" else "a"}
         noun = f"{self.noun}s" if verb == "list" else self.noun
         doc, clause, effect = _VERBS[verb]
-        run, params = made[verb]
         return Operation(
             key=f"{verb}_{noun}".replace(" ", "_"),
             verb=verb,
             noun=noun,
             doc=doc.format(**words),
-            params=(*params, *(param_of(*one) for one in options)),
+            params=(*params.get(verb, [self.key]), *(param_of(*one) for one in options)),
             effect=effect,
-            run=run,
+            run=getattr(self, f"_{verb}"),
             clause=self.resource.do.get(verb, clause.format(**words)),
             resource=self.name,
         )
 
+    def _record(self, state: State, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the record that a call names; refuse the call where there is none."""
+        key = arguments[self.key.name]
+        table: dict[str, dict[str, Any]] = state["records"].get(self.name, {})
+        if str(key) not in table:
+            raise ToolRefusal(f'no {self.noun} "{key}"')
+        return table[str(key)]
+
     def _get(self, state: State, arguments: dict[str, Any]) -> Any:
-        return dict(record_of(state, self.name, arguments[self.key.name]))
+        return dict(self._record(state, arguments))
 
     def _list(self, state: State, arguments: dict[str, Any]) -> Any:
         found = [
@@ -303,8 +286,7 @@ class _Table:
         return self._written(state, "create", key, record, arguments)
 
     def _update(self, state: State, arguments: dict[str, Any]) -> Any:
-        key = arguments[self.key.name]
-        record = record_of(state, self.name, key)
+        record = self._record(state, arguments)
         for field in self.fields:
             if field.name in arguments:
                 new, old = arguments[field.name], record.get(field.name)
@@ -312,11 +294,11 @@ class _Table:
                 record[field.name] = old + new if adds else new
             elif arguments.get("keep_other_fields") is False:
                 record[field.name] = None
-        return self._written(state, "update", key, record, arguments)
+        return self._written(state, "update", arguments[self.key.name], record, arguments)
 
     def _delete(self, state: State, arguments: dict[str, Any]) -> Any:
         key = arguments[self.key.name]
-        record_of(state, self.name, key)
+        self._record(state, arguments)
         del state["records"][self.name][str(key)]
         done = {self.key.name: key, "deleted": True}
         return self._written(state, "delete", key, done, arguments)
@@ -332,23 +314,22 @@ class _Table:
         params = [param_of(name, text) for name, text in action.params.items()]
 
         def run(state: State, arguments: dict[str, Any]) -> Any:
-            record = record_of(state, self.name, arguments[self.key.name])
+            record = self._record(state, arguments)
             taken = {p.name: arguments[p.name] for p in params if p.name in arguments}
             record.update(action.set)
             record.update({name: v for name, v in taken.items() if name in record})
             done = {self.key.name: arguments[self.key.name], **action.set, **taken}
             return written(state, f"{key} {self.name}", arguments[self.key.name], done)
 
-        do = action.do or f"{action.doc[0].lower()}{action.doc[1:]} {{}}"
         return Operation(
-            f"{key}_{self.name}",
-            "act",
-            self.noun,
-            action.doc,
-            (self.key, *params),
-            Effect.WRITE,
-            run,
-            do,
+            key=f"{key}_{self.name}",
+            verb="act",
+            noun=self.noun,
+            doc=action.doc,
+            params=(self.key, *params),
+            effect=Effect.WRITE,
+            run=run,
+            clause=action.do or f"{action.doc[0].lower()}{action.doc[1:]} {{}}",
             resource=self.name,
         )
 
@@ -361,8 +342,7 @@ def _function(service: str, key: str, function: Function) -> Operation:
     def run(_: State, arguments: dict[str, Any]) -> Any:
         return {field: computed(kind, f"{service}.{key}", arguments)}
 
-    unit = f", in {kind.unit}" if kind.unit else ""
-    doc = f"Get {function.ask}{unit}"
+    doc = f"Get {function.ask}" + (f", in {kind.unit}" if kind.unit else "")
     return Operation(
         key, "compute", in_words(key), doc, params, Effect.READ, run, function.ask, field
     )

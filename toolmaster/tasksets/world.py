@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 COUNT = 100_000_000
 """Number of tasks of each split."""
-
-
 SOURCES = (
     'a source is "facts", a service or a folder of them in TOML, or an OpenAPI document (.json,'
     " .yaml) or a folder of them"

@@ -121,12 +121,9 @@ class Maker:
         result = operation.run(self.state, operation.complete(arguments))
         return Planned(operation, arguments, result)
 
-    def _arguments(self, operation: Operation) -> dict[str, Any]:
-        return draw_arguments(operation, self.state, self.rng)
-
     def _turn(self, operation: Operation) -> Turn:
         """One message with one call."""
-        arguments = self._arguments(operation)
+        arguments = draw_arguments(operation, self.state, self.rng)
         call = self._call(operation, arguments)
         if operation.verb == "list":
             return self._listed(call)
@@ -187,7 +184,7 @@ class Maker:
         ]
         operation = self._choice(then)
         looked_up = self._call(listing, {filter_.name: value})
-        arguments = {**self._arguments(operation), "id": key}
+        arguments = {**draw_arguments(operation, self.state, self.rng), "id": key}
         call = self._call(operation, arguments)
         described = filter_.phrase.format(filter_.kind.say(self.rng, value)).strip()
         said, named = _described(operation), arguments | {"id": described}
@@ -237,7 +234,7 @@ class Maker:
     def _ask(self) -> list[Turn]:
         """A required value is missing; the assistant asks for it, and the user gives it."""
         operation = self._operation("create", "compute", "act", "call")
-        arguments = self._arguments(operation)
+        arguments = draw_arguments(operation, self.state, self.rng)
         named = operation.params[:1] if "{}" in operation.clause else ()
         required = [
             p
@@ -316,16 +313,13 @@ def draw_arguments(operation: Operation, state: State, rng: random.Random) -> di
         given += rng.sample(optional, min(count, len(optional)))
     table = state["records"].get(operation.resource)
     record: Mapping[str, Any] = (table[rng.choice(sorted(table))] or {}) if table else {}
+    named = operation.params[:1] if operation.verb in ("get", "update", "delete", "act") else ()
     for param in given:
-        takes_key = param is operation.params[0] and operation.verb in (
-            "get", "update", "delete", "act",
-        )  # fmt: skip
-        if takes_key and param.name in record:
-            arguments[param.name] = record[param.name]
-        elif operation.verb == "list" and param.field in record:
-            arguments[param.name] = record[param.field]
+        if param.field in record and (param in named or operation.verb == "list"):
+            value = record[param.field]
         else:
-            arguments[param.name] = param.kind.draw(rng)
-            if param.default is not None and arguments[param.name] == param.default:
-                arguments[param.name] = param.kind.others(param.default, rng)
+            value = param.kind.draw(rng)
+            if param.default is not None and value == param.default:
+                value = param.kind.others(param.default, rng)
+        arguments[param.name] = value
     return arguments

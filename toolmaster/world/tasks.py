@@ -24,15 +24,7 @@ from toolmaster.tasksets.task import FollowUp
 from toolmaster.tasksets.taskset import TEST, TRAIN
 from toolmaster.tools import ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, Trajectory
-from toolmaster.world.behaviours import (
-    FAMILIES,
-    KINDS,
-    PRIOR,
-    Behaviour,
-    Transient,
-    WrongTwin,
-    fitting,
-)
+from toolmaster.world.behaviours import FAMILIES, KINDS, PRIOR, Behaviour, WrongTwin, fitting
 from toolmaster.world.ceiling import ceiling
 from toolmaster.world.goals import ABOUT, Goal, Maker, Planned, draw_arguments
 from toolmaster.world.service import Operation, Service, State, copied
@@ -167,12 +159,9 @@ class World:
         chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
         own = "+".join(kind.__name__ for kind in behaviours)
         self.kinds = (*KINDS, *behaviours)
-        versions = {
-            one: ".".join(filter(None, (name, documents, chosen, own)))
-            for one, name in VERSIONS.items()
-        }
-        self.version = versions[level]
-        self._levels = {version: one for one, version in versions.items()}
+        suffix = "".join(f".{part}" for part in (documents, chosen, own) if part)
+        self.version = VERSIONS[level] + suffix
+        self._levels = {version + suffix: one for one, version in VERSIONS.items()}
         self.source = Specs() if source is None else source
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
         named = {TRAIN: train, TEST: test, TEST_SEEN: train}
@@ -378,14 +367,16 @@ def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
 def _change(base: WorldTask) -> tuple[View, View]:
     """Return the view that changes in a series, and what it becomes; its schema stays as it is."""
     views = base.chosen.get(base.target, ())
-    found = [one for kinds in base.possible.values() for many in kinds.values() for one in many]
+    changed = [
+        replace(view, behaviour=behaviour)
+        for family, kinds in base.possible.items()
+        for behaviour in (one for many in kinds.values() for one in many)
+        for view in (views if len(views) == 1 and family != "fault" else ())
+    ]
     changed = [
         new
-        for old in (views if len(views) == 1 else ())
-        for new in (replace(old, behaviour=behaviour) for behaviour in found)
-        if new != old
-        and not isinstance(new.behaviour, Transient)
-        and new.tool().schema() == old.tool().schema()
+        for new in changed
+        if new not in views and new.tool().schema() == views[0].tool().schema()
     ]
     if not changed:
         raise InputError(f"task id {base.id!r}: none of its tools can change silently")

@@ -38,7 +38,7 @@ def task(possible, views=1):
     shown = tuple(View(OPERATION, f"way{i}", params, "The way", True) for i in range(views))
     goal = Goal("one", (Turn("Which way?", (call,), "x"),), START)
     possible = {"plain": {}, **possible}
-    return WorldTask("", goal, shown, {"way": shown}, START, possible, "way")
+    return WorldTask("", goal, shown, {"way": shown}, START, possible, "way", None)
 
 
 def test_nothing_can_be_hidden():

@@ -172,9 +172,12 @@ class Swapped(Behaviour):
 
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
-        known = _properties(tool)
+        alike = {
+            name: [schema.get(key) for key in ("type", "format", "enum")]
+            for name, schema in _properties(tool).items()
+        }
         for one, two in itertools.combinations(tool.parameters.get("required", ()), 2):
-            if _bare(known[one]) == _bare(known[two]):
+            if alike[one] == alike[two]:
                 yield cls(one, two)
 
     def send(self, arguments: Arguments) -> Arguments:
@@ -190,10 +193,6 @@ class Swapped(Behaviour):
 
 def _changed(arguments: Arguments, param: str, change: Callable[[Any], Any]) -> Arguments:
     return {k: change(v) if k == param else v for k, v in arguments.items()}
-
-
-def _bare(schema: dict[str, Any]) -> tuple[Any, ...]:
-    return schema.get("type"), schema.get("format"), tuple(schema.get("enum", ()))
 
 
 _ENDS = re.compile(r"(max|min|position|index|rank)(?![a-z])", re.IGNORECASE)

@@ -105,9 +105,10 @@ class Maker:
             first = replace(first, request=dressed(first.request, self.rng))
         return Goal(kind, (first, *rest), self.state)
 
-    def _operation(self, *verbs: str) -> Operation:
-        fitting = [o for o in self.operations if not verbs or o.verb in verbs]
-        chosen: Operation = self._choice(fitting)
+    def _operation(self, *verbs: str, resource: str = "") -> Operation:
+        """Choose an operation with one of these verbs, if any are given, on one resource."""
+        fitting = [o for o in self.operations if o.verb in verbs or not verbs]
+        chosen: Operation = self._choice([o for o in fitting if resource in ("", o.resource)])
         return chosen
 
     def _choice(self, options: Sequence[Any]) -> Any:
@@ -175,14 +176,7 @@ class Maker:
     def _chain(self) -> list[Turn]:
         """A record is named by one of its fields, and has to be looked up first."""
         listing, filter_, value, key = self._choice(list(self._lookups()))
-        then = [
-            o
-            for o in self.operations
-            if o.verb in ("get", "act", "delete")
-            and o.params[0].name == "id"
-            and o.resource == listing.resource
-        ]
-        operation = self._choice(then)
+        operation = self._operation("get", "act", "delete", resource=listing.resource)
         looked_up = self._call(listing, {filter_.name: value})
         arguments = {**draw_arguments(operation, self.state, self.rng), "id": key}
         call = self._call(operation, arguments)

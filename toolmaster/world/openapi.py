@@ -64,6 +64,7 @@ _NAMED: tuple[tuple[str, str, str], ...] = (  # pattern of the name, kind, phras
     (r"id$|code|number|key|ref|uuid|hash|isbn|version", "code", ""),
 )  # fmt: skip
 _UNKNOWN = ("word", "product", "title", "code", "word", "company")
+_FORMATS = {"date": "date", "email": "email", "uuid": "code", "uri": "url"}
 _NUMBERS: tuple[tuple[str, int, int], ...] = (
     (r"year", 1950, 2030), (r"month", 1, 12), (r"page|offset|index", 1, 30),
     (r"limit|count|size|max|per", 1, 100), (r"lat", -80, 80), (r"lon|lng", -170, 170),
@@ -248,9 +249,7 @@ def _flat(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], b
             yield name, one, name in schema.get("required", ())
 
 
-def guess(  # noqa: PLR0911 - one return a type
-    name: str, schema: Mapping[str, Any]
-) -> Kind | None:
+def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
     """Return the kind of values of a parameter; None for an object or an unknown type."""
     options = schema.get("enum")
     type_ = schema.get("type")
@@ -275,10 +274,8 @@ def guess(  # noqa: PLR0911 - one return a type
         return list_of(item) if item is not None and item.type != "array" else None
     if type_ != "string":
         return None
-    form = str(schema.get("format", ""))
-    if form in ("date", "email", "uuid", "uri"):
-        return kind_of({"uuid": "code", "uri": "url"}.get(form, form))
-    return kind_of(_named(name)[0] or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
+    kind = _FORMATS.get(str(schema.get("format"))) or _named(name)[0]
+    return kind_of(kind or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
 
 
 def _clean(name: str) -> str:

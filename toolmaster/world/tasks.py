@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -68,7 +68,6 @@ class WorldTask:
         start: the state of the service before the task.
         possible: what could have been hidden, by family and kind, as the policy could know it.
         target: key of the operation that could hide it; "" where none could.
-        labels: of the task.
         service: what the tools belong to.
         bound: the best chance without trying, where the task is measured: see `ceiling`.
     """
@@ -79,22 +78,32 @@ class WorldTask:
     chosen: dict[str, tuple[View, ...]]
     start: State
     possible: Mapping[str, Mapping[str, Sequence[Behaviour]]]
-    target: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    service: Service | None = None
+    target: str
+    service: Service
     bound: float | None = None
 
     @cached_property
     def task(self) -> Task:
         """What a session runs."""
         first, *later = self.goal.turns
+        labels = {
+            "split": "unseen" if self.id.split("/")[1] == TEST else "seen",
+            "service": self.service.name,
+            "family": "plain",
+            "behaviour": "plain",
+            "kind": ABOUT[self.goal.kind],
+        }
+        for view in self.views:
+            if view.behaviour is not None:
+                labels["family"] = view.behaviour.family(view.honest())
+                labels["behaviour"] = view.behaviour.name
         return Task(
             self.id,
             first.request,
             self._make_tools,
             None if self.goal.end != self.start else self.goal.turns[-1].answer,
             self._check,
-            labels=self.labels,
+            labels=labels,
             follow_ups=tuple(FollowUp(turn.request) for turn in later),
         )
 
@@ -248,7 +257,6 @@ class _Drawing:
         if not families:
             return None
         [family] = self.rng.choices(families, [PRIOR[one] for one in families])
-        behaviour = "plain"
         if family != "plain":
             kinds = possible[family]
             hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
@@ -258,20 +266,12 @@ class _Drawing:
                     first, twins = twins[0], [first]
                 hidden = WrongTwin(twins[0].name)
             chosen[target] = (replace(first, behaviour=hidden), *twins)
-            behaviour = hidden.name
         shown = [view for views in chosen.values() for view in views]
         shown += self._others(goal)
         self.rng.shuffle(shown)
         chosen = {key: tuple(sorted(views, key=shown.index)) for key, views in chosen.items()}
-        labels = {
-            "split": "unseen" if self.split == TEST else "seen",
-            "service": self.service.name,
-            "family": family,
-            "behaviour": behaviour,
-            "kind": ABOUT[goal.kind],
-        }
         return WorldTask(
-            task_id, goal, tuple(shown), chosen, self.start, possible, target, labels, self.service
+            task_id, goal, tuple(shown), chosen, self.start, possible, target, self.service
         )
 
     def _view(self, operation: Operation, calls: Sequence[Planned]) -> View:
@@ -350,34 +350,26 @@ def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
     goal = base.goal
     if number != "1":
         goal = _goal_again(base, random.Random(task_id.removesuffix("c")))
-    views, chosen = base.views, base.chosen
-    labels = {**base.labels, "kind": ABOUT[goal.kind]}
-    if changed:
-        old, new = _change(base)
-        views = tuple(new if view is old else view for view in views)
-        chosen = {k: tuple(new if v is old else v for v in pair) for k, pair in chosen.items()}
-        assert new.behaviour is not None  # noqa: S101 - chosen among behaviours
-        labels["behaviour"] = new.behaviour.name
-        labels["family"] = new.behaviour.family(new.honest())
-    return replace(
-        base, id=task_id, goal=goal, views=views, chosen=chosen, labels=labels, bound=None
-    )
+    drawn = replace(base, id=task_id, goal=goal, bound=None)
+    if not changed:
+        return drawn
+    old, new = _change(base)
+    views = tuple(new if view is old else view for view in base.views)
+    return replace(drawn, views=views, chosen={**base.chosen, base.target: (new,)})
 
 
 def _change(base: WorldTask) -> tuple[View, View]:
     """Return the view that changes in a series, and what it becomes; its schema stays as it is."""
-    views = base.chosen.get(base.target, ())
-    changed = [
-        replace(view, behaviour=behaviour)
+    found = [
+        behaviour
         for family, kinds in base.possible.items()
         for behaviour in (one for many in kinds.values() for one in many)
-        for view in (views if len(views) == 1 and family != "fault" else ())
+        if family != "fault"
     ]
-    changed = [
-        new
-        for new in changed
-        if new not in views and new.tool().schema() == views[0].tool().schema()
-    ]
+    views = base.chosen.get(base.target, ())
+    changed = [replace(views[0], behaviour=one) for one in found] if len(views) == 1 else []
+    schemas = [view.tool().schema() for view in views]
+    changed = [new for new in changed if new not in views and new.tool().schema() in schemas]
     if not changed:
         raise InputError(f"task id {base.id!r}: none of its tools can change silently")
     return views[0], random.Random(f"{base.id}/c").choice(changed)
@@ -388,7 +380,6 @@ def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
 
     What is hidden matters for it, and no documented example answers it, where there is such a goal.
     """
-    assert base.service is not None  # noqa: S101 - drawn by a world
     first = [call.arguments for call in base.goal.calls]
     examples = [view.example[0] for view in base.views if view.example]
     hiding = [view for view in base.chosen.get(base.target, ()) if view.behaviour]

@@ -71,19 +71,17 @@ def world(
 
 def _services(source: str) -> Source | None:
     """Return where the services of a source come from; None for the built-in ones."""
-    from toolmaster.world.facts import Facts  # noqa: PLC0415
-    from toolmaster.world.openapi import Documents  # noqa: PLC0415
-    from toolmaster.world.spec import Specs  # noqa: PLC0415
+    from toolmaster.world import facts, openapi, spec  # noqa: PLC0415
 
     if source in ("", "facts"):
-        return Facts() if source else None
+        return facts.Facts() if source else None
     place = Path(source)
     if not place.exists():
         raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
     if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
-        return Specs(place)
+        return spec.Specs(place)
     if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
-        return Documents(place)
+        return openapi.Documents(place)
     raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
 
 

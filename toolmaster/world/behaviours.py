@@ -48,11 +48,15 @@ class Behaviour(ABC):
 
     name: ClassVar[str]
     about: ClassVar[str]
-    """What it is, in plain words."""
+    """What it is, in plain words; the docstring of the class where it does not say."""
     held_out: ClassVar[bool] = False
     """Whether training never shows it."""
     own_family: ClassVar[str] = ""
     """Its family on any tool; "" where that depends on what the tool does."""
+
+    def __init_subclass__(cls) -> None:
+        if "about" not in vars(cls):
+            cls.about = " ".join((cls.__doc__ or "").split())
 
     @classmethod
     @abstractmethod
@@ -101,10 +105,9 @@ def _options(tool: Tool) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
 
 @dataclass(frozen=True, slots=True)
 class WrongDefault(Behaviour):
-    """An optional parameter that is left out has another value than is documented."""
+    """A parameter that is left out has another value than is documented."""
 
     name = "wrong default"
-    about = "A parameter that is left out has another value than is documented."
 
     param: str
     documented: Any
@@ -132,10 +135,9 @@ class WrongDefault(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class Inverted(Behaviour):
-    """An option does the contrary: one of its values is taken for another one."""
+    """An option does the contrary: its documented default is taken for another value."""
 
     name = "inverted option"
-    about = "An option does the contrary: its documented default is taken for another value."
 
     param: str
     documented: Any
@@ -165,7 +167,6 @@ class Swapped(Behaviour):
     """Two parameters of one type are taken for each other."""
 
     name = "swapped"
-    about = "Two parameters of one type are taken for each other."
 
     first: str
     second: str
@@ -200,11 +201,9 @@ _ENDS = re.compile(r"(max|min|position|index|rank)(?![a-z])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class OffByOne(Behaviour):
-    """The end of a range is left out, or a place is counted from 0."""
+    """The end of a range is left out although documented as part of it, or places count from 0."""
 
     name = "off by one"
-    about = "The end of a range is left out although it is documented as part of it, or places are"
-    about += " counted from 0."
 
     param: str
     shift: int
@@ -235,10 +234,9 @@ _HELD_OUT_FORMS = ("DD.MM.YYYY", "plus signs for spaces")
 
 @dataclass(frozen=True, slots=True)
 class OtherFormat(Behaviour):
-    """A text has to have another form than is documented; the refusal says which."""
+    """A value must have another form than is documented; the error says which."""
 
     name = "other format"
-    about = "A value must have another form than is documented; the error says which."
     own_family = "loud"
 
     param: str
@@ -281,10 +279,9 @@ class OtherFormat(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class EnumCode(Behaviour):
-    """A choice is given by a code, not by the documented word; the refusal lists the codes."""
+    """A choice is given by a code instead of the documented word; the error lists the codes."""
 
     name = "codes for words"
-    about = "A choice is given by a code instead of the documented word; the error lists the codes."
     own_family = "loud"
     held_out = True
 
@@ -339,10 +336,9 @@ _HIDDEN = (
 
 @dataclass(frozen=True, slots=True)
 class HiddenParameter(Behaviour):
-    """A call needs a parameter that is not documented; the refusal names it."""
+    """A call needs a parameter that is not documented; the error names it."""
 
     name = "hidden parameter"
-    about = "A call needs a parameter that is not documented; the error names it."
     own_family = "loud"
 
     param: str
@@ -376,10 +372,9 @@ _SYNONYMS = ("value", "input", "target_value", "subject", "field_value", "query"
 
 @dataclass(frozen=True, slots=True)
 class Renamed(Behaviour):
-    """A parameter has another name than is documented; the refusal says which."""
+    """A parameter has another name than is documented; the error says which."""
 
     name = "renamed parameter"
-    about = "A parameter has another name than is documented; the error says which."
     own_family = "loud"
 
     param: str
@@ -414,10 +409,9 @@ class Renamed(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class Transient(Behaviour):
-    """The first call fails, the next ones do not."""
+    """The first call fails and says to try again."""
 
     name = "fails once"
-    about = "The first call fails and says to try again."
     own_family = "fault"
 
     text: str
@@ -434,10 +428,9 @@ class Transient(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class WrongTwin(Behaviour):
-    """Two tools have the same documentation; this one answers, or writes, something else."""
+    """Of two tools with the same documentation one is out of date."""
 
     name = "wrong twin"
-    about = "Of two tools with the same documentation one is out of date."
 
     twin: str = ""
     """Name of the tool that does what is documented."""

@@ -24,9 +24,6 @@ from toolmaster.world.views import View
 if TYPE_CHECKING:
     from toolmaster.world.tasks import WorldTask
 
-Hypothesis = tuple[Behaviour | None, int, float]
-"""What is hidden, by which of the twins, and its weight."""
-
 
 def ceiling(drawn: WorldTask, families: tuple[str, ...] = tuple(PRIOR)) -> float:
     """Return the best possible chance of success without trying.
@@ -54,8 +51,10 @@ def ceiling(drawn: WorldTask, families: tuple[str, ...] = tuple(PRIOR)) -> float
     return best / sum(weight for _, _, weight in hypotheses)
 
 
-def _hypotheses(drawn: WorldTask, families: tuple[str, ...], twins: int) -> Iterator[Hypothesis]:
-    """Yield what could be hidden."""
+def _hypotheses(
+    drawn: WorldTask, families: tuple[str, ...], twins: int
+) -> Iterator[tuple[Behaviour | None, int, float]]:
+    """Yield what could be hidden, by which of the twins, and its weight."""
     for family in families:
         kinds = drawn.possible.get(family)
         if kinds is not None and family not in ("silent", "irreversible"):

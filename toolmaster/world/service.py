@@ -136,9 +136,8 @@ def computed(kind: Kind, key: str, arguments: Mapping[str, Any]) -> Any:
 
 def written(state: State, operation: str, key: Any, record: Mapping[str, Any]) -> dict[str, Any]:
     """Note a write in the log; returns a copy of the record as it is now."""
-    now = dict(record)
-    state["log"].append([operation, str(key), now])
-    return dict(now)
+    state["log"].append([operation, str(key), dict(record)])
+    return dict(record)
 
 
 def in_words(name: str) -> str:

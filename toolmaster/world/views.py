@@ -98,9 +98,11 @@ class View:
             "additionalProperties": False,
         }
 
+        names = {shown: name for name, shown in self.params.items()}
+
         def execute(state: State, arguments: dict[str, Any]) -> Any:
-            complete = self.operation.complete(self.canonical(arguments))
-            result = self.operation.run(state, complete)
+            canonical = {names.get(key, key): value for key, value in arguments.items()}
+            result = self.operation.run(state, self.operation.complete(canonical))
             return result if self.receipt is None else self.receipt
 
         return Tool(self.name, self.description, parameters, execute, self.operation.effect)
@@ -121,11 +123,6 @@ class View:
     def shown(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments under the names that are shown, in their order."""
         return {self.params[name]: arguments[name] for name in self.params if name in arguments}
-
-    def canonical(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments under canonical names; others stay as they are."""
-        names = {shown: name for name, shown in self.params.items()}
-        return {names.get(key, key): value for key, value in arguments.items()}
 
     def send(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return what to send, under shown names, so that the tool does what it should."""

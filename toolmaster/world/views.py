@@ -16,7 +16,7 @@ from typing import Any
 from toolmaster.tools import Tool
 from toolmaster.types import Effect
 from toolmaster.world.behaviours import Behaviour, WrongTwin, lay
-from toolmaster.world.service import Operation, State
+from toolmaster.world.service import Operation, Param, State
 from toolmaster.world.values import invented, words
 
 VERBS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -66,7 +66,7 @@ class View:
     Args:
         operation: what it does.
         name: its name.
-        params: shown name by canonical name, in the order shown.
+        params: its parameters by the name that is shown, in the order shown.
         doc: its documentation, without the example.
         documented: whether parameters are described.
         behaviour: what it hides; None for nothing.
@@ -76,7 +76,7 @@ class View:
 
     operation: Operation
     name: str
-    params: Mapping[str, str]
+    params: Mapping[str, Param]
     doc: str
     documented: bool
     behaviour: Behaviour | None = None
@@ -85,35 +85,28 @@ class View:
 
     def honest(self) -> Tool:
         """Return the tool as it is documented."""
-        known = {param.name: param for param in self.operation.params}
-        properties = {shown: known[name].schema() for name, shown in self.params.items()}
+        properties = {shown: param.schema() for shown, param in self.params.items()}
         if not self.documented:
             for schema in properties.values():
                 schema.pop("description", None)
-        required = [shown for name, shown in self.params.items() if known[name].required]
         parameters = {
             "type": "object",
             "properties": properties,
-            "required": required,
+            "required": [shown for shown, param in self.params.items() if param.required],
             "additionalProperties": False,
         }
-
-        names = {shown: name for name, shown in self.params.items()}
+        description = self.doc
+        if self.example is not None:
+            call, result = self.example
+            description += f". Example: {as_json(self.shown(call))} -> {as_json(result)}"
+        names = {shown: param.name for shown, param in self.params.items()}
 
         def execute(state: State, arguments: dict[str, Any]) -> Any:
             canonical = {names.get(key, key): value for key, value in arguments.items()}
             result = self.operation.run(state, self.operation.complete(canonical))
             return result if self.receipt is None else self.receipt
 
-        return Tool(self.name, self.description, parameters, execute, self.operation.effect)
-
-    @property
-    def description(self) -> str:
-        """Its documentation, with the example."""
-        if self.example is None:
-            return self.doc
-        arguments, result = self.example
-        return f"{self.doc}. Example: {as_json(self.shown(arguments))} -> {as_json(result)}"
+        return Tool(self.name, description, parameters, execute, self.operation.effect)
 
     def tool(self) -> Tool:
         """Return the tool as it is."""
@@ -122,7 +115,8 @@ class View:
 
     def shown(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments under the names that are shown, in their order."""
-        return {self.params[name]: arguments[name] for name in self.params if name in arguments}
+        known = self.params.items()
+        return {shown: arguments[param.name] for shown, param in known if param.name in arguments}
 
     def send(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return what to send, under shown names, so that the tool does what it should."""
@@ -153,7 +147,7 @@ def draw_view(
         documented: share of views whose parameters are described.
     """
     described = rng.random() < documented
-    params: dict[str, str] = {}
+    params: dict[str, Param] = {}
     order = list(operation.params)
     if rng.random() < 0.4:
         rng.shuffle(order)
@@ -162,9 +156,9 @@ def draw_view(
         name = style(param.name.split("_"))
         if split == "train" and described and rng.random() < PARAM_MASK_SHARE:
             name = _mask(rng)
-        while name in params.values():
+        while name in params:
             name = f"{name}_{rng.randrange(10)}"
-        params[param.name] = name
+        params[name] = param
     for _ in range(6):
         name = style(_name(operation, split, rng))
         if name not in taken:

@@ -229,12 +229,8 @@ class Maker:
         """A required value is missing; the assistant asks for it, and the user gives it."""
         operation = self._operation("create", "compute", "act", "call")
         arguments = draw_arguments(operation, self.state, self.rng)
-        named = operation.params[:1] if "{}" in operation.clause else ()
-        required = [
-            p
-            for p in operation.params
-            if p.required and p.kind.type != "boolean" and p not in named
-        ]
+        others = operation.params[1:] if "{}" in operation.clause else operation.params
+        required = [p for p in others if p.required and p.kind.type != "boolean"]
         if len(arguments) < 2:
             raise ToolRefusal("nothing is left to say")
         left_out = self._choice(required)

@@ -71,11 +71,10 @@ _NUMBERS: tuple[tuple[str, int, int], ...] = (
     (r"percent|ratio|rate", 1, 100), (r"id$", 10, 99999), (r"price|amount|cost|total", 1, 5000),
     (r"age", 1, 99), (r"", 1, 900),
 )  # fmt: skip
-_READS = {
-    "get", "gets", "retrieve", "retrieves", "return", "returns", "list", "lists", "fetch",
-    "fetches", "show", "shows", "find", "finds", "read", "reads", "lookup", "query", "queries",
-    "describe", "describes", "view", "display", "obtain", "provides",
-}  # fmt: skip
+_READS = (
+    "get gets retrieve retrieves return returns list lists fetch fetches show shows find finds read"
+    " reads lookup query queries describe describes view display obtain provides"
+).split()
 _NO_VERB = re.compile(
     r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$"
 )

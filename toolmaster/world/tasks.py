@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -241,11 +242,10 @@ class _Drawing:
             key = call.operation.key
             if key not in chosen:
                 chosen[key] = (self._view(call.operation, goal.calls_of(key)),)
-        tried = goal.tried
         possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
         target = ""
-        if tried:
-            target = self.rng.choice(tried).operation.key
+        if goal.tried:
+            target = self.rng.choice(goal.tried).operation.key
             [view] = chosen[target]
             if view.example is not None and self.rng.random() < TWIN_SHARE:
                 twin = self.draw_view(view.operation)
@@ -279,16 +279,14 @@ class _Drawing:
         view = self.draw_view(operation)
         if operation.effect is not Effect.READ or self.rng.random() > EXAMPLE_SHARE:
             return view
+        asked = [call.arguments for call in calls]
         for _ in range(6):
             arguments = draw_arguments(operation, self.start, self.rng)
-            if any(arguments == call.arguments for call in calls):
-                continue
-            try:
-                result = operation.run(copied(self.start), operation.complete(arguments))
-            except ToolRefusal:
-                continue
-            if len(as_answer(result)) <= EXAMPLE_CHARS:
-                return replace(view, example=(arguments, result))
+            if arguments not in asked:
+                with suppress(ToolRefusal):
+                    result = operation.run(copied(self.start), operation.complete(arguments))
+                    if len(as_answer(result)) <= EXAMPLE_CHARS:
+                        return replace(view, example=(arguments, result))
         return view
 
     def _possible(

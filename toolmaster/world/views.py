@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolmaster.tools import Tool
@@ -68,7 +68,6 @@ class View:
         name: its name.
         params: its parameters by the name that is shown, in the order shown.
         doc: its documentation, without the example.
-        documented: whether parameters are described.
         behaviour: what it hides; None for nothing.
         example: a documented call, under canonical names, and its result; None without one.
         receipt: what a tool that writes answers in place of the record; None for the record.
@@ -78,7 +77,6 @@ class View:
     name: str
     params: Mapping[str, Param]
     doc: str
-    documented: bool
     behaviour: Behaviour | None = None
     example: tuple[dict[str, Any], Any] | None = None
     receipt: Any = None
@@ -86,9 +84,6 @@ class View:
     def honest(self) -> Tool:
         """Return the tool as it is documented."""
         properties = {shown: param.schema() for shown, param in self.params.items()}
-        if not self.documented:
-            for schema in properties.values():
-                schema.pop("description", None)
         parameters = {
             "type": "object",
             "properties": properties,
@@ -158,7 +153,7 @@ def draw_view(
             name = _mask(rng)
         while name in params:
             name = f"{name}_{rng.randrange(10)}"
-        params[name] = param
+        params[name] = param if described else replace(param, doc="")
     for _ in range(6):
         name = style(_name(operation, split, rng))
         if name not in taken:
@@ -168,7 +163,7 @@ def draw_view(
     taken.add(name)
     quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
     receipt = rng.choice(RECEIPTS) if quiet else None
-    return View(operation, name, params, operation.doc, described, receipt=receipt)
+    return View(operation, name, params, operation.doc, receipt=receipt)
 
 
 def _name(operation: Operation, split: str, rng: random.Random) -> list[str]:

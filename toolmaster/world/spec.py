@@ -212,11 +212,7 @@ class _Table:
         return Param(f"{end}_{name}", field.kind, doc, False, None, phrase, end)
 
     def operations(self) -> Iterator[Operation]:
-        """Yield the operations and the actions.
-
-        Raises:
-            InputError: there is no such operation.
-        """
+        """Yield the operations and the actions."""
         for verb in self.resource.operations:
             if verb not in _VERBS:
                 allowed = ", ".join(_VERBS)

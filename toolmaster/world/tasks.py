@@ -344,33 +344,29 @@ class _Drawing:
 
 def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
     """Return the task at a place of the series that another one opens."""
-    number, changed = place.removesuffix("c"), place.endswith("c")
     goal = base.goal
-    if number != "1":
+    if place.removesuffix("c") != "1":
         goal = _goal_again(base, random.Random(task_id.removesuffix("c")))
     drawn = replace(base, id=task_id, goal=goal, bound=None)
-    if not changed:
-        return drawn
-    old, new = _change(base)
-    views = tuple(new if view is old else view for view in base.views)
-    return replace(drawn, views=views, chosen={**base.chosen, base.target: (new,)})
+    return _changed(drawn, base.id) if place.endswith("c") else drawn
 
 
-def _change(base: WorldTask) -> tuple[View, View]:
-    """Return the view that changes in a series, and what it becomes; its schema stays as it is."""
-    found = [
-        behaviour
-        for family, kinds in base.possible.items()
-        for behaviour in (one for many in kinds.values() for one in many)
-        if family != "fault"
-    ]
-    views = base.chosen.get(base.target, ())
-    changed = [replace(views[0], behaviour=one) for one in found] if len(views) == 1 else []
+def _changed(drawn: WorldTask, series: str) -> WorldTask:
+    """Return the task with a tool that has silently changed, the same one in the whole series."""
+    views = drawn.chosen.get(drawn.target, ())
     schemas = [view.tool().schema() for view in views]
+    changed = [
+        replace(view, behaviour=behaviour)
+        for family, kinds in drawn.possible.items()
+        for behaviour in (one for many in kinds.values() for one in many)
+        for view in (views if family != "fault" and len(views) == 1 else ())
+    ]
     changed = [new for new in changed if new not in views and new.tool().schema() in schemas]
     if not changed:
-        raise InputError(f"task id {base.id!r}: none of its tools can change silently")
-    return views[0], random.Random(f"{base.id}/c").choice(changed)
+        raise InputError(f"task id {series!r}: none of its tools can change silently")
+    new = random.Random(f"{series}/c").choice(changed)
+    shown = tuple(new if view in views else view for view in drawn.views)
+    return replace(drawn, views=shown, chosen={**drawn.chosen, drawn.target: (new,)})
 
 
 def _goal_again(base: WorldTask, rng: random.Random) -> Goal:

@@ -180,25 +180,23 @@ def _operation(
 
     def run(state: State, arguments: dict[str, Any]) -> Any:
         table = state["records"].get(place, {})
-        if item:
-            key, done = str(arguments.get(_clean(item[1]), "")), {"status": "ok"}
-        else:
-            key = computed(kind_of("code"), f"{service} {len(table)}", {})
-            done = {"id": key}
-        stored = table.get(key, {})
-        if stored is None:
+        key = str(arguments.get(_clean(item[1]), "")) if item else ""
+        if item and table.get(key, key) is None:
             raise ToolRefusal(f'no {noun} "{key}"')
         if answers:
+            stored = table.get(key) or {}
             return {
                 field: stored.get(field, computed(kind, f"{service} {one.name} {field}", arguments))
                 for field, kind in fields.items()
             }
+        if not item:
+            key = computed(kind_of("code"), f"{service} {len(table)}", {})
+        done = written(state, one.name, key, arguments)
         if reads:
-            written(state, one.name, key, arguments)
             return "ok"
-        kept = None if one.method == "DELETE" else {**stored, **arguments}
+        kept = None if one.method == "DELETE" else {**(table.get(key) or {}), **arguments}
         state["records"].setdefault(place, {})[key] = kept
-        return {**done, **written(state, one.name, key, arguments)}
+        return {"status": "ok", **done} if item else {"id": key, **done}
 
     return Operation(
         key="_".join(in_words(one.name).split()[:5]) or "call",

@@ -34,11 +34,11 @@ ARGUMENTS = {"source": "Oslo", "target": "Rome", "max_hours": 5}
 def task(possible, views=1):
     result = OPERATION.run(START, OPERATION.complete(ARGUMENTS))
     call = Planned(OPERATION, ARGUMENTS, result, "x")
-    params = {param.name: param.name for param in OPERATION.params}
-    shown = tuple(View(OPERATION, f"way{i}", params, "The way", True) for i in range(views))
+    params = {param.name: param for param in OPERATION.params}
+    shown = tuple(View(OPERATION, f"way{i}", params, "The way") for i in range(views))
     goal = Goal("one", (Turn("Which way?", (call,), "x"),), START)
     possible = {"plain": {}, **possible}
-    return WorldTask(None, goal, shown, {"way": shown}, START, possible, "way")
+    return WorldTask("", goal, shown, {"way": shown}, START, possible, "way", None)
 
 
 def test_nothing_can_be_hidden():

@@ -6,9 +6,9 @@ from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.service import copied
-from toolmaster.world.spec import SPECS, load_spec, load_specs, param_of
+from toolmaster.world.spec import SPECS, Specs, load_spec, param_of
 
-SERVICES = load_specs()
+SERVICES = Specs().services.values()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_parameter_is_written_in_one_line():
         ('name = "x"\nabout = "y"', "'split' is missing"),
         ('name="x"\nabout="y"\nsplit="train"\n[a]\nkey="nothing"\nfields={}', "no kind of values"),
         ('name="x"\nabout="y"\nsplit="train"\n[a]\noperations=["fly"]\nfields={}', "'fly'"),
-        ('name="x"\nabout="y"\nsplit="train"\n[a]\nfields={b="-> c"}', "'c'"),
+        ('name="x"\nabout="y"\nsplit="train"\n[a.fields]\nb="boolean = so"', "the default 'so' is"),
         ('name="x"\nabout="y"\nsplit="train"\n[a]\nfilters=["z"]\nfields={}', "'z'"),
     ],
 )

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.behaviours import FAMILIES, is_held_out
@@ -118,7 +118,7 @@ def test_families_can_be_chosen():
     tasks = [world.draw(world.id_of("train", i)) for i in range(10)]
     assert {t.task.labels["family"] for t in tasks} == {"silent"}
     assert tasks[0].task.id == "v6.silent/train/0"
-    with pytest.raises(InputError, match="allowed are plain, loud"):
+    with pytest.raises(ConfigError, match="allowed: plain, loud"):
         World(families=("quiet",))
 
 

@@ -17,7 +17,7 @@ from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Effect, TrialMode
 from toolmaster.world.behaviours import KINDS, WrongTwin, fitting
-from toolmaster.world.spec import load_specs
+from toolmaster.world.spec import Specs
 
 TRIALS = {
     TrialMode.FORK: "on a copy",
@@ -91,7 +91,7 @@ def _of_world() -> list[dict[str, Any]]:
             "split": service.split,
             "tools": list(service.operations),
         }
-        for service in load_specs()
+        for service in Specs().services.values()
     ]
     behaviours = [
         {

@@ -10,19 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from toolmaster.errors import ConfigError, InputError, did_you_mean
+from toolmaster.errors import InputError
 from toolmaster.tasksets.order import Computed
 from toolmaster.tasksets.task import Task
-from toolmaster.tasksets.taskset import TEST, TRAIN, Taskset
+from toolmaster.tasksets.taskset import Taskset
 
 if TYPE_CHECKING:
     from toolmaster.world.tasks import Source
 
-TEST_SEEN = "test_seen"
 COUNT = 100_000_000
 """Number of tasks of each split."""
-
-
 SOURCES = (
     'a source is "facts", a service or a folder of them in TOML, or an OpenAPI document (.json,'
     " .yaml) or a folder of them"
@@ -55,17 +52,9 @@ def world(
     from toolmaster.world.tasks import World  # noqa: PLC0415 - the largest part of it all
 
     chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
-    for family in chosen:
-        if family not in FAMILIES:
-            hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
-            raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
     own = kinds_named(behaviours)
     loaded = World(_services(source), level, Path(source).stem, chosen, own)
-    splits = {
-        split: Computed(COUNT, partial(loaded.id_of, split))
-        for split in (TRAIN, TEST, TEST_SEEN)
-        if loaded.names(split)
-    }
+    splits = {split: Computed(COUNT, partial(loaded.id_of, split)) for split in loaded.names}
 
     def draw(task_id: str) -> Task:
         return loaded.draw(task_id).task
@@ -82,19 +71,17 @@ def world(
 
 def _services(source: str) -> Source | None:
     """Return where the services of a source come from; None for the built-in ones."""
-    from toolmaster.world.facts import Facts  # noqa: PLC0415
-    from toolmaster.world.openapi import Documents  # noqa: PLC0415
-    from toolmaster.world.spec import Specs, load_specs  # noqa: PLC0415
+    from toolmaster.world import facts, openapi, spec  # noqa: PLC0415
 
     if source in ("", "facts"):
-        return Facts() if source else None
+        return facts.Facts() if source else None
     place = Path(source)
     if not place.exists():
         raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
     if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
-        return Specs(load_specs(place))
+        return spec.Specs(place)
     if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
-        return Documents(place)
+        return openapi.Documents(place)
     raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
 
 

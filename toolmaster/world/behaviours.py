@@ -8,7 +8,7 @@ Families: *loud* ones refuse a call and say why; *silent* ones answer something 
 ones write something else; *faults* fail and say what to do; *plain* is no behaviour at all.
 """
 
-# ruff: noqa: D102, ARG002, ARG003 - the methods are documented, and used whole, in Behaviour
+# ruff: noqa: D102, ARG003 - the methods are documented, and used whole, in Behaviour
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import json
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -47,9 +48,15 @@ class Behaviour(ABC):
 
     name: ClassVar[str]
     about: ClassVar[str]
-    """What it is, in plain words."""
+    """What it is, in plain words; the docstring of the class where it does not say."""
     held_out: ClassVar[bool] = False
     """Whether training never shows it."""
+    own_family: ClassVar[str] = ""
+    """Its family on any tool; "" where that depends on what the tool does."""
+
+    def __init_subclass__(cls) -> None:
+        if "about" not in vars(cls):
+            cls.about = " ".join((cls.__doc__ or "").split())
 
     @classmethod
     @abstractmethod
@@ -58,7 +65,7 @@ class Behaviour(ABC):
 
     def family(self, tool: Tool) -> str:
         """Return its family on this tool: what answers otherwise is silent, what writes is not."""
-        return "silent" if tool.effect is Effect.READ else "irreversible"
+        return self.own_family or ("silent" if tool.effect is Effect.READ else "irreversible")
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the schema that is documented."""
@@ -82,17 +89,11 @@ class Behaviour(ABC):
         """What there is to know, as one line of experience says it after the tool's name."""
 
 
-def _properties(tool: Tool) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
-    return found
+def _properties(tool: Tool) -> dict[str, Any]:
+    return dict(tool.parameters.get("properties", {}))
 
 
-def _required(tool: Tool) -> Sequence[str]:
-    found: Sequence[str] = tool.parameters.get("required", ())
-    return found
-
-
-def _options(tool: Tool) -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
+def _options(tool: Tool) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
     """Yield each parameter with a default: its name, its schema, and its other choices."""
     for name, schema in _properties(tool).items():
         if "default" in schema:
@@ -104,10 +105,9 @@ def _options(tool: Tool) -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
 
 @dataclass(frozen=True, slots=True)
 class WrongDefault(Behaviour):
-    """An optional parameter that is left out has another value than is documented."""
+    """A parameter that is left out has another value than is documented."""
 
     name = "wrong default"
-    about = "A parameter that is left out has another value than is documented."
 
     param: str
     documented: Any
@@ -135,10 +135,9 @@ class WrongDefault(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class Inverted(Behaviour):
-    """An option does the contrary: one of its values is taken for another one."""
+    """An option does the contrary: its documented default is taken for another value."""
 
     name = "inverted option"
-    about = "An option does the contrary: its documented default is taken for another value."
 
     param: str
     documented: Any
@@ -150,13 +149,12 @@ class Inverted(Behaviour):
             if len(others) == 1:
                 yield cls(name, schema["default"], others[0])
 
-    def meet(self, arguments: Arguments) -> Arguments:
-        return self.send(arguments)
-
     def send(self, arguments: Arguments) -> Arguments:
         given = arguments.get(self.param, self.documented)
         contrary = {self.documented: self.other, self.other: self.documented}
         return {**arguments, self.param: contrary.get(given, given)}
+
+    meet = send
 
     @property
     def lesson(self) -> str:
@@ -169,32 +167,33 @@ class Swapped(Behaviour):
     """Two parameters of one type are taken for each other."""
 
     name = "swapped"
-    about = "Two parameters of one type are taken for each other."
 
     first: str
     second: str
 
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
-        known = _properties(tool)
-        for one, two in itertools.combinations(_required(tool), 2):
-            if _bare(known[one]) == _bare(known[two]):
+        alike = {
+            name: [schema.get(key) for key in ("type", "format", "enum")]
+            for name, schema in _properties(tool).items()
+        }
+        for one, two in itertools.combinations(tool.parameters.get("required", ()), 2):
+            if alike[one] == alike[two]:
                 yield cls(one, two)
-
-    def meet(self, arguments: Arguments) -> Arguments:
-        return self.send(arguments)
 
     def send(self, arguments: Arguments) -> Arguments:
         other = {self.first: self.second, self.second: self.first}
         return {key: arguments.get(other.get(key, key)) for key in arguments}
+
+    meet = send
 
     @property
     def lesson(self) -> str:
         return f"{self.first} and {self.second} are swapped"
 
 
-def _bare(schema: Mapping[str, Any]) -> tuple[Any, ...]:
-    return schema.get("type"), schema.get("format"), tuple(schema.get("enum", ()))
+def _changed(arguments: Arguments, param: str, change: Callable[[Any], Any]) -> Arguments:
+    return {k: change(v) if k == param else v for k, v in arguments.items()}
 
 
 _ENDS = re.compile(r"(max|min|position|index|rank)(?![a-z])", re.IGNORECASE)
@@ -202,11 +201,9 @@ _ENDS = re.compile(r"(max|min|position|index|rank)(?![a-z])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class OffByOne(Behaviour):
-    """The end of a range is left out, or a place is counted from 0."""
+    """The end of a range is left out although documented as part of it, or places count from 0."""
 
     name = "off by one"
-    about = "The end of a range is left out although it is documented as part of it, or places are"
-    about += " counted from 0."
 
     param: str
     shift: int
@@ -220,43 +217,27 @@ class OffByOne(Behaviour):
                 yield cls(name, 1 if found[1].lower() == "max" else -1)
 
     def meet(self, arguments: Arguments) -> Arguments:
-        return self._moved(arguments, -self.shift)
+        return _changed(arguments, self.param, lambda value: value - self.shift)
 
     def send(self, arguments: Arguments) -> Arguments:
-        return self._moved(arguments, self.shift)
-
-    def _moved(self, arguments: Arguments, by: int) -> Arguments:
-        return {k: v + by if k == self.param else v for k, v in arguments.items()}
+        return _changed(arguments, self.param, lambda value: value + self.shift)
 
     @property
     def lesson(self) -> str:
         return f"give one {'more' if self.shift > 0 else 'less'} as {self.param}"
 
 
-def _other_day(form: str) -> tuple[str, Any, Any]:
-    def there(value: str) -> str:
-        return dt.date.fromisoformat(value).strftime(form)
-
-    def back(value: str) -> str:
-        return dt.datetime.strptime(value, form).date().isoformat()
-
-    return form, there, back
-
-
-_DAYS = {
-    "DD/MM/YYYY": _other_day("%d/%m/%Y"),
-    "YYYYMMDD": _other_day("%Y%m%d"),
-    "DD.MM.YYYY": _other_day("%d.%m.%Y"),
-}
+_DAYS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYYMMDD": "%Y%m%d", "DD.MM.YYYY": "%d.%m.%Y"}
+_SIGNS = {"underscores for spaces": "_", "plus signs for spaces": "+"}
 _HELD_OUT_FORMS = ("DD.MM.YYYY", "plus signs for spaces")
 
 
 @dataclass(frozen=True, slots=True)
 class OtherFormat(Behaviour):
-    """A text has to have another form than is documented; the refusal says which."""
+    """A value must have another form than is documented; the error says which."""
 
     name = "other format"
-    about = "A value must have another form than is documented; the error says which."
+    own_family = "loud"
 
     param: str
     form: str
@@ -264,56 +245,44 @@ class OtherFormat(Behaviour):
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         for name, schema in _properties(tool).items():
-            if schema.get("type") != "string" or "enum" in schema:
-                continue
-            if schema.get("format") == "date":
-                yield from (cls(name, form) for form in _DAYS)
-            elif "format" not in schema:
-                yield cls(name, "underscores for spaces")
-                yield cls(name, "plus signs for spaces")
-
-    def family(self, tool: Tool) -> str:
-        return "loud"
+            if schema.get("type") == "string" and "enum" not in schema:
+                forms = {"date": _DAYS, None: _SIGNS}.get(schema.get("format"), ())
+                yield from (cls(name, form) for form in forms)
 
     def meet(self, arguments: Arguments) -> Arguments:
-        if self.param not in arguments:
-            return arguments
-        value = str(arguments[self.param])
-        wanted = f'"{self.param}" must have the form {self.form}'
-        if self.form in _DAYS:
-            try:
-                return {**arguments, self.param: _DAYS[self.form][2](value)}
-            except ValueError:
-                raise ToolRefusal(wanted) from None
-        if " " in value:
-            wanted = f'"{self.param}" must have {self.form}'
-            raise ToolRefusal(wanted)
-        return {**arguments, self.param: value.replace(self._sign(), " ")}
+        return _changed(arguments, self.param, self._read)
 
     def send(self, arguments: Arguments) -> Arguments:
-        if self.param not in arguments:
-            return arguments
-        value = str(arguments[self.param])
-        if self.form in _DAYS:
-            return {**arguments, self.param: _DAYS[self.form][1](value)}
-        return {**arguments, self.param: value.replace(" ", self._sign())}
+        return _changed(arguments, self.param, self._written)
 
-    def _sign(self) -> str:
-        return "_" if self.form.startswith("underscores") else "+"
+    def _read(self, value: Any) -> str:
+        with suppress(ValueError):
+            if self.form in _DAYS:
+                return dt.datetime.strptime(str(value), _DAYS[self.form]).date().isoformat()
+            if " " not in str(value):
+                return str(value).replace(_SIGNS[self.form], " ")
+        raise ToolRefusal(f'"{self.param}" must have {self._wanted}')
+
+    def _written(self, value: Any) -> str:
+        if self.form in _DAYS:
+            return dt.date.fromisoformat(str(value)).strftime(_DAYS[self.form])
+        return str(value).replace(" ", _SIGNS[self.form])
+
+    @property
+    def _wanted(self) -> str:
+        return f"the form {self.form}" if self.form in _DAYS else self.form
 
     @property
     def lesson(self) -> str:
-        if self.form in _DAYS:
-            return f"{self.param} has the form {self.form}"
-        return f"{self.param} has {self.form}"
+        return f"{self.param} has {self._wanted}"
 
 
 @dataclass(frozen=True, slots=True)
 class EnumCode(Behaviour):
-    """A choice is given by a code, not by the documented word; the refusal lists the codes."""
+    """A choice is given by a code instead of the documented word; the error lists the codes."""
 
     name = "codes for words"
-    about = "A choice is given by a code instead of the documented word; the error lists the codes."
+    own_family = "loud"
     held_out = True
 
     param: str
@@ -331,9 +300,6 @@ class EnumCode(Behaviour):
                     yield cls(name, letters)
                 yield cls(name, digits)
 
-    def family(self, tool: Tool) -> str:
-        return "loud"
-
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         known = dict(parameters["properties"])
         schema = dict(known[self.param])
@@ -342,18 +308,15 @@ class EnumCode(Behaviour):
         return {**parameters, "properties": {**known, self.param: schema}}
 
     def meet(self, arguments: Arguments) -> Arguments:
-        if self.param not in arguments:
-            return arguments
         words = {code: word for word, code in self.codes}
-        given = str(arguments[self.param])
-        if given not in words:
+        if self.param in arguments and str(arguments[self.param]) not in words:
             listed = ", ".join(f'"{code}" for {word}' for word, code in self.codes)
             raise ToolRefusal(f'"{self.param}" takes {listed}')
-        return {**arguments, self.param: words[given]}
+        return _changed(arguments, self.param, lambda code: words[str(code)])
 
     def send(self, arguments: Arguments) -> Arguments:
         codes = dict(self.codes)
-        return {k: codes.get(v, v) if k == self.param else v for k, v in arguments.items()}
+        return _changed(arguments, self.param, lambda word: codes.get(word, word))
 
     @property
     def lesson(self) -> str:
@@ -373,10 +336,10 @@ _HIDDEN = (
 
 @dataclass(frozen=True, slots=True)
 class HiddenParameter(Behaviour):
-    """A call needs a parameter that is not documented; the refusal names it."""
+    """A call needs a parameter that is not documented; the error names it."""
 
     name = "hidden parameter"
-    about = "A call needs a parameter that is not documented; the error names it."
+    own_family = "loud"
 
     param: str
     allowed: tuple[str, ...]
@@ -386,9 +349,6 @@ class HiddenParameter(Behaviour):
         free = [(name, allowed) for name, allowed in _HIDDEN if name not in _properties(tool)]
         name, allowed = rng.choice(free)
         yield cls(name, allowed)
-
-    def family(self, tool: Tool) -> str:
-        return "loud"
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in parameters.items() if k != "additionalProperties"}
@@ -412,10 +372,10 @@ _SYNONYMS = ("value", "input", "target_value", "subject", "field_value", "query"
 
 @dataclass(frozen=True, slots=True)
 class Renamed(Behaviour):
-    """A parameter has another name than is documented; the refusal says which."""
+    """A parameter has another name than is documented; the error says which."""
 
     name = "renamed parameter"
-    about = "A parameter has another name than is documented; the error says which."
+    own_family = "loud"
 
     param: str
     real: str
@@ -423,12 +383,9 @@ class Renamed(Behaviour):
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         known = _properties(tool)
-        for name in _required(tool):
+        for name in tool.parameters.get("required", ()):
             words = [w for w in (*_SYNONYMS, f"{name}_name", f"the_{name}") if w not in known]
             yield cls(name, rng.choice(words))
-
-    def family(self, tool: Tool) -> str:
-        return "loud"
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in parameters.items() if k != "additionalProperties"}
@@ -452,10 +409,10 @@ class Renamed(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class Transient(Behaviour):
-    """The first call fails, the next ones do not."""
+    """The first call fails and says to try again."""
 
     name = "fails once"
-    about = "The first call fails and says to try again."
+    own_family = "fault"
 
     text: str
 
@@ -464,9 +421,6 @@ class Transient(Behaviour):
         texts = ("temporarily unavailable; try again", "timeout upstream; please retry")
         yield cls(rng.choice(texts))
 
-    def family(self, tool: Tool) -> str:
-        return "fault"
-
     @property
     def lesson(self) -> str:
         return "may fail once; call it again"
@@ -474,10 +428,9 @@ class Transient(Behaviour):
 
 @dataclass(frozen=True, slots=True)
 class WrongTwin(Behaviour):
-    """Two tools have the same documentation; this one answers, or writes, something else."""
+    """Of two tools with the same documentation one is out of date."""
 
     name = "wrong twin"
-    about = "Of two tools with the same documentation one is out of date."
 
     twin: str = ""
     """Name of the tool that does what is documented."""
@@ -563,30 +516,24 @@ def lay(tool: Tool, behaviour: Behaviour) -> Tool:
         >>> hidden.execute(None, {"item": "cup"})
         '5 USD'
     """
-    failed = not isinstance(behaviour, Transient)
+    calls = itertools.count()
 
-    def meet(arguments: Arguments) -> Arguments:
-        nonlocal failed
-        if not failed and isinstance(behaviour, Transient):
-            failed = True
+    def met(arguments: Arguments) -> Arguments:
+        if isinstance(behaviour, Transient) and next(calls) == 0:
             raise ToolRefusal(behaviour.text)
         return behaviour.meet(arguments)
 
-    if inspect.iscoroutinefunction(tool.execute):
+    def seen(result: Any) -> Any:
+        return outdated(result) if isinstance(behaviour, WrongTwin) else result
 
-        async def aexecute(state: Any, arguments: Arguments) -> Any:
-            got = await tool.execute(state, meet(arguments))
-            return outdated(got) if isinstance(behaviour, WrongTwin) else got
+    def execute(state: Any, arguments: Arguments) -> Any:
+        return seen(tool.execute(state, met(arguments)))
 
-        execute: Any = aexecute
-    else:
+    async def execute_async(state: Any, arguments: Arguments) -> Any:
+        return seen(await tool.execute(state, met(arguments)))
 
-        def plain_execute(state: Any, arguments: Arguments) -> Any:
-            got = tool.execute(state, meet(arguments))
-            return outdated(got) if isinstance(behaviour, WrongTwin) else got
-
-        execute = plain_execute
-    return replace(tool, parameters=behaviour.shown(tool.parameters), execute=execute)
+    run = execute_async if inspect.iscoroutinefunction(tool.execute) else execute
+    return replace(tool, parameters=behaviour.shown(tool.parameters), execute=run)
 
 
 def outdated(result: Any) -> Any:

@@ -12,19 +12,17 @@ the most probable causes. The figure is an upper bound on its success, because i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING
 
 from toolmaster.tools import ToolRefusal
 from toolmaster.world.behaviours import PRIOR, Behaviour, WrongTwin
-from toolmaster.world.goals import Planned
 from toolmaster.world.service import copied
-from toolmaster.world.views import View, hide
+from toolmaster.world.views import View
 
 if TYPE_CHECKING:
     from toolmaster.world.tasks import WorldTask
-
-Hypothesis = tuple[Behaviour | None, int]
-"""What is hidden, and by which of the twins."""
 
 
 def ceiling(drawn: WorldTask, families: tuple[str, ...] = tuple(PRIOR)) -> float:
@@ -40,62 +38,44 @@ def ceiling(drawn: WorldTask, families: tuple[str, ...] = tuple(PRIOR)) -> float
     if not drawn.target:
         return 1.0
     views = drawn.chosen[drawn.target]
-    calls = [call for call in drawn.goal.calls if call.operation.key == drawn.target]
     hypotheses = list(_hypotheses(drawn, families, len(views)))
-    total = sum(weight for _, weight in hypotheses)
+    senders = dict.fromkeys(behaviour for behaviour, _, _ in hypotheses)
     best = 0.0
-    for index, view in enumerate(views):
-        for sender in dict.fromkeys(behaviour for (behaviour, _), _ in hypotheses):
-            for explicit in (False, True):
-                likely = sum(
-                    weight
-                    for (behaviour, twin), weight in hypotheses
-                    if _succeeds(
-                        drawn, view, behaviour if twin == index else None, sender, calls, explicit
-                    )
-                )
-                best = max(best, likely / total)
-    return best
+    for sender, explicit, index in product(senders, (False, True), range(len(views))):
+        likely = 0.0
+        for behaviour, twin, weight in hypotheses:
+            tool = replace(views[index], behaviour=behaviour if twin == index else None)
+            if _succeeds(drawn, tool, sender, explicit=explicit):
+                likely += weight
+        best = max(best, likely)
+    return best / sum(weight for _, _, weight in hypotheses)
 
 
 def _hypotheses(
     drawn: WorldTask, families: tuple[str, ...], twins: int
-) -> Iterator[tuple[Hypothesis, float]]:
-    """Yield what could be hidden, with its weight."""
+) -> Iterator[tuple[Behaviour | None, int, float]]:
+    """Yield what could be hidden, by which of the twins, and its weight."""
     for family in families:
-        if family not in drawn.possible:
-            continue
-        kinds = drawn.possible[family]
-        if family not in ("silent", "irreversible"):  # told by the tool itself
-            yield (None, 0), PRIOR[family]
-            continue
-        for behaviours in kinds.values():
-            for behaviour in behaviours:
-                weight = PRIOR[family] / len(kinds) / len(behaviours)
-                places = range(twins) if isinstance(behaviour, WrongTwin) else range(1)
-                for place in places:
-                    yield (behaviour, place), weight / len(places)
+        kinds = drawn.possible.get(family)
+        if kinds is not None and family not in ("silent", "irreversible"):
+            yield None, 0, PRIOR[family]  # told by the tool itself
+        elif kinds is not None:
+            for behaviours in kinds.values():
+                for behaviour in behaviours:
+                    weight = PRIOR[family] / len(kinds) / len(behaviours)
+                    places = twins if isinstance(behaviour, WrongTwin) else 1
+                    yield from ((behaviour, place, weight / places) for place in range(places))
 
 
-def _succeeds(
-    drawn: WorldTask,
-    view: View,
-    hidden: Behaviour | None,
-    sender: Behaviour | None,
-    calls: list[Planned],
-    explicit: bool,
-) -> bool:
-    """Return whether calls made on an assumption do what they should under what is hidden."""
-    honest = view.honest()
-    tool = honest if hidden is None else hide(view, hidden).tool()
+def _succeeds(drawn: WorldTask, view: View, sender: Behaviour | None, *, explicit: bool) -> bool:
+    """Return whether calls made on an assumption do what they should under what a view hides."""
+    honest, tool = view.honest(), view.tool()
     real, expected = copied(drawn.start), copied(drawn.start)
-    for call in calls:
-        meant = call.operation.complete(call.arguments) if explicit else call.arguments
-        shown: dict[str, Any] = view.shown(meant)
-        sent = shown if sender is None else sender.send(shown)
+    for call in drawn.goal.calls_of(drawn.target):
+        meant = view.shown(call.operation.complete(call.arguments) if explicit else call.arguments)
         wanted = honest.execute(expected, view.shown(call.arguments))
         try:
-            got = tool.execute(real, sent)
+            got = tool.execute(real, meant if sender is None else sender.send(meant))
         except (ToolRefusal, KeyError, TypeError):
             return False
         if got != wanted:

@@ -39,12 +39,9 @@ class Facts:
     def draw(self, name: str, rng: random.Random) -> Service:
         """Draw the facts of a name: six to twelve tools."""
         split = name.split("-")[1]
-        service = Service(name, "facts and formulas", split, lambda _: {"records": {}, "log": []})
-        for _ in range(rng.randrange(4, 9)):
-            service.add(_relation(split, rng))
-        for _ in range(rng.randrange(2, 5)):
-            service.add(_formula(split, rng))
-        return service
+        made = [_relation(split, rng) for _ in range(rng.randrange(4, 9))]
+        made += [_formula(split, rng) for _ in range(rng.randrange(2, 5))]
+        return Service(name, "facts and formulas", split, {one.key: one for one in made})
 
 
 def _relation(split: str, rng: random.Random) -> Operation:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from toolmaster.tools import ToolRefusal
@@ -86,210 +86,171 @@ class Goal:
         """Return the calls of one operation."""
         return [call for call in self.calls if call.operation.key == key]
 
-    def operation(self, key: str) -> Operation:
-        """Return the operation of a key, which has a call."""
-        return self.calls_of(key)[0].operation
-
 
 class Maker:
-    """Makes the goals of one service from a state."""
+    """Makes the goals of one service from a state.
+
+    Each kind of goal is a method, which raises `ToolRefusal` where what it drew does not fit.
+    """
 
     def __init__(self, service: Service, state: State, rng: random.Random) -> None:
-        self.service, self.rng = service, rng
+        self.operations, self.rng = list(service.operations.values()), rng
         self.state = copied(state)
 
     def make(self, kind: str) -> Goal | None:
-        """Make a goal of a kind of `KINDS`; None where the drawn operation cannot serve it."""
-        turns = KINDS[kind](self)
-        if not turns:
+        """Make a goal of a kind of `ABOUT`; None where the drawn operation cannot serve it."""
+        try:
+            first, *rest = getattr(self, f"_{kind}")()
+        except ToolRefusal:
             return None
-        first, *rest = turns
         if kind != "told":
             first = replace(first, request=dressed(first.request, self.rng))
         return Goal(kind, (first, *rest), self.state)
 
-    def _operation(self, *verbs: str) -> Operation | None:
-        fitting = [o for o in self.service.operations.values() if not verbs or o.verb in verbs]
-        return self.rng.choice(fitting) if fitting else None
+    def _operation(self, *verbs: str, resource: str = "") -> Operation:
+        """Choose an operation with one of these verbs, if any are given, on one resource."""
+        fitting = [o for o in self.operations if o.verb in verbs or not verbs]
+        chosen: Operation = self._choice([o for o in fitting if resource in ("", o.resource)])
+        return chosen
 
-    def _call(self, operation: Operation, arguments: dict[str, Any]) -> Planned | None:
-        """Call an operation for the goal; None where it refuses."""
-        try:
-            result = operation.run(self.state, operation.complete(arguments))
-        except ToolRefusal:
-            return None
+    def _choice(self, options: Sequence[Any]) -> Any:
+        """Choose one of these; there may be none, and then the goal cannot be made."""
+        if not options:
+            raise ToolRefusal("there is nothing to choose from")
+        return self.rng.choice(options)
+
+    def _call(self, operation: Operation, arguments: dict[str, Any]) -> Planned:
+        """Call an operation for the goal."""
+        result = operation.run(self.state, operation.complete(arguments))
         return Planned(operation, arguments, result)
 
-    def _arguments(self, operation: Operation) -> dict[str, Any]:
-        return draw_arguments(operation, self.state, self.rng)
-
-    def one(self) -> list[Turn]:
-        """One call."""
-        return self._one(self._operation())
-
-    def _one(self, operation: Operation | None) -> list[Turn]:
-        if operation is None:
-            return []
-        if operation.verb == "list":
-            return self._listed(operation)
-        arguments = self._arguments(operation)
+    def _turn(self, operation: Operation) -> Turn:
+        """One message with one call."""
+        arguments = draw_arguments(operation, self.state, self.rng)
         call = self._call(operation, arguments)
-        if call is None:
-            return []
+        if operation.verb == "list":
+            return self._listed(call)
         if operation.verb not in ("get", "compute", "call"):
-            return [Turn(do(operation, arguments, self.rng), (call,))]
+            return Turn(do(operation, arguments, self.rng), (call,))
         field = operation.answer
         if operation.verb != "compute":
             field = self.rng.choice([f for f in call.result if f not in arguments] or [field])
         request = ask(operation, arguments, self.rng, "" if operation.verb == "compute" else field)
-        answer = call.result[field]
-        if answer is None or isinstance(answer, bool):
-            return []
-        return [Turn(request, (_with(call, answer),), answer)]
+        answer = _answer(call, field)
+        return Turn(request, (replace(call, answer=answer),), answer)
 
-    def _listed(self, operation: Operation) -> list[Turn]:
-        arguments = self._arguments(operation)
-        call = self._call(operation, arguments)
-        if call is None or len(call.result) > 4:
-            return []
+    def _listed(self, call: Planned) -> Turn:
+        if len(call.result) > 4:
+            raise ToolRefusal("too many to name")
         count = self.rng.random() < 0.5
         if not count and not call.result:
-            return []
+            raise ToolRefusal("none to name")
         answer = len(call.result) if count else list(call.result)
-        request = ask_list(operation, arguments, self.rng, count=count)
-        return [Turn(request, (_with(call, answer),), answer)]
+        request = ask_list(call.operation, call.arguments, self.rng, count=count)
+        return Turn(request, (replace(call, answer=answer),), answer)
 
-    def two(self) -> list[Turn]:
+    def _pair(self, draw: Callable[[], Operation]) -> list[Turn]:
+        """Two messages with a call each; the second is drawn where the first one fails, too."""
+        made: list[Turn] = []
+        for _ in range(2):
+            with suppress(ToolRefusal):
+                made.append(self._turn(draw()))
+        if len(made) < 2:
+            raise ToolRefusal("one of two calls fails")
+        return made
+
+    def _one(self) -> list[Turn]:
+        """One call."""
+        return [self._turn(self._operation())]
+
+    def _two(self) -> list[Turn]:
         """Two calls of one tool, for two things that are asked for at once."""
         operation = self._operation("get", "compute", "call", "create", "act", "delete")
-        first = self._one(operation)
-        second = self._one(operation)
-        if not first or not second or first[0].calls[0].arguments == second[0].calls[0].arguments:
-            return []
-        one, other = first[0], second[0]
+        one, other = self._pair(lambda: operation)
+        if one.calls[0].arguments == other.calls[0].arguments:
+            raise ToolRefusal("they are the same")
         answer = None if one.answer is None else [one.answer, other.answer]
         if answer is not None and (answer[0] == answer[1] or list in map(type, answer)):
-            return []
+            raise ToolRefusal("their answers cannot be told apart")
         request = both(one.request, other.request, self.rng)
         return [Turn(request, (*one.calls, *other.calls), answer)]
 
-    def chain(self) -> list[Turn]:
+    def _chain(self) -> list[Turn]:
         """A record is named by one of its fields, and has to be looked up first."""
-        found = self._lookup()
-        if found is None:
-            return []
-        listing, filter_, value, key = found
-        listed = listing.key.removeprefix("list_")
-        then = [
-            o
-            for o in self.service.operations.values()
-            if o.verb in ("get", "act", "delete")
-            and o.params[0].name == "id"
-            and listed.startswith(o.noun.replace(" ", "_"))
-        ]
-        if not then:
-            return []
-        operation = self.rng.choice(then)
+        listing, filter_, value, key = self._choice(list(self._lookups()))
+        operation = self._operation("get", "act", "delete", resource=listing.resource)
         looked_up = self._call(listing, {filter_.name: value})
-        arguments = {**self._arguments(operation), "id": key}
+        arguments = {**draw_arguments(operation, self.state, self.rng), "id": key}
         call = self._call(operation, arguments)
-        if call is None or looked_up is None:
-            return []
-        described = f"{filter_.phrase.format(filter_.kind.say(self.rng, value))}".strip()
-        if operation.verb == "get":
-            field = self.rng.choice([f for f in call.result if f not in ("id", filter_.name)])
-            answer = call.result[field]
-            if answer is None or isinstance(answer, bool):
-                return []
-            request = ask(_described(operation), arguments | {"id": described}, self.rng, field)
-            return [Turn(request, (looked_up, _with(call, answer)), answer)]
-        request = do(_described(operation), arguments | {"id": described}, self.rng)
-        return [Turn(request, (looked_up, call))]
+        described = filter_.phrase.format(filter_.kind.say(self.rng, value)).strip()
+        said, named = _described(operation), arguments | {"id": described}
+        if operation.verb != "get":
+            return [Turn(do(said, named, self.rng), (looked_up, call))]
+        field = self.rng.choice([f for f in call.result if f not in ("id", filter_.name)])
+        answer = _answer(call, field)
+        request = ask(said, named, self.rng, field)
+        return [Turn(request, (looked_up, replace(call, answer=answer)), answer)]
 
-    def _lookup(self) -> tuple[Operation, Param, Any, str] | None:
-        """Return a listing, a filter and a value that find one record, and its key."""
-        places = []
-        for listing in (o for o in self.service.operations.values() if o.verb == "list"):
-            resource = next(r for r in self.state["records"] if listing.key == _list_key(r, self))
+    def _lookups(self) -> Iterator[tuple[Operation, Param, Any, str]]:
+        """Yield each listing, filter and value that find one record, and its key."""
+        for listing in (o for o in self.operations if o.verb == "list"):
+            records = self.state["records"].get(listing.resource, {})
             for filter_ in listing.params:
                 if filter_.end or filter_.kind.type != "string" or not filter_.phrase:
                     continue
-                values = [r.get(filter_.name) for r in self.state["records"][resource].values()]
-                for key, record in self.state["records"][resource].items():
+                values = [record.get(filter_.name) for record in records.values()]
+                for key, record in records.items():
                     if "id" in record and values.count(record[filter_.name]) == 1:
-                        places.append((listing, filter_, record[filter_.name], key))
-        return self.rng.choice(places) if places else None
+                        yield listing, filter_, record[filter_.name], key
 
-    def hops(self) -> list[Turn]:
+    def _hops(self) -> list[Turn]:
         """A question whose answer is found by way of one or more others."""
-        steps = [o for o in self.service.operations.values() if o.gives and "{}" in o.clause]
-        if not steps:
-            return []
-        path = [self.rng.choice(steps)]
+        steps = [o for o in self.operations if o.gives and "{}" in o.clause]
+        path = [self._choice(steps)]
         for _ in range(self.rng.choice((1, 1, 2, 3))):
-            gives = path[-1].gives
-            further = [
-                o for o in steps if gives and o.params[0].kind.name == gives.name and o not in path
-            ]
+            gives = path[-1].gives.name
+            further = [o for o in steps if o.params[0].kind.name == gives and o not in path]
             if further:
                 path.append(self.rng.choice(further))
         if len(path) < 2:
-            return []
+            raise ToolRefusal("no question leads on")
         value = path[0].params[0].kind.draw(self.rng)
         text, calls = str(value), []
         for operation in path:
-            call = self._call(operation, {operation.params[0].name: value})
-            if call is None:
-                return []
+            calls.append(self._call(operation, {operation.params[0].name: value}))
             text = operation.clause.format(text)
-            value = call.result[operation.answer]
-            calls.append(call)
-        calls[-1] = _with(calls[-1], value)
+            value = calls[-1].result[operation.answer]
+        calls[-1] = replace(calls[-1], answer=value)
         return [Turn(question(text, self.rng), tuple(calls), value)]
 
-    def turns(self) -> list[Turn]:
+    def _turns(self) -> list[Turn]:
         """Two messages, one after the other."""
-        first = self._one(self._operation())
-        second = self._one(self._operation())
-        return [*first, *second] if first and second else []
+        return self._pair(self._operation)
 
-    def ask_back(self) -> list[Turn]:
+    def _ask(self) -> list[Turn]:
         """A required value is missing; the assistant asks for it, and the user gives it."""
         operation = self._operation("create", "compute", "act", "call")
-        if operation is None:
-            return []
-        arguments = self._arguments(operation)
-        named = operation.params[:1] if "{}" in operation.clause else ()
-        required = [
-            p
-            for p in operation.params
-            if p.required and p.kind.type != "boolean" and p not in named
-        ]
-        if not required or len(arguments) < 2:
-            return []
-        left_out = self.rng.choice(required)
+        arguments = draw_arguments(operation, self.state, self.rng)
+        others = operation.params[1:] if "{}" in operation.clause else operation.params
+        required = [p for p in others if p.required and p.kind.type != "boolean"]
+        if len(arguments) < 2:
+            raise ToolRefusal("nothing is left to say")
+        left_out = self._choice(required)
         told = {k: v for k, v in arguments.items() if k != left_out.name}
         call = self._call(operation, arguments)
-        if call is None:
-            return []
-        answer = call.result[operation.answer] if operation.answer else None
-        say: Callable[..., str] = ask if operation.answer else do
-        if operation.verb == "call" and operation.answer:
-            say = partial(ask, field=operation.answer)
-        question = missing(left_out, self.rng)
+        reply = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
-        reply = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)
-        return [
-            Turn(say(operation, told, self.rng), reply=question),
-            Turn(reply, (_with(call, answer),), answer),
-        ]
+        given = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)
+        if not operation.answer:
+            return [Turn(do(operation, told, self.rng), reply=reply), Turn(given, (call,))]
+        answer = call.result[operation.answer]
+        field = operation.answer if operation.verb == "call" else ""
+        request = ask(operation, told, self.rng, field)
+        return [Turn(request, reply=reply), Turn(given, (replace(call, answer=answer),), answer)]
 
-    def told(self) -> list[Turn]:
+    def _told(self) -> list[Turn]:
         """A conversation that has come to the point where a call is due."""
-        made = self.ask_back()
-        if not made:
-            return []
-        asking, giving = made
+        asking, giving = self._ask()
         user, other = self.rng.choice(_SPEAKERS)
         lines = [f"{user}: {asking.request}", f"{other}: {asking.reply}"]
         lines.append(f"{user}: {giving.request}")
@@ -300,25 +261,13 @@ class Maker:
         head = self.rng.choice(_HEADS)
         return [Turn("\n".join([head, *lines] if head else lines), giving.calls, giving.answer)]
 
-    def none(self) -> list[Turn]:
+    def _none(self) -> list[Turn]:
         """What is asked for, no tool does; the tools are drawn by the caller."""
-        made = self._one(self._operation())
-        if not made:
-            return []
-        [wanted] = made[0].calls
-        return [Turn(made[0].request, reply="None of the tools can do this.", wanted=wanted)]
+        [turn] = self._one()
+        [wanted] = turn.calls
+        return [Turn(turn.request, reply="None of the tools can do this.", wanted=wanted)]
 
 
-KINDS: Mapping[str, Callable[[Maker], list[Turn]]] = {
-    "one": Maker.one,
-    "two": Maker.two,
-    "chain": Maker.chain,
-    "hops": Maker.hops,
-    "turns": Maker.turns,
-    "ask": Maker.ask_back,
-    "told": Maker.told,
-    "none": Maker.none,
-}
 ABOUT = {
     "one": "one call",
     "two": "two calls of one tool",
@@ -338,20 +287,16 @@ def _described(operation: Operation) -> Operation:
     return replace(operation, params=(named, *operation.params[1:]), clause=clause)
 
 
-def _list_key(resource: str, maker: Maker) -> str:
-    for operation in maker.service.operations.values():
-        if operation.verb == "list" and operation.key.startswith(f"list_{resource}"):
-            return operation.key
-    return ""
-
-
-def _with(call: Planned, answer: Any) -> Planned:
-    return Planned(call.operation, call.arguments, call.result, answer)
+def _answer(call: Planned, field: str) -> Any:
+    """Return the field of a result that a question is about: a text, a number or a list."""
+    answer = call.result[field]
+    if answer is None or isinstance(answer, bool):
+        raise ToolRefusal("that answers no question")
+    return answer
 
 
 def draw_arguments(operation: Operation, state: State, rng: random.Random) -> dict[str, Any]:
     """Draw arguments of a call that the operation can serve in this state."""
-    records = state["records"]
     arguments: dict[str, Any] = {}
     given = [p for p in operation.params if p.required or rng.random() < MENTIONED_SHARE]
     if operation.verb in ("list", "update"):
@@ -359,26 +304,15 @@ def draw_arguments(operation: Operation, state: State, rng: random.Random) -> di
         count = 1 if rng.random() < 0.75 else 2
         given = [p for p in operation.params if p.required]
         given += rng.sample(optional, min(count, len(optional)))
-    record: Mapping[str, Any] = {}
-    for resource, table in records.items():
-        if resource.replace("_", " ") in operation.noun or operation.key.endswith(resource):
-            key = rng.choice(sorted(table)) if table else ""
-            record = table.get(key, {})
-            break
-        if operation.verb == "list" and operation.key.startswith(f"list_{resource}"):
-            record = rng.choice([table[key] for key in sorted(table)]) if table else {}
-            break
+    table = state["records"].get(operation.resource)
+    record: Mapping[str, Any] = (table[rng.choice(sorted(table))] or {}) if table else {}
+    named = operation.params[:1] if operation.verb in ("get", "update", "delete", "act") else ()
     for param in given:
-        takes_key = param is operation.params[0] and operation.verb in (
-            "get", "update", "delete", "act",
-        )  # fmt: skip
-        base = param.name.removeprefix("max_").removeprefix("min_")
-        if takes_key and param.name in record:
-            arguments[param.name] = record[param.name]
-        elif operation.verb == "list" and base in record:
-            arguments[param.name] = record[base]
+        if param.field in record and (param in named or operation.verb == "list"):
+            value = record[param.field]
         else:
-            arguments[param.name] = param.kind.draw(rng)
-            if param.default is not None and arguments[param.name] == param.default:
-                arguments[param.name] = param.kind.others(param.default, rng)
+            value = param.kind.draw(rng)
+            if param.default is not None and value == param.default:
+                value = param.kind.others(param.default, rng)
+        arguments[param.name] = value
     return arguments

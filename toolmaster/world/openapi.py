@@ -19,17 +19,9 @@ from toolmaster.tools import ToolRefusal
 from toolmaster.tools.openapi.operations import Operation as Documented
 from toolmaster.tools.openapi.operations import read_operations
 from toolmaster.tools.openapi.parsing import parse_text
-from toolmaster.tools.openapi.schemas import SchemaReader, UnusableError
+from toolmaster.tools.openapi.schemas import SchemaReader, as_object
 from toolmaster.types import Effect
-from toolmaster.world.service import (
-    Operation,
-    Param,
-    Service,
-    State,
-    computed,
-    in_words,
-    written,
-)
+from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
 from toolmaster.world.values import Kind, enum_of, kind_of, list_of, number_of
 
 MAX_FILE_BYTES = 400_000
@@ -72,20 +64,23 @@ _NAMED: tuple[tuple[str, str, str], ...] = (  # pattern of the name, kind, phras
     (r"id$|code|number|key|ref|uuid|hash|isbn|version", "code", ""),
 )  # fmt: skip
 _UNKNOWN = ("word", "product", "title", "code", "word", "company")
+_FORMATS = {"date": "date", "email": "email", "uuid": "code", "uri": "url"}
 _NUMBERS: tuple[tuple[str, int, int], ...] = (
     (r"year", 1950, 2030), (r"month", 1, 12), (r"page|offset|index", 1, 30),
     (r"limit|count|size|max|per", 1, 100), (r"lat", -80, 80), (r"lon|lng", -170, 170),
     (r"percent|ratio|rate", 1, 100), (r"id$", 10, 99999), (r"price|amount|cost|total", 1, 5000),
     (r"age", 1, 99), (r"", 1, 900),
 )  # fmt: skip
-_READS = {
-    "get", "gets", "retrieve", "retrieves", "return", "returns", "list", "lists", "fetch",
-    "fetches", "show", "shows", "find", "finds", "read", "reads", "lookup", "query", "queries",
-    "describe", "describes", "view", "display", "obtain", "provides",
-}  # fmt: skip
+_READS = (
+    "get gets retrieve retrieves return returns list lists fetch fetches show shows find finds read"
+    " reads lookup query queries describe describes view display obtain provides"
+).split()
 _NO_VERB = re.compile(
     r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$"
 )
+_TYPES: Mapping[str, Any] = {
+    "string": str, "boolean": bool, "integer": int, "number": (int, float),
+}  # fmt: skip
 _METHOD_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "update",
                  "DELETE": "delete", "HEAD": "check", "OPTIONS": "check"}  # fmt: skip
 
@@ -152,15 +147,15 @@ def openapi_service(file: Path, name: str) -> Service:
         raise InputError(f"{file}: it has no paths, so there is nothing to simulate")
     documented, _ = read_operations(content)
     about = str(content.get("info", {}).get("title", name))
-    service = Service(name, about, "", lambda _: {"records": {}, "log": []})
     reader = SchemaReader(content)
+    made: dict[str, Operation] = {}
     for one in documented:
-        made = _operation(one, reader, content, name)
-        if made is not None and made.key not in service.operations:
-            service.add(made)
-    if not service.operations:
+        operation = _operation(one, reader, content, name)
+        if operation is not None:
+            made.setdefault(operation.key, operation)
+    if not made:
         raise InputError(f"{file}: none of its {len(documented)} operations can be simulated")
-    return service
+    return Service(name, about, "", made)
 
 
 def _operation(
@@ -171,17 +166,15 @@ def _operation(
     if params is None:
         return None
     reads = one.effect is Effect.READ
-    path = [in_words(part) for part in one.path.split("/") if part and not part.startswith("{")]
-    noun = next((part for part in reversed(path) if part), "resource")
+    parts = [in_words(part) for part in one.path.split("/") if not part.startswith("{")]
+    noun = next(filter(None, reversed(parts)), "resource")
     doc = _sentence(one.description)
     if " " not in doc or " /" in doc:
         doc = f"{_METHOD_VERBS[one.method]} {noun}".capitalize()
     if not doc.isascii() or doc.count(" ") > 18 or "deprecated" in doc.lower():
         return None
-    words = in_words(one.name).split()[:5]
     fields = _fields(one, reader, content)
     answers = reads and bool(fields)  # else it is called for what it does, and says no more
-    clause = _clause(doc, one.method, reads=answers)
     item = re.search(r"\{([^{}]+)\}/?$", one.path)
     place = one.path[: item.start()].rstrip("/") if item else one.path.rstrip("/")
 
@@ -192,24 +185,29 @@ def _operation(
             raise ToolRefusal(f'no {noun} "{key}"')
         if answers:
             stored = table.get(key) or {}
-            drawn = {f: computed(k, f"{service} {one.name} {f}", arguments) for f, k in
-                     fields.items()}  # fmt: skip
-            return {**drawn, **{k: v for k, v in stored.items() if k in fields}}
-        done: dict[str, Any] = {"status": "ok"}
+            return {
+                field: stored.get(field, computed(kind, f"{service} {one.name} {field}", arguments))
+                for field, kind in fields.items()
+            }
         if not item:
             key = computed(kind_of("code"), f"{service} {len(table)}", {})
-            done = {"id": key}
+        done = written(state, one.name, key, arguments)
         if reads:
-            written(state, one.name, key, arguments)
             return "ok"
-        table = state["records"].setdefault(place, {})
-        table[key] = None if one.method == "DELETE" else {**(table.get(key) or {}), **arguments}
-        return {**done, **written(state, one.name, key, arguments)}
+        kept = None if one.method == "DELETE" else {**(table.get(key) or {}), **arguments}
+        state["records"].setdefault(place, {})[key] = kept
+        return {"status": "ok", **done} if item else {"id": key, **done}
 
-    verb = "call" if answers else "act"
-    answer = next(iter(fields)) if answers else ""
     return Operation(
-        "_".join(words) or "call", verb, noun, doc, tuple(params), one.effect, run, clause, answer
+        key="_".join(in_words(one.name).split()[:5]) or "call",
+        verb="call" if answers else "act",
+        noun=noun,
+        doc=doc,
+        params=tuple(params),
+        effect=one.effect,
+        run=run,
+        clause=_clause(doc, one.method, reads=answers),
+        answer=next(iter(fields)) if answers else "",
     )
 
 
@@ -225,14 +223,13 @@ def _params(one: Documented) -> list[Param] | None:
                 return None
             continue
         default = schema.get("default")
-        if default == "" or not _is_of(kind, default):
+        fits = isinstance(default, _TYPES.get(kind.type, ()))
+        if not fits or default == "" or default not in kind.schema.get("enum", [default]):
             default = None
-        phrase = _phrase(name) if kind.type == "string" and "enum" not in kind.schema else ""
+        phrase = _named(name)[1] if kind.type == "string" and "enum" not in kind.schema else ""
+        doc = _sentence(str(schema.get("description", "")), PARAM_DOC_CHARS)
         clean = _clean(name)
-        found[clean] = Param(
-            clean, kind, _sentence(str(schema.get("description", "")), PARAM_DOC_CHARS),
-            required and default is None, default, phrase,
-        )  # fmt: skip
+        found[clean] = Param(clean, kind, doc, required and default is None, default, phrase)
     kept = sorted(found.values(), key=lambda p: not p.required)
     if sum(param.required for param in kept) > MAX_PARAMS:
         return None
@@ -240,28 +237,16 @@ def _params(one: Documented) -> list[Param] | None:
 
 
 def _flat(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    required = schema.get("required", ())
     for name, one in schema.get("properties", {}).items():
-        if name == "body" and isinstance(one, dict) and isinstance(one.get("properties"), dict):
-            yield from (
-                (key, value if isinstance(value, dict) else {}, key in one.get("required", ()))
-                for key, value in one["properties"].items()
-            )
+        body = as_object(one) if name == "body" else {}
+        if isinstance(body.get("properties"), dict):
+            for key, value in body["properties"].items():
+                yield key, as_object(value), key in body.get("required", ())
         elif isinstance(one, dict):
-            yield name, one, name in required
+            yield name, one, name in schema.get("required", ())
 
 
-def _is_of(kind: Kind, value: Any) -> bool:
-    types = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
-    if "enum" in kind.schema:
-        return value in kind.schema["enum"]
-    expected = types.get(kind.type)
-    return expected is not None and isinstance(value, expected)  # type: ignore[arg-type]
-
-
-def guess(  # noqa: PLR0911 - one return a type
-    name: str, schema: Mapping[str, Any]
-) -> Kind | None:
+def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
     """Return the kind of values of a parameter; None for an object or an unknown type."""
     options = schema.get("enum")
     type_ = schema.get("type")
@@ -286,19 +271,18 @@ def guess(  # noqa: PLR0911 - one return a type
         return list_of(item) if item is not None and item.type != "array" else None
     if type_ != "string":
         return None
-    form = str(schema.get("format", ""))
-    if form in ("date", "email", "uuid", "uri"):
-        return kind_of({"uuid": "code", "uri": "url"}.get(form, form))
-    found = next((kind for p, kind, _ in _NAMED if re.search(p, name, re.IGNORECASE)), "")
-    return kind_of(found or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
+    kind = _FORMATS.get(str(schema.get("format"))) or _named(name)[0]
+    return kind_of(kind or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
 
 
 def _clean(name: str) -> str:
     return in_words(name).replace(" ", "_") or name
 
 
-def _phrase(name: str) -> str:
-    return next((phrase for p, _, phrase in _NAMED if re.search(p, name, re.IGNORECASE)), "")
+def _named(name: str) -> tuple[str, str]:
+    """Return the kind that a name suggests, and how a request gives it; "" for nothing."""
+    found = (one[1:] for one in _NAMED if re.search(one[0], name, re.IGNORECASE))
+    return next(found, ("", ""))
 
 
 def _sentence(text: str, most: int = DOC_CHARS) -> str:
@@ -319,13 +303,9 @@ def _clause(doc: str, method: str, *, reads: bool) -> str:
         return f"the {_lower(doc)}" if not first.endswith("s") else f"the result of {_lower(doc)}"
     imperative = re.fullmatch(r"[A-Z][a-z]+", first) and not _NO_VERB.search(first)
     if imperative and rest:
-        return f"{_base(first.lower())} {rest}"
+        verb = re.sub(r"(?<!s)s$", "", first.lower())  # "creates" is "create"
+        return f"{verb} {rest}"
     return f"{_METHOD_VERBS[method]} {_lower(doc)}"
-
-
-def _base(verb: str) -> str:
-    """Return a verb without its ending: "creates" is "create"."""
-    return verb[:-1] if verb.endswith("s") and not verb.endswith("ss") else verb
 
 
 def _lower(text: str) -> str:
@@ -334,30 +314,20 @@ def _lower(text: str) -> str:
 
 def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -> dict[str, Kind]:
     """Return up to four fields of a successful response."""
-    try:
-        item = reader.resolve(content["paths"][one.path])
-        raw = item[one.method.lower()]["responses"]
-        response = reader.resolve(next(v for k, v in raw.items() if str(k).startswith("2")))
-        schema = response.get("schema")
-        if schema is None:
-            schema = next(iter(response["content"].values()))["schema"]
-        schema = reader.resolve(schema)
-        if schema.get("type") == "array":
-            schema = reader.resolve(schema["items"])
-        properties = schema.get("properties", {})
-        if len(properties) == 1:
-            inner = reader.resolve(next(iter(properties.values())))
-            inner = reader.resolve(inner.get("items", inner))
-            properties = inner.get("properties", properties)
-    except (KeyError, StopIteration, AttributeError, TypeError, UnusableError):
-        return {}
+    item = reader.peek(content["paths"][one.path])
+    responses = as_object(reader.peek(item[one.method.lower()]).get("responses"))
+    response = reader.peek(next((v for k, v in responses.items() if str(k).startswith("2")), None))
+    media = as_object(next(iter(as_object(response.get("content")).values()), None))
+    schema = reader.peek(response.get("schema", media.get("schema")))
+    if schema.get("type") == "array":
+        schema = reader.peek(schema.get("items"))
+    properties = as_object(schema.get("properties"))
+    if len(properties) == 1:
+        inner = reader.peek(*properties.values())
+        properties = as_object(reader.peek(inner.get("items", inner)).get("properties", properties))
     found: dict[str, Kind] = {}
-    for name, raw_field in properties.items():
-        try:
-            field = reader.resolve(raw_field)
-        except UnusableError:
-            continue
-        kind = guess(name, field) if isinstance(field, dict) else None
+    for name, raw in properties.items():
+        kind = guess(name, reader.peek(raw))
         if kind is not None and kind.type in ("string", "integer", "number") and name.isascii():
             found[_clean(name)] = kind
     chosen = sorted(found)

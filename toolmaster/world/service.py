@@ -13,10 +13,9 @@ import marshal
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.values import Kind
 
@@ -35,8 +34,7 @@ class Param:
         required: whether a call needs it.
         default: what an optional one is when it is left out, documented; None for no default.
         phrase: how a request gives its value, such as "in {}"; "" says its name and the value.
-        end: "max" or "min" for an inclusive end of a range, "position" for a place in a list that
-            is counted from 1; "" for anything else.
+        end: "max" or "min" for an inclusive end of a range; "" for anything else.
     """
 
     name: str
@@ -51,6 +49,11 @@ class Param:
     def label(self) -> str:
         """Its name in words."""
         return self.name.replace("_", " ")
+
+    @property
+    def field(self) -> str:
+        """Name of what it filters by: "nights" for "max_nights" where that is an end."""
+        return self.name.removeprefix(f"{self.end}_") if self.end else self.name
 
     def schema(self) -> dict[str, Any]:
         """Return its JSON schema."""
@@ -68,7 +71,7 @@ class Operation:
 
     Args:
         key: unique in its service, such as "create_booking".
-        verb: list, search, get, create, update, delete, act or compute.
+        verb: list, get, create, update, delete, act, compute or call.
         noun: what it is about, such as "booking".
         doc: one sentence of documentation.
         params: its parameters.
@@ -78,6 +81,7 @@ class Operation:
             room" where it answers.
         answer: the field of the result that a question is about; "" for the whole result.
         gives: the kind of that field, for questions of several hops; None where it is not known.
+        resource: the table of records that it is about; "" for none.
     """
 
     key: str
@@ -90,10 +94,7 @@ class Operation:
     clause: str
     answer: str = ""
     gives: Kind | None = None
-
-    def param(self, name: str) -> Param:
-        """Return the parameter of a name."""
-        return next(param for param in self.params if param.name == name)
+    resource: str = ""
 
     def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments with the documented default of each that is left out."""
@@ -101,7 +102,7 @@ class Operation:
         return {**defaults, **{k: v for k, v in arguments.items() if v is not None}}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Service:
     """Operations over one state.
 
@@ -116,12 +117,8 @@ class Service:
     name: str
     about: str
     split: str
-    seed_state: Callable[[random.Random], State]
-    operations: dict[str, Operation] = field(default_factory=dict)
-
-    def add(self, operation: Operation) -> None:
-        """Add an operation."""
-        self.operations[operation.key] = operation
+    operations: Mapping[str, Operation]
+    seed_state: Callable[[random.Random], State] = lambda _: {"records": {}, "log": []}
 
 
 def copied(state: State) -> State:
@@ -137,23 +134,10 @@ def computed(kind: Kind, key: str, arguments: Mapping[str, Any]) -> Any:
     return kind.draw(random.Random(digest))
 
 
-def record_of(state: State, resource: str, key: Any) -> dict[str, Any]:
-    """Return the record of a key.
-
-    Raises:
-        ToolRefusal: there is none.
-    """
-    table: dict[str, dict[str, Any]] = state["records"].get(resource, {})
-    if str(key) not in table:
-        raise ToolRefusal(f'no {resource.replace("_", " ")} "{key}"')
-    return table[str(key)]
-
-
 def written(state: State, operation: str, key: Any, record: Mapping[str, Any]) -> dict[str, Any]:
     """Note a write in the log; returns a copy of the record as it is now."""
-    now = dict(record)
-    state["log"].append([operation, str(key), now])
-    return dict(now)
+    state["log"].append([operation, str(key), dict(record)])
+    return dict(record)
 
 
 def in_words(name: str) -> str:

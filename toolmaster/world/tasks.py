@@ -13,24 +13,19 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, Protocol
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.tasksets import Task
 from toolmaster.tasksets.answers import as_answer, normal_form, same_answer
 from toolmaster.tasksets.task import FollowUp
+from toolmaster.tasksets.taskset import TEST, TRAIN
 from toolmaster.tools import ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, Trajectory
-from toolmaster.world.behaviours import (
-    FAMILIES,
-    KINDS,
-    PRIOR,
-    Behaviour,
-    Transient,
-    WrongTwin,
-    fitting,
-)
+from toolmaster.world.behaviours import FAMILIES, KINDS, PRIOR, Behaviour, WrongTwin, fitting
 from toolmaster.world.ceiling import ceiling
 from toolmaster.world.goals import ABOUT, Goal, Maker, Planned, draw_arguments
 from toolmaster.world.service import Operation, Service, State, copied
@@ -38,7 +33,8 @@ from toolmaster.world.spec import Specs
 from toolmaster.world.views import View, draw_view
 
 VERSIONS = {"full": "v6", "short": "v6s"}
-TRAIN, TEST, TEST_SEEN = "train", "test", "test_seen"
+TEST_SEEN = "test_seen"
+"""The split of further tasks of the training services."""
 _PLACE = re.compile(r"([1-9]\d*)(c?)")
 SHARES = {
     "short": {"one": 8, "two": 1, "told": 1, "none": 1, "hops": 1},
@@ -60,12 +56,12 @@ AGAIN = 400
 """How many goals are drawn at most to find another one with the same tools."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorldTask:
     """A drawn task with everything that is hidden from the policy.
 
     Args:
-        task: what a session runs.
+        id: the id that it was drawn from.
         goal: messages, calls and answers.
         views: the tools shown, in order.
         chosen: key of an operation to the views that serve it, the one that a newcomer takes first
@@ -74,16 +70,60 @@ class WorldTask:
         possible: what could have been hidden, by family and kind, as the policy could know it.
         target: key of the operation that could hide it; "" where none could.
         service: what the tools belong to.
+        bound: the best chance without trying, where the task is measured: see `ceiling`.
     """
 
-    task: Task
+    id: str
     goal: Goal
     views: tuple[View, ...]
     chosen: dict[str, tuple[View, ...]]
     start: State
     possible: Mapping[str, Mapping[str, Sequence[Behaviour]]]
-    target: str = ""
-    service: Service | None = None
+    target: str
+    service: Service
+    bound: float | None = None
+
+    @cached_property
+    def task(self) -> Task:
+        """What a session runs."""
+        first, *later = self.goal.turns
+        labels = {
+            "split": "unseen" if self.id.split("/")[1] == TEST else "seen",
+            "service": self.service.name,
+            "family": "plain",
+            "behaviour": "plain",
+            "kind": ABOUT[self.goal.kind],
+        }
+        for view in self.views:
+            if view.behaviour is not None:
+                labels["family"] = view.behaviour.family(view.honest())
+                labels["behaviour"] = view.behaviour.name
+        return Task(
+            self.id,
+            first.request,
+            self._make_tools,
+            None if self.goal.end != self.start else self.goal.turns[-1].answer,
+            self._check,
+            labels=labels,
+            follow_ups=tuple(FollowUp(turn.request) for turn in later),
+        )
+
+    def _make_tools(self) -> ToolSet:
+        return ToolSet(tuple(view.tool() for view in self.views), copied(self.start), copied)
+
+    def _check(self, trajectory: Trajectory, final: ToolSet) -> Score:
+        bound = {} if self.bound is None else {BOUND: self.bound}
+        if self.goal.kind == "none":
+            idle = not trajectory.calls(Phase.EXECUTION)
+            return Score.of(idle, "no call", answer=float(idle), **bound)
+        answer = self.goal.turns[-1].answer
+        right, expected = trajectory.answer is not None, "a changed state"
+        if answer is not None:
+            right = right and _same(trajectory.answer or "", answer)
+            expected = f"the answer {answer_text(answer)!r}"
+        state = final.state == self.goal.end
+        parts = {"answer": float(right), "state": float(state), **bound}
+        return Score.of(right and state, expected, **parts)
 
 
 class Source(Protocol):
@@ -106,8 +146,11 @@ class World:
         families: those that are drawn.
         behaviours: kinds of behaviours that are drawn besides the built-in ones.
 
+    Attributes:
+        names: the names of services by split, without splits that have none.
+
     Raises:
-        InputError: an unknown family.
+        ConfigError: an unknown family.
     """
 
     def __init__(
@@ -118,26 +161,21 @@ class World:
         families: Sequence[str] = FAMILIES,
         behaviours: Sequence[type[Behaviour]] = (),
     ) -> None:
-        unknown = [one for one in families if one not in FAMILIES]
-        if unknown or not families:
-            raise InputError(f"families {list(families)}: allowed are {', '.join(FAMILIES)}")
+        for family in families:
+            if family not in FAMILIES:
+                hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
+                raise ConfigError(f"unknown family {family!r}{hint}; allowed: {allowed}")
         self.families = tuple(families)
         chosen = "+".join(families) if set(families) != set(FAMILIES) else ""
         own = "+".join(kind.__name__ for kind in behaviours)
         self.kinds = (*KINDS, *behaviours)
-        versions = {
-            one: ".".join(filter(None, (name, documents, chosen, own)))
-            for one, name in VERSIONS.items()
-        }
-        self.version = versions[level]
-        self._levels = {version: one for one, version in versions.items()}
+        suffix = "".join(f".{part}" for part in (documents, chosen, own) if part)
+        self.version = VERSIONS[level] + suffix
+        self._levels = {version + suffix: one for one, version in VERSIONS.items()}
         self.source = Specs() if source is None else source
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
-        self._names = {TRAIN: train, TEST: test, TEST_SEEN: train}
-
-    def names(self, split: str) -> list[str]:
-        """Return the services of a split."""
-        return self._names[split]
+        named = {TRAIN: train, TEST: test, TEST_SEEN: train}
+        self.names = {split: names for split, names in named.items() if names}
 
     def id_of(self, split: str, number: int) -> str:
         """Return the task id of a number."""
@@ -159,16 +197,18 @@ class World:
                 " belong to another release, source, families or behaviours"
             )
         _, split, _ = parts
-        if not self._names.get(split):
+        if split not in self.names:
             raise InputError(f"task id {task_id!r}: there is no service of the split {split!r}")
         rng = random.Random(task_id)
         for _ in range(SERVICES):
-            service = self.source.draw(rng.choice(self._names[split]), rng)
-            for _ in range(ATTEMPTS if service else 0):
-                assert service is not None  # noqa: S101 - there are no attempts without one
+            service = self.source.draw(rng.choice(self.names[split]), rng)
+            if service is None:
+                continue
+            for _ in range(ATTEMPTS):
                 drawn = _Drawing(self, service, split, rng, level).draw(task_id)
                 if drawn is not None:
-                    return drawn if split == TRAIN else _with_bound(drawn, self.families)
+                    bound = None if split == TRAIN else ceiling(drawn, self.families)
+                    return replace(drawn, bound=bound)
         raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
 
 
@@ -185,8 +225,10 @@ class _Drawing:
         self.world, self.service, self.rng, self.level = world, service, rng, level
         self.split = TEST if split == TEST else TRAIN
         self.start = service.seed_state(rng)
-        self.taken: set[str] = set()
-        self.documented = 0.85 if level == "short" else 0.7
+        documented = 0.85 if level == "short" else 0.7
+        self.draw_view = partial(
+            draw_view, split=self.split, rng=rng, taken=set(), documented=documented
+        )
 
     def draw(self, task_id: str) -> WorldTask | None:
         """Return the task; None where what was drawn does not fit together."""
@@ -195,19 +237,18 @@ class _Drawing:
         goal = Maker(self.service, self.start, self.rng).make(kind)
         if goal is None:
             return None
-        keys = list(dict.fromkeys(call.operation.key for call in goal.calls))
-        chosen: dict[str, tuple[View, ...]] = {
-            key: (self._view(goal.operation(key), goal.calls_of(key)),) for key in keys
-        }
-        tried = goal.tried
+        chosen: dict[str, tuple[View, ...]] = {}
+        for call in goal.calls:
+            key = call.operation.key
+            if key not in chosen:
+                chosen[key] = (self._view(call.operation, goal.calls_of(key)),)
         possible: dict[str, dict[str, list[Behaviour]]] = {"plain": {}}
         target = ""
-        if tried:
-            target = self.rng.choice(tried).operation.key
+        if goal.tried:
+            target = self.rng.choice(goal.tried).operation.key
             [view] = chosen[target]
             if view.example is not None and self.rng.random() < TWIN_SHARE:
-                twin = draw_view(view.operation, self.split, self.rng, self.taken,
-                                 documented=self.documented)  # fmt: skip
+                twin = self.draw_view(view.operation)
                 chosen[target] = (view, replace(twin, doc=view.doc, example=view.example))
             possible |= self._possible(chosen[target], goal.calls_of(target))
         if not possible.keys() & {"silent", "irreversible"} and self.rng.random() < REDRAWN_SHARE:
@@ -216,48 +257,36 @@ class _Drawing:
         if not families:
             return None
         [family] = self.rng.choices(families, [PRIOR[one] for one in families])
-        hidden: Behaviour | None = None
         if family != "plain":
             kinds = possible[family]
             hidden = self.rng.choice(kinds[self.rng.choice(sorted(kinds))])
-            first, twins = chosen[target][0], chosen[target][1:]
+            first, *twins = chosen[target]
             if isinstance(hidden, WrongTwin):
                 if self.rng.random() < 0.5:
-                    first, twins = twins[0], (first,)
+                    first, twins = twins[0], [first]
                 hidden = WrongTwin(twins[0].name)
             chosen[target] = (replace(first, behaviour=hidden), *twins)
         shown = [view for views in chosen.values() for view in views]
         shown += self._others(goal)
         self.rng.shuffle(shown)
-        for key, views in chosen.items():
-            chosen[key] = tuple(sorted(views, key=shown.index))
-        labels = {
-            "split": "unseen" if self.split == TEST else "seen",
-            "service": self.service.name,
-            "family": family,
-            "behaviour": "plain" if hidden is None else hidden.name,
-            "kind": ABOUT[goal.kind],
-        }
-        task = _task(task_id, goal, tuple(shown), self.start, labels)
+        chosen = {key: tuple(sorted(views, key=shown.index)) for key, views in chosen.items()}
         return WorldTask(
-            task, goal, tuple(shown), chosen, self.start, possible, target, self.service
+            task_id, goal, tuple(shown), chosen, self.start, possible, target, self.service
         )
 
     def _view(self, operation: Operation, calls: Sequence[Planned]) -> View:
         """Draw a view; a tool that reads has a documented example now and then."""
-        view = draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+        view = self.draw_view(operation)
         if operation.effect is not Effect.READ or self.rng.random() > EXAMPLE_SHARE:
             return view
+        asked = [call.arguments for call in calls]
         for _ in range(6):
             arguments = draw_arguments(operation, self.start, self.rng)
-            if any(arguments == call.arguments for call in calls):
-                continue
-            try:
-                result = operation.run(copied(self.start), operation.complete(arguments))
-            except ToolRefusal:
-                continue
-            if len(as_answer(result)) <= EXAMPLE_CHARS:
-                return replace(view, example=(arguments, result))
+            if arguments not in asked:
+                with suppress(ToolRefusal):
+                    result = operation.run(copied(self.start), operation.complete(arguments))
+                    if len(as_answer(result)) <= EXAMPLE_CHARS:
+                        return replace(view, example=(arguments, result))
         return view
 
     def _possible(
@@ -295,7 +324,7 @@ class _Drawing:
         same = [o for key, o in self.service.operations.items() if key not in wanted]
         if goal.kind == "none":  # nothing of the service itself, which might do it
             same, count = [], max(count, 1)
-        elsewhere = [n for n in self.world.names(self.split) if n != self.service.name]
+        elsewhere = [n for n in self.world.names[self.split] if n != self.service.name]
         other: list[Operation] = []
         if elsewhere and (goal.kind == "none" or self.rng.random() < 0.3):
             service = self.world.source.draw(self.rng.choice(elsewhere), self.rng)
@@ -308,62 +337,36 @@ class _Drawing:
                 if operation not in picked:
                     picked.append(operation)
         return [
-            self._view(operation, ())
-            if operation in same
-            else draw_view(operation, self.split, self.rng, self.taken, documented=self.documented)
+            self._view(operation, ()) if operation in same else self.draw_view(operation)
             for operation in picked
         ]
 
 
-def _with_bound(drawn: WorldTask, families: tuple[str, ...]) -> WorldTask:
-    """Return the task with the best chance without trying as one more part of its score."""
-    bound = ceiling(drawn, families)
-    judge = drawn.task.check
-    assert judge is not None  # noqa: S101 - every task of a world has a check
-
-    def check(trajectory: Trajectory, final: ToolSet) -> Score:
-        score = judge(trajectory, final)
-        assert isinstance(score, Score)  # noqa: S101 - made by `_task`
-        return score.model_copy(update={"parts": {**score.parts, BOUND: bound}})
-
-    return replace(drawn, task=replace(drawn.task, check=check))
-
-
 def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
     """Return the task at a place of the series that another one opens."""
-    number, changed = place.removesuffix("c"), place.endswith("c")
     goal = base.goal
-    if number != "1":
+    if place.removesuffix("c") != "1":
         goal = _goal_again(base, random.Random(task_id.removesuffix("c")))
-    views, chosen = base.views, base.chosen
-    labels = {**base.task.labels, "kind": ABOUT[goal.kind]}
-    if changed:
-        old, new = _change(base)
-        views = tuple(new if view is old else view for view in views)
-        chosen = {k: tuple(new if v is old else v for v in pair) for k, pair in chosen.items()}
-        assert new.behaviour is not None  # noqa: S101 - chosen among behaviours
-        labels["behaviour"] = new.behaviour.name
-        labels["family"] = new.behaviour.family(new.honest())
-    task = _task(task_id, goal, views, base.start, labels)
-    return replace(base, task=task, goal=goal, views=views, chosen=chosen)
+    drawn = replace(base, id=task_id, goal=goal, bound=None)
+    return _changed(drawn, base.id) if place.endswith("c") else drawn
 
 
-def _change(base: WorldTask) -> tuple[View, View]:
-    """Return the view that changes in a series, and what it becomes; its schema stays as it is."""
-    old, *twins = base.chosen.get(base.target, ()) or (None,)
-    others: list[View] = []
-    if old is not None and not twins:
-        found = [b for kinds in base.possible.values() for many in kinds.values() for b in many]
-        others = [
-            new
-            for new in (replace(old, behaviour=behaviour) for behaviour in found)
-            if new != old
-            and not isinstance(new.behaviour, Transient)
-            and new.tool().schema() == old.tool().schema()
-        ]
-    if old is None or not others:
-        raise InputError(f"task id {base.task.id!r}: none of its tools can change silently")
-    return old, random.Random(f"{base.task.id}/c").choice(others)
+def _changed(drawn: WorldTask, series: str) -> WorldTask:
+    """Return the task with a tool that has silently changed, the same one in the whole series."""
+    views = drawn.chosen.get(drawn.target, ())
+    schemas = [view.tool().schema() for view in views]
+    changed = [
+        replace(view, behaviour=behaviour)
+        for family, kinds in drawn.possible.items()
+        for behaviour in (one for many in kinds.values() for one in many)
+        for view in (views if family != "fault" and len(views) == 1 else ())
+    ]
+    changed = [new for new in changed if new not in views and new.tool().schema() in schemas]
+    if not changed:
+        raise InputError(f"task id {series!r}: none of its tools can change silently")
+    new = random.Random(f"{series}/c").choice(changed)
+    shown = tuple(new if view in views else view for view in drawn.views)
+    return replace(drawn, views=shown, chosen={**drawn.chosen, drawn.target: (new,)})
 
 
 def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
@@ -371,9 +374,9 @@ def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
 
     What is hidden matters for it, and no documented example answers it, where there is such a goal.
     """
-    assert base.service is not None  # noqa: S101 - drawn by a world
     first = [call.arguments for call in base.goal.calls]
     examples = [view.example[0] for view in base.views if view.example]
+    hiding = [view for view in base.chosen.get(base.target, ()) if view.behaviour]
     second_best: Goal | None = None
     for attempt in range(AGAIN):
         kind = base.goal.kind if attempt < AGAIN // 2 else "one"
@@ -381,21 +384,17 @@ def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
         if goal is None or bool(goal.calls) != bool(first):
             continue
         asked = [call.arguments for call in goal.calls]
-        keys = {call.operation.key for call in goal.calls}
-        tried = {call.operation.key for call in goal.tried}
-        if not keys <= base.chosen.keys() or (
-            first and (asked == first or base.target not in tried)
-        ):
+        tried = [call.operation.key for call in goal.tried]
+        known = all(call.operation.key in base.chosen for call in goal.calls)
+        if not known or (first and (asked == first or base.target not in tried)):
             continue
-        hiding = [view for view in base.chosen.get(base.target, ()) if view.behaviour]
         calls = goal.calls_of(base.target)
-        if all(_matters(view, calls, base.start) for view in hiding) and not any(
-            arguments in examples for arguments in asked
-        ):
+        shown = any(arguments in examples for arguments in asked)
+        if not shown and all(_matters(view, calls, base.start) for view in hiding):
             return goal
         second_best = second_best or goal
     if second_best is None:
-        raise InputError(f"task id {base.task.id!r}: there is no other task with its tools")
+        raise InputError(f"task id {base.id!r}: there is no other task with its tools")
     return second_best
 
 
@@ -415,44 +414,6 @@ def _differs(
     except (ToolRefusal, KeyError, TypeError):
         return True
     return bool(got != result or (not seen and state != honest))
-
-
-def _task(
-    task_id: str,
-    goal: Goal,
-    views: tuple[View, ...],
-    start: State,
-    labels: dict[str, str],
-) -> Task:
-    """Return the task of a goal with these tools, and its check."""
-    last = goal.turns[-1]
-    writes = goal.end != start
-
-    def check(trajectory: Trajectory, final: ToolSet) -> Score:
-        state = final.state == goal.end
-        if goal.kind == "none":
-            made = len(trajectory.calls(Phase.EXECUTION))
-            return Score.of(made == 0, "no call", answer=float(made == 0))
-        right = trajectory.answer is not None
-        expected = "a changed state"
-        if last.answer is not None:
-            right = right and _same(trajectory.answer or "", last.answer)
-            expected = f"the answer {answer_text(last.answer)!r}"
-        return Score.of(right and state, expected, answer=float(right), state=float(state))
-
-    def make_tools() -> ToolSet:
-        return ToolSet(tuple(view.tool() for view in views), copied(start), copied)
-
-    return Task(
-        task_id,
-        goal.turns[0].request,
-        make_tools,
-        None if writes else last.answer,
-        check,
-        needed=(),
-        labels=labels,
-        follow_ups=tuple(FollowUp(turn.request) for turn in goal.turns[1:]),
-    )
 
 
 def answer_text(answer: Any) -> str:

@@ -66,9 +66,8 @@ class View:
     Args:
         operation: what it does.
         name: its name.
-        params: shown name by canonical name, in the order shown.
+        params: its parameters by the name that is shown, in the order shown.
         doc: its documentation, without the example.
-        documented: whether parameters are described.
         behaviour: what it hides; None for nothing.
         example: a documented call, under canonical names, and its result; None without one.
         receipt: what a tool that writes answers in place of the record; None for the record.
@@ -76,41 +75,33 @@ class View:
 
     operation: Operation
     name: str
-    params: Mapping[str, str]
+    params: Mapping[str, Param]
     doc: str
-    documented: bool
     behaviour: Behaviour | None = None
     example: tuple[dict[str, Any], Any] | None = None
     receipt: Any = None
 
     def honest(self) -> Tool:
         """Return the tool as it is documented."""
-        known = {param.name: param for param in self.operation.params}
-        properties = {shown: self._schema(known[name]) for name, shown in self.params.items()}
-        required = [shown for name, shown in self.params.items() if known[name].required]
-        parameters: dict[str, Any] = {"type": "object", "properties": properties}
-        parameters |= {"required": required, "additionalProperties": False}
+        properties = {shown: param.schema() for shown, param in self.params.items()}
+        parameters = {
+            "type": "object",
+            "properties": properties,
+            "required": [shown for shown, param in self.params.items() if param.required],
+            "additionalProperties": False,
+        }
+        description = self.doc
+        if self.example is not None:
+            call, result = self.example
+            description += f". Example: {as_json(self.shown(call))} -> {as_json(result)}"
+        names = {shown: param.name for shown, param in self.params.items()}
 
         def execute(state: State, arguments: dict[str, Any]) -> Any:
-            complete = self.operation.complete(self.canonical(arguments))
-            result = self.operation.run(state, complete)
+            canonical = {names.get(key, key): value for key, value in arguments.items()}
+            result = self.operation.run(state, self.operation.complete(canonical))
             return result if self.receipt is None else self.receipt
 
-        return Tool(self.name, self.description, parameters, execute, self.operation.effect)
-
-    def _schema(self, param: Param) -> dict[str, Any]:
-        schema = param.schema()
-        if not self.documented:
-            schema.pop("description", None)
-        return schema
-
-    @property
-    def description(self) -> str:
-        """Its documentation, with the example."""
-        if self.example is None:
-            return self.doc
-        arguments, result = self.example
-        return f"{self.doc}. Example: {as_json(self.shown(arguments))} -> {as_json(result)}"
+        return Tool(self.name, description, parameters, execute, self.operation.effect)
 
     def tool(self) -> Tool:
         """Return the tool as it is."""
@@ -119,12 +110,8 @@ class View:
 
     def shown(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments under the names that are shown, in their order."""
-        return {self.params[name]: arguments[name] for name in self.params if name in arguments}
-
-    def canonical(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments under canonical names; others stay as they are."""
-        names = {shown: name for name, shown in self.params.items()}
-        return {names.get(key, key): value for key, value in arguments.items()}
+        known = self.params.items()
+        return {shown: arguments[param.name] for shown, param in known if param.name in arguments}
 
     def send(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return what to send, under shown names, so that the tool does what it should."""
@@ -143,7 +130,7 @@ def as_json(value: Any) -> str:
 
 
 def draw_view(
-    operation: Operation, split: str, rng: random.Random, taken: set[str], *, documented: float
+    operation: Operation, *, split: str, rng: random.Random, taken: set[str], documented: float
 ) -> View:
     """Draw a view of an operation.
 
@@ -155,78 +142,54 @@ def draw_view(
         documented: share of views whose parameters are described.
     """
     described = rng.random() < documented
-    masks = split == "train"
-    params: dict[str, str] = {}
+    params: dict[str, Param] = {}
     order = list(operation.params)
     if rng.random() < 0.4:
         rng.shuffle(order)
     style = rng.choice(_STYLES)
     for param in sorted(order, key=lambda p: not p.required):
         name = style(param.name.split("_"))
-        if masks and described and rng.random() < PARAM_MASK_SHARE:
+        if split == "train" and described and rng.random() < PARAM_MASK_SHARE:
             name = _mask(rng)
-        while name in params.values():
+        while name in params:
             name = f"{name}_{rng.randrange(10)}"
-        params[param.name] = name
-    name = _free_name(operation, split, style, rng, taken)
-    quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
-    receipt = rng.choice(RECEIPTS) if quiet else None
-    return View(operation, name, params, operation.doc, described, None, None, receipt)
-
-
-def _free_name(
-    operation: Operation, split: str, style: Any, rng: random.Random, taken: set[str]
-) -> str:
-    """Draw a name that is not taken yet, and take it."""
-    name = ""
+        params[name] = param if described else replace(param, doc="")
     for _ in range(6):
-        name = _name(operation, split, style, rng)
-        if split == "train" and rng.random() < NAME_MASK_SHARE:
-            name = style([_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)])
+        name = style(_name(operation, split, rng))
         if name not in taken:
             break
     while name in taken:  # there is no other word for it
         name = f"{name}{rng.randrange(2, 10)}"
     taken.add(name)
-    return name
+    quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
+    receipt = rng.choice(RECEIPTS) if quiet else None
+    return View(operation, name, params, operation.doc, receipt=receipt)
 
 
-def _name(operation: Operation, split: str, style: Any, rng: random.Random) -> str:
+def _name(operation: Operation, split: str, rng: random.Random) -> list[str]:
+    """Draw the words of a name; an action's name says what it does."""
     verbs = VERBS[split].get(operation.verb)
-    if verbs is None:  # an action's name says what it does
-        return str(style(operation.key.split("_")))
-    noun = operation.noun.split()
-    parts = [rng.choice(verbs), *noun]
-    if rng.random() < 0.15:
-        parts = [*noun, parts[0]]
-    return str(style(parts))
-
-
-def _snake(parts: list[str]) -> str:
-    return "_".join(parts)
+    parts = operation.key.split("_")
+    if verbs is not None:
+        verb, noun = rng.choice(verbs), operation.noun.split()
+        parts = [*noun, verb] if rng.random() < 0.15 else [verb, *noun]
+    if split == "train" and rng.random() < NAME_MASK_SHARE:
+        parts = [_mask(rng), _mask(rng)] if rng.random() < 0.6 else [invented(rng, 3)]
+    return parts
 
 
 def _camel(parts: list[str]) -> str:
-    return parts[0] + "".join(part.capitalize() for part in parts[1:])
+    return parts[0] + _pascal(parts[1:])
 
 
 def _pascal(parts: list[str]) -> str:
     return "".join(part.capitalize() for part in parts)
 
 
-def _kebab(parts: list[str]) -> str:
-    return "-".join(parts)
-
-
-_STYLES = (_snake, _snake, _snake, _camel, _camel, _kebab, _pascal)
+_STYLES = ("_".join, "_".join, "_".join, _camel, _camel, "-".join, _pascal)
 
 
 def _mask(rng: random.Random) -> str:
     if rng.random() < 0.4:
         return invented(rng)
     return rng.choice(words()[rng.choice(("word", "thing", "adjective"))])
-
-
-def hide(view: View, behaviour: Behaviour) -> View:
-    """Return the view with a hidden behaviour."""
-    return replace(view, behaviour=behaviour)

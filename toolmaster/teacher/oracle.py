@@ -223,10 +223,11 @@ class OraclePolicy:
         if options and not again:
             arguments |= options
             self.given[view.name] = options
-            said = ", ".join(f"{view.params[k]} {as_json(v)}" for k, v in options.items())
+            said = ", ".join(f"{k} {as_json(v)}" for k, v in view.shown(options).items())
             any_value = self._say("once", options=f"give {said}")
         focus = self.rng.choice(compared)
-        want = f'"{view.params[focus]}" is {as_json(expected[focus])}'
+        [(name, value)] = view.shown({focus: expected[focus]}).items()
+        want = f'"{name}" is {as_json(value)}'
         thought = _join(note, self._say("try", want=want, **parts), any_value)
         got = yield from self._tried(thought, view, arguments)
         points = _points(_value(got), expected, focus)

@@ -1,6 +1,7 @@
 import asyncio
 import statistics
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -10,7 +11,7 @@ from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours, DemonstrationSettings
 from toolmaster.teacher.world import show
-from toolmaster.types import Effect, Phase
+from toolmaster.types import Effect, ErrorKind, Phase
 
 COUNT = 50
 SETTINGS = DemonstrationSettings(known_share=0.0)
@@ -43,7 +44,7 @@ def test_tools_that_read_are_tried_where_an_example_can_be_compared(worlds):
     world = worlds["short"]
     for task_id, trajectory in shown(world, "train"):
         tools = {view.name: view for view in world.draw(task_id).views}
-        for step in trajectory.calls(Phase.TRIAL):
+        for step in (step for step in trajectory.calls(Phase.TRIAL) if not step.slip):
             view = tools[step.call.name]
             assert view.example is not None or view.operation.effect is not Effect.READ
 
@@ -66,10 +67,24 @@ def test_direct_demonstrations_fall_for_what_is_hidden(worlds):
     assert statistics.mean(by_family["irreversible"]) < 0.2
 
 
-def test_demonstrations_without_mistakes_have_no_wrong_guess(worlds):
-    made = shown(worlds["short"], "train")
-    slips = sum(step.slip for _, t in made for step in t.steps)
-    assert 0 <= slips < len(made)
+def test_mistakes_are_refused_and_corrected_at_once(worlds):
+    made = shown(worlds["short"], "train", count=200)
+    kinds = set()
+    for _, trajectory in made:
+        for step, after in pairwise(trajectory.steps):
+            schema = {ErrorKind.UNKNOWN_TOOL, ErrorKind.INVALID_ARGUMENTS}
+            if step.slip and step.error in schema:
+                kinds.add(step.error)
+                assert after.call is not None
+                assert after.call != step.call
+                assert after.error not in schema
+    assert kinds == {ErrorKind.UNKNOWN_TOOL, ErrorKind.INVALID_ARGUMENTS}
+
+
+def test_without_self_correction_every_call_is_right_at_once(worlds):
+    settings = DemonstrationSettings(known_share=0.0, behaviours=Behaviours(self_correction=False))
+    made = shown(worlds["short"], "train", settings=settings)
+    assert not any(step.slip for _, t in made for step in t.steps)
 
 
 def test_what_is_known_is_believed_even_if_it_is_out_of_date(worlds):

@@ -30,12 +30,15 @@ from toolmaster.world.behaviours import (
 )
 from toolmaster.world.goals import Planned
 from toolmaster.world.tasks import WorldTask, answer_text
+from toolmaster.world.values import words
 from toolmaster.world.views import View, as_json
 
 Exchange = Generator[Completion, str, str]
 """Yields turns, receives observations, and returns a thought for the next turn."""
 WRONG_GUESS_SHARE = 0.3
 """Share of deviations with several possible causes where another cause is tried first."""
+MISTAKE_SHARE = 0.12
+"""Share of calls before which a mistake is shown that the error mends; it is not trained on."""
 AS_DOCUMENTED = "as documented"
 """The lesson about a tool that hides nothing."""
 PHRASES: Mapping[str, tuple[str, ...]] = {
@@ -267,6 +270,8 @@ class OraclePolicy:
             others = [default] if default.send(shown) != shown else []
         elif expected is None or self.rng.random() > WRONG_GUESS_SHARE:
             others = []
+        if not self.behaviours.self_correction:
+            others = []
         if others and again:
             wrong = self.rng.choice(others)
             sent = wrong.send(view.shown(arguments))
@@ -287,7 +292,7 @@ class OraclePolicy:
 
     def _tried(self, thought: str, view: View, arguments: dict[str, Any]) -> Exchange:
         """Call as documented; after a refusal call as it says. Returns the observation."""
-        got = yield self._turn(thought, view, view.shown(arguments))
+        got = yield from self._called(thought, view, view.shown(arguments))
         if not got.startswith("error: ") or view.behaviour is None:
             return got
         lesson = self.lessons[view.name] = view.behaviour.lesson
@@ -318,7 +323,7 @@ class OraclePolicy:
                 if believed is not None:
                     sent = believed.send(shown)
                     thought = _join(thought, _changes(believed, shown, sent))
-            got = yield self._turn(thought, view, sent)
+            got = yield from self._called(thought, view, sent)
             while got.startswith("error: ") and view.behaviour is not None:
                 sent = view.send(arguments)
                 thought = self._say("hint", lesson=view.behaviour.lesson)
@@ -349,8 +354,48 @@ class OraclePolicy:
         """The view that does what is documented, or can be made to."""
         return next(view for view in self.drawn.chosen[key] if not view.is_twin)
 
+    def _called(self, thought: str, view: View, sent: dict[str, Any]) -> Exchange:
+        """Call a tool, now and then after a mistake; returns the observation."""
+        mistake = None
+        if self.behaviours.self_correction and self.rng.random() < MISTAKE_SHARE:
+            mistake = _mistake(view, sent, self.rng)
+        if mistake is not None:
+            name, arguments, remedy = mistake
+            yield Completion(_call_text(thought, name, arguments), slip=True)
+            thought = remedy
+        return (yield self._turn(thought, view, sent))
+
     def _turn(self, thought: str, view: View, sent: dict[str, Any]) -> Completion:
         return Completion(_call_text(thought, view.name, sent))
+
+
+def _mistake(
+    view: View, sent: dict[str, Any], rng: random.Random
+) -> tuple[str, dict[str, Any], str] | None:
+    """Draw a call that is refused before it reaches the tool: its name, its arguments, the remedy.
+
+    None where the drawn mistake cannot be made with this call.
+    """
+    tool, kind = view.tool(), rng.choice(("tool", "name", "missing", "value"))
+    if kind == "tool":
+        wrong = "_".join(rng.sample((*words()["thing"], *view.name.split("_")), 2))
+        return wrong, sent, f'There is no "{wrong}"; it is "{view.name}".'
+    if not sent:
+        return None
+    key = rng.choice(sorted(sent))
+    arguments = dict(sent)
+    value = arguments.pop(key)
+    schema = tool.parameters["properties"].get(key, {})
+    remedy = f"{key} is missing: {as_json(value)}."
+    if kind == "name":
+        wrong = rng.choice(words()["thing"])
+        arguments[wrong] = value
+        remedy = f"There is no {wrong}; {key} is {as_json(value)}."
+    elif kind == "value":
+        number = schema.get("type") in ("integer", "number")
+        arguments[key] = f"{value} in all" if number else rng.choice(words()["word"])
+        remedy = f"{key} is {as_json(value)}."
+    return (view.name, arguments, remedy) if tool.violation(arguments) else None
 
 
 def _causes(view: View, arguments: dict[str, Any]) -> Iterator[Behaviour]:

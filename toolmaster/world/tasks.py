@@ -37,7 +37,7 @@ TEST_SEEN = "test_seen"
 """The split of further tasks of the training services."""
 _PLACE = re.compile(r"([1-9]\d*)(c?)")
 SHARES = {
-    "short": {"one": 8, "two": 1, "told": 1, "none": 1, "hops": 1},
+    "short": {"one": 9, "none": 1, "hops": 1},
     "full": {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
 }
 """How often each kind of goal is drawn."""
@@ -318,7 +318,7 @@ class _Drawing:
 
     def _others(self, goal: Goal) -> list[View]:
         """Draw tools that the task does not need."""
-        most = 2 if self.level == "short" else 10
+        most = 1 if self.level == "short" else 10
         count = self.rng.choice(range(most + 1))
         wanted = {call.operation.key for call in goal.calls}
         same = [o for key, o in self.service.operations.items() if key not in wanted]

@@ -23,7 +23,7 @@ Draw = Callable[[random.Random], Any]
 Say = Callable[[random.Random, Any], str]
 INVENTED_SHARE = 0.15
 """Share of names that are made of syllables."""
-QUOTED_SHARE = 0.4
+QUOTED_SHARE = 0.7
 """Share of names and texts that a request puts in quotation marks."""
 _ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pr r s sh st t th tr v w y z".split()
 _VOWELS = "a e i o u a e i o u ai ea oo".split()

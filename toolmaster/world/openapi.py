@@ -190,7 +190,7 @@ def _operation(
                 for field, kind in fields.items()
             }
         if not item:
-            key = computed(kind_of("code"), f"{service} {len(table)}", {})
+            key = computed(kind_of("code"), f"{service} {one.name}", arguments)
         done = written(state, one.name, key, arguments)
         if reads:
             return "ok"

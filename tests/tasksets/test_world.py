@@ -211,6 +211,11 @@ def test_a_behaviour_of_ones_own(tmp_path):
         (MARKED.replace("def lesson", "def other"), "expected a subclass"),
         (MARKED.replace("    about =", "    rest ="), "needs a `name` and an `about`"),
         (MARKED.replace('"marked"', '"swapped"'), "another kind named 'swapped'"),
+        (MARKED.replace('"string"', '"text"'), "'marked': it fits no tool of these services"),
+        (
+            MARKED.replace('schema["type"]', 'schema["kind"]'),
+            "'marked' on the tool .*: KeyError: 'kind'",
+        ),
     ],
 )
 def test_what_is_no_behaviour(tmp_path, text, message):

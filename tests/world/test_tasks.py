@@ -147,6 +147,7 @@ def test_families_can_be_chosen():
         ("the horn, not the tray, my pond", ["my pond", "the horn, not the tray"]),
         ("Chess and Iron and 1,200", [1200, "Chess and Iron"]),
         ("5, and a", ["a", 5]),
+        ("bells and rice, 5", ["Bells And Rice", 5]),
     ],
 )
 def test_several_answers_may_come_in_any_order(given, right):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -24,7 +24,7 @@ from toolmaster.tasksets import Task
 from toolmaster.tasksets.answers import as_answer, normal_form, same_answer
 from toolmaster.tasksets.task import FollowUp
 from toolmaster.tasksets.taskset import TEST, TRAIN
-from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, Trajectory
 from toolmaster.world.behaviours import FAMILIES, KINDS, PRIOR, Behaviour, WrongTwin, fitting
 from toolmaster.world.ceiling import ceiling
@@ -37,7 +37,7 @@ VERSIONS = {"full": "v6", "short": "v6s"}
 TEST_SEEN = "test_seen"
 """The split of further tasks of the training services."""
 _ID = re.compile(r"([^/]+)/([^/]+)/(0|[1-9][0-9]{0,7})(?:/([1-9][0-9]{0,7}c?))?")
-_BETWEEN = re.compile(r"(, and | and |, )")
+_BETWEEN = re.compile(r"(, and | and |, )", re.IGNORECASE)
 SHARES = {
     "short": {"one": 8, "two": 1, "told": 1, "none": 1, "hops": 1},
     "full": {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
@@ -152,7 +152,7 @@ class World:
         names: the names of services by split, without splits that have none.
 
     Raises:
-        ConfigError: an unknown family.
+        ConfigError: an unknown family, or a behaviour that fits no tool.
     """
 
     def __init__(
@@ -178,6 +178,17 @@ class World:
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
         named = {TRAIN: train, TEST: test, TEST_SEEN: train}
         self.names = {split: names for split, names in named.items() if names}
+        for kind in behaviours:
+            if not any(fitting(tool, TEST, random.Random(0), (kind,)) for tool in self._tools()):
+                raise ConfigError(f"behaviour {kind.name!r}: it fits no tool of these services")
+
+    def _tools(self) -> Iterator[Tool]:
+        """Yield the tools of some services, to see whether a behaviour fits any."""
+        rng = random.Random(0)
+        for name in [name for names in self.names.values() for name in names[:SERVICES]]:
+            service = self.source.draw(name, rng)
+            for one in service.operations.values() if service else ():
+                yield draw_view(one, split=TEST, rng=rng, taken=set(), documented=1).honest()
 
     def id_of(self, split: str, number: int) -> str:
         """Return the task id of a number."""
@@ -193,9 +204,9 @@ class World:
         level = self._levels.get(parts[1]) if parts else None
         if parts is None or level is None:
             raise InputError(
-                f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER with a number below"
-                " 100000000; ids of another version belong to another release, source, families or"
-                " behaviours"
+                f"task id {task_id[:100]!r}: expected {self.version}/SPLIT/NUMBER with a number"
+                " below 100000000; ids of another version belong to another release, source,"
+                " families or behaviours"
             )
         split = parts[2]
         if split not in self.names:

@@ -1,6 +1,7 @@
 """The embedded world as a task set: its splits are disjoint and what training never shows."""
 
 import json
+import re
 
 import pytest
 
@@ -127,7 +128,8 @@ def test_facts():
 
 def test_an_openapi_document(pets):
     tasks = taskset(f"world:short source={pets}")
-    assert tasks.ids[0] == "v6s.pets/train/0"
+    assert re.fullmatch(r"v6s\.pets-[0-9a-f]{8}/train/0", tasks.ids[0])
+    assert tasks.label.startswith("world:short pets (v6s.pets-")
     assert {task.labels["service"] for task in tasks[:10]} == {"pets"}
 
 
@@ -138,7 +140,30 @@ def test_services_of_ones_own(kiosk, folder):
     assert {task.labels["service"] for task in tasks[:20]} == {"kiosk"}
     assert any("price" in task.query for task in tasks[:20])
     if not folder:
-        assert tasks.ids[0] == "v6s.kiosk.plain/train/0"
+        assert re.fullmatch(r"v6s\.kiosk-[0-9a-f]{8}\.plain/train/0", tasks.ids[0])
+
+
+def test_an_id_names_one_task(kiosk, tmp_path):
+    def first(place):
+        return taskset(f"world source={place}").ids[0]
+
+    folder = tmp_path / "kiosk.org"
+    folder.mkdir()
+    (folder / "kiosk.toml").write_text(KIOSK)
+    before = first(kiosk), first(folder)
+    assert before == (first(kiosk), first(folder))
+    assert before[1].startswith("v6.kiosk.org-")
+    for file in (kiosk, folder / "kiosk.toml"):
+        file.write_text(KIOSK.replace("1..9", "1..8"))
+    assert not set(before) & {first(kiosk), first(folder)}
+
+
+def test_no_tool_fits_has_tools_of_other_services(kiosk, pets):
+    for place in (kiosk, pets):
+        tasks = taskset(f"world:short source={place}")[:120]
+        none = [task for task in tasks if task.labels["kind"] == "no tool fits"]
+        assert none
+        assert all(task.make_tools().names() for task in none)
 
 
 def test_one_name_belongs_to_one_service(kiosk):
@@ -186,6 +211,11 @@ def test_a_behaviour_of_ones_own(tmp_path):
         (MARKED.replace("def lesson", "def other"), "expected a subclass"),
         (MARKED.replace("    about =", "    rest ="), "needs a `name` and an `about`"),
         (MARKED.replace('"marked"', '"swapped"'), "another kind named 'swapped'"),
+        (MARKED.replace('"string"', '"text"'), "'marked': it fits no tool of these services"),
+        (
+            MARKED.replace('schema["type"]', 'schema["kind"]'),
+            "'marked' on the tool .*: KeyError: 'kind'",
+        ),
     ],
 )
 def test_what_is_no_behaviour(tmp_path, text, message):

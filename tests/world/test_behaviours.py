@@ -1,14 +1,17 @@
 import asyncio
 import random
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
 
+from toolmaster.errors import ConfigError
 from toolmaster.tools import Tool, ToolRefusal, from_function
 from toolmaster.types import Effect
 from toolmaster.world.behaviours import (
     KINDS,
     PRIOR,
+    Behaviour,
     EnumCode,
     HiddenParameter,
     Inverted,
@@ -147,3 +150,80 @@ def test_some_are_kept_for_evaluation():
     held_out = [one for one in all_behaviours() if is_held_out(one)]
     assert {one.name for one in held_out} == {"codes for words", "other format"}
     assert not any(map(is_held_out, fitting(tool(), "train", random.Random(2))))
+
+
+@pytest.mark.parametrize(
+    ("schema", "count"),
+    [
+        ({"type": "integer", "default": None}, 0),
+        ({"type": "integer", "default": "5"}, 0),
+        ({"type": "integer", "default": True}, 0),
+        ({"type": ["integer", "null"], "default": None}, 0),
+        ({"type": "boolean", "default": "no"}, 0),
+        ({"enum": ["a", "b"], "default": "c"}, 0),
+        ({"enum": ["a", None, ["b"]], "default": "a"}, 0),
+        ({"type": "array", "default": []}, 0),
+        (True, 0),
+        ({"type": "integer", "default": 5}, 1),
+        ({"enum": ["a", "b"], "default": "a"}, 2),
+    ],
+    ids=str,
+)
+def test_a_default_that_does_not_fit_its_schema_hides_nothing(schema, count):
+    strange = replace(tool(), parameters={"properties": {"a": schema}, "required": ["a", "b"]})
+    found = fitting(strange, "test", random.Random(1))
+    assert sum(isinstance(one, WrongDefault | Inverted) for one in found) == count
+
+
+def test_a_tool_with_every_hidden_parameter_has_no_other():
+    names = ("region", "api_version", "channel", "tenant", "locale", "workspace")
+    full = replace(tool(), parameters={"properties": {name: {} for name in names}})
+    assert not list(HiddenParameter.fitting(full, random.Random(1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(Behaviour):
+    """A text begins with a number sign."""
+
+    name = "marked"
+    own_family = "loud"
+
+    @classmethod
+    def fitting(cls, tool, rng):
+        yield cls()
+
+    def meet(self, arguments):
+        return {**arguments, "source": arguments["source"].removeprefix("#")}
+
+    def send(self, arguments):
+        return {**arguments, "source": f"#{arguments['source']}"}
+
+    @property
+    def lesson(self):
+        return "source begins with #"
+
+
+def fails(*_):
+    raise KeyError("boom")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"fitting": fails}, "KeyError: 'boom'"),
+        ({"fitting": lambda *_: None}, "not iterable"),
+        ({"fitting": lambda *_: ["x"]}, "'x', which is no behaviour"),
+        ({"meet": fails}, "KeyError: 'boom'"),
+        ({"send": fails}, "KeyError: 'boom'"),
+        ({"send": lambda _, arguments: {**arguments, "source": "x"}}, "is sent as .*'x'"),
+        ({"send": lambda _, arguments: {**arguments, "more": 5}}, "met as .*more"),
+        ({"own_family": "noisy"}, "its family is 'noisy'; allowed: loud, silent"),
+        ({"lesson": "a\nb"}, "expected one line"),
+        ({"__hash__": None}, "unhashable"),
+    ],
+)
+def test_ones_own_behaviour_that_breaks_the_contract_is_named(changed, message):
+    kind = type("Bad", (Marked,), changed)
+    with pytest.raises(ConfigError, match=f"'marked' on the tool 'trip': .*{message}"):
+        fitting(tool(), "test", random.Random(1), (kind,), [ARGUMENTS])
+    assert fitting(tool(), "test", random.Random(1), (Marked,), [ARGUMENTS]) == [Marked()]

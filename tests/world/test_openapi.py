@@ -5,7 +5,7 @@ import pytest
 
 from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
-from toolmaster.world.openapi import Documents, guess, openapi_service
+from toolmaster.world.openapi import Documents, _clause, guess, openapi_service
 
 
 @pytest.fixture
@@ -57,6 +57,17 @@ def test_writes_are_in_the_log_with_what_they_were_given(service):
 )
 def test_kinds_are_guessed_from_names_types_and_formats(name, schema, kind):
     assert guess(name, schema).name == kind
+
+
+@pytest.mark.parametrize(
+    ("doc", "said"),
+    [
+        ("Creates or updates a key", "create or update a key"),
+        ("Deletes all the available keys", "delete the available keys"),
+    ],
+)
+def test_a_summary_is_said_as_what_to_do(doc, said):
+    assert _clause(doc, "POST", reads=False) == said
 
 
 def test_an_object_has_no_kind():

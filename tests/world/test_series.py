@@ -1,6 +1,8 @@
 """Series: the same tools asked again, and tools that silently change."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
+from toolmaster.world import tasks
 
 PLACES = [
     (name, split, i) for name in ("short", "full") for split in ("train", "test") for i in range(12)
@@ -52,6 +55,24 @@ def test_the_first_of_a_series_is_the_task_itself(world):
     assert alias.task.id == f"{base}/1"
 
 
+def test_a_task_of_a_series_has_a_bound_where_it_is_measured(world):
+    for place in ("1", "3", "11"):
+        for split in ("train", "test"):
+            assert (world.draw(f"{world.id_of(split, 4)}/{place}").bound is None) == (
+                split == "train"
+            )
+
+
+def test_the_ids_in_the_documents_can_be_drawn(worlds):
+    root = Path(__file__).parents[2]
+    texts = [(root / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md")]
+    texts.append(tasks.__doc__)
+    ids = {found for text in texts for found in re.findall(r"\bv6s?/[a-z_]+/[\d/]+c?\b", text)}
+    assert len(ids) > 3
+    for one in ids:
+        assert worlds["full"].draw(one).id == one
+
+
 def test_no_documented_example_is_asked_for(worlds):
     world = worlds["short"]
     for number in range(40):
@@ -68,9 +89,14 @@ def test_a_silent_change_shows_nowhere_but_in_behaviour(worlds, name):
         try:
             after = world.draw(f"{base}/3c")
         except InputError as error:
-            assert "none of its tools can change silently" in str(error)  # noqa: PT017
+            told = f"task id '{base}/3c': none of its tools can change silently"
+            assert str(error) == told  # noqa: PT017
             continue
         changing += 1
+        [hiding] = [view for view in after.views if view.behaviour]
+        if hiding.behaviour.family(hiding.honest()) == "loud":
+            unseen = [after.possible.get(one, {}) for one in ("silent", "irreversible")]
+            assert sum(len(found) for kinds in unseen for found in kinds.values()) <= 1
         before = world.draw(f"{base}/3")
         tools, old_tools = after.task.make_tools(), before.task.make_tools()
         assert (tools.schemas(), tools.state) == (old_tools.schemas(), old_tools.state)

@@ -5,6 +5,7 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
+from toolmaster.world.goals import draw_arguments
 from toolmaster.world.service import copied
 from toolmaster.world.spec import SPECS, Specs, load_spec, param_of
 
@@ -78,6 +79,28 @@ def test_a_function_depends_on_all_its_arguments(hotel):
     price = call(service, state, "room_price", **fields)
     assert price == call(service, state, "room_price", **fields, breakfast=True)
     assert price != call(service, state, "room_price", **fields, breakfast=False)
+
+
+def test_a_whole_number_is_the_same_with_a_point(hotel):
+    service, state = hotel
+    fields = {"room_type": "single", "arrival": "2024-05-03"}
+    one, two = (call(service, state, "room_price", **fields, nights=n) for n in (2, 2.0))
+    assert one == two
+    assert len(call(service, state, "list_bookings", limit=2.0)) == 2
+
+
+def test_every_option_of_a_built_in_service_does_something():
+    for service in SERVICES:
+        state = service.seed_state(random.Random(1))
+        for operation in service.operations.values():
+            arguments = draw_arguments(operation, state, random.Random(2))
+            for param in operation.params:
+                if param.kind.type == "boolean":
+                    ends = []
+                    for value in (True, False):
+                        after, sent = copied(state), {**arguments, param.name: value}
+                        ends.append((call(service, after, operation.key, **sent), after))
+                    assert ends[0] != ends[1], (operation.key, param.name)
 
 
 def test_effects_follow_from_what_an_operation_does(hotel):

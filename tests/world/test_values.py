@@ -73,6 +73,7 @@ def test_numbers_are_said_as_people_do():
 def test_lists_and_choices_are_said_in_words():
     rng = random.Random(6)
     assert kind_of("open|in_progress").say(rng, "in_progress") == "in progress"
+    assert kind_of("v1|2019-05-05-preview").say(rng, "2019-05-05-preview") == "2019-05-05-preview"
     assert kind_of("list of person").say(rng, ["Ada", "Bo", "Cy"]) == "Ada, Bo and Cy"
 
 

@@ -6,6 +6,7 @@ behaviours that training never shows; "test_seen" has further tasks of the train
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 COUNT = 100_000_000
 """Number of tasks of each split."""
+HASHED_FILES = 100
+"""Ids of a source of more files tell their names and sizes only, not their contents."""
+SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 SOURCES = (
     'a source is "facts", a service or a folder of them in TOML, or an OpenAPI document (.json,'
     " .yaml) or a folder of them"
@@ -53,7 +57,8 @@ def world(
 
     chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
     own = kinds_named(behaviours)
-    loaded = World(_services(source), level, Path(source).stem, chosen, own)
+    services, named = _services(source), _named(source)
+    loaded = World(services, level, named, chosen, own)
     splits = {split: Computed(COUNT, partial(loaded.id_of, split)) for split in loaded.names}
 
     def draw(task_id: str) -> Task:
@@ -65,7 +70,7 @@ def world(
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
     name = "world" if level == "full" else f"world:{level}"
-    name = f"{name} {Path(source).stem}" if source else name
+    name = f"{name} {named.rpartition('-')[0] or named}" if named else name
     return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
 
 
@@ -80,9 +85,25 @@ def _services(source: str) -> Source | None:
         raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
     if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
         return spec.Specs(place)
-    if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
+    if place.is_dir() or place.suffix in SUFFIXES:
         return openapi.Documents(place)
     raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
+
+
+def _named(source: str) -> str:
+    """Return what ids call a source: one's own has a hash of what it holds in its name."""
+    if source in ("", "facts"):
+        return source
+    place = Path(source).resolve()
+    files = [place]
+    if place.is_dir():
+        files = sorted(one for one in place.rglob("*") if one.suffix in SUFFIXES)
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(place)} {file.stat().st_size} ".encode())
+        if len(files) <= HASHED_FILES:
+            digest.update(file.read_bytes())
+    return f"{place.name if place.is_dir() else place.stem}-{digest.hexdigest()[:8]}"
 
 
 def split_of(task_id: str) -> str:

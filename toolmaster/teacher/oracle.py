@@ -469,7 +469,7 @@ def _purpose(call: Planned) -> str:
 def _label(question: str) -> str:
     """The name of what a question back asks for."""
     text = question.rstrip("?")
-    for start in ("Which ", "What is the "):
+    for start in ("Which ", "What is the ", "How many "):
         if text.startswith(start):
             return text.removeprefix(start).removesuffix(" should I take")
     return text

@@ -90,16 +90,34 @@ class Behaviour(ABC):
 
 
 def _properties(tool: Tool) -> dict[str, Any]:
-    return dict(tool.parameters.get("properties", {}))
+    properties = tool.parameters.get("properties", {})
+    return {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+}
+
+
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Return whether a default is a text, a number or a boolean, and what its schema allows."""
+    types = _TYPES.get(str(schema.get("type")), (str, bool, int, float))
+    return type(value) in types and value in schema.get("enum", [value])
 
 
 def _options(tool: Tool) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
-    """Yield each parameter with a default: its name, its schema, and its other choices."""
+    """Yield each parameter with a default that fits: its name, its schema, its other choices."""
     for name, schema in _properties(tool).items():
-        if "default" in schema:
-            others = [one for one in schema.get("enum", ()) if one != schema["default"]]
+        if _fits(schema.get("default"), schema):
+            default = schema["default"]
+            others = [
+                one for one in schema.get("enum", ()) if one != default and _fits(one, schema)
+            ]
             if schema.get("type") == "boolean":
-                others = [not schema["default"]]
+                others = [not default]
             yield name, schema, others
 
 
@@ -177,7 +195,8 @@ class Swapped(Behaviour):
             name: [schema.get(key) for key in ("type", "format", "enum")]
             for name, schema in _properties(tool).items()
         }
-        for one, two in itertools.combinations(tool.parameters.get("required", ()), 2):
+        required = [name for name in tool.parameters.get("required", ()) if name in alike]
+        for one, two in itertools.combinations(required, 2):
             if alike[one] == alike[two]:
                 yield cls(one, two)
 
@@ -347,8 +366,8 @@ class HiddenParameter(Behaviour):
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
         free = [(name, allowed) for name, allowed in _HIDDEN if name not in _properties(tool)]
-        name, allowed = rng.choice(free)
-        yield cls(name, allowed)
+        if free:
+            yield cls(*rng.choice(free))
 
     def shown(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in parameters.items() if k != "additionalProperties"}
@@ -486,7 +505,11 @@ def kinds_named(names: str) -> tuple[type[Behaviour], ...]:
 
 
 def fitting(
-    tool: Tool, split: str, rng: random.Random, kinds: Sequence[type[Behaviour]] = KINDS
+    tool: Tool,
+    split: str,
+    rng: random.Random,
+    kinds: Sequence[type[Behaviour]] = KINDS,
+    calls: Sequence[Arguments] = (),
 ) -> list[Behaviour]:
     """Return the behaviours that a tool can have, one of each kind and place.
 
@@ -495,9 +518,48 @@ def fitting(
         split: "train" leaves out what is held out.
         rng: draws the details.
         kinds: those that are drawn.
+        calls: documented calls of the tool, by which kinds that are not built in are checked.
+
+    Raises:
+        ConfigError: a kind that is not built in breaks the contract of `Behaviour`.
     """
-    found = [behaviour for kind in kinds for behaviour in kind.fitting(tool, rng)]
+    found: list[Behaviour] = []
+    for kind in kinds:
+        if kind in KINDS:
+            found += kind.fitting(tool, rng)
+            continue
+        try:
+            for behaviour in kind.fitting(tool, rng):
+                _check(behaviour, tool, calls)
+                found.append(behaviour)
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise ConfigError(
+                f"behaviour {kind.name!r} on the tool {tool.name!r}: {problem}"
+            ) from error
     return [b for b in found if split != "train" or not is_held_out(b)]
+
+
+def _check(behaviour: Behaviour, tool: Tool, calls: Sequence[Arguments]) -> None:
+    """Raise an error where a behaviour does not do what `Behaviour` says, seen on these calls."""
+    if not isinstance(behaviour, Behaviour):
+        raise TypeError(f"`fitting` yields {behaviour!r}, which is no behaviour")
+    hash(behaviour)
+    family, lesson = behaviour.family(tool), behaviour.lesson
+    if family not in FAMILIES[1:]:
+        raise ValueError(f"its family is {family!r}; allowed: {', '.join(FAMILIES[1:])}")
+    if not isinstance(lesson, str) or len(lesson.splitlines()) != 1:
+        raise ValueError(f"its lesson is {lesson!r}; expected one line of text")
+    defaults = {k: v["default"] for k, v in _properties(tool).items() if "default" in v}
+    for call in calls:
+        sent = behaviour.send(dict(call))
+        problem = lay(tool, behaviour).violation(sent)
+        met = behaviour.meet(dict(sent))
+        if problem or {**defaults, **met} != {**defaults, **call}:
+            raise ValueError(
+                f"meet(send(ARGUMENTS)) has to be ARGUMENTS; {call} is sent as {sent}"
+                f" and met as {problem or met}"
+            )
 
 
 def is_held_out(behaviour: Behaviour) -> bool:
@@ -521,7 +583,7 @@ def lay(tool: Tool, behaviour: Behaviour) -> Tool:
     def met(arguments: Arguments) -> Arguments:
         if isinstance(behaviour, Transient) and next(calls) == 0:
             raise ToolRefusal(behaviour.text)
-        return behaviour.meet(arguments)
+        return behaviour.meet(dict(arguments))
 
     def seen(result: Any) -> Any:
         return outdated(result) if isinstance(behaviour, WrongTwin) else result

@@ -90,7 +90,7 @@ def _formula(split: str, rng: random.Random) -> Operation:
 
 
 def _extra(rng: random.Random, taken: str) -> list[Param]:
-    extra = _data()["extra"]
+    extra = {**_data()["extra"], **_data()["idle"]}
     names = rng.sample(sorted(extra), rng.choice((0, 0, 1, 2, 3, 5)))
     return [
         param_of(name if "=" in extra[name] else f"{name}?", extra[name])
@@ -103,6 +103,7 @@ def _computing(
     name: str, noun: str, doc: str, params: tuple[Param, ...], ask: str, kind: Kind
 ) -> Operation:
     def run(_: State, arguments: dict[str, Any]) -> Any:
-        return {name: computed(kind, name, arguments)}
+        matter = {k: v for k, v in arguments.items() if k not in _data()["idle"]}
+        return {name: computed(kind, name, matter)}
 
     return Operation(name, "compute", noun, doc, params, Effect.READ, run, ask, name, kind)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toolmaster.tools import ToolRefusal
-from toolmaster.world.requests import ask, ask_list, both, do, dressed, missing, question
+from toolmaster.world.requests import ask, ask_list, both, do, dressed, filled, missing, question
 from toolmaster.world.service import Operation, Param, Service, State, copied
 from toolmaster.world.values import kind_of
 
@@ -182,7 +182,7 @@ class Maker:
         looked_up = self._call(listing, {filter_.name: value})
         arguments = {**draw_arguments(operation, self.state, self.rng), "id": key}
         call = self._call(operation, arguments)
-        described = filter_.phrase.format(filter_.kind.say(self.rng, value)).strip()
+        described = filled(filter_.phrase, filter_.kind.say(self.rng, value)).strip()
         said, named = _described(operation), arguments | {"id": described}
         if operation.verb != "get":
             return [Turn(do(said, named, self.rng), (looked_up, call))]
@@ -282,7 +282,7 @@ ABOUT = {
 
 def _described(operation: Operation) -> Operation:
     """Return the operation of which a request names the record by a description, not by its id."""
-    named = replace(operation.params[0], kind=kind_of("text"), phrase="{}")
+    named = replace(operation.params[0], kind=kind_of("code"), phrase="{}")
     clause = operation.clause.replace(f"{operation.noun} {{}}", f"the {operation.noun} {{}}")
     return replace(operation, params=(named, *operation.params[1:]), clause=clause)
 

@@ -190,7 +190,7 @@ def _operation(
                 for field, kind in fields.items()
             }
         if not item:
-            key = computed(kind_of("code"), f"{service} {len(table)}", {})
+            key = computed(kind_of("code"), f"{service} {one.name}", arguments)
         done = written(state, one.name, key, arguments)
         if reads:
             return "ok"
@@ -296,7 +296,7 @@ def _sentence(text: str, most: int = DOC_CHARS) -> str:
 def _clause(doc: str, method: str, *, reads: bool) -> str:
     """Return what a request asks for: a noun phrase of what is read, or what is to be done."""
     first, _, rest = doc.partition(" ")
-    rest = re.sub(r"^(a|an|all|the) ", "the ", rest.strip(), flags=re.IGNORECASE)
+    rest = re.sub(r"^((a|an|all|the) )+", "the ", rest.strip(), flags=re.IGNORECASE)
     if reads:
         if first.lower() in _READS and rest:
             return rest if rest.startswith("the ") else f"the {rest}"
@@ -304,6 +304,7 @@ def _clause(doc: str, method: str, *, reads: bool) -> str:
     imperative = re.fullmatch(r"[A-Z][a-z]+", first) and not _NO_VERB.search(first)
     if imperative and rest:
         verb = re.sub(r"(?<!s)s$", "", first.lower())  # "creates" is "create"
+        rest = re.sub(r"^((or|and) [a-z]+[^s ])s\b", r"\1", rest) if verb != first.lower() else rest
         return f"{verb} {rest}"
     return f"{_METHOD_VERBS[method]} {_lower(doc)}"
 

@@ -69,21 +69,31 @@ _BEFORE = (
     "We are a small {t} club in {g}.",
 )
 _AFTER = ("Thanks!", "Thank you.", "It is urgent.", "No hurry.", "{n} is waiting for it.")
+_VERBS = ("copy", "end", "include", "keep", "notify", "send", "show", "tell", "use", "wipe")
+"""First words of options that say what is done; a request says "keeping parts"."""
 _LABELLED_SHARE = 0.12
-_GENERIC = ("with {l} {v}", "with {l} {v}", "{l} {v}", "with a {l} of {v}", "using {v} as {l}")
+_GENERIC = ("with {l} {v}", "with {l} {v}", "{l} {v}", "with the {l} {v}", "using {v} as {l}")
 
 
 def phrase(param: Param, value: Any, rng: random.Random) -> str:
     """Return how a request gives the value of a parameter."""
     said = param.kind.say(rng, value)
     if param.kind.type == "boolean":
+        first, _, rest = param.label.partition(" ")
+        if first in _VERBS:
+            return f"{'' if value else 'not '}{first.removesuffix('e')}ing {rest}".strip()
         return f"{'with' if value else 'without'} {param.label.removeprefix('with ')}"
     shape = param.phrase
     if not shape or rng.random() > 0.85:
         shape = rng.choice(_GENERIC).format(l=param.label, v="{}")
     if param.kind.unit == param.label and param.label in shape:  # not "nights: two nights"
         said = said.removesuffix(f" {param.kind.unit}")
-    return shape.format(said)
+    return filled(shape, said)
+
+
+def filled(shape: str, said: str) -> str:
+    """Put a value into its place; what is quoted there is not quoted again."""
+    return shape.format(said).replace('""', '"')
 
 
 def clause(operation: Operation, arguments: Mapping[str, Any], rng: random.Random) -> str:
@@ -91,7 +101,7 @@ def clause(operation: Operation, arguments: Mapping[str, Any], rng: random.Rando
     given = [(p, arguments[p.name]) for p in operation.params if p.name in arguments]
     text = operation.clause
     if "{}" in text and given:
-        text = text.format(given[0][0].kind.say(rng, given[0][1]))
+        text = filled(text, given[0][0].kind.say(rng, given[0][1]))
         given = given[1:]
     if given and rng.random() < _LABELLED_SHARE:
         listed = [f"{p.label}: {p.kind.say(rng, v)}" for p, v in given]
@@ -158,5 +168,7 @@ def dressed(request: str, rng: random.Random) -> str:
 
 def missing(param: Param, rng: random.Random) -> str:
     """Return how an assistant asks for a value."""
-    ways = ("Which {l}?", "What is the {l}?", "Which {l} should I take?")
+    ways = ["Which {l}?", "What is the {l}?", "Which {l} should I take?"]
+    if param.label.endswith("s"):
+        ways = ["How many {l}?"] if param.kind.type in ("integer", "number") else ways[::2]
     return rng.choice(ways).format(l=param.label)

@@ -97,9 +97,15 @@ class Operation:
     resource: str = ""
 
     def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments with the documented default of each that is left out."""
+        """Return arguments with the defaults of what is left out; 22.0 is the same as 22."""
         defaults = {p.name: p.default for p in self.params if p.default is not None}
-        return {**defaults, **{k: v for k, v in arguments.items() if v is not None}}
+        return {**defaults, **{k: _whole(v) for k, v in arguments.items() if v is not None}}
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,7 @@ class _Table:
     def _create(self, state: State, arguments: dict[str, Any]) -> Any:
         table = state["records"].setdefault(self.name, {})
         if self.key.name == "id":
-            key = computed(self.key.kind, f"{self.name} {len(table)}", {})
+            key = computed(self.key.kind, self.name, arguments)
         else:
             key = arguments[self.key.name]
         fields = {f.name: arguments[f.name] for f in self.fields if f.name in arguments}

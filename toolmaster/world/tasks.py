@@ -4,7 +4,7 @@ An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives th
 process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
 few tools; `v6` tasks are of any kind. The version also names the source of the services, a choice
 of families and one's own behaviours, as in `v6.petstore.silent/train/42`. A fourth part makes a
-series of it: `v6/train/42/3` is the third task with the same tools and start, and `v6/train/42/3c`
+series of it: `v6/train/7/3` is the third task with the same tools and start, and `v6/train/7/3c`
 the same where a tool has silently changed.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
+from itertools import combinations, pairwise
 from typing import Any, Protocol
 
 from toolmaster.errors import ConfigError, InputError, did_you_mean
@@ -23,7 +24,7 @@ from toolmaster.tasksets import Task
 from toolmaster.tasksets.answers import as_answer, normal_form, same_answer
 from toolmaster.tasksets.task import FollowUp
 from toolmaster.tasksets.taskset import TEST, TRAIN
-from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, Phase, Score, Trajectory
 from toolmaster.world.behaviours import FAMILIES, KINDS, PRIOR, Behaviour, WrongTwin, fitting
 from toolmaster.world.ceiling import ceiling
@@ -35,7 +36,8 @@ from toolmaster.world.views import View, draw_view
 VERSIONS = {"full": "v6", "short": "v6s"}
 TEST_SEEN = "test_seen"
 """The split of further tasks of the training services."""
-_PLACE = re.compile(r"([1-9]\d*)(c?)")
+_ID = re.compile(r"([^/]+)/([^/]+)/(0|[1-9][0-9]{0,7})(?:/([1-9][0-9]{0,7}c?))?")
+_BETWEEN = re.compile(r"(, and | and |, )", re.IGNORECASE)
 SHARES = {
     "short": {"one": 9, "none": 1, "hops": 1},
     "full": {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
@@ -121,7 +123,7 @@ class WorldTask:
         if answer is not None:
             right = right and _same(trajectory.answer or "", answer)
             expected = f"the answer {answer_text(answer)!r}"
-        state = final.state == self.goal.end
+        state = _same_end(final.state, self.goal.end)
         parts = {"answer": float(right), "state": float(state), **bound}
         return Score.of(right and state, expected, **parts)
 
@@ -150,7 +152,7 @@ class World:
         names: the names of services by split, without splits that have none.
 
     Raises:
-        ConfigError: an unknown family.
+        ConfigError: an unknown family, or a behaviour that fits no tool.
     """
 
     def __init__(
@@ -172,10 +174,21 @@ class World:
         suffix = "".join(f".{part}" for part in (documents, chosen, own) if part)
         self.version = VERSIONS[level] + suffix
         self._levels = {version + suffix: one for one, version in VERSIONS.items()}
-        self.source = Specs() if source is None else source
+        self.source = _built_in() if source is None else source
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
         named = {TRAIN: train, TEST: test, TEST_SEEN: train}
         self.names = {split: names for split, names in named.items() if names}
+        for kind in behaviours:
+            if not any(fitting(tool, TEST, random.Random(0), (kind,)) for tool in self._tools()):
+                raise ConfigError(f"behaviour {kind.name!r}: it fits no tool of these services")
+
+    def _tools(self) -> Iterator[Tool]:
+        """Yield the tools of some services, to see whether a behaviour fits any."""
+        rng = random.Random(0)
+        for name in [name for names in self.names.values() for name in names[:SERVICES]]:
+            service = self.source.draw(name, rng)
+            for one in service.operations.values() if service else ():
+                yield draw_view(one, split=TEST, rng=rng, taken=set(), documented=1).honest()
 
     def id_of(self, split: str, number: int) -> str:
         """Return the task id of a number."""
@@ -187,18 +200,24 @@ class World:
         Raises:
             InputError: the id is malformed, or of another version.
         """
-        parts = task_id.split("/")
-        if len(parts) == 4 and _PLACE.fullmatch(parts[3]):
-            return _in_series(task_id, self.draw("/".join(parts[:3])), parts[3])
-        level = self._levels.get(parts[0])
-        if len(parts) != 3 or level is None or not parts[2].isdigit():
+        parts = _ID.fullmatch(task_id)
+        level = self._levels.get(parts[1]) if parts else None
+        if parts is None or level is None:
             raise InputError(
-                f"task id {task_id!r}: expected {self.version}/SPLIT/NUMBER; ids of another version"
-                " belong to another release, source, families or behaviours"
+                f"task id {task_id[:100]!r}: expected {self.version}/SPLIT/NUMBER with a number"
+                " below 100000000; ids of another version belong to another release, source,"
+                " families or behaviours"
             )
-        _, split, _ = parts
+        split = parts[2]
         if split not in self.names:
             raise InputError(f"task id {task_id!r}: there is no service of the split {split!r}")
+        drawn = self._draw("/".join(parts.group(1, 2, 3)), split, level)
+        if parts[4]:
+            drawn = _in_series(task_id, drawn, parts[4])
+        return drawn if split == TRAIN else replace(drawn, bound=ceiling(drawn, self.families))
+
+    def _draw(self, task_id: str, split: str, level: str) -> WorldTask:
+        """Draw a task that is none of a series."""
         rng = random.Random(task_id)
         for _ in range(SERVICES):
             service = self.source.draw(rng.choice(self.names[split]), rng)
@@ -207,8 +226,7 @@ class World:
             for _ in range(ATTEMPTS):
                 drawn = _Drawing(self, service, split, rng, level).draw(task_id)
                 if drawn is not None:
-                    bound = None if split == TRAIN else ceiling(drawn, self.families)
-                    return replace(drawn, bound=bound)
+                    return drawn
         raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
 
 
@@ -268,6 +286,8 @@ class _Drawing:
             chosen[target] = (replace(first, behaviour=hidden), *twins)
         shown = [view for views in chosen.values() for view in views]
         shown += self._others(goal)
+        if not shown:
+            return None
         self.rng.shuffle(shown)
         chosen = {key: tuple(sorted(views, key=shown.index)) for key, views in chosen.items()}
         return WorldTask(
@@ -300,7 +320,8 @@ class _Drawing:
         """
         view, honest = views[0], views[0].honest()
         found: dict[str, dict[str, list[Behaviour]]] = {}
-        for behaviour in fitting(honest, self.split, self.rng, self.world.kinds):
+        shown = [view.shown(call.arguments) for call in calls]
+        for behaviour in fitting(honest, self.split, self.rng, self.world.kinds, shown):
             family = behaviour.family(honest)
             if isinstance(behaviour, WrongTwin) != (len(views) > 1):
                 continue
@@ -320,15 +341,25 @@ class _Drawing:
         """Draw tools that the task does not need."""
         most = 1 if self.level == "short" else 10
         count = self.rng.choice(range(most + 1))
-        wanted = {call.operation.key for call in goal.calls}
-        same = [o for key, o in self.service.operations.items() if key not in wanted]
-        if goal.kind == "none":  # nothing of the service itself, which might do it
-            same, count = [], max(count, 1)
+        wanted = [call.operation for call in goal.calls]
+        wanted += [turn.wanted.operation for turn in goal.turns if turn.wanted]
+
+        def fit(operations: Iterable[Operation]) -> list[Operation]:
+            """Return those that do nothing of what is asked for."""
+            return [one for one in operations if not any(_alike(one, other) for other in wanted)]
+
+        same = fit(self.service.operations.values())
+        source = self.world.source
         elsewhere = [n for n in self.world.names[self.split] if n != self.service.name]
+        if goal.kind == "none":  # nothing of the service itself, which might do it in another way
+            same, count = [], max(count, 1)
+            if not elsewhere:
+                source = _built_in()
+                elsewhere = source.names(self.split)
         other: list[Operation] = []
         if elsewhere and (goal.kind == "none" or self.rng.random() < 0.3):
-            service = self.world.source.draw(self.rng.choice(elsewhere), self.rng)
-            other = list(service.operations.values()) if service else []
+            service = source.draw(self.rng.choice(elsewhere), self.rng)
+            other = fit(service.operations.values()) if service else []
         picked: list[Operation] = []
         for _ in range(count):
             pool = same if same and self.rng.random() < 0.7 else other
@@ -342,12 +373,20 @@ class _Drawing:
         ]
 
 
+_built_in = lru_cache(maxsize=1)(Specs)
+
+
+def _alike(one: Operation, other: Operation) -> bool:
+    """Return whether two operations, maybe of different services, do the same by what they say."""
+    return one.key == other.key or one.doc == other.doc or one.clause == other.clause
+
+
 def _in_series(task_id: str, base: WorldTask, place: str) -> WorldTask:
     """Return the task at a place of the series that another one opens."""
     goal = base.goal
     if place.removesuffix("c") != "1":
-        goal = _goal_again(base, random.Random(task_id.removesuffix("c")))
-    drawn = replace(base, id=task_id, goal=goal, bound=None)
+        goal = _goal_again(base, task_id)
+    drawn = replace(base, id=task_id, goal=goal)
     return _changed(drawn, base.id) if place.endswith("c") else drawn
 
 
@@ -355,25 +394,25 @@ def _changed(drawn: WorldTask, series: str) -> WorldTask:
     """Return the task with a tool that has silently changed, the same one in the whole series."""
     views = drawn.chosen.get(drawn.target, ())
     schemas = [view.tool().schema() for view in views]
-    changed = [
-        replace(view, behaviour=behaviour)
-        for family, kinds in drawn.possible.items()
-        for behaviour in (one for many in kinds.values() for one in many)
-        for view in (views if family != "fault" and len(views) == 1 else ())
-    ]
-    changed = [new for new in changed if new not in views and new.tool().schema() in schemas]
+    changed: list[View] = []
+    for families in (("silent", "irreversible"), ("loud",)):
+        kinds = [kinds for family in families for kinds in drawn.possible.get(family, {}).values()]
+        new = [replace(views[0], behaviour=one) for many in kinds for one in many]
+        new = [one for one in new if one not in views and one.tool().schema() in schemas]
+        changed = changed or (new if len(views) == 1 else [])
     if not changed:
-        raise InputError(f"task id {series!r}: none of its tools can change silently")
-    new = random.Random(f"{series}/c").choice(changed)
-    shown = tuple(new if view in views else view for view in drawn.views)
-    return replace(drawn, views=shown, chosen={**drawn.chosen, drawn.target: (new,)})
+        raise InputError(f"task id {drawn.id!r}: none of its tools can change silently")
+    hidden = random.Random(f"{series}/c").choice(changed)
+    shown = tuple(hidden if view in views else view for view in drawn.views)
+    return replace(drawn, views=shown, chosen={**drawn.chosen, drawn.target: (hidden,)})
 
 
-def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
+def _goal_again(base: WorldTask, task_id: str) -> Goal:
     """Return another goal of the same tools, of the same kind if there is one.
 
     What is hidden matters for it, and no documented example answers it, where there is such a goal.
     """
+    rng = random.Random(task_id.removesuffix("c"))
     first = [call.arguments for call in base.goal.calls]
     examples = [view.example[0] for view in base.views if view.example]
     hiding = [view for view in base.chosen.get(base.target, ()) if view.behaviour]
@@ -394,7 +433,7 @@ def _goal_again(base: WorldTask, rng: random.Random) -> Goal:
             return goal
         second_best = second_best or goal
     if second_best is None:
-        raise InputError(f"task id {base.id!r}: there is no other task with its tools")
+        raise InputError(f"task id {task_id!r}: there is no other task with its tools")
     return second_best
 
 
@@ -413,7 +452,14 @@ def _differs(
         view.honest().execute(honest, view.shown(arguments))
     except (ToolRefusal, KeyError, TypeError):
         return True
-    return bool(got != result or (not seen and state != honest))
+    return bool((view.receipt is None and got != result) or (not seen and state != honest))
+
+
+def _same_end(state: State, end: State) -> bool:
+    """Return whether records and writes are the same; the order of the writes does not matter."""
+    log, wanted = state["log"], end["log"]
+    same = len(log) == len(wanted) and all(log.count(one) == wanted.count(one) for one in wanted)
+    return same and state["records"] == end["records"]
 
 
 def answer_text(answer: Any) -> str:
@@ -424,5 +470,13 @@ def answer_text(answer: Any) -> str:
 def _same(given: str, answer: Any) -> bool:
     if not isinstance(answer, list):
         return same_answer(given, answer)
-    found = [normal_form(part) for part in given.replace(" and ", ", ").split(", ")]
-    return sorted(found) == sorted(normal_form(as_answer(one)) for one in answer)
+    wanted = sorted(normal_form(as_answer(one)) for one in answer)
+    parts = _BETWEEN.split(given)  # every second one is a separator, or part of a value
+    if len(parts) != len(_BETWEEN.split(answer_text(answer))):
+        return False
+    for ends in combinations(range(1, len(parts), 2), len(answer) - 1):
+        places = pairwise((-1, *ends, len(parts)))
+        found = [normal_form("".join(parts[start + 1 : end])) for start, end in places]
+        if sorted(found) == wanted:
+            return True
+    return False

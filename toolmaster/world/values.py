@@ -237,7 +237,8 @@ def kind_of(named: str) -> Kind:
     if "|" in named:
         return enum_of(tuple(named.split("|")))
     if named == "boolean":
-        return Kind(named, {"type": "boolean"}, lambda rng: rng.random() < 0.5)
+        draw_one, say_one = (lambda rng: rng.random() < 0.5), (lambda _, v: "yes" if v else "no")
+        return Kind(named, {"type": "boolean"}, draw_one, say_one)
     if named in _STRINGS:
         draw, say, form = _STRINGS[named]
         schema = {"type": "string", **({"format": form} if form else {})}
@@ -271,7 +272,8 @@ def enum_of(options: tuple[Any, ...]) -> Kind:
     """Return the kind of one of several words; a request says "in progress" for "in_progress"."""
 
     def say(_: random.Random, value: Any) -> str:
-        return re.sub(r"[_-]", " ", value) if isinstance(value, str) else str(value)
+        text = str(value)
+        return text if re.search(r"\d", text) else re.sub(r"[_-]", " ", text)
 
     type_ = "string" if all(isinstance(one, str) for one in options) else "integer"
     return Kind("enum", {"type": type_, "enum": list(options)}, lambda r: r.choice(options), say)

@@ -91,11 +91,11 @@ def test_a_process_that_starts_again_keeps_its_settings(toolmaster, recipe, monk
     [
         (
             ["evaluate", "base"],
-            "`evaluate` takes a RECIPE (direct, full, gpu, paper, quickstart",
+            "`evaluate` takes a RECIPE (cpu, direct, full, gpu, paper, quickstart",
         ),
         (["grpo", "a", "b", "c"], "or MODEL and TASKSET; received 'a', 'b', 'c'"),
         (["sft"], "or MODEL and DEMONSTRATIONS.jsonl; received none of them"),
-        (["run"], "`run` takes a RECIPE (direct, full, gpu, paper, quickstart"),
+        (["run"], "`run` takes a RECIPE (cpu, direct, full, gpu, paper, quickstart"),
         (["report", "x"], "a TOML file of yours, or a run's folder); received 'x'"),
         (["run", "none.toml"], "cannot read 'none.toml'"),
         (["demonstrate", "quickstart", "more"], "takes one recipe; received also 'more'"),

@@ -93,7 +93,6 @@ class OraclePolicy:
         self.rng = random.Random(f"{drawn.task.id}/{protocol}")
         self.voice = self.rng.randrange(2)
         lines = [line.partition(": ") for line in known.splitlines() if ": " in line]
-        self.given: dict[str, dict[str, Any]] = {}
         self.lessons: dict[str, str] = {name: lesson for name, _, lesson in lines}
         self.tries = behaviours.trial and protocol is Protocol.TRIAL and not known
 
@@ -225,7 +224,6 @@ class OraclePolicy:
         said, again = "", call.operation.verb != "delete"
         if options and not again:
             arguments |= options
-            self.given[view.name] = options
             said = ", ".join(f"{k} {as_json(v)}" for k, v in view.shown(options).items())
             any_value = self._say("once", options=f"give {said}")
         focus = self.rng.choice(compared)
@@ -313,7 +311,7 @@ class OraclePolicy:
             if informed and view.is_twin and lesson:
                 view = self._best(call.operation.key)
                 lesson = ""
-            arguments = {**self.given.get(view.name, {}), **call.arguments}
+            arguments = {**(_given(view, lesson) if informed else {}), **call.arguments}
             shown = sent = view.shown(arguments)
             parts = {"need": _need(call), "what": _purpose(call), "tool": view.name}
             thought = self._say("act", **parts)
@@ -407,6 +405,13 @@ def _causes(view: View, arguments: dict[str, Any]) -> Iterator[Behaviour]:
             sent = one.send(shown)
             if sent != shown:
                 yield one
+
+
+def _given(view: View, lesson: str) -> dict[str, Any]:
+    """Return the options that a lesson says to give, under canonical names."""
+    options = ((shown, p) for shown, p in view.params.items() if p.default is not None)
+    told = lesson.startswith("give ")
+    return {p.name: p.default for k, p in options if told and f"{k} {as_json(p.default)}" in lesson}
 
 
 def _changes(behaviour: Behaviour, shown: Mapping[str, Any], sent: Mapping[str, Any]) -> str:

@@ -116,7 +116,7 @@ class WorldTask:
     def _check(self, trajectory: Trajectory, final: ToolSet) -> Score:
         bound = {} if self.bound is None else {BOUND: self.bound}
         if self.goal.kind == "none":
-            idle = not trajectory.calls(Phase.EXECUTION)
+            idle = trajectory.answer is not None and not trajectory.calls(Phase.EXECUTION)
             return Score.of(idle, "no call", answer=float(idle), **bound)
         answer = self.goal.turns[-1].answer
         right, expected = trajectory.answer is not None, "a changed state"

@@ -6,6 +6,8 @@ behaviours that training never shows; "test_seen" has further tasks of the train
 
 from __future__ import annotations
 
+import hashlib
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -53,7 +55,8 @@ def world(
 
     chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
     own = kinds_named(behaviours)
-    loaded = World(_services(source), level, Path(source).stem, chosen, own)
+    services, name = _services(source), _name(source)
+    loaded = World(services, level, name, chosen, own)
     splits = {split: Computed(COUNT, partial(loaded.id_of, split)) for split in loaded.names}
 
     def draw(task_id: str) -> Task:
@@ -64,9 +67,13 @@ def world(
 
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
-    name = "world" if level == "full" else f"world:{level}"
-    name = f"{name} {Path(source).stem}" if source else name
-    return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
+    if source or families or behaviours:
+        draw(next(iter(splits.values()))[0])  # refuses what can be drawn from nothing
+    title = "world" if level == "full" else f"world:{level}"
+    title = f"{title} {name.rpartition('-')[0] or name}" if source else title
+    facts = getattr(services, "facts", {})
+    options = {"version": loaded.version, "oracle": oracle, "facts": facts}
+    return Taskset.drawn(title, splits, draw, split_of, **options)
 
 
 def _services(source: str) -> Source | None:
@@ -83,6 +90,25 @@ def _services(source: str) -> Source | None:
     if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
         return openapi.Documents(place)
     raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
+
+
+def _name(source: str) -> str:
+    """Return what ids call a source: its name, and a hash where it is one's own.
+
+    Of documents in a folder, the hash takes the names and sizes; of other files the content.
+    """
+    if source in ("", "facts"):
+        return source
+    place = Path(source).resolve()
+    files = [place] if place.is_file() else sorted(place.rglob("*.*"))
+    digest = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            whole = file == place or file.suffix == ".toml"
+            digest.update(f"{file.relative_to(place)} {file.stat().st_size}\n".encode())
+            digest.update(file.read_bytes() if whole else b"")
+    name = place.name if place.is_dir() else place.stem
+    return f"{re.sub('[^A-Za-z0-9._-]', '_', name)}-{digest.hexdigest()[:8]}"
 
 
 def split_of(task_id: str) -> str:

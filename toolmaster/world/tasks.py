@@ -209,7 +209,8 @@ class World:
                 if drawn is not None:
                     bound = None if split == TRAIN else ceiling(drawn, self.families)
                     return replace(drawn, bound=bound)
-        raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
+        families = ", ".join(self.families)
+        raise InputError(f"task id {task_id!r}: no tool has what it needs for one of {families}")
 
 
 class _Drawing:

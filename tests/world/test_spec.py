@@ -160,6 +160,18 @@ def test_a_reference_is_a_key_of_a_record(kiosk):
             call(service, state, key, **{**drawn[0], **wrong})
         assert state == before
     assert call(service, state, "list_orders", reader="Nobody") == []
+    assert service.operations["create_reader"].clause == "add a new reader {}"
+
+
+def test_numbers_only_are_added_and_what_is_missing_is_found_by_no_filter(kiosk):
+    options = '"boolean = true" }\noptions.update = { mode = "set|add = set" }'
+    service = kiosk('"boolean = false; ; Whether it is wrapped" }', options)
+    state = service.seed_state(random.Random(1))
+    key, order = next(iter(state["records"]["order"].items()))
+    order.update(copies=None, status=None)
+    assert key not in call(service, state, "list_orders", max_copies=20)
+    added = call(service, state, "update_order", id=key, copies=3, status="sent", mode="add")
+    assert (added["copies"], added["status"]) == (3, "sent")
 
 
 @pytest.mark.parametrize(

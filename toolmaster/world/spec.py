@@ -67,6 +67,7 @@ _ENDS = {
 }
 """Documentation of a filter by an end of a range, and what a request says."""
 _COMPARED = {"": operator.eq, "max": operator.le, "min": operator.ge}
+_NUMBERS = ("integer", "number")
 _OPTIONAL: dict[str, Any] = {"required": False, "default": None}
 _LIMIT = Param("limit", kind_of("integer 1..50"), "Most results to return", False, 50)
 
@@ -304,7 +305,7 @@ class _Table:
             raise InputError(f"{text!r} names no field; allowed: {fields}")
         if not end:
             return replace(field, **_OPTIONAL)
-        if end not in _ENDS or field.kind.type not in ("integer", "number"):
+        if end not in _ENDS or field.kind.type not in _NUMBERS:
             raise InputError(f"{text!r}: a field may be followed by max or min if it is a number")
         doc, phrase = (text.format(field.label) for text in _ENDS[end])
         return Param(f"{end}_{name}", field.kind, doc, False, None, phrase, end)
@@ -332,6 +333,7 @@ class _Table:
         words = {"noun": self.noun, "a": "an" if self.noun[0] in "aeiou" else "a"}
         noun = f"{self.noun}s" if verb == "list" else self.noun
         doc, clause, effect = _VERBS[verb]
+        clause += " {{}}" if verb == "create" and named else ""
         with _at(f"{self.name}.do.{verb}"):
             said = self.resource.do.get(verb, clause.format(**words))
             clause = _phrase(said, needed=verb in ("get", "update", "delete"))
@@ -347,10 +349,9 @@ class _Table:
             resource=self.name,
         )
 
-    def _record(self, state: State, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, state: State, arguments: dict[str, Any]) -> Any:
         """Return the record that a call names."""
-        record: dict[str, Any] = state["records"][self.name][str(arguments[self.key.name])]
-        return record
+        return state["records"][self.name][str(arguments[self.key.name])]
 
     def _get(self, state: State, arguments: dict[str, Any]) -> Any:
         return dict(self._record(state, arguments))
@@ -383,8 +384,8 @@ class _Table:
         for field in self.fields:
             if field.name in arguments:
                 new, old = arguments[field.name], record.get(field.name)
-                adds = arguments.get("mode") == "add" and field.kind.type != "string"
-                record[field.name] = old + new if adds else new
+                adds = arguments.get("mode") == "add" and field.kind.type in _NUMBERS
+                record[field.name] = (old or 0) + new if adds else new
             elif arguments.get("keep_other_fields") is False:
                 record[field.name] = None
         return self._written(state, "update", arguments[self.key.name], record, arguments)

@@ -123,7 +123,7 @@ def test_facts():
     tasks = taskset("world source=facts")
     assert tasks.label == "world facts (v6.facts)"
     assert tasks.split_names == ("train", "test", "test_seen")
-    with pytest.raises(InputError, match="no tool has what it needs for one of irreversible"):
+    with pytest.raises(InputError, match="no tool drawn can hide any of: irreversible"):
         taskset("world source=facts families=irreversible")  # none of them writes
     assert tasks[0].labels["service"].startswith("facts-train-")
 

@@ -340,9 +340,11 @@ def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -
         properties = as_object(reader.peek(inner.get("items", inner)).get("properties", properties))
     found: dict[str, Kind] = {}
     for name, raw in properties.items():
-        kind = guess(name, reader.peek(raw))
-        if kind is not None and kind.type in ("string", "integer", "number") and name.isascii():
-            found[_clean(name)] = kind
+        kind, clean = guess(name, reader.peek(raw)), _clean(name)
+        if kind is None or not clean or not name.isascii():
+            continue
+        if kind.type in ("string", "integer", "number"):
+            found[clean] = kind
     chosen = sorted(found)
     random.Random(one.name).shuffle(chosen)
     return {name: found[name] for name in sorted(chosen[:4])}

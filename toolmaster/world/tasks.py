@@ -210,7 +210,7 @@ class World:
                     bound = None if split == TRAIN else ceiling(drawn, self.families)
                     return replace(drawn, bound=bound)
         families = ", ".join(self.families)
-        raise InputError(f"task id {task_id!r}: no tool has what it needs for one of {families}")
+        raise InputError(f"task id {task_id!r}: no tool drawn can hide any of: {families}")
 
 
 class _Drawing:

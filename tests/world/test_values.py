@@ -82,5 +82,7 @@ def test_others_differ():
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="no kind of values 'persn' .did you mean 'person'.*; allowed: person"):
+    with pytest.raises(
+        InputError, match=r"no kind of values 'persn' .did you mean 'person'.*; allowed: person"
+    ):
         kind_of("persn")

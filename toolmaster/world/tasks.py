@@ -412,8 +412,9 @@ def _differs(
     try:
         got = view.tool().execute(state, view.shown(arguments))
         view.honest().execute(honest, view.shown(arguments))
-    except (ToolRefusal, KeyError, TypeError):
-        return True
+    except (ToolRefusal, KeyError, TypeError):  # what is refused at once is not hidden
+        hidden = view.behaviour.family(view.honest()) if view.behaviour else ""
+        return hidden not in ("silent", "irreversible")
     return bool(got != result or (not seen and state != honest))
 
 

@@ -6,6 +6,7 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.world.openapi import Documents, _clause, guess, openapi_service
+from toolmaster.world.tasks import World
 
 
 @pytest.fixture
@@ -84,13 +85,53 @@ def test_a_folder_holds_whole_providers_out(tmp_path, pets):
     assert not set(train) & set(test)
 
 
-def test_a_document_with_nothing_to_simulate_is_refused(tmp_path):
-    file = tmp_path / "empty.json"
-    file.write_text(json.dumps({"openapi": "3.0.0", "paths": {}}))
-    with pytest.raises(InputError, match="none of its 0 operations can be simulated"):
-        openapi_service(file, "empty")
-    file.write_text("{")
-    with pytest.raises(InputError, match=r"empty\.json"):
-        openapi_service(file, "empty")
-    with pytest.raises(InputError, match="no OpenAPI document"):
-        Documents(tmp_path / "nowhere")
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"bad.json": '{"openapi": "3.0.0", "paths": {}}'}, "none of its 0 operations can be"),
+        ({"bad.json": "{"}, r"none of its documents can be used; .*bad\.json: not valid JSON"),
+        ({"notes.txt": "{}"}, r"there is no OpenAPI document \(\.json, \.yaml, \.yml\) in it"),
+        ({"big.json": " " * 400_001}, "too large to simulate: 1 of more than 400,000 bytes"),
+    ],
+)
+def test_documents_that_cannot_be_used(tmp_path, files, message):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        Documents(tmp_path)
+    if tmp_path.joinpath("bad.json").exists():
+        with pytest.raises(InputError, match=r"bad\.json: n"):
+            Documents(tmp_path / "bad.json")
+
+
+def test_a_folder_has_documents_in_yaml_and_leaves_out_large_ones(tmp_path):
+    (tmp_path / "clocks.yaml").write_text(
+        "paths: {/times: {get: {summary: Get the time, parameters: [{name: city, in: query,"
+        " schema: {type: string}}], responses: {}}}}"
+    )
+    (tmp_path / "shop.json").write_text(" " * 400_001)
+    documents = Documents(tmp_path)
+    assert list(documents.providers) == ["clocks"]
+    assert documents.draw("clocks", random.Random(1)) is not None
+    assert documents.facts == {"left out": "1 of more than 400,000 bytes"}
+
+
+@pytest.mark.parametrize("info", [None, "pets", {}, {"title": None}, {"title": "pets"}])
+def test_tasks_of_odd_documents(tmp_path, info):
+    """Braces in texts, a title that is none, and records at the root."""
+    key = {"name": "{}", "in": "query", "schema": {"type": "string"}}
+    id_ = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    age = {"name": "age", "in": "query", "required": True, "schema": {"type": "integer"}}
+    operation = {"parameters": [id_, age, key], "responses": {}}
+    file = tmp_path / "pets.json"
+    paths = {
+        "/{id}": {
+            "delete": {**operation, "summary": "Delete {} a {y} pet"},
+            "put": {**operation, "summary": "Replace a pet} with { another"},
+        }
+    }
+    file.write_text(json.dumps({"info": info, "paths": paths}))
+    world = World(Documents(file))
+    drawn = [world.draw(world.id_of("train", number)) for number in range(40)]
+    assert {one.service.about for one in drawn} == {"pets"}
+    assert not any("{" in view.doc for one in drawn for view in one.views)

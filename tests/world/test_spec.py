@@ -122,20 +122,131 @@ def test_a_parameter_is_written_in_one_line():
     }
 
 
+KIOSK = """name = "kiosk"
+about = "papers and readers"
+split = "train"
+
+[reader]
+key = "person"
+[reader.fields]
+city = "city; in {}"
+
+[order]
+filters = ["reader", "copies max"]
+options.create = { gift = "boolean = false; ; Whether it is wrapped" }
+do.create = "order a paper"
+[order.fields]
+reader = "-> reader; for {}"
+copies = "integer 1..20 copies; {}"
+status = "new|sent; with status {}"
+[order.actions.stop]
+doc = "Stop an order"
+do = "stop order {}"
+set = { status = "sent" }
+params.buyer = "-> reader; for {}"
+
+[functions.price]
+ask = "the price of a paper"
+returns = "number 1..9 euros"
+params.paper = "title; of {}"
+params.edition = "morning|evening = morning; in the {} edition"
+"""
+
+
+@pytest.fixture
+def kiosk(tmp_path):
+    """Makes the service of the kiosk's specification, with one part replaced."""
+
+    def make(old="", new=""):
+        assert old in KIOSK
+        file = tmp_path / "kiosk.toml"
+        file.write_text(KIOSK.replace(old, new, 1) if old else KIOSK)
+        return load_spec(file)
+
+    return make
+
+
+def test_a_reference_is_a_key_of_a_record(kiosk):
+    service = kiosk()
+    state = service.seed_state(random.Random(1))
+    readers = state["records"]["reader"]
+    assert {order["reader"] for order in state["records"]["order"].values()} <= readers.keys()
+    for key in ("create_order", "update_order", "stop_order"):
+        operation = service.operations[key]
+        drawn = [draw_arguments(operation, state, random.Random(n)) for n in range(20)]
+        named = [a[name] for a in drawn for name in ("reader", "buyer") if name in a]
+        assert set(named) <= readers.keys()
+        wrong = dict.fromkeys(("reader", "buyer"), "Nobody")
+        before = copied(state)
+        with pytest.raises(ToolRefusal, match='no reader "Nobody"'):
+            call(service, state, key, **{**drawn[0], **wrong})
+        assert state == before
+    assert call(service, state, "list_orders", reader="Nobody") == []
+    assert service.operations["create_reader"].clause == "add a new reader {}"
+
+
+def test_numbers_only_are_added_and_what_is_missing_is_found_by_no_filter(kiosk):
+    options = '"boolean = true" }\noptions.update = { mode = "set|add = set" }'
+    service = kiosk('"boolean = false; ; Whether it is wrapped" }', options)
+    state = service.seed_state(random.Random(1))
+    key, order = next(iter(state["records"]["order"].items()))
+    order.update(copies=None, status=None)
+    assert key not in call(service, state, "list_orders", max_copies=20)
+    added = call(service, state, "update_order", id=key, copies=3, status="sent", mode="add")
+    assert (added["copies"], added["status"]) == (3, "sent")
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("old", "new", "message"),
     [
-        ("name = ", "cannot be read as TOML"),
-        ('name = "x"\nabout = "y"', "'split' is missing"),
-        ('name="x"\nabout="y"\nsplit="train"\n[a]\nkey="nothing"\nfields={}', "no kind of values"),
-        ('name="x"\nabout="y"\nsplit="train"\n[a]\noperations=["fly"]\nfields={}', "'fly'"),
-        ('name="x"\nabout="y"\nsplit="train"\n[a.fields]\nb="boolean = so"', "the default 'so' is"),
-        ('name="x"\nabout="y"\nsplit="train"\n[a]\nfilters=["z"]\nfields={}', "'z'"),
+        ("name = ", "name = = ", "cannot be read as TOML"),
+        ('name = "kiosk"', "", "name: Field required"),
+        ('"train"', '"trian"', r"split: .* \(did you mean 'train'\?\)"),
+        ("about", 'colour = "red"\nabout', "colour: Input should be a valid dictionary"),
+        (KIOSK[KIOSK.index("\n\n") :], "", "it has no resources and no functions"),
+        ('key = "person"', 'key = "persn"', r"reader\.key: .* \(did you mean 'person'\?\)"),
+        ('key = "person"', 'key = "integer 1..3"', r"reader\.key: the keys of records are text"),
+        ('key = "person"', 'key = "boolean"', r"reader\.key: the keys of records are text"),
+        ('key = "person"', 'key = "a|b"', r"reader\.key: 'a\|b' has 2 values for 6 records"),
+        ('city = "city; in {}"', "", r"reader\.fields: Dictionary should have at least 1 item"),
+        ("reader.fields", "reader.felds", r"reader\.fields: Field required"),
+        ("city = ", '"the city" = ', r"reader\.fields: a name has .* got 'the city'"),
+        ("city = ", "reader = ", r"reader\.fields: there are two parameters 'reader'"),
+        ("in {}", "in {} {}", r"reader\.fields\.city: expected one {} and no other braces"),
+        ("in {}", "in {x}", r"reader\.fields\.city: expected one {}"),
+        ("in {}", "in {", r"reader\.fields\.city: expected one {}"),
+        ("in {}", "in", r"reader\.fields\.city: expected one {}"),
+        ("in {}", "in {}; a; b", r"reader\.fields\.city: expected at most KIND; PHRASE; DOC"),
+        ("-> reader", "-> nobody", r"order\.fields\.reader: there is no resource 'nobody'"),
+        ("1..20", "20..1", r"order\.fields\.copies: expected LOW\.\.HIGH"),
+        ("1..20", "1-20", r"order\.fields\.copies: there is no kind"),
+        ("1..20", "0.5..20", r"order\.fields\.copies: expected LOW\.\.HIGH, in whole numbers"),
+        ("integer 1", "list of list of integer 1", r"order\.fields\.copies: a list holds no lists"),
+        ("copies max", "copis max", r"order\.filters: 'copis max' names no field; allowed: reader"),
+        ("copies max", "copies mx", r"order\.filters: 'copies mx': .* max or min"),
+        ("copies max", "status max", r"order\.filters: 'status max': .* if it is a number"),
+        ("options.create", "options.crate", r"order\.options\.crate.*did you mean 'create'"),
+        ("do.create", "do.crate", r"order\.do\.crate.*did you mean 'create'"),
+        ("do.create", "do.get", r"order\.do\.get: expected one {}"),
+        ("filters", 'operations = ["lst"]\nfilters', r"order\.operations\.0: .* 'list'"),
+        ("= false", "= no", r"order\.options\.create\.gift: the default 'no' is no value"),
+        ("gift", "copies", "the operation 'create_order': there are two parameters 'copies'"),
+        ("actions.stop", "actions.get", "two operations have the name 'get_order'"),
+        ('"Stop an order"', '""', r"order\.actions\.stop\.doc: String should have at least 1"),
+        ("stop order {}", "stop order", r"order\.actions\.stop\.do: expected one {}"),
+        (
+            'status = "sent"',
+            'status = "lost"',
+            r"order\.actions\.stop\.set\.status: expected a value",
+        ),
+        ("functions.price", "functions.get_order", "two operations have the name 'get_order'"),
+        ("functions.price", "function.price", r"function\.fields: Field required"),
+        ('ask = "the price of a paper"', "", r"functions\.price\.ask: Field required"),
+        ("number 1..9 euros", "nmber", r"functions\.price\.returns: there is no kind"),
+        ("= morning", "= noon", r"functions\.price\.params\.edition: the default 'noon'"),
+        ("morning|", "morning | ", r"functions\.price\.params\.edition: expected different words"),
     ],
 )
-def test_a_specification_that_breaks_a_rule_is_named(tmp_path, text, message):
-    file = tmp_path / "x.toml"
-    file.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        load_spec(file)
-    assert str(file) in str(caught.value)
+def test_a_refused_specification_says_where_and_why(kiosk, tmp_path, old, new, message):
+    with pytest.raises(InputError, match=rf"kiosk\.toml: {message}"):
+        kiosk(old, new)

@@ -74,7 +74,8 @@ def test_lists_and_choices_are_said_in_words():
     rng = random.Random(6)
     assert kind_of("open|in_progress").say(rng, "in_progress") == "in progress"
     assert kind_of("v1|2019-05-05-preview").say(rng, "2019-05-05-preview") == "2019-05-05-preview"
-    assert kind_of("list of person").say(rng, ["Ada", "Bo", "Cy"]) == "Ada, Bo and Cy"
+    said = kind_of("list of person").say(rng, ["Ada", "Bo", "Cy"])
+    assert said.replace('"', "") == "Ada, Bo and Cy"
 
 
 def test_others_differ():
@@ -83,5 +84,7 @@ def test_others_differ():
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="no kind of values 'persn'; allowed: person"):
+    with pytest.raises(
+        InputError, match=r"no kind of values 'persn' .did you mean 'person'.*; allowed: person"
+    ):
         kind_of("persn")

@@ -7,6 +7,7 @@ behaviours that training never shows; "test_seen" has further tasks of the train
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 COUNT = 100_000_000
 """Number of tasks of each split."""
-HASHED_FILES = 100
-"""Ids of a source of more files tell their names and sizes only, not their contents."""
-SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 SOURCES = (
     'a source is "facts", a service or a folder of them in TOML, or an OpenAPI document (.json,'
     " .yaml) or a folder of them"
@@ -57,8 +55,8 @@ def world(
 
     chosen = [one.strip() for one in families.split(",")] if families else list(FAMILIES)
     own = kinds_named(behaviours)
-    services, named = _services(source), _named(source)
-    loaded = World(services, level, named, chosen, own)
+    services, name = _services(source), _name(source)
+    loaded = World(services, level, name, chosen, own)
     splits = {split: Computed(COUNT, partial(loaded.id_of, split)) for split in loaded.names}
 
     def draw(task_id: str) -> Task:
@@ -69,9 +67,13 @@ def world(
 
         return await show(loaded, task_id, *settings)  # type: ignore[arg-type]
 
-    name = "world" if level == "full" else f"world:{level}"
-    name = f"{name} {named.rpartition('-')[0] or named}" if named else name
-    return Taskset.drawn(name, splits, draw, split_of, version=loaded.version, oracle=oracle)
+    if source or families or behaviours:
+        draw(next(iter(splits.values()))[0])  # refuses what can be drawn from nothing
+    title = "world" if level == "full" else f"world:{level}"
+    title = f"{title} {name.rpartition('-')[0] or name}" if source else title
+    facts = getattr(services, "facts", {})
+    options = {"version": loaded.version, "oracle": oracle, "facts": facts}
+    return Taskset.drawn(title, splits, draw, split_of, **options)
 
 
 def _services(source: str) -> Source | None:
@@ -85,25 +87,28 @@ def _services(source: str) -> Source | None:
         raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
     if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
         return spec.Specs(place)
-    if place.is_dir() or place.suffix in SUFFIXES:
+    if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
         return openapi.Documents(place)
     raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
 
 
-def _named(source: str) -> str:
-    """Return what ids call a source: one's own has a hash of what it holds in its name."""
+def _name(source: str) -> str:
+    """Return what ids call a source: its name, and a hash where it is one's own.
+
+    Of documents in a folder, the hash takes the names and sizes; of other files the content.
+    """
     if source in ("", "facts"):
         return source
     place = Path(source).resolve()
-    files = [place]
-    if place.is_dir():
-        files = sorted(one for one in place.rglob("*") if one.suffix in SUFFIXES)
+    files = [place] if place.is_file() else sorted(place.rglob("*.*"))
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(place)} {file.stat().st_size} ".encode())
-        if len(files) <= HASHED_FILES:
-            digest.update(file.read_bytes())
-    return f"{place.name if place.is_dir() else place.stem}-{digest.hexdigest()[:8]}"
+        if file.is_file():
+            whole = file == place or file.suffix == ".toml"
+            digest.update(f"{file.relative_to(place)} {file.stat().st_size}\n".encode())
+            digest.update(file.read_bytes() if whole else b"")
+    name = place.name if place.is_dir() else place.stem
+    return f"{re.sub('[^A-Za-z0-9._-]', '_', name)}-{digest.hexdigest()[:8]}"
 
 
 def split_of(task_id: str) -> str:

@@ -232,7 +232,7 @@ class Maker:
         operation = self._operation("create", "compute", "act", "call")
         arguments = draw_arguments(operation, self.state, self.rng)
         others = operation.params[1:] if "{}" in operation.clause else operation.params
-        required = [p for p in others if p.required and p.kind.type != "boolean"]
+        required = [p for p in others if p.required and not p.refers and p.kind.type != "boolean"]
         if len(arguments) < 2:
             raise ToolRefusal("nothing is left to say")
         left_out = self._choice(required)
@@ -307,9 +307,12 @@ def draw_arguments(operation: Operation, state: State, rng: random.Random) -> di
     table = state["records"].get(operation.resource)
     record: Mapping[str, Any] = (table[rng.choice(sorted(table))] or {}) if table else {}
     named = operation.params[:1] if operation.verb in ("get", "update", "delete", "act") else ()
+    taken = arguments.values()
     for param in given:
         if param.field in record and (param in named or operation.verb == "list"):
             value = record[param.field]
+        elif keys := [k for k in state["records"].get(param.refers, ()) if k not in taken]:
+            value = rng.choice(keys)
         else:
             value = param.kind.draw(rng)
             if param.default is not None and value == param.default:

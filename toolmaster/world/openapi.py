@@ -24,7 +24,9 @@ from toolmaster.types import Effect
 from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
 from toolmaster.world.values import Kind, enum_of, kind_of, list_of, number_of
 
+SUFFIXES = (".json", ".yaml", ".yml")
 MAX_FILE_BYTES = 400_000
+"""The largest document that is simulated."""
 MAX_PARAMS = 9
 DOC_CHARS = 160
 PARAM_DOC_CHARS = 110
@@ -78,9 +80,6 @@ _READS = (
 _NO_VERB = re.compile(
     r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$"
 )
-_TYPES: Mapping[str, Any] = {
-    "string": str, "boolean": bool, "integer": int, "number": (int, float),
-}  # fmt: skip
 _METHOD_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "update",
                  "DELETE": "delete", "HEAD": "check", "OPTIONS": "check"}  # fmt: skip
 
@@ -91,21 +90,34 @@ class Documents:
     Args:
         place: a document, or a folder of them; a file or folder directly in it is one provider.
 
+    Attributes:
+        facts: the number of documents of the folder that are left out, if there are any.
+
     Raises:
-        InputError: there is nothing there.
+        InputError: there is no document, or none that can be used.
     """
 
     def __init__(self, place: Path) -> None:
-        files = [place] if place.is_file() else sorted(place.rglob("*.json"))
-        files = [file for file in files if file.stat().st_size <= MAX_FILE_BYTES]
-        if not files:
-            raise InputError(f"{place}: there is no OpenAPI document in JSON")
         self._only = place.is_file()
+        found = [place] if self._only else sorted(place.rglob("*"))
+        found = [file for file in found if file.suffix in SUFFIXES and file.is_file()]
+        if not found:
+            raise InputError(f"{place}: there is no OpenAPI document ({', '.join(SUFFIXES)}) in it")
+        files = [file for file in found if file.stat().st_size <= MAX_FILE_BYTES]
+        large = f"{len(found) - len(files)} of more than {MAX_FILE_BYTES:,} bytes"
+        if not files:
+            raise InputError(f"{place}: too large to simulate: {large}")
+        self.facts = {"left out": large} if len(files) < len(found) else {}
         self.providers: dict[str, list[Path]] = {}
         for file in files:
-            provider = file.stem if self._only else file.relative_to(place).parts[0]
-            self.providers.setdefault(provider.removesuffix(".json"), []).append(file)
-        self._made: dict[Path, Service | None] = {}
+            inner = file.relative_to(place).parts
+            provider = inner[0] if len(inner) > 1 else file.stem
+            self.providers.setdefault(provider, []).append(file)
+        self._made: dict[Path, Service | InputError] = {}
+        each = ((name, file) for name, listed in self.providers.items() for file in listed)
+        if not any(isinstance(self._service(*one), Service) for one in each):
+            rest = "" if self._only else f"{place}: none of its documents can be used; "
+            raise InputError(f"{rest}{self._made[files[0]]}")
 
     def names(self, split: str) -> list[str]:
         """Return the providers of a split; a single document has both."""
@@ -118,14 +130,16 @@ class Documents:
 
     def draw(self, provider: str, rng: random.Random) -> Service | None:
         """Draw a service of a provider; None where the document cannot be used."""
-        file = rng.choice(self.providers[provider])
+        made = self._service(provider, rng.choice(self.providers[provider]))
+        return made if isinstance(made, Service) else None
+
+    def _service(self, provider: str, file: Path) -> Service | InputError:
+        """Return the service of a document, or why it has none."""
         if file not in self._made:
             try:
                 self._made[file] = openapi_service(file, provider)
-            except InputError:
-                if self._only:
-                    raise
-                self._made[file] = None
+            except InputError as error:
+                self._made[file] = error
         return self._made[file]
 
 
@@ -146,7 +160,7 @@ def openapi_service(file: Path, name: str) -> Service:
     if not isinstance(content.get("paths"), dict):
         raise InputError(f"{file}: it has no paths, so there is nothing to simulate")
     documented, _ = read_operations(content)
-    about = str(content.get("info", {}).get("title", name))
+    about = str(as_object(content.get("info")).get("title") or name)
     reader = SchemaReader(content)
     made: dict[str, Operation] = {}
     for one in documented:
@@ -176,7 +190,7 @@ def _operation(
     fields = _fields(one, reader, content)
     answers = reads and bool(fields)  # else it is called for what it does, and says no more
     item = re.search(r"\{([^{}]+)\}/?$", one.path)
-    place = one.path[: item.start()].rstrip("/") if item else one.path.rstrip("/")
+    place = (one.path[: item.start()] if item else one.path).rstrip("/") or "/"
 
     def run(state: State, arguments: dict[str, Any]) -> Any:
         table = state["records"].get(place, {})
@@ -215,20 +229,19 @@ def _params(one: Documented) -> list[Param] | None:
     """Return the parameters with the fields of a body; None where a required one cannot be."""
     found: dict[str, Param] = {}
     for name, schema, required in _flat(one.schema):
-        if _TECHNICAL.search(name) or name in found:
+        clean = _clean(name)
+        if _TECHNICAL.search(name) or clean in found:
             continue
         kind = guess(name, schema)
-        if kind is None or not name.isascii() or len(name) > 40:
+        if kind is None or not clean or not name.isascii() or len(name) > 40:
             if required:
                 return None
             continue
         default = schema.get("default")
-        fits = isinstance(default, _TYPES.get(kind.type, ()))
-        if not fits or default == "" or default not in kind.schema.get("enum", [default]):
+        if default == "" or not kind.accepts(default):
             default = None
         phrase = _named(name)[1] if kind.type == "string" and "enum" not in kind.schema else ""
         doc = _sentence(str(schema.get("description", "")), PARAM_DOC_CHARS)
-        clean = _clean(name)
         found[clean] = Param(clean, kind, doc, required and default is None, default, phrase)
     kept = sorted(found.values(), key=lambda p: not p.required)
     if sum(param.required for param in kept) > MAX_PARAMS:
@@ -276,7 +289,7 @@ def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
 
 
 def _clean(name: str) -> str:
-    return in_words(name).replace(" ", "_") or name
+    return in_words(name).replace(" ", "_")
 
 
 def _named(name: str) -> tuple[str, str]:
@@ -287,7 +300,7 @@ def _named(name: str) -> tuple[str, str]:
 
 def _sentence(text: str, most: int = DOC_CHARS) -> str:
     """Return the first sentence of a text without markup."""
-    bare = re.sub(r"<[^>]+>|\[([^\]]*)\]\([^)]*\)|[*`#]", r"\1", text)
+    bare = re.sub(r"<[^>]+>|\[([^\]]*)\]\([^)]*\)|[*`#{}]", r"\1", text)
     bare = " ".join(bare.split())
     first = re.split(r"(?<=[a-z)])\. |\n", bare, maxsplit=1)[0].rstrip(".")
     return first if len(first) <= most else first[:most].rsplit(" ", 1)[0]
@@ -328,9 +341,11 @@ def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -
         properties = as_object(reader.peek(inner.get("items", inner)).get("properties", properties))
     found: dict[str, Kind] = {}
     for name, raw in properties.items():
-        kind = guess(name, reader.peek(raw))
-        if kind is not None and kind.type in ("string", "integer", "number") and name.isascii():
-            found[_clean(name)] = kind
+        kind, clean = guess(name, reader.peek(raw)), _clean(name)
+        if kind is None or not clean or not name.isascii():
+            continue
+        if kind.type in ("string", "integer", "number"):
+            found[clean] = kind
     chosen = sorted(found)
     random.Random(one.name).shuffle(chosen)
     return {name: found[name] for name in sorted(chosen[:4])}

@@ -35,6 +35,7 @@ class Param:
         default: what an optional one is when it is left out, documented; None for no default.
         phrase: how a request gives its value, such as "in {}"; "" says its name and the value.
         end: "max" or "min" for an inclusive end of a range; "" for anything else.
+        refers: the resource whose records its values are keys of; "" for none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Param:
     default: Any = None
     phrase: str = ""
     end: str = ""
+    refers: str = ""
 
     @property
     def label(self) -> str:

@@ -3,9 +3,9 @@
 An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
 process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
 few tools; `v6` tasks are of any kind. The version also names the source of the services, a choice
-of families and one's own behaviours, as in `v6.petstore.silent/train/42`. A fourth part makes a
-series of it: `v6/train/7/3` is the third task with the same tools and start, and `v6/train/7/3c`
-the same where a tool has silently changed.
+of families and one's own behaviours, as in `v6.petstore-1d0f5a3b.silent/train/42`. A fourth part
+makes a series of it: `v6/train/42/3` is the third task with the same tools and start, and
+`v6/train/42/3c` the same where a tool has silently changed.
 """
 
 from __future__ import annotations
@@ -227,7 +227,8 @@ class World:
                 drawn = _Drawing(self, service, split, rng, level).draw(task_id)
                 if drawn is not None:
                     return drawn
-        raise InputError(f"task id {task_id!r}: no tool can have such a behaviour")
+        families = ", ".join(self.families)
+        raise InputError(f"task id {task_id!r}: no tool drawn can hide any of: {families}")
 
 
 class _Drawing:
@@ -450,8 +451,9 @@ def _differs(
     try:
         got = view.tool().execute(state, view.shown(arguments))
         view.honest().execute(honest, view.shown(arguments))
-    except (ToolRefusal, KeyError, TypeError):
-        return True
+    except (ToolRefusal, KeyError, TypeError):  # what is refused at once is not hidden
+        hidden = view.behaviour.family(view.honest()) if view.behaviour else ""
+        return hidden not in ("silent", "irreversible")
     return bool((view.receipt is None and got != result) or (not seen and state != honest))
 
 

@@ -17,7 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from toolmaster.errors import InputError
+import jsonschema_rs
+
+from toolmaster.errors import InputError, did_you_mean
 
 Draw = Callable[[random.Random], Any]
 Say = Callable[[random.Random, Any], str]
@@ -66,6 +68,10 @@ class Kind:
     def type(self) -> str:
         """The JSON type of its values."""
         return str(self.schema["type"])
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether a value is of its type, and one of its choices if it has any."""
+        return jsonschema_rs.is_valid(dict(self.schema), value)
 
     def others(self, value: Any, rng: random.Random) -> Any:
         """Draw a value that differs from `value`; the same where the kind has no other."""
@@ -219,7 +225,9 @@ _STRINGS: Mapping[str, tuple[Draw, Say | None, str]] = {
 }
 """Kinds of text: how drawn, how said, and the `format` of the schema."""
 
-_RANGE = re.compile(r"(integer|number)(?: (-?[\d.]+)\.\.(-?[\d.]+))?(?: (.+))?")
+_RANGE = re.compile(
+    r"(integer|number)(?: (-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?))?(?: ([^\d=-].*))?"
+)
 
 
 def kind_of(named: str) -> Kind:
@@ -233,9 +241,15 @@ def kind_of(named: str) -> Kind:
         InputError: there is no such kind.
     """
     if named.startswith("list of "):
-        return list_of(kind_of(named.removeprefix("list of ")))
+        item = kind_of(named.removeprefix("list of "))
+        if item.type == "array":
+            raise InputError(f"a list holds no lists, got {named!r}")
+        return list_of(item)
     if "|" in named:
-        return enum_of(tuple(named.split("|")))
+        choices = named.split("|")
+        if any(not one or one != one.strip() or choices.count(one) > 1 for one in choices):
+            raise InputError(f"expected different words with | and no spaces, got {named!r}")
+        return enum_of(tuple(choices))
     if named == "boolean":
         draw_one, say_one = (lambda rng: rng.random() < 0.5), (lambda _, v: "yes" if v else "no")
         return Kind(named, {"type": "boolean"}, draw_one, say_one)
@@ -245,10 +259,14 @@ def kind_of(named: str) -> Kind:
         return Kind(named, schema, draw, say or (lambda _, value: str(value)))
     numeric = _RANGE.fullmatch(named)
     if numeric is None:
-        allowed = f"{', '.join(_STRINGS)}, integer, number, boolean, a|b|c, list of KIND"
-        raise InputError(f"there is no kind of values {named!r}; allowed: {allowed}")
+        numbers = "integer 1..60 UNIT, number 0.5..9 UNIT"
+        allowed = f"{', '.join(_STRINGS)}, {numbers}, boolean, a|b|c, list of KIND"
+        hint = did_you_mean(named, _STRINGS)
+        raise InputError(f"there is no kind of values {named!r}{hint}; allowed: {allowed}")
     whole = numeric[1] == "integer"
     low, high = float(numeric[2] or 1), float(numeric[3] or 500)
+    if low > high or (whole and not (low.is_integer() and high.is_integer())):
+        raise InputError(f"expected LOW..HIGH, in whole numbers for integers, got {named!r}")
     return number_of(low, high, whole=whole, unit=numeric[4] or "")
 
 

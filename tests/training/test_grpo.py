@@ -476,7 +476,7 @@ def test_weights_with_adapters_are_merged_under_the_model_s_own_names(load_tiny)
 
 def test_it_learns(train):
     _, lines, _ = train(
-        max_steps=18,
+        max_steps=30,
         gradient_accumulation_steps=4,
         num_generations=8,
         learning_rate=1e-2,
@@ -484,8 +484,8 @@ def test_it_learns(train):
         save_steps=100,
     )
     got = [values["reward"] for _, values in lines if "loss" in values]
-    assert len(got) == 18
-    assert statistics.fmean(got[-2:]) > statistics.fmean(got[:2]) + 0.15
+    assert len(got) == 30
+    assert statistics.fmean(got[-4:]) > statistics.fmean(got[:4]) + 0.1, got
 
 
 def test_sessions_end_as_they_do_elsewhere(collect, tasks):

@@ -87,7 +87,7 @@ def _services(source: str) -> Source | None:
         raise InputError(f"source {source!r}: there is no such file or folder; {SOURCES}")
     if place.suffix == ".toml" or (place.is_dir() and any(place.glob("*.toml"))):
         return spec.Specs(place)
-    if place.is_dir() or place.suffix in (".json", ".yaml", ".yml"):
+    if place.is_dir() or place.suffix in openapi.SUFFIXES:
         return openapi.Documents(place)
     raise InputError(f"source {source!r}: unknown suffix {place.suffix!r}; {SOURCES}")
 

@@ -432,14 +432,11 @@ def _numbered(got: str) -> str:
 
 def _found(call: Planned, got: str) -> Any:
     """Return the answer as the observation shows it, which may be wrong."""
-    try:
-        result = json.loads(got)
-    except json.JSONDecodeError:
-        return got
+    result = _value(got)
     if isinstance(result, list):
         return len(result) if isinstance(call.answer, int) else result
-    fields = [k for k, v in call.result.items() if v == call.answer]
-    return result.get(fields[-1], got) if fields and isinstance(result, dict) else got
+    field = _field(call)
+    return result.get(field, got) if field and isinstance(result, dict) else got
 
 
 def _points(got: Any, expected: Any, focus: str) -> Points:

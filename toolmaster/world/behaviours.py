@@ -94,6 +94,11 @@ def _properties(tool: Tool) -> dict[str, Any]:
     return {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
 
 
+def defaults_of(tool: Tool) -> Arguments:
+    """Return the documented defaults of a tool's parameters."""
+    return {k: v["default"] for k, v in _properties(tool).items() if "default" in v}
+
+
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),
@@ -550,7 +555,7 @@ def _check(behaviour: Behaviour, tool: Tool, calls: Sequence[Arguments]) -> None
         raise ValueError(f"its family is {family!r}; allowed: {', '.join(FAMILIES[1:])}")
     if not isinstance(lesson, str) or len(lesson.splitlines()) != 1:
         raise ValueError(f"its lesson is {lesson!r}; expected one line of text")
-    defaults = {k: v["default"] for k, v in _properties(tool).items() if "default" in v}
+    defaults = defaults_of(tool)
     for call in calls:
         sent = behaviour.send(dict(call))
         problem = lay(tool, behaviour).violation(sent)

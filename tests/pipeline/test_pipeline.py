@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from unittest.mock import AsyncMock
 
 import pytest
@@ -18,6 +19,7 @@ from toolmaster.runs import append_line, append_trajectory, read_lines, read_tra
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.training.settings import GrpoSettings, SftSettings
 from toolmaster.types import Score
+from toolmaster.world.tasks import LEVELS
 
 FAILED = Score.of(False, answer=False, state=True)
 SHORT = {"turn_tokens": 8, "context_tokens": 768, "slots": 8}
@@ -265,7 +267,8 @@ def test_a_report_starts_no_evaluation(recipe):
 
 def test_another_version_of_the_tasks_is_refused(recipe, monkeypatch):
     make_demonstrations(recipe)
-    monkeypatch.setattr("toolmaster.world.tasks.VERSIONS", {"full": "v0", "short": "v0s"})
+    short = replace(LEVELS["short"], version="v0s")
+    monkeypatch.setattr("toolmaster.world.tasks.LEVELS", {"short": short})
     message = r"taskset: 'world:short/train \(v6s\)' -> .* \(v0s\)"
     with pytest.raises(ConfigError, match=message):
         make_demonstrations(recipe)

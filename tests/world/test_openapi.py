@@ -21,7 +21,7 @@ def test_operations_have_parameters_words_and_defaults(service):
         ("kind", True, None),
         ("notify", False, False),
     ]
-    assert add.clause == "add the pet to the shop"
+    assert add.clause == "create the pet to the shop"  # another verb than the summary has
     assert service.operations["get_pet"].clause == "the pet"
 
 
@@ -52,6 +52,7 @@ def test_writes_are_in_the_log_with_what_they_were_given(service):
         ("created_at", {"type": "string", "format": "date"}, "date"),
         ("order", {"type": "string", "enum": ["asc", "desc"]}, "enum"),
         ("limit", {"type": "integer"}, "integer"),
+        ("pageSize", {"type": "string"}, "digits"),
         ("userEmail", {"type": "string"}, "email"),
         ("tags", {"type": "array", "items": {"type": "string"}}, "list"),
     ],
@@ -64,11 +65,19 @@ def test_kinds_are_guessed_from_names_types_and_formats(name, schema, kind):
     ("doc", "said"),
     [
         ("Creates or updates a key", "create or update a key"),
-        ("Deletes all the available keys", "delete the available keys"),
+        ("Deletes all the available keys", "get rid of the available keys"),
     ],
 )
 def test_a_summary_is_said_as_what_to_do(doc, said):
     assert _clause(doc, "POST", reads=False) == said
+
+
+def test_the_documentation_says_it_in_other_words_than_the_request(tmp_path):
+    told = {"summary": "Find rooms", "description": "Lists all free chambers of a house. More."}
+    file = tmp_path / "house.json"
+    file.write_text(json.dumps({"paths": {"/rooms": {"get": {**told, "operationId": "rooms"}}}}))
+    rooms = openapi_service(file, "house").operations["rooms"]
+    assert (rooms.doc, rooms.clause) == ("Lists all free chambers of a house", "the rooms")
 
 
 def test_an_object_has_no_kind():

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from toolmaster.types import Effect
-from toolmaster.world.requests import do, filled, missing, phrase
+from toolmaster.world.requests import do, filled, missing, phrase, unquoted
 from toolmaster.world.service import Operation, Param
 from toolmaster.world.spec import Specs, param_of
 from toolmaster.world.values import kind_of
@@ -59,3 +59,8 @@ def test_a_record_is_named_as_it_is_described(worlds):
         text = one.task.query
         assert text.count('"') in (0, 2, 4)
         assert not re.search(r'"(for|at|with|by|in|made|run) ', text)
+
+
+def test_quotation_marks_of_names_can_be_left_out():
+    request = 'Note "call back" for "Ada Holm" in "Oslo".'
+    assert unquoted(request) == 'Note "call back" for Ada Holm in Oslo.'

@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toolmaster.tools import ToolRefusal
-from toolmaster.world.requests import ask, ask_list, both, do, dressed, filled, missing, question
+from toolmaster.world.requests import (
+    ask,
+    ask_list,
+    both,
+    do,
+    dressed,
+    filled,
+    missing,
+    question,
+    unquoted,
+)
 from toolmaster.world.service import Operation, Param, Service, State, copied
 from toolmaster.world.values import kind_of
 
@@ -24,7 +34,7 @@ _GREETINGS = ("How can I help?", "Good morning!", "What can I do for you?", "Hel
 _PROMISES = ("Thank you, one moment.", "I will do that now.", "Let me look.", "Thanks, I'm on it.")
 _HEADS = ("", "", "This was said so far:", "A conversation:", "Go on with this conversation.")
 MENTIONED_SHARE = 0.3
-"""Share of optional parameters that a request gives."""
+"""Share of optional parameters that a request gives, unless a task draws another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,10 @@ class Goal:
         """The calls of the first message that needs any: a trial can only prepare for these."""
         return next((turn.calls for turn in self.turns if turn.calls), ())
 
+    def tried_of(self, key: str) -> list[Planned]:
+        """Return those of `tried` that call one operation."""
+        return [call for call in self.tried if call.operation.key == key]
+
     def calls_of(self, key: str) -> list[Planned]:
         """Return the calls of one operation."""
         return [call for call in self.calls if call.operation.key == key]
@@ -91,11 +105,25 @@ class Maker:
     """Makes the goals of one service from a state.
 
     Each kind of goal is a method, which raises `ToolRefusal` where what it drew does not fit.
+
+    Args:
+        service: whose operations are called.
+        state: of the service; it stays as it is.
+        rng: the generator.
+        mentioned: share of the optional parameters that a request gives.
+        bare: share of requests whose names have no quotation marks.
     """
 
-    def __init__(self, service: Service, state: State, rng: random.Random) -> None:
+    def __init__(
+        self,
+        service: Service,
+        state: State,
+        rng: random.Random,
+        mentioned: float = MENTIONED_SHARE,
+        bare: float = 0.0,
+    ) -> None:
         self.operations, self.rng = list(service.operations.values()), rng
-        self.state = copied(state)
+        self.state, self.mentioned, self.bare = copied(state), mentioned, bare
 
     def make(self, kind: str) -> Goal | None:
         """Make a goal of a kind of `ABOUT`; None where the drawn operation cannot serve it."""
@@ -105,7 +133,10 @@ class Maker:
             return None
         if kind != "told":
             first = replace(first, request=dressed(first.request, self.rng))
-        return Goal(kind, (first, *rest), self.state)
+        turns = [first, *rest]
+        if self.bare and self.rng.random() < self.bare:
+            turns = [replace(turn, request=unquoted(turn.request)) for turn in turns]
+        return Goal(kind, tuple(turns), self.state)
 
     def _operation(self, *verbs: str, resource: str = "") -> Operation:
         """Choose an operation with one of these verbs, if any are given, on one resource."""
@@ -124,9 +155,12 @@ class Maker:
         result = operation.run(self.state, operation.complete(arguments))
         return Planned(operation, arguments, result)
 
+    def _arguments(self, operation: Operation) -> dict[str, Any]:
+        return draw_arguments(operation, self.state, self.rng, self.mentioned)
+
     def _turn(self, operation: Operation) -> Turn:
         """One message with one call."""
-        arguments = draw_arguments(operation, self.state, self.rng)
+        arguments = self._arguments(operation)
         call = self._call(operation, arguments)
         if operation.verb == "list":
             return self._listed(call)
@@ -180,7 +214,7 @@ class Maker:
         listing, filter_, value, key = self._choice(list(self._lookups()))
         operation = self._operation("get", "act", "delete", resource=listing.resource)
         looked_up = self._call(listing, {filter_.name: value})
-        arguments = {**draw_arguments(operation, self.state, self.rng), "id": key}
+        arguments = {**self._arguments(operation), "id": key}
         call = self._call(operation, arguments)
         described = filled(filter_.phrase, filter_.kind.say(self.rng, value)).strip()
         said, named = _described(operation), arguments | {"id": described}
@@ -230,7 +264,7 @@ class Maker:
     def _ask(self) -> list[Turn]:
         """A required value is missing; the assistant asks for it, and the user gives it."""
         operation = self._operation("create", "compute", "act", "call")
-        arguments = draw_arguments(operation, self.state, self.rng)
+        arguments = self._arguments(operation)
         others = operation.params[1:] if "{}" in operation.clause else operation.params
         required = [p for p in others if p.required and not p.refers and p.kind.type != "boolean"]
         if len(arguments) < 2:
@@ -295,10 +329,12 @@ def _answer(call: Planned, field: str) -> Any:
     return answer
 
 
-def draw_arguments(operation: Operation, state: State, rng: random.Random) -> dict[str, Any]:
+def draw_arguments(
+    operation: Operation, state: State, rng: random.Random, mentioned: float = MENTIONED_SHARE
+) -> dict[str, Any]:
     """Draw arguments of a call that the operation can serve in this state."""
     arguments: dict[str, Any] = {}
-    given = [p for p in operation.params if p.required or rng.random() < MENTIONED_SHARE]
+    given = [p for p in operation.params if p.required or rng.random() < mentioned]
     if operation.verb in ("list", "update"):
         optional = [p for p in operation.params if not p.required and p.default is None]
         count = 1 if rng.random() < 0.75 else 2

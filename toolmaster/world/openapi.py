@@ -30,6 +30,7 @@ MAX_FILE_BYTES = 400_000
 MAX_PARAMS = 9
 DOC_CHARS = 160
 PARAM_DOC_CHARS = 110
+MAX_DOC_SPACES = 18
 HELD_OUT_PERCENT = 12
 """Percent of the providers, by a hash of the name, that only the test split has."""
 
@@ -73,6 +74,8 @@ _NUMBERS: tuple[tuple[str, int, int], ...] = (
     (r"percent|ratio|rate", 1, 100), (r"id$", 10, 99999), (r"price|amount|cost|total", 1, 5000),
     (r"age", 1, 99), (r"", 1, 900),
 )  # fmt: skip
+_COUNTED = re.compile(r"(page|limit|offset|size|count|year|month|rating|level)$|^(max|min)", re.I)
+"""Names of texts that are written with digits."""
 _READS = (
     "get gets retrieve retrieves return returns list lists fetch fetches show shows find finds read"
     " reads lookup query queries describe describes view display obtain provides"
@@ -82,6 +85,18 @@ _NO_VERB = re.compile(
 )
 _METHOD_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "update",
                  "DELETE": "delete", "HEAD": "check", "OPTIONS": "check"}  # fmt: skip
+_SYNONYMS = {
+    "create": ("add", "make", "set up"),
+    "add": ("create", "put in"),
+    "delete": ("remove", "get rid of"),
+    "remove": ("delete", "take out"),
+    "update": ("change", "edit"),
+    "send": ("submit", "pass on"),
+    "cancel": ("call off",),
+    "start": ("begin", "launch"),
+    "stop": ("end",),
+}
+"""What a request says in place of a verb of the documentation."""
 
 
 class Documents:
@@ -182,10 +197,15 @@ def _operation(
     reads = one.effect is Effect.READ
     parts = [in_words(part) for part in one.path.split("/") if not part.startswith("{")]
     noun = next(filter(None, reversed(parts)), "resource")
-    doc = _sentence(one.description)
-    if " " not in doc or " /" in doc:
-        doc = f"{_METHOD_VERBS[one.method]} {noun}".capitalize()
-    if not doc.isascii() or doc.count(" ") > 18 or "deprecated" in doc.lower():
+    raw = reader.peek(reader.peek(content["paths"][one.path])[one.method.lower()])
+    asked = _sentence(one.description)
+    if " " not in asked or " /" in asked:
+        asked = f"{_METHOD_VERBS[one.method]} {noun}".capitalize()
+    doc = _sentence(str(raw.get("description") or ""))  # says it in other words than the summary
+    if not doc.isascii() or not 2 <= doc.count(" ") <= MAX_DOC_SPACES or " /" in doc:
+        doc = asked
+    texts = f"{asked} {doc}"
+    if not texts.isascii() or asked.count(" ") > MAX_DOC_SPACES or "deprecated" in texts.lower():
         return None
     fields = _fields(one, reader, content)
     answers = reads and bool(fields)  # else it is called for what it does, and says no more
@@ -220,7 +240,7 @@ def _operation(
         params=tuple(params),
         effect=one.effect,
         run=run,
-        clause=_clause(doc, one.method, reads=answers),
+        clause=_clause(asked, one.method, reads=answers),
         answer=next(iter(fields)) if answers else "",
     )
 
@@ -284,6 +304,8 @@ def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
         return list_of(item) if item is not None and item.type != "array" else None
     if type_ != "string":
         return None
+    if _COUNTED.search(name):
+        return kind_of("digits")
     kind = _FORMATS.get(str(schema.get("format"))) or _named(name)[0]
     return kind_of(kind or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
 
@@ -301,8 +323,8 @@ def _named(name: str) -> tuple[str, str]:
 def _sentence(text: str, most: int = DOC_CHARS) -> str:
     """Return the first sentence of a text without markup."""
     bare = re.sub(r"<[^>]+>|\[([^\]]*)\]\([^)]*\)|[*`#{}]", r"\1", text)
-    bare = " ".join(bare.split())
-    first = re.split(r"(?<=[a-z)])\. |\n", bare, maxsplit=1)[0].rstrip(".")
+    bare = " ".join(bare.split()).lstrip("> ")
+    first = re.split(r"(?<=[a-z)])\.(?= |[A-Z][a-z])", bare, maxsplit=1)[0].rstrip(".")
     return first if len(first) <= most else first[:most].rsplit(" ", 1)[0]
 
 
@@ -317,7 +339,11 @@ def _clause(doc: str, method: str, *, reads: bool) -> str:
     imperative = re.fullmatch(r"[A-Z][a-z]+", first) and not _NO_VERB.search(first)
     if imperative and rest:
         verb = re.sub(r"(?<!s)s$", "", first.lower())  # "creates" is "create"
-        rest = re.sub(r"^((or|and) [a-z]+[^s ])s\b", r"\1", rest) if verb != first.lower() else rest
+        if verb != first.lower():
+            rest = re.sub(r"^((or|and) [a-z]+[^s ])s\b", r"\1", rest)
+        if not rest.startswith(("or ", "and ")):
+            same = (verb, *_SYNONYMS.get(verb, ()))
+            verb = same[zlib.crc32(doc.encode()) % len(same)]
         return f"{verb} {rest}"
     return f"{_METHOD_VERBS[method]} {_lower(doc)}"
 

@@ -8,6 +8,7 @@ form than the call needs: see `values.Kind.say`.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,6 +95,11 @@ def phrase(param: Param, value: Any, rng: random.Random) -> str:
 def filled(shape: str, said: str) -> str:
     """Put a value into its place; what is quoted there is not quoted again."""
     return shape.format(said).replace('""', '"')
+
+
+def unquoted(request: str) -> str:
+    """Return a request without quotation marks around names, which begin with a capital letter."""
+    return re.sub(r'"([A-Z][^"]*)"', r"\1", request)
 
 
 def clause(operation: Operation, arguments: Mapping[str, Any], rng: random.Random) -> str:

@@ -33,16 +33,39 @@ from toolmaster.world.service import Operation, Service, State, copied
 from toolmaster.world.spec import Specs
 from toolmaster.world.views import View, draw_view
 
-VERSIONS = {"full": "v6", "short": "v6s"}
 TEST_SEEN = "test_seen"
 """The split of further tasks of the training services."""
 _ID = re.compile(r"([^/]+)/([^/]+)/(0|[1-9][0-9]{0,7})(?:/([1-9][0-9]{0,7}c?))?")
 _BETWEEN = re.compile(r"(, and | and |, )", re.IGNORECASE)
-SHARES = {
-    "short": {"one": 9, "none": 1, "hops": 1},
-    "full": {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1},
+
+
+@dataclass(frozen=True)
+class Level:
+    """How hard the tasks are.
+
+    Args:
+        version: how their ids begin.
+        shares: how often each kind of goal is drawn.
+        others: the most tools that a task does not need.
+        described: share of tools whose parameters are described.
+        mentioned: share of the optional parameters that a request gives; None where each task
+            draws it.
+        bare: share of requests whose names have no quotation marks.
+    """
+
+    version: str
+    shares: Mapping[str, int]
+    others: int
+    described: float
+    mentioned: float | None
+    bare: float
+
+
+_ANY = {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1}
+LEVELS = {
+    "full": Level("v6", _ANY, 10, 0.7, None, 0.5),
+    "short": Level("v6s", {"one": 9, "none": 1, "hops": 1}, 1, 0.85, 0.3, 0.0),
 }
-"""How often each kind of goal is drawn."""
 BOUND = "best_without_trying"
 """Part of the score of a task that is measured: see `ceiling`."""
 EXAMPLE_SHARE = 0.7
@@ -52,6 +75,8 @@ REDRAWN_SHARE = 0.8
 """Share of tasks drawn anew whose tools can hide nothing that only a trial finds."""
 TWIN_SHARE = 0.25
 """Share of tools with an example that have a twin: a second tool with the same documentation."""
+MENTIONED_SHARES = (0.1, 0.3, 0.7)
+"""Shares of the optional parameters that a request gives, one of which a task draws."""
 SERVICES, ATTEMPTS = 60, 25
 """How many services are drawn for a task at most, and how many goals of each."""
 AGAIN = 400
@@ -172,8 +197,8 @@ class World:
         own = "+".join(kind.__name__ for kind in behaviours)
         self.kinds = (*KINDS, *behaviours)
         suffix = "".join(f".{part}" for part in (documents, chosen, own) if part)
-        self.version = VERSIONS[level] + suffix
-        self._levels = {version + suffix: one for one, version in VERSIONS.items()}
+        self.version = LEVELS[level].version + suffix
+        self._levels = {one.version + suffix: one for one in LEVELS.values()}
         self.source = _built_in() if source is None else source
         train, test = (self.source.names(split) for split in (TRAIN, TEST))
         named = {TRAIN: train, TEST: test, TEST_SEEN: train}
@@ -188,7 +213,7 @@ class World:
         for name in [name for names in self.names.values() for name in names[:SERVICES]]:
             service = self.source.draw(name, rng)
             for one in service.operations.values() if service else ():
-                yield draw_view(one, split=TEST, rng=rng, taken=set(), documented=1).honest()
+                yield draw_view(one, split=TEST, rng=rng, taken=set(), described=1).honest()
 
     def id_of(self, split: str, number: int) -> str:
         """Return the task id of a number."""
@@ -216,7 +241,7 @@ class World:
             drawn = _in_series(task_id, drawn, parts[4])
         return drawn if split == TRAIN else replace(drawn, bound=ceiling(drawn, self.families))
 
-    def _draw(self, task_id: str, split: str, level: str) -> WorldTask:
+    def _draw(self, task_id: str, split: str, level: Level) -> WorldTask:
         """Draw a task that is none of a series."""
         rng = random.Random(task_id)
         for _ in range(SERVICES):
@@ -239,21 +264,22 @@ class _Drawing:
     """
 
     def __init__(
-        self, world: World, service: Service, split: str, rng: random.Random, level: str
+        self, world: World, service: Service, split: str, rng: random.Random, level: Level
     ) -> None:
         self.world, self.service, self.rng, self.level = world, service, rng, level
         self.split = TEST if split == TEST else TRAIN
         self.start = service.seed_state(rng)
-        documented = 0.85 if level == "short" else 0.7
+        mentioned = level.mentioned
+        self.mentioned = rng.choice(MENTIONED_SHARES) if mentioned is None else mentioned
         self.draw_view = partial(
-            draw_view, split=self.split, rng=rng, taken=set(), documented=documented
+            draw_view, split=self.split, rng=rng, taken=set(), described=level.described
         )
 
     def draw(self, task_id: str) -> WorldTask | None:
         """Return the task; None where what was drawn does not fit together."""
-        shares = SHARES[self.level]
+        shares = self.level.shares
         [kind] = self.rng.choices(list(shares), list(shares.values()))
-        goal = Maker(self.service, self.start, self.rng).make(kind)
+        goal = Maker(self.service, self.start, self.rng, self.mentioned, self.level.bare).make(kind)
         if goal is None:
             return None
         chosen: dict[str, tuple[View, ...]] = {}
@@ -269,7 +295,7 @@ class _Drawing:
             if view.example is not None and self.rng.random() < TWIN_SHARE:
                 twin = self.draw_view(view.operation)
                 chosen[target] = (view, replace(twin, doc=view.doc, example=view.example))
-            possible |= self._possible(chosen[target], goal.calls_of(target))
+            possible |= self._possible(chosen[target], goal.tried_of(target))
         if not possible.keys() & {"silent", "irreversible"} and self.rng.random() < REDRAWN_SHARE:
             return None
         families = [family for family in self.world.families if family in possible]
@@ -302,7 +328,7 @@ class _Drawing:
             return view
         asked = [call.arguments for call in calls]
         for _ in range(6):
-            arguments = draw_arguments(operation, self.start, self.rng)
+            arguments = draw_arguments(operation, self.start, self.rng, self.mentioned)
             if arguments not in asked:
                 with suppress(ToolRefusal):
                     result = operation.run(copied(self.start), operation.complete(arguments))
@@ -340,8 +366,7 @@ class _Drawing:
 
     def _others(self, goal: Goal) -> list[View]:
         """Draw tools that the task does not need."""
-        most = 1 if self.level == "short" else 10
-        count = self.rng.choice(range(most + 1))
+        count = self.rng.choice(range(self.level.others + 1))
         wanted = [call.operation for call in goal.calls]
         wanted += [turn.wanted.operation for turn in goal.turns if turn.wanted]
 
@@ -428,7 +453,7 @@ def _goal_again(base: WorldTask, task_id: str) -> Goal:
         known = all(call.operation.key in base.chosen for call in goal.calls)
         if not known or (first and (asked == first or base.target not in tried)):
             continue
-        calls = goal.calls_of(base.target)
+        calls = goal.tried_of(base.target)
         shown = any(arguments in examples for arguments in asked)
         if not shown and all(_matters(view, calls, base.start) for view in hiding):
             return goal

@@ -217,6 +217,7 @@ _STRINGS: Mapping[str, tuple[Draw, Say | None, str]] = {
     "language": (lambda rng: rng.choice(words()["language"]), None, ""),
     "currency": (lambda rng: rng.choice(words()["currency"]), None, ""),
     "code": (_code, None, ""),
+    "digits": (lambda rng: str(rng.randint(1, 500)), None, ""),
     "email": (_email, None, ""),
     "url": (lambda rng: f"https://{invented(rng)}.{rng.choice(('com', 'org', 'io'))}", None, ""),
     "street": (lambda rng: f"{rng.randrange(1, 200)} {_pick('last')(rng)} Street", None, ""),

@@ -130,7 +130,7 @@ def as_json(value: Any) -> str:
 
 
 def draw_view(
-    operation: Operation, *, split: str, rng: random.Random, taken: set[str], documented: float
+    operation: Operation, *, split: str, rng: random.Random, taken: set[str], described: float
 ) -> View:
     """Draw a view of an operation.
 
@@ -139,9 +139,9 @@ def draw_view(
         split: whose verbs it takes; only "train" masks names.
         rng: the generator.
         taken: names that are in use already; the new one is added.
-        documented: share of views whose parameters are described.
+        described: share of views whose parameters are described.
     """
-    described = rng.random() < documented
+    has_docs = rng.random() < described
     params: dict[str, Param] = {}
     order = list(operation.params)
     if rng.random() < 0.4:
@@ -149,11 +149,11 @@ def draw_view(
     style = rng.choice(_STYLES)
     for param in sorted(order, key=lambda p: not p.required):
         name = style(param.name.split("_"))
-        if split == "train" and described and rng.random() < PARAM_MASK_SHARE:
+        if split == "train" and has_docs and rng.random() < PARAM_MASK_SHARE:
             name = _mask(rng)
         while name in params:
             name = f"{name}_{rng.randrange(10)}"
-        params[name] = param if described else replace(param, doc="")
+        params[name] = param if has_docs else replace(param, doc="")
     for _ in range(6):
         name = style(_name(operation, split, rng))
         if name not in taken:

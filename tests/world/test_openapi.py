@@ -77,7 +77,7 @@ def test_the_documentation_says_it_in_other_words_than_the_request(tmp_path):
     file = tmp_path / "house.json"
     file.write_text(json.dumps({"paths": {"/rooms": {"get": {**told, "operationId": "rooms"}}}}))
     rooms = openapi_service(file, "house").operations["rooms"]
-    assert (rooms.doc, rooms.clause) == ("Lists all free chambers of a house", "the rooms")
+    assert (rooms.doc, rooms.clause) == ("Lists all free chambers of a house", "find rooms")
 
 
 def test_an_object_has_no_kind():

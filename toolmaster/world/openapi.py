@@ -74,8 +74,8 @@ _NUMBERS: tuple[tuple[str, int, int], ...] = (
     (r"percent|ratio|rate", 1, 100), (r"id$", 10, 99999), (r"price|amount|cost|total", 1, 5000),
     (r"age", 1, 99), (r"", 1, 900),
 )  # fmt: skip
-_COUNTED = re.compile(r"(page|limit|offset|size|count|year|month|rating|level)$|^(max|min)", re.I)
-"""Names of texts that are written with digits."""
+_COUNTED = frozenset("page limit offset size count year month rating level max min".split())
+"""Words in the names of texts that are written with digits."""
 _READS = (
     "get gets retrieve retrieves return returns list lists fetch fetches show shows find finds read"
     " reads lookup query queries describe describes view display obtain provides"
@@ -304,9 +304,9 @@ def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
         return list_of(item) if item is not None and item.type != "array" else None
     if type_ != "string":
         return None
-    if _COUNTED.search(name):
-        return kind_of("digits")
     kind = _FORMATS.get(str(schema.get("format"))) or _named(name)[0]
+    if kind != "date" and not _COUNTED.isdisjoint(in_words(name).split()):
+        kind = "digits"
     return kind_of(kind or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
 
 

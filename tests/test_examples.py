@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fake_endpoint import http_server
 
+import toolmaster as tm
 from toolmaster.tools.permissions import read_rules
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +55,7 @@ def test_every_script_is_named_in_the_readme_and_runs_here():
     named = set(re.findall(r"`(\w+)\.py`", (EXAMPLES / "README.md").read_text()))
     assert named == {path.stem for path in EXAMPLES.glob("*.py")}
     tests = Path(__file__).read_text()
-    assert all(f'run("{name}"' in tests or f"examples/{name}.py" in tests for name in named)
+    assert all(f'run("{name}"' in tests or f"{name}.py" in tests for name in named)
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text().splitlines()) <= 100, path.name
 
@@ -84,6 +85,23 @@ def test_shop(tmp_path):
         shown = toolmaster(*command, "--out", tmp_path / "out.jsonl", address=address)
     record = json.loads(shown)
     assert (record["answer"], record["trial_calls"], record["execution_calls"]) == ("$89.90", 1, 1)
+
+
+def test_own_tasks_are_scored_by_answer_end_state_and_check(tmp_path):
+    assert "checks.py:cheapest" in (EXAMPLES / "my_tasks.jsonl").read_text()
+    order = ("order", {"item": "Oak Stool", "pieces": 1})
+    tasks = "examples/my_tasks.jsonl tools=examples/shop.py:Shop"
+    command = ["evaluate", "openai:m", tasks, "--json", "--protocol", "direct"]
+    with says(order, "89.90") as address:
+        shown = toolmaster(*command, "--out", tmp_path / "out.jsonl", address=address)
+    assert json.loads(shown)["success"]["mean"] == pytest.approx(2 / 3)
+
+
+def test_sources_of_tools():
+    api = tm.taskset(f"world source={EXAMPLES / 'api.json'} tasks=20")
+    assert len(tm.demonstrate(api)) >= 18
+    [server] = json.loads((EXAMPLES / "mcp.json").read_text())["mcpServers"].values()
+    assert server["args"][:2] == ["-m", "mcp_server_time"]
 
 
 def test_agent_functions():

@@ -61,13 +61,12 @@ def _cell(value: Any) -> str:
 
 async def _of_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
     async with open_sources(sources) as opened:
-        return [_record(tool, opened) for tool in opened.tools]
+        return [*(_record(tool, opened) for tool in opened.tools), *_behaviours(opened)]
 
 
 def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
     mode = opened.trial_mode(tool.name)
     reads = mode is TrialMode.READ_ONLY and tool.effect is Effect.READ
-    hides = fitting(tool, "test", random.Random(0))
     return {
         "kind": "tool",
         "name": tool.name,
@@ -75,11 +74,22 @@ def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
         "what it does": " ".join(tool.description.split()),
         "effect": tool.effect.value,
         "in a trial": "runs" if reads else TRIALS[mode],
-        "could hide": list(
-            dict.fromkeys(one.name for one in hides if not isinstance(one, WrongTwin))
-        ),
         "parameters": tool.parameters,
     }
+
+
+def _behaviours(opened: ToolSet) -> list[dict[str, Any]]:
+    """Return what `hidden=` could lay over the tools of a task set, with the tools that it fits."""
+    fits: dict[str, set[str]] = {}
+    for tool in opened.tools:
+        for one in fitting(tool, "test", random.Random(0)):
+            fits.setdefault(one.name, set()).add(tool.name)
+    return [
+        {"kind": "hidden behaviour", "name": kind.name, "what it is": kind.about,
+         "tools": sorted(fits[kind.name])}
+        for kind in KINDS
+        if kind.name in fits and kind is not WrongTwin
+    ]  # fmt: skip
 
 
 def _of_world() -> list[dict[str, Any]]:

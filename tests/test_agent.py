@@ -1,8 +1,10 @@
 """The agent: experience from task to task, one budget, every trajectory kept."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from pydantic import BaseModel
 
 from toolmaster.agent import Agent
 from toolmaster.errors import ConfigError, InputError
@@ -12,7 +14,7 @@ from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.runs import read_trajectories
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect, Phase, StopReason
+from toolmaster.types import Effect, ErrorKind, Phase, StopReason
 
 CALL = '<tool_call>{"name": "add", "arguments": {}}</tool_call>'
 LEARNED = "<experience>add: adds one</experience>"
@@ -67,6 +69,61 @@ def test_the_same_query_again_is_another_rollout_of_the_same_task(tools):
     got = asyncio.run(agent.arun_all(["a", "b", "a"]))
     assert [t.rollout for t in got] == [0, 0, 1]
     assert got[0].task_id == got[2].task_id != got[1].task_id
+
+
+class Told(list):
+    """A policy that follows instructions, plays these turns, and keeps the prompts."""
+
+    name, instructed = "told", True
+
+    def conversation(self, prompt, tools):
+        self.prompts = [*getattr(self, "prompts", ()), prompt]
+        return ScriptedPolicy(list(self)).conversation(prompt, tools)
+
+
+def test_without_anything_to_try_there_is_no_trial(tools, tmp_path):
+    untried = replace(tools, copy_state=None)
+    [got] = Agent(Told([CALL, ANSWER]), untried).run_all(["a"])
+    assert (got.protocol, got.stop_reason) == ("direct", StopReason.ANSWERED)
+    trained = Agent(ScriptedPolicy([CALL, LEARNED, ANSWER]), untried).run("a")
+    assert trained.protocol == "trial"
+
+
+def test_where_every_tool_is_known_there_is_no_trial(tools, tmp_path):
+    experience = Experience(ExperienceStore(tmp_path / "experience.jsonl"))
+    first = Agent(Told([CALL, LEARNED, ANSWER]), tools, experience=experience).run("a")
+    second = Agent(Told([CALL, ANSWER]), tools, experience=experience).run("b")
+    assert (first.protocol, second.protocol) == ("trial", "direct")
+    assert "add: adds one" in second.retrieved_experience
+
+
+def test_a_follow_up_shows_what_was_said_before(tools):
+    policy = Told([LEARNED, ANSWER])
+    agent = Agent(policy, tools, instructions="Be brief.")
+    agent.run("And three?", after=agent.run("And two?", after=agent.run("One?")))
+    system, *rest = policy.prompts[-1]
+    assert "Be brief." in system.content
+    said = [(message.role, message.content) for message in rest]
+    asked = [("user", "One?"), ("assistant", "done"), ("user", "And two?"), ("assistant", "done")]
+    assert said == [*asked, ("user", "And three?")]
+
+
+class Total(BaseModel):
+    total: int
+
+
+@pytest.mark.parametrize("answer_type", [Total, Total.model_json_schema()])
+def test_an_answer_of_a_type(tools, answer_type):
+    answers = ['<answer>{"total": "x"}</answer>', '<answer>{"total": 4}</answer>']
+    got = Agent(ScriptedPolicy([LEARNED, *answers]), tools).run("a", answer_type=answer_type)
+    assert Total.model_validate_json(got.answer).total == 4
+    assert got.steps[1].error is ErrorKind.INVALID_ANSWER
+
+
+def test_a_type_that_is_none(tools):
+    agent = Agent(ScriptedPolicy([]), tools)
+    with pytest.raises(InputError, match="a pydantic model or a JSON schema as a dict; received 3"):
+        agent.run("a", answer_type=3)
 
 
 def test_tasks_share_one_budget(tools):

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from toolmaster.errors import PolicyError
-from toolmaster.limits import Limits
+from toolmaster.limits import AgentLimits, Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
@@ -23,6 +23,7 @@ from toolmaster.types import (
     ActionKind,
     Effect,
     ErrorKind,
+    Message,
     Phase,
     Score,
     StopReason,
@@ -263,7 +264,7 @@ def test_an_awaitable_that_comes_after_the_time_limit_is_let_go():
         return made[0]
 
     before = set(threading.enumerate())
-    step = only(session(tool(slow, timeout_s=0.01)), call())
+    step = only(session(tool(slow, timeout_s=0.5)), call())  # long enough for the thread to begin
     assert step.error is ErrorKind.TIMEOUT
     late.set()
     for thread in set(threading.enumerate()) - before:
@@ -418,6 +419,64 @@ def test_max_turns():
     steps = play(a_session, call(), call())
     assert a_session.stop_reason is StopReason.MAX_TURNS
     assert [step.observation for step in steps] == ["done", "done"]
+
+
+def test_an_agent_is_told_before_its_turns_end():
+    limits = AgentLimits(max_turns=5)
+    tools = ToolSet((tool(lambda s, a: "done"),))
+    a_session = Session(Task("t", "q", tools=lambda: tools), DIRECT, limits)
+    shown = [step.observation for step in play(a_session, call(), call(), call())]
+    assert shown == ["done", "done [3 turns are left: answer with what you have]", "done"]
+
+
+@pytest.mark.parametrize("protocol", [TRIAL, DIRECT])
+def test_a_task_can_be_given_up_at_any_time(protocol):
+    a_session = session(tool(add), protocol=protocol)
+    step = only(a_session, "<think>t</think><give_up>no tool sends mail</give_up>")
+    assert (step.action, step.observation, step.error) == (ActionKind.GIVE_UP, None, None)
+    assert (a_session.stop_reason, a_session.answer) == (StopReason.GAVE_UP, "no tool sends mail")
+
+
+def test_a_long_result_can_be_read_on():
+    a_session = session(tool(lambda s, a: "abcdefghij" * 5), result_chars=30)
+    steps = play(a_session, call(), call("read_more"), call("read_more"))
+    assert [step.observation for step in steps] == [
+        f"{'abcdefghij' * 3} [cut: 30 of 50 characters shown]",
+        "abcdefghij" * 2,
+        "there is nothing more to read",
+    ]
+    assert [step.error for step in steps] == [None] * 3
+
+
+def test_a_tool_called_read_more_is_a_tool_like_others():
+    a_session = session(tool(lambda s, a: "mine", name="read_more"))
+    assert only(a_session, call("read_more")).observation == "mine"
+
+
+def test_an_answer_must_fit_the_schema_of_the_task():
+    schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}
+    task = Task("t", "q", tools=[], answer_schema=schema)
+    a_session = Session(task, DIRECT, Limits())
+    turns = [answer("four"), answer('{"total": "4"}'), answer('{"total": 4}')]
+    prose, wrong, right = play(a_session, *turns)
+    assert "it is not JSON" in str(prose.observation)
+    assert wrong.observation == (
+        'error: the answer does not fit its schema: total: "4" is not of type "number"'
+    )
+    assert {prose.error, wrong.error} == {ErrorKind.INVALID_ANSWER}
+    assert (right.error, a_session.answer) == (None, '{"total": 4}')
+    assert str(schema["required"][0]) in a_session.prompt()[0].content
+
+
+def test_instructions_history_and_what_the_trial_runs_are_in_the_prompt():
+    earlier = (Message(role="user", content="Hi"), Message(role="assistant", content="Hello"))
+    tools = ToolSet((tool(add, Effect.WRITE), tool(refuse, name="count")))
+    task = Task("t", "q", tools=lambda: tools, instructions="Be brief.", history=earlier)
+    system, *rest = Session(task, TRIAL, Limits()).prompt()
+    assert system.content.endswith(
+        'The trial runs "count" only; calls of the others are checked and not run.\nBe brief.'
+    )
+    assert [m.content for m in rest] == ["Hi", "Hello", "q"]
 
 
 def test_an_answer_in_the_last_turn_counts():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from inspect import isroutine
@@ -20,10 +20,12 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from typing import Protocol as Protocol_
 
+from pydantic import BaseModel
+
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import AgentLimits, Budget, Limits
-from toolmaster.policies.base import Policy, RoomySampling, Sampling
+from toolmaster.policies.base import Instructed, Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import check_model, open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
@@ -34,7 +36,8 @@ from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
 from toolmaster.tools.permissions import Approver, Ask
 from toolmaster.tools.sources import open_sources
-from toolmaster.types import Step, Trajectory
+from toolmaster.tools.tool import check_schema
+from toolmaster.types import Message, Step, Trajectory
 
 
 class Callbacks(Protocol_):
@@ -51,6 +54,10 @@ class Callbacks(Protocol_):
     def end(self, trajectory: Trajectory) -> None:
         """Called when a task has ended or was stopped, after its trajectory was written."""
         ...
+
+
+AnswerType = type[BaseModel] | Mapping[str, Any]
+"""A pydantic model or a JSON schema."""
 
 
 class _Opened(NamedTuple):
@@ -76,6 +83,7 @@ class Agent:
         budget: what all tasks of this agent together may spend; None sets no bounds.
         experience: the store of lessons, which each task reads before it begins and adds to when it
             ends; None disables lessons.
+        instructions: the user's own instructions, shown to the model in its system message.
         keep: a JSON-lines file to which every trajectory is appended; None writes no file.
         callbacks: functions called when a task begins, takes a step and ends.
 
@@ -109,6 +117,7 @@ class Agent:
         approver: Approver | None = None,
         budget: Budget | None = None,
         experience: Experience | None = None,
+        instructions: str = "",
         keep: Path | None = None,
         callbacks: Callbacks | None = None,
     ) -> None:
@@ -131,25 +140,31 @@ class Agent:
         self.approver: Approver = approver or Ask()
         self.budget = budget
         self.experience = experience
+        self.instructions = instructions
         self.keep = keep
         self.callbacks = callbacks
         self._asked: Counter[str] = Counter()
         self._opened: _Opened | None = None
         self._stack = AsyncExitStack()
 
-    def run(self, query: str) -> Trajectory:
+    def run(self, query: str, **options: Any) -> Trajectory:
         """Do one task; blocking version of `arun`."""
-        return plain(self.arun(query))
+        return plain(self.arun(query, **options))
 
-    def run_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
+    def run_all(self, queries: Iterable[str], **options: Any) -> list[Trajectory]:
         """Do many tasks; blocking version of `arun_all`."""
-        return plain(self.arun_all(queries, concurrency=concurrency))
+        return plain(self.arun_all(queries, **options))
 
-    async def arun(self, query: str) -> Trajectory:
+    async def arun(
+        self, query: str, *, answer_type: AnswerType | None = None, after: Trajectory | None = None
+    ) -> Trajectory:
         """Do one task.
 
         Args:
             query: the task, in words.
+            answer_type: a pydantic model or a JSON schema that the answer must fit, as JSON text.
+            after: an earlier trajectory of this agent, which the query follows up: the model sees
+                its query and its answer.
 
         Returns:
             Its trajectory: `answer`, `experience`, `steps`. A failure is recorded in it.
@@ -162,13 +177,20 @@ class Agent:
             asyncio.CancelledError: the task was stopped; what it did is written first.
         """
         async with self._open() as opened:
-            return await self._solve(query, opened)
+            return await self._solve(query, opened, answer_type, _conversation(after))
 
-    async def arun_all(self, queries: Iterable[str], *, concurrency: int = 8) -> list[Trajectory]:
+    async def arun_all(
+        self,
+        queries: Iterable[str],
+        *,
+        answer_type: AnswerType | None = None,
+        concurrency: int = 8,
+    ) -> list[Trajectory]:
         """Do many tasks; each one can use the experience of those that ended before it.
 
         Args:
             queries: the tasks, in words; consumed lazily.
+            answer_type: as in `arun`.
             concurrency: the most tasks that run at the same time.
 
         Returns:
@@ -181,7 +203,8 @@ class Agent:
             asyncio.CancelledError: as in `arun`.
         """
         async with self._open() as opened:
-            return await side_by_side(partial(self._solve, opened=opened), queries, concurrency)
+            work = partial(self._solve, opened=opened, answer_type=answer_type)
+            return await side_by_side(work, queries, concurrency)
 
     async def __aenter__(self) -> Agent:
         """Open tools and model and keep them open until the context ends."""
@@ -214,7 +237,13 @@ class Agent:
             )
             yield _Opened(tools, policy)
 
-    async def _solve(self, query: str, opened: _Opened) -> Trajectory:
+    async def _solve(
+        self,
+        query: str,
+        opened: _Opened,
+        answer_type: AnswerType | None = None,
+        history: tuple[Message, ...] = (),
+    ) -> Trajectory:
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
         retrieved = Retrieved()
         if self.experience is not None:
@@ -224,13 +253,16 @@ class Agent:
             query=query,
             tools=lambda: opened.tools,
             experience=retrieved.text,
+            instructions=self.instructions,
+            history=history,
+            answer_schema=_schema(answer_type),
         )
         if self.callbacks is not None:
             self.callbacks.begin(task)
         [trajectory] = await run_rollouts(
             [self._request(task)],
             opened.policy,
-            self.protocol,
+            self._protocol(opened, {lesson.tool for lesson in retrieved.lessons}),
             self.limits,
             concurrency=1,
             on_finish=self._record,
@@ -238,6 +270,17 @@ class Agent:
         if self.experience is not None:
             await self.experience.learn(trajectory, opened.tools, retrieved)
         return trajectory
+
+    def _protocol(self, opened: _Opened, known: set[str]) -> Protocol:
+        """Return the format of a task: without a trial if a trial could not tell anything new.
+
+        A model that was trained for the trial keeps it, and ends it at once where it knows enough.
+        """
+        untried = (t.name for t in opened.tools.tools if opened.tools.is_tried(t.name))
+        useful = any(name not in known for name in untried)
+        instructed = isinstance(opened.policy, Instructed) and opened.policy.instructed
+        skipped = self.protocol is Protocol.TRIAL and instructed and not useful
+        return Protocol.DIRECT if skipped else self.protocol
 
     def _request(self, task: Task) -> RolloutRequest:
         """Return the request of a task; a query that is repeated gets the next rollout index."""
@@ -261,6 +304,33 @@ class Agent:
         finally:
             if self.callbacks is not None:
                 self.callbacks.end(trajectory)
+
+
+def _conversation(after: Trajectory | None) -> tuple[Message, ...]:
+    """Return the earlier messages of a follow-up: queries, and the answers to them."""
+    if after is None:
+        return ()
+    earlier = tuple(message for message in after.prompt[:-1] if message.role != "system")
+    answer = Message(role="assistant", content=after.answer or "I have no answer.")
+    return (*earlier, Message(role="user", content=after.query), answer)
+
+
+def _schema(answer_type: AnswerType | None) -> Mapping[str, Any] | None:
+    """Return the JSON schema of an answer.
+
+    Raises:
+        InputError: it is neither a pydantic model nor a valid JSON schema.
+    """
+    if answer_type is None:
+        return None
+    if isinstance(answer_type, type) and issubclass(answer_type, BaseModel):
+        return answer_type.model_json_schema()
+    if isinstance(answer_type, Mapping):
+        check_schema(answer_type)
+        return answer_type
+    raise InputError(
+        f"answer_type is a pydantic model or a JSON schema as a dict; received {answer_type!r}"
+    )
 
 
 def _tool_sets(given: list[Any]) -> list[ToolSet]:

@@ -68,8 +68,9 @@ _command(
     _USE,
     "solve TASK [KEY=VALUE]...",
     "Do tasks with your own tools: try them safely first, then use them.\n\nThe answers go to"
-    " standard output, everything else to standard error. The exit code is 1 if a task has no"
-    " answer or a call was refused.",
+    " standard output, everything else to standard error. The exit code is 3 if the model gave a"
+    " task up, 4 if a call was refused, 5 if the budget or the turns were used up, 1 if something"
+    " failed.",
     'solve "TASK" --tools "FILE.py read=get_*" --model openai:NAME',
     "solve --tasks FILE.txt --tools MCP.json --model openai:NAME --max-calls 200 --json",
 )

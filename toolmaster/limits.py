@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -31,6 +32,8 @@ class Limits(Settings):
     """Most calls in the trial phase."""
     result_chars: int = Field(2000, ge=20)
     """Most characters of the result of a call; the rest is cut, with a note."""
+    warn_turns: ClassVar[int] = 0
+    """The model is told when this many turns are left; 0 for never, as in training."""
 
 
 class AgentLimits(Limits):
@@ -38,6 +41,7 @@ class AgentLimits(Limits):
 
     max_turns: int = Field(20, ge=1)
     """Most turns of the model, of any kind."""
+    warn_turns: ClassVar[int] = 3
 
 
 Prices = tuple[float, float]

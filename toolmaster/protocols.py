@@ -4,8 +4,9 @@
 * `direct`: execution from the first turn; no trial, no experience. The baseline.
 * `paper`: one unbounded loop of calls, as in arXiv 2601.12762; trials show only in the thoughts.
 
-A turn is `<think>...</think>` and then exactly one block. The parser never raises: a turn that it
-cannot understand becomes an `Action` of kind INVALID with a message that says how to correct it.
+A turn is `<think>...</think>` and then exactly one block. `<give_up>why</give_up>` ends any of
+them; models that were trained here do not write it. The parser never raises: a turn that it cannot
+understand becomes an `Action` of kind INVALID with a message that says how to correct it.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class Action:
     error: ErrorKind | None = None
 
 
-_BLOCK = re.compile(r"<(tool_call|experience|answer)>(.*?)</\1>", re.DOTALL)
-_OPEN = re.compile(r"<(tool_call|experience|answer)>")
+_BLOCK = re.compile(r"<(tool_call|experience|answer|give_up)>(.*?)</\1>", re.DOTALL)
+_OPEN = re.compile(r"<(tool_call|experience|answer|give_up)>")
 _WELL_FORMED = re.compile(
     r"\s*<think>(?:(?!</?think>).)*</think>\s*<(tool_call|experience|answer)>.*</\1>\s*", re.DOTALL
 )
@@ -158,6 +159,8 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
         return Action(ActionKind.ANSWER, content)
     if tag == "experience":
         return Action(ActionKind.EXPERIENCE, content)
+    if tag == "give_up":
+        return Action(ActionKind.GIVE_UP, content)
     return _parse_call(content)
 
 

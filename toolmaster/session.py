@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import json
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.protocols import WRITE_EXPERIENCE, Action, Protocol, instructions, parse
-from toolmaster.tags import with_experience
+from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.isolation import reached_outside
 from toolmaster.tools.permissions import AllowAll, Approver
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
-from toolmaster.tools.tool import in_quotes
+from toolmaster.tools.tool import in_quotes, violation
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -40,8 +41,12 @@ from toolmaster.types import (
 
 EXECUTION_BEGINS = "execution"
 """The observation that answers an accepted experience."""
+_MISPLACED = (ErrorKind.WRONG_PHASE, ErrorKind.INVALID_ANSWER)
+"""Errors of an experience or an answer that did not count."""
 CUT_OFF = "error: cut off before the tool answered; it may have run"
 """The observation of a call that was running when the session was stopped."""
+READ_MORE = "read_more"
+"""Name of the call that continues a result that was cut, unless a tool of the task has it."""
 NOT_BEGUN = "error: cut off before it was permitted; it was not run"
 """The observation of a call that still waited for approval then."""
 
@@ -91,14 +96,29 @@ class Session:
         self._refused_calls = 0
         self._follow_ups = iter(task.follow_ups)
         self._turns = 0
+        self._rest = ""
+        """What was cut off from the last long result."""
 
     def prompt(self) -> list[Message]:
         """Return the messages before the first assistant turn; the template renders the tools."""
-        system = instructions(self.protocol, self.limits.trial_calls)
+        parts = [instructions(self.protocol, self.limits.trial_calls), self._tried()]
+        parts += [without_controls(self.task.instructions), self._budget.left()]
+        if self.task.answer_schema is not None:
+            schema = json.dumps(self.task.answer_schema, ensure_ascii=False)
+            parts.append(f"The answer is JSON of this schema: {schema}")
+        system = Message(role="system", content="\n".join(filter(None, parts)))
         query = with_experience(self.task.query, self.task.experience)
-        if left := self._budget.left():
-            system += f"\n{left}"
-        return [Message(role="system", content=system), Message(role="user", content=query)]
+        return [system, *self.task.history, Message(role="user", content=query)]
+
+    def _tried(self) -> str:
+        """Return which tools the trial runs, for the model; "" if it runs all of them."""
+        if self.phase is not Phase.TRIAL:
+            return ""
+        run = [tool.name for tool in self.tools.tools if self.tools.is_tried(tool.name)]
+        if len(run) == len(self.tools.tools):
+            return ""
+        which = f"The trial runs {in_quotes(run)} only" if run else "The trial runs no tool"
+        return f"{which}; calls of the others are checked and not run."
 
     async def step(self, text: str) -> Step:
         """Answer one assistant turn.
@@ -107,8 +127,8 @@ class Session:
             text: the raw text that the policy wrote, without the end-of-turn token.
 
         Returns:
-            The step, also appended to `steps`. Its observation is None if an answer or the budget
-            ended the session; `stop_reason` says whether and why the session has ended.
+            The step, also appended to `steps`. Its observation is None if an answer, a task given
+            up or the budget ended the session; `stop_reason` says whether and why it has ended.
 
         Raises:
             RuntimeError: the session has already ended.
@@ -123,9 +143,17 @@ class Session:
         observation: str | None
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
-            observation, error = await self._call_recorded(text, action.call)
+            if action.call.name == READ_MORE and READ_MORE not in self.tools:
+                observation = self._cut(self._rest or "there is nothing more to read")
+            else:
+                observation, error = await self._call_recorded(text, action.call)
+        elif action.kind is ActionKind.GIVE_UP:
+            self.answer, self.stop_reason = action.text, StopReason.GAVE_UP
         elif action.kind is not ActionKind.INVALID:
             observation, error = self._declare(action)
+        left = self.limits.max_turns - self._turns
+        if 0 < left == self.limits.warn_turns and action.call is not None:
+            observation += f" [{left} turns are left: answer with what you have]"
         if error is not None:
             observation = f"error: {observation}"
         if self.stop_reason is not None:
@@ -139,7 +167,7 @@ class Session:
         step = Step(
             text=text,
             phase=phase,
-            action=ActionKind.INVALID if error is ErrorKind.WRONG_PHASE else action.kind,
+            action=ActionKind.INVALID if error in _MISPLACED else action.kind,
             call=action.call,
             observation=observation,
             error=error,
@@ -168,6 +196,9 @@ class Session:
             return EXECUTION_BEGINS, None
         if self.phase is Phase.TRIAL:
             return f"still in the trial; {WRITE_EXPERIENCE} first", ErrorKind.WRONG_PHASE
+        broken = self._answer_violation(action.text)
+        if broken is not None:
+            return f"the answer does not fit its schema: {broken}", ErrorKind.INVALID_ANSWER
         follow_up = next(self._follow_ups, None)
         if follow_up is not None:
             self._turns = 0
@@ -177,6 +208,15 @@ class Session:
         self.answer = action.text
         self.stop_reason = StopReason.ANSWERED
         return "", None
+
+    def _answer_violation(self, text: str) -> str | None:
+        """Return how an answer breaks the schema of the task; None if it has none or it fits."""
+        if self.task.answer_schema is None:
+            return None
+        try:
+            return violation(self.task.answer_schema, json.loads(text))
+        except (ValueError, RecursionError) as error:
+            return f"it is not JSON: {error}"
 
     async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
         """Run a call; if a deadline or the user cancels it, record it in `steps` first."""
@@ -288,6 +328,7 @@ class Session:
 
     def _cut(self, text: str) -> str:
         limit = self.limits.result_chars
+        self._rest = text[limit:]
         shown = text[:limit].encode("utf-8", "replace").decode()  # half surrogates: not to be saved
         if len(text) <= limit:
             return shown

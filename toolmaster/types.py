@@ -83,6 +83,8 @@ class ErrorKind(StrEnum):
     """Valid JSON that is not {"name": text, "arguments": object}."""
     WRONG_PHASE = "wrong_phase"
     """An experience outside the trial phase, or an answer inside it."""
+    INVALID_ANSWER = "invalid_answer"
+    """The answer breaks the schema that the user gave."""
 
     UNKNOWN_TOOL = "unknown_tool"
     INVALID_ARGUMENTS = "invalid_arguments"
@@ -107,6 +109,7 @@ FORMAT_ERRORS = frozenset(
         ErrorKind.MALFORMED_JSON,
         ErrorKind.MALFORMED_CALL,
         ErrorKind.WRONG_PHASE,
+        ErrorKind.INVALID_ANSWER,
     }
 )
 
@@ -115,6 +118,8 @@ class StopReason(StrEnum):
     """Why a trajectory ended."""
 
     ANSWERED = "answered"
+    GAVE_UP = "gave_up"
+    """The model said that the task cannot be done; the answer is what it said."""
     MAX_TURNS = "max_turns"
     INVALID_TURNS = "invalid_turns"
     """Too many turns in a row had a format error."""
@@ -134,6 +139,7 @@ class ActionKind(StrEnum):
     CALL = "call"
     EXPERIENCE = "experience"
     ANSWER = "answer"
+    GIVE_UP = "give_up"
     INVALID = "invalid"
 
 
@@ -286,7 +292,7 @@ class Trajectory(Record):
 
     @property
     def _user_message(self) -> str:
-        return next((m.content for m in self.prompt if m.role == "user"), "")
+        return next((m.content for m in reversed(self.prompt) if m.role == "user"), "")
 
     @property
     def success(self) -> bool:

@@ -43,6 +43,8 @@ SCRIPTS = {
     "stock?": [LEARNED, call("stock", product="Rye Loaf"), "<answer>3</answer>"],
     "hang?": [call("price", product="Rye Loaf"), HANG],
     "half?": [LEARNED, "<answer>\ud83d</answer>"],
+    "mail?": [LEARNED, "<think>t</think><give_up>no tool sends mail</give_up>"],
+    "json?": [LEARNED, "<answer>four</answer>", '<answer>{"total": 4}</answer>'],
     "never?": ["no block at all"] * 9,
 }
 
@@ -196,12 +198,58 @@ def test_experience_is_handed_to_the_next_task(solve):
 def test_where_nobody_can_be_asked_nothing_is_run(solve):
     code, out, error = solve("cost?", "--json", permissions=None)
     got = json.loads(out)
-    assert (code, got["spent"]["calls"], got["refused"]) == (1, 0, {"price": 1})
+    assert (code, got["spent"]["calls"], got["refused"]) == (4, 0, {"price": 1})
     assert error.splitlines()[-1].startswith("refused, so not run: price (1); ")
     code, out, error = solve("cost?", "--json", "--yes", permissions=None)
     got = json.loads(out)
     assert (code, got["spent"]["calls"], got["refused"]) == (0, 2, {})
     assert "refused, so not" not in error
+
+
+def test_a_task_that_is_given_up(solve):
+    code, out, error = solve("mail?")
+    assert (code, out) == (3, "\n")
+    assert "gave up  no tool sends mail" in error
+    code, out, _ = solve("mail?", "--json")
+    got = json.loads(out)
+    assert (code, got["stop_reason"], got["answer"]) == (3, "gave_up", "no tool sends mail")
+
+
+def test_the_worst_outcome_of_many_tasks_is_the_exit_code(solve, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_text("mail?\ncost?\n")
+    assert solve("concurrency=1", tasks=tasks)[:2] == (3, "\n4.50\n")
+
+
+def test_answers_that_fit_a_schema(solve, tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object", "required": ["total"]}')
+    code, out, _ = solve("json?", answer_schema=schema)
+    assert (code, out) == (0, '{"total": 4}\n')
+    schema.write_text('{"type": "no type"}')
+    code, _, error = solve("json?", answer_schema=schema)
+    assert code == 1
+    assert "it is no JSON schema" in error
+
+
+def test_instructions_from_a_file_reach_the_model(solve, arguments, tmp_path):
+    (tmp_path / "say.txt").write_text("Answer in euros.")
+    solve("cost?", instructions=f"@{tmp_path / 'say.txt'}")
+    assert "Answer in euros." in read_trajectories(arguments["--out"])[0].prompt[0].content
+    code, _, error = solve("cost?", instructions="@nowhere.txt")
+    assert code == 1
+    assert "cannot read the instructions 'nowhere.txt'" in error
+
+
+def test_a_stopped_batch_goes_on(solve, arguments, tmp_path):
+    tasks = tmp_path / "tasks.txt"
+    tasks.write_text("cost?\n")
+    solve("concurrency=1", tasks=tasks)
+    tasks.write_text("stock?\ncost?\n")
+    code, out, error = solve("concurrency=1", "--resume", tasks=tasks)
+    assert (code, out) == (0, "3\n4.50\n")
+    assert "answered before: 1 of 2 tasks" in error
+    assert [t.query for t in read_trajectories(arguments["--out"])] == ["cost?", "stock?"]
 
 
 def test_no_answer_is_exit_code_1(solve, arguments):
@@ -214,12 +262,12 @@ def test_no_answer_is_exit_code_1(solve, arguments):
 
 def test_a_budget_that_is_used_up(solve):
     code, out, _ = solve("cost?", "--json", max_tokens=1)
-    assert (code, json.loads(out)["stop_reason"]) == (1, "budget")
+    assert (code, json.loads(out)["stop_reason"]) == (5, "budget")
 
 
 def test_a_hanging_endpoint_ends_at_the_deadline(solve, arguments):
     code, out, _ = solve("hang?", "--json", max_seconds=1)
-    assert (code, json.loads(out)["stop_reason"]) == (1, "budget")
+    assert (code, json.loads(out)["stop_reason"]) == (5, "budget")
     assert read_trajectories(arguments["--out"])[0].stop_reason is StopReason.BUDGET
 
 

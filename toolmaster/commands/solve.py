@@ -42,6 +42,12 @@ class Solve(Settings):
     """Run destructive calls, and calls of unknown effect, without asking."""
     permissions: Path | None = None
     """TOML file that says which calls run, are asked about, or are denied."""
+    instructions: str = ""
+    """Your own instructions to the model; @FILE reads them from a file."""
+    answer_schema: Path | None = None
+    """File with a JSON schema that answers must fit; they are then JSON."""
+    resume: bool = False
+    """Leave out tasks that are answered already in the file of `--out`."""
     experience: str | None = None
     """File of lessons from earlier tasks, or "none"; if not set, the user's own file."""
     out: Path = Path("runs/solve/trajectories.jsonl")
@@ -62,8 +68,7 @@ def solve(*words: Words, as_json: Json = False, given: Given = NOTHING) -> int:
     """Do tasks with the user's own tools.
 
     Returns:
-        The exit code: 0 where every task was answered and no call was refused, 1 where not, 130
-        after Ctrl-C.
+        The exit code: that of the worst outcome of a task, see `solving.Outcome`.
 
     Raises:
         ConfigError: There is no task, or a setting cannot be accepted.

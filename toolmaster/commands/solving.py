@@ -4,7 +4,7 @@ The view is on standard error. Standard output holds the answers alone, a line e
 the tasks; with `--json` one record a task, as soon as it is done:
 
     task               what was asked
-    answer             text; null where there is none
+    answer             text, or why it was given up; null where there is none
     stop_reason        "answered", or why not: see `types.StopReason`
     error              what broke, where something did; else null
     experience         what the trial taught; null without one
@@ -27,12 +27,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, TextIO
 
 from toolmaster.agent import Agent, Callbacks
 from toolmaster.commands.solve import Solve
-from toolmaster.errors import PermanentPolicyError
+from toolmaster.errors import InputError, PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.limits import Budget
 from toolmaster.policies.loading import check_reachable, open_policy
@@ -40,14 +41,41 @@ from toolmaster.progress import bar, messages
 from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
+from toolmaster.runs import read_trajectories
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
 from toolmaster.tools.sources import open_sources
+from toolmaster.tools.tool import check_schema
 from toolmaster.types import ActionKind, ErrorKind, Phase, Step, StopReason, Trajectory
 
-DONE, NOT_DONE, STOPPED = 0, 1, 130
-"""Exit codes. A task is done if it has an answer and none of its calls was refused."""
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+
+
+class Outcome(IntEnum):
+    """How a task ended, and its exit code; of many tasks the last one of this list counts."""
+
+    DONE = 0
+    """It has an answer, and none of its calls was refused."""
+    GAVE_UP = 3
+    """The model said that it cannot be done."""
+    REFUSED = 4
+    """A real call was not permitted."""
+    USED_UP = 5
+    """The budget, the turns or the context were used up."""
+    FAILED = 1
+    """The model, a tool or the model's format failed."""
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> Outcome:
+        """Return the outcome of a task."""
+        if refused(trajectory):
+            return cls.REFUSED
+        used_up = (StopReason.BUDGET, StopReason.MAX_TURNS, StopReason.MAX_TOKENS)
+        by_reason = {StopReason.ANSWERED: cls.DONE, StopReason.GAVE_UP: cls.GAVE_UP}
+        by_reason |= dict.fromkeys(used_up, cls.USED_UP)
+        return by_reason.get(trajectory.stop_reason or StopReason.SESSION_ERROR, cls.FAILED)
 
 
 def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
@@ -61,9 +89,10 @@ def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
             return STOPPED
         if answers is not None and not as_json:
             for trajectory in trajectories:
-                print(trajectory.answer or "", file=answers)
-    done = all(t.stop_reason is StopReason.ANSWERED and not refused(t) for t in trajectories)
-    return DONE if done else NOT_DONE
+                answered = trajectory.stop_reason is StopReason.ANSWERED
+                print(trajectory.answer if answered else "", file=answers)
+    outcomes = [Outcome.of(trajectory) for trajectory in trajectories]
+    return max(outcomes, key=list(Outcome).index, default=Outcome.DONE)
 
 
 def refused(trajectory: Trajectory) -> Counter[str]:
@@ -95,6 +124,36 @@ def _never_executed(trajectory: Trajectory) -> bool:
     return gave_up and trajectory.steps[-1].phase is Phase.TRIAL
 
 
+def _text(given: str) -> str:
+    """Return a text, read from its file if it is written as @FILE."""
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the instructions {given[1:]!r}: {error}") from None
+
+
+def _schema(file: Path) -> dict[str, Any]:
+    """Return the JSON schema in a file."""
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the schema of answers {str(file)!r}: {error}") from None
+    if not isinstance(schema, dict):
+        raise InputError(f"{file}: a JSON schema is an object; received {schema!r}")
+    check_schema(schema)
+    return schema
+
+
+def _answered(file: Path) -> dict[str, Trajectory]:
+    """Return the last answered trajectory of each task in a file."""
+    if not file.exists():
+        return {}
+    done = (StopReason.ANSWERED, StopReason.GAVE_UP)
+    return {t.query: t for t in read_trajectories(file) if t.stop_reason in done}
+
+
 class Solving:
     """One run of `toolmaster solve`: its budget, its view, and what has ended so far.
 
@@ -113,6 +172,10 @@ class Solving:
         self.store = None if file == "none" else ExperienceStore(Path(file or default_path()))
         rules = settings.permissions
         self.rules = None if rules is None else read_rules(rules)
+        self.instructions = _text(settings.instructions)
+        self.schema = None if settings.answer_schema is None else _schema(settings.answer_schema)
+        self.before = _answered(settings.out) if settings.resume else {}
+        """What the file of trajectories already answers, by task."""
         self.console = messages()
         self.ended: list[Trajectory] = []
         self._view: Callbacks | None = None
@@ -143,16 +206,26 @@ class Solving:
                         approver=approver,
                         budget=self.budget,
                         experience=Experience(store, approver, self.budget) if store else None,
+                        instructions=self.instructions,
                         keep=settings.out,
                         callbacks=self,
                     )
                     try:
-                        done = await agent.arun_all(self.queries, concurrency=settings.concurrency)
+                        new = await agent.arun_all(
+                            [query for query in self.queries if query not in self.before],
+                            answer_type=self.schema,
+                            concurrency=settings.concurrency,
+                        )
+                        each = iter(new)
+                        done = [self.before.get(query) or next(each) for query in self.queries]
                     except PermanentPolicyError:  # told already, with the task that met it
                         done = self.ended
         if len(done) > 1:
             self.console.print(records_table(dict(enumerate(done))))
-        left = len(self.queries) - len(self.ended)
+        if self.before:
+            told = sum(query in self.before for query in self.queries)
+            self._say(f"answered before: {told} of {len(self.queries)} tasks")
+        left = sum(query not in self.before for query in self.queries) - len(self.ended)
         if left:
             self._say(f"not begun: {left} of {len(self.queries)} tasks", "bold red")
         self._say(f"spent: {spent_text(self.budget)}")

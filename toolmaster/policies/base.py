@@ -117,6 +117,16 @@ class Closable(Protocol):
         ...
 
 
+@runtime_checkable
+class Instructed(Protocol):
+    """A policy that says whether it follows instructions, rather than a form it was trained in."""
+
+    @property
+    def instructed(self) -> bool:
+        """Whether it does."""
+        ...
+
+
 class Policy(Protocol):
     """A model or script that writes the assistant turns."""
 

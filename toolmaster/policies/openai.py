@@ -90,6 +90,11 @@ class OpenAIPolicy:
         self.may_fall_back = tool_calls == ToolCallFormat.AUTO
         """Whether calls are written as text after the endpoint has refused tools."""
 
+    @property
+    def instructed(self) -> bool:
+        """Whether the model is told how to act, and was not trained for it."""
+        return self.format is not TrainedCalls
+
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
         return _Dialogue(self, prompt, tools, self.format(prompt, tools))

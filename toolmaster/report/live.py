@@ -163,6 +163,8 @@ def ending(trajectory: Trajectory) -> Text:
     """The answer of a finished task, or why there is none."""
     if trajectory.stop_reason is StopReason.ANSWERED:
         return Text.assemble(("answer  ", "bold green"), visible(trajectory.answer or ""))
+    if trajectory.stop_reason is StopReason.GAVE_UP:
+        return Text.assemble(("gave up  ", "bold yellow"), visible(trajectory.answer or ""))
     reason = f"no answer: {trajectory.stop_reason}"
     if trajectory.error is not None:
         reason += f": {trajectory.error}"

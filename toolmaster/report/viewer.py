@@ -186,6 +186,8 @@ def outcome(trajectory: Trajectory) -> Text:
         return Text("solved", "green") if trajectory.success else Text("failed", "red")
     if trajectory.stop_reason is StopReason.ANSWERED:
         return Text("answered")
+    if trajectory.stop_reason is StopReason.GAVE_UP:
+        return Text("gave up", "yellow")
     return Text(f"no answer: {trajectory.stop_reason}", "red")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from toolmaster.errors import InputError
 from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.tools import Tool, ToolSet, from_function, from_object
-from toolmaster.types import Effect, Score, ToolCall, Trajectory, TrialMode
+from toolmaster.types import Effect, Message, Score, ToolCall, Trajectory, TrialMode
 
 Checked = bool | float | Score
 Check = Callable[[Trajectory, Any], "Checked | Awaitable[Checked]"]
@@ -68,6 +68,9 @@ class Task:
         follow_ups: further messages of the user, one after each answer; the last answer counts.
         experience: lessons about the tools from earlier tasks, one line per tool, shown below the
             query as untrusted text.
+        instructions: the user's own instructions, shown in the system message.
+        history: earlier messages of the user and the answers to them, shown before the query.
+        answer_schema: a JSON schema of the answer; an answer that breaks it is sent back.
 
     Raises:
         InputError: the id or the query is empty.
@@ -91,6 +94,9 @@ class Task:
     labels: Mapping[str, str] = field(default_factory=dict)
     follow_ups: tuple[FollowUp, ...] = ()
     experience: str = ""
+    instructions: str = ""
+    history: tuple[Message, ...] = ()
+    answer_schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("id", "query"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -104,11 +104,28 @@ class Tool:
         missing = [key for key in self.parameters.get("required", ()) if key not in arguments]
         if missing:
             return f'missing required parameter "{missing[0]}"'
-        error = next(_validator(json.dumps(self.parameters)).iter_errors(arguments), None)
-        if error is None:
-            return None
-        where = ".".join(str(part) for part in error.instance_path)
-        return f"{where}: {error.message}" if where else error.message
+        return violation(self.parameters, arguments)
+
+
+def violation(schema: Mapping[str, Any], value: Any) -> str | None:
+    """Return how a value violates a JSON schema, in one line; None if it fits it."""
+    error = next(_validator(json.dumps(schema)).iter_errors(value), None)
+    if error is None:
+        return None
+    where = ".".join(str(part) for part in error.instance_path)
+    return f"{where}: {error.message}" if where else error.message
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse what is no JSON schema.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        _validator(json.dumps(schema))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"it is no JSON schema: {error}") from None
 
 
 @dataclass(slots=True)
@@ -167,6 +184,11 @@ class ToolSet:
         """Return how a trial runs the calls of a tool."""
         default = TrialMode.READ_ONLY if self.copy_state is None else TrialMode.FORK
         return self._by_name[name].trials or default
+
+    def is_tried(self, name: str) -> bool:
+        """Return whether a trial runs the calls of a tool, rather than only checking them."""
+        reads = self._by_name[name].effect is Effect.READ
+        return reads or self.trial_mode(name) is not TrialMode.READ_ONLY
 
     def fork(self) -> ToolSet:
         """Return the same tools over a copy of the state.

@@ -395,7 +395,7 @@ def test_without_a_fork_only_reads_are_tried(effect):
     )
     assert (tried.action, tried.error) == (ActionKind.CALL, ErrorKind.NOT_EXECUTED)
     assert tried.observation == (
-        "error: the call is valid; not executed during the trial, for the effect of tool is"
+        "not executed: the call is valid; a trial runs only what reads, and the effect of tool is"
         f" {effect}; in execution it runs for real"
     )
     assert (read.error, read.observation) == (None, "0")

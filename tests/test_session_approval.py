@@ -104,7 +104,7 @@ def test_an_approver_is_not_asked_about_what_is_not_run():
 def test_what_a_trial_does_not_run_says_what_it_takes(approver, reason):
     [step] = run(session(tool("burn"), approver=approver, fork=False), call("burn"))
     assert step.observation.startswith(
-        "error: the call is valid; not executed during the trial, for the effect of burn is"
+        "not executed: the call is valid; a trial runs only what reads, and the effect of burn is"
         f" destructive; in execution {reason}"
     )
 

@@ -51,6 +51,10 @@ class Protocol(StrEnum):
 
 WRITE_EXPERIENCE = "write your experience"
 """What a session tells a model whose trial has to end."""
+NOT_EXECUTED = "not executed: "
+"""How the observation of a valid call begins that the trial does not run."""
+READ_MORE = "read_more"
+"""Name of the call that continues a result that was cut, unless a tool of the task has it."""
 _CALL = '<tool_call>{{"name": ..., "arguments": {{...}}}}</tool_call>'
 _FORM = {
     Protocol.TRIAL: (

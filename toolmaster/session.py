@@ -15,7 +15,15 @@ import json
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Budget, BudgetSettings, Limits
-from toolmaster.protocols import WRITE_EXPERIENCE, Action, Protocol, instructions, parse
+from toolmaster.protocols import (
+    NOT_EXECUTED,
+    READ_MORE,
+    WRITE_EXPERIENCE,
+    Action,
+    Protocol,
+    instructions,
+    parse,
+)
 from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -45,8 +53,6 @@ _MISPLACED = (ErrorKind.WRONG_PHASE, ErrorKind.INVALID_ANSWER)
 """Errors of an experience or an answer that did not count."""
 CUT_OFF = "error: cut off before the tool answered; it may have run"
 """The observation of a call that was running when the session was stopped."""
-READ_MORE = "read_more"
-"""Name of the call that continues a result that was cut, unless a tool of the task has it."""
 NOT_BEGUN = "error: cut off before it was permitted; it was not run"
 """The observation of a call that still waited for approval then."""
 
@@ -154,7 +160,7 @@ class Session:
         left = self.limits.max_turns - self._turns
         if 0 < left == self.limits.warn_turns and action.call is not None:
             observation += f" [{left} turns are left: answer with what you have]"
-        if error is not None:
+        if error is not None and not observation.startswith(NOT_EXECUTED):
             observation = f"error: {observation}"
         if self.stop_reason is not None:
             observation = None
@@ -297,8 +303,8 @@ class Session:
             Decision.DENY: f"it is not permitted: {reason}",
         }
         return (
-            f"the call is valid; not executed during the trial, for the effect of {tool.name} is"
-            f" {tool.effect}; in execution {outlook[decision]}"
+            f"{NOT_EXECUTED}the call is valid; a trial runs only what reads, and the effect of"
+            f" {tool.name} is {tool.effect}; in execution {outlook[decision]}"
         )
 
     async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:

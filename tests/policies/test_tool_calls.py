@@ -19,19 +19,34 @@ from toolmaster.types import ErrorKind, Phase, StopReason
 PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
-def task(*names):
-    tools = [Tool(name, "adds one", PARAMETERS, lambda _, given: given["n"] + 1) for name in names]
+def task(*names, result):
+    def execute(_, given):
+        return result(given["n"])
+
+    tools = [Tool(name, "adds one", PARAMETERS, execute) for name in names]
     make = lambda: ToolSet(tuple(tools), {}, dict)  # noqa: E731
     return Task("t/1", "What is 4 plus 1?", tools=make)
 
 
-def converse(server, *, protocol=Protocol.DIRECT, names=("add",), tool_calls="native"):
+MISSING = 'error: missing required parameter "n"'
+
+
+def converse(
+    server,
+    *,
+    protocol=Protocol.DIRECT,
+    names=("add",),
+    tool_calls="native",
+    limits=Limits(),  # noqa: B008 - immutable
+    result=lambda n: n + 1,
+):
     async def go():
         policy = OpenAIPolicy(
             "m", Sampling(), base_url=server.url, tool_calls=tool_calls, retries=0
         )
         try:
-            return await run_rollout(RolloutRequest(task(*names)), policy, protocol, Limits())
+            request = RolloutRequest(task(*names, result=result))
+            return await run_rollout(request, policy, protocol, limits)
         finally:
             await policy.close()
 
@@ -63,7 +78,7 @@ def test_a_trial_and_its_execution(serve, tool_calls):
     first, last = server.bodies()[0], server.bodies()[-1]
     offered = [tool["function"]["name"] for tool in first["tools"]]
     assert offered == ["add", "begin_execution"]
-    assert "calling begin_execution" in first["messages"][0]["content"]
+    assert "Execution, after begin_execution" in first["messages"][0]["content"]
     assert "<tool_call>" not in first["messages"][0]["content"]
     assert [m["role"] for m in last["messages"]] == ["system", "user"] + ["assistant", "tool"] * 3
     assert last["messages"][2] == {
@@ -94,17 +109,60 @@ def test_a_users_tool_of_the_reserved_name(serve):
     )
     got = converse(server, protocol=Protocol.TRIAL, names=("begin_execution",))
     assert (got.steps[0].observation, got.answer) == ("2", "2")
-    assert "calling begin_execution_," in server.bodies()[0]["messages"][0]["content"]
+    assert "after begin_execution_:" in server.bodies()[0]["messages"][0]["content"]
 
 
-def test_several_calls_are_refused_and_each_is_answered(serve):
-    several = calls(call("add", {"n": 1}, "a"), call("add", {"n": 2}, "b"))
+def test_several_calls_run_in_order_each_under_its_own_id(serve):
+    several = calls(call("add", {"n": 1}, "a"), call("add", {}, "b"), call("add", {"n": 3}, "c"))
     server = serve(several, completion("5"))
     got = converse(server)
-    assert got.steps[0].error is ErrorKind.SEVERAL_ACTIONS
+    assert [step.observation for step in got.steps[:3]] == ["2", MISSING, "4"]
+    assert len(server.bodies()) == 2
+    assert "parallel_tool_calls" not in server.bodies()[0]
     told = [m for m in server.bodies()[1]["messages"] if m["role"] == "tool"]
-    assert [m["tool_call_id"] for m in told] == ["a", "b"]
-    assert {m["content"] for m in told} == {got.steps[0].observation}
+    assert [(m["tool_call_id"], m["content"]) for m in told] == [
+        ("a", "2"),
+        ("b", MISSING),
+        ("c", "4"),
+    ]
+
+
+def test_calls_behind_the_one_that_ends_the_trial_are_real(serve):
+    begin = call("begin_execution", {"lessons": {"add": "adds\none"}}, "b")
+    server = serve(
+        calls(call("add", {"n": 1}, "a"), begin, call("add", {"n": 4}, "c")), completion("5")
+    )
+    got = converse(server, protocol=Protocol.TRIAL)
+    assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2 + [Phase.EXECUTION] * 2
+    assert (got.experience, got.answer) == ("add: adds one", "5")
+    told = [m for m in server.bodies()[1]["messages"] if m["role"] == "tool"]
+    assert [(m["tool_call_id"], m["content"]) for m in told] == [
+        ("a", "2"),
+        ("b", "execution"),
+        ("c", "5"),
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "experience"), [
+    ({"lessons": {"add": "adds **one**", "sub": {"unit": "cents"}}},
+     'add: adds **one**\nsub: {"unit": "cents"}'),
+    ({"experience": "add: adds one"}, "add: adds one"),
+    ({"add": "adds one"}, "add: adds one"),
+    ({"lessons": "nothing new"}, "nothing new"),
+    ({"lessons": ["a"]}, '["a"]'),
+    ({}, ""),
+])  # fmt: skip
+def test_lessons(serve, arguments, experience):
+    server = serve(calls(call("begin_execution", arguments)), completion("5"))
+    assert converse(server, protocol=Protocol.TRIAL).experience == experience
+
+
+def test_the_rest_of_a_long_result_is_offered_when_there_is_one(serve):
+    server = serve(calls(call("add", {"n": 4})), calls(call("read_more", {})), completion("5"))
+    got = converse(server, limits=Limits(result_chars=20), result=lambda n: "x" * 30)
+    assert got.steps[1].observation == "x" * 10
+    offered = [[tool["function"]["name"] for tool in body["tools"]] for body in server.bodies()]
+    assert offered == [["add"], ["add", "read_more"], ["add", "read_more"]]
 
 
 @pytest.mark.parametrize(("written", "error"), [
@@ -148,21 +206,46 @@ def test_an_experience_that_is_no_text_or_holds_tags(serve):
     got = converse(server, protocol=Protocol.TRIAL)
     assert got.answer == "5"
     assert got.steps[0].text == (
-        '<think></think><experience>{"add": "[/experience][answer]1[/answer]"}</experience>'
+        "<think></think><experience>add: [/experience][answer]1[/answer]</experience>"
     )
 
 
-def test_a_final_message_in_the_trial_is_told_so(serve):
+def test_what_the_trial_found_can_be_the_answer(serve):
+    got = converse(serve(calls(call("add", {"n": 4})), completion("5")), protocol=Protocol.TRIAL)
+    assert (got.answer, got.stop_reason) == ("5", StopReason.ANSWERED)
+    assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2 + [Phase.EXECUTION]
+    assert got.format_ok
+
+
+def test_a_message_that_says_what_comes_next_is_no_answer(serve):
     server = serve(
-        completion("5"), calls(call("begin_execution", {"experience": ""})), completion("6")
+        completion("Let me look at the tools first."),
+        calls(call("add", {"n": 1})),
+        completion("It adds one, so I will begin."),
+        calls(call("begin_execution", {"lessons": {}})),
+        completion("6"),
     )
     got = converse(server, protocol=Protocol.TRIAL)
-    assert [step.error for step in got.steps] == [ErrorKind.WRONG_PHASE, None, None]
+    assert "Let me look" in got.steps[0].text
     assert server.bodies()[1]["messages"][-1] == {
         "role": "user",
-        "content": "error: still in the trial; call begin_execution with what you learned first",
+        "content": "error: no tool was called; call one, or call begin_execution. If it cannot be"
+        " done: write GAVE UP: and why",
     }
     assert got.answer == "6"
+
+
+def test_what_is_said_twice_before_any_call_is_giving_up(serve):
+    server = serve(completion("I cannot send mail."), completion("No tool sends mail, sorry."))
+    got = converse(server, protocol=Protocol.TRIAL)
+    assert (got.stop_reason, got.answer) == (StopReason.GAVE_UP, "No tool sends mail, sorry.")
+
+
+@pytest.mark.parametrize("protocol", [Protocol.TRIAL, Protocol.DIRECT])
+@pytest.mark.parametrize("said", ["GAVE UP: no tool sends mail", "**Gave up:** no tool sends mail"])
+def test_giving_up_in_words(serve, protocol, said):
+    got = converse(serve(completion(said)), protocol=protocol)
+    assert (got.stop_reason, got.answer) == (StopReason.GAVE_UP, "no tool sends mail")
 
 
 @pytest.mark.parametrize(("written", "text"), [

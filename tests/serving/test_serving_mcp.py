@@ -15,7 +15,7 @@ from toolmaster.tools import ToolRefusal
 from toolmaster.tools.mcp import McpServer, open_mcp
 from toolmaster.types import ActionKind, Effect, Phase, StopReason
 
-TASK = "v6/test/29"
+TASK = "v6/test/18"
 
 
 def command(out, *more):

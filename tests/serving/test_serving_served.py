@@ -141,7 +141,7 @@ def test_answering_in_the_trial_is_an_error_and_writes_are_not_run_there():
         ("add", {"a": 2, "b": 3}),
     )
     assert results[0] == ("error: still in the trial; write your experience first", True)
-    assert results[1][0].startswith("error: the call is valid; not executed during the trial")
+    assert results[1][0].startswith("not executed: the call is valid; a trial runs only what reads")
     assert results[1][1]
     assert results[2] == ("execution", False)
     assert results[3][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,13 +31,18 @@ class _Dialogue:
     chat: TextCalls | NativeCalls
     prompt_ids: list[int] = field(default_factory=list)
     prompt_tokens: int = 0
+    pending: deque[str] = field(default_factory=deque)
+    """Turns of the last message that the session has not seen yet."""
 
     async def complete(self) -> Completion:
+        if self.pending:
+            return Completion(self.pending.popleft())
         reply = await self._ask()
         if reply.finish_reason == "content_filter" and not reply.content:
             raise PolicyError("the endpoint's content filter kept the answer back")
         self.prompt_tokens = self.prompt_tokens or reply.prompt_tokens
-        text = self.chat.take(reply)
+        text, *rest = self.chat.take(reply)
+        self.pending.extend(rest)
         return Completion(text, tokens=reply.completion_tokens, prompt_tokens=reply.prompt_tokens)
 
     async def _ask(self) -> Reply:
@@ -44,7 +50,7 @@ class _Dialogue:
         try:
             return await endpoint.ask(chat.messages, chat.tools, **chat.extra)
         except ToolsRefusedError:
-            if not self.policy.may_fall_back or len(chat.messages) > 2:
+            if not self.policy.may_fall_back or len(chat.messages) > len(self.prompt):
                 raise
         self.policy.format = TextCalls
         self.chat = TextCalls(self.prompt, self.tools)

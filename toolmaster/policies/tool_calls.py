@@ -2,37 +2,58 @@
 
 A turn is text with one block. With `TextCalls` the model writes such text. `TrainedCalls` shows a
 trained model exactly what it saw in training. `NativeCalls` turns the endpoint's own tool calls
-into such text. Mistakes of the model (several calls, arguments that are not JSON, an unknown tool)
-are passed on as they are: the session answers them like any other.
+into such text: a message with several calls becomes as many turns, each answered under the id of
+its call. Mistakes of the model (arguments that are not JSON, an unknown tool) are passed on as they
+are: the session answers them like any other.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from toolmaster.policies.guide import native_guide, text_guide
+from toolmaster.policies.guide import GIVE_UP, native_guide, text_guide
 from toolmaster.policies.replies import NativeCall, Reply
-from toolmaster.protocols import WRITE_EXPERIENCE, find_form
+from toolmaster.protocols import NOT_EXECUTED, READ_MORE, WRITE_EXPERIENCE, find_form
 from toolmaster.tags import CLOSING_TAGS, inert, with_texts
 from toolmaster.types import Message, Role
 
 BEGIN_EXECUTION = {
     "name": "begin_execution",
-    "description": "End the trial and begin the execution, where calls are real.",
+    "description": "End the trial. From then on calls are real.",
     "parameters": {
         "type": "object",
         "properties": {
-            "experience": {
-                "type": "string",
-                "description": "What the trial taught, a line per tool.",
+            "lessons": {
+                "type": "object",
+                "description": "What you found out, by the name of the tool; {} for nothing.",
+                "properties": {},
+                "additionalProperties": {"type": "string"},
             }
         },
-        "required": ["experience"],
+        "required": ["lessons"],
     },
 }
 """The tool that ends the trial if tools are called natively."""
+READ_ON = {
+    "name": READ_MORE,
+    "description": "Return the next part of the last result that was cut.",
+    "parameters": {"type": "object", "properties": {}},
+}
+"""The tool that continues a long result; it is offered from the first result that was cut."""
+_CUT = re.compile(r"\[cut: \d+ of \d+ characters shown\]$")
+_NO_BLOCK = re.compile(r"write (exactly )?one .*? block.*", re.DOTALL)
+"""What a session says of a turn without a block, in the words of the text format."""
+_GOING_ON = re.compile(
+    r"\b(let me|i'?ll|i will|i am going to|i'm going to|first,? i)\b", re.IGNORECASE
+)
+"""Words of a message that says what comes next, and is no answer."""
+_GAVE_UP = re.compile(r"\W*gave[ _]up\b\W*", re.IGNORECASE)
+FOUND_IN_TRIAL = "The trial gave the answer."
+"""The experience of a model that answers in the trial, from what tools returned there."""
 
 
 class TextCalls:
@@ -58,11 +79,11 @@ class TextCalls:
         parts = ["" if explained else text_guide(trial_calls), rest, listing]
         self.messages[0]["content"] = "\n".join(part for part in parts if part)
 
-    def take(self, reply: Reply) -> str:
-        """Add the reply to the conversation, and return it as a turn for the session."""
+    def take(self, reply: Reply) -> list[str]:
+        """Add the reply to the conversation, and return it as turns for the session."""
         text = until_closed(reply.content)
         self.messages.append({"role": "assistant", "content": text, **reply.reasoning})
-        return text if "<think>" in text else _think(*reply.reasoning.values()) + text
+        return [text if "<think>" in text else _think(*reply.reasoning.values()) + text]
 
     def observe(self, observation: str, role: Role) -> None:
         """Add an observation, with its tags and control tokens broken."""
@@ -87,7 +108,11 @@ class TrainedCalls(TextCalls):
 
 
 class NativeCalls:
-    """The endpoint's own tool calls; a message without a call is the answer."""
+    """The endpoint's own tool calls; a message without a call is the answer.
+
+    In the trial such a message is the answer if a tool has returned something, unless it says what
+    comes next. Before that the model is told to go on; said twice, it has given up.
+    """
 
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
         self.messages: list[dict[str, Any]] = [m.model_dump() for m in prompt]
@@ -102,43 +127,70 @@ class NativeCalls:
             self.tools.append({"type": "function", "function": begin})
         guide = native_guide(trial_calls, self._begin)
         self.messages[0]["content"] = f"{guide}\n{rest}" if rest else guide
-        self.extra = {"parallel_tool_calls": False} if self.tools else {}
-        self._open: list[str] = []
-        """Ids of the calls that the next observation answers."""
+        self.extra: dict[str, Any] = {}
+        self._trial, self._found, self._idle = trial_calls is not None, False, False
+        self._open: deque[str | None] = deque()
+        """The call that each turn to come answers; None for a turn that nobody has to see."""
 
-    def take(self, reply: Reply) -> str:
-        """Add the reply to the conversation, and return it as a turn for the session."""
+    def take(self, reply: Reply) -> list[str]:
+        """Add the reply to the conversation, and return it as turns for the session."""
         for number, call in enumerate(reply.calls):
             call.id = call.id or f"call_{len(self.messages)}_{number}"
-        self._open = [call.id for call in reply.calls]
+        self._open = deque(call.id for call in reply.calls)
         self.messages.append({"role": "assistant", "content": reply.content, **reply.reasoning})
         if not reply.calls:
-            return _final(reply)
+            return self._without_call(reply)
+        self._idle = False
         calls = [_echo(call) for call in reply.calls]
         self.messages[-1].update(content=reply.content or None, tool_calls=calls)
         thought = _think(*reply.reasoning.values(), reply.content) or "<think></think>"
-        return thought + "".join(map(self._block, reply.calls))
+        first, *rest = map(self._block, reply.calls)
+        return [thought + first, *(f"<think></think>{block}" for block in rest)]
 
-    def observe(self, observation: str, role: Role) -> None:
-        """Add an observation; every open call gets it. Errors name the call that ends the trial."""
-        if self._begin and observation.startswith("error: "):
-            told = f"call {self._begin} with what you learned"
-            observation = observation.replace(WRITE_EXPERIENCE, told)
-        if not self._open or role != "tool":
+    def observe(self, observation: str, role: Role) -> None:  # noqa: ARG002 - the id tells it
+        """Add an observation under the id of its call, in words of native calls."""
+        if observation.startswith("error: "):
+            observation = self._in_native_words(observation)
+        elif not observation.startswith(NOT_EXECUTED):
+            self._found = True
+        names = {tool["function"]["name"] for tool in self.tools}
+        if _CUT.search(observation) and READ_MORE not in names:
+            self.tools = [*self.tools, {"type": "function", "function": READ_ON}]
+        if not self._open:
             self.messages.append({"role": "user", "content": observation})
-        for call_id in self._open:
+        elif (call_id := self._open.popleft()) is not None:
             self.messages.append({"role": "tool", "tool_call_id": call_id, "content": observation})
-        self._open = []
+
+    def _in_native_words(self, error: str) -> str:
+        """Return an error of the session without the blocks of the text format."""
+        end = f"call {self._begin}" if self._trial else "answer"
+        go_on = f"no tool was called; call one, or {end}. If it cannot be done: {GIVE_UP}"
+        error = _NO_BLOCK.sub(go_on, error)
+        return error.replace(WRITE_EXPERIENCE, f"call {self._begin} with what you learned")
+
+    def _without_call(self, reply: Reply) -> list[str]:
+        """Return the turns of a message without a call."""
+        turn, content = _final(reply), reply.content
+        if found := _GAVE_UP.match(content):
+            return [f"<give_up>{untagged(content[found.end() :])}</give_up>"]
+        if not self._trial or not turn.endswith("</answer>"):
+            return [turn]
+        if not _GOING_ON.search(content):
+            if self._found:
+                self._trial, self._open = False, deque([None])
+                return [f"<think></think><experience>{FOUND_IN_TRIAL}</experience>", turn]
+            if self._idle:
+                return [f"<give_up>{untagged(content)}</give_up>"]
+        self._idle = True
+        return [_think(*reply.reasoning.values(), content)]
 
     def _block(self, call: NativeCall) -> str:
         """Return a call as the block of a turn."""
         name, written = call.name, call.arguments.strip() or "{}"
         arguments = _object(written)
         if self._begin and name == self._begin and arguments is not None:
-            learned = arguments.get("experience", "")
-            if not isinstance(learned, str):
-                learned = json.dumps(learned, ensure_ascii=False)
-            return f"<experience>{untagged(learned)}</experience>"
+            self._trial = False
+            return f"<experience>{untagged(_lessons(arguments))}</experience>"
         inside = f'{{"name": {json.dumps(name)}, "arguments": {written}}}'
         escaped = inside.replace("<", "\\u003c")  # the same JSON without a tag
         return f"<tool_call>{escaped}</tool_call>"
@@ -156,6 +208,18 @@ def _final(reply: Reply) -> str:
         return thought
     closing = "" if reply.finish_reason == "length" else "</answer>"  # cut off: the session says so
     return f"{thought}<answer>{untagged(content)}{closing}"
+
+
+def _lessons(arguments: dict[str, Any]) -> str:
+    """Return what a model learned, a line per tool, from the arguments of `begin_execution`."""
+    learned = arguments.get("lessons", arguments.get("experience", arguments))
+    if not isinstance(learned, dict):
+        return learned if isinstance(learned, str) else json.dumps(learned, ensure_ascii=False)
+    texts = {
+        tool: text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        for tool, text in learned.items()
+    }
+    return "\n".join(f"{tool}: {' '.join(text.split())}" for tool, text in texts.items())
 
 
 def _echo(call: NativeCall) -> dict[str, Any]:
@@ -192,5 +256,6 @@ def untagged(text: str) -> str:
 def until_closed(text: str) -> str:
     """Return the text up to the first closing tag; a model may imagine what comes next."""
     start = max(text.find("</think>"), 0)
-    ends = [text.find(tag, start) + len(tag) for tag in CLOSING_TAGS if tag in text[start:]]
+    closing = (*CLOSING_TAGS, "</give_up>")
+    ends = [text.find(tag, start) + len(tag) for tag in closing if tag in text[start:]]
     return text[: min(ends)] if ends else text

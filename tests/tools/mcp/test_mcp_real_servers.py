@@ -150,8 +150,8 @@ def test_a_trial_reads_and_the_execution_writes(npm, tmp_path):
     assert [step.error for step in trial] == [None, ErrorKind.NOT_EXECUTED, ErrorKind.TOOL_ERROR]
     assert trial[0].observation == "plum"
     assert trial[1].observation == (
-        "error: the call is valid; not executed during the trial, for the effect of write_file is"
-        " destructive; in execution it runs for real"
+        "not executed: the call is valid; a trial runs only what reads, and the effect of"
+        " write_file is destructive; in execution it runs for real"
     )
     assert "outside allowed directories" in trial[2].observation
     assert [step.observation for step in execution[:2]] == [EXECUTION_BEGINS, "plum"]

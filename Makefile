@@ -40,6 +40,7 @@ check: lint types test
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/sessions.py
+	$(BIN)/python benchmarks/agent_cost.py
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/training_step.py
 

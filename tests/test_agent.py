@@ -97,6 +97,17 @@ def test_where_every_tool_is_known_there_is_no_trial(tools, tmp_path):
     assert "add: adds one" in second.retrieved_experience
 
 
+def test_with_lessons_a_trial_is_for_writes_that_are_not_known(tools, tmp_path):
+    look = Tool("look", "", {"type": "object"}, lambda s, a: len(s), Effect.READ)
+    tools = replace(tools, tools=(*tools.tools, look))
+    experience = Experience(ExperienceStore(tmp_path / "experience.jsonl"))
+    looked = [CALL.replace("add", "look"), LEARNED.replace("add", "look"), ANSWER]
+    assert Agent(Told(looked), tools, experience=experience).run("a").protocol == "trial"
+    played = [CALL, LEARNED, ANSWER]
+    assert Agent(Told(played), tools, experience=experience).run("b").protocol == "trial"
+    assert Agent(Told([ANSWER]), tools, experience=experience).run("c").protocol == "direct"
+
+
 def test_a_follow_up_shows_what_was_said_before(tools):
     policy = Told([LEARNED, ANSWER])
     agent = Agent(policy, tools, instructions="Be brief.")

@@ -37,7 +37,7 @@ from toolmaster.tools.merging import merge
 from toolmaster.tools.permissions import Approver, Ask
 from toolmaster.tools.sources import open_sources
 from toolmaster.tools.tool import check_schema
-from toolmaster.types import Message, Step, Trajectory
+from toolmaster.types import Effect, Message, Step, Trajectory
 
 
 class Callbacks(Protocol_):
@@ -274,10 +274,13 @@ class Agent:
     def _protocol(self, opened: _Opened, known: set[str]) -> Protocol:
         """Return the format of a task: without a trial if a trial could not tell anything new.
 
-        A model that was trained for the trial keeps it, and ends it at once where it knows enough.
+        That is so if it runs no tool, or if there are lessons and all tools that it would run and
+        that do more than read have one; what reads can be tried for real at any time. A model that
+        was trained for the trial keeps it, and ends it at once where it knows enough.
         """
-        untried = (t.name for t in opened.tools.tools if opened.tools.is_tried(t.name))
-        useful = any(name not in known for name in untried)
+        tried = [tool for tool in opened.tools.tools if opened.tools.is_tried(tool.name)]
+        unknown = [t for t in tried if t.effect is not Effect.READ and t.name not in known]
+        useful = bool(unknown) if known else bool(tried)
         instructed = isinstance(opened.policy, Instructed) and opened.policy.instructed
         skipped = self.protocol is Protocol.TRIAL and instructed and not useful
         return Protocol.DIRECT if skipped else self.protocol

@@ -102,12 +102,16 @@ class Session:
         self._refused_calls = 0
         self._follow_ups = iter(task.follow_ups)
         self._turns = 0
+        self._tried: set[Effect] = set()
+        """Effects of the tools that the trial has called."""
+        self._found = False
+        """Whether one of these calls had a result."""
         self._rest = ""
         """What was cut off from the last long result."""
 
     def prompt(self) -> list[Message]:
         """Return the messages before the first assistant turn; the template renders the tools."""
-        parts = [instructions(self.protocol, self.limits.trial_calls), self._tried()]
+        parts = [instructions(self.protocol, self.limits.trial_calls), self._trial_runs()]
         parts += [without_controls(self.task.instructions), self._budget.left()]
         if self.task.answer_schema is not None:
             schema = json.dumps(self.task.answer_schema, ensure_ascii=False)
@@ -116,7 +120,7 @@ class Session:
         query = with_experience(self.task.query, self.task.experience)
         return [system, *self.task.history, Message(role="user", content=query)]
 
-    def _tried(self) -> str:
+    def _trial_runs(self) -> str:
         """Return which tools the trial runs, for the model; "" if it runs all of them."""
         if self.phase is not Phase.TRIAL:
             return ""
@@ -193,14 +197,18 @@ class Session:
         return await self.task.score(trajectory, self.tools)
 
     def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
-        """Return the observation and error kind of an experience or an answer."""
+        """Return the observation and error kind of an experience or an answer.
+
+        An answer ends the trial too, if the trial has found something and called only what reads:
+        such calls are as good as real ones.
+        """
         if action.kind is ActionKind.EXPERIENCE:
             if self.phase is not Phase.TRIAL:
                 return "the trial is over; call a tool or answer", ErrorKind.WRONG_PHASE
             self.experience = action.text
             self.phase = Phase.EXECUTION
             return EXECUTION_BEGINS, None
-        if self.phase is Phase.TRIAL:
+        if self.phase is Phase.TRIAL and not (self._found and self._tried == {Effect.READ}):
             return f"still in the trial; {WRITE_EXPERIENCE} first", ErrorKind.WRONG_PHASE
         broken = self._answer_violation(action.text)
         if broken is not None:
@@ -254,6 +262,8 @@ class Session:
         violation = tool.violation(call.arguments)
         if violation is not None:
             return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
+        if trial:
+            self._tried.add(tool.effect)
         mode = self.tools.trial_mode(call.name)
         obstacle = await self._trial_obstacle(tool, mode) if trial else None
         if obstacle is not None:
@@ -262,7 +272,9 @@ class Session:
         refusal = await self._refusal(tool, call, forked)
         if refusal is not None:
             return refusal
-        return await self._execute(self._fork if forked and self._fork else self.tools, call)
+        found = await self._execute(self._fork if forked and self._fork else self.tools, call)
+        self._found = self._found or (trial and found[1] is None)
+        return found
 
     async def _trial_obstacle(self, tool: Tool, mode: TrialMode) -> str | None:
         """Return why the trial cannot run a valid call, else None; makes the copy it runs on."""

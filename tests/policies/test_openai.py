@@ -56,7 +56,7 @@ def test_a_rollout_is_solved_by_replies(serve, world, demonstrate, task_ids):
     assert "tools" not in first
     assert [m["role"] for m in first["messages"]] == ["system", "user"]
     system = first["messages"][0]["content"]
-    assert "at most 6 calls" in system
+    assert "up to 6 calls" in system
     assert "<experience>what you learned" in system
     for tool in got.tools:
         assert json.dumps(tool["function"], ensure_ascii=False) in system

@@ -14,16 +14,16 @@ from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.tool import Tool
-from toolmaster.types import ErrorKind, Phase, StopReason
+from toolmaster.types import Effect, ErrorKind, Phase, StopReason
 
 PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
-def task(*names, result):
+def task(*names, result, effect):
     def execute(_, given):
         return result(given["n"])
 
-    tools = [Tool(name, "adds one", PARAMETERS, execute) for name in names]
+    tools = [Tool(name, "adds one", PARAMETERS, execute, effect) for name in names]
     make = lambda: ToolSet(tuple(tools), {}, dict)  # noqa: E731
     return Task("t/1", "What is 4 plus 1?", tools=make)
 
@@ -39,13 +39,14 @@ def converse(
     tool_calls="native",
     limits=Limits(),  # noqa: B008 - immutable
     result=lambda n: n + 1,
+    effect=Effect.UNKNOWN,
 ):
     async def go():
         policy = OpenAIPolicy(
             "m", Sampling(), base_url=server.url, tool_calls=tool_calls, retries=0
         )
         try:
-            request = RolloutRequest(task(*names, result=result))
+            request = RolloutRequest(task(*names, result=result, effect=effect))
             return await run_rollout(request, policy, protocol, limits)
         finally:
             await policy.close()
@@ -78,7 +79,7 @@ def test_a_trial_and_its_execution(serve, tool_calls):
     first, last = server.bodies()[0], server.bodies()[-1]
     offered = [tool["function"]["name"] for tool in first["tools"]]
     assert offered == ["add", "begin_execution"]
-    assert "Execution, after begin_execution" in first["messages"][0]["content"]
+    assert "After begin_execution calls" in first["messages"][0]["content"]
     assert "<tool_call>" not in first["messages"][0]["content"]
     assert [m["role"] for m in last["messages"]] == ["system", "user"] + ["assistant", "tool"] * 3
     assert last["messages"][2] == {
@@ -109,7 +110,7 @@ def test_a_users_tool_of_the_reserved_name(serve):
     )
     got = converse(server, protocol=Protocol.TRIAL, names=("begin_execution",))
     assert (got.steps[0].observation, got.answer) == ("2", "2")
-    assert "after begin_execution_:" in server.bodies()[0]["messages"][0]["content"]
+    assert "After begin_execution_ calls" in server.bodies()[0]["messages"][0]["content"]
 
 
 def test_several_calls_run_in_order_each_under_its_own_id(serve):
@@ -211,10 +212,23 @@ def test_an_experience_that_is_no_text_or_holds_tags(serve):
 
 
 def test_what_the_trial_found_can_be_the_answer(serve):
-    got = converse(serve(calls(call("add", {"n": 4})), completion("5")), protocol=Protocol.TRIAL)
+    server = serve(calls(call("add", {"n": 4})), completion("5"))
+    got = converse(server, protocol=Protocol.TRIAL, effect=Effect.READ)
     assert (got.answer, got.stop_reason) == ("5", StopReason.ANSWERED)
-    assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2 + [Phase.EXECUTION]
+    assert [step.phase for step in got.steps] == [Phase.TRIAL] * 2
     assert got.format_ok
+
+
+def test_an_answer_after_a_trial_of_a_write_is_sent_back(serve):
+    begin = calls(call("begin_execution", {"lessons": {}}))
+    server = serve(calls(call("add", {"n": 4})), completion("5"), begin, completion("5"))
+    got = converse(server, protocol=Protocol.TRIAL, effect=Effect.WRITE)
+    assert got.steps[1].error is ErrorKind.WRONG_PHASE
+    assert server.bodies()[2]["messages"][-1] == {
+        "role": "user",
+        "content": "error: still in the trial; call begin_execution with what you learned first",
+    }
+    assert got.answer == "5"
 
 
 def test_a_message_that_says_what_comes_next_is_no_answer(serve):

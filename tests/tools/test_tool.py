@@ -6,6 +6,7 @@ import pytest
 
 from toolmaster.errors import InputError
 from toolmaster.tools import Tool, ToolSet
+from toolmaster.types import Effect
 
 PARAMETERS = {
     "type": "object",
@@ -92,3 +93,10 @@ def test_fork_uses_the_given_copy():
 def test_fork_without_a_copy():
     with pytest.raises(InputError, match="no state that can be copied"):
         ToolSet((), {}, None).fork()
+
+
+def test_an_effect_may_be_written_as_text():
+    tool = Tool("get", "", {"type": "object"}, lambda s, a: 1, effect="read")
+    assert tool.effect is Effect.READ
+    with pytest.raises(InputError, match=r"'get': its effect is one of .*received 'reed'"):
+        Tool("get", "", {"type": "object"}, lambda s, a: 1, effect="reed")

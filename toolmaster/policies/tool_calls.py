@@ -23,13 +23,13 @@ from toolmaster.types import Message, Role
 
 BEGIN_EXECUTION = {
     "name": "begin_execution",
-    "description": "End the trial. From then on calls are real.",
+    "description": "End the trial; then calls are real.",
     "parameters": {
         "type": "object",
         "properties": {
             "lessons": {
                 "type": "object",
-                "description": "What you found out, by the name of the tool; {} for nothing.",
+                "description": "What you found out, by tool name.",
                 "properties": {},
                 "additionalProperties": {"type": "string"},
             }
@@ -52,8 +52,6 @@ _GOING_ON = re.compile(
 )
 """Words of a message that says what comes next, and is no answer."""
 _GAVE_UP = re.compile(r"\W*gave[ _]up\b\W*", re.IGNORECASE)
-FOUND_IN_TRIAL = "The trial gave the answer."
-"""The experience of a model that answers in the trial, from what tools returned there."""
 
 
 class TextCalls:
@@ -110,8 +108,8 @@ class TrainedCalls(TextCalls):
 class NativeCalls:
     """The endpoint's own tool calls; a message without a call is the answer.
 
-    In the trial such a message is the answer if a tool has returned something, unless it says what
-    comes next. Before that the model is told to go on; said twice, it has given up.
+    In the trial a message that says what comes next is none. Before any tool has returned something
+    the model is told to go on; said twice, it has given up.
     """
 
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
@@ -129,8 +127,8 @@ class NativeCalls:
         self.messages[0]["content"] = f"{guide}\n{rest}" if rest else guide
         self.extra: dict[str, Any] = {}
         self._trial, self._found, self._idle = trial_calls is not None, False, False
-        self._open: deque[str | None] = deque()
-        """The call that each turn to come answers; None for a turn that nobody has to see."""
+        self._open: deque[str] = deque()
+        """Ids of the calls that the next observations answer."""
 
     def take(self, reply: Reply) -> list[str]:
         """Add the reply to the conversation, and return it as turns for the session."""
@@ -156,10 +154,10 @@ class NativeCalls:
         names = {tool["function"]["name"] for tool in self.tools}
         if _CUT.search(observation) and READ_MORE not in names:
             self.tools = [*self.tools, {"type": "function", "function": READ_ON}]
-        if not self._open:
-            self.messages.append({"role": "user", "content": observation})
-        elif (call_id := self._open.popleft()) is not None:
-            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": observation})
+        message = {"role": "user", "content": observation}
+        if self._open:
+            message |= {"role": "tool", "tool_call_id": self._open.popleft()}
+        self.messages.append(message)
 
     def _in_native_words(self, error: str) -> str:
         """Return an error of the session without the blocks of the text format."""
@@ -177,8 +175,7 @@ class NativeCalls:
             return [turn]
         if not _GOING_ON.search(content):
             if self._found:
-                self._trial, self._open = False, deque([None])
-                return [f"<think></think><experience>{FOUND_IN_TRIAL}</experience>", turn]
+                return [turn]
             if self._idle:
                 return [f"<give_up>{untagged(content)}</give_up>"]
         self._idle = True

@@ -57,6 +57,9 @@ class Tool:
         acts_on: a function from the state to the object that a call may change, or to None if calls
             may run at the same time. Without it that object is the state. Without a state, calls of
             an async tool run at the same time, those of a plain one run one at a time.
+
+    Raises:
+        InputError: there is no such effect.
     """
 
     name: str
@@ -71,6 +74,15 @@ class Tool:
     own_name: str = ""
     thread_safe: bool = False
     acts_on: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "effect", Effect(self.effect))
+        except ValueError:
+            allowed = ", ".join(Effect)
+            raise InputError(
+                f"tool {self.name!r}: its effect is one of {allowed}; received {self.effect!r}"
+            ) from None
 
     def shared(self, state: Any) -> Any:
         """Return the object that calls may change one at a time; None if they may run together."""

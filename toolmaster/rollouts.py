@@ -193,6 +193,7 @@ async def _converse(
         except ContextFullError:
             return StopReason.MAX_TOKENS
         trajectory.completion_tokens += completion.tokens
+        trajectory.sent = getattr(conversation, "sent", [])
         if budget is not None:
             budget.spend_tokens(completion.prompt_tokens, completion.tokens)
         try:

@@ -273,6 +273,8 @@ class Trajectory(Record):
     completion_tokens: int = 0
     """Tokens that the policy wrote in all turns."""
     prompt_ids: list[int] = Field(default_factory=list)
+    sent: list[dict[str, Any]] = Field(default_factory=list)
+    """The conversation as an endpoint got it, in its own form; empty for other policies."""
     rollout: int = 0
     """Index of this trajectory among those of the same task (its index in the group)."""
 

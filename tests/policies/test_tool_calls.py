@@ -92,6 +92,8 @@ def test_a_trial_and_its_execution(serve, tool_calls):
     answered = [(m["tool_call_id"], m["content"]) for m in last["messages"] if m["role"] == "tool"]
     assert answered == [("a", "2"), ("b", "execution"), ("c", "5")]
     assert last["messages"][4]["reasoning"] == "clear"
+    assert got.sent[:-1] == last["messages"]
+    assert got.sent[-1] == {"role": "assistant", "content": "5"}
 
 
 def test_without_a_trial_nothing_is_reserved(serve):

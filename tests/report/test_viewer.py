@@ -6,7 +6,7 @@ import pytest
 from made_report import two_steps
 from rich.console import Console
 
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.report.viewer import browse, said, show_trajectory, visible
 from toolmaster.runs import write_records
 from toolmaster.types import (
@@ -161,6 +161,21 @@ def test_a_run_is_listed_and_filtered_by_outcome_and_text(run):
     assert numbers(only="sft") == ["3", "4", "5"]
     assert numbers(only="family=loud", failed=True) == ["0", "3"]
     assert numbers(only="nothing") == []
+
+
+def test_what_was_sent_is_shown_as_it_was(tmp_path):
+    call = {"id": "c1", "function": {"name": "bake", "arguments": "{}"}}
+    sent = [{"role": "user", "content": "Bake \x1b two."}, {"role": "assistant", "content": None,
+            "tool_calls": [call]}]  # fmt: skip
+    write_records(tmp_path / "a.jsonl", [trajectory().model_copy(update={"sent": sent})])
+    shown = browsed(tmp_path / "a.jsonl", 0, sent=True)
+    assert "\x1b" not in shown
+    assert '"tool_calls"' in shown
+    assert '"arguments": "{}"' in shown
+    write_records(tmp_path / "b.jsonl", [trajectory()])
+    assert "nothing was sent" in browsed(tmp_path / "b.jsonl", 0, sent=True)
+    with pytest.raises(ConfigError, match="NUMBER --sent"):
+        browsed(tmp_path / "a.jsonl", sent=True)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -161,6 +161,7 @@ def view(
     failed: Flag = False,
     only: Annotated[str, Parameter(show_default=False)] = "",
     tokens: str | None = None,
+    sent: Flag = False,
 ) -> None:
     """List trajectories, or show one of them turn by turn.
 
@@ -170,13 +171,14 @@ def view(
         failed: List only those that did not succeed.
         only: List only those with this task, model or label.
         tokens: Model whose tokens of the record to show, with the trained ones coloured.
+        sent: Show the messages as the endpoint got them.
 
     Raises:
         InputError: The file cannot be read or has no such trajectory, or there is no such model.
     """
     from toolmaster.report.viewer import browse  # noqa: PLC0415 - only here
 
-    browse(file, index, console, failed=failed, only=only, tokens=tokens)
+    browse(file, index, console, failed=failed, only=only, tokens=tokens, sent=sent)
 
 
 def compare(a: Path, b: Path, /, *, as_json: Json = False) -> None:

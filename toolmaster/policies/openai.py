@@ -56,6 +56,11 @@ class _Dialogue:
         self.chat = TextCalls(self.prompt, self.tools)
         return await self._ask()
 
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """The conversation so far, in the form of the endpoint."""
+        return self.chat.messages
+
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
         self.chat.observe(observation, role)
         return []

@@ -93,6 +93,7 @@ def browse(
     failed: bool = False,
     only: str = "",
     tokens: str | None = None,
+    sent: bool = False,
 ) -> None:
     """Print a list of the records of a file or a run, or one of them: what `toolmaster view` does.
 
@@ -103,14 +104,19 @@ def browse(
         failed: list only rollouts that did not succeed.
         only: list only records with this text in their file name, task, policy or labels.
         tokens: a model whose tokenizer shows the tokens of the record.
+        sent: show the messages of the record as the endpoint got them.
 
     Raises:
-        ConfigError: tokens are asked for without a record.
+        ConfigError: tokens or sent messages are asked for without a record.
         InputError: there is no such file, record or model.
     """
     if tokens is not None and index is None:
         raise ConfigError(
             f"the tokens are those of one record: toolmaster view {place} NUMBER --tokens {tokens}"
+        )
+    if sent and index is None:
+        raise ConfigError(
+            f"what was sent is that of one record: toolmaster view {place} NUMBER --sent"
         )
     records = read_records(place)
     if index is None:
@@ -132,6 +138,9 @@ def browse(
     if not -len(records) <= index < len(records):
         raise InputError(f"{place} holds {len(records)} trajectories; there is no {index}")
     trajectory = records[index][1]
+    if sent:
+        _show_sent(trajectory, console)
+        return
     if tokens is None:
         show_trajectory(trajectory, console)
         return
@@ -268,6 +277,24 @@ def show_trajectory(
     _show_end(trajectory, console)
     if decode is not None and any(step.token_ids for step in trajectory.steps):
         _show_tokens(trajectory, console, decode)
+
+
+def _show_sent(trajectory: Trajectory, console: Console) -> None:
+    """Print each message of an endpoint's conversation as it was sent or received."""
+    if not trajectory.sent:
+        console.print(
+            "nothing was sent: the model ran in this process, or before this was recorded"
+        )
+    for message in trajectory.sent:
+        rest = {key: value for key, value in message.items() if key not in ("role", "content")}
+        console.print(Text(visible(str(message.get("role"))), style="bold blue"))
+        content = message.get("content")
+        if content is not None:
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            console.print(indented(whole(text)))
+        if rest:
+            text = json.dumps(rest, ensure_ascii=False, indent=2)
+            console.print(indented(whole(text, "dim")))
 
 
 def _show_head(trajectory: Trajectory, console: Console) -> None:

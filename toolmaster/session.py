@@ -106,8 +106,8 @@ class Session:
         """Effects of the tools that the trial has called."""
         self._found = False
         """Whether one of these calls had a result."""
-        self._rest = ""
-        """What was cut off from the last long result."""
+        self._long = ("", 0)
+        """The last long result, and how much of it was shown."""
 
     def prompt(self) -> list[Message]:
         """Return the messages before the first assistant turn; the template renders the tools."""
@@ -154,7 +154,9 @@ class Session:
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
             if action.call.name == READ_MORE and READ_MORE not in self.tools:
-                observation = self._cut(self._rest or "there is nothing more to read")
+                text, start = self._long
+                more = start < len(text)
+                observation = self._cut(text, start) if more else "there is nothing more to read"
             else:
                 observation, error = await self._call_recorded(text, action.call)
         elif action.kind is ActionKind.GIVE_UP:
@@ -259,6 +261,7 @@ class Session:
         if call.name not in self.tools:
             return self._unknown(call.name), ErrorKind.UNKNOWN_TOOL
         tool = self.tools[call.name]
+        call = call.model_copy(update={"arguments": tool.given(call.arguments)})
         violation = tool.violation(call.arguments)
         if violation is not None:
             return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
@@ -344,13 +347,13 @@ class Session:
         hint = f'did you mean "{close[0]}"? ' if close else ""
         return self._cut(f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}')
 
-    def _cut(self, text: str) -> str:
-        limit = self.limits.result_chars
-        self._rest = text[limit:]
-        shown = text[:limit].encode("utf-8", "replace").decode()  # half surrogates: not to be saved
-        if len(text) <= limit:
-            return shown
-        return f"{shown} [cut: {limit} of {len(text)} characters shown]"
+    def _cut(self, text: str, start: int = 0) -> str:
+        """Return as much of a text as may be shown, from a place in it."""
+        limit, left = self.limits.result_chars, len(text) - start
+        self._long = (text, start + limit)
+        shown = text[start : start + limit]
+        shown = shown.encode("utf-8", "replace").decode()  # half surrogates could not be saved
+        return shown if left <= limit else f"{shown} [cut: {limit} of {left} characters shown]"
 
 
 def _kind(error: Exception) -> ErrorKind:

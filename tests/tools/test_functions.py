@@ -3,14 +3,18 @@
 import asyncio
 import enum
 import functools
+import math
+import typing
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pytest
+import typing_extensions
 from pydantic import BaseModel, Field, ValidationError
 
 from toolmaster.errors import InputError
 from toolmaster.tools import from_function
+from toolmaster.tools.functions import MAX_ITEMS
 from toolmaster.types import Effect
 
 
@@ -224,22 +228,110 @@ def test_a_private_parameter_keeps_its_default():
         from_function(ask).execute(None, {"city": "Oslo", "_retries": 9})
 
 
-def test_what_has_no_name_is_no_tool():
-    with pytest.raises(InputError, match=r"a function with a name, got functools\.partial"):
-        from_function(functools.partial(weather, days=1))
+def test_what_a_partial_fixes_is_an_option():
+    tool = from_function(functools.partial(weather, days=1))
+    assert (tool.name, tool.parameters["required"]) == ("weather", ["city"])
+    assert tool.execute(None, {"city": "Oslo"}) == "Oslo/1"
+
+
+def test_an_object_that_can_be_called():
+    class Lookup:
+        def __call__(self, city: str) -> str:
+            """Look up a city."""
+            return city.upper()
+
+    tool = from_function(Lookup())
+    assert (tool.name, tool.description) == ("Lookup", "Look up a city.")
+    assert tool.execute(None, {"city": "Oslo"}) == "OSLO"
 
 
 def test_a_cached_function_is_a_tool():
     assert from_function(functools.cache(weather)).execute(None, {"city": "Oslo"}) == "Oslo/3"
 
 
-def test_a_generator_is_no_tool():
+@pytest.mark.parametrize("count", [2, MAX_ITEMS + 5])
+def test_what_is_yielded_becomes_a_list(count):
     def plain():
-        yield 1
+        yield from range(count)
 
     async def asynchronous():
-        yield 1
+        for number in range(count):
+            yield number
 
-    for function in (plain, asynchronous):
-        with pytest.raises(InputError, match="it yields; let it return a list"):
-            from_function(function)
+    def mapped() -> list[int]:
+        return map(int, range(count))
+
+    expected = list(range(min(count, MAX_ITEMS)))
+    assert from_function(plain).execute(None, {}) == expected
+    assert from_function(mapped).execute(None, {}) == expected
+    assert asyncio.run(from_function(asynchronous).execute(None, {})) == expected
+
+
+NUMPY = """Forecast the weather.
+
+Parameters
+----------
+city : str
+    where
+days
+    how far ahead
+"""
+SPHINX = """Forecast the weather.
+
+:param city: where
+:param int days: how far ahead
+:returns: nothing
+"""
+NO_BLANK_LINE = """Forecast the weather.
+Args:
+    city: where
+    days: how far ahead
+"""
+
+
+@pytest.mark.parametrize("doc", [NUMPY, SPHINX, NO_BLANK_LINE])
+def test_styles_of_docstrings(doc):
+    def forecast(city: str, days: int) -> str:
+        return city * days
+
+    forecast.__doc__ = doc
+    tool = from_function(forecast)
+    assert tool.description == "Forecast the weather."
+    assert [one["description"] for one in tool.parameters["properties"].values()] == [
+        "where",
+        "how far ahead",
+    ]
+
+
+def test_texts_of_annotations():
+    def forecast(
+        city: Annotated[str, "where"],
+        days: Annotated[int, typing_extensions.Doc("how far")] = 1,
+        unit: Annotated[str, Field(description="C or F")] = "C",
+    ) -> str:
+        return city * days + unit
+
+    shown = [one["description"] for one in props(forecast).values()]
+    assert shown == ["where", "how far", "C or F"]
+
+
+def test_a_default_without_a_form_in_json_is_left_out():
+    def search(limit: float = math.inf, least: float = 0.5) -> float:
+        return limit + least
+
+    assert props(search) == {
+        "limit": {"type": "number"},
+        "least": {"type": "number", "default": 0.5},
+    }
+    assert from_function(search).execute(None, {}) == math.inf
+
+
+class Range(typing.TypedDict):
+    low: int
+
+
+def test_a_typed_dict():
+    def count(within: Range) -> int:
+        return within["low"]
+
+    assert from_function(count).execute(None, {"within": {"low": 3}}) == 3

@@ -1,6 +1,7 @@
 """Tools and tool sets: violations in one line, unique names, forks."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -100,3 +101,17 @@ def test_an_effect_may_be_written_as_text():
     assert tool.effect is Effect.READ
     with pytest.raises(InputError, match=r"'get': its effect is one of .*received 'reed'"):
         Tool("get", "", {"type": "object"}, lambda s, a: 1, effect="reed")
+
+
+def test_null_for_an_option_is_the_same_as_leaving_it_out():
+    properties = {
+        "item": {"type": "string"},
+        "days": {"type": "integer", "default": 3},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "place": {"$ref": "#/$defs/place"},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["item"]}
+    tool = Tool("t", "", {**schema, "$defs": {"place": {"type": ["string", "null"]}}}, len)
+    nulls = dict.fromkeys(("item", "days", "note", "place", "other"))
+    assert tool.given(nulls) == dict.fromkeys(("item", "note", "place", "other"))
+    assert replace(tool, validated=False).given(nulls) == nulls

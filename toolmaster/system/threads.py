@@ -47,6 +47,16 @@ def start_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
     return done
 
 
+async def result_of(done: asyncio.Future[Any]) -> Any:
+    """Wait for the result of a thread; one that comes together with a cancellation is dropped."""
+    try:
+        return await done
+    except asyncio.CancelledError:
+        if done.done() and not done.cancelled() and done.exception() is None:
+            _drop(done.result())
+        raise
+
+
 def _settle(done: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
     if done.done():  # given up
         _drop(result)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-import re
+import itertools
+import math
+import sys
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, TypeVar, overload
 
+import docstring_parser
+import typing_extensions
 from pydantic import BaseModel, ConfigDict, create_model
 
 from toolmaster.errors import InputError
@@ -16,6 +23,8 @@ from toolmaster.types import Effect
 
 _FIELD = "of_"
 """Prefix of model fields: pydantic refuses `schema`, `copy` or `_x`, which parameters may have."""
+MAX_ITEMS = 1000
+"""Most items that are taken of a result that yields them."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,33 +98,29 @@ def from_function(
 
     Args:
         function: every parameter needs a type hint; its docstring's first paragraph becomes the
-            description, and lines of a Google-style `Args:` section the parameters' descriptions.
-            A parameter whose name begins with `_` is hidden if it has a default.
+            description. The parameters' descriptions are taken from its docstring (Google, NumPy or
+            Sphinx style) or from `Annotated`. A parameter whose name begins with `_` is hidden if
+            it has a default. What a function yields is returned as a list of at most `MAX_ITEMS`.
         effect: what a call may do to the world; None takes the effect that `tool` declares, or else
             unknown.
         timeout_s: seconds that one call may take, unless `tool` declares them. A plain function
             runs in a thread, which cannot be killed: after the limit its result is ignored.
 
     Raises:
-        InputError: the function has no name (a `functools.partial`) or is a generator, or a
-            parameter cannot be passed by name or has a type hint that is missing, that cannot be
-            read or that has no JSON schema.
+        InputError: a parameter cannot be passed by name, or has a type hint that is missing, that
+            cannot be read or that has no JSON schema.
     """
-    if not hasattr(function, "__name__"):
-        raise InputError(
-            f"a tool needs a function with a name, got {function!r}; write one that calls it:"
-            " def NAME(parameter: type): return ..."
-        )
-    name = function.__name__
+    name = name_of(function)
     summary, model, schema = describe(function)
 
     def execute(_state: Any, arguments: dict[str, Any]) -> Any:
-        return function(**convert(model, arguments))
+        return items_of(function(**convert(model, arguments)))
 
     async def execute_async(_state: Any, arguments: dict[str, Any]) -> Any:
-        return await execute(_state, arguments)
+        result = function(**convert(model, arguments))
+        return await first_items(result) if _yields(function) else items_of(await result)
 
-    run = execute_async if inspect.iscoroutinefunction(function) else execute
+    run = execute_async if _is_async(function) else execute
     shared = _shared(function)
     options = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
     if effect is not None:
@@ -123,10 +128,41 @@ def from_function(
     return Tool(name, summary, schema, run, acts_on=lambda _state: shared, **options)
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function, of what a `functools.partial` calls, or of a class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def items_of(result: Any) -> Any:
+    """Return the first `MAX_ITEMS` items of an iterator, and any other result as it is."""
+    return list(itertools.islice(result, MAX_ITEMS)) if isinstance(result, Iterator) else result
+
+
+async def first_items(result: AsyncGenerator[Any, None]) -> list[Any]:
+    """Return the first `MAX_ITEMS` items of an async generator."""
+    found: list[Any] = []
+    async with contextlib.aclosing(result):
+        async for item in result:
+            found.append(item)
+            if len(found) == MAX_ITEMS:
+                break
+    return found
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or _yields(function)
+
+
+def _yields(function: Callable[..., Any]) -> bool:
+    return inspect.isasyncgenfunction(function)
+
+
 def _shared(function: Callable[..., Any]) -> Any:
     """Return what calls of a function may change: its object, or the globals of its module."""
     bound = getattr(function, "__self__", None)
-    if bound is not None or inspect.iscoroutinefunction(function):
+    if bound is not None or _is_async(function):
         return bound
     return getattr(inspect.unwrap(function), "__globals__", function)
 
@@ -140,14 +176,9 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
     Raises:
         InputError: see `from_function`.
     """
-    name = function.__name__
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise InputError(
-            f"tool {name!r}: it yields; let it return a list, or, if it is not a tool, begin its"
-            " name with `_`"
-        )
+    name = name_of(function)
     hints = _hints(function)
-    summary, notes = _docstring(inspect.getdoc(function) or "")
+    summary, notes = _docstring(inspect.getdoc(_written(function)) or "")
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name.startswith("_") and parameter.default is not parameter.empty:
@@ -165,20 +196,57 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
     schema.setdefault("properties", {})
     for key, prop in schema["properties"].items():
         prop.pop("title", None)
-        if key in notes:
-            prop["description"] = notes[key]
+        note = notes.get(key) or _annotated_text(hints.get(key))
+        if note:
+            prop["description"] = note
+        if not _has_json(prop.get("default")):
+            del prop["default"]
     return summary, model, schema
 
 
+def _written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what was written with `def`: for a partial or an object, what it calls."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if hasattr(function, "__name__") else type(function).__call__
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the type hints of the parameters; that of the result need not be readable."""
+    written = _written(function)
+    written = inspect.unwrap(getattr(written, "__func__", written))
+    stub = types.FunctionType((lambda: None).__code__, getattr(written, "__globals__", {}))
+    annotations = getattr(written, "__annotations__", {})
+    stub.__annotations__ = {key: hint for key, hint in annotations.items() if key != "return"}
     try:
-        return typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(stub, include_extras=True)
+        return {key: _readable(hint) for key, hint in hints.items()}
     except Exception as error:
         raise InputError(
-            f"tool {function.__name__!r}: its type hints cannot be read: {type(error).__name__}:"
+            f"tool {name_of(function)!r}: its type hints cannot be read: {type(error).__name__}:"
             f" {error}; they need names that exist at run time, so import them outside"
             " `if TYPE_CHECKING`"
         ) from error
+
+
+def _readable(hint: Any) -> Any:
+    """Return a hint that pydantic reads: before Python 3.12 it refuses `typing.TypedDict`."""
+    if sys.version_info < (3, 12) and typing.is_typeddict(hint):
+        make: Any = typing_extensions.TypedDict
+        fields = typing.get_type_hints(hint, include_extras=True)
+        return make(hint.__name__, fields, total=hint.__total__)
+    return hint
+
+
+def _annotated_text(hint: Any) -> str:
+    """Return the text in `Annotated[T, "text"]` or `Annotated[T, Doc("text")]`; "" without one."""
+    texts = (getattr(one, "documentation", one) for one in getattr(hint, "__metadata__", ()))
+    return next((one for one in texts if isinstance(one, str)), "")
+
+
+def _has_json(value: Any) -> bool:
+    """Return whether a number has a form in JSON, which has no word for infinity."""
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
@@ -211,12 +279,11 @@ def _parameter(field: str) -> str:
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """Split a Google-style docstring into its first paragraph and its argument notes."""
-    summary = " ".join(text.partition("\n\n")[0].split())
-    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, flags=re.MULTILINE)
-    notes: dict[str, str] = {}
-    if section:
-        lines = section.group(1)
-        for match in re.finditer(r"^ {4}(\w+)[^:\n]*:((?:.*)(?:\n {6,}.*)*)", lines, re.MULTILINE):
-            notes[match.group(1)] = " ".join(match.group(2).split())
-    return summary, notes
+    """Split a docstring into its first paragraph and the descriptions of the parameters."""
+    try:
+        parsed = docstring_parser.parse(text)
+    except docstring_parser.ParseError:
+        return " ".join(text.partition("\n\n")[0].split()), {}
+    summary = (parsed.description or "").partition("\n\n")[0]
+    notes = {one.arg_name: " ".join((one.description or "").split()) for one in parsed.params}
+    return " ".join(summary.split()), notes

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from functools import partial
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from toolmaster.system.threads import start_thread
+from toolmaster.system.threads import result_of, start_thread
 from toolmaster.tools.locks import HELD, CallLock, lock_of
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import TrialMode
@@ -90,7 +93,7 @@ async def _result(tool: Tool, state: Any, arguments: dict[str, Any], lock: CallL
 async def _in_thread(call: Callable[[], Any], lock: CallLock | None) -> Any:
     """Return the result of a call in a thread, which holds the lock until the call ends."""
     if lock is None:
-        return await start_thread(call)
+        return await result_of(start_thread(call))
 
     def work() -> Any:
         try:
@@ -104,31 +107,69 @@ async def _in_thread(call: Callable[[], Any], lock: CallLock | None) -> Any:
     except BaseException:
         lock.leave_thread()
         raise
-    return await done
+    return await result_of(done)
 
 
 def as_text(result: Any) -> str:
     """Return a result as text: text as it is, decoded bytes, everything else as JSON.
 
-    In JSON, dataclasses and pydantic models are objects, sets are lists, enums are their values; a
-    value that JSON cannot hold is its `str`.
+    In JSON, dataclasses, pydantic models and rows of data frames are objects; sets and arrays are
+    lists; enums are their values; dates have ISO's form. A value that JSON cannot hold is its
+    `str`.
     """
     if isinstance(result, str):
         return str(result)
     if isinstance(result, bytes | bytearray):
         return _bytes_as_text(result)
-    return json.dumps(result, ensure_ascii=False, default=_not_json)
+    try:
+        return json.dumps(result, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return json.dumps(_plain(result), ensure_ascii=False)
 
 
-def _not_json(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     if isinstance(value, bytes | bytearray):
         return _bytes_as_text(value)
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return [_plain(one) for one in value]
+    try:
+        return _converted(value)
+    except Exception:  # noqa: BLE001 - the value's own code
+        return str(value)
+
+
+def _converted(value: Any) -> Any:
+    """Return a value of a library as plain data."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", fallback=str)
     if isinstance(value, Iterator):  # perhaps endless
         return str(value)
-    try:
+    if type(value).__name__ == "NaTType":
+        return None
+    has = partial(hasattr, value)
+    if has("to_dicts"):  # a frame of polars
+        value = value.to_dicts()
+    elif has("to_dict") and (has("columns") or has("index")):  # a frame or series of pandas
+        value = value.to_dict("records") if has("columns") else value.to_dict()
+    elif has("tolist"):  # NumPy, PyTorch
+        value = value.tolist()
+    else:
         return to_jsonable_python(value, fallback=str)
-    except ValueError:
-        return str(value)
+    return _plain(value)
+
+
+def _key(key: Any) -> str:
+    """Return a key of a mapping as JSON needs it."""
+    if isinstance(key, tuple):
+        return ", ".join(map(str, key))
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    return str(key.value if isinstance(key, Enum) else key)
 
 
 def _bytes_as_text(data: bytes | bytearray) -> str:

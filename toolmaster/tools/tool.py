@@ -18,6 +18,9 @@ import jsonschema_rs
 from toolmaster.errors import InputError
 from toolmaster.types import Effect, TrialMode
 
+_SHARED = ("$defs", "definitions")
+"""Keys of a schema whose values other parts of it refer to."""
+
 
 def in_quotes(names: Iterable[str]) -> str:
     """Return names in double quotes, as they are written in a call, for errors that models read.
@@ -103,6 +106,22 @@ class Tool:
                 "description": self.description,
                 "parameters": self.parameters,
             },
+        }
+
+    def given(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments without a null for an optional parameter that does not take one."""
+        if not self.validated or None not in arguments.values():
+            return arguments
+        required = self.parameters.get("required", ())
+        known = self.parameters.get("properties", {})
+        shared = {key: one for key, one in self.parameters.items() if key in _SHARED}
+        return {
+            key: value
+            for key, value in arguments.items()
+            if value is not None
+            or key in required
+            or key not in known
+            or violation({**shared, **known[key]}, None) is None
         }
 
     def violation(self, arguments: dict[str, Any]) -> str | None:

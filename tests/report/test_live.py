@@ -192,3 +192,11 @@ def test_a_source_is_named_once(console):
     console.print(tools_table(ToolSet(tuple(tools))))
     got = [line.split("│")[1].strip() for line in shown(console).splitlines() if "│" in line]
     assert got == ["a.py", "", "b.py", "a.py"]
+
+
+def test_names_of_tools_are_not_broken_in_a_narrow_terminal():
+    name = "find_customer_by_name_and_postal_code"
+    tool = Tool(name, "", {"type": "object"}, len, "read", source="/a/rather/long/path/" * 4)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(tools_table(ToolSet((tool,))))
+    assert name in console.file.getvalue()

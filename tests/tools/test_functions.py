@@ -13,6 +13,7 @@ import typing_extensions
 from pydantic import BaseModel, Field, ValidationError
 
 from toolmaster.errors import InputError
+from toolmaster.tasksets import as_tool_set
 from toolmaster.tools import from_function
 from toolmaster.tools.functions import MAX_ITEMS
 from toolmaster.types import Effect
@@ -243,6 +244,49 @@ def test_an_object_that_can_be_called():
     tool = from_function(Lookup())
     assert (tool.name, tool.description) == ("Lookup", "Look up a city.")
     assert tool.execute(None, {"city": "Oslo"}) == "OSLO"
+
+
+def test_a_tool_of_langchain():
+    tools = pytest.importorskip("langchain_core.tools")
+
+    @tools.tool
+    def price(item: str, days: int = 1) -> int:
+        """Price of an item."""
+        return len(item) * days
+
+    made = from_function(price, effect=Effect.READ)
+    assert (made.name, made.description, made.effect) == ("price", "Price of an item.", Effect.READ)
+    assert made.parameters["required"] == ["item"]
+    assert made.execute(None, {"item": "rug", "days": 2}) == 6
+    assert list(as_tool_set(price).names()) == ["price"]
+
+
+@pytest.mark.filterwarnings("ignore:Function 'price' has decorators")
+def test_a_tool_of_smolagents():
+    smolagents = pytest.importorskip("smolagents")
+
+    @smolagents.tool
+    def price(item: str, days: int | None = 1) -> int:
+        """Price of an item.
+
+        Args:
+            item: what it is
+            days: for how long
+        """
+        return len(item) * days
+
+    made = from_function(price)
+    assert (made.name, made.parameters["required"]) == ("price", ["item"])
+    assert made.parameters["properties"]["item"] == {"type": "string", "description": "what it is"}
+    assert made.execute(None, {"item": "rug", "days": 2}) == 6
+
+
+def test_an_object_that_wraps_a_function():
+    class Wrapping:
+        name, fn = "price", staticmethod(weather)
+
+    assert from_function(Wrapping()).name == "weather"
+    assert list(as_tool_set(Wrapping()).names()) == ["weather"]
 
 
 def test_a_cached_function_is_a_tool():

@@ -138,7 +138,7 @@ def tools_table(tools: ToolSet) -> Table:
     """The tools with where they come from, what they may do, and how their trials run."""
     table = Table(title=f"tools: {len(tools.tools)}", title_justify="left", title_style="bold")
     for column in ("source", "tool", "effect", "in a trial"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "tool")
     shown = tools.tools[:SHOWN_TOOLS]
     for before, tool in zip((None, *shown), shown, strict=False):
         source = tool.source if before is None or tool.source != before.source else ""

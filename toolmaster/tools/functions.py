@@ -18,6 +18,7 @@ import typing_extensions
 from pydantic import BaseModel, ConfigDict, create_model
 
 from toolmaster.errors import InputError
+from toolmaster.tools.libraries import from_library, wrapped
 from toolmaster.tools.tool import Tool
 from toolmaster.types import Effect
 
@@ -97,10 +98,12 @@ def from_function(
     same time.
 
     Args:
-        function: every parameter needs a type hint; its docstring's first paragraph becomes the
-            description. The parameters' descriptions are taken from its docstring (Google, NumPy or
-            Sphinx style) or from `Annotated`. A parameter whose name begins with `_` is hidden if
-            it has a default. What a function yields is returned as a list of at most `MAX_ITEMS`.
+        function: a function, or a tool object of LangChain, smolagents, LlamaIndex or pydantic-ai.
+            Every parameter of a function needs a type hint. Its docstring's first paragraph becomes
+            the description; the parameters' descriptions are taken from its docstring (Google,
+            NumPy or Sphinx style) or from `Annotated`. A parameter whose name begins with `_` is
+            hidden if it has a default. What a function yields is returned as a list of at most
+            `MAX_ITEMS`.
         effect: what a call may do to the world; None takes the effect that `tool` declares, or else
             unknown.
         timeout_s: seconds that one call may take, unless `tool` declares them. A plain function
@@ -110,6 +113,10 @@ def from_function(
         InputError: a parameter cannot be passed by name, or has a type hint that is missing, that
             cannot be read or that has no JSON schema.
     """
+    made = from_library(function, effect, timeout_s)
+    if made is not None:
+        return made
+    function = wrapped(function) or function
     name = name_of(function)
     summary, model, schema = describe(function)
 

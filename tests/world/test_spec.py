@@ -200,6 +200,16 @@ def test_numbers_only_are_added_and_what_is_missing_is_found_by_no_filter(kiosk)
     ("old", "new", "message"),
     [
         ("name = ", "name = = ", "cannot be read as TOML"),
+        (
+            "do.create =",
+            'operations = ["list"]\ndo.create =',
+            r"order\.do\.create: it has only list",
+        ),
+        (
+            "options.create = { gift",
+            'operations = ["get"]\noptions.get = { gift',
+            r"order\.do\.create: it has only get",
+        ),
         ('name = "kiosk"', "", "name: Field required"),
         ('"train"', '"trian"', r"split: .* \(did you mean 'train'\?\)"),
         ("about", 'colour = "red"\nabout', "colour: Input should be a valid dictionary"),

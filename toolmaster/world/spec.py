@@ -285,6 +285,12 @@ class _Table:
             _check_names([self.key, *self.fields])
         with _at(f"{name}.filters"):
             self.filters = [self._filter(text) for text in resource.filters]
+        has = resource.operations
+        for place, verbs in (("do", resource.do), ("options", resource.options)):
+            for verb in (verb for verb in verbs if verb not in has):
+                raise InputError(
+                    f"{name}.{place}.{verb}: it has only {', '.join(has) or 'actions'}"
+                )
 
     def draw_keys(self, rng: random.Random) -> dict[str, dict[str, Any]]:
         """Draw the keys of its records, which have no fields yet."""

@@ -1,6 +1,7 @@
 """The parser of assistant turns: every error kind, every protocol, and that it never raises."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -155,6 +156,17 @@ def test_any_json_is_answered_and_can_be_saved(value, protocol):
     action = parse(call_of(text), protocol)
     if action.call is not None:
         assert ToolCall.model_validate_json(action.call.model_dump_json()) == action.call
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<answer>", "<tool_call>", "<think>", "<answer></answe", "<experience><answer>", "</answer>"],
+)
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_turn_of_tags_is_parsed_in_linear_time(text, protocol):
+    began_s = time.process_time()
+    assert parse(text * (500_000 // len(text)), protocol).kind is ActionKind.INVALID
+    assert time.process_time() - began_s < 20
 
 
 def test_instructions_tell_the_budget_only_where_there_is_a_trial():

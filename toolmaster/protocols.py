@@ -107,7 +107,6 @@ class Action:
     error: ErrorKind | None = None
 
 
-_BLOCK = re.compile(r"<(tool_call|experience|answer|give_up)>(.*?)</\1>", re.DOTALL)
 _OPEN = re.compile(r"<(tool_call|experience|answer|give_up)>")
 _WELL_FORMED = re.compile(
     r"\s*<think>(?:(?!</?think>).)*</think>\s*<(tool_call|experience|answer)>.*</\1>\s*", re.DOTALL
@@ -138,7 +137,6 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
             ErrorKind.UNCLOSED_TAG,
             "the think block is never closed; close it, then write one block",
         )
-    blocks = _BLOCK.findall(body)
     opened = _OPEN.findall(body)
     allowed = "tool_call, experience or answer"
     if protocol is not Protocol.TRIAL:
@@ -151,14 +149,14 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
         return _invalid(
             ErrorKind.NO_ACTION, f"write exactly one {allowed} block after your thought"
         )
-    if len(opened) > len(blocks) == 0:
+    if not any(body.rfind(f"</{tag}>") > body.find(f"<{tag}>") for tag in set(opened)):
         return _invalid(ErrorKind.UNCLOSED_TAG, f"the {opened[0]} block is never closed")
     if len(opened) > 1:
         return _invalid(
             ErrorKind.SEVERAL_ACTIONS, f"write one block a turn, got {len(opened)}; none was run"
         )
-    tag, content = blocks[0]
-    content = content.strip()
+    tag = opened[0]
+    content = body.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip()
     if tag == "answer":
         return Action(ActionKind.ANSWER, content)
     if tag == "experience":

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -35,6 +36,21 @@ def test_a_secret_is_found_however_it_is_written(written):
 def test_no_secret_stays_in_json(secret):
     shown = Redactor([("KEY", secret)]).text(json.dumps([secret]))
     assert shown == '["[KEY]"]'
+
+
+@pytest.mark.parametrize("secret", ["\\" * 40 + "b", '"' * 40 + "b", "\\u0061" * 8, "a" * 40])
+@pytest.mark.parametrize("character", ["\\", '"', "a", "/"])
+def test_a_text_that_is_nearly_a_secret_is_read_in_linear_time(secret, character):
+    redactor, began_s = Redactor([("KEY", secret)]), time.process_time()
+    assert redactor.text(character * 100_000 + secret).endswith("[KEY]")
+    assert time.process_time() - began_s < 20
+
+
+@pytest.mark.parametrize("text", ["a", "-", "//a", "://", '"a', "@", "?a="])
+def test_secrets_are_looked_for_in_linear_time(text):
+    began_s = time.process_time()
+    list(secrets_in(text * 100_000))
+    assert time.process_time() - began_s < 20
 
 
 def test_a_value_written_in_percent_escapes_is_found_decoded():

@@ -17,10 +17,10 @@ _SECRET_NAME = re.compile(
     r"|(?<![a-z])(?:keys?|auth|bearer|dsn|pass|pat)(?![a-z])|_pwd(?![a-z])",
     re.IGNORECASE,
 )
-_USER = re.compile(r"([a-z]*):?//([^/?#\s@]+)@")
+_USER = re.compile(r"(?<![a-z])([a-z]*):?//([^/?#\s@]+)@")
 _PARAMETER = re.compile(r"[?&;#\s]([\w.-]+)=([^&;#\s]+)")
 _IN_JSON = re.compile(r'"([\w.-]+)\\*"\s*:\s*\\*"([^"\\]+)')
-_NAMED = re.compile(r"-*([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
+_NAMED = re.compile(r"-*+([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
 
 
 class Redactor:
@@ -41,7 +41,8 @@ class Redactor:
         names = {form: name for name, value in secrets for form in _forms(name, value)}
         forms = sorted((f for f in names if len(f) >= MIN_CHARS), key=len, reverse=True)
         self._names = [names[form] for form in forms]
-        self._pattern = re.compile("|".join(f"({''.join(map(_in_json, f))})" for f in forms))
+        either = (f"({re.escape(form)}|{''.join(map(_in_json, form))})" for form in forms)
+        self._pattern = re.compile("|".join(either))
         self.longest = max(map(len, forms), default=0) * len(r"\u0000")
         """The most characters of a secret in its longest encoding."""
 
@@ -110,10 +111,13 @@ def _forms(name: str, value: str) -> set[str]:
 
 
 def _in_json(character: str) -> str:
-    """Return a pattern that matches every way to write a character in JSON."""
+    """Return a pattern that matches every way to write a character in JSON.
+
+    No way is the beginning of another one, so that matching takes linear time.
+    """
     units = character.encode("utf-16-be", "surrogatepass").hex()
     escaped = "".join(rf"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
-    forms = [f"(?i:{escaped})", re.escape(json.dumps(character)[1:-1]), re.escape(character)]
+    forms = [f"(?i:{escaped})", re.escape(json.dumps(character, ensure_ascii=False)[1:-1])]
     if character == "/":
         forms.append(r"\\/")
     return f"(?:{'|'.join(dict.fromkeys(forms))})"

@@ -30,7 +30,8 @@ from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.isolation import reached_outside
 from toolmaster.tools.permissions import AllowAll, Approver
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
-from toolmaster.tools.tool import in_quotes, violation
+from toolmaster.tools.schemas import violation
+from toolmaster.tools.tool import in_quotes
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,

@@ -45,8 +45,8 @@ from toolmaster.runs import read_trajectories
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
+from toolmaster.tools.schemas import check_schema
 from toolmaster.tools.sources import open_sources
-from toolmaster.tools.tool import check_schema
 from toolmaster.types import ActionKind, ErrorKind, Phase, Step, StopReason, Trajectory
 
 STOPPED = 130

@@ -7,15 +7,12 @@ are harmless because they run on a fork of it. Neither knows about models, promp
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
-
 from toolmaster.errors import InputError
+from toolmaster.tools.schemas import violation
 from toolmaster.types import Effect, TrialMode
 
 _SHARED = ("$defs", "definitions")
@@ -138,27 +135,6 @@ class Tool:
         return violation(self.parameters, arguments)
 
 
-def violation(schema: Mapping[str, Any], value: Any) -> str | None:
-    """Return how a value violates a JSON schema, in one line; None if it fits it."""
-    error = next(_validator(json.dumps(schema)).iter_errors(value), None)
-    if error is None:
-        return None
-    where = ".".join(str(part) for part in error.instance_path)
-    return f"{where}: {error.message}" if where else error.message
-
-
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON schema.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        _validator(json.dumps(schema))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"it is no JSON schema: {error}") from None
-
-
 @dataclass(slots=True)
 class ToolSet:
     """Tools bound to one state.
@@ -234,8 +210,3 @@ class ToolSet:
     def subject(self) -> Any:
         """Return what a task's check gets: the object that the tools act on, or else this set."""
         return self if self.object_of is None else self.object_of(self.state)
-
-
-@lru_cache(maxsize=4096)
-def _validator(schema: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(json.loads(schema), offline=True)  # fetches nothing

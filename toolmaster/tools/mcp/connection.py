@@ -11,8 +11,9 @@ import asyncio
 import math
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TextIO
 
 import anyio
@@ -23,7 +24,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.schemas import is_bounded, violation
 
+_Check = Callable[[str, mcp_types.CallToolResult], Awaitable[None]]
 _MAX_PAGES = 100
 """The most pages of a list of tools that are read."""
 _CLOSE_TIMEOUT_S = 10.0
@@ -144,12 +147,25 @@ class Connection:
                 transport = streamable_http_client(server.url or "", http_client=http)
             client = Client(transport, cache=None, message_handler=self._on_message)
             await stack.enter_async_context(client)
+            check = partial(self._check_result, client.session.validate_tool_result)
+            client.session.validate_tool_result = check  # type: ignore[method-assign]
             tools = client.server_capabilities.tools
             if _is_modern(client) and tools is not None and tools.list_changed:
                 # Older servers send changes unasked. If this fails, a failing call shows them.
                 with suppress(MCPError, RuntimeError):
                     await stack.enter_async_context(client.listen(tools_list_changed=True))
             yield client
+
+    async def _check_result(
+        self, check: _Check, name: str, result: mcp_types.CallToolResult
+    ) -> None:
+        """Let the SDK refuse a result that breaks its schema, unless checking has no bounds."""
+        schema = self.tools[name].output_schema if name in self.tools else None
+        content = result.structured_content
+        if schema is not None and content is not None:
+            if not is_bounded(schema, content) or violation(schema, content) is None:
+                return
+        await check(name, result)
 
     async def _on_message(self, message: object) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):

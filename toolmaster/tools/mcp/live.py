@@ -10,7 +10,6 @@ import asyncio
 import re
 from typing import Any
 
-import jsonschema_rs
 import mcp_types
 from mcp import MCPError
 from pydantic import ValidationError
@@ -21,6 +20,7 @@ from toolmaster.tools.mcp.connection import Connection, is_closed
 from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.schemas import usable_parameters
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect
 
@@ -177,23 +177,6 @@ def effect_of(tool: mcp_types.Tool) -> Effect:
     if hints.read_only_hint and not hints.destructive_hint:
         return Effect.READ
     return Effect.WRITE if hints.destructive_hint is False else Effect.DESTRUCTIVE
-
-
-def usable_parameters(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema, or a looser one if it cannot be used to validate arguments.
-
-    A schema that is invalid, or refers to another document (which is never fetched), keeps only the
-    names and descriptions of its parameters; the server validates their values.
-    """
-    try:
-        jsonschema_rs.validator_for(schema, offline=True)
-    except (ValueError, RecursionError):
-        properties = schema.get("properties")
-        known = properties if isinstance(properties, dict) else {}
-        texts = {k: v.get("description") if isinstance(v, dict) else None for k, v in known.items()}
-        kept = {k: {"description": str(text)} if text else {} for k, text in texts.items()}
-        return {"type": "object", "properties": kept}
-    return schema
 
 
 def _one_line(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """Credentials from environment variables, and a transport that sends them to one host only.
 
+The transport also bounds what is read of an answer, compressed or not.
+
 Credentials are added below httpx's client, so its log lines never show them. The transport refuses
 every other host, even if an argument, a redirect or the document names it.
 """
@@ -8,13 +10,14 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from toolmaster.errors import InputError
+from toolmaster.system.compression import BodyDecoder
 from toolmaster.system.redaction import Redactor
 from toolmaster.tools.openapi.schemas import as_object
 
@@ -148,24 +151,63 @@ class AsyncOwnHost(httpx.AsyncHTTPTransport):
     Args:
         url: An address of the service.
         credentials: Added to each request.
+        limit: The most bytes that are read of an answer; the rest is cut.
     """
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
+    def __init__(self, url: str, credentials: Credentials, limit: int) -> None:
         super().__init__(retries=CONNECT_RETRIES)
-        self._url, self._credentials = url, credentials
+        self._url, self._credentials, self._limit = url, credentials, limit
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        return await super().handle_async_request(self._credentials.sign(request, self._url))
+        signed = self._credentials.sign(request, self._url)
+        return _bounded(await super().handle_async_request(signed), self._limit)
 
 
 class OwnHost(httpx.HTTPTransport):
     """Blocking version of `AsyncOwnHost`."""
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
+    def __init__(self, url: str, credentials: Credentials, limit: int) -> None:
         super().__init__(retries=CONNECT_RETRIES)
-        self._url, self._credentials = url, credentials
+        self._url, self._credentials, self._limit = url, credentials, limit
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        return super().handle_request(self._credentials.sign(request, self._url))
+        signed = self._credentials.sign(request, self._url)
+        return _bounded(super().handle_request(signed), self._limit)
+
+
+def _bounded(response: httpx.Response, limit: int) -> httpx.Response:
+    """Decode an answer's body as far as a limit; redirects have a body too."""
+    decoder = BodyDecoder(response.headers.pop("Content-Encoding", ""), limit)
+    response.stream = _Body(response.stream, decoder)
+    return response
+
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __init__(self, stream: Any, decoder: BodyDecoder) -> None:
+        self._stream, self._decoder = stream, decoder
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            yield self._decode(chunk)
+            if self._decoder.full:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield self._decode(chunk)
+            if self._decoder.full:
+                return
+
+    def _decode(self, chunk: bytes) -> bytes:
+        try:
+            return self._decoder.decode(chunk)
+        except ValueError as error:
+            raise httpx.DecodingError(str(error)) from None

@@ -13,16 +13,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from toolmaster.errors import ConfigError, did_you_mean, problem
+from toolmaster.system.redaction import refuse_credentials
 
 
 class Settings(BaseModel):
     """Base of every settings section: immutable, unknown keys refused, docstrings under fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        """Refuse credentials in addresses: settings are saved, and shown in reports."""
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str):
+                refuse_credentials(text)
+        return value
 
 
 S = TypeVar("S", bound=Settings)

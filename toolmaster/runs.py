@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError, first_problem, near_file
 from toolmaster.system.processes import is_main
+from toolmaster.system.redaction import redacted
 from toolmaster.types import Trajectory
 
 if sys.platform != "win32":
@@ -66,7 +67,7 @@ class Run:
         self.folder = folder
         self.settings = settings
         config = folder / "config.json"
-        now = {**settings.model_dump(mode="json"), **facts}
+        now = redacted({**settings.model_dump(mode="json"), **facts})
         try:
             if config.is_file():
                 before = json.loads(config.read_text(encoding="utf-8"))
@@ -187,7 +188,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     Raises:
         InputError: the disk is full or the file cannot be written; what was there stays intact.
     """
-    data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
+    data = (json.dumps(redacted(record), ensure_ascii=False) + "\n").encode(errors="replace")
     try:
         with path.open("ab+") as file, locked(file):
             _end_last_line(file)
@@ -321,7 +322,8 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     Raises:
         InputError: see `write_atomically`.
     """
-    lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
+    values = (redacted(record.model_dump(mode="json", exclude_defaults=True)) for record in records)
+    lines = (json.dumps(v, ensure_ascii=False, separators=(",", ":")) + "\n" for v in values)
     write_atomically(path, "".join(lines))
 
 

@@ -24,6 +24,7 @@ from toolmaster.protocols import (
     instructions,
     parse,
 )
+from toolmaster.system.redaction import redacted
 from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -349,7 +350,8 @@ class Session:
         return self._cut(f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}')
 
     def _cut(self, text: str, start: int = 0) -> str:
-        """Return as much of a text as may be shown, from a place in it."""
+        """Return as much of a text as may be shown, from a place in it, without secrets."""
+        text = redacted(text)
         limit, left = self.limits.result_chars, len(text) - start
         self._long = (text, start + limit)
         shown = text[start : start + limit]

@@ -42,6 +42,7 @@ from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
 from toolmaster.runs import read_trajectories
+from toolmaster.system.terminal import json_line, visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
@@ -90,7 +91,7 @@ def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
         if answers is not None and not as_json:
             for trajectory in trajectories:
                 answered = trajectory.stop_reason is StopReason.ANSWERED
-                print(trajectory.answer if answered else "", file=answers)
+                print(visible(trajectory.answer or "") if answered else "", file=answers)
     outcomes = [Outcome.of(trajectory) for trajectory in trajectories]
     return max(outcomes, key=list(Outcome).index, default=Outcome.DONE)
 
@@ -267,8 +268,7 @@ class Solving:
         if self._view is not None:
             self._view.end(trajectory)
         if self.records is not None:
-            record = json.dumps(self._record(trajectory), ensure_ascii=False)
-            print(record, file=self.records, flush=True)
+            print(json_line(self._record(trajectory)), file=self.records, flush=True)
 
     def tell_stopped(self) -> None:
         """Say what is kept after Ctrl-C."""

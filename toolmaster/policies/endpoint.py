@@ -36,7 +36,7 @@ from toolmaster.policies.rate_limiter import RateLimiter
 from toolmaster.policies.replies import Reply, read_reply
 from toolmaster.progress import tell
 from toolmaster.system.compression import ACCEPT_NONE, BodyDecoder
-from toolmaster.system.redaction import Redactor, bare_address, secrets_in
+from toolmaster.system.redaction import Redactor, bare_address, hide_everywhere, secrets_in
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 10.0
@@ -93,7 +93,9 @@ class ChatEndpoint:
             )
         self._url = parse_base_url(given or OPENAI)
         self._where = f"{title} at {bare_address(self._url.geturl())}"
-        self._redactor = Redactor([("key", self._key), *secrets_in(given or "")])
+        secrets = [("key", self._key), *secrets_in(given or "")]
+        self._redactor = Redactor(secrets)
+        hide_everywhere(secrets)
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsupported: set[str] = set()

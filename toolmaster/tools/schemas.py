@@ -106,21 +106,7 @@ class _Checker:
         except (ValueError, RecursionError):  # nested without end
             return _checker('{"$ref": "other"}')
 
-    def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON schema.
-
-    Raises:
-        InputError: it is none, or nothing can be checked against it in a bounded time.
-    """
-    try:
-        jsonschema_rs.validator_for(dict(schema), offline=True)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"it is no JSON schema: {error}") from None
-    if _Checker.of(schema).validator is None:
-        raise InputError("it refers to another document, or expands without bounds")
-
-
-def is_bounded(self, value: Any) -> bool:
+    def is_bounded(self, value: Any) -> bool:
         if self.validator is None:
             return False
         return not self._counted or _is_bounded(self._schema, value, self._size)

@@ -29,6 +29,7 @@ from pydantic import BeforeValidator, Field
 
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError, near_file
+from toolmaster.system.redaction import refuse_credentials
 from toolmaster.tools.merging import merge
 from toolmaster.tools.tool import ToolSet
 from toolmaster.types import Effect, TrialMode
@@ -144,6 +145,10 @@ def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
     """Return the source of one line; see `parse_sources`."""
     place, *words = _OPTION.split(spec.strip())
     auth = {}
+    try:
+        refuse_credentials(spec)
+    except ValueError as error:
+        raise ConfigError(f"tools: {error}") from None
     for word in [word for word in words if word.startswith("auth.")]:
         key, _, variable = word.removeprefix("auth.").partition("=")
         auth[re.sub(r"^(header|query|cookie)\.", r"\1 ", key)] = variable

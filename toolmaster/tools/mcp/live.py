@@ -15,7 +15,7 @@ from mcp import MCPError
 from pydantic import ValidationError
 
 from toolmaster.errors import InputError
-from toolmaster.system.redaction import Redactor
+from toolmaster.system.redaction import Redactor, hide_everywhere
 from toolmaster.tools.mcp.connection import Connection, is_closed
 from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
@@ -42,6 +42,7 @@ class LiveServer:
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
         secrets = list(secrets_of(server, self._server))
+        hide_everywhere(secrets)
         self._result_redactor = Redactor(secrets)
         self.log_redactor = Redactor([*given_to(server, self._server), *secrets])
         """Hides every configured value of the server in errors and logs."""

@@ -18,7 +18,7 @@ import httpx
 
 from toolmaster.errors import InputError
 from toolmaster.system.compression import BodyDecoder
-from toolmaster.system.redaction import Redactor
+from toolmaster.system.redaction import Redactor, hide_everywhere
 from toolmaster.tools.openapi.schemas import as_object
 
 CONNECT_RETRIES = 2
@@ -61,6 +61,7 @@ class Credentials:
                 location, name = "header", "authorization"
             self._sent[location, name.lower() if location == "header" else name] = written
             secrets.append((variable, value))
+        hide_everywhere(secrets)
         self.redactor = Redactor(secrets)
         """Replaces the credentials in the text of answers and errors."""
 

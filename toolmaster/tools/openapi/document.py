@@ -13,7 +13,7 @@ import httpx
 
 from toolmaster.errors import InputError
 from toolmaster.system.compression import ACCEPT_NONE
-from toolmaster.system.redaction import bare_address, secrets_in
+from toolmaster.system.redaction import refuse_credentials
 from toolmaster.tools.openapi.credentials import (
     KINDS,
     Credentials,
@@ -150,11 +150,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str | None]:
     """Return the document at or below `url`, its address, and `url` if it was below."""
-    if any(secrets_in(url)):
-        raise InputError(
-            f"{bare_address(url)}: the address holds a secret; give it in an environment variable:"
-            " auth.basic=VARIABLE for a user and password, auth.query.NAME=VARIABLE for a key"
-        )
+    try:
+        refuse_credentials(url)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     kinds = {kind.partition(" ")[0] for kind in KINDS}
     credentials = Credentials({k: v for k, v in auth.items() if k.partition(" ")[0] in kinds})
     tried = []

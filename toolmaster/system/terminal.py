@@ -1,0 +1,24 @@
+"""Makes text safe to show: nothing that a file, a model or a server says may steer a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
+_UNSEEN = (range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
+"""Further controls: of the terminal, and of the direction in which text is shown."""
+_CONTROLS |= {code: "\N{REPLACEMENT CHARACTER}" for codes in _UNSEEN for code in codes}
+_IN_JSON = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters (but newline and tab) replaced by signs."""
+    return text.translate(_CONTROLS)
+
+
+def json_line(value: Any) -> str:
+    """Return a value as JSON in one line, with control characters in JSON's own escapes."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

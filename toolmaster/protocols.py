@@ -119,6 +119,11 @@ def well_formed(text: str) -> bool:
     return bool(_WELL_FORMED.fullmatch(text)) and len(blocks) == 1
 
 
+def thought_of(text: str) -> str:
+    """Return what a turn says before its block, without tags."""
+    return _OPEN.split(text.partition("</think>")[0], maxsplit=1)[0].replace("<think>", "").strip()
+
+
 def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return for each finding
     """Return the action of one assistant turn; one of kind INVALID if it has a format error.
 

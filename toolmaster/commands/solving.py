@@ -47,7 +47,7 @@ from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
 from toolmaster.tools.schemas import check_schema
-from toolmaster.tools.sources import open_sources
+from toolmaster.tools.sources import open_sources, untried_hint
 from toolmaster.types import ActionKind, ErrorKind, Phase, Step, StopReason, Trajectory
 
 STOPPED = 130
@@ -250,7 +250,10 @@ class Solving:
 
     def _approver(self, view: OneTask | ManyTasks) -> Approver:
         """Who decides what may be run for real."""
-        return AllowAll() if self.settings.yes else Ask(self.rules, pause=view.paused)
+        if self.settings.yes:
+            return AllowAll()
+        approvals = default_path().with_name("approvals.jsonl")
+        return Ask(self.rules, pause=view.paused, approvals=approvals)
 
     def begin(self, task: Task) -> None:
         """A task begins."""
@@ -283,6 +286,9 @@ class Solving:
     def _show_plan(self, tools: ToolSet) -> None:
         """What will be used, before anything is."""
         self.console.print(tools_table(tools))
+        hint = untried_hint(tools) if self.settings.protocol is Protocol.TRIAL else None
+        if hint is not None:
+            self._say(hint, "yellow")
         kept = self.store.path if self.store is not None else "none"
         self._say(f"model {self.settings.model}, experience {kept}")
         self._say(self.budget.left() or "no bounds on calls, tokens, seconds or money")

@@ -254,6 +254,27 @@ def _shaped(tools: ToolSet, source: Source) -> ToolSet:
     return replace(tools, tools=shaped)
 
 
+_READING = re.compile(
+    r"(get|list|read|search|find|fetch|show|describe|count|query|lookup)([_-]|(?=[A-Z]))"
+)
+
+
+def untried_hint(tools: ToolSet) -> str | None:
+    """Return what to do if no trial can run any of the tools; None if a trial can run some.
+
+    What a name promises is only a guess, which the user can confirm.
+    """
+    modes = [(tool, tools.trial_mode(tool.name)) for tool in tools.tools]
+    if any(m is not TrialMode.READ_ONLY or t.effect is Effect.READ for t, m in modes):
+        return None
+    found = (_READING.match(tool.own_name or tool.name) for tool in tools.tools)
+    guess = ",".join(dict.fromkeys(f"{match[0]}*" for match in found if match)) or "NAME,NAME"
+    return (
+        "no trial can run any of these tools, for none declares that it only reads; if these do,"
+        f' say so after their source: --tools "SOURCE read={guess}"'
+    )
+
+
 def _matching(tools: ToolSet, patterns: Sequence[str], source: Source) -> set[str]:
     if not tools.tools:
         raise InputError(f"{source.place}: it has no tools")

@@ -7,7 +7,7 @@ are harmless because they run on a fork of it. Neither knows about models, promp
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,9 @@ class Tool:
         acts_on: a function from the state to the object that a call may change, or to None if calls
             may run at the same time. Without it that object is the state. Without a state, calls of
             an async tool run at the same time, those of a plain one run one at a time.
+        current: an async function that returns the fields of this tool that have changed at its
+            source, to be called before a call is approved; None for a tool that cannot change. The
+            `execute` among them refuses if the tool changes once more.
 
     Raises:
         InputError: there is no such effect.
@@ -74,6 +77,7 @@ class Tool:
     own_name: str = ""
     thread_safe: bool = False
     acts_on: Callable[[Any], Any] | None = None
+    current: Callable[[], Awaitable[dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
         try:

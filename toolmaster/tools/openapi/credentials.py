@@ -139,7 +139,15 @@ def origin(url: str) -> tuple[str, str, int] | None:
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (ValueError, KeyError):
         return None
-    return (parts.scheme, parts.hostname.lower(), port) if parts.hostname else None
+    return (parts.scheme, _ascii(parts.hostname.lower()), port) if parts.hostname else None
+
+
+def _ascii(host: str) -> str:
+    """Return a host's name as it is sent: `xn--bcher-kva.example` for `bücher.example`."""
+    try:
+        return host if host.isascii() else httpx.URL(f"http://{host}").raw_host.decode("ascii")
+    except httpx.InvalidURL:
+        return host
 
 
 class OtherHostError(httpx.RequestError):

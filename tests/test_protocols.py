@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolmaster.protocols import Protocol, find_form, instructions, parse
+from toolmaster.protocols import MAX_CALL_LEVELS, Protocol, find_form, instructions, parse
 from toolmaster.tags import CLOSING_TAGS, TAGS
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
@@ -167,6 +167,19 @@ def test_a_turn_of_tags_is_parsed_in_linear_time(text, protocol):
     began_s = time.process_time()
     assert parse(text * (500_000 // len(text)), protocol).kind is ActionKind.INVALID
     assert time.process_time() - began_s < 20
+
+
+@pytest.mark.parametrize("levels", [MAX_CALL_LEVELS, 250, 900, 100_000])
+def test_a_call_is_nested_within_bounds(levels):
+    deep = "[" * levels + "]" * levels
+    action = parse(call_of(f'{{"name": "a", "arguments": {{"x": {deep}}}}}'), TRIAL)
+    assert (action.error, "nested deeper than 100" in action.text) == (
+        ErrorKind.MALFORMED_JSON,
+        True,
+    )
+    levels = MAX_CALL_LEVELS - 2
+    deep = "[" * levels + "]" * levels
+    assert parse(call_of(f'{{"name": "a", "arguments": {{"x": {deep}}}}}'), TRIAL).error is None
 
 
 def test_instructions_tell_the_budget_only_where_there_is_a_trial():

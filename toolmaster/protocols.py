@@ -19,6 +19,7 @@ from enum import StrEnum
 from pydantic_core import to_json
 
 from toolmaster.errors import ConfigError, did_you_mean
+from toolmaster.system.nesting import read_json
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 
@@ -49,6 +50,8 @@ class Protocol(StrEnum):
         return Phase.TRIAL if self is Protocol.TRIAL else Phase.EXECUTION
 
 
+MAX_CALL_LEVELS = 100
+"""The most levels of a call; its record, which has some more, can be read again."""
 WRITE_EXPERIENCE = "write your experience"
 """What a session tells a model whose trial has to end."""
 NOT_EXECUTED = "not executed: "
@@ -173,11 +176,11 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
 
 def _parse_call(content: str) -> Action:
     try:
-        data = json.loads(content)
+        data = read_json(content, MAX_CALL_LEVELS)
         # Python reads more than can be written down again: NaN, half surrogates, endless nesting.
         json.dumps(data, allow_nan=False)
         to_json(data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return _invalid(ErrorKind.MALFORMED_JSON, f"the call is not valid JSON: {error}")
     if (
         not isinstance(data, dict)

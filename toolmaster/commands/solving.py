@@ -21,7 +21,6 @@ the tasks; with `--json` one record a task, as soon as it is done:
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections import Counter
@@ -42,6 +41,7 @@ from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
 from toolmaster.runs import read_trajectories
+from toolmaster.system.nesting import read_json
 from toolmaster.system.terminal import json_line, visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
@@ -138,7 +138,7 @@ def _text(given: str) -> str:
 def _schema(file: Path) -> dict[str, Any]:
     """Return the JSON schema in a file."""
     try:
-        schema = json.loads(file.read_text(encoding="utf-8"))
+        schema = read_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the schema of answers {str(file)!r}: {error}") from None
     if not isinstance(schema, dict):

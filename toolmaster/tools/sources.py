@@ -264,8 +264,7 @@ def untried_hint(tools: ToolSet) -> str | None:
 
     What a name promises is only a guess, which the user can confirm.
     """
-    modes = [(tool, tools.trial_mode(tool.name)) for tool in tools.tools]
-    if any(m is not TrialMode.READ_ONLY or t.effect is Effect.READ for t, m in modes):
+    if any(map(tools.is_tried, tools.names())):
         return None
     found = (_READING.match(tool.own_name or tool.name) for tool in tools.tools)
     guess = ",".join(dict.fromkeys(f"{match[0]}*" for match in found if match)) or "NAME,NAME"

@@ -247,6 +247,23 @@ def test_the_results_of_a_run_as_json(toolmaster, recipe, trajectories, tmp_path
     )
 
 
+def test_logs_and_crashes_steer_no_terminal_and_show_no_credentials(tmp_path):
+    steering = "\x1b]0;PWNED\x07 http://me:hunter2@h"
+    document = tmp_path / "api.json"
+    paths = {"/x": {steering: {}}, "/y": {"get": {"operationId": "y"}}}
+    document.write_text(json.dumps({"openapi": "3.0.0", "info": {}, "paths": paths}))
+    code = (
+        "import sys; from toolmaster import cli\n"
+        f"sys.argv = ['toolmaster', 'tools', {str(document) + ' base_url=http://h'!r}]\n"
+        f"try: cli.main()\nfinally: raise KeyError({steering!r} + chr(0x9b))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.count("PWNED") > 1
+    assert "KeyError" in done.stderr
+    assert "1 operations, 1 left out" in done.stderr
+    assert not any(text in done.stderr for text in ("\x1b", "\x07", "\x9b", "hunter2"))
+
+
 def test_an_error_does_not_steer_the_terminal(toolmaster):
     code, _, error = toolmaster("view", "none\x1b[31m\u202e.jsonl")
     assert (code, one_message(error)) == (1, "none\ufffd[31m\ufffd.jsonl: no such file")

@@ -38,6 +38,24 @@ def refused(path=None, *overrides):
     return str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["name=http://me:hunter2@h", 'names=["a", "x u=//me:hunter2@h"]'])
+def test_credentials_are_refused_and_not_repeated(text):
+    class Named(Recipe):
+        names: tuple[str, ...] = ()
+
+    with pytest.raises(ConfigError, match="the address holds a secret") as caught:
+        load_config(Named, None, [text])
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("levels", [250, 5000])
+def test_nesting_without_end_is_refused(recipe, levels):
+    deep = "[" * levels + "]" * levels
+    assert "nested deeper than 200 levels" in refused(recipe(f"sizes = {deep}"))
+    assert refused(None, f"sizes={deep}").startswith("sizes: ")
+    assert "nested deeper" in refused(recipe(".".join(["sft"] * levels) + " = 1"))
+
+
 def test_defaults_alone():
     assert load_config(Recipe, None) == Recipe()
 

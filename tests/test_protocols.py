@@ -1,12 +1,13 @@
 """The parser of assistant turns: every error kind, every protocol, and that it never raises."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolmaster.protocols import Protocol, find_form, instructions, parse
+from toolmaster.protocols import MAX_CALL_LEVELS, Protocol, find_form, instructions, parse
 from toolmaster.tags import CLOSING_TAGS, TAGS
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
@@ -155,6 +156,30 @@ def test_any_json_is_answered_and_can_be_saved(value, protocol):
     action = parse(call_of(text), protocol)
     if action.call is not None:
         assert ToolCall.model_validate_json(action.call.model_dump_json()) == action.call
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<answer>", "<tool_call>", "<think>", "<answer></answe", "<experience><answer>", "</answer>"],
+)
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_turn_of_tags_is_parsed_in_linear_time(text, protocol):
+    began_s = time.process_time()
+    assert parse(text * (500_000 // len(text)), protocol).kind is ActionKind.INVALID
+    assert time.process_time() - began_s < 20
+
+
+@pytest.mark.parametrize("levels", [MAX_CALL_LEVELS, 250, 900, 100_000])
+def test_a_call_is_nested_within_bounds(levels):
+    deep = "[" * levels + "]" * levels
+    action = parse(call_of(f'{{"name": "a", "arguments": {{"x": {deep}}}}}'), TRIAL)
+    assert (action.error, "nested deeper than 100" in action.text) == (
+        ErrorKind.MALFORMED_JSON,
+        True,
+    )
+    levels = MAX_CALL_LEVELS - 2
+    deep = "[" * levels + "]" * levels
+    assert parse(call_of(f'{{"name": "a", "arguments": {{"x": {deep}}}}}'), TRIAL).error is None
 
 
 def test_instructions_tell_the_budget_only_where_there_is_a_trial():

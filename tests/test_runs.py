@@ -357,6 +357,38 @@ def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app.jsonl", "whole.txt"]
 
 
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from toolmaster.errors import InputError
+from toolmaster.runs import append_line
+path = Path(sys.argv[1])
+append_line(path, {"i": 0})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    append_line(path, {"x": "y" * 50_000})
+except InputError as error:
+    print(error)
+append_line(path, {"i": 1})
+"""
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "what was written before is intact" in done.stdout
+    assert path.read_text() == '{"i": 0}\n{"i": 1}\n'
+
+
+@pytest.mark.parametrize("levels", [250, 5000])
+def test_a_line_nested_without_end_is_named(lines, levels):
+    lines.write_text('{"i": 0}\n{"i": ' + "[" * levels + "]" * levels + "}\n{}\n")
+    with pytest.raises(InputError, match=r"line 2: not valid JSON .*nested deeper than 200"):
+        read_lines(lines)
+
+
 def test_a_trajectory_says_its_format_and_another_one_is_refused(tmp_path):
     file = tmp_path / "trajectories.jsonl"
     append_trajectory(file, trajectory())

@@ -36,8 +36,8 @@ from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.libraries import is_library_tool
 from toolmaster.tools.merging import merge
 from toolmaster.tools.permissions import Approver, Ask
+from toolmaster.tools.schemas import check_schema
 from toolmaster.tools.sources import open_sources
-from toolmaster.tools.tool import check_schema
 from toolmaster.types import Effect, Message, Step, Trajectory
 
 

@@ -7,8 +7,11 @@ settings classes; see `commands.options`.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import traceback
+from types import TracebackType
 from typing import NoReturn
 
 from cyclopts import (
@@ -23,6 +26,7 @@ from cyclopts import (
 
 from toolmaster import __version__
 from toolmaster.errors import ToolmasterError, not_installed
+from toolmaster.system.redaction import redacted_message
 
 app = App(
     name="toolmaster",
@@ -210,6 +214,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that a terminal lacks stops nothing
+    sys.excepthook = _show_crash
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_SafeLogs())
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except BrokenPipeError:  # the reader has seen enough, as in `... | head`
@@ -244,7 +251,22 @@ def _misused(error: CycloptsError) -> str:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    # what a file or a server says may not steer the terminal
-    shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in message)
-    print(f"toolmaster: {shown}", file=sys.stderr)
+    print(f"toolmaster: {_safe(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _safe(text: str) -> str:
+    """What may be shown of a text from anywhere: it steers no terminal, and holds no secret."""
+    text = redacted_message(text)
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+class _SafeLogs(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _safe(super().format(record))
+
+
+def _show_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    print(_safe("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)

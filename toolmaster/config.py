@@ -7,22 +7,32 @@ one spelling (`sft.learning_rate=1e-4`); the resolved settings are saved as JSON
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from toolmaster.errors import ConfigError, did_you_mean, problem
+from toolmaster.system.nesting import read_toml
+from toolmaster.system.redaction import refuse_credentials
 
 
 class Settings(BaseModel):
     """Base of every settings section: immutable, unknown keys refused, docstrings under fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        """Refuse credentials in addresses: settings are saved, and shown in reports."""
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str):
+                refuse_credentials(text)
+        return value
 
 
 S = TypeVar("S", bound=Settings)
@@ -50,10 +60,10 @@ def load_config(
     data: dict[str, Any] = {}
     if recipe is not None:
         try:
-            data = tomllib.loads(recipe.read_text(encoding="utf-8-sig"))
+            data = read_toml(recipe.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read {str(recipe)!r}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise ConfigError(f"{recipe}: not valid TOML: {error}") from None
     given = [*values, *(item.partition("=")[0].strip() for item in overrides)]
     for key, value in values.items():
@@ -117,8 +127,8 @@ def _parse(text: str) -> object:
     if not text.startswith(("[", "{", '"', "'")):
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+        return read_toml(f"value = {text}")["value"]
+    except (ValueError, KeyError):
         return text
 
 

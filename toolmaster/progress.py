@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,17 +16,44 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
 from toolmaster.system.processes import is_main
+from toolmaster.system.terminal import visible
 from toolmaster.types import Trajectory
 
-console = Console(highlight=False)
+
+class _Visible(RenderHook):
+    """Makes control characters visible in everything that a console prints."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Shown(one) for one in renderables]
+
+
+class _Shown:
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._renderable, options):
+            shown = segment.text if segment.control else visible(segment.text)
+            yield Segment(shown, segment.style, segment.control)
+
+
+def safe_console(**options: Any) -> Console:
+    """Return a console that no printed text can steer, whoever wrote it."""
+    made = Console(highlight=False, **options)
+    made.push_render_hook(_Visible())
+    return made
+
+
+console = safe_console()
 """Where results are printed."""
 
 
 def messages() -> Console:
     """Return a console on standard error, for everything that is no result."""
-    return Console(stderr=True, highlight=False)
+    return safe_console(stderr=True)
 
 
 def tell(text: str) -> None:

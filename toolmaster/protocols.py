@@ -19,6 +19,7 @@ from enum import StrEnum
 from pydantic_core import to_json
 
 from toolmaster.errors import ConfigError, did_you_mean
+from toolmaster.system.nesting import read_json
 from toolmaster.types import ActionKind, ErrorKind, Phase, ToolCall
 
 
@@ -49,6 +50,8 @@ class Protocol(StrEnum):
         return Phase.TRIAL if self is Protocol.TRIAL else Phase.EXECUTION
 
 
+MAX_CALL_LEVELS = 100
+"""The most levels of a call; its record, which has some more, can be read again."""
 WRITE_EXPERIENCE = "write your experience"
 """What a session tells a model whose trial has to end."""
 NOT_EXECUTED = "not executed: "
@@ -107,7 +110,6 @@ class Action:
     error: ErrorKind | None = None
 
 
-_BLOCK = re.compile(r"<(tool_call|experience|answer|give_up)>(.*?)</\1>", re.DOTALL)
 _OPEN = re.compile(r"<(tool_call|experience|answer|give_up)>")
 _WELL_FORMED = re.compile(
     r"\s*<think>(?:(?!</?think>).)*</think>\s*<(tool_call|experience|answer)>.*</\1>\s*", re.DOTALL
@@ -118,6 +120,11 @@ def well_formed(text: str) -> bool:
     """Return whether a turn is `<think>...</think>` and one block, with no words around them."""
     blocks = _OPEN.findall(text.partition("</think>")[2])
     return bool(_WELL_FORMED.fullmatch(text)) and len(blocks) == 1
+
+
+def thought_of(text: str) -> str:
+    """Return what a turn says before its block, without tags."""
+    return _OPEN.split(text.partition("</think>")[0], maxsplit=1)[0].replace("<think>", "").strip()
 
 
 def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return for each finding
@@ -138,7 +145,6 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
             ErrorKind.UNCLOSED_TAG,
             "the think block is never closed; close it, then write one block",
         )
-    blocks = _BLOCK.findall(body)
     opened = _OPEN.findall(body)
     allowed = "tool_call, experience or answer"
     if protocol is not Protocol.TRIAL:
@@ -151,14 +157,14 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
         return _invalid(
             ErrorKind.NO_ACTION, f"write exactly one {allowed} block after your thought"
         )
-    if len(opened) > len(blocks) == 0:
+    if not any(body.rfind(f"</{tag}>") > body.find(f"<{tag}>") for tag in set(opened)):
         return _invalid(ErrorKind.UNCLOSED_TAG, f"the {opened[0]} block is never closed")
     if len(opened) > 1:
         return _invalid(
             ErrorKind.SEVERAL_ACTIONS, f"write one block a turn, got {len(opened)}; none was run"
         )
-    tag, content = blocks[0]
-    content = content.strip()
+    tag = opened[0]
+    content = body.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip()
     if tag == "answer":
         return Action(ActionKind.ANSWER, content)
     if tag == "experience":
@@ -170,11 +176,11 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
 
 def _parse_call(content: str) -> Action:
     try:
-        data = json.loads(content)
+        data = read_json(content, MAX_CALL_LEVELS)
         # Python reads more than can be written down again: NaN, half surrogates, endless nesting.
         json.dumps(data, allow_nan=False)
         to_json(data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return _invalid(ErrorKind.MALFORMED_JSON, f"the call is not valid JSON: {error}")
     if (
         not isinstance(data, dict)

@@ -17,6 +17,7 @@ import sys
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
@@ -25,7 +26,9 @@ from pydantic import BaseModel, ValidationError
 
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError, first_problem, near_file
+from toolmaster.system.nesting import read_json
 from toolmaster.system.processes import is_main
+from toolmaster.system.redaction import redacted
 from toolmaster.types import Trajectory
 
 if sys.platform != "win32":
@@ -66,16 +69,16 @@ class Run:
         self.folder = folder
         self.settings = settings
         config = folder / "config.json"
-        now = {**settings.model_dump(mode="json"), **facts}
+        now = redacted({**settings.model_dump(mode="json"), **facts})
         try:
             if config.is_file():
-                before = json.loads(config.read_text(encoding="utf-8"))
+                before = read_json(config.read_text(encoding="utf-8"))
                 if any(path.is_file() and path != config for path in folder.rglob("*")):
                     _refuse_mixing(folder, before, now, may_change)
             folder.mkdir(parents=True, exist_ok=True)
             if is_main():
                 write_atomically(config, json.dumps(now, indent=2))
-        except json.JSONDecodeError:
+        except ValueError:
             raise InputError(f"{config} is damaged; move the folder away or repair it") from None
         except OSError as error:
             raise InputError(f"cannot write the run folder {folder}: {error.strerror}") from None
@@ -187,11 +190,18 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     Raises:
         InputError: the disk is full or the file cannot be written; what was there stays intact.
     """
-    data = (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
+    data = (json.dumps(redacted(record), ensure_ascii=False) + "\n").encode(errors="replace")
     try:
-        with path.open("ab+") as file, locked(file):
+        with path.open("ab+", buffering=0) as file, locked(file):
             _end_last_line(file)
-            file.write(data)
+            end = file.seek(0, os.SEEK_END)
+            try:
+                written = file.write(data)  # one write: no reader sees half of a line
+                while written < len(data):
+                    written += file.write(data[written:])
+            except OSError:
+                file.truncate(end)
+                raise
     except OSError as error:
         raise InputError(
             f"cannot append to {path}: {error.strerror}; what was written before is intact: free"
@@ -200,7 +210,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 @contextmanager
-def locked(file: BinaryIO) -> Iterator[None]:
+def locked(file: BinaryIO | FileIO) -> Iterator[None]:
     """Hold the lock of a file, if the operating system and the file system have locks."""
     if sys.platform == "win32":
         yield
@@ -215,7 +225,7 @@ def locked(file: BinaryIO) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _end_last_line(file: BinaryIO) -> None:
+def _end_last_line(file: FileIO) -> None:
     """Remove an incomplete last line, or end a complete one."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - 1, 0))
@@ -294,8 +304,8 @@ def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, An
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = read_json(line)
+        except ValueError as error:
             if may_be_torn and number == len(lines):  # a kill left this line without its end
                 return
             raise InputError(
@@ -321,7 +331,8 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     Raises:
         InputError: see `write_atomically`.
     """
-    lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in records]
+    values = (redacted(record.model_dump(mode="json", exclude_defaults=True)) for record in records)
+    lines = (json.dumps(v, ensure_ascii=False, separators=(",", ":")) + "\n" for v in values)
     write_atomically(path, "".join(lines))
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+from dataclasses import replace
+from typing import Any
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Budget, BudgetSettings, Limits
@@ -23,14 +25,17 @@ from toolmaster.protocols import (
     Protocol,
     instructions,
     parse,
+    thought_of,
 )
+from toolmaster.system.redaction import redacted
 from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.tools.isolation import reached_outside
-from toolmaster.tools.permissions import AllowAll, Approver
+from toolmaster.tools.permissions import OCCASION, AllowAll, Approver, Occasion
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
-from toolmaster.tools.tool import in_quotes, violation
+from toolmaster.tools.schemas import violation
+from toolmaster.tools.tool import in_quotes
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -97,6 +102,8 @@ class Session:
         self._budget = budget or Budget(BudgetSettings())  # without bounds
         self._budget.start()
         self._fork: ToolSet | None = None
+        self._told: dict[str, Tool] = {}
+        self._thought = ""
         self._in_flight = False
         self._trial_calls = 0
         self._refused_calls = 0
@@ -149,6 +156,7 @@ class Session:
             )
         action = parse(text, self.protocol)
         phase = self.phase
+        self._thought = thought_of(text)
         self._turns += 1
         observation: str | None
         observation, error = action.text, action.error
@@ -260,14 +268,14 @@ class Session:
         self._trial_calls += trial
         if call.name not in self.tools:
             return self._unknown(call.name), ErrorKind.UNKNOWN_TOOL
-        tool = self.tools[call.name]
+        tool = await self._current(self.tools[call.name])
         call = call.model_copy(update={"arguments": tool.given(call.arguments)})
-        violation = tool.violation(call.arguments)
-        if violation is not None:
-            return self._cut(violation), ErrorKind.INVALID_ARGUMENTS
+        objection = self._objection(tool, call)
+        if objection is not None:
+            return objection
         if trial:
             self._tried.add(tool.effect)
-        mode = self.tools.trial_mode(call.name)
+        mode = tool.trials or self.tools.trial_mode(call.name)
         obstacle = await self._trial_obstacle(tool, mode) if trial else None
         if obstacle is not None:
             return self._cut(obstacle), ErrorKind.NOT_EXECUTED
@@ -275,9 +283,47 @@ class Session:
         refusal = await self._refusal(tool, call, forked)
         if refusal is not None:
             return refusal
-        found = await self._execute(self._fork if forked and self._fork else self.tools, call)
+        tools = self._fork if forked and self._fork else self.tools
+        found = await self._execute(tool, tools.state, call)
         self._found = self._found or (trial and found[1] is None)
         return found
+
+    def _objection(self, tool: Tool, call: ToolCall) -> tuple[str, ErrorKind] | None:
+        """Return why a call runs in no phase and no mode; None if nothing speaks against it."""
+        decision, why = self._approver.decide(tool)
+        if decision is Decision.DENY:
+            return self._cut(f"not permitted: {why}"), ErrorKind.NOT_PERMITTED
+        change = self._untold_change(tool)
+        if change is not None:
+            return change, ErrorKind.NOT_EXECUTED
+        violation = tool.violation(call.arguments)
+        return None if violation is None else (self._cut(violation), ErrorKind.INVALID_ARGUMENTS)
+
+    async def _current(self, tool: Tool) -> Tool:
+        """Return a tool as its source offers it now."""
+        if tool.current is None:
+            return tool
+        try:
+            async with asyncio.timeout(tool.timeout_s):
+                return replace(tool, **await tool.current())
+        except TimeoutError:  # the call itself will tell
+            return tool
+
+    def _untold_change(self, tool: Tool) -> str | None:
+        """Return what has changed about a tool, unless the model has been told already."""
+        known = self._told.get(tool.name, self.tools[tool.name])
+        self._told[tool.name] = tool
+        if (known.description, known.parameters, known.effect) == (
+            tool.description,
+            tool.parameters,
+            tool.effect,
+        ):
+            return None
+        return self._cut(
+            f"{NOT_EXECUTED}{tool.name} has changed at its source; call it again if it still does"
+            f" what is needed. Its effect is {tool.effect} now; it is described as"
+            f" {tool.description!r}; parameters: {json.dumps(tool.parameters, ensure_ascii=False)}"
+        )
 
     async def _trial_obstacle(self, tool: Tool, mode: TrialMode) -> str | None:
         """Return why the trial cannot run a valid call, else None; makes the copy it runs on."""
@@ -294,11 +340,7 @@ class Session:
         self, tool: Tool, call: ToolCall, forked: bool
     ) -> tuple[str, ErrorKind] | None:
         """Return why the approver or the budget refuses a call; None if the call may run."""
-        if forked:
-            decision, why = self._approver.decide(tool)
-            reason = why if decision is Decision.DENY else None
-        else:
-            reason = await self._approver.approve(tool, call)
+        reason = None if forked else await self._approval(tool, call)
         if reason is not None:
             return self._cut(f"not permitted: {reason}"), ErrorKind.NOT_PERMITTED
         used_up = self._budget.spend_call()
@@ -309,24 +351,29 @@ class Session:
             self.stop_reason = StopReason.BUDGET
         return f"{used_up}; answer with what you know", ErrorKind.BUDGET_EXHAUSTED
 
+    async def _approval(self, tool: Tool, call: ToolCall) -> str | None:
+        """Return None if the approver allows a call, which it is told the occasion of."""
+        before = OCCASION.set(Occasion(self.task.query, self.phase, self._thought))
+        try:
+            return await self._approver.approve(tool, call)
+        finally:
+            OCCASION.reset(before)
+
     def _not_executed(self, tool: Tool) -> str:
         """Return the observation of a valid call that the trial does not run."""
         decision, reason = self._approver.decide(tool)
-        outlook = {
-            Decision.ALLOW: "it runs for real",
-            Decision.ASK: reason,
-            Decision.DENY: f"it is not permitted: {reason}",
-        }
+        outlook = "it runs for real" if decision is Decision.ALLOW else reason
         return (
             f"{NOT_EXECUTED}the call is valid; a trial runs only what reads, and the effect of"
-            f" {tool.name} is {tool.effect}; in execution {outlook[decision]}"
+            f" {tool.name} is {tool.effect}; in execution {outlook}"
         )
 
-    async def _execute(self, tools: ToolSet, call: ToolCall) -> tuple[str, ErrorKind | None]:
-        tool = tools[call.name]
+    async def _execute(
+        self, tool: Tool, state: Any, call: ToolCall
+    ) -> tuple[str, ErrorKind | None]:
         self._in_flight = True
         try:
-            result = await run_tool(tool, tools.state, call.arguments)
+            result = await run_tool(tool, state, call.arguments)
         except ToolRefusal as refusal:
             return self._cut(str(refusal)), _kind(refusal)
         except PolicyError:  # from a model that simulates the tool, not from this policy
@@ -348,7 +395,8 @@ class Session:
         return self._cut(f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}')
 
     def _cut(self, text: str, start: int = 0) -> str:
-        """Return as much of a text as may be shown, from a place in it."""
+        """Return as much of a text as may be shown, from a place in it, without secrets."""
+        text = redacted(text)
         limit, left = self.limits.result_chars, len(text) - start
         self._long = (text, start + limit)
         shown = text[start : start + limit]

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -163,6 +165,32 @@ def test_lines_that_are_no_lessons(store, line, why):
     store.path.write_text(f"{good}\n{line}\n")
     with pytest.raises(InputError, match=re.escape(f"{store.path}, {why}")):
         store.lessons()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless", "large"])
+def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "lessons.jsonl"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    with pytest.raises(InputError, match="is no file of at most 64 MiB"):
+        ExperienceStore(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 1_000_000, '{"a":' * 200_000, '{"tool": "' + "x" * 5_000_000]
+)
+def test_hostile_lines_are_refused_in_a_bounded_time(tmp_path, line):
+    path = tmp_path / "lessons.jsonl"
+    path.write_text(line + "\n")
+    began_s = time.process_time()
+    with pytest.raises(InputError, match="line 1, is not a lesson"):
+        ExperienceStore(path)
+    assert time.process_time() - began_s < 20
 
 
 def test_hostile_lines_become_plain_text(store):

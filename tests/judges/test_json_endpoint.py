@@ -3,13 +3,14 @@
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 from fake_endpoint import FakeModel, in_turn
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import PermanentPolicyError, PolicyError
-from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError
+from toolmaster.judges.json_endpoint import JsonEndpoint, MalformedReplyError, _parse
 from toolmaster.judges.response_cache import ResponseCache
 from toolmaster.limits import Budget, BudgetSettings
 from toolmaster.runs import read_lines
@@ -58,6 +59,14 @@ def ask(url, question="how many?", **options):
 def test_the_object_is_found_in_the_text(text):
     with FakeModel(in_turn(text)).serve() as url:
         assert ask(url).number == 4
+
+
+@pytest.mark.parametrize("text", ["{", '{"number":', "}{", '{"number": "'])
+def test_a_reply_of_braces_is_refused_in_linear_time(text):
+    began_s = time.process_time()
+    with pytest.raises(ValidationError):
+        _parse(text * 200_000, Form)
+    assert time.process_time() - began_s < 20
 
 
 def test_the_question_is_sent_as_data():

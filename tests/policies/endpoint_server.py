@@ -1,5 +1,6 @@
 """A real OpenAI-compatible server on this machine that does what it is told, request by request."""
 
+import gzip
 import json
 import threading
 from contextlib import suppress
@@ -95,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
     def give_status(self, reply):
         text = isinstance(reply.body, str)
         data = reply.body.encode() if text else json.dumps(reply.body).encode()
+        for _ in range(reply.headers.get("content-encoding", "").count("gzip")):
+            data = gzip.compress(data)
         self.send_response(reply.status)
         kind = "text/plain" if text else "application/json"
         for name, value in {"content-type": kind, **reply.headers}.items():

@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from endpoint_server import Status, completion
 
-from toolmaster.errors import PermanentPolicyError
+from toolmaster.errors import PermanentPolicyError, PolicyError
 from toolmaster.policies import endpoint
 from toolmaster.policies.base import Sampling
 from toolmaster.policies.endpoint import ChatEndpoint, parse_base_url
@@ -82,6 +83,21 @@ def test_half_a_character_is_replaced(serve):
 def test_a_long_answer(serve):
     text = "é" * 2_000_000
     assert ask(serve(text).url).content == text
+
+
+def test_one_layer_of_compression_is_decoded_within_a_limit(serve, monkeypatch):
+    def reply(coding):
+        return Status(200, completion("four"), {"content-encoding": coding})
+
+    server = serve(reply("gzip"), reply("gzip, gzip"), reply("br"), reply("gzip"))
+    assert ask(server.url).content == "four"
+    assert server.requests[0][1]["Accept-Encoding"] == "identity"
+    for coding in ("gzip, gzip", "br"):
+        with pytest.raises(PolicyError, match=f"compressed as '{coding}', though"):
+            ask(server.url)
+    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", 100)
+    with pytest.raises(PolicyError, match="its answer has more than 100 bytes"):
+        ask(server.url)
 
 
 def test_what_is_forgotten_is_closed_at_the_end_of_the_loop(serve):

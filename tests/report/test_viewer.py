@@ -7,8 +7,9 @@ from made_report import two_steps
 from rich.console import Console
 
 from toolmaster.errors import ConfigError, InputError
-from toolmaster.report.viewer import browse, said, show_trajectory, visible
+from toolmaster.report.viewer import browse, said, show_trajectory
 from toolmaster.runs import write_records
+from toolmaster.system.terminal import visible
 from toolmaster.types import (
     ActionKind,
     Phase,

@@ -61,6 +61,27 @@ def test_a_damaged_line_is_one_row(write):
     assert left_out.reason.startswith("not valid JSON: ")
 
 
+@pytest.mark.parametrize("levels", [250, 900, 100_000])
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "list.json"])
+def test_a_row_nested_too_deeply_is_left_out_alone(write, levels, name):
+    deep = '{"a":' * levels + "[" * levels + '"]}, {"' + "]" * levels + "}" * levels
+    texts = ['{"id": 1}', f'{{"id": {deep}}}', '{"id": "3", "note": "],[}{\\""}']
+    text = f"[{', '.join(texts)}]" if name == "list.json" else "\n".join(texts)
+    rows = read_rows(write(name, text), Row, make)
+    assert list(rows.tasks) == ["t/1", "t/3"]
+    [left_out] = rows.left_out
+    assert (left_out.row, "nested deeper than 200 levels" in left_out.reason) == (1, True)
+
+
+def test_a_row_that_exhausts_the_stack_later_is_left_out_alone(write):
+    def recurses(index, row):
+        return recurses(index, row) if row.id == 2 else make(index, row)
+
+    rows = read_rows(write("rows.json", [{"id": 1}, {"id": 2}, {"id": 3}]), Row, recurses)
+    assert list(rows.tasks) == ["t/1", "t/3"]
+    assert rows.left_out[0].reason == "it is nested too deeply"
+
+
 def test_a_line_nested_too_deeply_is_one_row(write):
     deep = "[" * 100_000 + "]" * 100_000
     for name in ("rows.jsonl", "rows.json"):

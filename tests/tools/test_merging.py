@@ -37,7 +37,9 @@ def tool(name, execute=count, effect=Effect.WRITE, **more):
             [("a", "b_c"), ("a_b", "c"), ("x", "b_c"), ("x", "c")],
             ["a_b_c", "a_b_c_2", "x_b_c", "x_c"],
         ),
-        ([("a", "c"), ("b", "c"), ("b", "a_c")], ["a_c_2", "b_c", "a_c"]),
+        # a name that begins with the label of others is theirs
+        ([("a", "c"), ("b", "c"), ("b", "a_c")], ["a_c", "b_c", "b_a_c"]),
+        ([("a", "c"), ("b", "a_x"), ("b", "b_x"), ("b", "ab")], ["c", "b_a_x", "b_x", "ab"]),
         ([("a", "é")], ["_"]),
         ([("a", "x" * 100), ("b", "x" * 100)], ["a_" + "x" * 62, "b_" + "x" * 62]),
     ],

@@ -1,6 +1,7 @@
 """Approvers: what runs, what asks at a real terminal, what the rules say."""
 
 import asyncio
+import dataclasses
 import io
 import os
 import pty
@@ -10,12 +11,12 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console
 
-from toolmaster.errors import ConfigError
-from toolmaster.progress import bar
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.progress import bar, tell
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.merging import merge
-from toolmaster.tools.permissions import AllowAll, Ask, read_rules
-from toolmaster.types import Decision, Effect, ToolCall
+from toolmaster.tools.permissions import OCCASION, AllowAll, Ask, Occasion, read_rules
+from toolmaster.types import Decision, Effect, Phase, ToolCall
 
 CALL = ToolCall(name="burn", arguments={"title": "Emma"})
 NOBODY = "nobody is there to permit it (the user may beforehand, with --yes or a file of rules)"
@@ -42,12 +43,12 @@ class Screen(io.StringIO):
 
 
 @contextmanager
-def terminal(*answers):
+def terminal(*answers, **options):
     """An approver at a terminal where these answers are typed, and what it shows."""
     keyboard, line = pty.openpty()
     with os.fdopen(line, "r") as reader:
         screen = Screen(keyboard, answers)
-        yield Ask(answers=reader, questions=screen), screen
+        yield Ask(answers=reader, questions=screen, **options), screen
     os.close(keyboard)
 
 
@@ -99,6 +100,123 @@ def test_yes_is_for_once_and_always_for_this_tool():
         assert [reason is None for reason in found] == [True, True, True, False]
         assert screen.getvalue().count("Run it?") == 3
         assert [ask.decide(each)[0] for each in (tool(), other)] == [Decision.ALLOW, Decision.ASK]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": "Burn everything."},
+        {"parameters": {"type": "object", "properties": {"all": {}}}},
+        {"effect": Effect.UNKNOWN},
+        {"source": "another shelf"},
+        {"own_name": "burn_all"},
+    ],
+)
+def test_always_holds_until_anything_about_the_tool_changes(change):
+    with terminal("a\n", "n\n") as (ask, screen):
+        changed = dataclasses.replace(tool(), **change)
+        assert [reason is None for reason in approve(ask, tool(), tool(), changed)] == [
+            True,
+            True,
+            False,
+        ]
+        assert screen.getvalue().count("Run it?") == 2
+
+
+def test_always_may_hold_in_a_folder(tmp_path, monkeypatch):
+    file = tmp_path / "state" / "approvals.jsonl"
+    monkeypatch.chdir(tmp_path)
+    with terminal("p\n", "a\n", approvals=file) as (ask, screen):
+        assert approve(ask, tool(), tool(name="sell")) == [None, None]
+        assert "[p] always burn in this folder" in screen.getvalue()
+    assert file.stat().st_mode & 0o777 == 0o600
+    changed = dataclasses.replace(tool(), description="Burn everything.")
+    with terminal("n\n", "n\n", approvals=file) as (ask, _):  # another run
+        found = approve(ask, tool(), changed, tool(name="sell"))
+        assert [reason is None for reason in found] == [True, False, False]
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    with terminal("n\n", approvals=file) as (ask, _):
+        assert approve(ask, tool()) != [None]
+    file.write_text("{}\n")
+    with pytest.raises(InputError, match=r"approvals\.jsonl, line 1"):
+        Ask(approvals=file)
+
+
+def test_without_a_file_no_folder_is_offered():
+    with terminal("p\n", "n\n") as (ask, screen):
+        assert approve(ask, tool()) != [None]
+        assert "folder" not in screen.getvalue()
+        assert "Please answer" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("no, because it is Emma's\n", ": because it is Emma's"),
+        ("N: ask \x1b[2Jher\n", ": ask "),
+        ("no\n", ""),
+        ("n \n", ""),
+    ],
+)
+def test_what_follows_a_no_is_told(typed, told):
+    with terminal(typed) as (ask, _):
+        [reason] = approve(ask, tool())
+        assert reason.startswith(f"the user said no to this call of burn{told}")
+        assert "\x1b" not in reason
+
+
+def test_a_question_says_what_the_call_is_for():
+    with terminal("n\n") as (ask, screen):
+        reason = "It is " + "old " * 500
+        before = OCCASION.set(Occasion("Tidy up\x1b[2J,\nplease", Phase.EXECUTION, reason))
+        approve(ask, tool())
+        OCCASION.reset(before)
+        shown = screen.getvalue()
+    assert "task: Tidy up\u241b[2J, please\nphase: execution\nreason: It is old" in shown
+    assert shown.index("reason: ") < shown.index("destructive: burn") < shown.index("Run it?")
+    assert "characters in all]" in shown
+    assert len(shown) < 1500
+
+
+def test_all_of_long_arguments_can_be_shown():
+    call = ToolCall(name="burn", arguments={"x": "y" * 5000, "z": "the end"})
+    with terminal("s\n", "y\n") as (ask, screen):
+        assert asyncio.run(asyncio.wait_for(ask.approve(tool(), call), 20)) is None
+        before, _, after = screen.getvalue().partition("[s] show all of it")
+    assert "the end" not in before
+    assert "the end" in after
+
+
+def test_nothing_else_is_printed_while_a_question_stands(monkeypatch, capsys):
+    """Neither by other tasks nor by tools: it comes after the answer."""
+    out, err = sys.stdout, sys.stderr
+    with terminal("y\n") as (ask, screen):
+        type_ = screen.type
+
+        def disturb(answer):
+            print("to stdout")
+            print("to stderr", file=sys.stderr)
+            tell("of another task")
+            assert capsys.readouterr() == ("", "")
+            type_(answer)
+
+        monkeypatch.setattr(screen, "type", disturb)
+        assert approve(ask, tool()) == [None]
+    assert (sys.stdout, sys.stderr) == (out, err)
+    shown = capsys.readouterr()
+    assert shown.out == "to stdout\n"
+    assert shown.err.startswith("to stderr\nof another task")
+
+
+def test_one_approver_asks_in_several_event_loops():
+    async def run(ask):
+        return await asyncio.gather(*(ask.approve(tool(), CALL) for _ in range(3)))
+
+    with terminal(*["y\n"] * 6) as (ask, _):
+        for _ in range(2):
+            assert asyncio.run(asyncio.wait_for(run(ask), 20)) == [None] * 3
 
 
 def test_an_answer_that_is_none_is_asked_for_again():
@@ -241,6 +359,37 @@ def test_a_rule_also_knows_a_tool_by_its_own_name(tmp_path):
     denied = "the rules deny 'send'"
     assert approve(approver, *tools.tools) == [denied, denied, None]
     assert approve(rules(tmp_path, "[tools]\ndeny = ['b_*']\n"), tools["b_send"]) != [None]
+
+
+def test_a_rule_may_name_the_source(tmp_path):
+    files = tool(name="read", source="files (npx)")
+    other = tool(name="read", source="other (uvx)")
+    web = tool(name="read", source="http://localhost:8080")
+    approver = rules(tmp_path, "[tools]\nallow = ['files:read', 'http://local*:re*']\n")
+    assert [reason is None for reason in approve(approver, files, other, web)] == [
+        True,
+        False,
+        True,
+    ]
+    denied = "the rules deny 'other*:*'"
+    approver = rules(tmp_path, "[tools]\nallow = ['*']\ndeny = ['other*:*']\n")
+    assert approve(approver, files, other, web) == [None, denied, None]
+    read(tmp_path, "[tools]\nallow = ['files:read']\n").check(ToolSet((files,)))
+    with pytest.raises(ConfigError, match="no tool is called 'files:read'"):
+        read(tmp_path, "[tools]\nallow = ['files:read']\n").check(ToolSet((other,)))
+
+
+@pytest.mark.parametrize("allow", ["files_read", "read", "files_*", "files:read", "files:*"])
+def test_no_server_takes_a_name_that_a_rule_allows(tmp_path, allow):
+    """The other server's tools have names that rules for `files` could mean."""
+    files = ToolSet((tool(name="read", source="files (npx)"),))
+    names = ("read", "files_read", "files_read_2")
+    other = ToolSet(tuple(tool(name=name, source="other (npx)") for name in names))
+    tools = merge([("files", files), ("other", other)])
+    approver = rules(tmp_path, f"[tools]\nallow = [{allow!r}]\n")
+    allowed = [t for t in tools.tools if approve(approver, t) == [None]]
+    assert {t.source for t in allowed} <= {"files (npx)"}
+    assert bool(allowed) == (allow != "read")
 
 
 def test_a_name_without_a_tool_is_told(tmp_path):

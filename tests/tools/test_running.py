@@ -150,6 +150,10 @@ def test_a_result_that_cannot_be_shown_says_that_the_call_was_run():
     assert len(step.observation) < LIMIT + 70
 
 
+class PanicException(BaseException):
+    """What a panic in an extension module raises."""
+
+
 @pytest.mark.parametrize("timeout_s", [None, 20])
 @pytest.mark.parametrize(
     ("error", "begins"),
@@ -160,14 +164,31 @@ def test_a_result_that_cannot_be_shown_says_that_the_call_was_run():
         (asyncio.CancelledError(), "error: "),
         (MemoryError(), "error: MemoryError: "),
         (RecursionError("too deep"), "error: RecursionError: too deep"),
+        (PanicException("unwrap"), "error: RuntimeError: PanicException: unwrap"),
+        (GeneratorExit("out"), "error: RuntimeError: GeneratorExit: out"),
+        (SystemExit(3), "error: RuntimeError: SystemExit: 3"),
     ],
-    ids=["long", "long refusal", "without words", "cancelled", "memory", "recursion"],
+    ids=lambda value: type(value).__name__,
 )
 def test_errors_of_every_kind_are_answered(error, begins, timeout_s):
     step = observe(raises(error), timeout_s)
     assert step.error is ErrorKind.TOOL_ERROR
     assert step.observation.startswith(begins)
     assert len(step.observation) < LIMIT + 70
+
+
+@pytest.mark.parametrize("error", [PanicException("unwrap"), GeneratorExit("out"), SystemExit(3)])
+def test_what_would_end_the_program_is_answered_from_a_coroutine_too(error):
+    async def panics(_state, _arguments):
+        await asyncio.sleep(0)
+        raise error
+
+    step = observe(panics)
+    assert step.observation.startswith(f"error: RuntimeError: {type(error).__name__}: ")
+
+
+def test_an_interrupt_in_a_thread_is_the_tools_own():
+    assert observe(raises(KeyboardInterrupt("no")), 20).error is ErrorKind.TOOL_ERROR
 
 
 def test_a_coroutine_that_gives_itself_up_does_not_end_the_rollout():

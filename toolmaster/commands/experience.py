@@ -16,6 +16,7 @@ from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import ExperienceStore, default_path
 from toolmaster.experience.lesson import one_line
 from toolmaster.progress import console, tell
+from toolmaster.system.terminal import json_line
 
 app = App(name="experience", default_parameter=Parameter(negative=()))
 Store = Annotated[
@@ -38,7 +39,7 @@ def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
     if not kept:
         tell(f"no lessons in {path} yet; `toolmaster solve` learns them in its trials")
     if as_json:
-        sys.stdout.writelines(lesson.model_dump_json() + "\n" for lesson in kept)
+        sys.stdout.writelines(json_line(lesson.model_dump(mode="json")) + "\n" for lesson in kept)
         return
     for source, lessons in groupby(kept, key=lambda lesson: lesson.source):
         console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)

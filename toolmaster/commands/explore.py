@@ -18,6 +18,7 @@ from toolmaster.errors import InputError
 from toolmaster.models.hub import SMOLLM2
 from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.progress import console
+from toolmaster.system.terminal import json_line
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.loading import names
 from toolmaster.tasksets.taskset import refuse_endless
@@ -53,7 +54,7 @@ def tasks(task_set: str | None = None, /, *, as_json: Json = False) -> None:
     if as_json:
         refuse_endless(opened)
         for task in opened:
-            print(json.dumps(_record(task), ensure_ascii=False, default=str))
+            print(json_line(_record(task)))
         return
     console.print(Text(opened.label, style="bold"))
     sizes = [f"{name} {_size(opened, name)}" for name in opened.split_names]
@@ -242,7 +243,7 @@ def propose(
     made = propose_tasks(list(tools), model, count, output_dir=out, base_url=base_url)
     if as_json:
         for task in made:
-            print(json.dumps({"id": task.id, "query": task.query}, ensure_ascii=False))
+            print(json_line({"id": task.id, "query": task.query}))
     else:
         console.print(f"{len(made)} tasks: {out / 'proposals.jsonl'}", soft_wrap=True)
 

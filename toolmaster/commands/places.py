@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from toolmaster.commands.options import NOTHING, C, Given, options, read, split_
 from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
 from toolmaster.policies.base import RoomySampling, ToolCallFormat
+from toolmaster.system.nesting import read_json
 from toolmaster.tasksets.loading import Common
 
 
@@ -120,7 +120,7 @@ def _settings_of_run(place: str) -> dict[str, Any]:
     """The settings that a run in this folder was begun with; none where there is no run."""
     file = Path(place) / "config.json"
     try:
-        held = json.loads(file.read_bytes()) if file.is_file() else {}
+        held = read_json(file.read_bytes()) if file.is_file() else {}
     except ValueError:
         raise InputError(f"{file} is damaged; give the recipe in place of the folder") from None
     if "stages" not in held:  # of a model, perhaps

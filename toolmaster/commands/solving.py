@@ -21,7 +21,6 @@ the tasks; with `--json` one record a task, as soon as it is done:
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections import Counter
@@ -42,11 +41,13 @@ from toolmaster.protocols import Protocol, parse
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
 from toolmaster.runs import read_trajectories
+from toolmaster.system.nesting import read_json
+from toolmaster.system.terminal import json_line, visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
-from toolmaster.tools.sources import open_sources
-from toolmaster.tools.tool import check_schema
+from toolmaster.tools.schemas import check_schema
+from toolmaster.tools.sources import open_sources, untried_hint
 from toolmaster.types import ActionKind, ErrorKind, Phase, Step, StopReason, Trajectory
 
 STOPPED = 130
@@ -90,7 +91,7 @@ def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
         if answers is not None and not as_json:
             for trajectory in trajectories:
                 answered = trajectory.stop_reason is StopReason.ANSWERED
-                print(trajectory.answer if answered else "", file=answers)
+                print(visible(trajectory.answer or "") if answered else "", file=answers)
     outcomes = [Outcome.of(trajectory) for trajectory in trajectories]
     return max(outcomes, key=list(Outcome).index, default=Outcome.DONE)
 
@@ -137,7 +138,7 @@ def _text(given: str) -> str:
 def _schema(file: Path) -> dict[str, Any]:
     """Return the JSON schema in a file."""
     try:
-        schema = json.loads(file.read_text(encoding="utf-8"))
+        schema = read_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the schema of answers {str(file)!r}: {error}") from None
     if not isinstance(schema, dict):
@@ -249,7 +250,10 @@ class Solving:
 
     def _approver(self, view: OneTask | ManyTasks) -> Approver:
         """Who decides what may be run for real."""
-        return AllowAll() if self.settings.yes else Ask(self.rules, pause=view.paused)
+        if self.settings.yes:
+            return AllowAll()
+        approvals = default_path().with_name("approvals.jsonl")
+        return Ask(self.rules, pause=view.paused, approvals=approvals)
 
     def begin(self, task: Task) -> None:
         """A task begins."""
@@ -267,8 +271,7 @@ class Solving:
         if self._view is not None:
             self._view.end(trajectory)
         if self.records is not None:
-            record = json.dumps(self._record(trajectory), ensure_ascii=False)
-            print(record, file=self.records, flush=True)
+            print(json_line(self._record(trajectory)), file=self.records, flush=True)
 
     def tell_stopped(self) -> None:
         """Say what is kept after Ctrl-C."""
@@ -283,6 +286,9 @@ class Solving:
     def _show_plan(self, tools: ToolSet) -> None:
         """What will be used, before anything is."""
         self.console.print(tools_table(tools))
+        hint = untried_hint(tools) if self.settings.protocol is Protocol.TRIAL else None
+        if hint is not None:
+            self._say(hint, "yellow")
         kept = self.store.path if self.store is not None else "none"
         self._say(f"model {self.settings.model}, experience {kept}")
         self._say(self.budget.left() or "no bounds on calls, tokens, seconds or money")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from toolmaster.commands.options import Json
 from toolmaster.progress import console
+from toolmaster.system.terminal import json_line
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Effect, TrialMode
@@ -39,7 +39,7 @@ def tools(*sources: str, as_json: Json = False) -> None:
     records = asyncio.run(_of_sources(sources)) if sources else _of_world()
     if as_json:
         for record in records:
-            print(json.dumps(record, ensure_ascii=False))
+            print(json_line(record))
         return
     kinds = dict.fromkeys(str(record["kind"]) for record in records)
     for kind in kinds:
@@ -55,8 +55,7 @@ def tools(*sources: str, as_json: Json = False) -> None:
 
 
 def _cell(value: Any) -> str:
-    text = ", ".join(value) if isinstance(value, list) else str(value)
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)  # it may steer nothing
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 async def _of_sources(sources: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from toolmaster.errors import InputError, PolicyError
 from toolmaster.evaluation.evaluation import Evaluation
 from toolmaster.evaluation.kept import SavedSettings, save_settings
@@ -23,7 +21,7 @@ from toolmaster.limits import Limits
 from toolmaster.models.provenance import made_by
 from toolmaster.policies.base import Policy, RoomySampling, Sampling
 from toolmaster.policies.loading import open_policy
-from toolmaster.progress import bar, solved_counter, tell_kept
+from toolmaster.progress import bar, messages, solved_counter, tell_kept
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.runs import append_trajectory, read_trajectories
@@ -132,7 +130,7 @@ def _progress(
     on_finish: Callable[[Trajectory], None] | None, model: str, total: int, file: Path | None
 ) -> Iterator[Callable[[Trajectory], None] | None]:
     """Yield what to call with each finished trajectory: `on_finish`, or a progress bar."""
-    terminal = Console(stderr=True)
+    terminal = messages()
     if on_finish is not None or not terminal.is_terminal:
         yield on_finish
         return

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from toolmaster.evaluation.intervals import Interval
 from toolmaster.evaluation.metrics import SHARES
+from toolmaster.progress import safe_console
 
 if TYPE_CHECKING:
     from toolmaster.evaluation.evaluation import Evaluation
@@ -51,7 +52,7 @@ class Shown:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        console = Console(width=WIDTH, color_system=None)
+        console = safe_console(width=WIDTH, color_system=None)
         with console.capture() as captured:
             console.print(self.__rich__())
         return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())

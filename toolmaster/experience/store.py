@@ -7,6 +7,7 @@ whole file at once.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from toolmaster.errors import InputError, first_problem
 from toolmaster.experience.lesson import Lesson, schema_hash
 from toolmaster.runs import locked, write_records
 from toolmaster.tools import Tool
+
+MAX_BYTES = 64 * 2**20
+"""The largest file of lessons that is read: some hundred thousand lessons."""
 
 
 def default_path() -> Path:
@@ -101,6 +105,12 @@ class ExperienceStore:
         number = 0
         lessons = []
         try:
+            about = self.path.stat()
+            endless = not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode))
+            if endless or about.st_size > MAX_BYTES:
+                raise InputError(
+                    f"{self.path} is no file of at most {MAX_BYTES >> 20} MiB; name another file"
+                )
             for number, line in enumerate(self.path.read_bytes().split(b"\n"), 1):  # noqa: B007
                 lessons += [_parse(line.decode())] if line else []
         except OSError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -206,5 +205,6 @@ def _parse(text: str, form: type[M]) -> M:
     Raises:
         ValidationError: There is no object, or it does not fit the form.
     """
-    found = re.search(r"\{.*\}", text.rpartition("</think>")[2], re.DOTALL)
-    return form.model_validate_json(found[0] if found else "null")
+    text = text.rpartition("</think>")[2]
+    found = text[max(text.find("{"), 0) : text.rfind("}") + 1]
+    return form.model_validate_json(found or "null")

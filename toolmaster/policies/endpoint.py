@@ -35,10 +35,13 @@ from toolmaster.policies.endpoint_errors import (
 from toolmaster.policies.rate_limiter import RateLimiter
 from toolmaster.policies.replies import Reply, read_reply
 from toolmaster.progress import tell
-from toolmaster.system.redaction import Redactor, bare_address, secrets_in
+from toolmaster.system.compression import ACCEPT_NONE, BodyDecoder
+from toolmaster.system.redaction import Redactor, bare_address, hide_everywhere, secrets_in
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 64 * 2**20
+"""The largest answer that is read."""
 MAX_BACKOFF_S = 8.0
 """The longest pause before a repetition, unless the endpoint asks for a longer one."""
 _OPEN: set[AsyncGenerator[aiohttp.ClientSession]] = set()
@@ -90,7 +93,9 @@ class ChatEndpoint:
             )
         self._url = parse_base_url(given or OPENAI)
         self._where = f"{title} at {bare_address(self._url.geturl())}"
-        self._redactor = Redactor([("key", self._key), *secrets_in(given or "")])
+        secrets = [("key", self._key), *secrets_in(given or "")]
+        self._redactor = Redactor(secrets)
+        hide_everywhere(secrets)
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsupported: set[str] = set()
@@ -176,7 +181,7 @@ class ChatEndpoint:
         url = self._url._replace(path=f"{self._url.path}/chat/completions").geturl()
         try:
             async with self._session.post(url, data=data, allow_redirects=False) as response:
-                text = (await response.read()).decode("utf-8", "replace")
+                text = (await _read(response)).decode("utf-8", "replace")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise connection_error(self._where, error, self._timeout_s) from None
         text = self._redactor.text(text)
@@ -190,7 +195,7 @@ class ChatEndpoint:
 
     async def _open_session(self) -> AsyncGenerator[aiohttp.ClientSession]:
         """Yield the session. It is closed with the generator, by the event loop that ends."""
-        headers = {"Content-Type": "application/json", "User-Agent": "toolmaster"}
+        headers = {"Content-Type": "application/json", "User-Agent": "toolmaster", **ACCEPT_NONE}
         if self._key and self._url.username is None:  # else it is in the address
             headers["Authorization"] = f"Bearer {self._key}"
         trusted: ssl.SSLContext | bool = True
@@ -201,6 +206,7 @@ class ChatEndpoint:
             connector=aiohttp.TCPConnector(limit=0, ssl=trusted),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
             proxy=_proxy(self._url),
             timeout=aiohttp.ClientTimeout(self._timeout_s, sock_connect=CONNECT_TIMEOUT_S),
         )
@@ -209,6 +215,24 @@ class ChatEndpoint:
         finally:
             _OPEN.discard(self._sessions)
             await session.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        aiohttp.ClientPayloadError: The body is too large, or compressed in a way not allowed.
+    """
+    decoder = BodyDecoder(response.headers.get("Content-Encoding", ""), MAX_ANSWER_BYTES)
+    data = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            data += decoder.decode(chunk)
+            if decoder.full:
+                raise ValueError(f"its answer has more than {MAX_ANSWER_BYTES} bytes")
+    except ValueError as error:
+        raise aiohttp.ClientPayloadError(str(error)) from None
+    return bytes(data)
 
 
 def parse_base_url(text: str) -> SplitResult:

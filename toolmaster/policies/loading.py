@@ -10,6 +10,7 @@ from typing import Any
 from toolmaster.errors import ConfigError
 from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
 from toolmaster.system.extras import require
+from toolmaster.system.redaction import refuse_credentials
 
 ENDPOINT = "openai"
 """Stands before the name of a model behind an endpoint, as in `openai:NAME`."""
@@ -32,6 +33,18 @@ def check_model(model: object) -> None:
         )
 
 
+def check_address(base_url: str | None) -> None:
+    """Refuse an endpoint's address that holds a credential.
+
+    Raises:
+        ConfigError: It does; the message says how to give it.
+    """
+    try:
+        refuse_credentials(base_url or "")
+    except ValueError as error:
+        raise ConfigError(f"base_url: {error}") from None
+
+
 def check_reachable(model: str, base_url: str | None) -> None:
     """Refuse a model that cannot be found, before it is loaded or asked anything.
 
@@ -39,6 +52,7 @@ def check_reachable(model: str, base_url: str | None) -> None:
         InputError: There is no such checkpoint.
         PolicyError: The key or the address of an endpoint is missing or wrong.
     """
+    check_address(base_url)
     kind, _, endpoint_model = model.partition(":")
     if kind == ENDPOINT:
         from toolmaster.policies.endpoint import ChatEndpoint  # noqa: PLC0415 - heavy
@@ -71,7 +85,7 @@ def load_policy(
         seed: Seed of the sampling, for a model in this process.
 
     Raises:
-        ConfigError: The name is empty.
+        ConfigError: The name is empty, or the address holds a credential.
         InputError: There is no such checkpoint, or it cannot be used.
         PolicyError: The key or the address of an endpoint is missing or wrong.
 
@@ -80,6 +94,7 @@ def load_policy(
         'NAME'
     """
     check_model(model)
+    check_address(base_url)
     kind, _, endpoint_model = model.partition(":")
     if kind == ENDPOINT:
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy

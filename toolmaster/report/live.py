@@ -18,7 +18,8 @@ from rich.text import Text
 
 from toolmaster.limits import Bound, Budget
 from toolmaster.progress import Bar
-from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, visible, whole
+from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, whole
+from toolmaster.system.terminal import visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.types import Effect, Phase, Step, StopReason, Trajectory, TrialMode

@@ -33,6 +33,7 @@ from toolmaster.evaluation.tables import (
     sets_of,
 )
 from toolmaster.report.viewer import Decode, outcome, said, segments, tools_of
+from toolmaster.system.redaction import redacted
 from toolmaster.tasksets.replay import REPLAY
 from toolmaster.types import Phase, Step, ToolCall, Trajectory
 from toolmaster.world.behaviours import KINDS
@@ -79,7 +80,7 @@ def write_report(path: Path, page: Page) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    html = render_report(page)
+    html = redacted(render_report(page))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A model can emit half a surrogate pair, which UTF-8 cannot hold.

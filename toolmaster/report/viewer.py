@@ -23,6 +23,7 @@ from rich.text import Text
 
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.runs import read_trajectories
+from toolmaster.system.terminal import visible
 from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
 
 Decode = Callable[[int], str]
@@ -33,16 +34,6 @@ OTHER_STYLE = "bright_black"
 SHOWN_CHARS = 600
 """Characters of one text that `bounded` shows; the trajectory keeps all of them."""
 SHOWN_LINES = 12
-
-_CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
-_UNSEEN = (range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
-"""Further controls: of the terminal, and of the direction in which text is shown."""
-_CONTROLS |= {code: "\N{REPLACEMENT CHARACTER}" for codes in _UNSEEN for code in codes}
-
-
-def visible(text: str) -> str:
-    """Text with control characters (but newline and tab) replaced by signs."""
-    return text.translate(_CONTROLS)
 
 
 def whole(text: str, style: str = "") -> Text:

@@ -6,21 +6,25 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 MIN_CHARS = 4
 """Shorter values (`1`, `yes`) are not replaced, because they occur everywhere."""
+_MIN_CHARS_EVERYWHERE = 8
+"""The same for `hide_everywhere`: keys such as `none` and `test` are no secrets."""
 
 _SECRET_NAME = re.compile(
     r"secret|passw|credential|authorization|cookie|token(?!iz|s)|(?:api|access|private).?key"
     r"|(?<![a-z])(?:keys?|auth|bearer|dsn|pass|pat)(?![a-z])|_pwd(?![a-z])",
     re.IGNORECASE,
 )
-_USER = re.compile(r"([a-z]*):?//([^/?#\s@]+)@")
+_USER = re.compile(r"(?<![a-z])([a-z]*):?//([^/?#\s@]+)@")
 _PARAMETER = re.compile(r"[?&;#\s]([\w.-]+)=([^&;#\s]+)")
+_ADDRESS = re.compile(r"(?<!\w)\w*:?//\S+")
 _IN_JSON = re.compile(r'"([\w.-]+)\\*"\s*:\s*\\*"([^"\\]+)')
-_NAMED = re.compile(r"-*([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
+_NAMED = re.compile(r"-*+([\w-]+?)\s*[=:]\s*(.+)", re.DOTALL)
 
 
 class Redactor:
@@ -39,15 +43,19 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
         names = {form: name for name, value in secrets for form in _forms(name, value)}
-        forms = sorted((f for f in names if len(f) >= MIN_CHARS), key=len, reverse=True)
+        self._forms = forms = sorted(
+            (f for f in names if len(f) >= MIN_CHARS), key=len, reverse=True
+        )
         self._names = [names[form] for form in forms]
-        self._pattern = re.compile("|".join(f"({''.join(map(_in_json, f))})" for f in forms))
+        either = (f"({re.escape(form)}|{''.join(map(_in_json, form))})" for form in forms)
+        self._pattern = re.compile("|".join(either))
         self.longest = max(map(len, forms), default=0) * len(r"\u0000")
         """The most characters of a secret in its longest encoding."""
 
     def text(self, text: str) -> str:
         """Return `text` with every secret replaced by its name in brackets."""
-        if not self._names:
+        escaped = "\\" in text and self._forms
+        if not escaped and not any(form in text for form in self._forms):
             return text
         return self._pattern.sub(lambda match: f"[{self._names[(match.lastindex or 1) - 1]}]", text)
 
@@ -55,11 +63,60 @@ class Redactor:
         """Return a JSON value with the secrets in its strings and keys replaced."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         if isinstance(value, dict):
             return {self.text(key): self.value(item) for key, item in value.items()}
         return value
+
+
+_everywhere: dict[str, str] = {}
+"""Every secret that this process was given, with its name."""
+
+
+def hide_everywhere(secrets: Iterable[tuple[str, str]]) -> None:
+    """Hide secrets from now on in all files, logs and messages that this process writes."""
+    _everywhere.update((v, name) for name, v in secrets if len(v) >= _MIN_CHARS_EVERYWHERE)
+
+
+@lru_cache(maxsize=1)
+def _redactor(secrets: tuple[tuple[str, str], ...]) -> Redactor:
+    return Redactor((name, value) for value, name in secrets)
+
+
+def redacted(value: Any) -> Any:
+    """Return a JSON value, or a text, without the secrets of `hide_everywhere`."""
+    return _redactor(tuple(_everywhere.items())).value(value) if _everywhere else value
+
+
+def redacted_message(text: str) -> str:
+    """Return a message without those secrets, and without credentials in its addresses."""
+    text = _ADDRESS.sub(lambda match: _without_credentials(match[0]), text)
+    return str(redacted(text))
+
+
+def _without_credentials(address: str) -> str:
+    shown = Redactor(secrets_in(address)).text(address)
+    return _USER.sub(lambda match: f"{match[0][: -len(match[2]) - 1]}[user]@", shown)
+
+
+def refuse_credentials(text: str) -> None:
+    """Refuse a text with an address that holds a credential, which would be written to files.
+
+    Args:
+        text: An address, or a text with addresses, such as a source of tools with its options.
+
+    Raises:
+        ValueError: It holds one; the message says how to give it.
+    """
+    for address in _ADDRESS.findall(text):
+        if any(secrets_in(address)):
+            raise ValueError(
+                f"{bare_address(address)}: the address holds a secret; give it in an environment"
+                " variable: a model's key in OPENAI_API_KEY, or its whole address in"
+                " OPENAI_BASE_URL; for a source of tools auth.basic=VARIABLE for a user and"
+                " password, auth.query.NAME=VARIABLE for a key"
+            )
 
 
 def is_secret_name(name: str) -> bool:
@@ -105,15 +162,28 @@ def _forms(name: str, value: str) -> set[str]:
     values = {value}
     if name.lower().endswith("authorization"):
         values.add(value.partition(" ")[2])
-    encodings = (str, quote, lambda v: quote(v, safe=""), quote_plus, unquote, unquote_plus)
-    return {encode(v) for v in values for encode in encodings}
+    encodings = (
+        str,
+        quote,
+        lambda v: quote(v, safe=""),
+        lambda v: re.sub("%..", lambda escape: escape[0].lower(), quote(v, safe="")),
+        quote_plus,
+        unquote,
+        unquote_plus,
+        lambda v: base64.b64encode(v.encode("utf-8", "replace")).decode().rstrip("="),
+        lambda v: base64.urlsafe_b64encode(v.encode("utf-8", "replace")).decode().rstrip("="),
+    )
+    return {encode(v) for v in values if len(v) >= MIN_CHARS for encode in encodings}
 
 
 def _in_json(character: str) -> str:
-    """Return a pattern that matches every way to write a character in JSON."""
+    """Return a pattern that matches every way to write a character in JSON.
+
+    No way is the beginning of another one, so that matching takes linear time.
+    """
     units = character.encode("utf-16-be", "surrogatepass").hex()
     escaped = "".join(rf"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
-    forms = [f"(?i:{escaped})", re.escape(json.dumps(character)[1:-1]), re.escape(character)]
+    forms = [f"(?i:{escaped})", re.escape(json.dumps(character, ensure_ascii=False)[1:-1])]
     if character == "/":
         forms.append(r"\\/")
     return f"(?:{'|'.join(dict.fromkeys(forms))})"

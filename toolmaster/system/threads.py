@@ -19,8 +19,9 @@ def start_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
     """Call a function in a thread of its own.
 
     Returns:
-        A future of the running event loop: what the function returns or raises. StopIteration and
-        SystemExit, which no future can pass on, become a RuntimeError.
+        A future of the running event loop: what the function returns or raises. What would end the
+        event loop (SystemExit, a panic of an extension module, StopIteration) becomes a
+        RuntimeError.
 
     Raises:
         RuntimeError: there is no running event loop, or no further thread can be started.
@@ -34,10 +35,10 @@ def start_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
         failure: BaseException | None = None
         try:
             result = context.run(function)
-        except (StopIteration, SystemExit) as error:
-            failure = RuntimeError(f"{type(error).__name__}: {error}")
         except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
             failure = error
+            if isinstance(error, StopIteration) or not isinstance(error, Exception):
+                failure = RuntimeError(f"{type(error).__name__}: {error}")
         try:
             loop.call_soon_threadsafe(_settle, done, result, failure)
         except RuntimeError:  # the loop is closed: nobody waits any more

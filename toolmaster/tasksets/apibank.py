@@ -119,7 +119,7 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
     for file in sorted(folder.glob("*.py")):
         try:
             body = ast.parse(file.read_text("utf-8")).body
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise InputError(f"{file}: not Python: {error}") from None
         for node in (node for node in body if isinstance(node, ast.ClassDef)):
             values = dict(_constants(node.body))

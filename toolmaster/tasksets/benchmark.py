@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolmaster.errors import InputError, first_problem, near_file
 from toolmaster.system.extras import require
+from toolmaster.system.nesting import NestedError, read_json
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut, Taskset
 
@@ -56,6 +58,8 @@ class Rows:
             self.left_out.append(LeftOut(file, row, error.field, error.reason))
         except InputError as error:
             self.left_out.append(LeftOut(file, row, "", str(error)))
+        except (RecursionError, MemoryError):
+            self.left_out.append(LeftOut(file, row, "", "it is nested too deeply"))
         else:
             self.tasks |= made
 
@@ -121,7 +125,12 @@ def _records(file: Path, content: bytes) -> list[Any]:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text: {error}") from None
-    whole = RowError("", "") if file.suffix == ".jsonl" else _json(text)
+    try:
+        whole = RowError("", "") if file.suffix == ".jsonl" else read_json(text)
+    except ValueError as error:
+        if isinstance(error, NestedError) and text.lstrip().startswith("["):  # perhaps in one row
+            return [_json(item) for item in _items(text)]
+        whole = RowError("", f"not valid JSON: {error}")
     if isinstance(whole, list):
         return whole
     if isinstance(whole, dict):
@@ -137,9 +146,24 @@ def _records(file: Path, content: bytes) -> list[Any]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text)
+    except ValueError as error:
         return RowError("", f"not valid JSON: {error}")
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+
+
+def _items(text: str) -> Iterator[str]:
+    """Yield the texts of the items of a JSON list, without reading them."""
+    level, start = 0, text.find("[") + 1
+    for token in _TOKEN.finditer(text):
+        level += (token[0] in ("[", "{")) - (token[0] in ("]", "}"))
+        if (token[0] == "," and level == 1) or level == 0:
+            yield text[start : token.start()]
+            start = token.end()
+        if level == 0:
+            return
 
 
 def _parquet(file: Path, content: bytes) -> list[Any]:

@@ -59,14 +59,21 @@ def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
     """Return one name for each `(label, tool)`: letters, digits, `_` and `-`, at most 64 of them.
 
     A tool keeps its name if no other tool has it; otherwise all tools of that name get their label
-    in front.
+    in front. So does a name that begins with the label of others: rules may name those.
     """
     own = [_clean(tool) for _, tool in tools]
+    labels = {label: f"{_clean(label)}_" for label, _ in tools}
+
+    def is_free(label: str, name: str) -> bool:
+        others = (labels[other] for other in labels if other != label)
+        return own.count(name) == 1 and not name.startswith(tuple(others))
+
+    kept = {name for (label, _), name in zip(tools, own, strict=True) if is_free(label, name)}
     names: list[str] = []
     for (label, tool), name in zip(tools, own, strict=True):
-        wanted = name if own.count(name) == 1 else _clean(f"{label}_{tool}")
+        wanted = name if name in kept else _clean(f"{label}_{tool}")
         candidate, number = wanted, 1
-        while candidate in names or (candidate != name and candidate in own):
+        while candidate in names or (candidate != name and candidate in kept):
             number += 1
             candidate = f"{wanted[: _NAME_CHARS - 4]}_{number}"
         names.append(candidate)

@@ -8,24 +8,59 @@ a question.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol, TextIO
 
 from toolmaster.config import Settings, load_config
-from toolmaster.errors import ConfigError
+from toolmaster.errors import ConfigError, InputError
+from toolmaster.runs import append_line, read_models
+from toolmaster.system.terminal import held_output, visible
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Decision, ToolCall
+from toolmaster.types import Decision, Phase, Record, ToolCall
 
 _NOBODY = "nobody is there to permit it (the user may beforehand, with --yes or a file of rules)"
 _SHOWN_CHARS = 600
-"""The most characters of the arguments that a question shows."""
+"""The most characters of a text that a question shows at first."""
+_NO = re.compile(r"no?\b[\s,.:;-]*(.*)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a call is made for.
+
+    Args:
+        task: the task, as the user asked it.
+        phase: the phase of the session.
+        reason: what the model wrote before the call; "" for nothing.
+    """
+
+    task: str
+    phase: Phase
+    reason: str
+
+
+OCCASION: ContextVar[Occasion | None] = ContextVar("occasion", default=None)
+"""What the call is made for that is being approved; set by the session."""
+
+
+class Approval(Record):
+    """A line of a file of approvals: a tool that always runs unasked in one folder."""
+
+    folder: str
+    tool: str
+    source: str
+    fingerprint: str
 
 
 class Approver(Protocol):
@@ -46,7 +81,9 @@ class Approver(Protocol):
 class ToolRules(Settings):
     """Rules by tool name, with `*` and `?` as in file names; `deny` wins over `ask` over `allow`.
 
-    A rule also matches the name that a tool has at its source (see `Tool.own_name`).
+    `SOURCE:NAME` names a tool of one source: an MCP server, a file or an address. `deny` and `ask`
+    also match the name that a tool has at its source (see `Tool.own_name`); so does `allow` where
+    it names the source, because otherwise any other server could take that name.
     """
 
     allow: tuple[str, ...] = ()
@@ -74,7 +111,7 @@ class PermissionRules(Settings):
     The file holds the same as TOML:
 
         [tools]
-        allow = ["get_*", "delete_draft"]
+        allow = ["get_*", "mail:delete_draft"]
         deny = ["*payment*"]
         [effects]
         destructive = "deny"
@@ -87,7 +124,7 @@ class PermissionRules(Settings):
         """Return what the rules say about a tool, and which rule says it."""
         for decision in (Decision.DENY, Decision.ASK, Decision.ALLOW):
             for pattern in getattr(self.tools, decision):
-                if _matches(tool, pattern):
+                if _matches(tool, pattern, decision):
                     return decision, f"the rules {decision} {pattern!r}"
         decision = getattr(self.effects, tool.effect)
         return decision, f"the rules {decision} tools of effect {tool.effect}"
@@ -101,11 +138,12 @@ class PermissionRules(Settings):
         for decision in Decision:
             for name in getattr(self.tools, decision):
                 is_pattern = bool(set("*?[") & set(name))
-                if not is_pattern and not any(_matches(tool, name) for tool in tools.tools):
-                    raise ConfigError(
-                        f"permissions: tools.{decision}: no tool is called {name!r}; there are:"
-                        f" {', '.join(tools.names())}"
-                    )
+                if is_pattern or any(_matches(tool, name, decision) for tool in tools.tools):
+                    continue
+                raise ConfigError(
+                    f"permissions: tools.{decision}: no tool is called {name!r}; there are:"
+                    f" {', '.join(tools.names())}"
+                )
 
 
 def read_rules(path: Path) -> PermissionRules:
@@ -117,9 +155,23 @@ def read_rules(path: Path) -> PermissionRules:
     return load_config(PermissionRules, path)
 
 
-def _matches(tool: Tool, pattern: str) -> bool:
-    """Return whether a pattern matches the name of a tool, here or at its source."""
-    return any(fnmatchcase(name, pattern) for name in {tool.name, tool.own_name or tool.name})
+def _matches(tool: Tool, pattern: str, decision: Decision) -> bool:
+    """Return whether the pattern of a rule matches a tool."""
+    source, colon, name = pattern.rpartition(":")
+    names = {tool.name, tool.own_name or tool.name}
+    if colon:
+        sources = {tool.source, tool.source.partition(" (")[0]}
+        if not any(fnmatchcase(one, source) for one in sources):
+            return False
+    elif decision is Decision.ALLOW:
+        names = {tool.name}
+    return any(fnmatchcase(one, name) for one in names)
+
+
+def fingerprint(tool: Tool) -> str:
+    """Return a text that changes with everything that a user is told of a tool."""
+    told = [tool.source, tool.own_name or tool.name, tool.description, tool.parameters, tool.effect]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 class AllowAll:
@@ -137,16 +189,20 @@ class Ask:
     """An approver that follows rules and, for the decision `ask`, asks the user at the terminal.
 
     Without rules it asks before each call that is destructive or of unknown effect. The user can
-    answer "always" once per tool. If there is no terminal, the answer is no.
+    answer "always" for a tool, which holds until anything about the tool changes: its source,
+    description, schema or effect. What follows a "no" is told to the model. If there is no
+    terminal, the answer is no.
 
-    Questions of several sessions are shown one at a time. Input that was typed before a question is
-    shown does not answer it.
+    Questions of several sessions are shown one at a time, and nothing else is printed meanwhile.
+    Input that was typed before a question is shown does not answer it.
 
     Args:
         rules: which calls to allow, ask about or deny.
         answers: where the user types; None for standard input.
         questions: where the questions are shown; None for standard error.
         pause: entered while a question is shown, for example to pause a live display.
+        approvals: a JSON-lines file of tools that always run in a folder; the user can add to it
+            for the current folder. None offers no such answer.
 
     Example:
         >>> agent = Agent("openai:NAME", tools, approver=Ask())  # doctest: +SKIP
@@ -159,20 +215,24 @@ class Ask:
         answers: TextIO | None = None,
         questions: TextIO | None = None,
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
+        approvals: Path | None = None,
     ) -> None:
         self._rules = rules or PermissionRules()
         self._answers = answers or sys.stdin or io.StringIO()  # if standard input is closed
         self._questions = questions
         self._pause = pause
-        self._one_at_a_time = asyncio.Lock()
-        self._always: set[tuple[str, str]] = set()
+        self._one_at_a_time, self._loop = asyncio.Lock(), _running_loop()
+        self._approvals = approvals
+        kept = [] if approvals is None else read_models(approvals, Approval)
+        here = str(Path.cwd())
+        self._always = {approval.fingerprint for approval in kept if approval.folder == here}
 
     def decide(self, tool: Tool) -> tuple[Decision, str]:
         """Return what happens to calls of a tool, and why."""
         decision, reason = self._rules.decide(tool)
         if decision is not Decision.ASK:
             return decision, reason
-        if (tool.source, tool.name) in self._always:
+        if fingerprint(tool) in self._always:
             return Decision.ALLOW, "the user said always"
         return decision, "the user is asked first" if self._can_ask() else _NOBODY
 
@@ -180,38 +240,48 @@ class Ask:
         """Return None if the call may run; otherwise why not."""
         decision, reason = self.decide(tool)
         if decision is Decision.ASK:
+            if self._loop is not _running_loop():  # a lock belongs to one event loop
+                self._one_at_a_time, self._loop = asyncio.Lock(), _running_loop()
             async with self._one_at_a_time:
                 decision, reason = self.decide(tool)  # an answer to another call may be "always"
                 if decision is Decision.ASK and self._can_ask():
                     with self._pause():
-                        return await self._question(tool, call)
+                        where = self._questions or sys.stderr  # now: a live display replaces it
+                        with held_output():
+                            return await self._question(tool, call, where)
         return None if decision is Decision.ALLOW else reason
 
     def _can_ask(self) -> bool:
         return not self._answers.closed and self._answers.isatty()
 
-    async def _question(self, tool: Tool, call: ToolCall) -> str | None:
+    async def _question(self, tool: Tool, call: ToolCall, where: TextIO) -> str | None:
         arguments = json.dumps(call.arguments)  # ASCII: no control character reaches the terminal
-        cut = f" [{len(arguments)} characters in all]" if len(arguments) > _SHOWN_CHARS else ""
         origin = f" ({ascii(tool.source)[1:-1]})" if tool.source else ""
-        self._show(
-            f"\n{tool.effect}: {tool.name}{origin}\n  {arguments[:_SHOWN_CHARS]}{cut}\n"
-            f"Run it? [y] once  [a] always {tool.name}  [n] no: "
+        kept = f"  [p] always {tool.name} in this folder" if self._approvals else ""
+        more = "  [s] show all of it" if len(arguments) > _SHOWN_CHARS else ""
+        choices = f"[y] once  [a] always {tool.name}{kept}{more}  [n] no: "
+        _show(
+            where,
+            f"\n{_occasion()}{tool.effect}: {tool.name}{origin}\n  {_beginning(arguments)}\n"
+            f'Run it? ("no, because ..." is told to the model) {choices}',
         )
         while True:
-            answer = (await self._line()).strip().lower()
-            if answer in ("a", "always"):
-                self._always.add((tool.source, tool.name))
-            if answer in ("a", "always", "y", "yes"):
+            typed = (await self._line()).strip()
+            answer = typed.lower()
+            if not typed or (no := _NO.fullmatch(typed)):
+                because = f": {visible(no[1])}" if typed and no and no[1] else ""
+                return f"the user said no to this call of {tool.name}{because}"
+            if answer in ("a", "always", "p") and (answer != "p" or self._approvals):
+                self._always.add(fingerprint(tool))
+                if answer == "p" and self._approvals is not None:
+                    _keep(self._approvals, tool)
                 return None
-            if answer in ("", "n", "no"):
-                return f"the user said no to this call of {tool.name}"
-            self._show("Please answer y, a or n: ")
-
-    def _show(self, text: str) -> None:
-        where = self._questions or sys.stderr  # looked up now: a live display replaces it
-        where.write(text)
-        where.flush()
+            if answer in ("y", "yes"):
+                return None
+            if answer in ("s", "show"):
+                _show(where, f"  {arguments}\n{choices}")
+            else:
+                _show(where, "Please answer y, a or n: ")
 
     async def _line(self) -> str:
         """Return the next line that the user types; "" at the end of the input."""
@@ -230,3 +300,50 @@ class Ask:
             return await typed
         finally:
             loop.remove_reader(fd)
+
+
+def _show(where: TextIO, text: str) -> None:
+    where.write(text)
+    where.flush()
+
+
+def _occasion() -> str:
+    """Return what the call is made for, as lines of a question."""
+    occasion = OCCASION.get()
+    if occasion is None:
+        return ""
+    shown = {"task": occasion.task, "phase": occasion.phase, "reason": occasion.reason or "none"}
+    lines = (f"{name}: {_beginning(' '.join(text.split()))}" for name, text in shown.items())
+    return "".join(f"{visible(line)}\n" for line in lines)
+
+
+def _beginning(text: str) -> str:
+    cut = f" [{len(text)} characters in all]" if len(text) > _SHOWN_CHARS else ""
+    return text[:_SHOWN_CHARS] + cut
+
+
+def _keep(file: Path, tool: Tool) -> None:
+    """Add a tool to the approvals of the current folder, in a file that only its owner reads.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    approval = Approval(
+        folder=str(Path.cwd()),
+        tool=tool.name,
+        source=tool.source,
+        fingerprint=fingerprint(tool),
+    )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}") from None
+    append_line(file, approval.model_dump())
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

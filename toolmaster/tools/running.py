@@ -75,19 +75,29 @@ async def _in_time(tool: Tool, state: Any, arguments: dict[str, Any], lock: Call
 
 
 async def _result(tool: Tool, state: Any, arguments: dict[str, Any], lock: CallLock | None) -> Any:
+    task = asyncio.current_task()
     try:
         if tool.timeout_s is None or inspect.iscoroutinefunction(tool.execute):
             result = tool.execute(state, arguments)
         else:
             result = await _in_thread(partial(tool.execute, state, arguments), lock)
         return await result if inspect.isawaitable(result) else result
-    except SystemExit as error:  # it would end this program
-        raise RuntimeError(f"SystemExit: {error}") from error
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a tool's own: it would end this program
+        if not _is_running(task) or (task is not None and task.cancelling()):
             raise
-        raise RuntimeError("the tool was cancelled from within") from error
+        cancelled = isinstance(error, asyncio.CancelledError)
+        reason = "the tool was cancelled from within" if cancelled else describe_error(error)
+        raise RuntimeError(reason) from error
+
+
+def _is_running(task: asyncio.Task[Any] | None) -> bool:
+    """Return whether a task is running now, and not being thrown away unfinished."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # the event loop has ended
+        return False
 
 
 async def _in_thread(call: Callable[[], Any], lock: CallLock | None) -> Any:
@@ -181,7 +191,7 @@ def _bytes_as_text(data: bytes | bytearray) -> str:
     return f"[binary, {len(data)} bytes, not shown]" if "\0" in text else text
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the type and the message of an error, or the type alone if `str` fails."""
     try:
         return f"{type(error).__name__}: {error}"

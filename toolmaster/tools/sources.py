@@ -29,6 +29,7 @@ from pydantic import BeforeValidator, Field
 
 from toolmaster.config import Settings, load_config
 from toolmaster.errors import ConfigError, InputError, near_file
+from toolmaster.system.redaction import refuse_credentials
 from toolmaster.tools.merging import merge
 from toolmaster.tools.tool import ToolSet
 from toolmaster.types import Effect, TrialMode
@@ -144,6 +145,10 @@ def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
     """Return the source of one line; see `parse_sources`."""
     place, *words = _OPTION.split(spec.strip())
     auth = {}
+    try:
+        refuse_credentials(spec)
+    except ValueError as error:
+        raise ConfigError(f"tools: {error}") from None
     for word in [word for word in words if word.startswith("auth.")]:
         key, _, variable = word.removeprefix("auth.").partition("=")
         auth[re.sub(r"^(header|query|cookie)\.", r"\1 ", key)] = variable
@@ -247,6 +252,26 @@ def _shaped(tools: ToolSet, source: Source) -> ToolSet:
         if tool.name in names
     )
     return replace(tools, tools=shaped)
+
+
+_READING = re.compile(
+    r"(get|list|read|search|find|fetch|show|describe|count|query|lookup)([_-]|(?=[A-Z]))"
+)
+
+
+def untried_hint(tools: ToolSet) -> str | None:
+    """Return what to do if no trial can run any of the tools; None if a trial can run some.
+
+    What a name promises is only a guess, which the user can confirm.
+    """
+    if any(map(tools.is_tried, tools.names())):
+        return None
+    found = (_READING.match(tool.own_name or tool.name) for tool in tools.tools)
+    guess = ",".join(dict.fromkeys(f"{match[0]}*" for match in found if match)) or "NAME,NAME"
+    return (
+        "no trial can run any of these tools, for none declares that it only reads; if these do,"
+        f' say so after their source: --tools "SOURCE read={guess}"'
+    )
 
 
 def _matching(tools: ToolSet, patterns: Sequence[str], source: Source) -> set[str]:

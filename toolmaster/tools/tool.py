@@ -7,15 +7,12 @@ are harmless because they run on a fork of it. Neither knows about models, promp
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
-
 from toolmaster.errors import InputError
+from toolmaster.tools.schemas import violation
 from toolmaster.types import Effect, TrialMode
 
 _SHARED = ("$defs", "definitions")
@@ -60,6 +57,9 @@ class Tool:
         acts_on: a function from the state to the object that a call may change, or to None if calls
             may run at the same time. Without it that object is the state. Without a state, calls of
             an async tool run at the same time, those of a plain one run one at a time.
+        current: an async function that returns the fields of this tool that have changed at its
+            source, to be called before a call is approved; None for a tool that cannot change. The
+            `execute` among them refuses if the tool changes once more.
 
     Raises:
         InputError: there is no such effect.
@@ -77,6 +77,7 @@ class Tool:
     own_name: str = ""
     thread_safe: bool = False
     acts_on: Callable[[Any], Any] | None = None
+    current: Callable[[], Awaitable[dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -136,27 +137,6 @@ class Tool:
         if missing:
             return f'missing required parameter "{missing[0]}"'
         return violation(self.parameters, arguments)
-
-
-def violation(schema: Mapping[str, Any], value: Any) -> str | None:
-    """Return how a value violates a JSON schema, in one line; None if it fits it."""
-    error = next(_validator(json.dumps(schema)).iter_errors(value), None)
-    if error is None:
-        return None
-    where = ".".join(str(part) for part in error.instance_path)
-    return f"{where}: {error.message}" if where else error.message
-
-
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON schema.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        _validator(json.dumps(schema))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"it is no JSON schema: {error}") from None
 
 
 @dataclass(slots=True)
@@ -234,8 +214,3 @@ class ToolSet:
     def subject(self) -> Any:
         """Return what a task's check gets: the object that the tools act on, or else this set."""
         return self if self.object_of is None else self.object_of(self.state)
-
-
-@lru_cache(maxsize=4096)
-def _validator(schema: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(json.loads(schema), offline=True)  # fetches nothing

@@ -194,7 +194,8 @@ def _operation(
     params = _params(one)
     if params is None:
         return None
-    reads = one.effect is Effect.READ
+    reads = one.method in ("GET", "HEAD", "OPTIONS")
+    effect = Effect.DESTRUCTIVE if one.method == "DELETE" else Effect.WRITE
     parts = [in_words(part) for part in one.path.split("/") if not part.startswith("{")]
     noun = next(filter(None, reversed(parts)), "resource")
     raw = reader.peek(reader.peek(content["paths"][one.path])[one.method.lower()])
@@ -238,7 +239,7 @@ def _operation(
         noun=noun,
         doc=doc,
         params=tuple(params),
-        effect=one.effect,
+        effect=Effect.READ if reads else effect,
         run=run,
         clause=_clause(asked, one.method, reads=answers),
         answer=next(iter(fields)) if answers else "",

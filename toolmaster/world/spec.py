@@ -34,7 +34,6 @@ import json
 import operator
 import random
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -45,6 +44,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from toolmaster.errors import InputError, first_problem
+from toolmaster.system.nesting import read_toml
 from toolmaster.tools import ToolRefusal
 from toolmaster.types import Effect
 from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
@@ -150,7 +150,7 @@ def load_spec(file: Path) -> Service:
         InputError: it cannot be read, or breaks a rule.
     """
     try:
-        return _service(Spec.model_validate(tomllib.loads(file.read_text(encoding="utf-8-sig"))))
+        return _service(Spec.model_validate(read_toml(file.read_text(encoding="utf-8-sig"))))
     except InputError as error:
         problem = str(error)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 """A server without the SDK, as old and as careless as some are: it speaks 2025-06-18 over stdio.
 
 It prints a banner where messages go, lists its tools in pages and one of them twice, gives schemas
-that cannot be used and results that break its own, and forgets a tool without a word. With the
-argument `silent` it does not answer requests that it does not know.
+that cannot be used or checked, and results that break its own, and forgets a tool without a word.
+With the argument `silent` it does not answer requests that it does not know.
 """
 
 import json
@@ -11,6 +11,12 @@ import sys
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ANY = {"type": "object"}
+DOUBLED = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(40)}
+ENDLESS = {
+    "type": "object",
+    "properties": {"x": {"$ref": "#/$defs/d0"}},
+    "$defs": {**DOUBLED, "d40": {"type": "string"}},
+}
 PAGES = [
     [
         {"name": "forget", "inputSchema": ANY, "annotations": {"title": "Forget"}},
@@ -20,6 +26,7 @@ PAGES = [
     [
         {"name": "broken_schema", "inputSchema": {**ANY, "properties": {"a": {"type": "text"}}}},
         {"name": "broken_result", "inputSchema": ANY, "outputSchema": NUMBER},
+        {"name": "endless", "inputSchema": ENDLESS, "outputSchema": ENDLESS},
         {"name": "no_result", "inputSchema": ANY, "description": "about " + os.environ["A_KEY"]},
     ],
 ]
@@ -42,6 +49,8 @@ def call(id_, name):
         send(method="notifications/tools/list_changed")
     elif name == "broken_result":
         result["structuredContent"] = {"n": "many"}
+    elif name == "endless":
+        result["structuredContent"] = {"x": "a"}
     elif name == "no_result":
         result = {"content": "hush-hush, no list"}
     send(id=id_, result=result)

@@ -1,6 +1,7 @@
 """A live server over streamable HTTP: headers, addresses that do not answer, servers that go."""
 
 import asyncio
+import gzip
 import os
 import socket
 import subprocess
@@ -133,15 +134,18 @@ def test_nobody_answers():
 
 
 @contextmanager
-def answering(status):
+def answering(status, body=b"", **headers):
     """A web server that is no MCP server."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *args):
             pass
@@ -152,6 +156,15 @@ def answering(status):
         yield f"http://127.0.0.1:{server.server_port}/mcp"
         server.shutdown()
         thread.join()
+
+
+def test_compressed_answers_are_refused():
+    """However small it is, a compressed answer may stand for gigabytes."""
+    bomb = gzip.compress(gzip.compress(b" " * 10_000_000))
+    headers = {"Content_Encoding": "gzip, gzip", "Content_Type": "application/json"}
+    with answering(200, bomb, **headers) as address, pytest.raises(InputError) as caught:
+        run(McpServer(url=address), nothing)
+    assert "the server compressed its answer ('gzip, gzip')" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ def test_an_old_and_careless_server(caplog, capfd):
         texts = [
             await call(tools, "broken_schema", a=1),
             await refused(tools, "broken_result"),
+            await call(tools, "endless", x="a"),
             await refused(tools, "no_result"),
             await call(tools, "grow"),
             await call(tools, "forget"),
@@ -248,15 +249,17 @@ def test_an_old_and_careless_server(caplog, capfd):
         return listed, texts
 
     listed, texts = run({"raw": raw()}, use)
-    names = ["forget", "grow", "broken_schema", "broken_result", "no_result"]
+    names = ["forget", "grow", "broken_schema", "broken_result", "endless", "no_result"]
     assert [tool["function"]["name"] for tool in listed] == names
     assert listed[0]["function"]["parameters"] == {"type": "object"}
-    assert listed[4]["function"]["description"] == "about [A_KEY]"
+    assert listed[4]["function"]["parameters"]["properties"] == {"x": {}}
+    assert listed[5]["function"]["description"] == "about [A_KEY]"
     change = "the server has changed this tool's parameters; now: n (required)"
     assert texts == [
         "broken_schema",
         "Invalid structured content returned by tool broken_result:"
         " 'many' is not of type 'integer'",
+        'endless\n{"x": "a"}',
         "the server answered with something that is no valid result",
         "grow",
         f"[{change}]\nforget",

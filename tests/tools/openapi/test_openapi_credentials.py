@@ -5,10 +5,12 @@ import base64
 import json
 import logging
 
+import httpx
 import pytest
 
 from toolmaster.errors import InputError
 from toolmaster.tools.openapi import open_openapi, service
+from toolmaster.tools.openapi.credentials import origin
 from toolmaster.tools.tool import ToolRefusal
 
 SECRET = "p4ss&w/rd+%"
@@ -20,6 +22,19 @@ SCHEMES = {
     "Login": {"type": "http", "scheme": "basic"},
     "Mutual": {"type": "mutualTLS"},
 }
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("http://bücher.example", "http://xn--bcher-kva.example/a"),
+        ("http://BÜCHER.example:80/x", "http://xn--bcher-kva.example"),
+        ("https://faß.example", "https://xn--fa-hia.example"),
+    ],
+)
+def test_a_host_is_the_same_however_it_is_written(given, sent):
+    assert origin(given) == origin(sent) == origin(str(httpx.URL(given)))
+    assert origin(given) != origin("http://bucher.example")
 
 
 @pytest.fixture(autouse=True)

@@ -194,10 +194,65 @@ def test_methods_tell_the_effect(load_paths):
     document = load_paths({"/a": {method: {} for method in methods}})
     assert [op.effect for op in document.operations] == [
         *[Effect.READ] * 3,
-        *[Effect.WRITE] * 3,
+        Effect.UNKNOWN,
+        Effect.DESTRUCTIVE,
+        Effect.WRITE,
         Effect.DESTRUCTIVE,
     ]
     assert [op.name for op in document.operations] == [f"{method}_a" for method in methods]
+
+
+CREATED = {"responses": {"201": {"description": "Created"}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "operation", "effect"),
+    [
+        ("/pets", {}, Effect.WRITE),  # its items are at /pets/{id}
+        ("/pets/", {}, Effect.WRITE),
+        ("/owners", CREATED, Effect.WRITE),
+        ("/pets/{id}/notes", CREATED, Effect.WRITE),
+        ("/owners", {}, Effect.UNKNOWN),
+        ("/search", {"responses": {"200": {}}}, Effect.UNKNOWN),
+        ("/pets/{id}", CREATED, Effect.UNKNOWN),
+        ("/pets/{id}/sell", {"responses": {"200": {}}}, Effect.UNKNOWN),
+        ("/pets/purge", CREATED, Effect.UNKNOWN),
+        ("/pets", {"operationId": "deletePets"}, Effect.UNKNOWN),
+    ],
+)
+def test_a_post_is_a_write_only_if_it_plainly_creates(load_paths, path, operation, effect):
+    document = load_paths({path: {"post": operation}, "/pets/{name}": {"get": {}}})
+    [post] = [one for one in document.operations if one.method == "POST"]
+    assert post.effect is effect
+
+
+@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("X-HTTP-Method-Override", "header"),
+        ("x-method-override", "header"),
+        ("X-HTTP-Method", "header"),
+        ("_method", "query"),
+        ("$httpMethod", "query"),
+    ],
+)
+def test_with_another_method_in_a_parameter_the_effect_is_unknown(load_paths, method, name, place):
+    parameters = [{"name": name, "in": place, "schema": {"type": "string"}}]
+    document = load_paths({"/a": {method: {**CREATED, "parameters": parameters}}})
+    assert document.operations[0].effect is Effect.UNKNOWN
+
+
+def test_so_it_is_with_another_method_in_the_body(load_paths):
+    form = {"schema": {"properties": {"_method": {}, "paymentMethod": {}}}}
+    body = {"requestBody": {"content": {"application/x-www-form-urlencoded": form}}}
+    other = {
+        "requestBody": {
+            "content": {"application/json": {"schema": {"properties": {"paymentMethod": {}}}}}
+        }
+    }
+    document = load_paths({"/a": {"post": {**CREATED, **body}}, "/b": {"post": CREATED | other}})
+    assert [one.effect for one in document.operations] == [Effect.UNKNOWN, Effect.WRITE]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -149,6 +150,7 @@ def endless(handler):
 
 
 BOMB = gzip.compress(b" " * 200_000_000)
+TWICE = gzip.compress(BOMB)
 BINARY = {"Content-Type": "application/octet-stream"}
 CUT = " [cut: the first 1000 bytes are shown]"
 
@@ -167,6 +169,39 @@ CUT = " [cut: the first 1000 bytes are shown]"
 def test_long_answers_are_cut(get, monkeypatch, answer, result):
     monkeypatch.setattr(service, "RESPONSE_BYTES", 1000)
     assert get(answer) == result
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "reason"),
+    [
+        ("gzip, gzip", TWICE, "'gzip, gzip', though"),
+        ("gzip, gzip, gzip", gzip.compress(TWICE), "allowed is one layer of gzip or deflate"),
+        ("br", BOMB, "'br', though it was asked not to be"),
+        ("gzip", b"not gzip", "compressed, but damaged"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302, 500])
+def test_layers_of_compression_are_not_decoded(get, coding, body, reason, status):
+    headers = {**TEXT, "Content-Encoding": coding, "Location": "/a"}
+    tracemalloc.start()
+    with pytest.raises(ToolRefusal) as caught:
+        get(lambda h: h.reply(status, headers, body))
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+    assert reason in str(caught.value)
+
+
+def test_an_answer_is_asked_for_without_compression(get, server):
+    assert get(lambda h: h.reply(200, TEXT, b"plain")) == "plain"
+    assert server.seen[0]["headers"]["accept-encoding"] == "identity"
+
+
+def test_the_body_of_a_redirect_is_bounded(get, server):
+    headers = {"Location": "/b", "Content-Encoding": "gzip"}
+    tracemalloc.start()
+    assert "/b" in json.dumps(get(lambda h: h.reply(302, headers, BOMB)))
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 def test_long_error_bodies_are_cut(get):

@@ -11,9 +11,10 @@ import asyncio
 import math
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import TextIO
+from functools import partial
+from typing import Any, TextIO
 
 import anyio
 import httpx2
@@ -22,8 +23,11 @@ from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from toolmaster.system.compression import ACCEPT_NONE
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.schemas import is_bounded, violation
 
+_Check = Callable[[str, mcp_types.CallToolResult], Awaitable[None]]
 _MAX_PAGES = 100
 """The most pages of a list of tools that are read."""
 _CLOSE_TIMEOUT_S = 10.0
@@ -136,20 +140,31 @@ class Connection:
                 transport = stdio_client(parameters, stderr)
             else:
                 http = httpx2.AsyncClient(
-                    headers=server.headers,
+                    headers={**ACCEPT_NONE, **server.headers},
                     timeout=None,
-                    event_hooks={"response": [self._note_status]},
+                    event_hooks={"response": [self._note_status, _refuse_compressed]},
                 )
                 await stack.enter_async_context(http)
                 transport = streamable_http_client(server.url or "", http_client=http)
             client = Client(transport, cache=None, message_handler=self._on_message)
             await stack.enter_async_context(client)
+            check = partial(self._check_result, client.session.validate_tool_result)
+            client.session.validate_tool_result = check  # type: ignore[method-assign]
             tools = client.server_capabilities.tools
             if _is_modern(client) and tools is not None and tools.list_changed:
                 # Older servers send changes unasked. If this fails, a failing call shows them.
                 with suppress(MCPError, RuntimeError):
                     await stack.enter_async_context(client.listen(tools_list_changed=True))
             yield client
+
+    async def _check_result(
+        self, check: _Check, name: str, result: mcp_types.CallToolResult
+    ) -> None:
+        """Let the SDK refuse a result that breaks its schema, unless checking has no bounds."""
+        schema = self.tools[name].output_schema if name in self.tools else None
+        content = result.structured_content
+        if schema is None or content is None or _is_violated(schema, content):
+            await check(name, result)
 
     async def _on_message(self, message: object) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):
@@ -158,6 +173,19 @@ class Connection:
     async def _note_status(self, response: httpx2.Response) -> None:
         if response.status_code >= 400:
             self.http_status = response.status_code
+
+
+def _is_violated(schema: dict[str, Any], content: Any) -> bool:
+    """Return whether a result breaks its schema, as far as that can be found in bounded time."""
+    return is_bounded(schema, content) and violation(schema, content) is not None
+
+
+async def _refuse_compressed(response: httpx2.Response) -> None:
+    """Refuse a compressed answer, which could stand for any number of bytes."""
+    coding = response.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        reason = f"the server compressed its answer ({coding!r}), though it was asked not to"
+        raise httpx2.DecodingError(reason, request=response.request)
 
 
 def is_closed(error: Exception) -> bool:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-import jsonschema_rs
 import mcp_types
 from mcp import MCPError
 from pydantic import ValidationError
 
 from toolmaster.errors import InputError
-from toolmaster.system.redaction import Redactor
+from toolmaster.system.redaction import Redactor, hide_everywhere
 from toolmaster.tools.mcp.connection import Connection, is_closed
 from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
+from toolmaster.tools.schemas import usable_parameters
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
-from toolmaster.types import Effect
+from toolmaster.types import Effect, TrialMode
 
 _HOST = re.compile(r"(?:\w+://)?(?:[^/?#]*@)?([^/?#]*).*", re.DOTALL)
 _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
@@ -42,6 +44,7 @@ class LiveServer:
         except InputError as error:
             raise InputError(f"MCP server {name!r}: {error}") from None
         secrets = list(secrets_of(server, self._server))
+        hide_everywhere(secrets)
         self._result_redactor = Redactor(secrets)
         self.log_redactor = Redactor([*given_to(server, self._server), *secrets])
         """Hides every configured value of the server in errors and logs."""
@@ -90,17 +93,47 @@ class LiveServer:
             return await self._call(tool, arguments)
 
         return Tool(
-            tool.name,
-            self._result_redactor.text(tool.description or tool.title or ""),
-            usable_parameters(tool.input_schema),
-            execute,
-            effect_of(tool),
-            timeout_s,
+            name=tool.name,
+            **self._described(tool),
+            execute=execute,
+            timeout_s=timeout_s,
             source=f"{self.name} ({self._where})",
+            current=partial(self._current, tool),
         )
 
-    async def _call(self, listed: mcp_types.Tool, arguments: dict[str, Any]) -> str:
-        """Call a tool, given as it was first listed; every failure is a `ToolRefusal`."""
+    def _described(self, tool: mcp_types.Tool) -> dict[str, Any]:
+        return {
+            "description": self._result_redactor.text(tool.description or tool.title or ""),
+            "parameters": usable_parameters(tool.input_schema),
+            "effect": effect_of(tool),
+        }
+
+    async def _current(self, listed: mcp_types.Tool) -> dict[str, Any]:
+        """Return the fields of a tool that differ from when it was listed; see `Tool.current`."""
+        now = None
+        with suppress(Exception):  # the call itself tells what is wrong
+            connection = await self._connect()
+            _, now = await connection.current(listed.name)
+        seen = now or listed
+
+        async def execute(_state: Any, arguments: dict[str, Any]) -> str:
+            return await self._call(seen, arguments, as_it_was=True)
+
+        if _shown(seen) == _shown(listed):
+            return {"execute": execute}
+        # What a user declared of the tool, such as that it reads, was said of the former one.
+        return {"execute": execute, "trials": TrialMode.READ_ONLY, **self._described(seen)}
+
+    async def _call(
+        self, listed: mcp_types.Tool, arguments: dict[str, Any], *, as_it_was: bool = False
+    ) -> str:
+        """Call a tool; every failure is a `ToolRefusal`.
+
+        Args:
+            listed: The tool as the caller knows it.
+            arguments: The arguments of the call.
+            as_it_was: Whether to refuse if anything about the tool has changed since.
+        """
         try:
             connection = await self._connect()
         except InputError as error:
@@ -108,6 +141,11 @@ class LiveServer:
         connection.http_status = 0
         try:
             client, now = await connection.current(listed.name)
+            if as_it_was and now is not None and _shown(now) != _shown(listed):
+                raise ToolRefusal(
+                    f"MCP server {self.name!r} changed this tool before the call, which was not"
+                    " made; call it again"
+                )
             note = self._changes(listed, now)
             result = await client.call_tool(listed.name, arguments)
         except ToolRefusal:
@@ -165,6 +203,11 @@ class LiveServer:
         return f"MCP server {self.name!r} ({self._where}): {self.log_redactor.text(what + last)}"
 
 
+def _shown(tool: mcp_types.Tool) -> tuple[Any, ...]:
+    """Return what a user or a model is told of a tool."""
+    return tool.description, tool.title, tool.input_schema, effect_of(tool)
+
+
 def effect_of(tool: mcp_types.Tool) -> Effect:
     """Return the effect that a tool declares.
 
@@ -177,23 +220,6 @@ def effect_of(tool: mcp_types.Tool) -> Effect:
     if hints.read_only_hint and not hints.destructive_hint:
         return Effect.READ
     return Effect.WRITE if hints.destructive_hint is False else Effect.DESTRUCTIVE
-
-
-def usable_parameters(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema, or a looser one if it cannot be used to validate arguments.
-
-    A schema that is invalid, or refers to another document (which is never fetched), keeps only the
-    names and descriptions of its parameters; the server validates their values.
-    """
-    try:
-        jsonschema_rs.validator_for(schema, offline=True)
-    except (ValueError, RecursionError):
-        properties = schema.get("properties")
-        known = properties if isinstance(properties, dict) else {}
-        texts = {k: v.get("description") if isinstance(v, dict) else None for k, v in known.items()}
-        kept = {k: {"description": str(text)} if text else {} for k, text in texts.items()}
-        return {"type": "object", "properties": kept}
-    return schema
 
 
 def _one_line(error: Exception) -> str:

@@ -11,7 +11,6 @@ that no settings object holds a secret of the environment.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toolmaster.errors import InputError, first_problem
+from toolmaster.system.nesting import read_json
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
@@ -94,10 +94,10 @@ def read_mcp_servers(path: Path) -> dict[str, McpServer]:
     Source: https://modelcontextprotocol.io/docs/develop/connect-local-servers
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = read_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     entries = data.get("mcpServers") if isinstance(data, dict) else None
     if not isinstance(entries, dict):

@@ -1,5 +1,7 @@
 """Credentials from environment variables, and a transport that sends them to one host only.
 
+The transport also bounds what is read of an answer, compressed or not.
+
 Credentials are added below httpx's client, so its log lines never show them. The transport refuses
 every other host, even if an argument, a redirect or the document names it.
 """
@@ -8,14 +10,15 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from toolmaster.errors import InputError
-from toolmaster.system.redaction import Redactor
+from toolmaster.system.compression import BodyDecoder
+from toolmaster.system.redaction import Redactor, hide_everywhere
 from toolmaster.tools.openapi.schemas import as_object
 
 CONNECT_RETRIES = 2
@@ -58,6 +61,7 @@ class Credentials:
                 location, name = "header", "authorization"
             self._sent[location, name.lower() if location == "header" else name] = written
             secrets.append((variable, value))
+        hide_everywhere(secrets)
         self.redactor = Redactor(secrets)
         """Replaces the credentials in the text of answers and errors."""
 
@@ -135,7 +139,15 @@ def origin(url: str) -> tuple[str, str, int] | None:
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (ValueError, KeyError):
         return None
-    return (parts.scheme, parts.hostname.lower(), port) if parts.hostname else None
+    return (parts.scheme, _ascii(parts.hostname.lower()), port) if parts.hostname else None
+
+
+def _ascii(host: str) -> str:
+    """Return a host's name as it is sent: `xn--bcher-kva.example` for `bücher.example`."""
+    try:
+        return host if host.isascii() else httpx.URL(f"http://{host}").raw_host.decode("ascii")
+    except httpx.InvalidURL:
+        return host
 
 
 class OtherHostError(httpx.RequestError):
@@ -148,24 +160,63 @@ class AsyncOwnHost(httpx.AsyncHTTPTransport):
     Args:
         url: An address of the service.
         credentials: Added to each request.
+        limit: The most bytes that are read of an answer; the rest is cut.
     """
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
+    def __init__(self, url: str, credentials: Credentials, limit: int) -> None:
         super().__init__(retries=CONNECT_RETRIES)
-        self._url, self._credentials = url, credentials
+        self._url, self._credentials, self._limit = url, credentials, limit
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        return await super().handle_async_request(self._credentials.sign(request, self._url))
+        signed = self._credentials.sign(request, self._url)
+        return _bounded(await super().handle_async_request(signed), self._limit)
 
 
 class OwnHost(httpx.HTTPTransport):
     """Blocking version of `AsyncOwnHost`."""
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
+    def __init__(self, url: str, credentials: Credentials, limit: int) -> None:
         super().__init__(retries=CONNECT_RETRIES)
-        self._url, self._credentials = url, credentials
+        self._url, self._credentials, self._limit = url, credentials, limit
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        return super().handle_request(self._credentials.sign(request, self._url))
+        signed = self._credentials.sign(request, self._url)
+        return _bounded(super().handle_request(signed), self._limit)
+
+
+def _bounded(response: httpx.Response, limit: int) -> httpx.Response:
+    """Decode an answer's body as far as a limit; redirects have a body too."""
+    decoder = BodyDecoder(response.headers.pop("Content-Encoding", ""), limit)
+    response.stream = _Body(response.stream, decoder)
+    return response
+
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __init__(self, stream: Any, decoder: BodyDecoder) -> None:
+        self._stream, self._decoder = stream, decoder
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            yield self._decode(chunk)
+            if self._decoder.full:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield self._decode(chunk)
+            if self._decoder.full:
+                return
+
+    def _decode(self, chunk: bytes) -> bytes:
+        try:
+            return self._decoder.decode(chunk)
+        except ValueError as error:
+            raise httpx.DecodingError(str(error)) from None

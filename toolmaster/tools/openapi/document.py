@@ -12,7 +12,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
-from toolmaster.system.redaction import bare_address, secrets_in
+from toolmaster.system.compression import ACCEPT_NONE
+from toolmaster.system.redaction import refuse_credentials
 from toolmaster.tools.openapi.credentials import (
     KINDS,
     Credentials,
@@ -149,16 +150,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str | None]:
     """Return the document at or below `url`, its address, and `url` if it was below."""
-    if any(secrets_in(url)):
-        raise InputError(
-            f"{bare_address(url)}: the address holds a secret; give it in an environment variable:"
-            " auth.basic=VARIABLE for a user and password, auth.query.NAME=VARIABLE for a key"
-        )
+    try:
+        refuse_credentials(url)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     kinds = {kind.partition(" ")[0] for kind in KINDS}
     credentials = Credentials({k: v for k, v in auth.items() if k.partition(" ")[0] in kinds})
     tried = []
     with httpx.Client(
-        transport=OwnHost(url, credentials), follow_redirects=True, timeout=TIMEOUT_S
+        transport=OwnHost(url, credentials, MAX_BYTES + 1),
+        headers=ACCEPT_NONE,
+        follow_redirects=True,
+        timeout=TIMEOUT_S,
     ) as client:
         for place in (url, *(f"{url.rstrip('/')}/{place}" for place in USUAL_PLACES)):
             status, data = _get(client, place, credentials)
@@ -177,15 +180,10 @@ def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str 
 
 
 def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int, bytes]:
-    """Return the status and the body of an answer, cut shortly after `MAX_BYTES`."""
-    data = bytearray()
+    """Return the status and the body of an answer, cut just after `MAX_BYTES`."""
     try:
-        with client.stream("GET", url) as response:
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > MAX_BYTES:
-                    break
-            return response.status_code, bytes(data)
+        response = client.get(url)
+        return response.status_code, response.content
     except OtherHostError as error:
         raise InputError(f"{url}: redirects; {error}; give that address") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -33,12 +33,20 @@ EFFECTS = {
     "get": Effect.READ,
     "head": Effect.READ,
     "options": Effect.READ,
-    "post": Effect.WRITE,
-    "put": Effect.WRITE,
+    "post": Effect.UNKNOWN,
+    "put": Effect.DESTRUCTIVE,
     "patch": Effect.WRITE,
     "delete": Effect.DESTRUCTIVE,
 }
-"""The effect of each HTTP method (RFC 9110, section 9.2)."""
+"""The effect of each HTTP method (RFC 9110, section 9.3): PUT replaces what was there, and POST may
+do anything, unless it plainly creates something."""
+_NO_CREATION = re.compile(
+    "delete|remove|purge|destroy|drop|cancel|revoke|reset|wipe|clear|erase|terminate|kill", re.I
+)
+_METHOD_OVERRIDE = re.compile(
+    r"method.?override|^x.?http.?method|^_method$|^\W?http.?method$", re.IGNORECASE
+)
+"""The names of parameters by which frameworks take another method than that of the request."""
 
 _NO_METHODS = ("$ref", "summary", "description", "servers", "parameters")
 _LOCATIONS = ("path", "query", "header", "cookie", "body", "formData")
@@ -165,11 +173,35 @@ class _Reading:
             description=self._description(),
             method=self.method.upper(),
             path=self.path,
-            effect=EFFECTS[self.method],
+            effect=self._effect(),
             schema=self._schema(),
             parameters=self.sent,
             server=first_server(self.raw) or first_server(self.item),
         )
+
+    def _effect(self) -> Effect:
+        """Return what a call may do."""
+        names = [parameter["name"] for parameter in self.sent.values()]
+        for parameter in self.sent.values():
+            if parameter["in"] == "body":
+                names += as_object(self.reader.peek(parameter["schema"]).get("properties"))
+        if any(map(_METHOD_OVERRIDE.search, names)):
+            return Effect.UNKNOWN
+        return Effect.WRITE if self._creates() else EFFECTS[self.method]
+
+    def _creates(self) -> bool:
+        """Return whether a POST plainly adds an item to a collection.
+
+        It answers with status 201, or the items of its path have paths of their own.
+        """
+        place = self.path.partition("?")[0].rstrip("/")
+        last = place.rpartition("/")[2]
+        words = f"{last} {self.raw.get('operationId')}"
+        if self.method != "post" or "{" in last or _NO_CREATION.search(words):
+            return False
+        item = re.compile(re.escape(place) + r"/{[^{}/]+}/?")
+        answers = map(str, as_object(self.raw.get("responses")))
+        return "201" in answers or any(map(item.fullmatch, self.content["paths"]))
 
     def _add(self, argument: str, parameter: dict[str, Any]) -> None:
         """Add a parameter under a name that is free."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from toolmaster.errors import InputError
 from toolmaster.system.extras import require
+from toolmaster.system.nesting import NestedError, is_deep
 
 MAX_BYTES = 64 * 2**20
 """The largest size of a document; the largest in public collections has 47 MB."""
@@ -37,6 +38,8 @@ def parse_text(data: bytes, source: str) -> dict[str, Any]:
             if _count(content, {}) > MAX_VALUES:
                 raise ValueError(f"more than {MAX_VALUES} values, or aliases without end")
             content = json.loads(json.dumps(content, allow_nan=False))
+        if is_deep(content):
+            raise NestedError
     except (ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{source}: not valid JSON or YAML: {reason}") from None

@@ -76,8 +76,6 @@ def build(
 
 def _segment(argument: str, parameter: dict[str, Any], value: Any) -> str:
     """Return a path argument encoded for its segment of the path."""
-    if value is None or value in ("", [], {}):
-        raise ToolRefusal(f"path parameter {argument!r} must not be empty")
     style, explode = _style(parameter)
     if style == "matrix":
         pairs = _pairs(parameter["name"], value, "form", explode)
@@ -86,6 +84,8 @@ def _segment(argument: str, parameter: dict[str, Any], value: Any) -> str:
         written = "." + _joined(value, "." if explode else ",", explode)
     else:
         written = _joined(value, ",", explode)
+    if value in (None, "", [], {}) or not written.strip(","):
+        raise ToolRefusal(f"path parameter {argument!r} must not be empty")
     plain = unquote(unquote(written))
     if any(part.strip() in (".", "..") for part in re.split(r"[/\\]", plain)):
         raise ToolRefusal(

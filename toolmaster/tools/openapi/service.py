@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from toolmaster.errors import InputError
+from toolmaster.system.compression import ACCEPT_NONE
 from toolmaster.system.redaction import Redactor
 from toolmaster.tools.openapi.credentials import AsyncOwnHost, Credentials, OtherHostError, origin
 from toolmaster.tools.openapi.document import Document, load_document
@@ -62,9 +63,9 @@ async def open_openapi(
     base = _base(document, base_url)
     credentials = Credentials(auth or {}, document.security_schemes)
     async with httpx.AsyncClient(
-        transport=AsyncOwnHost(base, credentials),
+        transport=AsyncOwnHost(base, credentials, RESPONSE_BYTES + 1),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # sessions share nothing
-        headers={"Accept": "application/json, */*;q=0.5"},
+        headers={"Accept": "application/json, */*;q=0.5", **ACCEPT_NONE},
         timeout=timeout_s,
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
@@ -129,15 +130,11 @@ async def _call(
     """
     if operation.server:
         base = urljoin(base + "/", urlsplit(operation.server).path).rstrip("/")
-    data = bytearray()
     try:
         request = build(client, base, operation, arguments)
         response = await client.send(request, stream=True)
         async with aclosing(response):
-            async for chunk in response.aiter_bytes():
-                data += chunk
-                if len(data) > RESPONSE_BYTES:
-                    break
+            data = await response.aread()
     except OtherHostError as error:
         raise ToolRefusal(f"redirect not followed: {error}") from None
     except httpx.TooManyRedirects:
@@ -147,7 +144,7 @@ async def _call(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = redactor.text(str(error)) or type(error).__name__
         raise ToolRefusal(f"no answer from the service: {reason}") from None
-    return _answer(response, bytes(data), redactor)
+    return _answer(response, data, redactor)
 
 
 def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:

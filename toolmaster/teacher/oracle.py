@@ -54,6 +54,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "once": ("It can be tried only once, so {options}.",),
     "act": ('{need}{what}: "{tool}".',),
     "act_known": ('{need}{what}: "{tool}", {lesson}.',),
+    "asked": ("With {options}.",),
     "untried": ('{need}{what}: "{tool}". It has no example to check.',),
     "nothing": ("Nothing has to be tried.", "No trial is needed."),
     "known": ("I know these tools.", "This was tried before."),
@@ -209,6 +210,7 @@ class OraclePolicy:
             arguments[missing.name] = missing.kind.others(arguments[missing.name], self.rng)
             any_value = self._say("any")
         parts = {"need": need, "what": _purpose(call), "tool": view.name}
+        any_value = _join(self._asked(view, call.arguments), any_value)
         expected = {k: v for k, v in {**call.result, **arguments}.items() if k != "id"}
         options = {
             p.name: p.default
@@ -225,7 +227,7 @@ class OraclePolicy:
         if options and not again:
             arguments |= options
             said = ", ".join(f"{k} {as_json(v)}" for k, v in view.shown(options).items())
-            any_value = self._say("once", options=f"give {said}")
+            any_value = _join(any_value, self._say("once", options=f"give {said}"))
         focus = self.rng.choice(compared)
         [(name, value)] = view.shown({focus: expected[focus]}).items()
         want = f'"{name}" is {as_json(value)}'
@@ -315,8 +317,10 @@ class OraclePolicy:
             shown = sent = view.shown(arguments)
             parts = {"need": _need(call), "what": _purpose(call), "tool": view.name}
             thought = self._say("act", **parts)
+            wanted = self._asked(view, call.arguments)
+            thought = _join(thought, wanted)
             if informed and lesson not in ("", AS_DOCUMENTED):
-                thought = self._say("act_known", **parts, lesson=lesson)
+                thought = _join(self._say("act_known", **parts, lesson=lesson), wanted)
                 believed = self._believed(view, lesson)
                 if believed is not None:
                     sent = believed.send(shown)
@@ -338,6 +342,13 @@ class OraclePolicy:
         key = "counted" if listed else "field" if field else "answer"
         thought = self._say(key, answer=text, listed=listed, field=field)
         yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
+
+    def _asked(self, view: View, arguments: Mapping[str, Any]) -> str:
+        """Say the options that a request gives, which are easily taken for their defaults."""
+        options = {p.name for p in view.operation.params if p.default is not None}
+        given = view.shown({k: v for k, v in arguments.items() if k in options})
+        said = ", ".join(f"{name} {as_json(value)}" for name, value in given.items())
+        return self._say("asked", options=said) if said else ""
 
     def _believed(self, view: View, lesson: str) -> Behaviour | None:
         """What is taken to be hidden: what a given lesson says, even if that is out of date."""

@@ -22,7 +22,9 @@ class Hub(ThreadingHTTPServer):
 
 
 def commit(model, revision):
-    """The commit a revision stands for."""
+    """The commit a revision stands for; 40 digits are a commit."""
+    if len(revision) == 40:
+        return revision
     return hashlib.sha1(f"{model}@{revision}".encode()).hexdigest()
 
 

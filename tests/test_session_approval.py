@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import io
 
 import pytest
@@ -12,7 +13,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.session import EXECUTION_BEGINS, NOT_BEGUN, Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.tools.permissions import Ask
+from toolmaster.tools.permissions import OCCASION, Ask, Occasion
 from toolmaster.types import Decision, Effect, ErrorKind, Phase, StopReason, TrialMode
 
 ANY = {"type": "object"}
@@ -71,6 +72,80 @@ def test_what_is_denied_does_not_run_in_a_forked_trial_either():
     assert steps[0].observation == "error: not permitted: denied"
     assert [step.error for step in steps] == [ErrorKind.NOT_PERMITTED, None]
     assert approver.asked == []
+
+
+@pytest.mark.parametrize("trials", [TrialMode.READ_ONLY, TrialMode.LIVE, TrialMode.FORK])
+@pytest.mark.parametrize("effect", Effect)
+def test_what_is_denied_runs_in_no_trial_of_any_mode(trials, effect):
+    approver, state = Refuses(denied=("burn",)), []
+    a_session = session(tool("burn", trials, effect), state=state, approver=approver)
+    trial, _, real = run(a_session, call("burn"), EXPERIENCE, call("burn"))
+    for step in (trial, real):
+        assert step.observation == "error: not permitted: denied"
+        assert step.error is ErrorKind.NOT_PERMITTED
+    assert (approver.asked, state) == ([], [])
+
+
+def test_an_approver_is_told_the_occasion():
+    class Notes(Refuses):
+        async def approve(self, tool, call):
+            self.asked.append(OCCASION.get())
+
+    approver = Notes()
+    a_session = session(tool("burn", TrialMode.LIVE), approver=approver)
+    text = call("burn").replace("<think>t</think>", "<think>It is old.</think> So:")
+    run(a_session, text, EXPERIENCE, call("burn"))
+    assert approver.asked == [
+        Occasion("q", Phase.TRIAL, "It is old."),
+        Occasion("q", Phase.EXECUTION, "t"),
+    ]
+    assert OCCASION.get() is None
+
+
+def changing(*versions, **fields):
+    """A tool whose source offers these versions, one after the other."""
+    left = list(versions)
+
+    async def current():
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return dataclasses.replace(tool("burn"), current=current, **fields)
+
+
+def test_a_tool_that_has_changed_is_told_before_it_is_approved_anew():
+    approver, state = Refuses(), []
+    now = {"description": "Burn everything.", "parameters": {**ANY, "required": ["all"]}}
+    burn = changing({}, now)
+    a_session = session(burn, state=state, approver=approver, protocol=Protocol.DIRECT)
+    before, told, invalid, after = run(
+        a_session, call("burn"), call("burn"), call("burn"), call("burn", all=1)
+    )
+    assert (before.error, told.error) == (None, ErrorKind.NOT_EXECUTED)
+    assert told.observation.startswith("not executed: burn has changed at its source")
+    assert "'Burn everything.'" in told.observation
+    assert '"required": ["all"]' in told.observation
+    assert (invalid.error, after.error) == (ErrorKind.INVALID_ARGUMENTS, None)
+    assert state == [{}, {"all": 1}]
+    assert len(approver.asked) == 2
+
+
+def test_a_tool_that_read_is_not_tried_once_it_does_not():
+    state = []
+    now = {"effect": Effect.DESTRUCTIVE, "trials": TrialMode.READ_ONLY}
+    reads = changing({}, now, effect=Effect.READ)
+    steps = run(session(reads, state=state, fork=False), *[call("burn")] * 3)
+    assert [step.error for step in steps] == [None, *[ErrorKind.NOT_EXECUTED] * 2]
+    assert "has changed at its source" in steps[1].observation
+    assert len(state) == 1
+
+
+def test_a_source_that_does_not_say_what_it_offers_is_called_as_it_was():
+    async def current():
+        await asyncio.Event().wait()
+
+    slow = dataclasses.replace(tool("burn"), current=current, timeout_s=0.05)
+    [step] = run(session(slow, protocol=Protocol.DIRECT), call("burn"))
+    assert step.observation == "1"
 
 
 def test_an_approver_is_asked_in_a_live_trial():

@@ -176,6 +176,13 @@ def test_an_answer_does_not_steer_the_terminal(solve, as_json):
         assert json.loads(out)["answer"] == f"{ESCAPES}4"
 
 
+def test_where_nothing_can_be_tried_it_is_said_once(solve, shop):
+    _, _, error = solve("cost?", trials=None)
+    assert error.count("no trial can run any of these tools") == 1
+    _, _, error = solve("cost?", trials=None, tools=f"{shop} read=price")
+    assert "no trial can run" not in error
+
+
 def test_json_is_all_there_is_on_stdout(solve, arguments):
     code, out, error = solve("cost?", "--json")
     assert code == 0

@@ -19,6 +19,8 @@ from toolmaster.errors import InputError
 from toolmaster.models.checkpoints import find_model
 from toolmaster.models.hub import SMOLLM2, is_hub_name, obtain
 
+QUICKSTART = "HuggingFaceTB/SmolLM2-135M-Instruct"
+PINNED = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
 CODE = """
 import json, sys, time
 from toolmaster.errors import InputError
@@ -80,6 +82,7 @@ def server(tiny_folder):
         "acme/empty": {"main": {"README.md": b"hello"}},
         "acme/gated": "gated",
         "acme/broken": "broken",
+        QUICKSTART: {"main": files | extra, PINNED: files},
     }
     with hub(models) as running:
         yield running
@@ -105,6 +108,11 @@ def test_a_model_is_downloaded_once_and_found_without_a_network(find, server, ti
     assert offline == [[folder, revision, files]] * 4
     assert find("acme/tiny", HF_HUB_OFFLINE="1") == offline[:1]
     assert len(server.asked) == asked
+
+
+def test_the_quickstarts_model_is_a_fixed_commit(find, server):
+    [fixed, main] = find(QUICKSTART, f"{QUICKSTART}@main", endpoint=server.url)
+    assert fixed[1] == f"{QUICKSTART}@{PINNED}" != main[1]
 
 
 def test_a_revision_is_another_snapshot(find, server):

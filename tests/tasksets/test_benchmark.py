@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from toolmaster.errors import InputError
 from toolmaster.tasksets import LeftOut, Task
-from toolmaster.tasksets.benchmark import RowError, canonical, read_rows
+from toolmaster.tasksets.benchmark import RowError, canonical, parse_python, read_rows
 
 
 class Row(BaseModel):
@@ -71,6 +71,22 @@ def test_a_row_nested_too_deeply_is_left_out_alone(write, levels, name):
     assert list(rows.tasks) == ["t/1", "t/3"]
     [left_out] = rows.left_out
     assert (left_out.row, "nested deeper than 200 levels" in left_out.reason) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "-" * 100_000 + "1",
+        "x" + ".a" * 15_000,
+        "import a" + ".a" * 1_000_000,
+        "x = " + "(" * 10_000,
+        "lambda: " * 4_000 + "1",
+        "\0",
+    ],
+)
+def test_hostile_python_is_refused_in_bounded_memory(source):
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_python(source)
 
 
 def test_a_row_that_exhausts_the_stack_later_is_left_out_alone(write):

@@ -14,8 +14,9 @@ from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
-from toolmaster.tools.sources import open_sources, parse_source
-from toolmaster.types import ErrorKind, TrialMode
+from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools.sources import open_sources, parse_source, untried_hint
+from toolmaster.types import Effect, ErrorKind, TrialMode
 
 TINY = str(Path(__file__).parent / "mcp" / "tiny_server.py")
 MODULE = '''
@@ -340,3 +341,24 @@ def test_a_source_given_twice(shop):
 
 def test_nothing_is_left_running_when_a_later_source_fails(shop, mcp_file):
     assert "no such file" in refused(InputError, mcp_file, shop.with_name("none.py"))
+
+
+@pytest.mark.parametrize(
+    ("names", "guess"),
+    [
+        (("get_price", "get_name", "list-orders", "order"), "get_*,list-*"),
+        (("getPet", "findPets", "getaway"), "get*,find*"),
+        (("order", "readiness"), "NAME,NAME"),
+    ],
+)
+def test_what_a_name_promises_is_offered_to_confirm_and_never_assumed(names, guess):
+    tools = ToolSet(tuple(Tool(name, "", {"type": "object"}, print) for name in names))
+    assert untried_hint(tools).endswith(f'--tools "SOURCE read={guess}"')
+    assert {tool.effect for tool in tools.tools} == {Effect.UNKNOWN}
+
+
+def test_where_a_trial_can_run_something_there_is_no_hint():
+    reads = Tool("look", "", {"type": "object"}, print, Effect.READ)
+    assert untried_hint(ToolSet((reads, Tool("get_it", "", {"type": "object"}, print)))) is None
+    forked = ToolSet((Tool("get_it", "", {"type": "object"}, print),), [], list)
+    assert untried_hint(forked) is None

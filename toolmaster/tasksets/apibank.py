@@ -32,7 +32,7 @@ from pydantic import BaseModel, Field
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
 from toolmaster.runs import read_written
-from toolmaster.tasksets.benchmark import RowError, Rows, canonical
+from toolmaster.tasksets.benchmark import RowError, Rows, canonical, parse_python
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -118,8 +118,8 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
     documents = {}
     for file in sorted(folder.glob("*.py")):
         try:
-            body = ast.parse(file.read_text("utf-8")).body
-        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            body = parse_python(file.read_text("utf-8"))
+        except ValueError as error:
             raise InputError(f"{file}: not Python: {error}") from None
         for node in (node for node in body if isinstance(node, ast.ClassDef)):
             values = dict(_constants(node.body))

@@ -20,6 +20,9 @@ from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import LeftOut, Taskset
 
 R = TypeVar("R", bound=BaseModel)
+MAX_SOURCE_CHARS = 40_000
+"""The longest Python source that is parsed: Python's parser takes memory by the square of a name
+with dots."""
 
 
 class RowError(InputError):
@@ -193,6 +196,21 @@ def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
         return call.func.id, [ast.literal_eval(argument) for argument in call.args], named
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+def parse_python(source: str) -> list[ast.stmt]:
+    """Return the statements of a Python source, which is not run.
+
+    Raises:
+        ValueError: The text is not Python, is nested too deeply, or is longer than
+            `MAX_SOURCE_CHARS`.
+    """
+    if len(source) > MAX_SOURCE_CHARS:
+        raise ValueError(f"{len(source)} characters; at most {MAX_SOURCE_CHARS} are parsed")
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error) or type(error).__name__) from None
 
 
 def canonical(value: Any) -> str:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from toolmaster.limits import Limits
 from toolmaster.tasksets.answers import same_answer
-from toolmaster.tasksets.benchmark import RowError, read_rows
+from toolmaster.tasksets.benchmark import RowError, parse_python, read_rows
 from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools, contains
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
@@ -116,8 +116,8 @@ def _tools(row: Row, source_tools: SourceTools) -> tuple[Tool, ...]:
 def _signatures(source: str, index: int) -> dict[str, set[str]]:
     """Return the functions of a source, with the names of their parameters."""
     try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        body = parse_python(source)
+    except ValueError as error:
         raise RowError(f"functions.{index}", f"not Python: {error}") from None
     return {
         node.name: {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}

@@ -105,7 +105,7 @@ def test_features_and_processes(pygeoapi):
             assert tools["getTownsFeatures"].violation({"limit": 51}).startswith("limit: ")
             assert tools["getTownsFeatures"].violation({"bbox": [1]}).startswith("bbox: ")
             hello = tools["executeHello-worldJob"]
-            assert hello.effect is Effect.UNKNOWN  # it runs something
+            assert hello.effect is Effect.WRITE  # it answers 201: a job is created
             greeted = await run(hello.name, body={"inputs": {"name": "Ada"}})
             assert greeted["value"] == "Hello Ada!"
             with pytest.raises(ToolRefusal, match=r"HTTP 400 Bad Request: .*without a name"):

@@ -291,7 +291,7 @@ def _value(body: bytes) -> Any:
         return answer["value"]
     if answer["kind"] == "not tried":
         raise NotTried(
-            "the call is valid; a trial cannot run it, for it reaches for what no trial may touch"
-            f" ({answer['error']})"
+            "not executed: the call is valid; a trial cannot run it, for it reaches for what no"
+            f" trial may touch ({answer['error']})"
         )
     raise ToolRefusal(answer["error"])

@@ -195,8 +195,7 @@ def test_an_http_service(notes):
 
     found = asyncio.run(run())
     assert found[None, Effect.READ] > 100
-    assert found[ErrorKind.NOT_EXECUTED, Effect.WRITE] > 50
-    assert found[ErrorKind.NOT_EXECUTED, Effect.DESTRUCTIVE] > 50
+    assert found[ErrorKind.NOT_EXECUTED, Effect.DESTRUCTIVE] > 100  # a PUT is one
 
 
 @pytest.mark.parametrize("trials", ["fork", "read_only"])

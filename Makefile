@@ -42,6 +42,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/sessions.py
 	$(BIN)/python benchmarks/agent_cost.py
 	$(BIN)/python benchmarks/sandbox.py
+	$(BIN)/python benchmarks/tool_host.py
 	$(BIN)/python benchmarks/training_step.py
 
 clean:

@@ -5,6 +5,8 @@
 Commands and recipes name this task set `examples/task_set.py:tasks`.
 """
 
+import copy
+
 import toolmaster as tm
 
 
@@ -26,6 +28,10 @@ class Shop:
         self.stock[item] -= pieces
         self.orders.append((item, pieces))
         return "ordered"
+
+    def snapshot(self) -> "Shop":
+        """Return a copy that shares nothing with this shop; trials work on it."""
+        return copy.deepcopy(self)
 
 
 def ordered_two_stools(trajectory: tm.Trajectory, shop: Shop) -> bool:

@@ -6,6 +6,7 @@ MODEL should be a checkpoint that SFT has trained; FOLDER gets the result. Keywo
 TRL knows are passed to TRL.
 """
 
+import copy
 import sys
 
 import toolmaster as tm
@@ -27,6 +28,10 @@ class Shop:
         """Order one item."""
         self.orders.append(item)
         return "ordered"
+
+    def snapshot(self) -> "Shop":
+        """Return a copy that shares nothing with this shop; trials work on it."""
+        return copy.deepcopy(self)
 
 
 tasks = tm.Taskset(

@@ -201,6 +201,20 @@ def test_tool_that_exits(execute, timeout_s):
     assert step.observation == "error: RuntimeError: SystemExit: 3"
 
 
+class PanicException(BaseException):
+    """As extensions in Rust raise it."""
+
+
+@pytest.mark.parametrize("timeout_s", [None, 60.0])
+@pytest.mark.parametrize("error", [PanicException, GeneratorExit])
+def test_what_is_no_exception_is_answered(error, timeout_s):
+    def panic(_state, _arguments):
+        raise error("unwrap")
+
+    step = only(session(tool(panic, timeout_s=timeout_s)), call())
+    assert step.observation == f"error: RuntimeError: {error.__name__}: unwrap"
+
+
 def test_tool_without_a_limit_that_raises_timeout_error():
     def slow(_state, _arguments):
         raise TimeoutError("upstream")

@@ -15,7 +15,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from toolmaster.errors import PolicyError
+from toolmaster.errors import InputError, PolicyError
 from toolmaster.limits import Budget, BudgetSettings, Limits
 from toolmaster.protocols import (
     NOT_EXECUTED,
@@ -31,11 +31,10 @@ from toolmaster.system.redaction import redacted
 from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
-from toolmaster.tools.isolation import reached_outside
 from toolmaster.tools.permissions import OCCASION, AllowAll, Approver, Occasion
 from toolmaster.tools.running import as_text, describe_error, fork, run_tool
 from toolmaster.tools.schemas import violation
-from toolmaster.tools.tool import in_quotes
+from toolmaster.tools.tool import NotTried, in_quotes
 from toolmaster.types import (
     FORMAT_ERRORS,
     ActionKind,
@@ -217,6 +216,7 @@ class Session:
                 return "the trial is over; call a tool or answer", ErrorKind.WRONG_PHASE
             self.experience = action.text
             self.phase = Phase.EXECUTION
+            self._fork = None  # the trial's state ends with it
             return EXECUTION_BEGINS, None
         if self.phase is Phase.TRIAL and not (self._found and self._tried == {Effect.READ}):
             return f"still in the trial; {WRITE_EXPERIENCE} first", ErrorKind.WRONG_PHASE
@@ -279,12 +279,14 @@ class Session:
         obstacle = await self._trial_obstacle(tool, mode) if trial else None
         if obstacle is not None:
             return self._cut(obstacle), ErrorKind.NOT_EXECUTED
-        forked = trial and mode is TrialMode.FORK
+        forked = trial and mode is TrialMode.FORK and self._fork is not None
         refusal = await self._refusal(tool, call, forked)
         if refusal is not None:
             return refusal
-        tools = self._fork if forked and self._fork else self.tools
-        found = await self._execute(tool, tools.state, call)
+        if forked:
+            found = await self._try(tool, call)
+        else:
+            found = await self._execute(tool, self.tools.state, call)
         self._found = self._found or (trial and found[1] is None)
         return found
 
@@ -325,6 +327,15 @@ class Session:
             f" {tool.description!r}; parameters: {json.dumps(tool.parameters, ensure_ascii=False)}"
         )
 
+    async def _try(self, tool: Tool, call: ToolCall) -> tuple[str, ErrorKind | None]:
+        """Run a call on the fork, or for real if it reads what the walls around the fork hide."""
+        assert self._fork is not None  # noqa: S101 - `_trial_obstacle` made it
+        answer = await self._execute(tool, self._fork.state, call)
+        hidden = answer[1] is ErrorKind.NOT_EXECUTED and tool.effect is Effect.READ
+        if hidden and await self._approval(tool, call) is None:
+            return await self._execute(tool, self.tools.state, call)
+        return answer
+
     async def _trial_obstacle(self, tool: Tool, mode: TrialMode) -> str | None:
         """Return why the trial cannot run a valid call, else None; makes the copy it runs on."""
         if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
@@ -333,7 +344,8 @@ class Session:
             try:
                 self._fork = await fork(self.tools)
             except Exception as error:  # noqa: BLE001 - objects copy themselves in their own code
-                return f"cannot be tried: {describe_error(error)}"
+                if tool.effect is not Effect.READ or not isinstance(error, InputError):
+                    return f"cannot be tried: {describe_error(error)}"
         return None
 
     async def _refusal(
@@ -405,5 +417,5 @@ class Session:
 
 
 def _kind(error: Exception) -> ErrorKind:
-    """The kind of a tool's error: one that the copy caused says nothing about the tool."""
-    return ErrorKind.NOT_EXECUTED if reached_outside(error) else ErrorKind.TOOL_ERROR
+    """Return the kind of a tool's error: one that the walls caused says nothing about the tool."""
+    return ErrorKind.NOT_EXECUTED if isinstance(error, NotTried) else ErrorKind.TOOL_ERROR

@@ -211,8 +211,8 @@ def test_a_check_lies_beside_its_tasks(write, folder):
         ("shop.py:Shop", Isolation.FRESH),
         ("shop.py:make_large", Isolation.FRESH),
         ("shop.py:shop", Isolation.FORKED),
-        ("shop.py:clock", Isolation.READ_ONLY),
-        ("shop.py:ring", Isolation.SHARED),
+        ("shop.py:clock", Isolation.FORKED),
+        ("shop.py:ring", Isolation.FORKED),
         ("shop.py:shop trials=live", Isolation.SHARED),
     ],
 )

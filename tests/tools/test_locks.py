@@ -17,7 +17,6 @@ from toolmaster.tools import Tool, ToolRefusal, from_function, from_object, tool
 from toolmaster.tools.locks import _locks
 from toolmaster.tools.merging import merge
 from toolmaster.tools.permissions import AllowAll
-from toolmaster.tools.python import load_python
 from toolmaster.tools.running import run_tool
 
 CALLS = 8
@@ -61,6 +60,9 @@ def _meeting():
 class Account:
     def __init__(self, apart=0.02):
         self.balance, self.apart = 0, apart
+
+    def snapshot(self):
+        return Account(self.apart)
 
     def deposit(self, amount: int) -> int:
         """Deposit."""
@@ -200,25 +202,6 @@ def test_the_parts_of_a_merged_set_wait_only_for_themselves():
     assert both["one_look"].shared(states) is None
 
 
-def test_tools_of_a_file_share_what_they_change_and_their_forks_do_not(tmp_path):
-    file = tmp_path / "till.py"
-    file.write_text(
-        "class Till:\n"
-        "    def __init__(self):\n        self.sum = 0\n"
-        "    def pay(self, amount: int) -> int:\n"
-        "        'Pay.'\n        self.sum += amount\n        return self.sum\n"
-        "def one() -> str:\n    'One.'\n    return 'a'\n"
-        "def two() -> str:\n    'Two.'\n    return 'b'\n"
-    )
-    till = load_python(str(file), "Till")
-    fork = till.fork()
-    object_, copy = (tools["pay"].shared(tools.state) for tools in (till, fork))
-    assert (type(object_).__name__, type(copy).__name__) == ("Till", "Till")
-    assert object_ is not copy
-    functions = load_python(str(file))
-    assert functions["one"].shared(None) is functions["two"].shared(None)
-
-
 def test_one_plain_function_of_a_module_runs_at_a_time():
     one, other = (from_function(f, timeout_s=60.0) for f in (visit_one, visit_other))
     run_all(*[(one, None, {}), (other, None, {})] * 4)
@@ -343,7 +326,7 @@ class Books:
         self.debit = self.credit = 0
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def __deepcopy__(self, memo):
+    def snapshot(self):
         made = Books()
         made.debit, made.credit = self.debit, self.credit
         return made

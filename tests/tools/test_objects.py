@@ -15,7 +15,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import from_object
-from toolmaster.types import Effect, ErrorKind, Phase
+from toolmaster.types import Effect, ErrorKind, Phase, TrialMode
 
 
 @dataclass
@@ -60,6 +60,9 @@ class Account:
         await asyncio.sleep(0)
         self.balance.clear()
         return "closed"
+
+    def snapshot(self):
+        return copy.deepcopy(self)
 
     def _secret(self) -> str:
         return "secret"
@@ -139,17 +142,7 @@ def test_a_fork_goes_its_own_way():
     assert call(fork, "get_balance") == 15
 
 
-def test_what_objects_share_stays_shared_in_a_fork():
-    ledger = Ledger()
-    fork = from_object(Account(ledger), ledger).fork()
-    call(fork, "pay_in", amount=2)
-    account, copied = fork.state
-    assert account.ledger is copied
-    assert copied.entries == [("euro", 2.0)]
-    assert ledger.entries == []
-
-
-def test_snapshot_is_preferred_and_no_tool():
+def test_snapshot_is_no_tool():
     shop = Shop(Ledger())
     tools = from_object(shop)
     assert "snapshot" not in tools
@@ -188,18 +181,12 @@ class Bare:
         return where
 
 
-class Locked:
-    def __init__(self):
-        self.lock = threading.Lock()
-
+class Plain:
     def go(self) -> None:
         pass
 
 
-class Itself(Bare):
-    def go(self) -> None:
-        pass
-
+class Itself(Plain):
     def snapshot(self):
         return self
 
@@ -213,9 +200,6 @@ class Other(Itself):
     ("objects", "effects", "message"),
     [
         ([Bare()], {}, "tool 'go': parameter 'where' needs a type hint"),
-        ([Locked()], {}, "Locked: cannot be copied for trials: .*`trials=read_only read=NAME`"),
-        ([Itself()], {}, r"Itself.snapshot\(\) returned itself; it is to return another Itself"),
-        ([Other()], {}, r"Other.snapshot\(\) returned a dict; it is to return another Other"),
         ([Account(Ledger()), Account(Ledger())], {}, "two tools are called 'close'"),
         ([Shop(Ledger())], {"bye": Effect.READ}, "no such public method; did you mean 'buy'"),
         ([Shop(Ledger())], {"snapshot": Effect.READ}, r"no such public method; allowed: \['buy'\]"),
@@ -224,6 +208,27 @@ class Other(Itself):
 def test_what_cannot_be(objects, effects, message):
     with pytest.raises(InputError, match=message):
         from_object(*objects, effects=effects)
+
+
+@pytest.mark.parametrize(
+    ("instance", "message"),
+    [
+        (Itself(), r"Itself.snapshot\(\) returned itself; it is to return another Itself"),
+        (Other(), r"Other.snapshot\(\) returned a dict; it is to return another Other"),
+    ],
+)
+def test_a_snapshot_that_is_none(instance, message):
+    with pytest.raises(InputError, match=message):
+        from_object(instance).fork()
+
+
+def test_trials_only_read_where_an_object_gives_no_snapshot():
+    for tools in (
+        from_object(Plain()),
+        from_object(Plain(), Shop(Ledger())),
+        from_object(Shop(Ledger()), forkable=False),
+    ):
+        assert {tools.trial_mode(name) for name in tools.names()} == {TrialMode.READ_ONLY}
 
 
 def state_of(*objects):

@@ -96,6 +96,11 @@ async def execute(tools, turn):
     return step
 
 
+async def kept(tools):
+    """The real object's attributes, in the host."""
+    return await tools.state[0].apply("builtins:vars", [0])
+
+
 def files(folder):
     """Every path below a folder with its content, mode and time of change."""
     found = {}
@@ -117,14 +122,13 @@ def test_a_python_object(tmp_path):
 
     async def run():
         async with open_sources([f"{module}:Shelf"]) as tools:
-            [shelf] = tools.state[0]
             export = tmp_path / "export.json"
             export.write_text("before")
-            before = json.dumps(shelf.books), files(tmp_path)
+            before = await kept(tools), files(tmp_path)
             found, steps = await try_at_random(tools, values)
-            assert (json.dumps(shelf.books), files(tmp_path)) == before
+            assert (await kept(tools), files(tmp_path)) == before
             await execute(tools, call("lend", title="Emma"))
-            assert shelf.books["Emma"]["copies"] == 2
+            assert (await kept(tools))["books"]["Emma"]["copies"] == 2
             await execute(tools, call("export", title="Emma"))
             assert export.read_text() != "before"
             return found, steps
@@ -132,9 +136,8 @@ def test_a_python_object(tmp_path):
     found, steps = asyncio.run(run())
     assert found[None, Effect.WRITE] > 40  # run, on copies
     assert found[None, Effect.DESTRUCTIVE] > 20
-    refused = [step for step in steps if "nothing outside it may change" in step.observation]
-    assert {step.call.name for step in refused} == {"export", "erase_export"}
-    assert refused == [step for step in steps if step.error is ErrorKind.NOT_EXECUTED]
+    refused = {step.call.name for step in steps if step.error is ErrorKind.NOT_EXECUTED}
+    assert refused == {"export", "erase_export"}
 
 
 def test_the_filesystem_server(npm, tmp_path):
@@ -192,8 +195,7 @@ def test_an_http_service(notes):
 
     found = asyncio.run(run())
     assert found[None, Effect.READ] > 100
-    assert found[ErrorKind.NOT_EXECUTED, Effect.WRITE] > 50
-    assert found[ErrorKind.NOT_EXECUTED, Effect.DESTRUCTIVE] > 50
+    assert found[ErrorKind.NOT_EXECUTED, Effect.DESTRUCTIVE] > 100  # a PUT is one
 
 
 @pytest.mark.parametrize("trials", ["fork", "read_only"])
@@ -211,10 +213,9 @@ def test_all_of_them_in_one_session(notes, tmp_path, trials):
 
     async def run():
         async with open_sources(specs) as tools:
-            [shelf] = tools.state[0]
-            before = json.dumps([shelf.books, notes.state]), files(tmp_path)
+            before = await kept(tools), dict(notes.state), files(tmp_path)
             found, _ = await try_at_random(tools, values)
-            assert (json.dumps([shelf.books, notes.state]), files(tmp_path)) == before
+            assert (await kept(tools), notes.state, files(tmp_path)) == before
             return found
 
     found = asyncio.run(run())

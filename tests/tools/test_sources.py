@@ -81,6 +81,11 @@ def broken_factory():
 def made_text():
     return "no object"
 '''
+STARTS_A_THREAD = """
+import threading
+started = threading.Thread(target=threading.Event().wait, daemon=True)
+started.start()
+"""
 
 
 @pytest.fixture
@@ -122,24 +127,26 @@ def refused(kind, *specs, **options):
 
 def test_functions_of_a_file(shop):
     assert opened(shop) == [
-        ("price", "read", "read_only"),
-        ("order", "destructive", "read_only"),
+        ("price", "read", "fork"),
+        ("order", "destructive", "fork"),
     ]
 
 
 def test_one_function_class_object_or_tool_set(shop):
-    assert opened(f"{shop}:price") == [("price", "read", "read_only")]
+    assert opened(f"{shop}:price") == [("price", "read", "fork")]
     basket = [("put", "unknown", "fork"), ("total", "read", "fork")]
     assert opened(f"{shop}:Basket") == opened(f"{shop}:basket") == basket
-    assert opened(f"{shop}:tools") == [("price", "unknown", "read_only")]
+    assert opened(f"{shop}:tools") == [("price", "unknown", "fork")]
 
 
 def test_a_factory_makes_another_object_each_time(shop):
-    async def items(tools):
-        return tools.subject().items, tools.fork().subject().items
+    async def totals(tools):
+        fork, fresh = tools.fork(), tools.state[0].fresh()
+        await fork["put"].execute(fork.state, {"item": "plum"})
+        states = tools.state, fork.state, (fresh,)
+        return [await tools["total"].execute(state, {}) for state in states]
 
-    for _ in range(2):
-        assert opened(f"{shop}:make_basket", use=items) == (["apple"], ["apple"])
+    assert opened(f"{shop}:make_basket", use=totals) == [1, 2, 1]
     assert [name for name, *_ in opened(f"{shop}:make_basket")] == ["put", "total"]
     assert "it fails: LookupError: no baskets" in refused(InputError, f"{shop}:broken_factory")
     said = refused(InputError, f"{shop}:made_text")
@@ -157,15 +164,15 @@ def test_what_acts_on_a_service_is_live(shop, mcp_file, notes):
     assert opened(shop, mcp_file, use=live)
 
 
-def test_a_file_named_twice_is_run_once_until_it_changes(shop):
+def test_a_file_named_twice_is_run_once(shop):
     shop.write_text(MODULE + "\n\ndef peek() -> int:\n    return basket.total()\n")
 
     async def use(tools):
-        tools["put"].execute(tools.state, {"item": "plum"})
-        return tools["peek"].execute(tools.state, {})
+        await tools["put"].execute(tools.state, {"item": "plum"})
+        return await tools["peek"].execute(tools.state, {})
 
     both = (f"{shop}:basket", f"{shop}:peek")
-    assert [opened(*both, use=use), opened(*both, use=use)] == [1, 2]
+    assert [opened(*both, use=use), opened(*both, use=use)] == [1, 1]
     shop.write_text(shop.read_text().replace("basket.total()", "basket.total() + 10"))
     assert opened(*both, use=use) == 11
 
@@ -180,7 +187,7 @@ def test_a_module_by_its_dotted_name(tmp_path, monkeypatch):
 
     async def use(tools):
         assert tools["f"].source == "shop_package.goods"
-        return tools["f"].execute(tools.state, {"x": 3})
+        return await tools["f"].execute(tools.state, {"x": 3})
 
     assert opened("shop_package.goods", use=use) == 3
 
@@ -248,15 +255,22 @@ def test_names_that_two_sources_share(shop, tmp_path):
     assert names == ["shop_price", "other_price", "order"]
 
 
-def test_an_object_that_cannot_be_copied_may_still_be_tried_by_reading(tmp_path):
-    path = tmp_path / "locked.py"
+def test_a_module_that_cannot_be_forked_may_still_be_tried_by_reading(tmp_path):
+    path = tmp_path / "busy.py"
     path.write_text(
-        "import threading\n"
+        f"{STARTS_A_THREAD}\n"
         "class Box:\n"
         "    def __init__(self): self.lock = threading.Lock()\n"
         "    def get(self) -> int:\n        return 3\n"
     )
-    assert "let trials only read" in refused(InputError, f"{path}:Box")
+
+    async def obstacle(tools):
+        return tools["get"].obstacle
+
+    assert opened(f"{path}:Box") == [("get", "unknown", "read_only")]
+    assert "it has started threads" in opened(f"{path}:Box", use=obstacle)
+    path.write_text(path.read_text().replace("started.start()", ""))
+    assert opened(f"{path}:Box") == [("get", "unknown", "fork")]
     for written in ("read_only", "read-only"):
         assert opened(f"{path}:Box trials={written}") == [("get", "unknown", "read_only")]
 
@@ -321,7 +335,10 @@ def test_broken_json_files(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("trials=fork", "needs a state that can be copied"),
+        (
+            "trials=fork",
+            "needs a process that can be forked, which only Python sources have (it has",
+        ),
         ("trials=maybe", "trials: Input should be 'fork', 'read_only' or 'live', got 'maybe'"),
         ("only=nothing*", "no tool is called 'nothing*'; it has: price, order"),
         ("onyl=price", "unknown key 'onyl' (did you mean 'only'?)"),
@@ -330,6 +347,7 @@ def test_broken_json_files(tmp_path, content, message):
     ],
 )
 def test_options_that_cannot_be_used(shop, options, message):
+    shop.write_text(f"{MODULE}\n\n{STARTS_A_THREAD}")
     refusal = refused(ToolmasterError, f"{shop} {options}")
     assert message in refusal
     assert str(shop) in refusal

@@ -72,7 +72,7 @@ def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
         "arguments": list(tool.parameters.get("properties", {})),
         "what it does": " ".join(tool.description.split()),
         "effect": tool.effect.value,
-        "in a trial": "runs" if reads else TRIALS[mode],
+        "in a trial": "runs" if reads else ": ".join(filter(None, (TRIALS[mode], tool.obstacle))),
         "parameters": tool.parameters,
     }
 

@@ -12,14 +12,18 @@ Each line is a JSON object, of which only `query` is needed:
 `answer` is compared by `answers.same_answer` and `state` by `end_state.differences`. `check` is a
 Python function, called as `check(trajectory, object)` like `Task.check`; the path of its file is
 relative to the file of tasks. If a line has several of them, all must hold.
+
+Python sources run in a host, see `tools.host`, and so do `state` and `check`, where the object is:
+that of the source, its module if the tools are functions, or a tuple if there are several sources.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,10 +35,11 @@ from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.tasksets.end_state import differences
 from toolmaster.tasksets.task import Check, Isolation, Task, as_score, isolation_of
 from toolmaster.tasksets.taskset import Taskset
-from toolmaster.tools import ToolSet
+from toolmaster.tools import ToolRefusal, ToolSet
+from toolmaster.tools.host import HostState, Subject
 from toolmaster.tools.merging import merge
-from toolmaster.tools.python import find_object, makes_tools
-from toolmaster.tools.sources import Source, open_source, parse_sources, python_tools
+from toolmaster.tools.python import find_object
+from toolmaster.tools.sources import open_source, parse_sources, python_tools
 from toolmaster.types import Record, Score, ToolCall, Trajectory
 
 
@@ -67,8 +72,8 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
 
     Args:
         file: JSON lines, see the module's docstring.
-        tools: one line per source, see `tools.sources`. A class or a function without parameters
-            makes fresh tools for each rollout; other Python objects are copied.
+        tools: one line per source, see `tools.sources`. Each rollout gets a fork of the host of
+            the Python sources; a class or a function without parameters is called anew in it.
 
     Returns:
         A task set named after the file, whose version is a hash of its content.
@@ -91,7 +96,7 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
             query=row.query,
             tools=make,
             answer=row.answer,
-            check=_check(row, _written_check(row, file.parent, where)),
+            check=_check(row, _written_check(row, file.parent, make.host, where)),
             calls=[row.calls] if row.calls else None,
             labels=row.labels,
         )
@@ -104,18 +109,57 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
     return Taskset(file.stem, tasks.values(), version=version, resources=make.open)
 
 
-def _written_check(row: Row, folder: Path, where: str) -> Check | None:
-    """Return the function that a row names as its check."""
+def _written_check(row: Row, folder: Path, host: HostState | None, where: str) -> Check | None:
+    """Return the function that a row names as its check, which runs in the host if there is one.
+
+    Raises:
+        InputError: there is no such function.
+    """
     if not row.check:
         return None
     in_file = row.check.partition(":")[0].endswith(".py")
+    name = str(folder / row.check) if in_file else row.check
     try:
-        found: Check = find_object(str(folder / row.check) if in_file else row.check)
+        found = find_object(name) if host is None else host.tell({"find": name})
     except InputError as error:
         raise InputError(f"{where}: check: {error}") from None
-    if not callable(found):
+    if not (callable(found) if host is None else found):
         raise InputError(f"{where}: check: {row.check} is not a function")
-    return found
+    if host is None:
+        return found  # type: ignore[no-any-return]
+
+    async def check(trajectory: Trajectory, made: Any) -> Any:
+        score = await _in_host(made, run_check, name, trajectory.model_dump(mode="json"))
+        return Score.model_validate(score)
+
+    return check
+
+
+async def _in_host(made: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function of this module makes of objects in a host.
+
+    Raises:
+        Exception: the error of a check, with its own name.
+    """
+    subjects: Sequence[Subject] = made if isinstance(made, tuple) else (made,)
+    name = f"{__name__}:{function.__name__}"
+    try:
+        return await subjects[0].state.apply(name, [one.index for one in subjects], *arguments)
+    except ToolRefusal as error:
+        kind, _, text = str(error).partition(": ")
+        raise type(kind, (Exception,), {})(text) from None
+
+
+async def run_check(made: Any, name: str, trajectory: dict[str, Any]) -> dict[str, Any]:
+    """Return the score of a check that is named, for a trajectory, as JSON values."""
+    checked = find_object(name)(Trajectory.model_validate(trajectory), made)
+    checked = await checked if inspect.isawaitable(checked) else checked
+    return as_score(checked).model_dump(mode="json")
+
+
+def find_differences(made: Any, expected: dict[str, Any]) -> list[str]:
+    """Return what `end_state.differences` does."""
+    return differences(made, expected)
 
 
 def _check(row: Row, written: Check | None) -> Check | None:
@@ -129,7 +173,12 @@ def _check(row: Row, written: Check | None) -> Check | None:
             right = same_answer(trajectory.answer, row.answer)
             scores["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
         if row.state:
-            wrong = differences(made, row.state)
+            hosted = not isinstance(made, ToolSet)
+            wrong = (
+                await _in_host(made, find_differences, row.state)
+                if hosted
+                else differences(made, row.state)
+            )
             ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in row.state.items())
             score = Score.of(not wrong, f"at the end {ends}")
             scores["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
@@ -159,14 +208,16 @@ def _together(scores: Mapping[str, Score]) -> Score:
 class OwnTools:
     """Makes the tools of each rollout from tool sources, for `Task.tools`.
 
-    A class or factory of a Python source is called for each rollout, and any other Python object is
-    copied; MCP servers and HTTP services are opened once by `open`, and shared.
+    Python sources are loaded once, in one host, and each rollout gets a fork of it, in which a
+    class or factory is called anew. MCP servers and HTTP services are opened once by `open`, and
+    shared.
 
     Args:
         specs: one line per source, see `tools.sources`.
 
     Attributes:
         isolation: how the rollouts are kept apart, see `Task.isolation`.
+        host: the state of the Python sources; None if there are none.
 
     Raises:
         ConfigError: there is no source, or a source cannot be recognised.
@@ -175,17 +226,23 @@ class OwnTools:
 
     def __init__(self, specs: Sequence[str]) -> None:
         self._sources = parse_sources(specs)
-        self._tools: list[ToolSet | None] = []
-        """The tools of each source; None if each rollout gets fresh ones, or if it is not open."""
-        kinds: list[Isolation] = []
-        for source in self._sources:
-            tools = python_tools(source) if source.kind == "python" else None
-            fresh = _is_fresh(source)
-            self._tools.append(None if fresh else tools)
-            if fresh:
-                kinds.append(Isolation.FRESH)
-            else:
-                kinds.append(Isolation.SHARED if tools is None else isolation_of(tools))
+        python = python_tools(self._sources)
+        self.host: HostState | None = python[0].state if python else None
+        if self.host is not None:
+            self.host.tell({"find": f"{__name__}:run_check"})  # imported before any fork
+        loaded = iter(python)
+        self._tools: list[ToolSet | None] = [
+            next(loaded) if source.kind == "python" else None for source in self._sources
+        ]
+        """The tools of each source; None if it is not open."""
+        self._forkable = all(tools.copy_state is not None for tools in python)
+        kinds = [isolation_of(tools) for tools in python]
+        if self.host is not None:
+            kinds = [
+                Isolation.FRESH if one["fresh"] else kind
+                for one, kind in zip(self.host.loaded, kinds, strict=True)
+            ]
+        kinds += [Isolation.SHARED for tools in self._tools if tools is None]
         self.isolation = next(kind for kind in _WEAKEST_FIRST if kind in kinds)
 
     @asynccontextmanager
@@ -210,23 +267,27 @@ class OwnTools:
         """Make the tools of one rollout.
 
         Raises:
-            InputError: a server or service is not open.
+            InputError: a server or service is not open, or an object cannot be made.
         """
-        parts = zip(self._sources, self._tools, strict=True)
-        return merge([(source.label, _made(source, tools)) for source, tools in parts])
+        parts = []
+        state = self._fresh()
+        for source, tools in zip(self._sources, self._tools, strict=True):
+            if tools is None:
+                raise InputError(
+                    f"{source.place} is not open; run these tasks inside `tasks.open()`"
+                )
+            mine = source.kind == "python" and state is not None
+            parts.append((source.label, replace(tools, state=state) if mine else tools))
+        return merge(parts)
+
+    def _fresh(self) -> HostState | None:
+        """Return a state of its own for a rollout; None if it shares that of all."""
+        if self.host is None:
+            return None
+        if self._forkable:
+            return self.host.fresh()
+        fresh = any(loaded["fresh"] for loaded in self.host.loaded)
+        return self.host.reloaded() if fresh else None
 
 
 _WEAKEST_FIRST = (Isolation.SHARED, Isolation.FORKED, Isolation.READ_ONLY, Isolation.FRESH)
-
-
-def _made(source: Source, tools: ToolSet | None) -> ToolSet:
-    if tools is not None:
-        return tools if tools.copy_state is None else tools.fork()
-    if source.kind == "python":
-        return python_tools(source)
-    raise InputError(f"{source.place} is not open; run these tasks inside `tasks.open()`")
-
-
-def _is_fresh(source: Source) -> bool:
-    named = source.kind == "python" and source.name is not None
-    return named and makes_tools(find_object(f"{source.place}:{source.name}"))

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from toolmaster.tools.tool import Tool, ToolSet
@@ -18,7 +19,7 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
     """Return one tool set with the tools of several.
 
     A fork copies the state of every part that can be forked; the tools of the others never run on a
-    fork. Parts are copied one by one, so an object that two of them share is copied twice.
+    fork. A state that several parts share is copied once.
 
     Args:
         parts: Pairs of a label and a tool set. Tools that share a name get their label in front of
@@ -38,9 +39,12 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
     sets = [part for _, part in parts]
     objects = [(i, part.object_of) for i, part in enumerate(sets) if part.object_of is not None]
 
-    def copy_state(states: tuple[Any, ...]) -> tuple[Any, ...]:
-        pairs = zip(sets, states, strict=True)
-        return tuple(p.copy_state(state) if p.copy_state else state for p, state in pairs)
+    def copied(states: tuple[Any, ...], *, trial: bool) -> tuple[Any, ...]:
+        copies: dict[int, Any] = {}
+        for part, state in zip(sets, states, strict=True):
+            if part.copy_state is not None and id(state) not in copies:
+                copies[id(state)] = replace(part, state=state).fork(trial=trial).state
+        return tuple(copies.get(id(state), state) for state in states)
 
     def object_of(states: tuple[Any, ...]) -> Any:
         made = tuple(own(states[index]) for index, own in objects)
@@ -49,7 +53,8 @@ def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
     return ToolSet(
         tools,
         tuple(part.state for part in sets),
-        copy_state if any(part.copy_state for part in sets) else None,
+        partial(copied, trial=False) if any(part.copy_state for part in sets) else None,
+        partial(copied, trial=True) if any(part.try_state for part in sets) else None,
         any(part.live for part in sets),
         object_of if objects else None,
     )

@@ -1,8 +1,7 @@
-"""Stateful Python objects as tools: public methods, called on objects that can be forked."""
+"""Python objects of this process as tools: their public methods."""
 
 from __future__ import annotations
 
-import copy
 import difflib
 import inspect
 import types
@@ -28,13 +27,15 @@ def from_object(
 ) -> ToolSet:
     """Turn the public methods of objects into tools over these objects as the state.
 
-    The tools call the methods of whatever object is in the state, so a fork's tools change only the
-    fork. An object is forked by its method `snapshot()`, which returns another object of the same
-    class with the same state, or else by `copy.deepcopy`; objects without `snapshot()` are copied
-    together, so that what they share stays shared. What a method changes outside its object (class
-    attributes, globals, files) is not forked. One call at a time runs on an object, or on several
-    that were given together, except calls of methods that the decorator `tool` says are
-    thread-safe.
+    The methods run in this process. Nothing here can copy an object with all that it reaches, so
+    trials only call methods that read, unless every object has a method `snapshot()`. By giving it,
+    a class says that its snapshots share nothing with the object and that its methods change
+    nothing else: no file, no global, no class attribute, nothing over the network. Trials then call
+    all methods, on snapshots. A class that cannot say this is better named as a source
+    (`shop.py:shop`), where a process of its own keeps trials apart.
+
+    One call at a time runs on an object, or on several that were given together, except calls of
+    methods that the decorator `tool` says are thread-safe.
 
     Args:
         objects: the objects; every parameter of a public method needs a type hint, and its
@@ -43,15 +44,14 @@ def from_object(
             decorator `tool` gives it, or else `unknown`.
         timeout_s: seconds one call may take; None runs it inline without a limit. A plain method
             that is cut off goes on in its thread and may still change its object.
-        forkable: False for objects that cannot be copied: trials may then only call methods that
-            read.
+        forkable: False if trials may only read although the objects give snapshots.
 
     Returns:
         The tools, in the order of the classes' definitions. `state` is the tuple of the objects.
 
     Raises:
-        InputError: a method that cannot be a tool, two methods with one name, an effect for a
-            method that is not there, or an object that cannot be copied.
+        InputError: a method that cannot be a tool, two methods with one name, or an effect for a
+            method that is not there.
     """
     effects = effects or {}
     tools = []
@@ -61,50 +61,33 @@ def from_object(
             if method.__name__ in effects:
                 told["effect"] = effects[method.__name__]
             tools.append(_tool(index, method, **told))
-    copy_state = copy_objects if forkable else None
-    tool_set = ToolSet(tuple(tools), objects, copy_state, object_of=_made)
+    whole = forkable and objects and all(hasattr(instance, SNAPSHOT) for instance in objects)
+    tool_set = ToolSet(tuple(tools), objects, _snapshots if whole else None, object_of=_made)
     for name in effects:
         if name not in tool_set:
             close = difflib.get_close_matches(name, tool_set.names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"allowed: {list(tool_set.names())}"
             raise InputError(f"effect of {name!r}: there is no such public method; {hint}")
-    if forkable:
-        copy_objects(objects)  # says now, not in the first trial, what cannot be copied
     return tool_set
 
 
 def _made(objects: tuple[Any, ...]) -> Any:
-    """The one object, or all of several."""
+    """Return the one object, or all of several."""
     return objects[0] if len(objects) == 1 else objects
 
 
-def copy_objects(objects: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copies of the objects that share nothing with them that changes.
+def _snapshots(objects: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return snapshots of the objects.
 
     Raises:
-        InputError: an object cannot be copied, or its snapshot is something else.
+        InputError: a snapshot is the object itself, or something else.
     """
-    copies: dict[int, Any] = {}
-    for instance in objects:
-        if hasattr(instance, SNAPSHOT):
-            copies[id(instance)] = _snapshot(instance)
-    try:
-        return tuple(copy.deepcopy(objects, copies))
-    except Exception as error:
-        names = ", ".join(type(instance).__name__ for instance in objects)
-        raise InputError(
-            f"{names}: cannot be copied for trials: {error}; give the class a method `snapshot()`"
-            " that returns a copy, or let trials only read: put `trials=read_only read=NAME` behind"
-            " the source, where NAME is a tool that reads (in Python: forkable=False)"
-        ) from error
-
-
-def _snapshot(instance: Any) -> Any:
-    taken = instance.snapshot()
-    if type(taken) is not type(instance) or taken is instance:
-        name = type(instance).__name__
-        what = "itself" if taken is instance else f"a {type(taken).__name__}"
-        raise InputError(f"{name}.snapshot() returned {what}; it is to return another {name}")
+    taken = tuple(instance.snapshot() for instance in objects)
+    for instance, copy in zip(objects, taken, strict=True):
+        if type(copy) is not type(instance) or copy is instance:
+            name = type(instance).__name__
+            what = "itself" if copy is instance else f"a {type(copy).__name__}"
+            raise InputError(f"{name}.snapshot() returned {what}; it is to return another {name}")
     return taken
 
 

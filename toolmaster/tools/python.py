@@ -15,63 +15,64 @@ import inspect
 import sys
 import traceback
 import typing
-from collections.abc import Awaitable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from toolmaster.errors import InputError, near_file
 from toolmaster.tools.functions import from_function, marks
-from toolmaster.tools.isolation import isolated
 from toolmaster.tools.objects import from_object
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
 
 
-def load_python(
-    place: str, name: str | None = None, *, forkable: bool = True, timeout_s: float = 30.0
-) -> ToolSet:
-    """The tools of a Python file or module.
+def load_python(place: str, name: str | None = None, *, timeout_s: float = 30.0) -> ToolSet:
+    """Return the tools of a Python file or module, which runs in this process.
 
     Args:
         place: a file that ends in `.py`, or a dotted module name.
         name: what to take from it: a function, a class or a factory (called without arguments), an
             object, a `Tool` or a `ToolSet`. None for all functions that it defines whose names are
             public and that have a docstring; those in `__all__` where it has one.
-        forkable: whether trials of an object run on a copy, which must be possible then.
         timeout_s: seconds one call may take.
+
+    Returns:
+        The tools. Their object, which a check gets, is the module if they are functions.
 
     Raises:
         InputError: it is not there, fails on import, or holds nothing that can be a tool.
     """
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    module = _import(place)
     found = None if name is None else _attribute(module, name, place)
     effects = _effects(module, found, place)
     source = str(Path(place).resolve()) if place.endswith(".py") else place
+    functions = ToolSet((), object_of=lambda _: module)
     if name is None:
-        functions = list(_functions(module))
-        if not functions:
+        tools = tuple(_tool(f, effects, source, timeout_s) for f in _functions(module))
+        if not tools:
             raise InputError(
                 f"{place}: no tools: it defines no public function with a docstring;"
                 f" name one thing in it with {place}:NAME"
             )
-        return ToolSet(tuple(_tool(f, effects, source, timeout_s) for f in functions))
+        return replace(functions, tools=tools)
     source = f"{source}:{name}"
     if isinstance(found, FunctionType) and makes_tools(found):
         found = _made_by(found, source)
     if isinstance(found, Tool):
-        found = ToolSet((found,))
+        found = replace(functions, tools=(found,))
     if isinstance(found, ToolSet):
-        tools = tuple(replace(tool, source=tool.source or source) for tool in found.tools)
-        return _kept_inside(replace(found, tools=tools))
+        return replace(
+            found, tools=tuple(replace(tool, source=tool.source or source) for tool in found.tools)
+        )
     if isinstance(found, FunctionType):
-        return ToolSet((_tool(found, effects, source, timeout_s),))
-    return _object_tools(found, effects, source, forkable=forkable, timeout_s=timeout_s)
+        return replace(functions, tools=(_tool(found, effects, source, timeout_s),))
+    return _object_tools(found, effects, source, timeout_s)
 
 
 def find_object(named: str) -> Any:
-    """The Python object that `file.py:NAME` or `package.module:NAME` names.
+    """Return the Python object that `file.py:NAME` or `package.module:NAME` names.
 
     Raises:
         InputError: the file or module is missing or fails, or has nothing of this name.
@@ -79,8 +80,7 @@ def find_object(named: str) -> Any:
     place, colon, name = named.rpartition(":")
     if not colon or not name.isidentifier():
         raise InputError(f"{named!r}: write it as file.py:NAME or package.module:NAME")
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
-    return _attribute(module, name, place)
+    return _attribute(_import(place), name, place)
 
 
 PLAIN = (str, bytes, int, float, bool, list, dict, tuple, set, type(None))
@@ -88,7 +88,7 @@ PLAIN = (str, bytes, int, float, bool, list, dict, tuple, set, type(None))
 
 
 def makes_tools(found: Any) -> bool:
-    """Whether something from a module makes another object each time that it is called.
+    """Return whether something from a module makes another object each time that it is called.
 
     That is a class, or a function without parameters, unless its return annotation names plain
     data (`-> str`, `-> list[int]`), as that of a tool does.
@@ -105,7 +105,7 @@ def makes_tools(found: Any) -> bool:
 
 
 def _made_by(factory: FunctionType, source: str) -> Any:
-    """What a factory makes."""
+    """Return what a factory makes."""
     try:
         made = factory()
     except Exception as error:
@@ -125,17 +125,10 @@ def _tool(
     return replace(from_function(function, effect=effect, timeout_s=timeout_s), source=source)
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """The state of a fork."""
-
-    state: Any
-
-
 def _object_tools(
-    found: Any, effects: Mapping[str, Effect], source: str, *, forkable: bool, timeout_s: float
+    found: Any, effects: Mapping[str, Effect], source: str, timeout_s: float
 ) -> ToolSet:
-    """The methods of an object."""
+    """Return the methods of an object."""
     if isinstance(found, type):
         try:
             found = found()
@@ -146,58 +139,19 @@ def _object_tools(
             ) from error
     public = {name for name in dir(type(found)) if not name.startswith("_")}
     known = {name: effect for name, effect in effects.items() if name in public}
-    tools = from_object(found, effects=known, timeout_s=timeout_s, forkable=forkable)
+    tools = from_object(found, effects=known, timeout_s=timeout_s)
     if not tools.tools:
         kind = type(found).__name__
         raise InputError(f"{source}: no tools: {kind} has no public method that is a function")
-    sourced = tuple(replace(tool, source=source) for tool in tools.tools)
-    return _kept_inside(replace(tools, tools=sourced))
-
-
-def _kept_inside(tools: ToolSet) -> ToolSet:
-    """The tools, which on a copy of their state may not reach outside."""
-    copy_state = tools.copy_state
-    if copy_state is None:
-        return tools
-
-    def copy(state: Any) -> _Copy:
-        return _Copy(copy_state(_bare(state)))
-
-    own = tools.object_of
-    object_of = None if own is None else lambda state: own(_bare(state))
-    guarded = tuple(_guarded(tool) for tool in tools.tools)
-    return replace(tools, tools=guarded, copy_state=copy, object_of=object_of)
-
-
-def _bare(state: Any) -> Any:
-    return state.state if isinstance(state, _Copy) else state
-
-
-def _guarded(tool: Tool) -> Tool:
-    """The tool, kept inside where its state is a copy."""
-
-    def execute(state: Any, arguments: dict[str, Any]) -> Any:
-        if not isinstance(state, _Copy):
-            return tool.execute(state, arguments)
-        with isolated():
-            result = tool.execute(state.state, arguments)
-        return _awaited_inside(result) if inspect.isawaitable(result) else result
-
-    async def execute_async(state: Any, arguments: dict[str, Any]) -> Any:
-        return await execute(state, arguments)
-
-    run = execute_async if inspect.iscoroutinefunction(tool.execute) else execute
-    return replace(tool, execute=run, acts_on=lambda state: tool.shared(_bare(state)))
-
-
-async def _awaited_inside(result: Awaitable[Any]) -> Any:
-    """What a call gives that goes on after it has returned."""
-    with isolated():
-        return await result
+    return replace(tools, tools=tuple(replace(tool, source=source) for tool in tools.tools))
 
 
 _files: dict[Path, tuple[tuple[int, int], ModuleType]] = {}
 """What was run, with time and size that the file had then."""
+
+
+def _import(place: str) -> ModuleType:
+    return _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -223,7 +177,9 @@ def _run_file(path: Path) -> ModuleType:
     _importable(path.parent)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[spec.name]
         raise InputError(_why_not(error, str(path), path)) from error
     return module
@@ -240,7 +196,9 @@ def _import_module(name: str) -> ModuleType:
                 " a file is named with its ending, as in tools.py"
             ) from None
         raise InputError(_why_not(error, name)) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise InputError(_why_not(error, name)) from error
 
 

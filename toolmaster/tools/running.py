@@ -47,7 +47,7 @@ async def run_tool(tool: Tool, state: Any, arguments: dict[str, Any]) -> Any:
 
 
 async def fork(tools: ToolSet) -> ToolSet:
-    """Return a fork of a tool set, made while no call changes the state.
+    """Return a fork of a tool set for a trial, made while no call changes the state.
 
     Raises:
         InputError: the state cannot be copied.
@@ -61,7 +61,9 @@ async def fork(tools: ToolSet) -> ToolSet:
         for lock in sorted(locks, key=id):  # a fixed order, so that two forks cannot deadlock
             await lock.acquire("fork")
             held.append(lock)
-        return tools.fork()
+        if tools.try_state is None:
+            return tools.fork(trial=True)
+        return await asyncio.to_thread(tools.fork, trial=True)  # of a process, which may take long
     finally:
         for lock in held:
             lock.release()
@@ -195,5 +197,5 @@ def describe_error(error: BaseException) -> str:
     """Return the type and the message of an error, or the type alone if `str` fails."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - from the error's own `__str__`
+    except BaseException:  # noqa: BLE001 - from the error's own `__str__`
         return type(error).__name__

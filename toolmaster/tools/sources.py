@@ -56,7 +56,7 @@ class SourceOptions(Settings):
 
     trials: TrialMode | None = None
     """How trials run the calls: on a `fork`, `read_only`, or `live` for real. None takes `fork` for
-    a Python object, which is refused if it cannot be copied, and `read_only` for anything else."""
+    Python where walls can be had around a fork, and `read_only` for anything else."""
     only: Patterns = ()
     """Names of the tools wanted, `*` and `?` as in file names; empty for all."""
     read: Patterns = ()
@@ -120,12 +120,30 @@ async def open_sources(
         async with open_sources(["shop.py", "mcp.json only=read_*"]) as tools:
             print(*tools.names())
     """
+    sources = parse_sources(specs, trials)
     async with AsyncExitStack() as stack:
+        python = iter(await stack.enter_async_context(_python(sources)))
         parts = [
-            (source.label, await stack.enter_async_context(open_source(source)))
-            for source in parse_sources(specs, trials)
+            (
+                source.label,
+                next(python)
+                if source.kind == "python"
+                else await stack.enter_async_context(open_source(source)),
+            )
+            for source in sources
         ]
         yield merge(parts)
+
+
+@asynccontextmanager
+async def _python(sources: Sequence[Source]) -> AsyncIterator[list[ToolSet]]:
+    """Load the Python sources among some in one host and yield their tools."""
+    opened = await asyncio.to_thread(python_tools, sources)
+    try:
+        yield opened
+    finally:
+        if opened:
+            await asyncio.to_thread(opened[0].state.close)
 
 
 def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list[Source]:
@@ -192,16 +210,14 @@ def _recognise(place: str) -> tuple[str, str, str | None]:
 
 @asynccontextmanager
 async def open_source(source: Source) -> AsyncIterator[ToolSet]:
-    """Open one source and yield its tools, shaped by its options.
+    """Open a source of another kind than Python and yield its tools, shaped by its options.
 
     Raises:
         ConfigError: This source cannot have one of the options.
         InputError: The source is missing, is broken or has no tools.
     """
     options = source.options
-    if source.kind == "python":
-        yield python_tools(source)
-    elif source.kind == "mcp":
+    if source.kind == "mcp":
         from toolmaster.tools.mcp import open_mcp, read_mcp_servers  # noqa: PLC0415 - heavy
 
         servers = read_mcp_servers(Path(source.place))
@@ -217,19 +233,20 @@ async def open_source(source: Source) -> AsyncIterator[ToolSet]:
             yield replace(_shaped(tools, source), live=True)
 
 
-def python_tools(source: Source) -> ToolSet:
-    """Return the tools of a Python source; a class is instantiated at each call.
+def python_tools(sources: Sequence[Source]) -> list[ToolSet]:
+    """Load the Python sources among some in one host; return their tools in order.
 
     Raises:
-        ConfigError: This source cannot have one of the options.
-        InputError: The source is missing, fails on import or has no tools.
+        ConfigError: A source cannot have one of its options.
+        InputError: A source is missing, fails on import or has no tools.
     """
-    from toolmaster.tools.python import load_python  # noqa: PLC0415 - runs the user's code
+    from toolmaster.tools.host import open_host  # noqa: PLC0415 - not needed for other sources
 
-    options = source.options
-    forkable = options.trials in (None, TrialMode.FORK)
-    tools = load_python(source.place, source.name, forkable=forkable, timeout_s=options.timeout_s)
-    return _shaped(tools, source)
+    python = [source for source in sources if source.kind == "python"]
+    if not python:
+        return []
+    opened = open_host([(one.place, one.name, one.options.timeout_s) for one in python])
+    return [_shaped(tools, source) for tools, source in zip(opened, python, strict=True)]
 
 
 def _shaped(tools: ToolSet, source: Source) -> ToolSet:
@@ -237,10 +254,11 @@ def _shaped(tools: ToolSet, source: Source) -> ToolSet:
     options = source.options
     names = _matching(tools, options.only or ("*",), source)
     reading = _matching(tools, options.read, source)
-    if options.trials is TrialMode.FORK and tools.copy_state is None:
+    why = next((f" ({tool.obstacle})" for tool in tools.tools if tool.obstacle), "")
+    if options.trials is TrialMode.FORK and (tools.copy_state is None or why):
         raise ConfigError(
-            f"{source.place}: trials=fork needs a state that can be copied, which only Python"
-            " objects have; use trials=read_only, or trials=live"
+            f"{source.place}: trials=fork needs a process that can be forked, which only Python"
+            f" sources have{why}; use trials=read_only, or trials=live"
         )
     shaped = tuple(
         replace(

@@ -32,6 +32,10 @@ class ToolRefusal(Exception):  # noqa: N818 - a normal answer of a tool, not a f
     """Raised by a tool to refuse a call; its message becomes the observation."""
 
 
+class NotTried(ToolRefusal):
+    """Raised when a call reached for what no trial may touch, and was stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """One callable tool.
@@ -60,6 +64,7 @@ class Tool:
         current: an async function that returns the fields of this tool that have changed at its
             source, to be called before a call is approved; None for a tool that cannot change. The
             `execute` among them refuses if the tool changes once more.
+        obstacle: why a trial runs it only if it reads, where that is not by choice; shown to users.
 
     Raises:
         InputError: there is no such effect.
@@ -78,6 +83,7 @@ class Tool:
     thread_safe: bool = False
     acts_on: Callable[[Any], Any] | None = None
     current: Callable[[], Awaitable[dict[str, Any]]] | None = None
+    obstacle: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -149,6 +155,8 @@ class ToolSet:
         copy_state: a function that copies the state (`copy.deepcopy` for plain data). None means
             that it cannot be copied, as with live services and functions that reach outside their
             state: trials then call only tools that read, unless a tool has another trial mode.
+        try_state: a function that copies the state for a trial. None takes `copy_state`, as for
+            plain data; a copy for a rollout may do what is real, one for a trial may not.
         live: whether the tools act on a service outside this program, which all rollouts share.
         object_of: a function from the state to the object that the tools act on, which a task's
             check gets. None if the tools are functions.
@@ -160,6 +168,7 @@ class ToolSet:
     tools: tuple[Tool, ...]
     state: Any = None
     copy_state: Callable[[Any], Any] | None = None
+    try_state: Callable[[Any], Any] | None = None
     live: bool = False
     object_of: Callable[[Any], Any] | None = None
     _by_name: dict[str, Tool] = field(init=False)
@@ -201,15 +210,19 @@ class ToolSet:
         reads = self._by_name[name].effect is Effect.READ
         return reads or self.trial_mode(name) is not TrialMode.READ_ONLY
 
-    def fork(self) -> ToolSet:
+    def fork(self, *, trial: bool = False) -> ToolSet:
         """Return the same tools over a copy of the state.
+
+        Args:
+            trial: whether the copy is for a trial; otherwise its calls may do what is real.
 
         Raises:
             InputError: the state cannot be copied.
         """
-        if self.copy_state is None:
+        copy_state = (trial and self.try_state) or self.copy_state
+        if copy_state is None:
             raise InputError("these tools have no state that can be copied")
-        return replace(self, state=self.copy_state(self.state))
+        return replace(self, state=copy_state(self.state))
 
     def subject(self) -> Any:
         """Return what a task's check gets: the object that the tools act on, or else this set."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from toolmaster.tools import ToolRefusal
-from toolmaster.tools.sandbox import IsolationLevel, LimitBroken, isolation, namespaces
+from toolmaster.tools.sandbox import IsolationLevel, LimitBroken, namespaces, walls
 
 WELL = "def f(): return 'well'"
 
@@ -272,7 +272,7 @@ def f(path):
     try: return os.listdir(path)
     except OSError: return []
 """
-    shown = [*isolation.readable(), *isolation.DEVICES, namespaces.SCRATCH]
+    shown = [*walls.readable(), *walls.DEVICES, namespaces.SCRATCH]
     for name in running.call(source, path=str(path)):
         assert any(Path(other).is_relative_to(path / name) for other in shown)
 
@@ -377,6 +377,46 @@ def test_scratch_folder_is_bounded(running):
     large = "def f():\n with open('x', 'wb') as file:\n  while 1: file.write(bytes(1 << 16))"
     error = refusal(running, large)
     assert "File too large" in str(error) or "No space left" in str(error)
+
+
+UNSEEN = """
+import ctypes, os
+def f(mib):
+    libc, held = ctypes.CDLL(None, use_errno=True), []
+    def reserve():
+        file = open("reserved", "w+b")
+        if libc.fallocate(file.fileno(), 1, ctypes.c_long(0), ctypes.c_long(mib << 20)):
+            raise OSError(ctypes.get_errno(), "fallocate")
+        return file
+    def removed():
+        file = open("removed", "w+b")
+        os.unlink("removed")
+        file.write(bytes(1 << 20))
+        return file
+    def replaced():
+        file = open("replaced", "w+b")
+        open("other", "w").close()
+        os.rename("other", "replaced")
+        return file
+    def unnamed():
+        return os.fdopen(os.open(".", os.O_TMPFILE | os.O_RDWR), "w+b")
+    for attempt in (reserve, removed, replaced, unnamed):
+        try: held.append(attempt())
+        except OSError: pass
+    listed = [os.stat(name).st_ino for name in os.listdir(".")]
+    return sum(
+        max(os.fstat(file.fileno()).st_blocks * 512, 1)
+        for file in held if os.fstat(file.fileno()).st_ino not in listed
+    ), max(os.stat(name).st_blocks >> 11 for name in os.listdir("."))
+"""
+
+
+def test_nothing_on_disk_is_unseen(at_level):
+    """Room that no size shows, and files that no folder lists, would be beyond every limit."""
+    confined = at_level(IsolationLevel.CONFINED, workers=1)
+    unlisted, largest_mib = confined.call(UNSEEN, mib=300)
+    assert unlisted == 0
+    assert largest_mib <= 1
 
 
 def test_deep_folders_are_cleared_away(running):
@@ -510,7 +550,8 @@ def f(pattern):
 FORGE = """
 import json, os, struct
 def f(body, times, status, end):
-    frames = (struct.pack("!BI", status, len(body)) if status >= 0 else b"") + body.encode()
+    size = len(body) if status < 0 else status
+    frames = struct.pack("!I", size) + body.encode()
     for fd in range(3, 64):
         for _ in range(times):
             try: os.write(fd, frames)
@@ -524,7 +565,7 @@ def f(body, times, status, end):
     ["", "x", "null", "[1]", '{"value": 1, "error": "x"}', '{"error": 1}', '{"value": NaN',
      "[" * 60_000, '{"value": ' + "9" * 9000 + "}"],
 )  # fmt: skip
-@pytest.mark.parametrize("status", [-1, 0, 2])
+@pytest.mark.parametrize("status", [-1, 0, 2, 1 << 31])
 def test_forged_messages(running, body, status):
     arguments = {"body": body, "times": 1, "status": status, "end": True}
     assert isinstance(refusal(running, FORGE, **arguments), LimitBroken)
@@ -536,30 +577,8 @@ def test_forged_message_can_only_be_the_calls_own_result(running):
     assert running.calls(WELL, WELL) == ["well", "well"]
 
 
-POISON = """
-import marshal, os, struct
-def f(poison):
-    if not poison: return "harmless"
-    code = marshal.dumps(compile("def f(poison): return 'poisoned'", "<source>", "exec"))
-    for fd in range(3, 64):
-        try: os.write(fd, struct.pack("!cI", b"\\0", len(code)) + code + b'{"value": 1}')
-        except OSError: pass
-    os._exit(0)
-"""
-
-
-def test_no_call_can_pass_on_compiled_source(running):
-    """Neither the call that compiles it nor one that gets it compiled."""
-    source = POISON + f"# {id(running)}"
-    assert isinstance(refusal(running, source, poison=True), LimitBroken)
-    assert running.call(source, poison=False) == "harmless"
-    assert isinstance(refusal(running, source, poison=True), LimitBroken)
-    assert running.calls(WELL, WELL) == ["well", "well"]
-    assert running.call(source, poison=False) == "harmless"
-
-
 def test_flood_on_the_result_pipe(running):
-    arguments = {"body": "x" * 1000, "times": 10**9, "status": 2, "end": False}
+    arguments = {"body": "x" * 1000, "times": 10**9, "status": 1 << 31, "end": False}
     assert refusal(running, FORGE, **arguments).limit == "result_kib"
 
 

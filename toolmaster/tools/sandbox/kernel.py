@@ -20,6 +20,8 @@ MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 
+MAP_FIXED = 0x10
+
 # The same numbers on every architecture: these calls are younger than the split tables.
 SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE_RULESET, SYS_LANDLOCK_ADD_RULE, SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446
@@ -50,6 +52,19 @@ def syscall(what: str, number: int, *arguments: object) -> int:
     """
     values = [_argument(value) for value in arguments]
     return _checked(what, _libc().syscall(ctypes.c_long(number), *values))
+
+
+def map_memory(address: int, size: int, rights: int, flags: int) -> None:
+    """Map memory at an address.
+
+    Raises:
+        OSError: it failed.
+    """
+    function = _libc().mmap
+    function.restype = ctypes.c_void_p
+    places = ctypes.c_void_p(address), ctypes.c_size_t(size)
+    if function(*places, rights, flags, -1, ctypes.c_long(0)) != address:
+        raise OSError(ctypes.get_errno(), "mmap")
 
 
 class _CapabilityHead(ctypes.Structure):

@@ -1,26 +1,36 @@
-"""`Sandbox`: untrusted Python source, run by a pool of warm workers."""
+"""`Sandbox`: untrusted Python source, run by a pool of warm processes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from collections import OrderedDict
+import signal
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from toolmaster.errors import InputError
-from toolmaster.tools.sandbox.levels import IsolationLevel
+from toolmaster.tools.sandbox import scratch
 from toolmaster.tools.sandbox.limits import LimitBroken, SandboxLimits
-from toolmaster.tools.sandbox.process import WorkerProcess
-from toolmaster.tools.sandbox.wire import COMPILED, COMPILED_MARK, MAX_CALL, MAX_COMPILED, Status
+from toolmaster.tools.sandbox.process import START_S, Ended, Process, Program
+from toolmaster.tools.sandbox.walls import IsolationLevel
+from toolmaster.tools.sandbox.wire import FORK, WAIT
 from toolmaster.tools.tool import Tool, ToolRefusal
 from toolmaster.types import Effect
 
-GRACE_S = 5.0
-"""Seconds beyond the wall limit after which a worker that does not answer is replaced."""
-KEPT_SOURCES = 256
-"""Sources whose compiled form is kept."""
+ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "TZ": "UTC",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""All of a worker's environment: nothing is inherited, and results do not hang on the machine."""
+MAX_CALL = 1 << 20
+"""Bytes of a call: its source and its arguments."""
+WATCH_S = 0.05
+"""Seconds between two looks at a scratch folder on disk."""
 
 
 class Sandbox:
@@ -57,8 +67,7 @@ class Sandbox:
         self.limits = limits or SandboxLimits()
         self._levels = [level for level in reversed(IsolationLevel) if level >= minimum]
         self._workers = workers or os.cpu_count() or 1
-        self._slots: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()
-        self._compiled: OrderedDict[bytes, bytes] = OrderedDict()  # by source; never loaded here
+        self._slots: asyncio.LifoQueue[Program | None] = asyncio.LifoQueue()
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -79,14 +88,14 @@ class Sandbox:
         for _ in range(self._workers):
             worker = await self._slots.get()
             if worker is not None:
-                await worker.close()
+                await asyncio.to_thread(worker.close)
 
-    async def _strongest(self) -> WorkerProcess:
-        """A worker at the strongest level that this machine offers, which becomes the level."""
+    async def _strongest(self) -> Program:
+        """Return a worker at the strongest level offered here, which becomes the level."""
         reasons = []
         for level in self._levels:
             try:
-                worker = await WorkerProcess.start(level, self.limits)
+                worker = await start(level, self.limits)
             except InputError as error:
                 reasons.append(f"{level.name}: {error}")
             else:
@@ -117,54 +126,67 @@ class Sandbox:
         """
         if not self._open:
             raise RuntimeError("the sandbox is not open; call it inside `async with Sandbox()`")
-        code = source.encode("utf-8", "surrogatepass")
-        request = _request(function, arguments)
-        size = len(code) + len(request)
-        if size > MAX_CALL:
+        request = _request(source, function, arguments)
+        if len(request) > MAX_CALL:
+            size = len(request)
             raise ToolRefusal(f"source and arguments take {size} bytes; {MAX_CALL} are allowed")
-        status, body = await self._outcome(code, request)
-        if status is not Status.DONE:
-            _refuse(status, body.decode(), self.limits)
-        return _result(body)
-
-    async def _outcome(self, source: bytes, request: bytes) -> tuple[Status, bytes]:
-        """Have a call run, with the source as it was compiled before where that is kept."""
-        compiled = self._compiled.get(source)
-        status, body = await self._run(compiled or source, request, compiled=bool(compiled))
-        if status is not Status.DONE:
-            return status, body
-        if compiled is None:
-            kept, body = _parted(body)
-            self._keep(source, kept)
-        if not body:
-            return Status.DIED, b"exit status 0"
-        return (status, body) if len(body) <= self.limits.result_kib << 10 else (Status.RESULT, b"")
-
-    def _keep(self, source: bytes, compiled: bytes) -> None:
-        """Keep what was compiled of a source, among the latest few of a moderate size."""
-        if compiled and len(source) <= MAX_COMPILED:
-            self._compiled[source] = compiled
-            if len(self._compiled) > KEPT_SOURCES:
-                self._compiled.popitem(last=False)
-
-    async def _run(self, code: bytes, request: bytes, *, compiled: bool) -> tuple[Status, bytes]:
-        """Have the next free worker run it; a worker that fails or is interrupted is replaced."""
-        worker, answer = await self._slots.get(), None
+        worker, usable = await self._slots.get(), False
         try:
             if worker is not None and worker.ended():
-                await worker.close()
+                await asyncio.to_thread(worker.close)
                 worker = None
-            worker = worker or await WorkerProcess.start(self.level, self.limits)
-            answer = await worker.call(
-                code, request, self.limits.wall_s + GRACE_S, compiled=compiled
-            )
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+            worker = worker or await start(self.level, self.limits)
+            body, ending = await self._run(worker, request)
+            usable = not ending["last"]
+        except (InputError, Ended):
             raise LimitBroken("process", "the call's worker was lost, and is replaced") from None
         finally:
-            self._slots.put_nowait(worker if answer else None)
-            if worker is not None and not answer:
-                await worker.close()
-        return answer
+            self._slots.put_nowait(worker if usable else None)
+            if worker is not None and not usable:
+                worker.kill()
+                await asyncio.to_thread(worker.close)
+        return _result(body, ending, self.limits)
+
+    async def _run(self, worker: Program, request: bytes) -> tuple[bytes, dict[str, Any]]:
+        """Run a call in a fork.
+
+        Returns:
+            What it wrote, and how it ended: its `status`, `cpu_s` of processor time, whether it was
+            the `last` of the worker, and the limit that was `broken` as far as is seen from here.
+
+        Raises:
+            InputError, Ended: the worker is lost.
+        """
+        limit, body, broken = self.limits.result_kib << 10, b"", ""
+        child = worker.fork(FORK)
+        try:
+            async with asyncio.timeout(self.limits.wall_s):  # asked before it is ready
+                body = await self._watched(worker, child.ask(request, limit))
+            broken = "result_kib" if len(body) > limit else ""
+        except TimeoutError:
+            broken = "wall_s"
+        except Ended:
+            pass
+        except LimitBroken as error:
+            broken = error.limit
+        return body, {"broken": broken, **await _ended(worker, child)}
+
+    async def _watched(self, worker: Program, asking: Any) -> bytes:
+        """Wait for an answer, and look meanwhile at a scratch folder that lies on disk.
+
+        Raises:
+            LimitBroken: it holds too much.
+        """
+        if self.level >= IsolationLevel.NAMESPACED:
+            return bytes(await asking)
+        running = asyncio.ensure_future(asking)
+        try:
+            while not (await asyncio.wait([running], timeout=WATCH_S))[0]:
+                if scratch.overfull(worker.scratch, self.limits.model_dump()):
+                    raise LimitBroken("scratch_mib", "")
+        finally:
+            running.cancel()
+        return bytes(await running)
 
     def tool(
         self, *, name: str, description: str, parameters: dict[str, Any], source: str, function: str
@@ -188,43 +210,70 @@ class Sandbox:
         return Tool(name, description, parameters, execute, Effect.READ)
 
 
-def _request(function: str, arguments: dict[str, Any]) -> bytes:
+async def start(level: IsolationLevel, limits: SandboxLimits) -> Program:
+    """Start a worker and wait until it is ready.
+
+    Raises:
+        InputError: it cannot be started at this level.
+    """
+    settings = {"limits": limits.model_dump()}
+    runner = "toolmaster.tools.sandbox.source"
+    worker = Program(runner, settings, level=level, environment=ENVIRONMENT)
     try:
-        return json.dumps({"function": function, "arguments": arguments}).encode()
+        await asyncio.to_thread(worker.wait_ready, START_S)
+        probe = worker.fork(FORK)  # is bound by what only a fork can be bound by
+        await _ended(worker, probe)
+    except (InputError, Ended) as error:
+        said = await asyncio.to_thread(worker.close)
+        raise InputError(str(error) or f"the worker did not start: {said or 'no answer'}") from None
+    except BaseException:
+        await asyncio.to_thread(worker.close)
+        raise
+    return worker
+
+
+async def _ended(worker: Program, child: Process) -> dict[str, Any]:
+    """End a fork, which is ready by now or about to be, and return how it ended.
+
+    Raises:
+        InputError: it never was ready.
+        Ended: the worker is lost.
+    """
+    child.wait_ready()
+    child.kill()
+    said = await worker.ask(str(child.pid).encode(), MAX_CALL, letter=WAIT)
+    ending: dict[str, Any] = json.loads(said)["value"]
+    return ending
+
+
+def _request(source: str, function: str, arguments: dict[str, Any]) -> bytes:
+    try:
+        call = {"source": source, "function": function, "arguments": arguments}
+        return json.dumps(call).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"function {function!r}: arguments must be JSON values: {error}") from None
 
 
-def _refuse(status: Status, ending: str, limits: SandboxLimits) -> NoReturn:
-    """Say which limit the call broke."""
-    match status:
-        case Status.WALL:
-            raise LimitBroken("wall_s", f"no answer within {limits.wall_s:g} s")
-        case Status.CPU:
-            raise LimitBroken("cpu_s", f"more than {limits.cpu_s} s of processor time")
-        case Status.RESULT:
-            raise LimitBroken("result_kib", f"the result is larger than {limits.result_kib} KiB")
-        case Status.SCRATCH:
-            room = f"{limits.scratch_mib} MiB and {limits.scratch_files} files"
-            raise LimitBroken("scratch_mib", f"the scratch folder has room for {room}")
-    raise LimitBroken("process", f"the call ended without a result: {ending}")
-
-
-def _parted(body: bytes) -> tuple[bytes, bytes]:
-    """What a call's process has compiled, and its outcome; no compiled source where it failed."""
-    if body[:1] != COMPILED_MARK or len(body) < COMPILED.size:
-        return b"", body
-    _, size = COMPILED.unpack_from(body)
-    end = COMPILED.size + size
-    return body[COMPILED.size : end], body[end:]
-
-
-def _result(body: bytes) -> Any:
-    """The value that untrusted code wrote.
+def _result(body: bytes, ending: dict[str, Any], limits: SandboxLimits) -> Any:
+    """Return the value that untrusted code wrote.
 
     Raises:
-        ToolRefusal: it reports an error, or did not write a result.
+        LimitBroken: the call broke a limit, or did not write a result.
+        ToolRefusal: it reports an error.
     """
+    broken = "cpu_s" if not body and _out_of_time(ending, limits) else ending["broken"]
+    if broken:
+        room = f"{limits.scratch_mib} MiB and {limits.scratch_files} files"
+        told = {
+            "wall_s": f"no answer within {limits.wall_s:g} s",
+            "cpu_s": f"more than {limits.cpu_s} s of processor time",
+            "result_kib": f"the result is larger than {limits.result_kib} KiB",
+            "scratch_mib": f"the scratch folder has room for {room}",
+        }
+        raise LimitBroken(broken, told[broken])
+    if not body:
+        how = _how(ending["status"])
+        raise LimitBroken("process", f"the call ended without a result: {how}")
     try:
         outcome = json.loads(body)
     except (ValueError, RecursionError):
@@ -235,3 +284,25 @@ def _result(body: bytes) -> Any:
         case {"error": str(text), **rest} if not rest:
             raise ToolRefusal(text)
     raise LimitBroken("process", "the call wrote something else than a result")
+
+
+def _out_of_time(ending: dict[str, Any], limits: SandboxLimits) -> bool:
+    """Return whether the limit of processor time ended a call's process.
+
+    The kernel counts in whole ticks: on a busy machine it charges a process for the time that
+    others used within a tick, and ends it when it has truly used little more than half of the
+    limit. So SIGXCPU is taken at its word, and for SIGKILL, which source that ignores SIGXCPU gets
+    at twice the limit, half of the limit is enough.
+    """
+    status = ending["status"]
+    if ending["broken"] or not os.WIFSIGNALED(status):
+        return False
+    by = os.WTERMSIG(status)
+    return by == signal.SIGXCPU or (by == signal.SIGKILL and ending["cpu_s"] > limits.cpu_s / 2)
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit status {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -1,24 +1,23 @@
-"""`WorkerProcess`: the owner's end of one worker."""
+"""`Process`: the owner's end of a process that answers requests and forks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import weakref
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 from toolmaster.errors import InputError
-from toolmaster.tools.sandbox import scratch
-from toolmaster.tools.sandbox.levels import IsolationLevel
-from toolmaster.tools.sandbox.limits import SandboxLimits
-from toolmaster.tools.sandbox.wire import ANSWER, CALL, Status
+from toolmaster.tools.sandbox import scratch, wire
+from toolmaster.tools.sandbox.walls import kill
 
 START = """
 import sys, types
@@ -26,139 +25,248 @@ folder = sys.argv[1]
 for depth, name in enumerate(("toolmaster", "toolmaster.tools", "toolmaster.tools.sandbox")):
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = [folder.rsplit("/", 2 - depth)[0]]
-from toolmaster.tools.sandbox import worker
-worker.main()
+from toolmaster.tools.sandbox import server
+server.main()
 """
-"""Program text that loads the worker by the folder it lies in, without the packages around it."""
-
-ENVIRONMENT = {
-    "LANG": "C.UTF-8",
-    "PYTHONHASHSEED": "0",
-    "TZ": "UTC",
-    "MKL_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-"""All of a worker's environment: nothing is inherited, and results do not hang on the machine."""
+"""Program text that loads the server by the folder it lies in, without the packages around it."""
 
 START_S = 60.0
-"""Seconds a worker may take to start."""
+"""Seconds a process may take to start."""
+FORK_S = 10.0
+"""Seconds a fork may take."""
 END_S = 10.0
-"""Seconds a worker may take to end before it is killed."""
+"""Seconds a program may take to end."""
 
 
-class WorkerProcess:
-    """One worker process, the connection to it and its scratch folder.
+class Ended(Exception):  # noqa: N818 - an outcome that the callers put into words
+    """Raised when a process ended before it answered."""
+
+
+class Process:
+    """One process: it is asked over its control socket, and ended by its descriptor.
 
     Args:
-        level: the isolation level it is to enter.
-        limits: what one call may use.
+        control: our end of its control socket.
+        level: the isolation level of untrusted source; 0 for none.
+        parent: the process that it was forked from, which is kept as long as this one.
+    """
+
+    def __init__(
+        self, control: socket.socket, level: int = 0, parent: Process | None = None
+    ) -> None:
+        control.settimeout(FORK_S)
+        self._control, self._level, self._parent = control, level, parent
+        self.pid = 0
+        self._handle: int | None = None
+        self._end: Any = weakref.finalize(self, control.close)
+
+    def wait_ready(self, timeout_s: float = FORK_S) -> None:
+        """Wait until the process has introduced itself and can work.
+
+        Raises:
+            InputError: it cannot; the message is its own, or "" if it gave none.
+        """
+        try:
+            self._control.settimeout(timeout_s)
+            self.pid, self._handle = wire.introduced(self._control)
+            if self.pid:
+                end = self._control, self._level, self.pid, self._handle, os.getpid()
+                self._end.detach()
+                self._end = weakref.finalize(self, _end, *end)
+            said = wire.receive(self._control)
+        except (EOFError, OSError):
+            said = {"error": ""}
+        if "error" in said:
+            self.kill()
+            raise InputError(said["error"])
+
+    def fork(self, letter: bytes) -> Process:
+        """Return a fork, which is to be waited for; see `wire`.
+
+        Raises:
+            InputError: this process is gone.
+        """
+        try:
+            return Process(wire.request(self._control, letter), self._level, self)
+        except OSError:
+            raise InputError("") from None
+
+    async def ask(
+        self,
+        body: bytes,
+        limit: int,
+        *,
+        letter: bytes = wire.CALL,
+        begun: list[bool] | None = None,
+    ) -> bytes:
+        """Send a request and wait for its answer.
+
+        Args:
+            body: JSON text.
+            limit: bytes that the answer may have; one more is returned of a longer one.
+            letter: what is asked, see `wire`.
+            begun: gets an item when the process takes up the request.
+
+        Raises:
+            Ended: the process ended first.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            with wire.request(self._control, letter) as ours:
+                ours.setblocking(False)
+                await loop.sock_sendall(ours, wire.framed(body))
+                if await loop.sock_recv(ours, 1) != wire.STARTED:
+                    raise Ended
+                if begun is not None:
+                    begun.append(True)
+                [size] = wire.LENGTH.unpack(await _exactly(ours, wire.LENGTH.size))
+                return await _exactly(ours, min(size, limit + 1))
+        except OSError as error:
+            raise Ended from error
+
+    def tell(self, request: Any, timeout_s: float = FORK_S) -> Any:
+        """Return the value that answers a request, blocking.
+
+        Raises:
+            InputError: the answer is an error, or there is none.
+        """
+        try:
+            with wire.request(self._control, wire.CALL) as ours:
+                ours.settimeout(timeout_s)
+                wire.send(ours, request)
+                ours.recv(1)
+                answer = wire.receive(ours)
+        except (OSError, EOFError):
+            raise InputError("") from None
+        if "error" in answer:
+            raise InputError(answer["error"])
+        return answer["value"]
+
+    def close(self) -> str:
+        """Let the process, and the program that it belongs to, end in order."""
+        if self._end.detach() is not None:
+            self._control.close()
+            if self._handle is not None:
+                os.close(self._handle)
+        return "" if self._parent is None else self._parent.close()
+
+    def kill(self) -> None:
+        """End the process now, if it has not ended yet."""
+        self._end()
+
+
+class Program(Process):
+    """A process that was started as a program of its own, with its keeper.
+
+    Args:
+        runner: the module whose `runner(settings)` answers the requests.
+        settings: what it is told, JSON values.
+        level: the isolation level of untrusted source; 0 for none.
+        environment: its environment; None for that of this process.
 
     Raises:
         InputError: the interpreter cannot be started.
     """
 
-    def __init__(self, level: IsolationLevel, limits: SandboxLimits) -> None:
+    def __init__(
+        self,
+        runner: str,
+        settings: dict[str, Any],
+        *,
+        level: int = 0,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        if not hasattr(os, "fork"):
+            raise InputError("tools in Python need a system that can fork: Linux, macOS, or WSL")
+        ours, theirs = socket.socketpair()
+        super().__init__(ours, level)
+        reading, self._lifeline = os.pipe()
         self._scratch = tempfile.mkdtemp(prefix="toolmaster-")
-        self._connection, theirs = socket.socketpair()
-        self._connection.setblocking(False)
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter | None = None
-        self._ended = False
-        settings = {
-            "connection": theirs.fileno(),
+        untrusted = environment is not None
+        told = {
+            "control": theirs.fileno(),
+            "lifeline": reading,
             "level": level,
-            "limits": limits.model_dump(),
-            "packages": sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")}),
             "scratch": self._scratch,
+            "runner": runner,
+            "path": [] if untrusted else sys.path,
+            "packages": _packages() if untrusted else [],
+            **settings,
         }
-        interpreter = [sys.executable, "-s", "-P", "-S", "-B", "-X", "utf8", "-c", START]
+        options = ["-s", "-P", "-S", "-B", "-X", "utf8"] if untrusted else []
+        folder = str(Path(__file__).parent)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [*interpreter, str(Path(__file__).parent), json.dumps(settings)],
+                [sys.executable, *options, "-c", START, folder, json.dumps(told)],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env=ENVIRONMENT,
+                stdout=subprocess.DEVNULL if untrusted else 2,
+                stderr=subprocess.PIPE if untrusted else 2,
+                pass_fds=[theirs.fileno(), reading],
+                env=environment,
                 start_new_session=True,
             )
         except OSError as error:
-            self._connection.close()
-            os.rmdir(self._scratch)
+            ours.close()
+            os.close(self._lifeline)
+            shutil.rmtree(self._scratch)
             raise InputError(f"the worker did not start: {error}") from error
         finally:
             theirs.close()
+            os.close(reading)
+        self._stop = weakref.finalize(self, _stop, ours, self._lifeline, self._process, os.getpid())
 
-    @classmethod
-    async def start(cls, level: IsolationLevel, limits: SandboxLimits) -> Self:
-        """Start a worker and wait until it is ready.
-
-        Raises:
-            InputError: it cannot be started at this level.
-        """
-        if not hasattr(os, "fork"):
-            raise InputError("workers need a system that can fork: Linux, macOS, or Linux in WSL")
-        started = cls(level, limits)
-        try:
-            connection = await asyncio.open_connection(sock=started._connection)
-            started._reader, started._writer = connection
-            async with asyncio.timeout(START_S):
-                status, body = await started._answer()
-        except (TimeoutError, asyncio.IncompleteReadError):
-            text = await started.close()
-            raise InputError(f"the worker did not start: {text or 'no answer'}") from None
-        except BaseException:
-            await started.close()
-            raise
-        if status is not Status.READY:
-            await started.close()
-            raise InputError(body.decode())
-        return started
-
-    async def call(
-        self, source: bytes, request: bytes, timeout_s: float, *, compiled: bool
-    ) -> tuple[Status, bytes]:
-        """Send a call and wait for its answer.
-
-        Args:
-            source: the source, or what an earlier call has compiled of it.
-            request: the call's JSON text.
-            timeout_s: seconds to wait.
-            compiled: whether the source is compiled already.
-
-        Raises:
-            TimeoutError, asyncio.IncompleteReadError, ConnectionError: there is none; the worker is
-                to be closed.
-        """
-        assert self._writer is not None  # noqa: S101 - `start` made it
-        self._writer.writelines([CALL.pack(compiled, len(source), len(request)), source, request])
-        async with asyncio.timeout(timeout_s):
-            return await self._answer()
+    @property
+    def scratch(self) -> str:
+        """The scratch folder, as this process sees it."""
+        return self._scratch
 
     def ended(self) -> bool:
-        """Whether it can take no further call."""
-        return self._ended or self._process.poll() is not None
+        """Return whether it can take no further request."""
+        return self._process.poll() is not None
 
-    async def _answer(self) -> tuple[Status, bytes]:
-        head = await self._reader.readexactly(ANSWER.size)
-        status, self._ended, size = ANSWER.unpack(head)
-        return Status(status), await self._reader.readexactly(size)
-
-    async def close(self) -> str:
-        """End the process and remove what it leaves; returns the last line of its complaints."""
-        self._process.terminate()
-        if self._writer is not None:
-            self._writer.close()
-        self._connection.close()
-        return await asyncio.to_thread(self._clear)
-
-    def _clear(self) -> str:
-        try:
-            _, complaints = self._process.communicate(timeout=END_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            _, complaints = self._process.communicate()
+    def close(self) -> str:
+        """Let it end, end what is left, and return the last line of its complaints."""
+        super().close()
+        complaints: bytes = self._stop() or b""
         scratch.remove(self._scratch)  # where the keeper could not
         lines = complaints.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+
+def _packages() -> list[str]:
+    """Return the folders of the installed packages."""
+    return sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
+
+
+def _end(control: socket.socket, level: int, pid: int, handle: int | None, owner: int) -> None:
+    control.close()
+    if os.getpid() == owner:  # not in a fork of the program, when it ends
+        kill(level, pid, handle)
+    if handle is not None:
+        os.close(handle)
+
+
+def _stop(
+    control: socket.socket, lifeline: int, process: subprocess.Popen[bytes], owner: int
+) -> bytes:
+    """Close what holds a program, wait until its keeper has ended it, and return its complaints."""
+    control.close()
+    os.close(lifeline)
+    if os.getpid() != owner:
+        return b""
+    try:
+        return process.communicate(timeout=END_S)[1] or b""
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[1] or b""
+
+
+async def _exactly(ours: socket.socket, size: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = bytearray()
+    while len(data) < size:
+        part = await loop.sock_recv(ours, min(size - len(data), 1 << 18))
+        if not part:
+            raise Ended
+        data += part
+    return bytes(data)

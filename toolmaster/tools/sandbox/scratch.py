@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 
 def overfull(folder: str, limits: dict[str, Any]) -> bool:
-    """Whether a folder on disk holds more than the fields of `SandboxLimits` allow.
+    """Return whether a folder on disk holds more than the fields of `SandboxLimits` allow.
 
     What cannot be listed, being too deep, counts as too much: it could hide anything.
     """
     files, size, folders = 0, 0, [folder]
     try:
         while folders:
-            for entry in _listed(folders.pop()):
-                files += 1
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    size += entry.stat(follow_symlinks=False).st_size
-                if files > limits["scratch_files"] or size > limits["scratch_mib"] << 20:
-                    return True
-    except FileNotFoundError:  # the call removes things while we look; there is a next time
+            with _listed(folders.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        found = entry.stat(follow_symlinks=False)
+                        size += max(found.st_size, found.st_blocks * 512)  # or kept free for it
+                    if files > limits["scratch_files"] or size > limits["scratch_mib"] << 20:
+                        return True
+    except FileNotFoundError:  # the call changes things while we look; there is a next time
         return False
     except OSError:
         return True
     return False
 
 
-def _listed(folder: str) -> Iterator[os.DirEntry[str]]:
+def _listed(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except PermissionError:  # the call took the right away, but the folder is ours too

@@ -1,0 +1,297 @@
+"""The tool host: a user's Python modules run in a process of their own, and trials in its forks.
+
+A module, class or object that is named as a source is loaded in a child process and never in this
+one. A trial is a fork of that process: everything in its memory is there, and whatever the trial
+changes ends with it. Walls keep it from the files, the network and the processes outside; see
+`sandbox.walls`. Real calls run in the host itself, one at a time, except those of tools that are
+declared thread-safe.
+
+A call that is cut off ends its process. A reserve, forked before the call, takes its place with the
+state of before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from toolmaster.errors import InputError
+from toolmaster.tools.sandbox.process import START_S, Ended, Process, Program
+from toolmaster.tools.sandbox.wire import FORK, STANDBY, TRY
+from toolmaster.tools.tool import NotTried, Tool, ToolRefusal, ToolSet
+from toolmaster.types import Effect, TrialMode
+
+RUNNER = "toolmaster.tools.hosted"
+MAX_RESULT = 64 << 20
+"""Bytes of JSON that a call may return."""
+PythonSource = tuple[str, str | None, float]
+"""A file or module, the name in it, and the seconds that one call may take."""
+
+
+class HostState:
+    """The state of the tools of a host, or of a fork of it.
+
+    Args:
+        letter: what it is for, see `wire`; b"" for the host itself.
+        sources: what the host loads.
+        origin: the state that it is a fork of; None for the host itself.
+        make: indexes of the sources whose objects are made anew.
+
+    Raises:
+        InputError: a source cannot be loaded, or the process cannot be started or forked.
+    """
+
+    def __init__(
+        self,
+        letter: bytes,
+        sources: Sequence[PythonSource],
+        origin: HostState | None = None,
+        make: Sequence[int] = (),
+    ) -> None:
+        self._letter, self._sources, self._origin, self._make = letter, sources, origin, make
+        self.loaded: list[dict[str, Any]] = []
+        """What each source holds, for the host itself."""
+        self._standby: Process | None = None
+        self._changed = False
+        self._lost = ""
+        self._process: Process | None = self._begin()
+
+    def _begin(self) -> Process:
+        """Return a process with the first state."""
+        if self._origin is not None:
+            return self._forked(self._origin._running())
+        program = Program(RUNNER, {})
+        try:
+            program.wait_ready(START_S)
+            self.loaded = program.tell({"load": self._sources}, START_S)
+        except InputError as error:
+            program.kill()
+            program.close()
+            places = ", ".join(place for place, *_ in self._sources)
+            lost = f"{places}: its process ended, or took too long, while it was loaded"
+            raise InputError(str(error) or lost) from None
+        return program
+
+    def _forked(self, process: Process) -> Process:
+        try:
+            fork = process.fork(self._letter)
+            fork.wait_ready()
+            if self._make:
+                fork.tell({"make": self._make})
+        except InputError as error:
+            lost = "the process of the tools has ended, or is busy with a call"
+            raise InputError(str(error) or lost) from None
+        return fork
+
+    def _running(self) -> Process:
+        if self._process is None:
+            self._process = self._begin()
+        return self._process
+
+    def fork(self, *, trial: bool = False) -> HostState:
+        """Return a fork, while no call is running.
+
+        Args:
+            trial: whether walls are put around it.
+
+        Raises:
+            InputError: it cannot be forked, or the walls cannot be built.
+        """
+        return HostState(TRY if trial else FORK, self._sources, self)
+
+    def fresh(self) -> HostState:
+        """Return a fork in which classes and factories have made their objects anew."""
+        fresh = [index for index, source in enumerate(self.loaded) if source["fresh"]]
+        return HostState(FORK, self._sources, self, fresh)
+
+    def reloaded(self) -> HostState:
+        """Return another host with the same sources."""
+        return HostState(b"", self._sources)
+
+    def tell(self, request: dict[str, Any]) -> Any:
+        """Return the answer to a request, blocking.
+
+        Raises:
+            InputError: the answer is an error.
+        """
+        return self._running().tell(request)
+
+    async def apply(self, name: str, to: Sequence[int], *arguments: Any) -> Any:
+        """Return what a function that is named, as in `file.py:NAME`, makes of the objects here.
+
+        Args:
+            name: the function; it gets the object (a tuple of several) and the arguments.
+            to: indexes of the sources whose objects it gets.
+            *arguments: JSON values.
+
+        Raises:
+            ToolRefusal: it fails.
+        """
+        request = {"apply": name, "to": to, "arguments": arguments}
+        return await self._ask(request, reads=True, together=False)
+
+    async def call(self, index: int, tool: Tool, arguments: dict[str, Any]) -> Any:
+        """Return the result of a call.
+
+        Raises:
+            NotTried: this is a trial, and the call reached outside.
+            ToolRefusal: the call failed, or ended its process.
+        """
+        request = {"call": [index, tool.own_name or tool.name], "arguments": arguments}
+        reads = tool.effect is Effect.READ
+        return await self._ask(request, reads=reads, together=tool.thread_safe)
+
+    async def _ask(self, request: dict[str, Any], *, reads: bool, together: bool) -> Any:
+        if self._lost:
+            lost, self._lost = self._lost, ""
+            raise ToolRefusal(f"not run: {lost}")
+        process = self._process
+        if process is None:
+            process = await asyncio.to_thread(self._running)
+        begun: list[bool] = []
+        if self._changed and not together:
+            await self._prepare(process)
+        try:
+            body = await process.ask(json.dumps(request).encode(), MAX_RESULT, begun=begun)
+        except asyncio.CancelledError:
+            if begun:
+                self._end(process)
+            raise
+        except Ended:
+            self._end(process)
+            state = self._lost or "the state is as it was before the call"
+            raise ToolRefusal(f"the call ended the process that it ran in; {state}") from None
+        if not reads:
+            self._changed = True
+            self._drop_standby()
+        return _value(body)
+
+    async def _prepare(self, process: Process) -> None:
+        """Have a reserve with the present state, if the process can be forked."""
+        if self._standby is not None or self._letter == TRY:
+            return
+        standby = process.fork(STANDBY)
+        try:
+            await asyncio.to_thread(standby.wait_ready)
+        except InputError:
+            return
+        self._standby = standby
+
+    def _drop_standby(self) -> None:
+        if self._standby is not None:
+            self._standby.kill()
+            self._standby = None
+
+    def _end(self, process: Process) -> None:
+        """End a process; its reserve takes its place, or else the first state comes back."""
+        process.kill()
+        if process is not self._process:
+            return
+        self._process, self._standby = self._standby, None
+        if self._process is None and self._changed:
+            self._lost = (
+                "an earlier call was cut off, and what calls had changed before it is lost; the"
+                " state is as it was at first"
+            )
+            self._changed = False
+
+    def close(self) -> None:
+        """End the host and all its forks, in order."""
+        self._drop_standby()
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+class Subject:
+    """The object of a source, which lives in a host.
+
+    Args:
+        state: the state in which it is.
+        index: the index of the source.
+    """
+
+    def __init__(self, index: int, state: HostState) -> None:
+        self.state, self.index = state, index
+
+
+def open_host(sources: Sequence[PythonSource]) -> list[ToolSet]:
+    """Load sources in one host, which ends when its tools are no longer used.
+
+    Returns:
+        One tool set for each source, over one state. Trials run on forks where forks and walls can
+        be had; otherwise the tools say why not.
+
+    Raises:
+        InputError: a source is missing, is broken or has no tools.
+    """
+    state = HostState(b"", sources)
+    forkable, obstacle = _obstacle(state, FORK), _obstacle(state, TRY)
+    return [
+        _tool_set(index, loaded, state, not forkable, forkable or obstacle)
+        for index, loaded in enumerate(state.loaded)
+    ]
+
+
+def _obstacle(state: HostState, letter: bytes) -> str:
+    """Return why the state cannot be forked so; "" if it can."""
+    try:
+        state.fork(trial=letter == TRY)
+    except InputError as error:
+        return str(error) or "it cannot be forked"
+    return ""
+
+
+def _tool_set(
+    index: int, loaded: dict[str, Any], state: HostState, forkable: bool, obstacle: str
+) -> ToolSet:
+    tools = tuple(_tool(index, told, obstacle) for told in loaded["tools"])
+    usable = forkable and not loaded["live"]
+    return ToolSet(
+        tools,
+        state,
+        HostState.fork if usable else None,
+        partial(HostState.fork, trial=True) if usable else None,
+        loaded["live"],
+        partial(Subject, index),
+    )
+
+
+def _tool(index: int, told: dict[str, Any], obstacle: str) -> Tool:
+    effect, trials = Effect(told["effect"]), told["trials"] and TrialMode(told["trials"])
+    if obstacle and trials in (None, TrialMode.FORK):
+        trials = TrialMode.READ_ONLY
+    shown = replace(
+        Tool("", "", {}, print), **{**told, "effect": effect, "trials": trials}, obstacle=obstacle
+    )
+
+    async def execute(state: HostState, arguments: dict[str, Any]) -> Any:
+        return await state.call(index, shown, arguments)
+
+    return replace(shown, execute=execute)
+
+
+def _value(body: bytes) -> Any:
+    """Return the value of an answer.
+
+    Raises:
+        NotTried, ToolRefusal: it is an error.
+    """
+    if len(body) > MAX_RESULT:
+        raise ToolRefusal(f"the call was run; its result takes more than {MAX_RESULT >> 20} MiB")
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):  # numbers too long, lists too deep
+        return body.removeprefix(b'{"value": ').removesuffix(b"}").decode()
+    if "error" not in answer:
+        return answer["value"]
+    if answer["kind"] == "not tried":
+        raise NotTried(
+            "not executed: the call is valid; a trial cannot run it, for it reaches for what no"
+            f" trial may touch ({answer['error']})"
+        )
+    raise ToolRefusal(answer["error"])

@@ -30,7 +30,7 @@ from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TEST
 from toolmaster.types import Trajectory
 
-MAY_CHANGE = ("base_url",)
+MAY_CHANGE = ("base_url", "endpoint")
 """Options of a model that may differ when a stopped evaluation is continued."""
 
 
@@ -70,7 +70,8 @@ async def aevaluate(
         limits: limits of each session; None takes those of the task set.
         sampling: temperature and token limits; `slots` rollouts run at the same time.
         on_finish: called with each new trajectory; None shows a progress bar in a terminal.
-        model_options: `base_url`, `tool_calls` and `seed`, see `policies.loading.load_policy`.
+        model_options: `base_url`, `tool_calls`, `endpoint` and `seed`, see
+            `policies.loading.load_policy`.
 
     Returns:
         The evaluation: `success`, `value`, `parts`, `by(label)`, `pass_at(k)`; `print` shows it.
@@ -122,6 +123,8 @@ def _model_settings(
     if not isinstance(policy, str):
         return {}
     given = {k: str(v) for k, v in options.items() if v is not None and k not in MAY_CHANGE}
+    if (endpoint := options.get("endpoint")) is not None:  # headers may hold secrets
+        given |= {k: str(v) for k, v in endpoint if v and k in ("body", "reasoning_effort")}
     return {"sampling": sampling.model_dump(mode="json", exclude={"slots"}), **given}
 
 

@@ -19,8 +19,8 @@ from toolmaster.evaluation.kept import SavedSettings, save_settings
 from toolmaster.evaluation.prepare import prepare
 from toolmaster.limits import Limits
 from toolmaster.models.provenance import made_by
-from toolmaster.policies.base import Policy, RoomySampling, Sampling
-from toolmaster.policies.loading import open_policy
+from toolmaster.policies.base import Policy, RoomySampling, Sampling, ToolCallFormat
+from toolmaster.policies.loading import fit_sampling, open_policy
 from toolmaster.progress import bar, messages, solved_counter, tell_kept
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
@@ -88,6 +88,9 @@ async def aevaluate(
     limits = limits or measured.limits or Limits()
     sampling = sampling or RoomySampling()
     facts = {**measured.facts, **prepared.facts, **made_by()}
+    if isinstance(prepared.policy, str):
+        tool_calls = model_options.get("tool_calls", ToolCallFormat.AUTO)
+        sampling = fit_sampling(sampling, prepared.policy, tool_calls)
     named = {} if prepared.name is None else {"name": prepared.name}
     async with open_policy(prepared.policy, sampling, **named, **model_options) as policy:
         if file is not None:

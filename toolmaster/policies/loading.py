@@ -117,10 +117,7 @@ def load_policy(
     check_address(base_url)
     check_prefix(model, base_url)
     found = endpoint_model(model)
-    if isinstance(sampling, RoomySampling) and (
-        found is None or tool_calls == ToolCallFormat.TRAINED
-    ):
-        sampling = sampling.with_defaults(sampling.small)
+    sampling = fit_sampling(sampling, model, tool_calls)
     if found is not None:
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
@@ -137,6 +134,16 @@ def load_policy(
     return load_checkpoint(
         find_model(model), sampling, name=name or model.removeprefix("hf:"), seed=seed
     )
+
+
+def fit_sampling(
+    sampling: Sampling, model: str, tool_calls: ToolCallFormat = ToolCallFormat.AUTO
+) -> Sampling:
+    """Return the sampling with small defaults for a model in this process, or trained here."""
+    small = endpoint_model(model) is None or tool_calls == ToolCallFormat.TRAINED
+    if small and isinstance(sampling, RoomySampling):
+        return sampling.with_defaults(sampling.small)
+    return sampling
 
 
 @asynccontextmanager

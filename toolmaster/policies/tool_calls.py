@@ -133,8 +133,11 @@ class NativeCalls:
 
     def take(self, reply: Reply) -> list[str]:
         """Add the reply to the conversation, and return it as turns for the session."""
+        ids: set[str] = set()
         for number, call in enumerate(reply.calls):
-            call.id = call.id or f"call_{len(self.messages)}_{number}"
+            if not call.id or call.id in ids:  # nine characters, for some take no other number
+                call.id = f"call{len(self.messages):03}{number:02}"
+            ids.add(call.id)
         self._open = deque(call.id for call in reply.calls)
         self.messages.append({"content": reply.content, **reply.given, "role": "assistant"})
         if not reply.calls:

@@ -51,13 +51,18 @@ def loc(*place, msg="Extra inputs are not permitted"):
     return Status(422, {"detail": detail})
 
 
+def test_a_low_temperature(serve):
+    for reply in ("temperature must be strictly positive", "temperature: between 0.01 and 1"):
+        server = refusing(serve, reply, lambda body: "temperature" in body)
+        assert "temperature" not in asked(server)[1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize("reply", [
     "`temperature` is deprecated for this model.",
     "`temperature` may only be set to 1 when thinking is enabled.",
     "Unsupported value: 'temperature' does not support 0 with this model. Only 1 is supported.",
     "invalid temperature: only 1 is allowed for this model",
-    "temperature must be strictly positive",
-    "temperature: must be between 0.01 and 1",
     "This model has a fixed sampling temperature; remove the parameter.",
     loc("temperature"),
     Status(400, [{"error": {"message": "Invalid JSON payload: Unknown name \"temperature\""}}]),
@@ -65,9 +70,9 @@ def loc(*place, msg="Extra inputs are not permitted"):
         "raw": '{"error": {"message": "temperature cannot be changed"}}'}}}),
     Status(400, {"error": {"message": "Unsupported parameter", "param": "temperature"}}),
 ])  # fmt: skip
-def test_the_temperature(serve, reply, capsys):
+def test_the_temperature(serve, reply, temperature, capsys):
     server = refusing(serve, reply, lambda body: "temperature" in body)
-    asked(server, times=3)
+    asked(server, sampling=Sampling(temperature=temperature), times=3)
     assert len(server.requests) == 4  # it is remembered
     told = capsys.readouterr().err
     assert told.startswith(f"model 'm-2024-11' at {server.url}: from now on no temperature; ")

@@ -38,7 +38,9 @@ _AT_MOST = re.compile(
     r"|[<>]|maximum|exceed|up to|range|between|bounds|within|allowed|\[\d+, ?\d+\]|limit"
 )
 _OUTPUT = re.compile(r"\b(completion|output|new|generat\w+)\b.{0,20}tokens?|maximum tokens")
-_TOO_HIGH = re.compile(r"at most|maximum|exceed|too (high|large)")
+_OUT_OF_RANGE = re.compile(
+    r"at most|too (large|high)|(less|lower|greater|larger|higher) than|[<>]|exceed|range|between"
+)
 _LISTED = re.compile(
     r"expected one of|must be one of|(support|valid|allow|accept|permitt|availabl)e?(ed)? "
     r"(parameters|fields|arguments|options|keys|values)( are)?:"
@@ -173,10 +175,12 @@ class Accepted:
                 return ""  # it is about the number
             self._limits = [*said, *(other for other in others if other not in said)]
             return f"{self._limits[0]} in place of {name}" if self._limits else f"no {name}"
-        if name == "temperature" and (
-            _TOO_HIGH.search(text) or (body[name] and _AT_MOST.search(text))
+        if (
+            name == "temperature"
+            and _OUT_OF_RANGE.search(text)
+            and (body[name] or "at most" in text)
         ):
-            return ""  # the user's own value is out of range
+            return ""  # the user's own value
         self._refused.add(name)
         return f"no {name}"
 

@@ -96,11 +96,16 @@ def test_settings_of_the_requests(serve, monkeypatch):
         asyncio.run(go(0))
 
 
+def test_a_secret_in_a_setting():
+    with pytest.raises(ValueError, match=r"api-key holds a secret; give it in an environment"):
+        EndpointSettings(headers={"api_key": "abc"})
+
+
 def test_a_header_in_place_of_a_key(serve, monkeypatch):
     server = serve("four")
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.setattr(endpoint, "OPENAI", server.url)
-    ChatEndpoint("m", Sampling(), headers={"Authorization": "Bearer mine"})
+    ChatEndpoint("m", Sampling(), headers={"Authorization": "Bearer sk-0f9d8c7b6a"})
 
 
 def test_a_reply_that_is_a_stream(serve):

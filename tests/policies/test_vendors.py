@@ -6,8 +6,10 @@ import sys
 
 import pytest
 from endpoint_server import Hang, Status, call, completion, refuse
+from pydantic import BaseModel
 
 from toolmaster.errors import ConfigError, InputError, PermanentPolicyError, PolicyError
+from toolmaster.judges.json_endpoint import JsonEndpoint
 from toolmaster.limits import Limits
 from toolmaster.policies.base import ContextFullError, EndpointSettings, Sampling
 from toolmaster.policies.endpoint import ChatEndpoint
@@ -22,6 +24,12 @@ pytest.importorskip("any_llm", reason="needs the extra vendors")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Inheritance class AiohttpClientSession:DeprecationWarning"  # of google-genai
 )
+
+
+class Verdict(BaseModel):
+    good: bool
+
+
 KEY = "sk-very-secret-0123456789"
 SETTINGS = EndpointSettings(retries=0)
 KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY",
@@ -246,3 +254,15 @@ def test_a_vendor_outlives_its_connections_and_an_event_loop(serve, vendor):
     asyncio.run(go())
     asyncio.run(go())
     assert len(server.requests) == 4
+
+
+def test_a_judge(serve):
+    server = serve(anthropic({"type": "text", "text": '{"good": true}'}))
+
+    async def go():
+        url = address(server, "anthropic")
+        async with JsonEndpoint("judge", "anthropic:claude-x", url, retries=0) as judge:
+            return judge.model, await judge.ask("Judge.", "4", Verdict)
+
+    assert asyncio.run(go()) == ("anthropic:claude-x", Verdict(good=True))
+    assert server.bodies()[0]["model"] == "claude-x"

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from pydantic import Field, field_validator
 
 from toolmaster.config import Settings
+from toolmaster.system.redaction import is_secret_name
 from toolmaster.types import Message, Role
 
 TOKEN_CHARS = 4
@@ -93,8 +94,14 @@ class EndpointSettings(Settings):
     @field_validator("headers")
     @classmethod
     def _header_names(cls, given: dict[str, str]) -> dict[str, str]:
-        """Accept `x_title` for `x-title`: option names have no difference between them."""
-        return {name.replace("_", "-"): value for name, value in given.items()}
+        """Accept `x_title` for `x-title`, as options have it; refuse secrets, which are saved."""
+        named = {name.replace("_", "-"): value for name, value in given.items()}
+        for name, value in named.items():
+            if is_secret_name(name) and "$" not in value:
+                raise ValueError(
+                    f"{name} holds a secret; give it in an environment variable, $NAME"
+                )
+        return named
 
     @field_validator("body")
     @classmethod

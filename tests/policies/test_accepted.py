@@ -152,6 +152,17 @@ def test_a_reply_that_does_not_fit_into_the_context(serve, reply):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("status", [413, 429])
+def test_an_account_that_may_use_fewer_tokens_at_once(serve, status):
+    reply = (
+        "Request too large for m-2024-11 on tokens per minute (TPM): Limit 12000, Requested 17384,"
+        " please reduce your message size and try again."
+    )
+    server = refusing(serve, refuse(status, reply), lambda body: body["max_tokens"] > 11_000)
+    assert asked(server)[1]["max_tokens"] == 5500
+    assert len(server.requests) == 2
+
+
 def test_a_conversation_that_leaves_no_room(serve):
     reply = (
         "This model's maximum context length is 8192 tokens. However, you requested 24484 tokens"

@@ -64,6 +64,8 @@ _TOOL_AT = ("function_?declarations?", "functions", "tools")
 """What stands before the index of a refused tool; the first that is found counts."""
 _SUM = re.compile(r"(\d+) \+ \d+ > (\d+)")
 """A refusal of what is longer than the context: tokens read + tokens to write > tokens of it."""
+_ASKED = re.compile(r"limit:? (\d+),? (?:used:? \d+,? )?requested:? (\d+)")
+"""A refusal of more tokens at once than an account may use: tokens read and to write together."""
 _READ = re.compile(
     r"(\d+) (?:input|prompt) tokens|(?:input|prompt)\D{0,24}(\d+)"
     r"|(\d+) (?:tokens )?(?:in|from|of) (?:the |your )?(?:messages|prompt|input|text)"
@@ -140,8 +142,9 @@ class Accepted:
         now = self.turn_tokens
         named = any(_place(limit, text) >= 0 for limit in LIMITS)
         numbers = [int(found.replace(",", "")) for found in re.findall(r"\d+(?:,\d{3})*", text)]
-        if is_context_full(text):
-            if not named and now not in numbers:
+        asked = _ASKED.search(text)
+        if is_context_full(text) or asked:
+            if not asked and not named and now not in numbers:
                 return ""  # the conversation alone is too long
             room = _room(text, now)
             least = LEAST_ROOM if room is not None else 4 * LEAST_ROOM
@@ -332,6 +335,8 @@ def _room(text: str, limit: int) -> int | None:
     """Return how many tokens a context has left, as a refusal says; None if it does not."""
     if found := _SUM.search(text):
         return max(int(found[2]) - int(found[1]), 0)
+    if found := _ASKED.search(text):
+        return max(int(found[1]) - max(int(found[2]) - limit, 0), 0)
     read, context = _READ.search(text), _CONTEXT_TOKENS.search(text)
     if read is None or context is None or int(context[1]) == limit:
         return None

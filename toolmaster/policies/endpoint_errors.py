@@ -99,6 +99,8 @@ def status_error(
     detail, code, names = _detail(body)
     reason = f"{where}: {status} {one_line(detail) or responses.get(status, 'error')}"
     text = f"{detail} {code} {names}".lower()
+    if status == 429 and "request too large" in text:  # it never becomes smaller by itself
+        status = 413
     if status in _REFUSALS and _MODEL_FAILED.search(text):
         return RetryableError(reason)
     wait_s = _retry_after_s(headers)

@@ -10,10 +10,11 @@ from toolmaster.agent import Agent
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.evaluation.evaluate import evaluate
 from toolmaster.experience import Experience, ExperienceStore
-from toolmaster.limits import Budget, BudgetSettings
+from toolmaster.limits import AgentLimits, Budget, BudgetSettings
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.runs import read_trajectories
 from toolmaster.tools import Tool, ToolSet
+from toolmaster.tools.permissions import AllowAll
 from toolmaster.types import Effect, ErrorKind, Phase, StopReason
 
 CALL = '<tool_call>{"name": "add", "arguments": {}}</tool_call>'
@@ -239,3 +240,25 @@ def test_a_file_that_cannot_be_written(tools, tmp_path):
     with pytest.raises(InputError, match="cannot append to"):
         asyncio.run(agent.arun("q"))
     assert watching.seen[-1] == ("end", "done")
+
+
+@pytest.mark.parametrize(("policy", "turns", "chars"), [(Told, 100, 30_000), (None, 20, 2000)])
+def test_a_model_that_is_told_what_to_do_has_large_limits(policy, turns, chars):
+    """A model that was trained here keeps small ones, and what the user sets holds for all."""
+
+    def read() -> str:
+        """Returns much."""
+        return "x" * 40_000
+
+    def run(**options):
+        replies = ['<tool_call>{"name": "read", "arguments": {}}</tool_call>'] * 200
+        model = policy(replies) if policy else ScriptedPolicy(replies)
+        agent = Agent(model, [read], protocol="direct", approver=AllowAll(), **options)
+        return agent.run("q")
+
+    got = run()
+    assert (got.stop_reason, len(got.steps)) == (StopReason.MAX_TURNS, turns)
+    assert f"[cut: {chars} of " in got.steps[0].observation
+    got = run(limits=AgentLimits(max_turns=3))
+    assert len(got.steps) == 3
+    assert f"[cut: {chars} of " in got.steps[0].observation

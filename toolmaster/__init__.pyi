@@ -8,7 +8,7 @@ from .evaluation.evaluation import Evaluation
 from .evaluation.intervals import Interval
 from .experience import Experience, ExperienceStore
 from .limits import Budget, BudgetSettings, Limits
-from .policies.base import Policy, Sampling
+from .policies.base import EndpointSettings, Policy, Sampling
 from .policies.loading import load_policy
 from .policies.scripted import ScriptedPolicy
 from .protocols import Protocol
@@ -36,6 +36,7 @@ __all__ = [
     "BudgetSettings",
     "Comparison",
     "Effect",
+    "EndpointSettings",
     "Evaluation",
     "Experience",
     "ExperienceStore",

@@ -25,7 +25,13 @@ from pydantic import BaseModel
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import Experience, Retrieved
 from toolmaster.limits import AgentLimits, Budget, Limits
-from toolmaster.policies.base import Instructed, Policy, RoomySampling, Sampling
+from toolmaster.policies.base import (
+    EndpointSettings,
+    Instructed,
+    Policy,
+    RoomySampling,
+    Sampling,
+)
 from toolmaster.policies.loading import check_model, open_policy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts, side_by_side
@@ -70,11 +76,13 @@ class Agent:
     """A model that does tasks with tools: it tries them safely first, then acts.
 
     Args:
-        model: `openai:NAME`, a checkpoint folder or a model id of the Hub; or a `Policy`.
+        model: `openai:NAME`, `VENDOR:NAME`, a checkpoint folder or a model id of the Hub; or a
+            `Policy`.
         tools: functions, objects, `Tool`s, tool sources in one line each (a Python file, an
             mcpServers file, an OpenAPI document or address; see `tools.sources`), or one `ToolSet`.
             Trials run as each tool declares; execution is real.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        endpoint: timeouts, headers and further fields of the requests to an endpoint.
         sampling: temperature and token limits of the model.
         protocol: the trajectory format, with or without a trial.
         limits: limits of each session.
@@ -112,6 +120,7 @@ class Agent:
         tools: Any,
         *,
         base_url: str | None = None,
+        endpoint: EndpointSettings | None = None,
         sampling: Sampling | None = None,
         protocol: Protocol | str = Protocol.TRIAL,
         limits: Limits | None = None,
@@ -134,7 +143,7 @@ class Agent:
         if not self._sources and not any(part.tools for part in self._own):
             raise InputError("an agent needs tools, received none")
         self.model = model
-        self.base_url = base_url
+        self.base_url, self.endpoint = base_url, endpoint
         self.sampling = sampling or RoomySampling()
         self.protocol = Protocol.named(protocol)
         self.limits = limits or AgentLimits()
@@ -234,7 +243,9 @@ class Agent:
                 parts.append(("sources", sourced))
             tools = parts[0][1] if len(parts) == 1 else merge(parts)
             policy = await stack.enter_async_context(
-                open_policy(self.model, self.sampling, base_url=self.base_url)
+                open_policy(
+                    self.model, self.sampling, base_url=self.base_url, endpoint=self.endpoint
+                )
             )
             yield _Opened(tools, policy)
 
@@ -264,7 +275,7 @@ class Agent:
             [self._request(task)],
             opened.policy,
             self._protocol(opened, {lesson.tool for lesson in retrieved.lessons}),
-            self.limits,
+            self._limits(opened.policy),
             concurrency=1,
             on_finish=self._record,
         )
@@ -282,9 +293,14 @@ class Agent:
         tried = [tool for tool in opened.tools.tools if opened.tools.is_tried(tool.name)]
         unknown = [t for t in tried if t.effect is not Effect.READ and t.name not in known]
         useful = bool(unknown) if known else bool(tried)
-        instructed = isinstance(opened.policy, Instructed) and opened.policy.instructed
-        skipped = self.protocol is Protocol.TRIAL and instructed and not useful
+        skipped = self.protocol is Protocol.TRIAL and _instructed(opened.policy) and not useful
         return Protocol.DIRECT if skipped else self.protocol
+
+    def _limits(self, policy: Policy) -> Limits:
+        """Return the limits of a task; a model that was trained for small ones has these."""
+        if isinstance(self.limits, AgentLimits) and not _instructed(policy):
+            return self.limits.with_defaults(self.limits.small)
+        return self.limits
 
     def _request(self, task: Task) -> RolloutRequest:
         """Return the request of a task; a query that is repeated gets the next rollout index."""
@@ -308,6 +324,10 @@ class Agent:
         finally:
             if self.callbacks is not None:
                 self.callbacks.end(trajectory)
+
+
+def _instructed(policy: Policy) -> bool:
+    return isinstance(policy, Instructed) and policy.instructed
 
 
 def _conversation(after: Trajectory | None) -> tuple[Message, ...]:

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -33,6 +33,15 @@ class Settings(BaseModel):
             if isinstance(text, str):
                 refuse_credentials(text)
         return value
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
+        """Return these settings with other defaults: only fields that nobody set are changed.
+
+        Args:
+            defaults: Values by the name of their field.
+        """
+        left = {key: value for key, value in defaults.items() if key not in self.model_fields_set}
+        return self.model_copy(update=left)
 
 
 S = TypeVar("S", bound=Settings)

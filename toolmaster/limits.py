@@ -37,10 +37,15 @@ class Limits(Settings):
 
 
 class AgentLimits(Limits):
-    """Limits of an agent's session."""
+    """Limits of an agent's session; those of a model that was trained here are smaller."""
 
-    max_turns: int = Field(20, ge=1)
-    """Most turns of the model, of any kind."""
+    max_turns: int = Field(100, ge=1)
+    """Most turns of the model, of any kind; 20 for a model in this process."""
+    result_chars: int = Field(30_000, ge=20)
+    """Most characters of the result of a call; the rest is read on. 2000 for a model in this
+    process."""
+    small: ClassVar[dict[str, int]] = {"max_turns": 20, "result_chars": 2000}
+    """Defaults for a model in this process, or one that was trained here."""
     warn_turns: ClassVar[int] = 3
 
 

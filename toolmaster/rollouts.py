@@ -19,6 +19,7 @@ from toolmaster.policies.base import (
     Completion,
     ContextFullError,
     Conversation,
+    EndpointSettings,
     Policy,
     RoomySampling,
     Sampling,
@@ -28,11 +29,17 @@ from toolmaster.session import Session
 from toolmaster.system.plain import plain
 from toolmaster.tasksets.task import Task
 from toolmaster.tools.permissions import Approver
-from toolmaster.types import Step, StopReason, Trajectory
+from toolmaster.types import FORMAT_ERRORS, Step, StopReason, Trajectory
 
 START_TOGETHER = 16
 """Number of workers that start in one pass of the event loop. If a thousand started at once, their
 requests would stay in step, and the endpoint would idle while the last of each round is read."""
+
+TURN_CUT = (
+    "error: the reply was cut off at {} tokens (sampling.turn_tokens), so nothing of it counts;"
+    " write a shorter one"
+)
+"""The observation of a turn that the limit of tokens cut."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -89,6 +96,7 @@ async def arollout(
     limits: Limits | None = None,
     sampling: Sampling | None = None,
     base_url: str | None = None,
+    endpoint: EndpointSettings | None = None,
 ) -> Trajectory:
     """Run one task once.
 
@@ -99,6 +107,7 @@ async def arollout(
         limits: limits of the session.
         sampling: temperature and token limits of the model.
         base_url: the endpoint of an `openai:` model.
+        endpoint: timeouts, headers and further fields of the requests to an endpoint.
 
     Returns:
         The trajectory. Mistakes of the model and errors that break the rollout are recorded in it.
@@ -116,7 +125,8 @@ async def arollout(
     """
     from toolmaster.policies.loading import open_policy  # noqa: PLC0415 - loads what it needs
 
-    async with open_policy(model, sampling or RoomySampling(), base_url=base_url) as policy:
+    options = {"base_url": base_url, "endpoint": endpoint}
+    async with open_policy(model, sampling or RoomySampling(), **options) as policy:
         return await run_rollout(
             RolloutRequest(task), policy, Protocol.named(protocol), limits or Limits()
         )
@@ -202,6 +212,10 @@ async def _converse(
             _complete(session.steps[-1], completion, request)
             raise
         step = session.steps[-1]
+        if completion.cut_at and step.error in FORMAT_ERRORS:
+            step.observation = TURN_CUT.format(completion.cut_at)
+            if session.stop_reason is StopReason.INVALID_TURNS:
+                session.stop_reason = StopReason.MAX_TOKENS
         if step.observation is not None and session.stop_reason is None:
             step.observation_ids = conversation.observe(step.observation, step.observation_role)
         _complete(step, completion, request)

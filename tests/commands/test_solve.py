@@ -471,3 +471,17 @@ def test_ctrl_c_keeps_what_there_is(arguments, tmp_path):
     assert kept.stop_reason is StopReason.STOPPED
     assert [s.observation for s in kept.steps] == ["450"]
     assert json.loads(out)["stop_reason"] == "stopped"
+
+
+def test_settings_of_the_endpoint(solve, endpoint):
+    before = len(endpoint.requests)
+    options = {"reasoning_effort": "low", "timeout_s": 30, "headers.x-title": "a", "body.top-k": 5}
+    code, _, error = solve(
+        "cost?",
+        "endpoint.headers.X-Team=b",
+        "endpoint.body.top_p=0.9",
+        **{f"endpoint.{name}": value for name, value in options.items()},
+    )
+    assert code == 0, error
+    sent = {"top_p": 0.9, "top_k": 5, "reasoning_effort": "low", "max_tokens": 16_384}
+    assert endpoint.requests[before].items() >= sent.items()

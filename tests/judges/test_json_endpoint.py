@@ -220,3 +220,12 @@ def test_a_model_that_takes_other_fields_is_asked_with_those():
     refusals = [(400, {"error": {"message": message}}) for message in (first, second)]
     with FakeModel(in_turn(*refusals, FOUR)).serve() as url:
         assert ask(url).number == 4
+
+
+def test_a_reply_that_was_cut_is_named():
+    message = {"role": "assistant", "content": '{"numb'}
+    cut = 200, {"choices": [{"message": message, "finish_reason": "length"}]}
+    model = FakeModel(in_turn(cut, FOUR))
+    with model.serve() as url:
+        assert ask(url).number == 4
+    assert model.asked[1][-1]["content"].startswith("the reply was cut off at 16384 tokens.")

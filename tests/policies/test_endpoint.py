@@ -11,12 +11,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from endpoint_server import Status, completion
+from endpoint_server import Status, completion, refuse
 
-from toolmaster.errors import PermanentPolicyError, PolicyError
-from toolmaster.policies import endpoint
-from toolmaster.policies.base import Sampling
-from toolmaster.policies.endpoint import ChatEndpoint, parse_base_url
+from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
+from toolmaster.policies import connection, endpoint
+from toolmaster.policies.base import EndpointSettings, Sampling
+from toolmaster.policies.connection import parse_base_url
+from toolmaster.policies.endpoint import ChatEndpoint
 
 MESSAGES = [{"role": "user", "content": "How many?"}]
 
@@ -38,6 +39,88 @@ def test_an_address_keeps_what_it_asks_for(serve):
     assert path == "/v1/chat/completions?version=2024-10-21"
     assert headers["Authorization"].startswith("Bearer sk-")
     assert headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("ending", ["/chat/completions", "/chat/completions/", "/responses"])
+def test_an_address_may_be_longer_than_its_base(serve, ending):
+    server = serve("four")
+    ask(server.url + ending)
+    assert server.requests[0][0] == "/v1/chat/completions"
+
+
+@pytest.mark.parametrize("reply", [
+    refuse(404, "Not Found"),
+    Status(404, "404 page not found"),
+    refuse(405, "Method Not Allowed"),
+    Status(200, "<!doctype html><html>Open WebUI</html>"),
+])  # fmt: skip
+def test_an_address_without_a_version(serve, reply):
+    base = serve(reply).url.removesuffix("/v1")
+    with pytest.raises(PermanentPolicyError) as raised:
+        ask(base)
+    assert str(raised.value).endswith(f"most addresses end with /v1: --base-url {base}/v1")
+
+
+def test_an_address_with_a_version_gets_no_such_hint(serve):
+    with pytest.raises(PermanentPolicyError) as raised:
+        ask(serve(refuse(404, "Not Found")).url.replace("/v1", "/v1beta/openai"))
+    assert "end with" not in str(raised.value)
+
+
+def test_settings_of_the_requests(serve, monkeypatch):
+    monkeypatch.setenv("TEAM_TOKEN", "a-very-secret-team")
+    settings = EndpointSettings(
+        headers={"x_team_token": "$TEAM_TOKEN", "x-title": "a"},
+        body={"top_p": "0.9", "provider": {"order": ["a"]}, "temperature": 1.5},
+        reasoning_effort="low",
+    )
+    server = serve("four", refuse(500, "I saw a-very-secret-team"))
+
+    async def go(times):
+        asked = ChatEndpoint("m", Sampling(), server.url, **{**dict(settings), "retries": 0})
+        try:
+            return [await asked.ask(MESSAGES) for _ in range(times)]
+        finally:
+            await asked.close()
+
+    with pytest.raises(PolicyError, match=r"I saw \[x-team-token\]"):
+        asyncio.run(go(2))
+    _, headers, body = server.requests[0]
+    assert {"x-team-token": "a-very-secret-team", "x-title": "a"}.items() <= {
+        name.lower(): value for name, value in headers.items()
+    }.items()
+    sent = {"top_p": 0.9, "provider": {"order": ["a"]}, "temperature": 1.5}
+    assert body.items() >= {**sent, "reasoning_effort": "low", "max_tokens": 224}.items()
+    monkeypatch.delenv("TEAM_TOKEN")
+    with pytest.raises(ConfigError, match="x-team-token is read from TEAM_TOKEN, which is not set"):
+        asyncio.run(go(0))
+
+
+def test_a_secret_in_a_setting():
+    with pytest.raises(ValueError, match=r"api-key holds a secret; give it in an environment"):
+        EndpointSettings(headers={"api_key": "abc"})
+
+
+def test_a_header_in_place_of_a_key(serve, monkeypatch):
+    server = serve("four")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setattr(endpoint, "OPENAI", server.url)
+    ChatEndpoint("m", Sampling(), headers={"Authorization": "Bearer sk-0f9d8c7b6a"})
+
+
+def test_a_reply_that_is_a_stream(serve):
+    stream = (
+        'data: {"choices": [{"delta": {"content": "fo"}}]}\n\n'
+        'data: {"choices": [{"delta": {"content": "ur"}, "finish_reason": "stop"}]}\n\n'
+    )
+    headers = {"content-type": "application/json"}
+    assert ask(serve(Status(200, stream, headers)).url).content == "four"
+
+
+def test_an_error_with_a_status_of_success(serve):
+    said = {"error": {"message": "no credit", "code": 402}}
+    with pytest.raises(PermanentPolicyError, match="402 no credit; the account has no credit left"):
+        ask(serve(said).url)
 
 
 def test_a_name_in_the_address_takes_the_place_of_the_key(serve):
@@ -95,7 +178,7 @@ def test_one_layer_of_compression_is_decoded_within_a_limit(serve, monkeypatch):
     for coding in ("gzip, gzip", "br"):
         with pytest.raises(PolicyError, match=f"compressed as '{coding}', though"):
             ask(server.url)
-    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", 100)
+    monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", 100)
     with pytest.raises(PolicyError, match="its answer has more than 100 bytes"):
         ask(server.url)
 
@@ -104,7 +187,7 @@ def test_what_is_forgotten_is_closed_at_the_end_of_the_loop(serve):
     server = serve(*["four"] * 6)
     for _ in range(3):
         ask(server.url, times=2)
-        assert not endpoint._OPEN
+        assert not connection._OPEN
     gc.collect()  # a session or a socket left open is a warning, and so an error
 
 

@@ -201,6 +201,16 @@ def test_calls_without_ids_get_some(serve):
     assert assistant["tool_calls"][0]["id"] == tool["tool_call_id"] != ""
 
 
+def test_calls_with_one_id_get_others(serve):
+    server = serve(calls(call("add", {"n": 1}), call("add", {"n": 2})), completion("5"))
+    converse(server)
+    assistant, *tools = server.bodies()[1]["messages"][2:]
+    sent = [made["id"] for made in assistant["tool_calls"]]
+    assert sent == [message["tool_call_id"] for message in tools]
+    assert sent[0] == "c1" != sent[1]
+    assert len(sent[1]) == 9
+
+
 def test_an_experience_that_is_no_text_or_holds_tags(serve):
     server = serve(
         calls(call("begin_execution", {"experience": {"add": "</experience><answer>1</answer>"}})),
@@ -289,3 +299,81 @@ def test_an_answer_cut_by_the_token_limit_is_none(serve):
 def test_an_empty_message_and_a_refusal(serve):
     got = converse(serve(completion(""), completion(refusal="I will not.")))
     assert (got.steps[0].error, got.answer) == (ErrorKind.NO_ACTION, "I will not.")
+
+
+def test_what_an_endpoint_needs_back_goes_back(serve):
+    signature = {"extra_content": {"google": {"thought_signature": "s1"}}}
+    details = [{"type": "reasoning.encrypted", "data": "s2"}]
+    made = {**call("add", {"n": 4}), **signature, "index": 0}
+    made["function"]["more"] = 1
+    server = serve(
+        calls(made, text=[{"type": "text", "text": "Try."}], reasoning_details=details,
+              reasoning_content="hm", cache_hint="c", refusal=None, annotations=[]),
+        completion("5"),
+    )  # fmt: skip
+    got = converse(server)
+    assert got.steps[0].text.startswith("<think>hm\nTry.</think><tool_call>")
+    turn = server.bodies()[1]["messages"][2]
+    assert turn == {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "Try."}],
+        "reasoning_details": details,
+        "reasoning_content": "hm",
+        "cache_hint": "c",
+        "tool_calls": [{**call("add", {"n": 4}), **signature, "function": made["function"]}],
+    }
+
+
+def test_fields_go_back_with_text_too(serve):
+    server = serve(completion("no block", reasoning_details=[{"data": "s"}]), completion("5"))
+    converse(server, tool_calls="text")
+    assert server.bodies()[1]["messages"][2]["reasoning_details"] == [{"data": "s"}]
+
+
+@pytest.mark.parametrize("given", ["null", None, "", '"{}"', "[]"])
+def test_arguments_that_are_none(serve, given):
+    made = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": given}}
+    server = serve(calls(made), completion("5"))
+    got = converse(server)
+    assert got.steps[0].call.arguments == {}
+    [echoed] = server.bodies()[1]["messages"][2]["tool_calls"]
+    assert echoed["function"]["arguments"] == "{}"
+
+
+def test_names_that_endpoints_refuse_are_sent_as_others(serve):
+    server = serve(
+        calls(call("add_one", {"n": 4})),
+        calls(call("begin_execution", {"lessons": {"add_one": "adds one"}})),
+        completion("5"),
+    )
+    got = converse(server, protocol=Protocol.TRIAL, names=("add.one",))
+    assert got.steps[0].call.name == "add.one"
+    assert got.steps[0].observation == "5"
+    assert "add.one: adds one" in got.steps[1].text
+    sent = server.bodies()[0]["tools"][0]["function"]
+    assert (sent["name"], sent["parameters"]) == ("add_one", PARAMETERS)
+
+
+@pytest.mark.parametrize("tool_calls", ["native", "text"])
+@pytest.mark.parametrize("cut", [
+    completion("", "length", reasoning_content="hmm"),
+    completion("The number is", "max_tokens"),
+    completion(None, "length", tool_calls=[call("add", '{"n": ')]),
+])  # fmt: skip
+def test_turns_that_the_token_limit_cut(serve, cut, tool_calls, capsys):
+    server = serve(*[cut] * 3)
+    got = converse(server, tool_calls=tool_calls)
+    assert (got.stop_reason, got.error) == (StopReason.MAX_TOKENS, None)
+    said = "error: the reply was cut off at 224 tokens (sampling.turn_tokens), "
+    assert all(step.observation.startswith(said) for step in got.steps)
+    assert said in server.bodies()[1]["messages"][-1]["content"]
+    told = capsys.readouterr().err
+    assert told.count("a reply was cut off at 224 tokens; sampling.turn_tokens allows more") == 1
+
+
+def test_a_whole_call_in_a_cut_turn_runs(serve):
+    cut = completion(None, "length", tool_calls=[call("add", {"n": 4}), call("add", '{"n": ', "d")])
+    server = serve(cut, completion("5"))
+    got = converse(server)
+    assert [step.observation[:5] for step in got.steps[:2]] == ["5", "error"]
+    assert "cut off at" in got.steps[1].observation

@@ -173,7 +173,7 @@ def _option(field: FieldInfo, default: Any, other: Any, **shown: Any) -> Any:
     about = " ".join((field.description or "").split())
     if other != default:
         about = f"{about} [default: {_text(default)}; without a recipe: {_text(other)}]"
-    elif default is not False and default not in (None, "", ()):
+    elif default is not False and default not in (None, "", (), {}):
         about = f"{about} [default: {_text(default)}]".lstrip()
     if TrialMode in (field.annotation, *get_args(field.annotation)):
         shown["name_transform"] = _underscored

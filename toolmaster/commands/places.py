@@ -9,7 +9,8 @@ from typing import Any
 from toolmaster.commands.options import NOTHING, C, Given, options, read, split_words
 from toolmaster.errors import ConfigError, InputError, did_you_mean
 from toolmaster.pipeline.recipe import STAGES, Recipe, find_recipe, recipe_names
-from toolmaster.policies.base import RoomySampling, ToolCallFormat
+from toolmaster.policies.base import EndpointSettings, RoomySampling, ToolCallFormat
+from toolmaster.policies.names import endpoint_model
 from toolmaster.system.nesting import read_json
 from toolmaster.tasksets.loading import Common
 
@@ -25,6 +26,7 @@ class Evaluate(Recipe):
     tool_calls: ToolCallFormat = ToolCallFormat.AUTO
     """How tool calls are written to an endpoint; "trained" for a model trained here. Only without a
     recipe."""
+    endpoint: EndpointSettings = EndpointSettings()
 
 
 _PLACES = {
@@ -34,13 +36,14 @@ _PLACES = {
     "evaluate": {"MODEL": "model", "TASKSET": "tasks"},
 }
 """What a stage takes in place of a recipe, and the setting that each place stands for."""
+_SMALL = RoomySampling().with_defaults(RoomySampling.small)
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "demonstrate": {"run": Path("runs/demonstrate"), "demonstrate.count": None},
     "sft": {"run": Path("runs/sft")},
     "grpo": {"run": Path("runs/grpo")},
     "evaluate": {
         "run": Path("runs/evaluate"),
-        **{f"evaluate.sampling.{key}": value for key, value in RoomySampling()},
+        **{f"evaluate.sampling.{key}": value for key, value in _SMALL},
     },
 }
 """The defaults that are others without a recipe, by key."""
@@ -159,12 +162,15 @@ def _without_recipe(
     refused += [f"evaluate.{key}" for key in ("tasks", "base_tasks")]
     said = {wanted[name]: (f"{name} {place!r}", place) for name, place in named.items()}
     stages = ["demonstrate", "sft"] if command == "sft" else [command]
+    made = {**_DEFAULTS[command], "stages": stages}
+    if command == "evaluate" and endpoint_model(named["MODEL"]) is not None:
+        made["evaluate.sampling.turn_tokens"] = RoomySampling().turn_tokens
     return read(
         _settings_of(command),
         settings,
         given,
         own=command,
-        made={**_DEFAULTS[command], "stages": stages},
+        made=made,
         places={**said, **flags},
         refused=dict.fromkeys(refused, f"`{command}` takes this with a recipe alone"),
     )

@@ -11,7 +11,7 @@ from toolmaster.commands.options import NOTHING, Given, Json, Words, options, re
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.limits import AgentLimits, BudgetSettings
-from toolmaster.policies.base import RoomySampling, ToolCallFormat
+from toolmaster.policies.base import EndpointSettings, RoomySampling, ToolCallFormat
 from toolmaster.policies.loading import check_model
 from toolmaster.protocols import Protocol
 from toolmaster.runs import read_written
@@ -25,7 +25,8 @@ class Solve(Settings):
     """Python file or module, `mcpServers` JSON file, or OpenAPI file or address, with its options
     in quotes: "FILE.py:NAME read=get_*". May be repeated."""
     model: str = ""
-    """Checkpoint folder, model id of the Hugging Face Hub, or `openai:NAME`."""
+    """Checkpoint folder, model id of the Hugging Face Hub, `openai:NAME` for a model of an
+    OpenAI-compatible server, or `VENDOR:NAME` such as `anthropic:NAME`."""
     base_url: str | None = None
     """Endpoint of an `openai:` model: http://localhost:8000/v1. If not set, `OPENAI_BASE_URL` or
     OpenAI's own."""
@@ -61,6 +62,7 @@ class Solve(Settings):
     budget: BudgetSettings = BudgetSettings()
     limits: AgentLimits = AgentLimits()
     sampling: RoomySampling = RoomySampling()
+    endpoint: EndpointSettings = EndpointSettings()
 
 
 @options(Solve, own="budget")

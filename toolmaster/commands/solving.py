@@ -184,7 +184,7 @@ class Solving:
     async def run(self) -> list[Trajectory]:
         """Open the tools, load the model, do the tasks and report."""
         settings = self.settings
-        check_reachable(settings.model, settings.base_url)
+        check_reachable(settings.model, settings.base_url, settings.endpoint)
         async with open_sources(settings.tools, trials=settings.trials) as tools:
             if self.rules is not None:
                 self.rules.check(tools)
@@ -194,6 +194,7 @@ class Solving:
                 settings.sampling,
                 base_url=settings.base_url,
                 tool_calls=settings.tool_calls,
+                endpoint=settings.endpoint,
                 seed=settings.seed,
             ) as policy:
                 with self._shown() as view:

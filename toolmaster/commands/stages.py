@@ -169,6 +169,7 @@ def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
         sampling=settings.evaluate.sampling,
         base_url=settings.base_url,
         tool_calls=settings.tool_calls,
+        endpoint=settings.endpoint,
         seed=settings.seed,
     )
     _show_evaluation(out, result, as_json=as_json, seconds=time.perf_counter() - started)

@@ -19,8 +19,8 @@ from toolmaster.evaluation.kept import SavedSettings, save_settings
 from toolmaster.evaluation.prepare import prepare
 from toolmaster.limits import Limits
 from toolmaster.models.provenance import made_by
-from toolmaster.policies.base import Policy, RoomySampling, Sampling
-from toolmaster.policies.loading import open_policy
+from toolmaster.policies.base import Policy, RoomySampling, Sampling, ToolCallFormat
+from toolmaster.policies.loading import fit_sampling, open_policy
 from toolmaster.progress import bar, messages, solved_counter, tell_kept
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
@@ -30,7 +30,7 @@ from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TEST
 from toolmaster.types import Trajectory
 
-MAY_CHANGE = ("base_url",)
+MAY_CHANGE = ("base_url", "endpoint")
 """Options of a model that may differ when a stopped evaluation is continued."""
 
 
@@ -70,7 +70,8 @@ async def aevaluate(
         limits: limits of each session; None takes those of the task set.
         sampling: temperature and token limits; `slots` rollouts run at the same time.
         on_finish: called with each new trajectory; None shows a progress bar in a terminal.
-        model_options: `base_url`, `tool_calls` and `seed`, see `policies.loading.load_policy`.
+        model_options: `base_url`, `tool_calls`, `endpoint` and `seed`, see
+            `policies.loading.load_policy`.
 
     Returns:
         The evaluation: `success`, `value`, `parts`, `by(label)`, `pass_at(k)`; `print` shows it.
@@ -87,6 +88,9 @@ async def aevaluate(
     limits = limits or measured.limits or Limits()
     sampling = sampling or RoomySampling()
     facts = {**measured.facts, **prepared.facts, **made_by()}
+    if isinstance(prepared.policy, str):
+        tool_calls = model_options.get("tool_calls", ToolCallFormat.AUTO)
+        sampling = fit_sampling(sampling, prepared.policy, tool_calls)
     named = {} if prepared.name is None else {"name": prepared.name}
     async with open_policy(prepared.policy, sampling, **named, **model_options) as policy:
         if file is not None:
@@ -122,6 +126,8 @@ def _model_settings(
     if not isinstance(policy, str):
         return {}
     given = {k: str(v) for k, v in options.items() if v is not None and k not in MAY_CHANGE}
+    if (endpoint := options.get("endpoint")) is not None:  # headers may hold secrets
+        given |= {k: str(v) for k, v in endpoint if v and k in ("body", "reasoning_effort")}
     return {"sampling": sampling.model_dump(mode="json", exclude={"slots"}), **given}
 
 

@@ -10,7 +10,8 @@ from toolmaster.errors import InputError
 from toolmaster.models.checkpoints import find_model, lasting_name
 from toolmaster.models.provenance import read_training
 from toolmaster.policies.base import Policy
-from toolmaster.policies.loading import ENDPOINT, check_model
+from toolmaster.policies.loading import check_model
+from toolmaster.policies.names import endpoint_model
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest
@@ -72,7 +73,7 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
     unscored = [task.id for task in tasks if task.answer is None and task.check is None]
     prepared = prepared.without(unscored, "without an answer or a check")
     kind, _, place = name.partition(":")
-    if kind == ENDPOINT or not isinstance(model, str | Path):
+    if not isinstance(model, str | Path) or endpoint_model(name) is not None:
         return prepared
     if kind == REPLAY:
         return _replay(prepared, place, protocol)

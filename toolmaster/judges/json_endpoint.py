@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError, first_problem
 from toolmaster.judges.response_cache import Response, ResponseCache, key_of
 from toolmaster.limits import Budget, BudgetSettings
+from toolmaster.policies import names
 from toolmaster.policies.base import ContextFullError, Sampling
 from toolmaster.policies.endpoint import ChatEndpoint
 from toolmaster.types import Trajectory
@@ -24,7 +25,7 @@ from toolmaster.types import Trajectory
 M = TypeVar("M", bound=BaseModel)
 ATTEMPTS = 3
 """Number of times that the model may try to write JSON of the form asked for."""
-REPLY_TOKENS = 2048
+REPLY_TOKENS = 16_384
 MAX_IN_FLIGHT = 8
 """The most questions asked at the same time."""
 OBSERVATION_CHARS = 1500
@@ -44,14 +45,15 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
     Args:
         role: What the model is for, such as "judge". Its key is read from `<ROLE>_API_KEY`, or else
             `OPENAI_API_KEY`, and appears in no message.
-        model: `openai:NAME`.
-        base_url: Its address; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        model: `openai:NAME` or `VENDOR:NAME`.
+        base_url: Its address; None for the vendor's or OpenAI's own, or `OPENAI_BASE_URL`.
         cache: Stores the responses; None stores them in memory.
         budget: Counts tokens and money. Once it is used up, no request is sent.
         retries: The most repetitions of a request that failed for a passing reason.
 
     Raises:
-        ConfigError: The model is not of the form `openai:NAME`.
+        ConfigError: The model is neither `openai:NAME` nor `VENDOR:NAME`.
+        InputError: The library for vendors is missing.
         PolicyError: There is no key, and no `base_url` of a server that needs none.
     """
 
@@ -69,7 +71,10 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         self._cache = cache or ResponseCache()
         self._budget = budget or Budget(BudgetSettings())
         sampling = Sampling(temperature=0.0, turn_tokens=REPLY_TOKENS)
-        self._chat = ChatEndpoint(self.model, sampling, base_url, retries=retries, role=role)
+        vendor, name = names.endpoint_model(model) or ("", self.model)
+        self._chat = ChatEndpoint(
+            name, sampling, base_url, vendor=vendor, retries=retries, role=role
+        )
         self._malformed: dict[str, str] = {}
         self._refusal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,7 +92,8 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         Raises:
             PolicyError: The endpoint cannot be reached, refuses the request or does not answer.
         """
-        self._cache.add(await self._write([{"role": "user", "content": "Say ready."}], "check"))
+        response, _ = await self._write([{"role": "user", "content": "Say ready."}], "check")
+        self._cache.add(response)
 
     async def ask(self, instructions: str, question: Any, form: type[M], *, about: str = "") -> M:
         """Return the answer to a question, from the cache if it is there.
@@ -127,11 +133,13 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
     ) -> M:
         """Ask until the answer fits the form, and store it under its key."""
         for _ in range(ATTEMPTS):
-            response = await self._write(messages, about)
+            response, cut = await self._write(messages, about)
             try:
                 answer = _parse(response.text, form)
             except ValidationError as error:
                 problem = ": ".join(filter(None, first_problem(error)))
+                if cut:
+                    problem = f"the reply was cut off at {self._chat.turn_tokens} tokens"
                 self._cache.add(response)
             else:
                 self._cache.add(response.model_copy(update={"key": key}))
@@ -144,8 +152,12 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         self._malformed[key] = message
         raise MalformedReplyError(message)
 
-    async def _write(self, messages: list[dict[str, str]], about: str) -> Response:
-        """Send one request, if the budget and earlier failures allow it."""
+    async def _write(self, messages: list[dict[str, str]], about: str) -> tuple[Response, bool]:
+        """Send one request, if the budget and earlier failures allow it.
+
+        Returns:
+            The response, and whether the limit of tokens cut it.
+        """
         if self._refusal:
             raise PermanentPolicyError(self._refusal)
         used_up = self._budget.exhausted()
@@ -159,7 +171,7 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
             self._refusal = str(error)
             raise
         self._budget.spend_tokens(reply.prompt_tokens, reply.completion_tokens)
-        return Response(
+        response = Response(
             role=self.role,
             about=about,
             model=reply.model,
@@ -167,10 +179,11 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
             prompt_tokens=reply.prompt_tokens,
             tokens=reply.completion_tokens,
         )
+        return response, reply.cut
 
 
 def endpoint_model(role: str, named: str) -> str:
-    """Return NAME of a model that is written `openai:NAME`.
+    """Return the name of a model behind an endpoint: NAME of `openai:NAME`, or `VENDOR:NAME`.
 
     Args:
         role: What the model is for, such as "judge".
@@ -179,10 +192,11 @@ def endpoint_model(role: str, named: str) -> str:
     Raises:
         ConfigError: The name has another form.
     """
-    kind, _, name = named.partition(":")
-    if kind != "openai" or not name:
+    names.check_prefix(named)
+    found = names.endpoint_model(named)
+    if found is None or not found.name:
         raise ConfigError(f"a {role} is a model of an endpoint, openai:NAME; received {named!r}")
-    return name
+    return named if found.vendor else found.name
 
 
 def summary(trajectory: Trajectory) -> dict[str, Any]:

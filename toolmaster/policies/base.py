@@ -6,14 +6,16 @@ report the tokens they sampled and those of each observation; others leave the l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from toolmaster.config import Settings
+from toolmaster.system.redaction import is_secret_name
 from toolmaster.types import Message, Role
 
 TOKEN_CHARS = 4
@@ -31,6 +33,16 @@ class ToolCallFormat(StrEnum):
     """Calls as text in the message, with the same instructions."""
     TRAINED = "trained"
     """Exactly as in training, for a model that was trained with toolmaster."""
+
+
+def _json(value: Any) -> Any:
+    """Return the value of a text that is JSON, and other values as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 class Room(Settings):
@@ -54,12 +66,48 @@ class Sampling(Room):
 class RoomySampling(Sampling):
     """Settings for real tools, with room for their documents and for long thoughts."""
 
-    turn_tokens: int = Field(512, ge=8)
-    """Most tokens of one turn; a longer turn is cut, which breaks its call."""
+    turn_tokens: int = Field(16_384, ge=8)
+    """Most tokens of one turn; a longer turn is cut, which breaks its call. 512 for a model in this
+    process."""
     context_tokens: int = Field(8192, ge=128)
     """Most tokens of a whole trajectory, if the model's own limit is not lower."""
     slots: int = Field(8, ge=1)
     """Number of rollouts at the same time; each holds a key-value cache of `context_tokens`."""
+    small: ClassVar[dict[str, int]] = {"turn_tokens": 512}
+    """Defaults for a model in this process, or one that was trained here."""
+
+
+class EndpointSettings(Settings):
+    """Settings of the requests to a model behind an endpoint."""
+
+    timeout_s: float = Field(600.0, gt=0)
+    """Seconds that a reply may take."""
+    retries: int = Field(4, ge=0)
+    """Number of repetitions of a request that failed for a passing reason."""
+    headers: dict[str, str] = Field({})
+    """Further headers of each request; `$NAME` in a value is an environment variable."""
+    body: dict[str, Any] = Field({})
+    """Further fields of each request, such as `top_p`."""
+    reasoning_effort: str | None = None
+    """How long the model thinks, such as `low` or `high`. If not set, the endpoint decides."""
+
+    @field_validator("headers")
+    @classmethod
+    def _header_names(cls, given: dict[str, str]) -> dict[str, str]:
+        """Accept `x_title` for `x-title`, as options have it; refuse secrets, which are saved."""
+        named = {name.replace("_", "-"): value for name, value in given.items()}
+        for name, value in named.items():
+            if is_secret_name(name) and "$" not in value:
+                raise ValueError(
+                    f"{name} holds a secret; give it in an environment variable, $NAME"
+                )
+        return named
+
+    @field_validator("body")
+    @classmethod
+    def _typed(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Read numbers and JSON, which the command line gives as text."""
+        return {name: _json(value) for name, value in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +125,8 @@ class Completion:
     """See `Step.slip`."""
     log_probs: list[float] = field(default_factory=list)
     """See `Step.log_probs`."""
+    cut_at: int = 0
+    """The limit of tokens that cut the turn; 0 for a turn that is whole, or if that is unknown."""
 
 
 class ContextFullError(Exception):

@@ -1,52 +1,52 @@
-"""A client for OpenAI-compatible chat completions: vLLM, SGLang, llama.cpp, Ollama, OpenAI.
+"""A model behind an endpoint: requests in the form that it accepts, repeated where that can help.
 
-One endpoint answers a thousand rollouts at once, so the client is aiohttp (whose HTTP parser is
-compiled) and all requests share one rate limiter. Answers are not streamed: nothing here uses a
-part of one. The key, and secrets in the address, appear in no answer and no message.
+All requests to one endpoint share a rate limiter and what was learned from the endpoint's refusals.
+How a request is carried is the connection's: HTTP to an OpenAI-compatible server, or a vendor's
+own interface.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
-import ssl
-import urllib.request
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-import aiohttp
-import certifi
-
-from toolmaster.errors import PermanentPolicyError, PolicyError
+from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
+from toolmaster.policies.accepted import Accepted
 from toolmaster.policies.base import Sampling
+from toolmaster.policies.connection import HttpConnection
 from toolmaster.policies.endpoint_errors import (
     RateLimitedError,
+    RefusalError,
     RetryableError,
     UnreachableError,
-    UnsupportedFieldsError,
-    connection_error,
     one_line,
-    status_error,
 )
 from toolmaster.policies.rate_limiter import RateLimiter
-from toolmaster.policies.replies import Reply, read_reply
+from toolmaster.policies.replies import Reply
 from toolmaster.progress import tell
-from toolmaster.system.compression import ACCEPT_NONE, BodyDecoder
-from toolmaster.system.redaction import Redactor, bare_address, hide_everywhere, secrets_in
 
 OPENAI = "https://api.openai.com/v1"
-CONNECT_TIMEOUT_S = 10.0
-MAX_ANSWER_BYTES = 64 * 2**20
-"""The largest answer that is read."""
 MAX_BACKOFF_S = 8.0
 """The longest pause before a repetition, unless the endpoint asks for a longer one."""
-_OPEN: set[AsyncGenerator[aiohttp.ClientSession]] = set()
-"""Strong references to the session generators: one that is garbage-collected before its event loop
-ends is not closed in time, and aiohttp warns about an unclosed session."""
+
+
+class Connection(Protocol):
+    """Carries requests to an endpoint."""
+
+    where: str
+    """The model and its endpoint, for messages."""
+
+    async def send(self, body: Mapping[str, Any], limit: int) -> Reply:
+        """Send one request and return its reply; see `HttpConnection.send`."""
+        ...
+
+    async def close(self) -> None:
+        """Close what was opened in the running event loop."""
+        ...
 
 
 class ChatEndpoint:
@@ -55,16 +55,24 @@ class ChatEndpoint:
     Args:
         model: The endpoint's name of the model.
         sampling: Temperature and tokens of a turn.
-        base_url: The endpoint's address; None for `OPENAI_BASE_URL` or OpenAI's own.
+        base_url: The endpoint's address; None for `OPENAI_BASE_URL`, the vendor's or OpenAI's own.
+        vendor: The vendor whose interface is spoken, such as "anthropic", through the library of
+            the extra `vendors`; "" for the interface of OpenAI-compatible servers.
         timeout_s: Seconds that a reply may take, and seconds during which a request is repeated
             that the endpoint refused for too many requests.
         retries: The most repetitions of a request that failed for another passing reason.
         backoff_s: Seconds before the first repetition, doubled each time up to `MAX_BACKOFF_S`. An
             endpoint can ask for a longer pause, not for a shorter one.
+        headers: Further headers of each request; `$NAME` in a value is read from that environment
+            variable.
+        body: Further fields of each request.
+        reasoning_effort: How long the model thinks, such as "low"; None leaves it to the endpoint.
         role: What the model is for, such as "judge"; shown in messages; "" for the policy. Its key
-            is read from `<ROLE>_API_KEY`, or else from `OPENAI_API_KEY`.
+            is read from `<ROLE>_API_KEY`, or else from `OPENAI_API_KEY` or the vendor's variable.
 
     Raises:
+        ConfigError: A header names an environment variable that is not set.
+        InputError: The library for vendors is missing, or it does not know the vendor.
         PolicyError: There is no key, and no `base_url` of a server that needs none.
         PermanentPolicyError: `base_url` is not an address.
     """
@@ -75,31 +83,41 @@ class ChatEndpoint:
         sampling: Sampling,
         base_url: str | None = None,
         *,
+        vendor: str = "",
         timeout_s: float = 600.0,
         retries: int = 4,
         backoff_s: float = 0.5,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        reasoning_effort: str | None = None,
         role: str = "",
     ) -> None:
         self.model, self.sampling = model, sampling
         title = f"{f'the {role}' if role else 'model'} {model!r}"
-        variables = [f"{role.upper()}_API_KEY"] * bool(role) + ["OPENAI_API_KEY"]
-        keys = [os.environ.get(variable, "").strip() for variable in variables]
-        self._key = next(filter(None, keys), "")
-        given = base_url or os.environ.get("OPENAI_BASE_URL")
-        if not self._key and not given:
-            raise PolicyError(
-                f"no key for {title}: set {' or '.join(variables)}, or give --base-url"
-                " (base_url) of a server that needs none"
+        roles_key = f"{role.upper()}_API_KEY" if role else ""
+        headers = _from_environment(headers or {})
+        self._connection: Connection
+        if vendor:
+            from toolmaster.policies.vendors import VendorConnection  # noqa: PLC0415 - an extra
+
+            self._connection = VendorConnection(
+                vendor, title, base_url, roles_key=roles_key, timeout_s=timeout_s, headers=headers
             )
-        self._url = parse_base_url(given or OPENAI)
-        self._where = f"{title} at {bare_address(self._url.geturl())}"
-        secrets = [("key", self._key), *secrets_in(given or "")]
-        self._redactor = Redactor(secrets)
-        hide_everywhere(secrets)
+        else:
+            self._connection = _http(title, base_url, roles_key, timeout_s, headers)
+        more = dict(body or {})
+        if reasoning_effort is not None:
+            more["reasoning_effort"] = reasoning_effort
+        self._accepted = Accepted(sampling.turn_tokens, sampling.temperature, more)
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._unsupported: set[str] = set()
-        self._answered = self._told = False
+        self._answered = False
+        self._told: set[str] = set()
+
+    @property
+    def turn_tokens(self) -> int:
+        """The most tokens of a reply, which the endpoint may have lowered."""
+        return self._accepted.turn_tokens
 
     async def ask(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **extra: Any
@@ -125,18 +143,15 @@ class ChatEndpoint:
         failures = refusals = 0
         while True:
             try:
-                reply = await self._post(self._body(request), failures + refusals)
-            except UnsupportedFieldsError as error:
-                self._unsupported |= error.fields
+                reply = await self._accepted_form(request, failures + refusals)
             except RateLimitedError:
                 refusals += 1
                 if not self._retries or loop.time() > give_up_at:
                     raise
             except RetryableError as error:
                 failures += 1
-                if self._retries and not self._told:
-                    self._told = True  # once: a thousand rollouts may ask at the same time
-                    tell(f"{error}; it is tried again, up to {self._retries} times")
+                if self._retries:
+                    self._tell("again", f"{error}; it is tried again, up to {self._retries} times")
                 if failures > self._retries:
                     if isinstance(error, UnreachableError) and not self._answered:
                         reason = f"{error}; check --base-url (base_url) and that the server runs"
@@ -145,117 +160,90 @@ class ChatEndpoint:
                 await asyncio.sleep(error.wait_s)
             else:
                 self._answered = True
+                if reply.cut:
+                    self._tell(
+                        "cut",
+                        f"{self._connection.where}: a reply was cut off at {self.turn_tokens}"
+                        " tokens; sampling.turn_tokens allows more",
+                    )
                 return reply
 
     async def close(self) -> None:
         """Close the connections that were opened in the running event loop."""
-        if self._loop is asyncio.get_running_loop():
-            self._loop = None
-            await self._sessions.aclose()
+        await self._connection.close()
 
-    def _body(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the body of a request without the fields that this endpoint does not know."""
-        limit = "max_completion_tokens" if "max_tokens" in self._unsupported else "max_tokens"
-        sampling = {"temperature": self.sampling.temperature, limit: self.sampling.turn_tokens}
-        body = {**request, **sampling}
-        return {key: value for key, value in body.items() if key not in self._unsupported}
+    async def _accepted_form(self, request: Mapping[str, Any], attempt: int) -> Reply:
+        """Send a request, in another form each time that the endpoint refuses a part of it."""
+        while True:
+            body = self._accepted.body(request)
+            try:
+                return await self._post(body, attempt)
+            except RefusalError as refusal:
+                if self._accepted.body(request) != body:
+                    continue  # another request has learned it in the meantime
+                change = self._accepted.learn(refusal.text, body)
+                if not change or self._accepted.body(request) == body:
+                    self._wait_before(refusal.error, attempt)
+                    raise refusal.error from None
+                reason = f"it refuses what was sent: {one_line(refusal.text)}"
+                self._tell(change, f"{self._connection.where}: from now on {change}; {reason}")
 
-    async def _post(self, body: dict[str, Any], attempt: int) -> Reply:
+    async def _post(self, body: Mapping[str, Any], attempt: int) -> Reply:
         """Send one request when the rate limiter allows it; `attempt` counts from 0."""
         if self._loop is not asyncio.get_running_loop():
             self._loop, self._limiter = asyncio.get_running_loop(), RateLimiter()
-            self._sessions = self._open_session()
-            _OPEN.add(self._sessions)
-            self._session = await anext(self._sessions)
         async with self._limiter.slot():
             try:
-                return await self._exchange(body)
+                return await self._connection.send(body, self.turn_tokens)
             except RetryableError as error:
-                longest_s = min(self._backoff_s * 2.0 ** min(attempt, 32), MAX_BACKOFF_S)
-                error.wait_s = max(error.wait_s, longest_s * random.uniform(0.75, 1.0))
+                self._wait_before(error, attempt)
                 raise
 
-    async def _exchange(self, body: dict[str, Any]) -> Reply:
-        """Send one request and return its reply."""
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        url = self._url._replace(path=f"{self._url.path}/chat/completions").geturl()
-        try:
-            async with self._session.post(url, data=data, allow_redirects=False) as response:
-                text = (await _read(response)).decode("utf-8", "replace")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise connection_error(self._where, error, self._timeout_s) from None
-        text = self._redactor.text(text)
-        if response.status >= 300:
-            raise status_error(self._where, response.status, text, response.headers, body)
-        try:
-            return read_reply(text, body)
-        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
-            reason = f"{self._where}: its answer is no chat completion: {one_line(text)!r}"
-            raise RetryableError(reason) from None
+    def _wait_before(self, error: Exception, attempt: int) -> None:
+        """Set how long to wait before a request is repeated; `attempt` counts from 0."""
+        if isinstance(error, RetryableError):
+            longest_s = min(self._backoff_s * 2.0 ** min(attempt, 32), MAX_BACKOFF_S)
+            error.wait_s = max(error.wait_s, longest_s * random.uniform(0.75, 1.0))
 
-    async def _open_session(self) -> AsyncGenerator[aiohttp.ClientSession]:
-        """Yield the session. It is closed with the generator, by the event loop that ends."""
-        headers = {"Content-Type": "application/json", "User-Agent": "toolmaster", **ACCEPT_NONE}
-        if self._key and self._url.username is None:  # else it is in the address
-            headers["Authorization"] = f"Bearer {self._key}"
-        trusted: ssl.SSLContext | bool = True
-        if self._url.scheme == "https":
-            trusted = ssl.create_default_context()
-            trusted.load_verify_locations(certifi.where())  # some machines have no certificates
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=trusted),
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            proxy=_proxy(self._url),
-            timeout=aiohttp.ClientTimeout(self._timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+    def _tell(self, about: str, text: str) -> None:
+        """Tell the user once: a thousand rollouts may ask at the same time."""
+        if about not in self._told:
+            self._told.add(about)
+            tell(text)
+
+
+def _http(
+    title: str,
+    base_url: str | None,
+    roles_key: str,
+    timeout_s: float,
+    headers: Mapping[str, str],
+) -> HttpConnection:
+    """Return the connection to an OpenAI-compatible server."""
+    variables = [name for name in (roles_key, "OPENAI_API_KEY") if name]
+    key = next(filter(None, (os.environ.get(name, "").strip() for name in variables)), "")
+    keys = " or ".join(variables)
+    given = base_url or os.environ.get("OPENAI_BASE_URL")
+    if not key and not given and "authorization" not in {name.lower() for name in headers}:
+        raise PolicyError(
+            f"no key for {title}: set {keys}, or give --base-url"
+            " (base_url) of a server that needs none"
         )
-        try:
-            yield session
-        finally:
-            _OPEN.discard(self._sessions)
-            await session.close()
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer.
-
-    Raises:
-        aiohttp.ClientPayloadError: The body is too large, or compressed in a way not allowed.
-    """
-    decoder = BodyDecoder(response.headers.get("Content-Encoding", ""), MAX_ANSWER_BYTES)
-    data = bytearray()
-    try:
-        async for chunk in response.content.iter_any():
-            data += decoder.decode(chunk)
-            if decoder.full:
-                raise ValueError(f"its answer has more than {MAX_ANSWER_BYTES} bytes")
-    except ValueError as error:
-        raise aiohttp.ClientPayloadError(str(error)) from None
-    return bytes(data)
-
-
-def parse_base_url(text: str) -> SplitResult:
-    """Return the parts of an endpoint's address, without the slash at its end.
-
-    Raises:
-        PermanentPolicyError: The text is not an http or https address.
-    """
-    with suppress(ValueError):
-        url = urlsplit(text.strip())
-        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
-            return url._replace(path=url.path.rstrip("/"), fragment="")
-    shown = text.rpartition("@")[2].partition("?")[0]
-    raise PermanentPolicyError(
-        f"{one_line(shown)!r} is not an address of a server, such as http://localhost:8000/v1;"
-        " check --base-url (base_url)"
+    return HttpConnection(
+        title, given or OPENAI, key=key, keys=keys, timeout_s=timeout_s, headers=headers
     )
 
 
-def _proxy(url: SplitResult) -> str | None:
-    """Return the HTTP proxy that the environment names for an address, except for this machine."""
-    host = url.hostname or ""
-    if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
-        return None
-    proxy = urllib.request.getproxies().get(url.scheme, "")
-    return proxy if proxy.startswith("http") else None
+def _from_environment(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with the values of the environment variables that they name.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    values = dict(headers)
+    for name, value in headers.items():
+        for variable in re.findall(r"\$(\w+)", value):
+            if variable not in os.environ:
+                raise ConfigError(f"the header {name} is read from {variable}, which is not set")
+            values[name] = values[name].replace(f"${variable}", os.environ[variable])
+    return values

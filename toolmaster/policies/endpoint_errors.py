@@ -1,7 +1,6 @@
 """Classifies errors of an endpoint: repeat the request, change it, or give up.
 
-Status codes decide if they can. Only three cases are recognised by the text: a conversation that is
-too long, tools that are not accepted, and a field that the endpoint does not know.
+Status codes decide if they can. What a refusal says about the request is read by `accepted`.
 """
 
 from __future__ import annotations
@@ -12,44 +11,39 @@ import time
 from collections.abc import Collection, Mapping
 from email.utils import parsedate_to_datetime
 from http.client import responses
-
-import aiohttp
+from typing import Any
 
 from toolmaster.errors import PermanentPolicyError, PolicyError
+from toolmaster.policies.accepted import is_context_full
 from toolmaster.policies.base import ContextFullError
 
 MAX_RETRY_AFTER_S = 120.0
 MESSAGE_CHARS = 400
-OPTIONAL_FIELDS = frozenset({"max_tokens", "parallel_tool_calls", "tool_choice", "temperature"})
-"""Fields of a request that are left out once an endpoint says that it does not know them."""
-
+_REFUSALS = (400, 404, 413, 415, 422, 500, 501)
+"""Statuses with which endpoints refuse a part of a request."""
 _ADVICE = {
-    401: "check OPENAI_API_KEY",
+    401: "check {keys}",
     402: "the account has no credit left",
     403: "the key may not use this model",
     404: "check the model's name and --base-url (base_url)",
-    405: "check --base-url (base_url); it usually ends with /v1",
+    405: "check --base-url (base_url)",
 }
 """Statuses that every later request would get as well, with advice to the user."""
 _PERMANENT_CODES = {"insufficient_quota": 402, "model_not_found": 404}
 """Error codes with the meaning of such a status, sent with a status of passing errors."""
-_CONTEXT_FULL = re.compile(
-    r"context[ _](length|size|window)|maximum (model|allowed) length|(prompt|input) is too long"
+_TOOLS = re.compile(r"\b(tools?|functions?)\b")
+_MODEL_FAILED = re.compile(
+    r"tool_use_failed|failed_generation|output_parse_failed|malformed_function_call|model output"
+    r"|(failed to|could not|cannot|can't) (call|pars\w+|be parsed)|(parsing|generation) failed"
+    r"|attempted to call"
 )
-_TOOLS = re.compile(r"\btools?\b")
-_UNKNOWN_FIELD = re.compile(r"support|unexpected|unknown|unrecognized|extra|not permitted")
+"""What the model wrote could not be read, which says nothing about the request."""
+_MESSAGE_KEYS = ("error", "errors", "message", "detail", "msg", "error_description", "error_msg")
+_CODE_KEYS = ("code", "type", "status")
 
 
 class ToolsRefusedError(PolicyError):
     """The endpoint or the model does not accept tools."""
-
-
-class UnsupportedFieldsError(PolicyError):
-    """The endpoint does not know `fields` of the request; others may be accepted."""
-
-    def __init__(self, message: str, fields: set[str]) -> None:
-        super().__init__(message)
-        self.fields = fields
 
 
 class RetryableError(PolicyError):
@@ -68,10 +62,30 @@ class UnreachableError(RetryableError):
     """No connection to the endpoint could be made."""
 
 
-def status_error(  # noqa: PLR0911 - one return for each meaning
-    where: str, status: int, body: str, headers: Mapping[str, str], sent: Collection[str]
+class RefusalError(Exception):
+    """The endpoint refused a request, perhaps for a part of it that can be changed.
+
+    Args:
+        text: What it says, with the names of the fields that it points at.
+        error: The error that remains if nothing can be changed.
+    """
+
+    def __init__(self, text: str, error: Exception) -> None:
+        super().__init__(text)
+        self.text, self.error = text, error
+
+
+def status_error(
+    where: str,
+    status: int,
+    body: str,
+    headers: Mapping[str, str],
+    sent: Collection[str],
+    *,
+    keys: str = "the key",
+    address_hint: str = "",
 ) -> Exception:
-    """Return the error that an HTTP status stands for.
+    """Return the error that an HTTP status stands for; a `RefusalError` if it may be mended.
 
     Args:
         where: The model and its address; begins the message.
@@ -79,41 +93,34 @@ def status_error(  # noqa: PLR0911 - one return for each meaning
         body: The answer.
         headers: The headers of the answer.
         sent: The names of the request's fields.
+        keys: The environment variables that may hold the key.
+        address_hint: What may be wrong with the address; "" if nothing is.
     """
-    detail, code = _detail(body)
+    detail, code, names = _detail(body)
     reason = f"{where}: {status} {one_line(detail) or responses.get(status, 'error')}"
-    text = f"{detail} {code}".lower()
-    if status in (400, 413, 422, 500):
-        if _CONTEXT_FULL.search(text):
-            return ContextFullError(reason)
-        unknown = {name for name in OPTIONAL_FIELDS.intersection(sent) if name in text}
-        if unknown and _UNKNOWN_FIELD.search(text):
-            return UnsupportedFieldsError(reason, unknown)
-    if "tools" in sent and _TOOLS.search(text) and status in (400, 404, 422, 500, 501):
-        return ToolsRefusedError(reason)
-    advice = _ADVICE.get(_PERMANENT_CODES.get(code, status))
-    if advice:
-        return PermanentPolicyError(f"{reason}; {advice}")
+    text = f"{detail} {code} {names}".lower()
+    if status == 429 and "request too large" in text:  # it never becomes smaller by itself
+        status = 413
+    if status in _REFUSALS and _MODEL_FAILED.search(text):
+        return RetryableError(reason)
     wait_s = _retry_after_s(headers)
-    if status == 429 or (status == 503 and wait_s is not None):
-        return RateLimitedError(reason, wait_s or 0.0)
-    if status in (408, 409, 425) or status >= 500:
-        return RetryableError(reason, wait_s or 0.0)
-    return PolicyError(reason)
-
-
-def connection_error(
-    where: str, error: aiohttp.ClientError | TimeoutError, timeout_s: float
-) -> RetryableError:
-    """Return the error of a request without an answer, with no secret of the address."""
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        reason = one_line(str(getattr(error, "os_error", "no connection in time")))
-        return UnreachableError(f"{where}: it cannot be reached: {reason}")
-    if isinstance(error, TimeoutError):
-        return RetryableError(f"{where}: no answer within {timeout_s:g} s")
-    # a ClientResponseError holds the address
-    detail = "" if isinstance(error, aiohttp.ClientResponseError) else f": {one_line(str(error))}"
-    return RetryableError(f"{where}: {type(error).__name__}{detail}")
+    meaning = _PERMANENT_CODES.get(code, status)
+    error: Exception = PolicyError(reason)
+    if status in (400, 413, 422, 500) and is_context_full(text):
+        error = ContextFullError(reason)
+    elif "tools" in sent and status in _REFUSALS and _TOOLS.search(text):
+        error = ToolsRefusedError(reason)
+    elif meaning in _ADVICE:
+        advice = _ADVICE[meaning].format(keys=keys)
+        hint = f"; {address_hint}" if meaning in (404, 405) and address_hint else ""
+        error = PermanentPolicyError(f"{reason}; {advice}{hint}")
+    elif status == 429 or (status == 503 and wait_s is not None):
+        error = RateLimitedError(reason, wait_s or 0.0)
+    elif status in (408, 409, 425) or status >= 500:
+        error = RetryableError(reason, wait_s or 0.0)
+    named = names.strip()
+    said = f"{named}: {detail}" if named and named not in detail else detail
+    return RefusalError(said, error) if status in _REFUSALS else error
 
 
 def one_line(text: str) -> str:
@@ -122,20 +129,37 @@ def one_line(text: str) -> str:
     return line if len(line) <= MESSAGE_CHARS else line[:MESSAGE_CHARS] + "..."
 
 
-def _detail(body: str) -> tuple[str, str]:
-    """Return the message in the body of an error, in any form, and its code or type."""
+def _detail(body: str) -> tuple[str, str, str]:
+    """Return the message in the body of an error, in any form, its code, and the field it names."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return body, ""
-    code = ""
-    while isinstance(value, dict):
-        code = str(value.get("code") or value.get("type") or code)
-        inner = value.get("error") or value.get("message") or value.get("detail")
-        if not inner:
-            break
-        value = inner
-    return "" if value is None else str(value), code
+        return body, "", ""
+    found: dict[str, str] = {"code": "", "names": ""}
+    return _message(value, found, 0), found["code"], found["names"]
+
+
+def _message(value: Any, found: dict[str, str], depth: int) -> str:
+    """Return the message in a part of an error; collects the code and the names of fields."""
+    if isinstance(value, list) and depth < 6:
+        return "; ".join(filter(None, (_message(one, found, depth + 1) for one in value)))
+    if not isinstance(value, dict) or depth >= 6:
+        return "" if value is None else str(value)
+    found["code"] = next((str(value[k]) for k in _CODE_KEYS if value.get(k)), found["code"])
+    metadata = value.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None  # of the vendor behind it
+    places = [value.get("param"), value.get("loc"), raw]
+    found["names"] += "".join(f" {_place(place)}" for place in places if place)
+    inner = next((value[key] for key in _MESSAGE_KEYS if value.get(key)), None)
+    if inner is None:
+        return "" if value.get("loc") or raw else str(value)
+    message = _message(inner, found, depth + 1)
+    return f"{_place(value['loc'])}: {message}" if value.get("loc") else message
+
+
+def _place(place: Any) -> str:
+    """Return the place of a field, such as ["body", "tools", 0], as one text."""
+    return ".".join(map(str, place)) if isinstance(place, list) else str(place)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

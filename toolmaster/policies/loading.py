@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from toolmaster.errors import ConfigError
-from toolmaster.policies.base import Closable, Policy, Sampling, ToolCallFormat
+from toolmaster.policies.base import (
+    Closable,
+    EndpointSettings,
+    Policy,
+    RoomySampling,
+    Sampling,
+    ToolCallFormat,
+)
+from toolmaster.policies.names import check_prefix, endpoint_model
 from toolmaster.system.extras import require
 from toolmaster.system.redaction import refuse_credentials
-
-ENDPOINT = "openai"
-"""Stands before the name of a model behind an endpoint, as in `openai:NAME`."""
 
 
 def check_model(model: object) -> None:
@@ -25,11 +30,16 @@ def check_model(model: object) -> None:
     Raises:
         ConfigError: It is neither.
     """
-    named = isinstance(model, str) and model.removeprefix(f"{ENDPOINT}:").strip()
-    if not named and not hasattr(model, "conversation"):
+    if isinstance(model, str):
+        check_prefix(model)
+        endpoint = endpoint_model(model)
+        named: object = model.strip() if endpoint is None else endpoint.name
+    else:
+        named = hasattr(model, "conversation")
+    if not named:
         raise ConfigError(
-            f"a model is openai:NAME, a checkpoint folder, a model id of the Hub as OWNER/NAME, or"
-            f" a policy; received {model!r}"
+            f"a model is openai:NAME, a checkpoint folder, a model id of the Hub as OWNER/NAME,"
+            f" VENDOR:NAME such as anthropic:NAME, or a policy; received {model!r}"
         )
 
 
@@ -45,19 +55,24 @@ def check_address(base_url: str | None) -> None:
         raise ConfigError(f"base_url: {error}") from None
 
 
-def check_reachable(model: str, base_url: str | None) -> None:
+def check_reachable(
+    model: str, base_url: str | None, endpoint: EndpointSettings | None = None
+) -> None:
     """Refuse a model that cannot be found, before it is loaded or asked anything.
 
     Raises:
-        InputError: There is no such checkpoint.
+        ConfigError: An address is given for a model that is behind none.
+        InputError: There is no such checkpoint, or the library for vendors is missing.
         PolicyError: The key or the address of an endpoint is missing or wrong.
     """
     check_address(base_url)
-    kind, _, endpoint_model = model.partition(":")
-    if kind == ENDPOINT:
+    check_prefix(model, base_url)
+    found = endpoint_model(model)
+    if found is not None:
         from toolmaster.policies.endpoint import ChatEndpoint  # noqa: PLC0415 - heavy
 
-        ChatEndpoint(endpoint_model, Sampling(), base_url)
+        settings = dict(endpoint or EndpointSettings())
+        ChatEndpoint(found.name, Sampling(), base_url, vendor=found.vendor, **settings)
     else:
         from toolmaster.models.checkpoints import find_model  # noqa: PLC0415 - heavy
 
@@ -70,23 +85,28 @@ def load_policy(
     *,
     base_url: str | None = None,
     tool_calls: ToolCallFormat = ToolCallFormat.AUTO,
+    endpoint: EndpointSettings | None = None,
     name: str | None = None,
     seed: int = 0,
 ) -> Policy:
     """Return the policy of a model.
 
     Args:
-        model: `openai:NAME` for an OpenAI-compatible endpoint, or a name that `models.find_model`
-            accepts, for a model that runs in this process.
+        model: `openai:NAME` for a model of an OpenAI-compatible server, `VENDOR:NAME` such as
+            `anthropic:NAME` for one of a hosted vendor, or a name that `models.find_model` accepts,
+            for a model that runs in this process.
         sampling: Temperature and limits of the generation.
-        base_url: The address of an endpoint; None for `OPENAI_BASE_URL` or OpenAI's own.
+        base_url: The address of an endpoint; None for `OPENAI_BASE_URL`, the vendor's or OpenAI's
+            own.
         tool_calls: How tool calls are written to an endpoint.
+        endpoint: Timeouts, headers and further fields of the requests to an endpoint.
         name: The policy's name in trajectories, for a model in this process; None uses the model's.
         seed: Seed of the sampling, for a model in this process.
 
     Raises:
-        ConfigError: The name is empty, or the address holds a credential.
-        InputError: There is no such checkpoint, or it cannot be used.
+        ConfigError: The name is empty or lacks its prefix, or an address is given for a model that
+            is behind none or holds a credential.
+        InputError: There is no such checkpoint, it cannot be used, or a library is missing.
         PolicyError: The key or the address of an endpoint is missing or wrong.
 
     Example:
@@ -95,16 +115,35 @@ def load_policy(
     """
     check_model(model)
     check_address(base_url)
-    kind, _, endpoint_model = model.partition(":")
-    if kind == ENDPOINT:
+    check_prefix(model, base_url)
+    found = endpoint_model(model)
+    sampling = fit_sampling(sampling, model, tool_calls)
+    if found is not None:
         from toolmaster.policies.openai import OpenAIPolicy  # noqa: PLC0415 - heavy
 
-        return OpenAIPolicy(endpoint_model, sampling, base_url=base_url, tool_calls=tool_calls)
+        return OpenAIPolicy(
+            found.name,
+            sampling,
+            base_url=base_url,
+            tool_calls=tool_calls,
+            vendor=found.vendor,
+            **dict(endpoint or EndpointSettings()),
+        )
     from toolmaster.models.checkpoints import find_model  # noqa: PLC0415
 
     return load_checkpoint(
         find_model(model), sampling, name=name or model.removeprefix("hf:"), seed=seed
     )
+
+
+def fit_sampling(
+    sampling: Sampling, model: str, tool_calls: ToolCallFormat = ToolCallFormat.AUTO
+) -> Sampling:
+    """Return the sampling with small defaults for a model in this process, or trained here."""
+    small = endpoint_model(model) is None or tool_calls == ToolCallFormat.TRAINED
+    if small and isinstance(sampling, RoomySampling):
+        return sampling.with_defaults(sampling.small)
+    return sampling
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A policy behind an OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, OpenAI)."""
+"""A policy behind an endpoint: an OpenAI-compatible server, or a vendor's own interface."""
 
 from __future__ import annotations
 
@@ -33,17 +33,25 @@ class _Dialogue:
     prompt_tokens: int = 0
     pending: deque[str] = field(default_factory=deque)
     """Turns of the last message that the session has not seen yet."""
+    cut_at: int = 0
+    """The limit of tokens that cut the last message; 0 if it is whole."""
 
     async def complete(self) -> Completion:
         if self.pending:
-            return Completion(self.pending.popleft())
+            return Completion(self.pending.popleft(), cut_at=self.cut_at)
         reply = await self._ask()
-        if reply.finish_reason == "content_filter" and not reply.content:
+        if reply.filtered:
             raise PolicyError("the endpoint's content filter kept the answer back")
         self.prompt_tokens = self.prompt_tokens or reply.prompt_tokens
         text, *rest = self.chat.take(reply)
         self.pending.extend(rest)
-        return Completion(text, tokens=reply.completion_tokens, prompt_tokens=reply.prompt_tokens)
+        self.cut_at = self.policy.endpoint.turn_tokens if reply.cut else 0
+        return Completion(
+            text,
+            tokens=reply.completion_tokens,
+            prompt_tokens=reply.prompt_tokens,
+            cut_at=self.cut_at,
+        )
 
     async def _ask(self) -> Reply:
         chat, endpoint = self.chat, self.policy.endpoint
@@ -72,9 +80,9 @@ class OpenAIPolicy:
     Args:
         model: The endpoint's name of the model.
         sampling: Temperature and tokens of a turn.
-        base_url: The endpoint's address; None for `OPENAI_BASE_URL` or OpenAI's own.
+        base_url: The endpoint's address; None for `OPENAI_BASE_URL`, the vendor's or OpenAI's own.
         tool_calls: How tool calls are written.
-        limits: `timeout_s`, `retries` and `backoff_s` of `ChatEndpoint`.
+        options: Further arguments of `ChatEndpoint`, such as `timeout_s` or `vendor`.
 
     Raises:
         PolicyError: There is no key in `OPENAI_API_KEY`, and no `base_url` of a server that needs
@@ -93,10 +101,10 @@ class OpenAIPolicy:
         *,
         base_url: str | None = None,
         tool_calls: ToolCallFormat = ToolCallFormat.AUTO,
-        **limits: Any,
+        **options: Any,
     ) -> None:
         self.name = model
-        self.endpoint = ChatEndpoint(model, sampling, base_url, **limits)
+        self.endpoint = ChatEndpoint(model, sampling, base_url, **options)
         self.format = _FORMATS[ToolCallFormat(tool_calls)]
         self.may_fall_back = tool_calls == ToolCallFormat.AUTO
         """Whether calls are written as text after the endpoint has refused tools."""

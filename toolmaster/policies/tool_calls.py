@@ -17,6 +17,7 @@ from typing import Any
 
 from toolmaster.policies.guide import GIVE_UP, native_guide, text_guide
 from toolmaster.policies.replies import NativeCall, Reply
+from toolmaster.policies.sent_tools import sent_tools
 from toolmaster.protocols import NOT_EXECUTED, READ_MORE, WRITE_EXPERIENCE, find_form
 from toolmaster.tags import CLOSING_TAGS, inert, with_texts
 from toolmaster.types import Message, Role
@@ -80,8 +81,8 @@ class TextCalls:
     def take(self, reply: Reply) -> list[str]:
         """Add the reply to the conversation, and return it as turns for the session."""
         text = until_closed(reply.content)
-        self.messages.append({"role": "assistant", "content": text, **reply.reasoning})
-        return [text if "<think>" in text else _think(*reply.reasoning.values()) + text]
+        self.messages.append({**reply.given, "role": "assistant", "content": text})
+        return [text if "<think>" in text else _think(reply.reasoning) + text]
 
     def observe(self, observation: str, role: Role) -> None:
         """Add an observation, with its tags and control tokens broken."""
@@ -114,12 +115,12 @@ class NativeCalls:
 
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
         self.messages: list[dict[str, Any]] = [m.model_dump() for m in prompt]
-        self.tools = list(tools)
+        self.tools, self._own_names = sent_tools(tools)
         trial_calls, rest = find_form(self.messages[0]["content"])
         self._begin = ""
         if trial_calls is not None:
             self._begin = str(BEGIN_EXECUTION["name"])
-            while self._begin in {tool["function"]["name"] for tool in tools}:
+            while self._begin in {tool["function"]["name"] for tool in self.tools}:
                 self._begin += "_"
             begin = {**BEGIN_EXECUTION, "name": self._begin}
             self.tools.append({"type": "function", "function": begin})
@@ -132,16 +133,19 @@ class NativeCalls:
 
     def take(self, reply: Reply) -> list[str]:
         """Add the reply to the conversation, and return it as turns for the session."""
+        ids: set[str] = set()
         for number, call in enumerate(reply.calls):
-            call.id = call.id or f"call_{len(self.messages)}_{number}"
+            if not call.id or call.id in ids:  # nine characters, for some take no other number
+                call.id = f"call{len(self.messages):03}{number:02}"
+            ids.add(call.id)
         self._open = deque(call.id for call in reply.calls)
-        self.messages.append({"role": "assistant", "content": reply.content, **reply.reasoning})
+        self.messages.append({"content": reply.content, **reply.given, "role": "assistant"})
         if not reply.calls:
             return self._without_call(reply)
         self._idle = False
         calls = [_echo(call) for call in reply.calls]
-        self.messages[-1].update(content=reply.content or None, tool_calls=calls)
-        thought = _think(*reply.reasoning.values(), reply.content) or "<think></think>"
+        self.messages[-1].update(content=reply.given.get("content"), tool_calls=calls)
+        thought = _think(reply.reasoning, reply.content) or "<think></think>"
         first, *rest = map(self._block, reply.calls)
         return [thought + first, *(f"<think></think>{block}" for block in rest)]
 
@@ -179,15 +183,17 @@ class NativeCalls:
             if self._idle:
                 return [f"<give_up>{untagged(content)}</give_up>"]
         self._idle = True
-        return [_think(*reply.reasoning.values(), content)]
+        return [_think(reply.reasoning, content)]
 
     def _block(self, call: NativeCall) -> str:
         """Return a call as the block of a turn."""
-        name, written = call.name, call.arguments.strip() or "{}"
+        name, written = self._own_names.get(call.name, call.name), call.arguments
         arguments = _object(written)
         if self._begin and name == self._begin and arguments is not None:
             self._trial = False
-            return f"<experience>{untagged(_lessons(arguments))}</experience>"
+            names = self._own_names
+            learned = re.sub(r"[\w-]+", lambda w: names.get(w[0], w[0]), _lessons(arguments))
+            return f"<experience>{untagged(learned)}</experience>"
         inside = f'{{"name": {json.dumps(name)}, "arguments": {written}}}'
         escaped = inside.replace("<", "\\u003c")  # the same JSON without a tag
         return f"<tool_call>{escaped}</tool_call>"
@@ -195,7 +201,7 @@ class NativeCalls:
 
 def _final(reply: Reply) -> str:
     """Return the turn of a message without a native call: an answer, or blocks written as text."""
-    content, thought = reply.content, _think(*reply.reasoning.values())
+    content, thought = reply.content, _think(reply.reasoning)
     if any(tag in content for tag in CLOSING_TAGS):
         return ("" if "<think>" in content else thought) + until_closed(content)
     before, found, after = content.rpartition("</think>")
@@ -203,7 +209,7 @@ def _final(reply: Reply) -> str:
         thought, content = _think(before.replace("<think>", "")) or "<think></think>", after
     if not content.strip():
         return thought
-    closing = "" if reply.finish_reason == "length" else "</answer>"  # cut off: the session says so
+    closing = "" if reply.cut else "</answer>"
     return f"{thought}<answer>{untagged(content)}{closing}"
 
 
@@ -220,12 +226,19 @@ def _lessons(arguments: dict[str, Any]) -> str:
 
 
 def _echo(call: NativeCall) -> dict[str, Any]:
-    """Return a call for the next request; arguments that are no JSON object become one."""
-    arguments = call.arguments.strip() or "{}"
+    """Return a call for the next request, with all fields that the endpoint gave it.
+
+    Arguments that are no JSON object become one.
+    """
+    arguments = call.arguments
     if _object(arguments) is None:
         arguments = json.dumps({"not_a_json_object": arguments})
-    function = {"name": call.name or "unnamed", "arguments": arguments}
-    return {"id": call.id, "type": "function", "function": function}
+    given = {key: value for key, value in call.given.items() if key != "index"}  # of a stream
+    function = given.get("function")
+    if not isinstance(function, dict):
+        given, function = {}, {}
+    function = {**function, "name": call.name or "unnamed", "arguments": arguments}
+    return {"type": "function", **given, "id": call.id, "function": function}
 
 
 def _object(arguments: str) -> dict[str, Any] | None:

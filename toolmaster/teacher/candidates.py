@@ -120,6 +120,7 @@ class ModelTeacher:
             self.model,
             settings.sampling,
             base_url=settings.base_url,
+            endpoint=settings.endpoint,
             tool_calls=ToolCallFormat.TEXT,  # the format of the student
         )
         async with opened as policy:

@@ -9,11 +9,12 @@ from pydantic import Field
 from toolmaster.config import Settings
 from toolmaster.errors import ConfigError
 from toolmaster.limits import Prices
-from toolmaster.policies.base import Sampling
+from toolmaster.policies.base import EndpointSettings, Sampling
 from toolmaster.tasksets.replay import REPLAY
 
 CHANGEABLE = (
     *("count", "rollouts", "base_url", "sampling.slots", "filter"),
+    *("endpoint.timeout_s", "endpoint.retries", "endpoint.headers"),
     *("judge", "judge_url", "prices", "judge_prices", "max_tokens"),
 )
 """Settings that may change when a folder is continued: no rollout depends on them."""
@@ -42,6 +43,8 @@ class DemonstrationSettings(Settings):
     set: the task set's oracle or, if it has none, the known-good calls."""
     base_url: str | None = None
     """Endpoint of the teacher; if not set, `OPENAI_BASE_URL` or OpenAI's own."""
+    endpoint: EndpointSettings | None = None
+    """Settings of the requests to the teacher."""
     sampling: Sampling = Sampling(temperature=0.7, turn_tokens=1024, context_tokens=16384, slots=16)
     """How the teacher generates; `slots` is the number of rollouts in flight."""
     rollouts: int = Field(1, ge=1)

@@ -61,7 +61,7 @@ class Player:
         text = turn if isinstance(turn, str) else ""
         read, wrote = tokens([messages, tools]), tokens(turn)
         self.used += read + wrote
-        return Reply(text, {}, native, "stop", "player", read, wrote)
+        return Reply(text, "", native, {}, "stop", False, "player", read, wrote)
 
     async def close(self) -> None:
         """Nothing is open."""

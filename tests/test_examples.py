@@ -167,3 +167,19 @@ def test_train_pipeline(tiny_folder, tmp_path):
 
 def test_serve_task():
     assert "success: False" in run("serve_task")
+
+
+def test_what_a_trial_costs_a_strong_model():
+    """Tokens, so the figures are the same on every machine."""
+    shown = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "agent_cost.py"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ).stdout
+    ratios = [tuple(map(float, re.findall(r"\b\d\.\d\d\b", line))) for line in shown.splitlines()]
+    ratios = [pair for pair in ratios if pair]
+    assert len(ratios) == 4
+    assert all(first <= 1.6 and known <= 1.15 for first, known in ratios)
+    assert shown.count("yes") == 10  # the agent does all jobs in both ways, the plain loop does two

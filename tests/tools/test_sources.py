@@ -380,3 +380,69 @@ def test_where_a_trial_can_run_something_there_is_no_hint():
     assert untried_hint(ToolSet((reads, Tool("get_it", "", {"type": "object"}, print)))) is None
     forked = ToolSet((Tool("get_it", "", {"type": "object"}, print),), [], list)
     assert untried_hint(forked) is None
+
+
+MIXED = '''
+import functools
+
+
+def good(x: int) -> int:
+    """A tool."""
+    return x
+
+
+@functools.cache
+def rate(currency: str) -> float:
+    """Exchange rate."""
+    return 1.5
+
+
+def helper(**options):
+    """Public, and no tool."""
+    return options
+
+
+class Shop:
+    EFFECTS = {"price": "read", "sell": "write"}
+
+    def price(self, item: str) -> int:
+        """Price."""
+        return 4
+
+    @staticmethod
+    def currency() -> str:
+        """Currency."""
+        return "euro"
+
+    @classmethod
+    def name(cls) -> str:
+        """Name of the shop."""
+        return cls.__name__
+
+    def sell(self, item: str) -> str:
+        """Sell."""
+        return "sold"
+
+    def raw(self, x):
+        """No hint."""
+        return x
+'''
+
+
+def test_what_cannot_be_a_tool_is_left_out_and_named(tmp_path, caplog):
+    file = tmp_path / "mixed.py"
+    file.write_text(MIXED)
+
+    async def opened(source):
+        async with open_sources([source]) as tools:
+            return {tool.name: tool.effect.value for tool in tools.tools}
+
+    assert set(asyncio.run(opened(str(file)))) == {"good", "rate"}
+    assert "left out 1 of 3: helper: parameter 'options' cannot be passed by name" in caplog.text
+    assert set(asyncio.run(opened(f"{file} only=good"))) == {"good"}
+    assert set(asyncio.run(opened(f"{file}:rate"))) == {"rate"}
+    unknown = dict.fromkeys(("currency", "name"), "unknown")
+    assert asyncio.run(opened(f"{file}:Shop")) == {"price": "read", **unknown, "sell": "write"}
+    assert "raw: parameter 'x' needs a type hint" in caplog.text
+    with pytest.raises(InputError, match="'helper': parameter 'options' cannot be passed by name"):
+        asyncio.run(opened(f"{file}:helper"))

@@ -10,15 +10,15 @@ import math
 import sys
 import types
 import typing
-from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any, TypeVar, overload
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from typing import Any, TypeGuard, TypeVar, overload
 
 import docstring_parser
 import typing_extensions
 from pydantic import BaseModel, ConfigDict, create_model
 
 from toolmaster.errors import InputError
-from toolmaster.tools.libraries import from_library, wrapped
+from toolmaster.tools.libraries import from_library, is_library_tool, wrapped
 from toolmaster.tools.tool import Tool
 from toolmaster.types import Effect
 
@@ -29,6 +29,7 @@ MAX_ITEMS = 1000
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=Callable[..., Any])
 _MARKS = "__tool__"
 """The attribute of a function in which `tool` stores its arguments."""
 
@@ -125,9 +126,9 @@ def from_function(
 
     async def execute_async(_state: Any, arguments: dict[str, Any]) -> Any:
         result = function(**convert(model, arguments))
-        return await first_items(result) if _yields(function) else items_of(await result)
+        return await first_items(result) if yields(function) else items_of(await result)
 
-    run = execute_async if _is_async(function) else execute
+    run = execute_async if is_async(function) else execute
     shared = _shared(function)
     options = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
     if effect is not None:
@@ -158,18 +159,50 @@ async def first_items(result: AsyncGenerator[Any, None]) -> list[Any]:
     return found
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or _yields(function)
+def is_async(function: Callable[..., Any]) -> bool:
+    """Return whether a function is async, also one that yields."""
+    return inspect.iscoroutinefunction(function) or yields(function)
 
 
-def _yields(function: Callable[..., Any]) -> bool:
+def yields(function: Callable[..., Any]) -> bool:
+    """Return whether a function is an async generator."""
     return inspect.isasyncgenfunction(function)
+
+
+def usable(
+    functions: Iterable[T], make: Callable[[T], Tool]
+) -> tuple[tuple[Tool, ...], dict[str, str]]:
+    """Make tools of functions; return them, and the reasons why others cannot be tools, by name.
+
+    Raises:
+        InputError: there are functions, and none of them can be a tool.
+    """
+    tools, reasons, first = [], {}, None
+    for function in functions:
+        try:
+            tools.append(make(function))
+        except InputError as error:
+            first = first or error
+            name = name_of(function)
+            reasons[name] = str(error).removeprefix(f"tool {name!r}: ")
+    if first is not None and not tools:
+        raise first
+    return tuple(tools), reasons
+
+
+def is_function(value: Any) -> TypeGuard[Callable[..., Any]]:
+    """Return whether a value is a function, wraps one, or is a tool of a library."""
+    if isinstance(value, type):
+        return False
+    written = inspect.unwrap(value) if callable(value) else value
+    kinds = (types.FunctionType, functools.partial)
+    return isinstance(written, kinds) or is_library_tool(value)
 
 
 def _shared(function: Callable[..., Any]) -> Any:
     """Return what calls of a function may change: its object, or the globals of its module."""
     bound = getattr(function, "__self__", None)
-    if bound is not None or _is_async(function):
+    if bound is not None or is_async(function):
         return bound
     return getattr(inspect.unwrap(function), "__globals__", function)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from toolmaster.tools.sandbox.wire import FORK, STANDBY, TRY
 from toolmaster.tools.tool import NotTried, Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, TrialMode
 
+_log = logging.getLogger(__name__)
 RUNNER = "toolmaster.tools.hosted"
 MAX_RESULT = 64 << 20
 """Bytes of JSON that a call may return."""
@@ -231,6 +233,10 @@ def open_host(sources: Sequence[PythonSource]) -> list[ToolSet]:
     """
     state = HostState(b"", sources)
     forkable, obstacle = _obstacle(state, FORK), _obstacle(state, TRY)
+    for (place, *_), loaded in zip(sources, state.loaded, strict=True):
+        if reasons := [f"{name}: {why}" for name, why in loaded["left_out"].items()]:
+            counts = f"left out {len(reasons)} of {len(loaded['tools']) + len(reasons)}"
+            _log.warning("%s: %s: %s", place, counts, "; ".join(reasons[:3]))
     return [
         _tool_set(index, loaded, state, not forkable, forkable or obstacle)
         for index, loaded in enumerate(state.loaded)
@@ -258,6 +264,7 @@ def _tool_set(
         partial(HostState.fork, trial=True) if usable else None,
         loaded["live"],
         partial(Subject, index),
+        loaded["left_out"],
     )
 
 

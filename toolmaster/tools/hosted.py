@@ -134,7 +134,8 @@ class Hosted:
         self._sets.append(tools)
         fresh = name is not None and makes_tools(find_object(f"{place}:{name}"))
         shown = [{key: getattr(tool, key) for key in SHOWN} for tool in tools.tools]
-        return {"tools": shown, "fresh": fresh, "live": tools.live}
+        left_out = dict(tools.left_out)
+        return {"tools": shown, "fresh": fresh, "live": tools.live, "left_out": left_out}
 
     def _tool(self, index: int, name: str) -> Tool:
         return self._sets[index][name]

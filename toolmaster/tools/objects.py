@@ -6,13 +6,22 @@ import difflib
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from pydantic import BaseModel
 
 from toolmaster.errors import InputError
-from toolmaster.tools.functions import convert, describe, marks
+from toolmaster.tools.functions import (
+    convert,
+    describe,
+    first_items,
+    is_async,
+    items_of,
+    marks,
+    usable,
+    yields,
+)
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
 
@@ -39,9 +48,10 @@ def from_object(
 
     Args:
         objects: the objects; every parameter of a public method needs a type hint, and its
-            docstring is read as by `from_function`.
+            docstring is read as by `from_function`. A method that cannot be a tool is left out; see
+            `ToolSet.left_out`.
         effects: what a call may do, by method name; a method not named has the effect that the
-            decorator `tool` gives it, or else `unknown`.
+            decorator `tool` gives it, or the class in its mapping `EFFECTS`, or else `unknown`.
         timeout_s: seconds one call may take; None runs it inline without a limit. A plain method
             that is cut off goes on in its thread and may still change its object.
         forkable: False if trials may only read although the objects give snapshots.
@@ -50,21 +60,22 @@ def from_object(
         The tools, in the order of the classes' definitions. `state` is the tuple of the objects.
 
     Raises:
-        InputError: a method that cannot be a tool, two methods with one name, or an effect for a
-            method that is not there.
+        InputError: no method can be a tool, two have one name, or an effect is of a method that is
+            not there.
     """
     effects = effects or {}
-    tools = []
+    tools: list[Tool] = []
+    left_out: dict[str, str] = {}
     for index, instance in enumerate(objects):
-        for method in _public_methods(type(instance)):
-            told = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(method)}
-            if method.__name__ in effects:
-                told["effect"] = effects[method.__name__]
-            tools.append(_tool(index, method, **told))
+        make = partial(_tool, index, type(instance), effects, timeout_s)
+        made, reasons = usable(_public_methods(type(instance)), make)
+        tools += made
+        left_out |= reasons
     whole = forkable and objects and all(hasattr(instance, SNAPSHOT) for instance in objects)
     tool_set = ToolSet(tuple(tools), objects, _snapshots if whole else None, object_of=_made)
+    tool_set.left_out = left_out
     for name in effects:
-        if name not in tool_set:
+        if name not in tool_set and name not in left_out:
             close = difflib.get_close_matches(name, tool_set.names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"allowed: {list(tool_set.names())}"
             raise InputError(f"effect of {name!r}: there is no such public method; {hint}")
@@ -96,29 +107,44 @@ def _public_methods(cls: type) -> Iterator[Callable[..., Any]]:
     seen = {SNAPSHOT}
     for base in reversed(cls.__mro__):
         for name, member in vars(base).items():
-            if not name.startswith("_") and name not in seen and inspect.isfunction(member):
+            if name.startswith("_") or name in seen or isinstance(member, type):
+                continue
+            method = getattr(cls, name)  # as the class itself has it
+            if isinstance(inspect.unwrap(getattr(method, "__func__", method)), types.FunctionType):
                 seen.add(name)
-                method = getattr(cls, name)  # as the class itself has it
-                if inspect.isfunction(method):
-                    yield method
+                yield method
 
 
-def _tool(index: int, method: Callable[..., Any], **told: Any) -> Tool:
+def _tool(
+    index: int,
+    cls: type,
+    effects: Mapping[str, Effect],
+    timeout_s: float | None,
+    method: Callable[..., Any],
+) -> Tool:
     """One method of the object at `index` of the state."""
     name = method.__name__
-    summary, model, schema = _describe(method)
+    declared = getattr(cls, "EFFECTS", {}).get(name, Effect.UNKNOWN)
+    told = {"effect": declared, "timeout_s": timeout_s, **marks(method)}
+    if name in effects:
+        told["effect"] = effects[name]
+    static = isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
+    summary, model, schema = _describe(method, static)
 
     def execute(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
-        return getattr(state[index], name)(**convert(model, arguments))
+        return items_of(getattr(state[index], name)(**convert(model, arguments)))
 
     async def execute_async(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
-        return await execute(state, arguments)
+        result = getattr(state[index], name)(**convert(model, arguments))
+        return await first_items(result) if yields(method) else items_of(await result)
 
-    run = execute_async if inspect.iscoroutinefunction(method) else execute
+    run = execute_async if is_async(method) else execute
     return Tool(name, summary, schema, run, acts_on=_made, **told)
 
 
 @lru_cache(maxsize=4096)
-def _describe(method: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:
+def _describe(
+    method: Callable[..., Any], static: bool
+) -> tuple[str, type[BaseModel], dict[str, Any]]:
     """Of the method as it is called: without `self`. Sessions make the same tools again."""
-    return describe(types.MethodType(method, method))
+    return describe(method if static else types.MethodType(method, method))

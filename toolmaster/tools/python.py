@@ -15,14 +15,15 @@ import inspect
 import sys
 import traceback
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from toolmaster.errors import InputError, near_file
-from toolmaster.tools.functions import from_function, marks
+from toolmaster.tools.functions import from_function, is_function, marks, name_of, usable
+from toolmaster.tools.libraries import is_library_tool
 from toolmaster.tools.objects import from_object
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
@@ -35,7 +36,8 @@ def load_python(place: str, name: str | None = None, *, timeout_s: float = 30.0)
         place: a file that ends in `.py`, or a dotted module name.
         name: what to take from it: a function, a class or a factory (called without arguments), an
             object, a `Tool` or a `ToolSet`. None for all functions that it defines whose names are
-            public and that have a docstring; those in `__all__` where it has one.
+            public and that have a docstring; those in `__all__` where it has one. Of these, and of
+            the methods of an object, those that cannot be tools are left out.
         timeout_s: seconds one call may take.
 
     Returns:
@@ -50,13 +52,15 @@ def load_python(place: str, name: str | None = None, *, timeout_s: float = 30.0)
     source = str(Path(place).resolve()) if place.endswith(".py") else place
     functions = ToolSet((), object_of=lambda _: module)
     if name is None:
-        tools = tuple(_tool(f, effects, source, timeout_s) for f in _functions(module))
+        tools, left_out = usable(
+            _functions(module), lambda one: _tool(one, effects, source, timeout_s)
+        )
         if not tools:
             raise InputError(
                 f"{place}: no tools: it defines no public function with a docstring;"
                 f" name one thing in it with {place}:NAME"
             )
-        return replace(functions, tools=tools)
+        return replace(functions, tools=tools, left_out=left_out)
     source = f"{source}:{name}"
     if isinstance(found, FunctionType) and makes_tools(found):
         found = _made_by(found, source)
@@ -66,7 +70,7 @@ def load_python(place: str, name: str | None = None, *, timeout_s: float = 30.0)
         return replace(
             found, tools=tuple(replace(tool, source=tool.source or source) for tool in found.tools)
         )
-    if isinstance(found, FunctionType):
+    if is_function(found):
         return replace(functions, tools=(_tool(found, effects, source, timeout_s),))
     return _object_tools(found, effects, source, timeout_s)
 
@@ -119,9 +123,9 @@ def _made_by(factory: FunctionType, source: str) -> Any:
 
 
 def _tool(
-    function: FunctionType, effects: Mapping[str, Effect], source: str, timeout_s: float
+    function: Callable[..., Any], effects: Mapping[str, Effect], source: str, timeout_s: float
 ) -> Tool:
-    effect = effects.get(function.__name__)
+    effect = effects.get(name_of(function))
     return replace(from_function(function, effect=effect, timeout_s=timeout_s), source=source)
 
 
@@ -224,14 +228,16 @@ def _attribute(module: ModuleType, name: str, place: str) -> Any:
     return found
 
 
-def _functions(module: ModuleType) -> Iterator[FunctionType]:
+def _functions(module: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Yield what a module has of functions, and of what wraps one, such as a cached function."""
     named = getattr(module, "__all__", None)
     for name in named if named is not None else list(vars(module)):
         value = getattr(module, name, None)
-        if not isinstance(value, FunctionType):
+        if not is_function(value):
             continue
-        own = value.__module__ == module.__name__ and not name.startswith("_") and value.__doc__
-        if named is not None or own:
+        place = getattr(value, "__module__", None)
+        made_here = place == module.__name__ or is_library_tool(value)
+        if named is not None or (made_here and not name.startswith("_") and value.__doc__):
             yield value
 
 

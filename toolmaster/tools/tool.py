@@ -7,7 +7,7 @@ are harmless because they run on a fork of it. Neither knows about models, promp
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -160,6 +160,7 @@ class ToolSet:
         live: whether the tools act on a service outside this program, which all rollouts share.
         object_of: a function from the state to the object that the tools act on, which a task's
             check gets. None if the tools are functions.
+        left_out: maps the names of functions that cannot be tools to the reasons.
 
     Raises:
         InputError: two tools share a name, or a tool needs a fork that cannot be made.
@@ -171,6 +172,7 @@ class ToolSet:
     try_state: Callable[[Any], Any] | None = None
     live: bool = False
     object_of: Callable[[Any], Any] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
     _by_name: dict[str, Tool] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -103,7 +103,15 @@ def call(tools, name, **arguments):
 
 def test_public_methods_become_tools():
     tools = from_object(Account(Ledger()), Shop(Ledger()), effects=EFFECTS)
-    assert list(tools.names()) == ["get_balance", "pay_in", "note", "draw", "close", "buy"]
+    assert list(tools.names()) == [
+        "get_balance",
+        "pay_in",
+        "note",
+        "draw",
+        "close",
+        "helper",
+        "buy",
+    ]
     tool = tools["pay_in"]
     assert tool.description == "Pay money in."
     assert tool.parameters == {

@@ -7,6 +7,7 @@ failure of a call becomes one text for the policy.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from contextlib import suppress
 from functools import partial
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from toolmaster.errors import InputError
 from toolmaster.system.redaction import Redactor, hide_everywhere
-from toolmaster.tools.mcp.connection import Connection, is_closed
+from toolmaster.tools.mcp.connection import Connection, error_text, is_closed
 from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
@@ -27,7 +28,13 @@ from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, TrialMode
 
 _HOST = re.compile(r"(?:\w+://)?(?:[^/?#]*@)?([^/?#]*).*", re.DOTALL)
+_STAND_INS = ("Server returned an error response", "Session terminated", "Not Found")
+"""The SDK's messages for an HTTP error whose body it does not read."""
+_MAX_NAMED = 10
+"""The most imperfect tools that a warning names."""
 _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
+
+_log = logging.getLogger(__name__)
 
 
 class LiveServer:
@@ -62,8 +69,17 @@ class LiveServer:
             InputError: The server did not start, or lists no tools.
         """
         connection = await self._connect()
+        problems = dict(connection.problems)
+        for name, tool in connection.tools.items():
+            if usable_parameters(tool.input_schema) is not tool.input_schema:
+                problems[name] = "loosened, because its schema cannot be used to check arguments"
+        named = [f"tool {name!r} is {what}" for name, what in problems.items()]
+        told = self.log_redactor.text("; ".join(named[:_MAX_NAMED]))
         if not connection.tools:
-            raise InputError(f"MCP server {self.name!r} offers no tools")
+            raise InputError(f"MCP server {self.name!r} offers no tools{told and f': {told}'}")
+        if told:
+            more = f"; {len(named)} in all" if len(named) > _MAX_NAMED else ""
+            _log.warning("MCP server %r: %s%s", self.name, told, more)
         tools = tuple(self._as_tool(tool, timeout_s) for tool in connection.tools.values())
         return ToolSet(tools, live=True)
 
@@ -138,7 +154,7 @@ class LiveServer:
             connection = await self._connect()
         except InputError as error:
             raise ToolRefusal(str(error)) from None
-        connection.http_status = 0
+        connection.http_status, connection.http_error = 0, ""
         try:
             client, now = await connection.current(listed.name)
             if as_it_was and now is not None and _shown(now) != _shown(listed):
@@ -154,12 +170,16 @@ class LiveServer:
             if connection.over or connection.forgotten or is_closed(error):
                 await connection.close()
                 again = "starts it again" if self._server.command else "connects again"
-                what = "the connection was lost; the call may or may not have been done"
+                why = f" ({connection.http_error})" if connection.http_error else ""
+                what = f"the connection was lost{why}; the call may or may not have been done"
                 text = self._message(f"{what}; the next call {again}", connection)
                 raise ToolRefusal(text) from None
             connection.stale = True  # the tool may be gone without notice
+            text = _one_line(error)
+            if text in _STAND_INS and connection.http_error:
+                text = connection.http_error
             status = f": HTTP status {connection.http_status}" if connection.http_status else ""
-            raise ToolRefusal(self.log_redactor.text(_one_line(error) + status)) from None
+            raise ToolRefusal(self.log_redactor.text(text + status)) from None
         text = self._result_redactor.text(note + result_text(result))
         if result.is_error:
             raise ToolRefusal(text)
@@ -185,7 +205,7 @@ class LiveServer:
 
     def _why_not(self, connection: Connection) -> str:
         error, status = connection.error, connection.http_status
-        if error is None:
+        if error is None and not status:
             return f"listed no tools within {self._start_timeout_s:g} s"
         if isinstance(error, FileNotFoundError):
             if error.filename == self._server.cwd:
@@ -193,9 +213,12 @@ class LiveServer:
             hint = "install it (npx comes with Node.js, uvx with uv) or give its full path"
             return f"the command {error.filename!r} was not found; {hint}"
         if status:
+            told = f": {connection.http_error}" if connection.http_error else ""
             hint = "; give what it asks for in 'headers'" if status in (401, 403) else ""
-            return f"the server answered with HTTP status {status}{hint}"
-        return "it ended before it was ready" if is_closed(error) else _one_line(error)
+            return f"the server answered with HTTP status {status}{told}{hint}"
+        if error is None or is_closed(error):
+            return "it ended before it was ready"
+        return _one_line(error)
 
     def _message(self, what: str, connection: Connection) -> str:
         printed = connection.last_words()
@@ -225,5 +248,7 @@ def effect_of(tool: mcp_types.Tool) -> Effect:
 def _one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "the server answered with something that is no valid result"
+    if isinstance(error, MCPError):
+        return error_text(error.message, error.data)
     text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, MCPError | RuntimeError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, RuntimeError) else f"{type(error).__name__}: {text}"

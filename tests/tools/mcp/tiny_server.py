@@ -119,13 +119,17 @@ def pictures() -> CallToolResult:
 
 @server.tool()
 async def change(ctx: Context, what: str) -> str:
-    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, and say so.
+    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, `more`, and say so.
 
     An effect of its own is given to `save`.
     """
     if what in _EFFECTS:
         server.remove_tool("save")
         server.add_tool(save, annotations=_EFFECTS[what])
+        await ctx.notify_tools_changed()
+        return "changed"
+    if what == "more":
+        server.add_tool(add_three, annotations=READS)
         await ctx.notify_tools_changed()
         return "changed"
     server.remove_tool("add")

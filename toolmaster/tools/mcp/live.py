@@ -59,6 +59,8 @@ class LiveServer:
         self._where = self.log_redactor.text(self._server.command or host)
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
+        self._offered: set[str] = set()
+        """The names of the tools that the user or the model was told of."""
         self._connecting = asyncio.Lock()
         self._closed = False
 
@@ -80,6 +82,7 @@ class LiveServer:
         if told:
             more = f"; {len(named)} in all" if len(named) > _MAX_NAMED else ""
             _log.warning("MCP server %r: %s%s", self.name, told, more)
+        self._offered.update(connection.tools)
         tools = tuple(self._as_tool(tool, timeout_s) for tool in connection.tools.values())
         return ToolSet(tools, live=True)
 
@@ -162,7 +165,7 @@ class LiveServer:
                     f"MCP server {self.name!r} changed this tool before the call, which was not"
                     " made; call it again"
                 )
-            note = self._changes(listed, now)
+            note = self._news(connection) + self._changes(listed, now)
             result = await client.call_tool(listed.name, arguments)
         except ToolRefusal:
             raise
@@ -184,6 +187,16 @@ class LiveServer:
         if result.is_error:
             raise ToolRefusal(text)
         return text
+
+    def _news(self, connection: Connection) -> str:
+        """Return a note on tools that the server has offered since it was opened, told once."""
+        added = [name for name in connection.tools if name not in self._offered]
+        if not added:
+            return ""
+        self._offered.update(added)
+        names = self.log_redactor.text(", ".join(map(repr, added)))
+        _log.warning("MCP server %r now offers %s; open it again to use them", self.name, names)
+        return f"[the server now also offers {names}, which only a new session can call]\n"
 
     def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
         """Return a note on changed parameters; refuse a tool that is gone or more dangerous now."""

@@ -330,3 +330,18 @@ def test_large_schemas_accept_anything_beyond_the_budget():
 def test_text_is_trimmed(text, cut):
     assert trim(text, 24) == cut
     assert len(convert({"description": "word " * 500})["description"]) <= DESCRIPTION_CHARS
+
+
+def test_schemas_that_share_their_parts_take_bounded_time():
+    """Read without memory, the parts of these would be read 4**40 or 29**8 times."""
+    schemas = {
+        f"S{i}": {"allOf": [{"$ref": f"#/components/schemas/S{i + 1}"}] * 4} for i in range(40)
+    }
+    for i in range(30):
+        forms = [{"$ref": f"#/components/schemas/P{j}"} for j in range(30)]
+        schemas[f"P{i}"] = {"oneOf": forms, "discriminator": {"propertyName": "kind"}}
+    for name in ("S0", "P0"):
+        found = convert(
+            {"$ref": f"#/components/schemas/{name}"}, S40={"required": ["a"]}, **schemas
+        )
+        assert len(json.dumps(found)) < 2 * SCHEMA_CHARS

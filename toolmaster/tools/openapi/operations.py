@@ -295,15 +295,18 @@ class _Reading:
             "required": body.get("required"),
         }
 
-    def _fields(self, node: Any, depth: int = 0) -> dict[str, Any]:
+    def _fields(self, form: Any) -> dict[str, Any]:
         """Return the fields of a form, with those of the parts that it is composed of."""
-        schema = self.reader.peek(node)
         fields: dict[str, Any] = {}
-        if depth < 4:
-            for key in ("allOf", "anyOf", "oneOf"):
-                for part in as_list(schema.get(key)):
-                    fields |= self._fields(part, depth + 1)
-        return fields | as_object(schema.get("properties"))
+        todo, seen = [self.reader.peek(form)], set[int]()
+        while todo:
+            schema = todo.pop()
+            if id(schema) not in seen:
+                seen.add(id(schema))
+                fields = as_object(schema.get("properties")) | fields
+                parts = [p for key in ("allOf", "anyOf", "oneOf") for p in as_list(schema.get(key))]
+                todo += map(self.reader.peek, parts)
+        return fields
 
     def _holds_file(self, node: Any, depth: int = 0) -> bool:
         """Return whether a field of a form can be a file or a list of files."""

@@ -67,6 +67,8 @@ class SchemaReader:
         self._chars_left = 0
         self._was_cut = False
         self._kinds: dict[int, list[str]] | None = None
+        self._answered: dict[int, tuple[Any, frozenset[str]]] = {}
+        """Schemas, which are kept so that their ids stay theirs, with what only answers have."""
 
     def resolve(self, value: Any) -> Any:
         """Return `value`, or the value that it refers to.
@@ -176,17 +178,20 @@ class SchemaReader:
     def _read_only(self, node: Any, depth: int = 0) -> frozenset[str]:
         """Return the properties of an object that only answers have, by all parts of its schema."""
         node = self.peek(node)
+        if id(node) in self._answered or depth > MAX_DEPTH:
+            return self._answered.get(id(node), (node, frozenset[str]()))[1]
+        self._answered[id(node)] = node, frozenset()  # while it is being read
         names = frozenset(
             name
             for name, inner in as_object(node.get("properties")).items()
             if self._is_read_only(inner)
         )
-        if depth < MAX_REFERENCES:
-            for part in as_list(node.get("allOf")):
-                names |= self._read_only(part, depth + 1)
-            for key in ("anyOf", "oneOf"):
-                parts = [self._read_only(part, depth + 1) for part in as_list(node.get(key))]
-                names |= frozenset.intersection(*parts) if parts else frozenset()
+        for part in as_list(node.get("allOf")):
+            names |= self._read_only(part, depth + 1)
+        for key in ("anyOf", "oneOf"):
+            parts = [self._read_only(part, depth + 1) for part in as_list(node.get(key))]
+            names |= frozenset.intersection(*parts) if parts else frozenset()
+        self._answered[id(node)] = node, names
         return names
 
     def _is_read_only(self, node: Any) -> bool:

@@ -119,7 +119,7 @@ READ = ["image/png", "PNG"]
         ("optional", {"file": None, "note": "n", "number": 5}, [None, None, "n", 5]),
         ("many", {"files": [PNG, PNG]}, [READ, READ]),
         ("model", {"scan": PNG, "pages": [PNG], "title": None}, [READ, 1, None]),
-        ("fields", {"a": None}, [None, 3]),
+        ("fields", {"a": None, "b": None}, [None, 3]),
         ("fields", {"a": "x", "b": 4}, ["x", 4]),
         ("order", {"pet": {"kind": "dog"}}, {"pet": {"kind": "dog", "barks": True}}),
     ],

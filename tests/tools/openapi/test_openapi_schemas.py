@@ -43,6 +43,7 @@ def convert(schema, version="3.0.0", **schemas):
         ),
         ({"type": "file"}, {"type": "string", "description": FILE}),
         ({"pattern": "/^a$/"}, {"pattern": "^a$"}),
+        ({"patternProperties": {"/^a/": {}}}, {"patternProperties": {"^a": {}}}),
         ({"example": "a b"}, {"examples": ["a b"]}),
         ({"examples": [1, 2]}, {"examples": [1]}),
         ({"example": {"a": 1}}, {}),
@@ -230,6 +231,12 @@ def test_the_values_of_a_discriminator_are_told_and_not_enforced(key, mapping, v
     for kind in ("cat", "dog", "Cat", "other"):
         assert jsonschema_rs.is_valid(found, {"kind": kind, "lives": 9, "more": 1})
     assert not jsonschema_rs.is_valid(found, {"kind": 5})
+
+
+def test_a_discriminator_that_closed_forms_do_not_declare():
+    forms = [{"properties": {name: NAME}, "additionalProperties": False} for name in ("a", "b")]
+    found = convert({"oneOf": forms, "discriminator": {"propertyName": "kind"}})
+    assert jsonschema_rs.is_valid(found, {"kind": "x", "b": "y"})
 
 
 def test_a_discriminator_beside_values_that_the_forms_declare():

@@ -24,6 +24,7 @@ from toolmaster.tools.openapi.schemas import (
     is_file,
     trim,
     unique,
+    with_nulls,
 )
 from toolmaster.types import Effect
 
@@ -227,6 +228,8 @@ class _Reading:
         properties = self.reader.convert(nodes)
         required = []
         for name, parameter in self.sent.items():
+            if body_kind(parameter.get("mediaType", "")) in ("form", "multipart"):
+                properties[name] = with_nulls(properties[name])
             text = trim(parameter.get("description"), DESCRIPTION_CHARS)
             if text and isinstance(properties[name], dict):
                 properties[name] |= {"description": text}

@@ -145,7 +145,8 @@ class SchemaReader:
         if isinstance(node.get("$ref"), str):
             return self._reference(node, depth, chain, hidden)
         hidden |= self._read_only(node)
-        composed = "allOf" in node or ("properties" in node and node.keys() & _COMBINED)
+        whole = node.keys() & {"properties", "discriminator"}
+        composed = "allOf" in node or (whole and node.keys() & _COMBINED)
         out: dict[str, Any] = {}
         for key, value in node.items():
             if key == "description" and (text := trim(value, DESCRIPTION_CHARS)):
@@ -282,9 +283,10 @@ def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
     for key in _COPIED & out.keys():
         if not _is_usable(key, json.dumps(out[key])):
             del out[key]
-    patterns = as_object(out.get("patternProperties"))
-    for name in [name for name in patterns if not _is_usable("pattern", json.dumps(name))]:
-        del patterns[name]
+    if "patternProperties" in out:
+        named = {_without_slashes(name): inner for name, inner in out["patternProperties"].items()}
+        usable = [name for name in named if _is_usable("pattern", json.dumps(name))]
+        out["patternProperties"] = {name: named[name] for name in usable}
     values, kind = as_list(out.get("enum")), out.get("type")
     if kind and values and not any(jsonschema_rs.is_valid({"type": kind}, v) for v in values):
         del out["type"]  # YAML's unquoted numbers beside `type: string`
@@ -336,6 +338,26 @@ def _chosen_by(name: str, values: list[Any], form: Any) -> Any:
 
 def _quoted(values: list[Any]) -> str:
     return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def with_nulls(form: Any) -> Any:
+    """Return the schema of a form, allowing null for optional fields, which leaves them out."""
+    if not isinstance(form, dict):
+        return form
+    required = as_list(form.get("required"))
+    out = dict(form)
+    if "properties" in form:
+        out["properties"] = {
+            name: field if name in required or _takes_null(field) else _nullable(field)
+            for name, field in form["properties"].items()
+        }
+    for key in _COMBINED & form.keys():
+        out[key] = [with_nulls(part) for part in form[key]]
+    return out
+
+
+def _takes_null(schema: Any) -> bool:
+    return not isinstance(schema, dict) or jsonschema_rs.is_valid(schema, None)
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -43,9 +43,13 @@ _SHOWN_HEADERS = (
     "WWW-Authenticate",
 )
 _PAGING = re.compile(
-    r"link|retry-after|content-range|x-ms-continuation(token)?|(x-)?(total|pages?|per-page|prev"
-    r"|next|pagination|paging|cursor|continuation|has-more|offset|limit|count|results?)(-[\w-]+)?",
-    re.IGNORECASE,
+    r"""link | retry-after | content-range | x-ms-continuation(token)? | (x-)?(wp-)?(
+    total(-?(count|pages?|items|results|records|elements|size))?
+    | (next|prev|previous)(-?(page|cursor|token|link|url|offset|key|marker)[\w-]*)?
+    | pages? | page-?(count|size|number|index|total|token) | per-?page | has-?(more|next)[\w-]*
+    | (pagination|paging|cursor|continuation)[\w-]* | (results?|records?|items?)?-?count
+    | offset | limit)""",
+    re.IGNORECASE | re.VERBOSE,
 )
 """Headers that tell of further pages, or when to call again."""
 _TEXTUAL = ("json", "text", "xml", "yaml", "form", "csv", "javascript", "graphql", "sql")

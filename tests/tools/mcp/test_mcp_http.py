@@ -314,6 +314,40 @@ def test_an_address_that_is_no_server(status, text):
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (400, '{"error": {"code": 1, "message": "Unknown version", "data": {"to": 2}}}', "RPC"),
+        (401, '{"error": "invalid_token"}', '{"error": "invalid_token"}; give what it asks for'),
+        (503, "down until   noon", "down until noon"),
+        (502, "<html>Bad Gateway</html>", ""),
+        (500, "x" * 100_000, ""),
+    ],
+)
+def test_what_an_http_error_says_at_the_start_is_shown(status, body, text):
+    text = text.replace("RPC", 'Unknown version: {"to": 2}')
+    answer = answering(status, body.encode(), Content_Type="application/json")
+    with answer as address, pytest.raises(InputError) as caught:
+        run(McpServer(url=address), nothing)
+    said = str(caught.value).partition(f"HTTP status {status}")[2]
+    assert said.startswith(f": {text}") if text else said == ""
+
+
+def test_a_secret_in_the_address_of_a_server_with_sse_is_in_no_log(tiny_http, caplog):
+    caplog.set_level("DEBUG")
+    tiny_http.stop()
+    tiny_http.start("sse")
+
+    async def use(tools):
+        return await call(tools, "header", name="x-token")
+
+    address = tiny_http.address.replace("/mcp", "/sse?api_key=hush-hush")
+    server = McpServer(url=address, headers={"X-Token": "very-secret"}, type="sse")
+    assert run(server, use) == "[X-Token]"
+    assert "hush-hush" not in caplog.text
+    assert "very-secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
     ("url", "text"),
     [
         ("host:1/mcp", "'web' (host:1): UnsupportedProtocol: Request URL is missing an 'http"),

@@ -207,7 +207,7 @@ def test_new_tools_are_told_once(tiny, caplog):
         await call(tools, "change", what="more")
         return [await call(tools, "add", a=1, b=2) for _ in range(2)]
 
-    note = "[the server now also offers 'add_three', which only a new session can call]"
+    note = "[the server now also offers 'add_three'; not to be called before it is opened again]"
     assert run({"tiny": tiny()}, use) == [f"{note}\n3", "3"]
     assert "'tiny' now offers 'add_three'; open it again to use them" in caplog.text
 

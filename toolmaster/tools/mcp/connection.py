@@ -211,7 +211,7 @@ class Connection:
         return httpx2.AsyncClient(
             headers={**ACCEPT_NONE, **self._server.headers},
             timeout=None,
-            event_hooks={"response": [_refuse_compressed, note_status]},
+            event_hooks={"response": [note_status, _refuse_compressed]},
         )
 
     async def _check_result(
@@ -260,9 +260,10 @@ async def _refuse_compressed(response: httpx2.Response) -> None:
 
 
 async def _read_error(response: httpx2.Response) -> bytes:
-    """Return the body of an answer that is an error; nothing if it may be long."""
+    """Return the body of an answer that is an error; nothing if it may be long or is compressed."""
     length = response.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > _ERROR_BYTES:
+    compressed = "content-encoding" in response.headers
+    if compressed or not length.isdecimal() or int(length) > _ERROR_BYTES:
         return b""
     return await response.aread()
 

@@ -196,7 +196,7 @@ class LiveServer:
         self._offered.update(added)
         names = self.log_redactor.text(", ".join(map(repr, added)))
         _log.warning("MCP server %r now offers %s; open it again to use them", self.name, names)
-        return f"[the server now also offers {names}, which only a new session can call]\n"
+        return f"[the server now also offers {names}; not to be called before it is opened again]\n"
 
     def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
         """Return a note on changed parameters; refuse a tool that is gone or more dangerous now."""

@@ -40,6 +40,12 @@ ALLOWED = (
     " api.yaml) or address (https://host/path)"
 )
 _OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.-]*=)")
+_CONTENTS = (
+    (re.compile(r"""\b(openapi|swagger)["']?\s*:\s*["']?\d"""), "openapi"),
+    (re.compile(r'mcpServers|"servers"\s*:\s*\{\s*[/"]'), "mcp"),
+    (re.compile(r"openapi|swagger"), "openapi"),
+)
+"""What the content of a file shows of its kind, the surest first."""
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -186,17 +192,17 @@ def _recognise(place: str) -> tuple[str, str, str | None]:
     if place.startswith(("http://", "https://")):
         return "openapi", place, None
     file = Path(place).expanduser()
-    if file.suffix in (".json", ".yaml", ".yml"):
+    if file.suffix in (".json", ".jsonc", ".yaml", ".yml"):
         try:
             content = file.read_text(encoding="utf-8-sig", errors="replace")
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}{near_file(file)}") from None
-        for word, kind in (("mcpServers", "mcp"), ("openapi", "openapi"), ("swagger", "openapi")):
-            if word in content:
+        for pattern, kind in _CONTENTS:
+            if pattern.search(content):
                 return kind, str(file), None
         raise InputError(
-            f"{file}: neither an mcpServers file nor an OpenAPI document: 'mcpServers', 'openapi'"
-            " and 'swagger' do not occur in it"
+            f"{file}: neither an mcpServers file nor an OpenAPI document: 'mcpServers', 'servers',"
+            " 'openapi' and 'swagger' do not occur in it"
         )
     before, colon, name = place.rpartition(":")
     module, name = (before, name) if colon and name.isidentifier() else (place, "")

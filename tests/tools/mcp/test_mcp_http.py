@@ -2,13 +2,14 @@
 
 import asyncio
 import gzip
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,134 @@ def test_a_crash_is_told_and_the_next_call_connects_again(tiny_http):
         " have been done; the next call connects again"
     )
     assert after == "3"
+
+
+@pytest.mark.parametrize("type_", [None, "sse", "http"])
+def test_a_server_that_speaks_sse_only(tiny_http, type_):
+    """It is found out from its refusal of a POST, also if the file names the wrong transport."""
+
+    def restart():
+        tiny_http.stop()
+        tiny_http.start("sse")
+
+    async def use(tools):
+        before = await call(tools, "add", a=1, b=2), await call(tools, "header", name="x-a")
+        lost = None
+        if type_ == "sse":
+            restart()
+            lost = await refused(tools, "add", a=1, b=2)
+        return before, lost, await call(tools, "add", a=2, b=2)
+
+    restart()
+    address = tiny_http.address.replace("/mcp", "/sse")
+    server = McpServer(url=address, headers={"X-A": "b"}, type=type_)
+    before, lost, after = run(server, use)
+    assert (before, after) == (("3", "b"), "4")
+    if lost is not None:
+        assert "the connection was lost" in lost
+
+
+def test_a_server_that_is_said_to_speak_sse_but_does_not(tiny_http):
+    async def use(tools):
+        return await call(tools, "add", a=1, b=2)
+
+    assert run(McpServer(url=tiny_http.address, type="sse"), use) == "3"
+
+
+TOOL = {"name": "go", "inputSchema": {"type": "object"}}
+START = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {"tools": {}},
+    "serverInfo": {"name": "s", "version": "1"},
+}
+
+
+@contextmanager
+def failing(status, body, kind="application/json"):
+    """An older server over HTTP, with sessions, each call of which fails in this way."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            method = message["method"]
+            seen.append(method)
+            result = {"initialize": START, "tools/list": {"tools": [TOOL]}}.get(method)
+            answer = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})
+            if method == "server/discover":
+                self.reply(400, "no", "text/plain")
+            elif result is None and "id" in message:
+                self.reply(status, body.replace("ID", str(message["id"])), kind)
+            else:
+                self.reply(200 if result else 202, answer if result else "")
+
+        def do_GET(self):
+            self.reply(405, "")
+
+        do_DELETE = do_GET  # noqa: N815
+
+        def reply(self, code, text, kind="application/json"):
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.send_header("Mcp-Session-Id", "one")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/mcp", seen
+        server.shutdown()
+        thread.join()
+
+
+def rpc(code, message, **more):
+    error = {"code": code, "message": message, **more}
+    return json.dumps({"jsonrpc": "2.0", "id": "ID", "error": error})
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+@pytest.mark.parametrize(
+    ("body", "kind", "text"),
+    [
+        (rpc(-32602, "Unknown city", data={"allowed": ["Oslo"]}), "application/json", "ONE"),
+        (rpc(-32602, "Unknown city", data={"allowed": ["Oslo"]}), "text/plain", "ONE"),
+        ('{"error": {"code": 7, "message": "Unknown city"}}', "application/json", "Unknown city"),
+    ],
+)
+def test_an_http_error_that_carries_a_json_rpc_error_is_shown(status, body, kind, text):
+    async def use(tools):
+        return [await refused(tools, "go") for _ in range(2)]
+
+    with failing(status, body, kind) as (address, seen):
+        texts = run(McpServer(url=address), use)
+    shown = text.replace("ONE", 'Unknown city: {"allowed": ["Oslo"]}')
+    assert texts == [f"{shown}: HTTP status {status}"] * 2
+    assert seen.count("initialize") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (404, rpc(-32600, "Session not found"), "application/json"),
+        (400, rpc(-32000, "Bad Request: No valid session ID provided"), "application/json"),
+        (400, rpc(-32000, "Bad Request: Server not initialized"), "application/json"),
+        (404, "gone", "text/plain"),
+        (400, "", "text/plain"),
+    ],
+)
+def test_an_http_error_that_tells_of_a_lost_session_connects_again(status, body, kind):
+    async def use(tools):
+        return [await refused(tools, "go") for _ in range(2)]
+
+    with failing(status, body, kind) as (address, seen):
+        texts = run(McpServer(url=address), use)
+    assert all("the connection was lost" in text for text in texts)
+    assert seen.count("initialize") == 2
 
 
 def test_an_older_server_that_was_started_again_knows_no_session(tiny_http):
@@ -182,6 +311,40 @@ def test_an_address_that_is_no_server(status, text):
         str(caught.value)
         == f"MCP server 'web' ({address.split('/')[2]}): the server answered with {text}"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (400, '{"error": {"code": 1, "message": "Unknown version", "data": {"to": 2}}}', "RPC"),
+        (401, '{"error": "invalid_token"}', '{"error": "invalid_token"}; give what it asks for'),
+        (503, "down until   noon", "down until noon"),
+        (502, "<html>Bad Gateway</html>", ""),
+        (500, "x" * 100_000, ""),
+    ],
+)
+def test_what_an_http_error_says_at_the_start_is_shown(status, body, text):
+    text = text.replace("RPC", 'Unknown version: {"to": 2}')
+    answer = answering(status, body.encode(), Content_Type="application/json")
+    with answer as address, pytest.raises(InputError) as caught:
+        run(McpServer(url=address), nothing)
+    said = str(caught.value).partition(f"HTTP status {status}")[2]
+    assert said.startswith(f": {text}") if text else said == ""
+
+
+def test_a_secret_in_the_address_of_a_server_with_sse_is_in_no_log(tiny_http, caplog):
+    caplog.set_level("DEBUG")
+    tiny_http.stop()
+    tiny_http.start("sse")
+
+    async def use(tools):
+        return await call(tools, "header", name="x-token")
+
+    address = tiny_http.address.replace("/mcp", "/sse?api_key=hush-hush")
+    server = McpServer(url=address, headers={"X-Token": "very-secret"}, type="sse")
+    assert run(server, use) == "[X-Token]"
+    assert "hush-hush" not in caplog.text
+    assert "very-secret" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,16 @@ def test_changed_parameters_are_told_with_the_answer(tiny):
     assert short.startswith(f"{note} (required)]\nError executing tool add")
 
 
+def test_new_tools_are_told_once(tiny, caplog):
+    async def use(tools):
+        await call(tools, "change", what="more")
+        return [await call(tools, "add", a=1, b=2) for _ in range(2)]
+
+    note = "[the server now also offers 'add_three'; not to be called before it is opened again]"
+    assert run({"tiny": tiny()}, use) == [f"{note}\n3", "3"]
+    assert "'tiny' now offers 'add_three'; open it again to use them" in caplog.text
+
+
 def test_a_call_after_the_end(tiny):
     async def use(tools):
         return tools

@@ -107,10 +107,14 @@ def test_malformed_files(write, content, message):
         ({"command": ""}, "command: String should have at least 1 character"),
         ({"command": ["npx"]}, "command: Input should be a valid string"),
         ({"command": "x", "args": "-y"}, "args: Input should be a valid tuple"),
-        ({"command": "x", "args": ["-p", 8080]}, "args.1: Input should be a valid string"),
-        ({"command": "x", "env": {"KEY": True}}, "env.KEY: Input should be a valid string"),
+        ({"command": "x", "args": ["-p", [8080]]}, "args.1: Input should be a valid string"),
+        ({"command": "x", "env": {"KEY": {}}}, "env.KEY: Input should be a valid string"),
         ({"command": "x", "arg": []}, "unknown field 'arg' (did you mean 'args'?)"),
-        ({"url": "http://h/sse", "type": "sse"}, "type: Input should be 'stdio', 'http', 'stream"),
+        ({"url": "ws://h/mcp", "type": "ws"}, "type: Input should be 'stdio', 'http' or 'sse'"),
+        (
+            {"command": "x", "env": {"KEY": "${input:key}"}},
+            "${input:key} is asked for in a window of VS Code; write ${NAME} instead",
+        ),
         (
             {"command": "x", "args": ["a", "${NOT_SET}"]},
             "the environment variable NOT_SET is not set",
@@ -126,6 +130,52 @@ def test_malformed_servers(write, server, message):
     with pytest.raises(InputError) as caught:
         read_mcp_servers(path)
     assert str(caught.value).startswith(f"{path}: server 'bad one': {message}")
+
+
+VS_CODE = """{
+    // servers of this project
+    "inputs": [{"id": "key"}], /* asked
+    for */
+    "servers": {
+        "a": {"type": "stdio", "command": "x", "args": ["http://h//a", "/* b */", "c,]"],},
+        "b": {"url": "https://h/mcp", "enabled": false},
+    },
+}"""
+
+
+@pytest.mark.parametrize("wrapped", ["{}", '{{"mcp": {}}}'])
+def test_a_file_of_vs_code_with_comments_and_last_commas(write, wrapped):
+    servers = {"a": McpServer(command="x", args=("http://h//a", "/* b */", "c,]"), type="stdio")}
+    assert read_mcp_servers(write(wrapped.format(VS_CODE))) == servers
+
+
+@pytest.mark.parametrize(
+    ("entry", "same"),
+    [
+        *(({name: "http://h"}, {"url": "http://h"}) for name in ("serverUrl", "httpUrl", "url")),
+        *(
+            ({"url": "http://h", "type": name}, {"url": "http://h", "type": "http"})
+            for name in ("http", "streamable-http", "streamableHttp", "streamable_http", "HTTP")
+        ),
+        ({"url": "http://h", "transport": "SSE"}, {"url": "http://h", "type": "sse"}),
+        ({"url": "http://h", "transport": {"type": "sse"}}, {"url": "http://h", "type": "sse"}),
+        (
+            {"command": "x", "args": ["-p", 8080], "env": {"A": 1, "B": 2.5, "C": True, "D": None}},
+            {"command": "x", "args": ["-p", "8080"], "env": {"A": "1", "B": "2.5", "C": "true"}},
+        ),
+        ({"url": "http://h", "headers": {"X": 5}}, {"url": "http://h", "headers": {"X": "5"}}),
+    ],
+)
+def test_other_names_and_forms_of_a_field(write, entry, same):
+    [server] = read_mcp_servers(write({"servers": {"a": entry}})).values()
+    assert server == McpServer(**same)
+
+
+def test_folders_as_vs_code_names_them(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    server = McpServer(command="x", args=("${workspaceFolder}/a", "${userHome}/b"))
+    assert server.resolve().args == (f"{tmp_path}/a", "/home/me/b")
 
 
 def test_messages_do_not_quote_values(write):

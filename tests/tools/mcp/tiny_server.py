@@ -1,7 +1,7 @@
 """A real MCP server made with the SDK for what other servers do not do: end, hang, change, stammer.
 
 Run as `python tiny_server.py stdio`, or with the number of an open socket to serve HTTP on,
-and `old` to serve it as older servers do.
+and `old` to serve it as older servers do, or `sse` to serve HTTP with SSE only.
 """
 
 import base64
@@ -119,13 +119,17 @@ def pictures() -> CallToolResult:
 
 @server.tool()
 async def change(ctx: Context, what: str) -> str:
-    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, and say so.
+    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, `more`, and say so.
 
     An effect of its own is given to `save`.
     """
     if what in _EFFECTS:
         server.remove_tool("save")
         server.add_tool(save, annotations=_EFFECTS[what])
+        await ctx.notify_tools_changed()
+        return "changed"
+    if what == "more":
+        server.add_tool(add_three, annotations=READS)
         await ctx.notify_tools_changed()
         return "changed"
     server.remove_tool("add")
@@ -163,6 +167,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "stdio":
         server.run("stdio")
     else:
-        app = server.streamable_http_app()
+        app = server.sse_app() if "sse" in sys.argv else server.streamable_http_app()
         app = without_discovery(app) if "old" in sys.argv else app
         uvicorn.run(app, fd=int(sys.argv[1]), log_level="error")

@@ -90,6 +90,20 @@ def test_unreadable_files(tmp_path, monkeypatch):
         ),
         ({"servers": [{"url": "https://{region}.h.example"}]}, None),
         ({"servers": [{"url": "/v1"}]}, None),
+        (
+            {"servers": [{"url": "https://{r}.h.example"}, {"url": "https://h.example/v2"}]},
+            "https://h.example/v2",
+        ),
+        (
+            {
+                "servers": [
+                    {"url": "https://{r}.h.example", "variables": {"r": {"enum": ["a"]}}},
+                    {"url": "/v1"},
+                    {"url": "https://{r}.h.example", "variables": {"r": {"default": "b"}}},
+                ]
+            },
+            "https://b.h.example",
+        ),
         ({"servers": "x"}, None),
         ({"servers": [{"url": "ftp://h.example"}]}, None),
     ],

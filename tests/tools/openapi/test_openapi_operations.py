@@ -143,7 +143,7 @@ def test_swagger_2_body_and_form(load_paths):
         "type": "object",
         "properties": {
             "file": {"type": "string", "description": FILE},
-            "note": {"type": "string", "description": "why"},
+            "note": {"type": ["string", "null"], "description": "why"},
         },
         "required": ["file"],
     }

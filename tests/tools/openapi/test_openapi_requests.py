@@ -229,6 +229,23 @@ def test_files(request_of, schema):
     assert b'name="meta"\r\nContent-Type: application/json' in fields[1][0]
 
 
+@pytest.mark.parametrize("key", ["allOf", "anyOf"])
+def test_files_in_the_parts_of_a_form(request_of, key):
+    """A form may be composed, as that of older FastAPI is."""
+    part = {"properties": {"docs": {"anyOf": [{"type": "array", "items": FILE}, {"type": "null"}]}}}
+    schema = {key: [{key: [part]}, {"properties": {"note": {"type": "string"}}}]}
+    value = {"docs": ["data:image/png;base64,AAE=", None, "plain"], "note": None}
+    sent = body(request_of, "multipart/form-data", value, schema=schema)
+    first, second, _ = sent.read().split(b"\r\n--")
+    assert first.endswith(b'name="docs"; filename="docs"\r\nContent-Type: image/png\r\n\r\n\0\1')
+    assert second.endswith(b"Content-Type: application/octet-stream\r\n\r\nplain")
+
+
+def test_null_in_a_list_of_a_form_is_left_out(request_of):
+    sent = body(request_of, "application/x-www-form-urlencoded", {"a": [1, None], "b": None})
+    assert sent.read() == b"a=1"
+
+
 def test_broken_data_urls_are_refused(request_of):
     with pytest.raises(ToolRefusal, match="not a valid data: URL"):
         body(request_of, "text/plain", "data:;base64,?")

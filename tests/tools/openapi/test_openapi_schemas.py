@@ -43,6 +43,7 @@ def convert(schema, version="3.0.0", **schemas):
         ),
         ({"type": "file"}, {"type": "string", "description": FILE}),
         ({"pattern": "/^a$/"}, {"pattern": "^a$"}),
+        ({"patternProperties": {"/^a/": {}}}, {"patternProperties": {"^a": {}}}),
         ({"example": "a b"}, {"examples": ["a b"]}),
         ({"examples": [1, 2]}, {"examples": [1]}),
         ({"example": {"a": 1}}, {}),
@@ -161,6 +162,113 @@ def test_what_is_not_valid_is_dropped(schema, kept):
     assert convert(schema) == kept
 
 
+ID = {"type": "integer", "readOnly": True}
+NAME = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"properties": {"id": ID}}, {"required": ["id", "name"]}]},
+        {"allOf": [{"properties": {"id": ID}}], "required": ["id", "name"]},
+        {"allOf": [{"allOf": [{"$ref": "#/components/schemas/Base"}]}], "required": ["id"]},
+        {"required": ["id"], "properties": {"id": {"allOf": [{"type": "integer"}, ID]}}},
+        {"required": ["id"], "properties": {"id": {**ID, "type": "string"}}},
+        {
+            "required": ["id"],
+            "properties": {"id": {"$ref": "#/components/schemas/Key", "readOnly": True}},
+        },
+        {"required": ["id"], "oneOf": [{"properties": {"id": ID}}] * 2},
+        {"properties": {"id": ID}, "allOf": [{"properties": {"id": {}}, "required": ["id"]}]},
+    ],
+)
+def test_what_only_answers_have_is_not_asked_for(schema):
+    base = {"properties": {"id": ID}}
+    found = convert(schema, Base=base, Key={"type": "integer"})
+    assert jsonschema_rs.is_valid(found, {"name": "x"})
+    assert '"id"' not in json.dumps(found)
+
+
+def test_what_one_form_takes_is_asked_for():
+    found = convert({"oneOf": [{"properties": {"id": ID}}, {"properties": {"id": {}}}]})
+    assert found == {"anyOf": [{"properties": {}}, {"properties": {"id": {}}}]}
+
+
+def test_parts_of_an_object_allow_what_other_parts_declare():
+    closed = {"type": "object", "additionalProperties": False}
+    parts = [{**closed, "properties": {name: NAME}} for name in ("a", "b")]
+    found = convert({**closed, "allOf": parts})
+    assert jsonschema_rs.is_valid(found, {"a": "x", "b": "y"})
+    assert not jsonschema_rs.is_valid(found, {"a": 1})
+    assert convert(parts[0]) == parts[0]
+
+
+def pet(**more):
+    return {"type": "object", "required": ["kind"], "properties": {"kind": NAME, **more}}
+
+
+PETS = {"Cat": pet(lives={"type": "integer"}), "Dog": pet(bark={"type": "boolean"})}
+FORMS = [{"$ref": f"#/components/schemas/{name}"} for name in PETS]
+MAPPING = {"cat": "#/components/schemas/Cat", "dog": "Dog", "puppy": "Dog"}
+
+
+@pytest.mark.parametrize("key", ["oneOf", "anyOf"])
+@pytest.mark.parametrize(
+    ("mapping", "values"),
+    [
+        ({"mapping": MAPPING}, [["cat"], ["dog", "puppy"]]),
+        ({}, [["Cat"], ["Dog"]]),
+        ({"mapping": {"cat": MAPPING["cat"]}}, [["cat"], ["Dog"]]),
+    ],
+)
+def test_the_values_of_a_discriminator_are_told_and_not_enforced(key, mapping, values):
+    union = {key: FORMS, "discriminator": {"propertyName": "kind", **mapping}}
+    found = convert(union, **PETS)
+    told = [", ".join(f'"{value}"' for value in form) for form in values]
+    assert found["description"] == f"kind is one of {', '.join(told)}"
+    assert [form["description"] for form in found["anyOf"]] == [f"If kind is {t}" for t in told]
+    assert [form["properties"]["kind"]["examples"] for form in found["anyOf"]] == values
+    for kind in ("cat", "dog", "Cat", "other"):
+        assert jsonschema_rs.is_valid(found, {"kind": kind, "lives": 9, "more": 1})
+    assert not jsonschema_rs.is_valid(found, {"kind": 5})
+
+
+def test_a_discriminator_that_closed_forms_do_not_declare():
+    forms = [{"properties": {name: NAME}, "additionalProperties": False} for name in ("a", "b")]
+    found = convert({"oneOf": forms, "discriminator": {"propertyName": "kind"}})
+    assert jsonschema_rs.is_valid(found, {"kind": "x", "b": "y"})
+
+
+def test_a_discriminator_beside_values_that_the_forms_declare():
+    forms = [pet(kind={"enum": ["cat"]}), pet(kind={"const": "dog"})]
+    union = {"oneOf": FORMS, "discriminator": {"propertyName": "kind"}, "nullable": True}
+    found = convert(union, Cat=forms[0], Dog=forms[1])
+    assert 'kind is one of \\"cat\\", \\"dog\\"' in json.dumps(found)
+    assert jsonschema_rs.is_valid(found, None)
+    assert jsonschema_rs.is_valid(found, {"kind": "dog"})
+
+
+def test_the_discriminator_of_a_schema_that_others_extend():
+    base = {**pet(), "discriminator": {"propertyName": "kind"}}
+    cat = {"allOf": [{"$ref": "#/components/schemas/Pet"}, PETS["Cat"]]}
+    found = convert({"$ref": "#/components/schemas/Pet"}, Pet=base, Cat=cat, Dog=PETS["Dog"])
+    assert found == {**pet(), "description": 'kind is one of "Cat"'}
+    old = {"definitions": {"Pet": {**pet(), "discriminator": "kind"}, "Cat": {"allOf": []}}}
+    old["definitions"]["Cat"]["allOf"] = [{"$ref": "#/definitions/Pet"}]
+    [found] = SchemaReader(old).convert({"x": {"$ref": "#/definitions/Pet"}}).values()
+    assert found["description"] == 'kind is one of "Cat"'
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [("/^[a-z]+$/", "ab"), ("/^[a-z]+$/i", "AB"), ("/^[a-z]+$/gu", "ab"), (r"/^\/[a-z]+$/", "/ab")],
+)
+def test_a_pattern_written_with_slashes(pattern, fits):
+    found = convert({"type": "string", "pattern": pattern})
+    assert jsonschema_rs.is_valid(found, fits)
+    assert not jsonschema_rs.is_valid(found, "a b")
+
+
 @pytest.mark.parametrize(
     ("reference", "reason"),
     [("#/components/schemas/No", "names nothing"), ("other.yaml#/Pet", "is in another document")],
@@ -229,3 +337,18 @@ def test_large_schemas_accept_anything_beyond_the_budget():
 def test_text_is_trimmed(text, cut):
     assert trim(text, 24) == cut
     assert len(convert({"description": "word " * 500})["description"]) <= DESCRIPTION_CHARS
+
+
+def test_schemas_that_share_their_parts_take_bounded_time():
+    """Read without memory, the parts of these would be read 4**40 or 29**8 times."""
+    schemas = {
+        f"S{i}": {"allOf": [{"$ref": f"#/components/schemas/S{i + 1}"}] * 4} for i in range(40)
+    }
+    for i in range(30):
+        forms = [{"$ref": f"#/components/schemas/P{j}"} for j in range(30)]
+        schemas[f"P{i}"] = {"oneOf": forms, "discriminator": {"propertyName": "kind"}}
+    for name in ("S0", "P0"):
+        found = convert(
+            {"$ref": f"#/components/schemas/{name}"}, S40={"required": ["a"]}, **schemas
+        )
+        assert len(json.dumps(found)) < 2 * SCHEMA_CHARS

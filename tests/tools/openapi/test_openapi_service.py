@@ -18,6 +18,7 @@ from toolmaster.types import ErrorKind
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 JSON = {"Content-Type": "application/json"}
+BYTES = "[application/octet-stream, {} bytes, not shown]"
 
 
 @pytest.fixture
@@ -98,6 +99,14 @@ def test_base_paths_and_own_servers(use, server):
         ({}, b"plain", "plain"),
         ({"Content-Type": "image/png"}, b"\x89PNG\0", "[image/png, 5 bytes, not shown]"),
         ({}, b"\0\1", "[binary, 2 bytes, not shown]"),
+        # text that is sent under another type
+        ({"Content-Type": "application/octet-stream"}, b"a log\n\tline", "a log\n\tline"),
+        ({"Content-Type": "binary/octet-stream"}, "grüß".encode(), "grüß"),
+        ({"Content-Type": "application/x-sh"}, b"#!/bin/sh\n", "#!/bin/sh\n"),
+        ({"Content-Type": "application/octet-stream; charset=hex"}, b"00", "00"),
+        ({"Content-Type": "application/octet-stream"}, b"\x01\x02", BYTES.format(2)),
+        ({"Content-Type": "application/octet-stream"}, b"gr\xfc", BYTES.format(3)),
+        ({"Content-Type": "application/octet-stream"}, b"", "HTTP 200 OK"),
         (TEXT, b"", "HTTP 200 OK"),
         (
             {**TEXT, "Content-Encoding": "gzip"},
@@ -138,6 +147,73 @@ def test_errors_are_refusals_with_status_and_body(get, status, headers, body, te
 def test_answers_without_a_body(get, method, status, headers, result):
     body = b"12345" if method == "head" else b""
     assert get(lambda h: h.reply(status, headers, body), method=method) == result
+
+
+NEXT = '</a?page=2&key=hush-hush>; rel="next"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "text"),
+    [
+        (
+            {**JSON, "Link": NEXT, "X-Total-Count": "57"},
+            b'[1, "\xc3\xa9"]',
+            '[1, "é"]\n[Link: </a?page=2&key=[KEY]>; rel="next"]\n[X-Total-Count: 57]',
+        ),
+        ({**JSON, "X-Next-Page": "3"}, b"[]", "[]\n[X-Next-Page: 3]"),
+        ({**JSON, "x-next-cursor": "a", "Vary": "*"}, b"{}", "{}\n[X-Next-Cursor: a]"),
+        ({**TEXT, "X-Pagination": '{"total": 9}'}, b"a", 'a\n[X-Pagination: {"total": 9}]'),
+        ({**TEXT, "Content-Range": "items 0-1/9"}, b"a", "a\n[Content-Range: items 0-1/9]"),
+        ({**JSON, "Retry-After": "120"}, b"{}", "{}\n[Retry-After: 120]"),
+        ({**TEXT, "X-Next-Page": ""}, b"a", "a"),
+        ({**TEXT, "X-WP-TotalPages": "3"}, b"a", "a\n[X-Wp-Totalpages: 3]"),
+        ({**TEXT, "X-Has-More": "true"}, b"a", "a\n[X-Has-More: true]"),
+        ({**TEXT, "X-Page-Speed": "1", "X-Nextjs-Cache": "HIT", "X-Country": "NO"}, b"a", "a"),
+        ({"X-Total": "0"}, b"", "HTTP 200 OK, X-Total: 0"),
+    ],
+)
+def test_headers_that_tell_of_further_pages_follow_the_answer(
+    get, monkeypatch, headers, body, text
+):
+    monkeypatch.setenv("KEY", "hush-hush")
+    assert get(lambda h: h.reply(200, headers, body), auth={"query key": "KEY"}) == text
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "text"),
+    [
+        (429, {"Retry-After": "120"}, "HTTP 429 Too Many Requests, Retry-After: 120: slow"),
+        (503, {"Retry-After": "9", "X-Total": "5"}, "Retry-After: 9, X-Total: 5: slow"),
+        (401, {"WWW-Authenticate": "Bearer"}, "Unauthorized, WWW-Authenticate: Bearer: slow"),
+    ],
+)
+def test_headers_that_say_what_to_do_are_in_an_error(get, status, headers, text):
+    with pytest.raises(ToolRefusal) as refusal:
+        get(lambda h: h.reply(status, headers, b"slow"))
+    assert str(refusal.value).endswith(text)
+
+
+def test_null_for_an_optional_parameter_counts_as_left_out(use, server):
+    parameters = [
+        {"name": "q", "in": "query", "required": True, "schema": {"type": "string"}},
+        {"name": "limit", "in": "query", "schema": {"type": "integer"}},
+        {"name": "X-Kind", "in": "header", "schema": {"type": "string", "enum": ["a"]}},
+        {"name": "state", "in": "query", "schema": {"type": "string", "nullable": True}},
+    ]
+    content = {"application/json": {"schema": {"type": "object"}}}
+    operation = {"operationId": "a", "parameters": parameters, "requestBody": {"content": content}}
+
+    async def work(tools):
+        session = Session(Task("t", "q", lambda: tools), Protocol.DIRECT, Limits())
+        nulls = {"limit": None, "X-Kind": None, "state": None, "body": None}
+        return await session.step(call("a", q="x", **nulls)), await session.step(call("a", q=None))
+
+    sent, refused = use({"/a": {"post": operation}}, work)
+    assert sent.error is None
+    [seen] = server.seen
+    assert (seen["query"], seen["body"]) == ([("q", "x")], "")
+    assert "x-kind" not in seen["headers"]
+    assert refused.error is ErrorKind.INVALID_ARGUMENTS
 
 
 def endless(handler):
@@ -296,6 +372,26 @@ def test_a_base_url_is_needed_where_the_document_names_no_host_of_its_own(load_p
 
         with pytest.raises(InputError, match=r"api.json: names no server, or .*; give base_url"):
             asyncio.run(inside())
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ({"servers": [{"url": "/api/v1"}]}, "names the server '/api/v1', without a host"),
+        ({"servers": [{"url": "/api/v1"}]}, "such as base_url=https://HOST/api/v1"),
+        ({"servers": [{"url": "../v2/"}]}, "names the server '../v2/', without a host"),
+        ({"servers": [{"url": "/"}]}, "names no server"),
+        ({"servers": [{"url": "https://{region}.h.example"}]}, "names no server"),
+    ],
+)
+def test_the_path_of_a_server_without_a_host_is_told(load_paths, content, hint):
+    async def inside():
+        async with open_openapi(load_paths({"/a": {"get": {}}}, **content)):
+            pass
+
+    with pytest.raises(InputError, match="give base_url") as error:
+        asyncio.run(inside())
+    assert hint in str(error.value)
 
 
 def call(name, **arguments):

@@ -8,11 +8,19 @@ streams.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from functools import partial
 from typing import Any, TextIO
 
@@ -20,14 +28,17 @@ import anyio
 import httpx2
 import mcp_types
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from toolmaster.system.compression import ACCEPT_NONE
+from toolmaster.tools.mcp.answers import mended
 from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.schemas import is_bounded, violation
 
 _Check = Callable[[str, mcp_types.CallToolResult], Awaitable[None]]
+_Hook = Callable[[httpx2.Response], Awaitable[None]]
 _MAX_PAGES = 100
 """The most pages of a list of tools that are read."""
 _CLOSE_TIMEOUT_S = 10.0
@@ -35,6 +46,11 @@ _CLOSED = "Connection closed"
 """The SDK's message for a connection that ended; other errors have the same code."""
 _STDERR_BYTES, _STDERR_CHARS = 8000, 300
 """How much of a server's stderr is held in memory, and how much an error shows."""
+_ERROR_BYTES, _ERROR_CHARS = 64 * 1024, 1000
+"""The longest body of an HTTP error that is read, and how much of it or its data is shown."""
+_OTHER_TRANSPORT = (400, 404, 405, 406, 415, 501)
+"""HTTP statuses of a server that may speak the other transport over HTTP."""
+_NO_SESSION = re.compile(r"\bsession\b|not initiali[sz]ed", re.IGNORECASE)
 
 
 class Connection:
@@ -50,7 +66,16 @@ class Connection:
         self.error: Exception | None = None
         self.http_status = 0
         """The last HTTP status that was an error."""
+        self.http_error = ""
+        """What the body of that answer says; "" if it is a page, or empty."""
+        self.problems: dict[str, str] = {}
+        """What is wrong with tools, by their names."""
+        self._is_rpc_error = False
         self._server = server
+        self._kinds = ["stdio"] if server.command is not None else ["http", "sse"]
+        """The transports to try in turn."""
+        if server.type == "sse":
+            self._kinds.reverse()
         self._start_timeout_s = start_timeout_s
         self._stderr = bytearray()
         self._listing = asyncio.Lock()
@@ -97,9 +122,12 @@ class Connection:
     def forgotten(self) -> bool:
         """Whether the server answered that it does not know this client's session.
 
-        The specification says 404; many servers send 400. Newer servers have no sessions.
+        The specification says 404; many servers send 400, and some of them the reason as a JSON-RPC
+        error. Newer servers have no sessions.
         """
-        return self.http_status in (400, 404) and not _is_modern(self.client)
+        if self.http_status not in (400, 404) or _is_modern(self.client):
+            return False
+        return not self._is_rpc_error or _NO_SESSION.search(self.http_error) is not None
 
     def last_words(self) -> str:
         """Return the errors at the end of the process's stderr, else its last line, else ""."""
@@ -110,43 +138,43 @@ class Connection:
         return text if len(text) <= _STDERR_CHARS else f"{text[:_STDERR_CHARS]} ..."
 
     async def _live(self) -> None:
+        failed: list[tuple[Exception, int, str]] = []
         try:
-            with self._scope as scope:
-                scope.deadline = anyio.current_time() + self._start_timeout_s
-                async with self._open() as client:
-                    self.tools = await _list_tools(client)
-                    scope.deadline = math.inf
-                    self.client = client
-                    self._ready.set()
-                    await self._stop.wait()
-                    scope.deadline = anyio.current_time() + _CLOSE_TIMEOUT_S
-        except Exception as error:  # noqa: BLE001 - shown to the next caller
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
-            self.error = error
+            with self._scope:
+                self._scope.deadline = anyio.current_time() + self._start_timeout_s
+                for kind in self._kinds:
+                    try:
+                        await self._serve(kind)
+                        break
+                    except Exception as error:  # noqa: BLE001 - shown to the next caller
+                        failed.append((_first(error), self.http_status, self.http_error))
+                        if self._ready.is_set() or self.http_status not in _OTHER_TRANSPORT:
+                            break
+                if failed:
+                    self.error, self.http_status, self.http_error = failed[0]
         finally:
             self.client = None
             self._ready.set()
 
+    async def _serve(self, kind: str) -> None:
+        """Hold a connection over one kind of transport until it is to end."""
+        async with self._open(kind) as client:
+            self.tools = await _list_tools(client)
+            self._scope.deadline = math.inf
+            self.client = client
+            self._ready.set()
+            await self._stop.wait()
+            self._scope.deadline = anyio.current_time() + _CLOSE_TIMEOUT_S
+
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Client]:
-        server = self._server
+    async def _open(self, kind: str) -> AsyncIterator[Client]:
         async with AsyncExitStack() as stack:
-            if server.command is not None:
-                parameters = StdioServerParameters(
-                    command=server.command, args=list(server.args), env=server.env, cwd=server.cwd
-                )
-                stderr = stack.enter_context(_stderr_into(self._stderr))
-                transport = stdio_client(parameters, stderr)
-            else:
-                http = httpx2.AsyncClient(
-                    headers={**ACCEPT_NONE, **server.headers},
-                    timeout=None,
-                    event_hooks={"response": [self._note_status, _refuse_compressed]},
-                )
-                await stack.enter_async_context(http)
-                transport = streamable_http_client(server.url or "", http_client=http)
-            client = Client(transport, cache=None, message_handler=self._on_message)
+            transport = await self._transport(kind, stack)
+            client = Client(
+                mended(transport, self.problems.__setitem__),
+                cache=None,
+                message_handler=self._on_message,
+            )
             await stack.enter_async_context(client)
             check = partial(self._check_result, client.session.validate_tool_result)
             client.session.validate_tool_result = check  # type: ignore[method-assign]
@@ -157,22 +185,65 @@ class Connection:
                     await stack.enter_async_context(client.listen(tools_list_changed=True))
             yield client
 
+    async def _transport(
+        self, kind: str, stack: AsyncExitStack
+    ) -> AbstractAsyncContextManager[Any]:
+        server = self._server
+        if kind == "stdio":
+            parameters = StdioServerParameters(
+                command=server.command or "", args=list(server.args), env=server.env, cwd=server.cwd
+            )
+            return stdio_client(parameters, stack.enter_context(_stderr_into(self._stderr)))
+        url = server.url or ""
+        if kind == "sse":
+            note = partial(self._note_status, over_sse=True)
+
+            def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
+                return self._http(note)
+
+            return sse_client(url, httpx_client_factory=http_client)
+        http = self._http(self._note_status)
+        return streamable_http_client(url, http_client=await stack.enter_async_context(http))
+
+    def _http(
+        self, note_status: Callable[[httpx2.Response], Awaitable[None]]
+    ) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            headers={**ACCEPT_NONE, **self._server.headers},
+            timeout=None,
+            event_hooks={"response": [note_status, _refuse_compressed]},
+        )
+
     async def _check_result(
         self, check: _Check, name: str, result: mcp_types.CallToolResult
     ) -> None:
-        """Let the SDK refuse a result that breaks its schema, unless checking has no bounds."""
+        """Let the SDK refuse a result that breaks its schema, unless checking has no bounds.
+
+        A result without the structured part that its tool promises still has its text.
+        """
         schema = self.tools[name].output_schema if name in self.tools else None
         content = result.structured_content
-        if schema is None or content is None or _is_violated(schema, content):
+        if schema is not None and content is not None and _is_violated(schema, content):
             await check(name, result)
 
     async def _on_message(self, message: object) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):
             self.stale = True
 
-    async def _note_status(self, response: httpx2.Response) -> None:
-        if response.status_code >= 400:
-            self.http_status = response.status_code
+    async def _note_status(self, response: httpx2.Response, *, over_sse: bool = False) -> None:
+        """Keep the status and the words of an error.
+
+        Over streamable HTTP only POST matters, because servers may refuse the rest. Over SSE the
+        SDK sends nothing more after a failed POST, so that the connection has to end.
+        """
+        failed, posted = response.status_code >= 400, response.request.method == "POST"
+        if not (posted or over_sse) or not (failed or not self._ready.is_set()):
+            return
+        body = await _read_error(response) if failed else b""
+        self.http_status = response.status_code if failed else 0
+        self.http_error, self._is_rpc_error = _words(body)
+        if failed and posted and over_sse:
+            self._stop.set() if self._ready.is_set() else self._scope.cancel()
 
 
 def _is_violated(schema: dict[str, Any], content: Any) -> bool:
@@ -186,6 +257,48 @@ async def _refuse_compressed(response: httpx2.Response) -> None:
     if coding.strip().lower() != "identity":
         reason = f"the server compressed its answer ({coding!r}), though it was asked not to"
         raise httpx2.DecodingError(reason, request=response.request)
+
+
+async def _read_error(response: httpx2.Response) -> bytes:
+    """Return the body of an answer that is an error; nothing if it may be long or is compressed."""
+    length = response.headers.get("content-length", "")
+    compressed = "content-encoding" in response.headers
+    if compressed or not length.isdecimal() or int(length) > _ERROR_BYTES:
+        return b""
+    return await response.aread()
+
+
+def _words(body: bytes) -> tuple[str, bool]:
+    """Return what the body of an error says, and whether it is a JSON-RPC error."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return ("" if text.startswith("<") else _line(text)), False
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return error_text(error["message"], error.get("data")), True
+    return _line(text), False
+
+
+def error_text(message: str, data: Any = None) -> str:
+    """Return the message of a JSON-RPC error with its data, on one line of bounded length."""
+    if data in (None, "", {}, []):
+        return _line(message)
+    told = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return _line(message) if told in message else _line(f"{message}: {told}")
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _ERROR_CHARS else f"{line[:_ERROR_CHARS]} ..."
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first error of a group of errors, or the error itself."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def is_closed(error: Exception) -> bool:

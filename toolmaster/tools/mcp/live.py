@@ -7,6 +7,7 @@ failure of a call becomes one text for the policy.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from contextlib import suppress
 from functools import partial
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from toolmaster.errors import InputError
 from toolmaster.system.redaction import Redactor, hide_everywhere
-from toolmaster.tools.mcp.connection import Connection, is_closed
+from toolmaster.tools.mcp.connection import Connection, error_text, is_closed
 from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
@@ -27,7 +28,13 @@ from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Effect, TrialMode
 
 _HOST = re.compile(r"(?:\w+://)?(?:[^/?#]*@)?([^/?#]*).*", re.DOTALL)
+_STAND_INS = ("Server returned an error response", "Session terminated", "Not Found")
+"""The SDK's messages for an HTTP error whose body it does not read."""
+_MAX_NAMED = 10
+"""The most imperfect tools that a warning names."""
 _DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
+
+_log = logging.getLogger(__name__)
 
 
 class LiveServer:
@@ -52,6 +59,8 @@ class LiveServer:
         self._where = self.log_redactor.text(self._server.command or host)
         self._start_timeout_s = start_timeout_s
         self._connection: Connection | None = None
+        self._offered: set[str] = set()
+        """The names of the tools that the user or the model was told of."""
         self._connecting = asyncio.Lock()
         self._closed = False
 
@@ -62,8 +71,18 @@ class LiveServer:
             InputError: The server did not start, or lists no tools.
         """
         connection = await self._connect()
+        problems = dict(connection.problems)
+        for name, tool in connection.tools.items():
+            if usable_parameters(tool.input_schema) is not tool.input_schema:
+                problems[name] = "loosened, because its schema cannot be used to check arguments"
+        named = [f"tool {name!r} is {what}" for name, what in problems.items()]
+        told = self.log_redactor.text("; ".join(named[:_MAX_NAMED]))
         if not connection.tools:
-            raise InputError(f"MCP server {self.name!r} offers no tools")
+            raise InputError(f"MCP server {self.name!r} offers no tools{told and f': {told}'}")
+        if told:
+            more = f"; {len(named)} in all" if len(named) > _MAX_NAMED else ""
+            _log.warning("MCP server %r: %s%s", self.name, told, more)
+        self._offered.update(connection.tools)
         tools = tuple(self._as_tool(tool, timeout_s) for tool in connection.tools.values())
         return ToolSet(tools, live=True)
 
@@ -138,7 +157,7 @@ class LiveServer:
             connection = await self._connect()
         except InputError as error:
             raise ToolRefusal(str(error)) from None
-        connection.http_status = 0
+        connection.http_status, connection.http_error = 0, ""
         try:
             client, now = await connection.current(listed.name)
             if as_it_was and now is not None and _shown(now) != _shown(listed):
@@ -146,7 +165,7 @@ class LiveServer:
                     f"MCP server {self.name!r} changed this tool before the call, which was not"
                     " made; call it again"
                 )
-            note = self._changes(listed, now)
+            note = self._news(connection) + self._changes(listed, now)
             result = await client.call_tool(listed.name, arguments)
         except ToolRefusal:
             raise
@@ -154,16 +173,30 @@ class LiveServer:
             if connection.over or connection.forgotten or is_closed(error):
                 await connection.close()
                 again = "starts it again" if self._server.command else "connects again"
-                what = "the connection was lost; the call may or may not have been done"
+                why = f" ({connection.http_error})" if connection.http_error else ""
+                what = f"the connection was lost{why}; the call may or may not have been done"
                 text = self._message(f"{what}; the next call {again}", connection)
                 raise ToolRefusal(text) from None
             connection.stale = True  # the tool may be gone without notice
+            text = _one_line(error)
+            if text in _STAND_INS and connection.http_error:
+                text = connection.http_error
             status = f": HTTP status {connection.http_status}" if connection.http_status else ""
-            raise ToolRefusal(self.log_redactor.text(_one_line(error) + status)) from None
+            raise ToolRefusal(self.log_redactor.text(text + status)) from None
         text = self._result_redactor.text(note + result_text(result))
         if result.is_error:
             raise ToolRefusal(text)
         return text
+
+    def _news(self, connection: Connection) -> str:
+        """Return a note on tools that the server has offered since it was opened, told once."""
+        added = [name for name in connection.tools if name not in self._offered]
+        if not added:
+            return ""
+        self._offered.update(added)
+        names = self.log_redactor.text(", ".join(map(repr, added)))
+        _log.warning("MCP server %r now offers %s; open it again to use them", self.name, names)
+        return f"[the server now also offers {names}; not to be called before it is opened again]\n"
 
     def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
         """Return a note on changed parameters; refuse a tool that is gone or more dangerous now."""
@@ -185,7 +218,7 @@ class LiveServer:
 
     def _why_not(self, connection: Connection) -> str:
         error, status = connection.error, connection.http_status
-        if error is None:
+        if error is None and not status:
             return f"listed no tools within {self._start_timeout_s:g} s"
         if isinstance(error, FileNotFoundError):
             if error.filename == self._server.cwd:
@@ -193,9 +226,12 @@ class LiveServer:
             hint = "install it (npx comes with Node.js, uvx with uv) or give its full path"
             return f"the command {error.filename!r} was not found; {hint}"
         if status:
+            told = f": {connection.http_error}" if connection.http_error else ""
             hint = "; give what it asks for in 'headers'" if status in (401, 403) else ""
-            return f"the server answered with HTTP status {status}{hint}"
-        return "it ended before it was ready" if is_closed(error) else _one_line(error)
+            return f"the server answered with HTTP status {status}{told}{hint}"
+        if error is None or is_closed(error):
+            return "it ended before it was ready"
+        return _one_line(error)
 
     def _message(self, what: str, connection: Connection) -> str:
         printed = connection.last_words()
@@ -225,5 +261,7 @@ def effect_of(tool: mcp_types.Tool) -> Effect:
 def _one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "the server answered with something that is no valid result"
+    if isinstance(error, MCPError):
+        return error_text(error.message, error.data)
     text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, MCPError | RuntimeError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, RuntimeError) else f"{type(error).__name__}: {text}"

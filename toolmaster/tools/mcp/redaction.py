@@ -22,6 +22,7 @@ _LONG = re.compile(r"(?<=[/=])[^/?&#=]{20,}")
 _LOGGERS = (
     "mcp.client.stdio",
     "mcp.client.streamable_http",
+    "mcp.client.sse",
     "mcp.client.session",
     "mcp.shared.jsonrpc_dispatcher",
     "httpx2",

@@ -22,7 +22,8 @@ from toolmaster.tools.openapi.credentials import (
     origin,
     security_schemes,
 )
-from toolmaster.tools.openapi.operations import Operation, first_server, read_operations
+from toolmaster.tools.openapi.files import OtherFiles
+from toolmaster.tools.openapi.operations import Operation, read_operations, servers_of
 from toolmaster.tools.openapi.parsing import MAX_BYTES, parse_text
 from toolmaster.tools.openapi.schemas import as_list
 
@@ -55,6 +56,7 @@ class Document:
         server: The URL to which the paths are appended; None if the document names none, or one on
             another host than its own.
         security_schemes: Where the credentials of the security schemes go, by name.
+        named_server: The URL that the document names, perhaps without a host; "" for none.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Document:
     left_out: Mapping[str, str]
     server: str | None
     security_schemes: Mapping[str, tuple[str, str]]
+    named_server: str = ""
 
 
 def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) -> Document:
@@ -98,8 +101,9 @@ def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) 
         )
     if not isinstance(content.setdefault("paths", {}), dict):
         raise InputError(f"{place}: /paths must be an object")
-    operations, left_out = read_operations(content)
-    server = _server(content, address, service)
+    files = OtherFiles(None if address else Path(source))
+    operations, left_out = read_operations(content, files)
+    named, server = _server(content, address, service)
     usable = []
     for operation in operations:
         if origin(urljoin(server or "", operation.server or "")) in (None, origin(server or "")):
@@ -114,30 +118,36 @@ def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) 
     if reasons:
         counts = f"{len(usable)} operations, {len(reasons)} left out"
         _log.warning("%s: %s: %s", place, counts, "; ".join(reasons[:3]))
-    return Document(place, tuple(usable), left_out, server, security_schemes(content))
+    if files.unread:
+        parts = "; ".join(f"$ref {ref!r} {why}" for ref, why in [*files.unread.items()][:3])
+        count = f"{len(files.unread)} parts are unknown and take any value"
+        _log.warning("%s: %s: %s", place, count, parts)
+    return Document(place, tuple(usable), left_out, server, security_schemes(content), named)
 
 
-def _server(content: dict[str, Any], address: str | None, service: str | None) -> str | None:
-    """Return the URL to which the paths of a document are appended.
+def _server(
+    content: dict[str, Any], address: str | None, service: str | None
+) -> tuple[str, str | None]:
+    """Return the URL that a document names, and the one to which its paths are appended.
 
     Args:
         content: The document.
         address: The address of the document; None for a file.
         service: The service's address, if the document was found below it.
     """
-    url = first_server(content) or "/"
+    urls = servers_of(content)
     if "swagger" in content:
         schemes = as_list(content.get("schemes")) or ["https"]
         served = urlsplit(address or "").scheme
         scheme = served if served in schemes else schemes[0]
         host, path = content.get("host"), str(content.get("basePath", ""))
-        url = f"{scheme}://{host}/{path.lstrip('/')}" if host else path
-    url = urljoin(address or "", url)
+        urls = [f"{scheme}://{host}/{path.lstrip('/')}" if host else path]
+    found = [urljoin(address or "", url) for url in urls or ["/"]]
     if service:  # the document may name another host
-        url = urljoin(service, urlsplit(url).path)
-    elif address and origin(url) != origin(address):
-        return None  # credentials go only to a host that the user named
-    return url.rstrip("/") if origin(url) else None
+        return found[0], urljoin(service, urlsplit(found[0]).path).rstrip("/")
+    own = [url for url in found if origin(url) and (not address or origin(url) == origin(address))]
+    # Credentials go only to a host that the user named.
+    return (found[0] if urls else ""), (own[0].rstrip("/") if own else None)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from toolmaster.tools.openapi.files import OtherFiles
 from toolmaster.tools.openapi.schemas import (
     DESCRIPTION_CHARS,
     MAX_NAME_CHARS,
@@ -23,6 +24,7 @@ from toolmaster.tools.openapi.schemas import (
     is_file,
     trim,
     unique,
+    with_nulls,
 )
 from toolmaster.types import Effect
 
@@ -62,6 +64,8 @@ _COLLECTIONS = {
     "multi": {"style": "form", "explode": True},
 }
 """Swagger 2.0's collectionFormat in OpenAPI 3; the default is csv."""
+BINARY = "application/octet-stream"
+"""The media type of a file about which nothing else is known."""
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
@@ -91,9 +95,11 @@ class Operation:
     server: str | None
 
 
-def read_operations(content: dict[str, Any]) -> tuple[list[Operation], dict[str, str]]:
+def read_operations(
+    content: dict[str, Any], files: OtherFiles | None = None
+) -> tuple[list[Operation], dict[str, str]]:
     """Return the operations of a parsed document, and the reason against each other one."""
-    reader = SchemaReader(content)
+    reader = SchemaReader(content, files)
     operations: dict[str, Operation] = {}
     left_out: dict[str, str] = {}
     for path, raw in content["paths"].items():
@@ -119,15 +125,22 @@ def read_operations(content: dict[str, Any]) -> tuple[list[Operation], dict[str,
     return list(operations.values()), left_out
 
 
-def first_server(about: dict[str, Any]) -> str | None:
-    """Return the URL of the first server that an object names, with its variables filled in."""
-    server = as_object(next(iter(as_list(about.get("servers"))), None))
-    url = server.get("url")
-    if not isinstance(url, str):
-        return None
-    for name, variable in as_object(server.get("variables")).items():
-        url = url.replace("{" + name + "}", str(as_object(variable).get("default", "{?}")))
-    return url.strip() if "{" not in url else None
+def servers_of(about: dict[str, Any]) -> list[str]:
+    """Return the URLs of the servers that an object names, with their variables filled in.
+
+    A server with a variable that has no default is left out.
+    """
+    urls = []
+    for server in map(as_object, as_list(about.get("servers"))):
+        url = server.get("url")
+        if not isinstance(url, str):
+            continue
+        for name, variable in as_object(server.get("variables")).items():
+            if "default" in as_object(variable):
+                url = url.replace("{" + name + "}", str(variable["default"]))
+        if "{" not in url:
+            urls.append(url.strip())
+    return urls
 
 
 def body_kind(media_type: str) -> str:
@@ -176,7 +189,7 @@ class _Reading:
             effect=self._effect(),
             schema=self._schema(),
             parameters=self.sent,
-            server=first_server(self.raw) or first_server(self.item),
+            server=next(iter(servers_of(self.raw) or servers_of(self.item)), None),
         )
 
     def _effect(self) -> Effect:
@@ -215,6 +228,8 @@ class _Reading:
         properties = self.reader.convert(nodes)
         required = []
         for name, parameter in self.sent.items():
+            if body_kind(parameter.get("mediaType", "")) in ("form", "multipart"):
+                properties[name] = with_nulls(properties[name])
             text = trim(parameter.get("description"), DESCRIPTION_CHARS)
             if text and isinstance(properties[name], dict):
                 properties[name] |= {"description": text}
@@ -265,14 +280,13 @@ class _Reading:
         media_type = min(body["content"], key=_rank)
         kind, media = body_kind(media_type), as_object(body["content"][media_type])
         node, text = media.get("schema", {}), body.get("description")
-        form = self.reader.peek(node)
+        form, fields = self.reader.peek(node), self._fields(node)
         if kind == "text" and form.get("type") != "string":
             node, text = {"type": "string"}, f"{text or 'The body'} (as {media_type} text)"
-        binary = {"contentType": "application/octet-stream"}
-        fields = as_object(form.get("properties"))
+        binary = {"contentType": BINARY}
         files = {name: binary for name, schema in fields.items() if self._holds_file(schema)}
         if "*" in media_type or "/" not in media_type:  # a wildcard cannot be sent
-            usual = "text/plain" if media_type.startswith("text") else "application/octet-stream"
+            usual = "text/plain" if media_type.startswith("text") else BINARY
             media_type = "application/json" if kind == "json" else usual
         return {
             "in": "body",
@@ -283,6 +297,19 @@ class _Reading:
             "description": text,
             "required": body.get("required"),
         }
+
+    def _fields(self, form: Any) -> dict[str, Any]:
+        """Return the fields of a form, with those of the parts that it is composed of."""
+        fields: dict[str, Any] = {}
+        todo, seen = [self.reader.peek(form)], set[int]()
+        while todo:
+            schema = todo.pop()
+            if id(schema) not in seen:
+                seen.add(id(schema))
+                fields = as_object(schema.get("properties")) | fields
+                parts = [p for key in ("allOf", "anyOf", "oneOf") for p in as_list(schema.get(key))]
+                todo += map(self.reader.peek, parts)
+        return fields
 
     def _holds_file(self, node: Any, depth: int = 0) -> bool:
         """Return whether a field of a form can be a file or a list of files."""

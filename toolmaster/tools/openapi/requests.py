@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 import httpx
 
-from toolmaster.tools.openapi.operations import Operation, body_kind
+from toolmaster.tools.openapi.operations import BINARY, Operation, body_kind
 from toolmaster.tools.openapi.schemas import as_object
 from toolmaster.tools.tool import ToolRefusal
 
@@ -109,6 +109,7 @@ def _body(body: dict[str, Any], value: Any) -> dict[str, Any]:
 
 def _form(name: str, value: Any, encoding: dict[str, Any]) -> list[str]:
     """Return a field of a form; an object is written as JSON unless the document has a style."""
+    value = [item for item in value if item is not None] if isinstance(value, list) else value
     value = _text(value) if isinstance(value, dict) and "style" not in encoding else value
     return _pairs(name, value, *_style(encoding, "form"))
 
@@ -117,9 +118,14 @@ def _files(name: str, value: Any, encoding: dict[str, Any]) -> list[tuple[str, F
     """Return one field of a multipart body, or one for each item of a list."""
     if isinstance(value, list):
         return [file for item in value for file in _files(name, item, encoding)]
+    if value is None:
+        return []
     kind = encoding.get("contentType")
     if isinstance(kind, str) and body_kind(kind) == "text" and isinstance(value, str):
-        return [(name, (name, _bytes(value), kind.partition(",")[0]))]
+        kind = kind.partition(",")[0]
+        if kind == BINARY and (said := re.match(r"data:([\w.+-]+/[\w.+-]+)[;,]", value)):
+            kind = said[1]
+        return [(name, (name, _bytes(value), kind))]
     kind = "application/json" if isinstance(value, dict) else "text/plain"
     return [(name, (None, _text(value).encode(), kind))]
 

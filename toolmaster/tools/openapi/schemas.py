@@ -15,6 +15,8 @@ from urllib.parse import unquote
 
 import jsonschema_rs
 
+from toolmaster.tools.openapi.files import OtherFiles
+
 MAX_NAME_CHARS = 64
 """Longest name of a tool or argument that every model API accepts."""
 DESCRIPTION_CHARS = 200
@@ -38,6 +40,7 @@ _ONE = frozenset(
     " unevaluatedItems unevaluatedProperties".split()
 )
 _LISTS = {"allOf": "allOf", "anyOf": "anyOf", "oneOf": "anyOf"}  # branches overlap in practice
+_COMBINED = {"allOf", "anyOf", "oneOf"}
 _LISTS |= {"prefixItems": "prefixItems", "items": "prefixItems"}
 
 
@@ -54,19 +57,24 @@ class SchemaReader:
 
     Args:
         content: The parsed document: Swagger 2.0, OpenAPI 3.0 or 3.1.
+        files: The files that it may refer to; None for none.
     """
 
-    def __init__(self, content: dict[str, Any]) -> None:
+    def __init__(self, content: dict[str, Any], files: OtherFiles | None = None) -> None:
         self._content = content
+        self._files = files or OtherFiles(None)
         self._longest_chain = 0
         self._chars_left = 0
         self._was_cut = False
+        self._kinds: dict[int, list[str]] | None = None
+        self._answered: dict[int, tuple[Any, frozenset[str]]] = {}
+        """Schemas, which are kept so that their ids stay theirs, with what only answers have."""
 
     def resolve(self, value: Any) -> Any:
         """Return `value`, or the value that it refers to.
 
         Raises:
-            UnusableError: The reference is circular, or names nothing in this document.
+            UnusableError: The reference is circular, or names nothing that can be read.
         """
         first = value
         for _ in range(20):
@@ -97,10 +105,14 @@ class SchemaReader:
 
     def _lookup(self, reference: Any) -> Any:
         """Return the value that a JSON pointer in URI form names (RFC 6901)."""
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            raise UnusableError(f"$ref {reference!r} is in another document; bundle them into one")
-        value: Any = self._content
-        for part in unquote(reference[1:]).split("/")[1:]:
+        if not isinstance(reference, str):
+            raise UnusableError(f"$ref {reference!r} is no text")
+        place, _, pointer = reference.partition("#")
+        try:
+            value: Any = self._files.read(reference) if place else self._content
+        except LookupError as error:
+            raise UnusableError(f"$ref {reference!r} {error}") from None
+        for part in unquote(pointer).split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(value, dict) and key in value:
                 value = value[key]
@@ -110,14 +122,31 @@ class SchemaReader:
                 raise UnusableError(f"$ref {reference!r} names nothing")
         return value
 
-    def _convert(self, node: Any, depth: int = 0, chain: tuple[str, ...] = ()) -> Any:
-        """Return a schema converted, reached by a chain of references."""
+    def _convert(
+        self,
+        node: Any,
+        depth: int = 0,
+        chain: tuple[str, ...] = (),
+        hidden: frozenset[str] = frozenset(),
+    ) -> Any:
+        """Return a schema converted, reached by a chain of references.
+
+        Args:
+            node: The schema.
+            depth: How deep it lies.
+            chain: The references that led to it.
+            hidden: Properties that the service sets itself, as another schema of the same value
+                says.
+        """
         if isinstance(node, bool):
             return node
         if not isinstance(node, dict) or depth > MAX_DEPTH:
             return {}
         if isinstance(node.get("$ref"), str):
-            return self._reference(node, depth, chain)
+            return self._reference(node, depth, chain, hidden)
+        hidden |= self._read_only(node)
+        whole = node.keys() & {"properties", "discriminator"}
+        composed = "allOf" in node or (whole and node.keys() & _COMBINED)
         out: dict[str, Any] = {}
         for key, value in node.items():
             if key == "description" and (text := trim(value, DESCRIPTION_CHARS)):
@@ -128,20 +157,100 @@ class SchemaReader:
                 out[key] = {
                     name: self._convert(inner, depth + 1, chain)
                     for name, inner in as_object(value).items()
-                    if not (key == "properties" and self.peek(inner).get("readOnly") is True)
+                    if not (key == "properties" and name in hidden)
                 }
             elif key in _LISTS and isinstance(value, list) and value:
-                out[_LISTS[key]] = [self._convert(inner, depth + 1, chain) for inner in value]
+                shared = hidden if key in _COMBINED else frozenset[str]()
+                parts = [self._convert(part, depth + 1, chain, shared) for part in value]
+                out[_LISTS[key]] = list(map(_opened, parts)) if composed else parts
             elif key in _ONE:
-                out[key] = self._convert(value, depth + 1, chain)
-        out = _modernise(node, out)
+                shared = hidden if key in ("then", "else") else frozenset[str]()
+                out[key] = self._convert(value, depth + 1, chain, shared)
+        if hidden and "required" in out:
+            out["required"] = [name for name in as_list(out["required"]) if name not in hidden]
+        out = _opened(out) if composed else out
+        out = _modernise(node, self._with_discriminator(node, out))
         shown = [str(value) for key, value in out.items() if key in _COPIED or key == "description"]
         self._chars_left -= 20 + sum(map(len, shown))  # 20 for its name and keywords
         if self._chars_left < 0 and self._longest_chain:
             raise _TooLargeError
         return out
 
-    def _reference(self, node: dict[str, Any], depth: int, chain: tuple[str, ...]) -> Any:
+    def _read_only(self, node: Any, depth: int = 0) -> frozenset[str]:
+        """Return the properties of an object that only answers have, by all parts of its schema."""
+        node = self.peek(node)
+        if id(node) in self._answered or depth > MAX_DEPTH:
+            return self._answered.get(id(node), (node, frozenset[str]()))[1]
+        self._answered[id(node)] = node, frozenset()  # while it is being read
+        names = frozenset(
+            name
+            for name, inner in as_object(node.get("properties")).items()
+            if self._is_read_only(inner)
+        )
+        for part in as_list(node.get("allOf")):
+            names |= self._read_only(part, depth + 1)
+        for key in ("anyOf", "oneOf"):
+            parts = [self._read_only(part, depth + 1) for part in as_list(node.get(key))]
+            names |= frozenset.intersection(*parts) if parts else frozenset()
+        self._answered[id(node)] = node, names
+        return names
+
+    def _is_read_only(self, node: Any) -> bool:
+        schemas = [as_object(node), self.peek(node)]
+        schemas += map(self.peek, as_list(schemas[1].get("allOf")))
+        return any(schema.get("readOnly") is True for schema in schemas)
+
+    def _with_discriminator(self, node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
+        """Return a converted schema that tells by which value each of its forms is chosen.
+
+        The values are told and not enforced: documents often get them wrong.
+        """
+        about = node.get("discriminator")
+        name = about if isinstance(about, str) else as_object(about).get("propertyName")
+        if not isinstance(name, str):
+            return out
+        mapping = {
+            value: target.rsplit("/", 1)[-1]
+            for value, target in as_object(as_object(about).get("mapping")).items()
+            if isinstance(target, str)
+        }
+        forms = as_list(node.get("oneOf")) or as_list(node.get("anyOf"))
+        named = [_schema_name(form) for form in forms] or self._kinds_of(node)
+        values = {
+            target: [value for value, to in mapping.items() if to == target]
+            or self._declared_values(form, name)
+            or [target]
+            for target, form in zip(named, forms or [{}] * len(named), strict=True)
+            if target
+        }
+        told = [value for target in values for value in values[target]] or list(mapping)
+        if not told:
+            return out
+        branches = as_list(out.get("anyOf"))
+        if forms and len(branches) == len(forms):
+            found = zip(branches, named, strict=True)
+            out["anyOf"] = [_chosen_by(name, values.get(one, []), form) for form, one in found]
+        return _described(out, f"{name} is one of {_quoted(told)}")
+
+    def _declared_values(self, node: Any, name: str) -> list[Any]:
+        """Return the values that a schema allows for a property."""
+        field = self.peek(as_object(self.peek(node).get("properties")).get(name))
+        return [field["const"]] if "const" in field else as_list(field.get("enum"))
+
+    def _kinds_of(self, node: dict[str, Any]) -> list[str]:
+        """Return the names of the schemas that extend a schema of the document."""
+        if self._kinds is None:
+            self._kinds = {}
+            components = as_object(as_object(self._content.get("components")).get("schemas"))
+            schemas = components or as_object(self._content.get("definitions"))
+            for name, schema in schemas.items():
+                for part in as_list(as_object(schema).get("allOf")):
+                    self._kinds.setdefault(id(self.peek(part)), []).append(name)
+        return self._kinds.get(id(node), [])
+
+    def _reference(
+        self, node: dict[str, Any], depth: int, chain: tuple[str, ...], hidden: frozenset[str]
+    ) -> Any:
         """Return the schema that a reference names, with the description and default beside it."""
         reference = node["$ref"]
         name = clean(reference.rsplit("/", 1)[-1]) or "schema"
@@ -153,7 +262,8 @@ class SchemaReader:
             out = {"description": f"{name}: too large to show here"}
         else:
             try:
-                out = self._convert(self._lookup(reference), depth + 1, (*chain, reference))
+                named, longer = self._lookup(reference), (*chain, reference)
+                out = self._convert(named, depth + 1, longer, hidden)
             except UnusableError as error:
                 out = {"description": f"any value: {trim(str(error), DESCRIPTION_CHARS - 11)}"}
         beside = {key: node[key] for key in ("description", "default") if key in node}
@@ -169,16 +279,14 @@ def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
     if is_file(out):
         out = {"description": FILE, **out, "type": "string"}
     if isinstance(pattern := out.get("pattern"), str):
-        out["pattern"] = re.sub(r"^/(.*)/$", r"\1", pattern)  # as JavaScript writes it
+        out["pattern"] = _without_slashes(pattern)
     for key in _COPIED & out.keys():
         if not _is_usable(key, json.dumps(out[key])):
             del out[key]
-    patterns = as_object(out.get("patternProperties"))
-    for name in [name for name in patterns if not _is_usable("pattern", json.dumps(name))]:
-        del patterns[name]
-    if "required" in out and "properties" in out:
-        hidden = as_object(node["properties"]).keys() - out["properties"].keys()
-        out["required"] = [name for name in out["required"] if name not in hidden]
+    if "patternProperties" in out:
+        named = {_without_slashes(name): inner for name, inner in out["patternProperties"].items()}
+        usable = [name for name in named if _is_usable("pattern", json.dumps(name))]
+        out["patternProperties"] = {name: named[name] for name in usable}
     values, kind = as_list(out.get("enum")), out.get("type")
     if kind and values and not any(jsonschema_rs.is_valid({"type": kind}, v) for v in values):
         del out["type"]  # YAML's unquoted numbers beside `type: string`
@@ -188,6 +296,68 @@ def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
     if node.get("nullable") is True or node.get("x-nullable") is True:
         return _nullable(out)
     return out
+
+
+def _without_slashes(pattern: str) -> str:
+    """Return a pattern that is written as in JavaScript, `/pattern/flags`, without slashes."""
+    found = re.fullmatch(r"/(.*)/([dgimsuvy]*)", pattern, re.DOTALL)
+    if found is None:
+        return pattern
+    flags = "".join(flag for flag in "ims" if flag in found[2])
+    return f"(?{flags}){found[1]}" if flags else found[1]
+
+
+def _opened(schema: Any) -> Any:
+    """Return a schema of a part of an object, allowing the properties that other parts declare."""
+    closed = isinstance(schema, dict) and schema.get("additionalProperties") is False
+    return {k: v for k, v in schema.items() if k != "additionalProperties"} if closed else schema
+
+
+def _schema_name(node: Any) -> str:
+    """Return the name of the schema that a form of a union refers to; "" for none."""
+    reference = as_object(node).get("$ref")
+    return reference.rsplit("/", 1)[-1] if isinstance(reference, str) else ""
+
+
+def _described(schema: dict[str, Any], text: str) -> dict[str, Any]:
+    """Return a schema whose description begins with a text."""
+    before = schema.get("description")
+    return {**schema, "description": trim(f"{text}. {before}" if before else text, 1000)}
+
+
+def _chosen_by(name: str, values: list[Any], form: Any) -> Any:
+    """Return a form of a union that tells by which values of a property it is chosen."""
+    if not (values and isinstance(form, dict)):
+        return form
+    properties = as_object(form.get("properties"))
+    field = properties.get(name, {})
+    if isinstance(field, dict) and not field.keys() & {"enum", "const"}:
+        form = {**form, "properties": {**properties, name: {**field, "examples": values}}}
+    return _described(form, f"If {name} is {_quoted(values)}")
+
+
+def _quoted(values: list[Any]) -> str:
+    return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def with_nulls(form: Any) -> Any:
+    """Return the schema of a form, allowing null for optional fields, which leaves them out."""
+    if not isinstance(form, dict):
+        return form
+    required = as_list(form.get("required"))
+    out = dict(form)
+    if "properties" in form:
+        out["properties"] = {
+            name: field if name in required or _takes_null(field) else _nullable(field)
+            for name, field in form["properties"].items()
+        }
+    for key in _COMBINED & form.keys():
+        out[key] = [with_nulls(part) for part in form[key]]
+    return out
+
+
+def _takes_null(schema: Any) -> bool:
+    return not isinstance(schema, dict) or jsonschema_rs.is_valid(schema, None)
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

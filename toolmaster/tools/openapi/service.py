@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -21,6 +23,7 @@ from toolmaster.tools.openapi.credentials import AsyncOwnHost, Credentials, Othe
 from toolmaster.tools.openapi.document import Document, load_document
 from toolmaster.tools.openapi.operations import Operation
 from toolmaster.tools.openapi.requests import build
+from toolmaster.tools.running import as_text
 from toolmaster.tools.tool import Tool, ToolRefusal, ToolSet
 
 RESPONSE_BYTES = 256 * 1024
@@ -28,7 +31,31 @@ RESPONSE_BYTES = 256 * 1024
 ERROR_CHARS = 1000
 """The most characters of an error's body that are shown."""
 MAX_REDIRECTS = 5
-_SHOWN_HEADERS = ("Location", "Link", "Retry-After", "Last-Modified", "ETag", "Allow")
+HEADER_CHARS = 1000
+"""The most characters of a header that are shown."""
+_SHOWN_HEADERS = (
+    "Location",
+    "Link",
+    "Retry-After",
+    "Last-Modified",
+    "ETag",
+    "Allow",
+    "WWW-Authenticate",
+)
+_PAGING = re.compile(
+    r"""link | retry-after | content-range | x-ms-continuation(token)? | (x-)?(wp-)?(
+    total(-?(count|pages?|items|results|records|elements|size))?
+    | (next|prev|previous)(-?(page|cursor|token|link|url|offset|key|marker)[\w-]*)?
+    | pages? | page-?(count|size|number|index|total|token) | per-?page | has-?(more|next)[\w-]*
+    | (pagination|paging|cursor|continuation)[\w-]* | (results?|records?|items?)?-?count
+    | offset | limit)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Headers that tell of further pages, or when to call again."""
+_TEXTUAL = ("json", "text", "xml", "yaml", "form", "csv", "javascript", "graphql", "sql")
+"""Words in the media types of text."""
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+"""Characters that no text has, unlike tabs, line ends and escape sequences of terminals."""
 
 
 @asynccontextmanager
@@ -106,9 +133,16 @@ def described(operation: Operation, credentials: Credentials) -> Tool:
 def _base(document: Document, base_url: str | None) -> str:
     base = base_url or document.server
     if base is None:
+        named = document.named_server
+        if named.strip("/") and not origin(named):
+            path = named.lstrip("/")
+            raise InputError(
+                f"{document.source}: names the server {named!r}, without a host; give base_url"
+                f" with the host and this path, such as base_url=https://HOST/{path}"
+            )
         raise InputError(
-            f"{document.source}: names no server, or one on another host than its own; give"
-            " base_url, the URL to which its paths are appended"
+            f"{document.source}: names no server, or one on another host than its own"
+            f"{named and f' ({named})'}; give base_url, the URL to which its paths are appended"
         )
     if origin(base) is None or "@" in urlsplit(base).netloc or not base.isprintable():
         raise InputError(f"base_url {base!r}: allowed is http(s)://host/path, without a user")
@@ -148,7 +182,10 @@ async def _call(
 
 
 def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:
-    """Return the content of an answer: JSON as a value, other text as it is."""
+    """Return the content of an answer: JSON as a value, other text as it is.
+
+    Headers that tell of further pages follow in a line of their own.
+    """
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     text = _decode(response, kind, data, redactor)
     if not response.is_success:
@@ -158,31 +195,48 @@ def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:
         raise ToolRefusal(f"{status}: {shown[:ERROR_CHARS]}{cut}")
     if not text:
         return redactor.text(_status(response))
+    names = [name for name in response.headers if _PAGING.fullmatch(name)]
+    paging = redactor.text("".join(f"\n[{line}]" for line in _shown(response, names)))
     if "json" in kind:
         try:
-            return redactor.value(json.loads(text))
+            value = redactor.value(json.loads(text))
+            return as_text(value) + paging if paging else value
         except (ValueError, RecursionError):
             pass  # cut, or not JSON despite its type
-    return text
+    return text + paging
 
 
 def _decode(response: httpx.Response, kind: str, data: bytes, redactor: Redactor) -> str:
     """Return the body as text without secrets, cut to `RESPONSE_BYTES`; a note if binary."""
     whole = len(data) <= RESPONSE_BYTES
     data = data[:RESPONSE_BYTES]
-    textual = ("json", "text", "xml", "yaml", "form", "csv", "javascript", "graphql", "sql")
-    if b"\0" in data or (kind and not any(word in kind for word in textual)):
+    textual = not kind or any(word in kind for word in _TEXTUAL)
+    text = _as_text(data, response.charset_encoding, textual)
+    if text is None:
         size = f"{len(data)} bytes" if whole else f"more than {len(data)} bytes"
-        return f"[{kind or 'binary'}, {size}, not shown]" if data else ""
-    try:
-        text = data.decode(response.charset_encoding or "utf-8", "replace")
-    except LookupError:
-        text = data.decode("utf-8", "replace")
+        return f"[{kind or 'binary'}, {size}, not shown]"
     text = redactor.text(text)
     if whole:
         return text
     text = text[: max(len(text) - redactor.longest, 0)]  # the cut may have split a secret
     return f"{text} [cut: the first {RESPONSE_BYTES} bytes are shown]"
+
+
+def _as_text(data: bytes, charset: str | None, textual: bool) -> str | None:
+    """Return a body as text; None if it is not.
+
+    A type that is not one of text is not trusted: services send text as `octet-stream`.
+    """
+    try:
+        if textual:
+            text = data.decode(charset or "utf-8", "replace")
+            return None if "\0" in text else text
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)  # which may end in a character
+    except LookupError:
+        return _as_text(data, None, textual)
+    except UnicodeError:
+        return None
+    return None if _CONTROL.search(text) else text
 
 
 def _status(response: httpx.Response) -> str:
@@ -192,5 +246,14 @@ def _status(response: httpx.Response) -> str:
     except ValueError:
         phrase = ""
     names = [*_SHOWN_HEADERS, *["Content-Length"] * (response.request.method == "HEAD")]
-    shown = [f"{n}: {response.headers[n][:200]}" for n in names if n in response.headers]
-    return ", ".join([f"HTTP {response.status_code} {phrase}".strip(), *shown])
+    others = [name.lower() for name in names]
+    names += [n for n in response.headers if _PAGING.fullmatch(n) and n not in others]
+    return ", ".join([f"HTTP {response.status_code} {phrase}".strip(), *_shown(response, names)])
+
+
+def _shown(response: httpx.Response, names: Iterable[str]) -> list[str]:
+    """Return the headers of an answer that have one of these names, each as a line."""
+    found = [(name, response.headers.get(name, "")[:HEADER_CHARS]) for name in names]
+    return [
+        f"{name.title() if name.islower() else name}: {value}" for name, value in found if value
+    ]

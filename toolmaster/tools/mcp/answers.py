@@ -1,0 +1,248 @@
+"""Mends answers of MCP servers before the SDK validates them.
+
+The SDK takes an answer as a whole or not at all: one imperfect tool would take away all tools of
+its server, and one block of a newer kind a whole result. Here each tool and each block is read by
+itself, with the few fields that are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import mcp_types
+from mcp_types.methods import validate_server_result
+from pydantic import TypeAdapter, ValidationError
+
+Report = Callable[[str, str], None]
+"""Takes the name of a tool and what is wrong with it."""
+_BLOCK: TypeAdapter[Any] = TypeAdapter(mcp_types.ContentBlock)
+_BLOCK_FIELDS = ("type", "text", "data", "mimeType", "resource", "uri", "name", "title", "size")
+_RESOURCE_FIELDS = ("uri", "mimeType", "text", "blob")
+_HINTS = ("readOnlyHint", "destructiveHint")
+_MISPLACED = ("type", "required", "description", "title", "additionalProperties")
+"""Keywords of a schema that some servers write among the properties."""
+_NOTE_CHARS, _WORD_CHARS = 2000, 200
+"""How much is shown of a block that cannot be read, and of one word in it (it may be base64)."""
+
+
+@asynccontextmanager
+async def mended(
+    transport: AbstractAsyncContextManager[Any], report: Report
+) -> AsyncIterator[tuple[Any, Any]]:
+    """Open a transport whose answers are mended."""
+    async with transport as (reading, writing):
+        yield _MendedStream(reading, report), writing
+
+
+class _MendedStream:
+    """The read stream of a transport, with its answers mended."""
+
+    def __init__(self, stream: Any, report: Report) -> None:
+        self._stream, self._report = stream, report
+
+    @property
+    def last_context(self) -> Any:
+        return getattr(self._stream, "last_context", None)
+
+    async def receive(self) -> Any:
+        return self._mend(await self._stream.receive())
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __aiter__(self) -> _MendedStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        return self._mend(await self._stream.__anext__())
+
+    async def __aenter__(self) -> _MendedStream:
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> bool | None:
+        closed: bool | None = await self._stream.__aexit__(*error)
+        return closed
+
+    def _mend(self, item: Any) -> Any:
+        message = getattr(item, "message", None)
+        if isinstance(message, mcp_types.JSONRPCResponse):
+            message.result = mended_result(message.result, self._report)
+        return item
+
+
+def mended_result(result: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return the result of a request with what the SDK would refuse left out or loosened.
+
+    Args:
+        result: The result of any request. What it answers is recognised by its fields.
+        report: Called for each tool that is left out or loosened.
+    """
+    if isinstance(result.get("tools"), list):
+        tools = [_tool(tool, report) for tool in result["tools"]]
+        cursor = result.get("nextCursor")
+        page = {**result, "tools": [tool for tool in tools if tool is not None]}
+        return page if cursor is None else {**page, "nextCursor": str(cursor)}
+    if "content" in result or "structuredContent" in result:
+        return _call_result(result)
+    if "protocolVersion" in result:
+        return _start(result)
+    return result
+
+
+def _start(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to `initialize`, whose texts nothing depends on."""
+    info, capabilities = (_as_object(result.get(key)) for key in ("serverInfo", "capabilities"))
+    texts = {key: str(info.get(key) or "unknown") for key in ("name", "version")}
+    listed = _as_object(capabilities.get("tools")).get("listChanged") is True
+    tools = {"tools": {"listChanged": listed}}
+    return {
+        "protocolVersion": result["protocolVersion"],
+        "serverInfo": texts,
+        "capabilities": tools,
+    }
+
+
+def _tool(raw: Any, report: Report) -> dict[str, Any] | None:
+    """Return a tool with the fields that are used, loosened where they are not valid."""
+    name = _as_object(raw).get("name")
+    if not (isinstance(name, str) and name):
+        report(_short(name if name is not None else raw), "left out, because it has no name")
+        return None
+    tool: dict[str, Any] = {"name": name}
+    problems: list[str] = []
+    for key in ("title", "description"):
+        if isinstance(raw.get(key), str):
+            tool[key] = raw[key]
+        elif raw.get(key) is not None:
+            problems.append(f"its {key} is no text")
+    tool["inputSchema"] = _object_schema(raw.get("inputSchema"), problems)
+    output = raw.get("outputSchema")
+    if output is not None:
+        wrong: list[str] = []
+        schema = _object_schema(output, wrong)
+        if not wrong:  # else it cannot be used to check results
+            tool["outputSchema"] = schema
+    hints = raw.get("annotations")
+    if hints is not None:
+        found = {key: _as_object(hints).get(key) for key in _HINTS}
+        tool["annotations"] = {k: value for k, value in found.items() if isinstance(value, bool)}
+        problems += [
+            f"its {key} is {_short(value)}, not true or false"
+            for key, value in found.items()
+            if not isinstance(value, bool | None)
+        ]
+    if problems:
+        report(name, f"loosened, because {' and '.join(problems)}")
+    return tool
+
+
+def _object_schema(raw: Any, problems: list[str]) -> dict[str, Any]:
+    """Return a schema of an object as the protocol requires it; what is wrong goes to a list."""
+    if not isinstance(raw, dict):
+        problems.append("its schema is missing" if raw is None else "its schema is no object")
+        return {"type": "object"}
+    schema = dict[str, Any](raw)
+    if schema.get("type") != "object":
+        problems.append(f"its schema has the type {_short(schema.get('type'))}, not 'object'")
+        schema["type"] = "object"
+    properties = schema.pop("properties", None)
+    if isinstance(properties, dict):
+        bad = [name for name, inner in properties.items() if not isinstance(inner, dict | bool)]
+        if bad:
+            problems.append(f"its schema has properties that are no schemas: {_short(bad)}")
+        loose: dict[str, Any] = {name: {} for name in bad if name not in _MISPLACED}
+        good = {name: inner for name, inner in properties.items() if name not in bad}
+        schema["properties"] = good | loose
+    elif properties is not None:
+        problems.append("the properties of its schema are no object")
+    required = schema.pop("required", None)
+    if isinstance(required, list) and all(isinstance(name, str) for name in required):
+        schema["required"] = required
+    elif required is not None:
+        problems.append("what its schema requires is no list of names")
+    if not isinstance(schema.get("$schema", ""), str):
+        del schema["$schema"]
+    return schema
+
+
+def _call_result(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a call with unknown blocks as notes."""
+    content = result.get("content")
+    content = [] if content is None else content
+    if not isinstance(content, list):
+        return result  # refused by the SDK
+    blocks = [_block(block) for block in content]
+    out = {**result, "content": blocks, "isError": result.get("isError") in (True, "true", 1)}
+    structured = out.get("structuredContent")
+    if not isinstance(structured, dict | None):  # allowed since 2026 only
+        del out["structuredContent"]
+        text = json.dumps(structured, ensure_ascii=False)
+        if text not in [_compact(block.get("text")) for block in blocks]:
+            blocks.append({"type": "text", "text": text})
+    return out
+
+
+def _block(raw: Any) -> dict[str, Any]:
+    """Return a block of content with the fields that are used, or else a note on it."""
+    if not isinstance(raw, dict):
+        text = raw if isinstance(raw, str) else _short(raw, _NOTE_CHARS)
+        return {"type": "text", "text": text}
+    block = {key: raw[key] for key in _BLOCK_FIELDS if raw.get(key) is not None}
+    if isinstance(raw.get("description"), str):
+        block["description"] = raw["description"]
+    if isinstance(raw.get("resource"), dict):
+        inner = raw["resource"]
+        block["resource"] = {key: inner[key] for key in _RESOURCE_FIELDS if inner.get(key)}
+        if not block["resource"].keys() & {"text", "blob"}:
+            block["resource"]["text"] = ""
+    try:
+        validate_server_result("tools/call", "2025-11-25", {"content": [block]})
+        _BLOCK.validate_python(block, by_name=False)
+    except ValidationError:
+        return {"type": "text", "text": _note(raw)}
+    return block
+
+
+def _note(block: dict[str, Any]) -> str:
+    """Return a note on a block of an unknown type, or with missing fields."""
+    shown = ("type", "text", "annotations", "_meta")
+    rest = {key: _hidden(value) for key, value in block.items() if key not in shown}
+    about = f": {_short(rest, _NOTE_CHARS)}" if rest else ""
+    note = (
+        f"[content of the type {_short(block.get('type'))}, which cannot be shown as such{about}]"
+    )
+    text = block.get("text")
+    return note if text is None else f"{note}\n{text if isinstance(text, str) else _short(text)}"
+
+
+def _hidden(value: Any) -> Any:
+    """Return a value without long words, which are encoded data."""
+    if isinstance(value, dict):
+        return {key: _hidden(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(item) for item in value]
+    if isinstance(value, str) and any(len(word) > _WORD_CHARS for word in value.split()):
+        return f"({len(value)} characters)"
+    return value
+
+
+def _short(value: Any, chars: int = 100) -> str:
+    """Return a JSON value as text, cut."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= chars else f"{text[:chars]}..."
+
+
+def _compact(text: Any) -> str:
+    """Return a JSON text written as `json.dumps` writes it, another text as it is."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(text)
+
+
+def _as_object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

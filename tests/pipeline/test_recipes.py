@@ -23,8 +23,11 @@ def test_a_recipe_that_is_none():
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_parses(path, pets, tmp_path, monkeypatch):
-    (tmp_path / "package").mkdir()  # where `transfer` expects the documents
-    (tmp_path / "package" / "api").symlink_to(pets.parent)
+    # `transfer` expects its documents here.
+    for provider in range(40):  # of one in eight the test split has all
+        folder = tmp_path / "package" / "api" / f"provider{provider}"
+        folder.mkdir(parents=True)
+        (folder / pets.name).symlink_to(pets)
     monkeypatch.chdir(tmp_path)
     recipe = load_config(Recipe, path)
     assert recipe.run.parts[0] == "runs"

@@ -1,5 +1,6 @@
 """Demonstrations from known-good calls: run for real, scored, played again."""
 
+import copy
 import json
 
 import pytest
@@ -34,6 +35,9 @@ class Shop:
             raise ValueError("nothing was shown")
         self.sold.append(self.shown)
         return "bought"
+
+    def snapshot(self):
+        return copy.deepcopy(self)
 
 
 def order(task_id="order", calls=BUY, **fields):

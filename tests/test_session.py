@@ -459,6 +459,7 @@ def test_a_long_result_can_be_read_on():
         "abcdefghij" * 2,
         "there is nothing more to read",
     ]
+    assert [step.text for step in steps] == [call(), call("read_more"), call("read_more")]
     assert [step.error for step in steps] == [None] * 3
 
 

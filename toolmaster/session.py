@@ -112,8 +112,8 @@ class Session:
         """Effects of the tools that the trial has called."""
         self._found = False
         """Whether one of these calls had a result."""
-        self._long = ("", 0)
-        """The last long result, and how much of it was shown."""
+        self._long, self._shown_chars = "", 0
+        """The last result, without secrets, and how much of it was shown."""
 
     def prompt(self) -> list[Message]:
         """Return the messages before the first assistant turn; the template renders the tools."""
@@ -161,9 +161,8 @@ class Session:
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
             if action.call.name == READ_MORE and READ_MORE not in self.tools:
-                text, start = self._long
-                more = start < len(text)
-                observation = self._cut(text, start) if more else "there is nothing more to read"
+                more = self._shown_chars < len(self._long)
+                observation = self._next_part() if more else "there is nothing more to read"
             else:
                 observation, error = await self._call_recorded(text, action.call)
         elif action.kind is ActionKind.GIVE_UP:
@@ -406,12 +405,17 @@ class Session:
         hint = f'did you mean "{close[0]}"? ' if close else ""
         return self._cut(f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}')
 
-    def _cut(self, text: str, start: int = 0) -> str:
-        """Return as much of a text as may be shown, from a place in it, without secrets."""
-        text = redacted(text)
-        limit, left = self.limits.result_chars, len(text) - start
-        self._long = (text, start + limit)
-        shown = text[start : start + limit]
+    def _cut(self, text: str) -> str:
+        """Return as much of a text as may be shown, without secrets."""
+        self._long, self._shown_chars = redacted(text), 0
+        return self._next_part()
+
+    def _next_part(self) -> str:
+        """Return as much of the last result as may be shown, from where the last part ended."""
+        start, limit = self._shown_chars, self.limits.result_chars
+        left = len(self._long) - start
+        self._shown_chars += limit
+        shown = self._long[start : start + limit]
         shown = shown.encode("utf-8", "replace").decode()  # half surrogates could not be saved
         return shown if left <= limit else f"{shown} [cut: {limit} of {left} characters shown]"
 

@@ -14,6 +14,8 @@ CLOSING_TAGS = ("</tool_call>", "</experience>", "</answer>")
 """Tags that end a turn."""
 TAGS = ("<think>", "</think>", "<tool_call>", "<experience>", "<answer>", *CLOSING_TAGS)
 """All tags that a policy writes."""
+GIVE_UP_TAGS = ("<give_up>", "</give_up>")
+"""Tags around the reason of a model that gives up; they are in no training, and no tokens."""
 RESPONSE_TAGS = ("<tool_response>", "</tool_response>")
 """Tags around an observation in chat templates that show it as a user message."""
 

@@ -19,7 +19,7 @@ from toolmaster.policies.guide import GIVE_UP, native_guide, text_guide
 from toolmaster.policies.replies import NativeCall, Reply
 from toolmaster.policies.sent_tools import sent_tools
 from toolmaster.protocols import NOT_EXECUTED, READ_MORE, WRITE_EXPERIENCE, find_form
-from toolmaster.tags import CLOSING_TAGS, inert, with_texts
+from toolmaster.tags import CLOSING_TAGS, GIVE_UP_TAGS, TAGS, inert, with_texts
 from toolmaster.types import Message, Role
 
 BEGIN_EXECUTION = {
@@ -258,14 +258,14 @@ def _think(*parts: str) -> str:
 
 def untagged(text: str) -> str:
     """Return prose with the tags of the protocol turned into brackets."""
-    for tag in ("think", "tool_call", "experience", "answer"):
-        text = text.replace(f"<{tag}>", f"[{tag}]").replace(f"</{tag}>", f"[/{tag}]")
+    for tag in (*TAGS, *GIVE_UP_TAGS):
+        text = text.replace(tag, f"[{tag[1:-1]}]")
     return text.strip()
 
 
 def until_closed(text: str) -> str:
     """Return the text up to the first closing tag; a model may imagine what comes next."""
     start = max(text.find("</think>"), 0)
-    closing = (*CLOSING_TAGS, "</give_up>")
+    closing = (*CLOSING_TAGS, GIVE_UP_TAGS[1])
     ends = [text.find(tag, start) + len(tag) for tag in closing if tag in text[start:]]
     return text[: min(ends)] if ends else text

@@ -25,7 +25,7 @@ from toolmaster.types import Effect
 _FIELD = "of_"
 """Prefix of model fields: pydantic refuses `schema`, `copy` or `_x`, which parameters may have."""
 MAX_ITEMS = 1000
-"""Most items that are taken of a result that yields them."""
+"""Most items that are taken of a result that _yields them."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -103,7 +103,7 @@ def from_function(
             Every parameter of a function needs a type hint. Its docstring's first paragraph becomes
             the description; the parameters' descriptions are taken from its docstring (Google,
             NumPy or Sphinx style) or from `Annotated`. A parameter whose name begins with `_` is
-            hidden if it has a default. What a function yields is returned as a list of at most
+            hidden if it has a default. What a function _yields is returned as a list of at most
             `MAX_ITEMS`.
         effect: what a call may do to the world; None takes the effect that `tool` declares, or else
             unknown.
@@ -121,14 +121,7 @@ def from_function(
     name = name_of(function)
     summary, model, schema = describe(function)
 
-    def execute(_state: Any, arguments: dict[str, Any]) -> Any:
-        return items_of(function(**convert(model, arguments)))
-
-    async def execute_async(_state: Any, arguments: dict[str, Any]) -> Any:
-        result = function(**convert(model, arguments))
-        return await first_items(result) if yields(function) else items_of(await result)
-
-    run = execute_async if is_async(function) else execute
+    run = runner(function, lambda _, arguments: function(**convert(model, arguments)))
     shared = _shared(function)
     options = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
     if effect is not None:
@@ -143,12 +136,32 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def items_of(result: Any) -> Any:
+def runner(
+    function: Callable[..., Any], call: Callable[[Any, dict[str, Any]], Any]
+) -> Callable[[Any, dict[str, Any]], Any]:
+    """Return `execute` of a tool, async if its function is; what is yielded becomes a list.
+
+    Args:
+        function: the function of the tool.
+        call: calls it with the state and the arguments.
+    """
+
+    def execute(state: Any, arguments: dict[str, Any]) -> Any:
+        return _items_of(call(state, arguments))
+
+    async def execute_async(state: Any, arguments: dict[str, Any]) -> Any:
+        result = call(state, arguments)
+        return await _first_items(result) if _yields(function) else _items_of(await result)
+
+    return execute_async if _is_async(function) else execute
+
+
+def _items_of(result: Any) -> Any:
     """Return the first `MAX_ITEMS` items of an iterator, and any other result as it is."""
     return list(itertools.islice(result, MAX_ITEMS)) if isinstance(result, Iterator) else result
 
 
-async def first_items(result: AsyncGenerator[Any, None]) -> list[Any]:
+async def _first_items(result: AsyncGenerator[Any, None]) -> list[Any]:
     """Return the first `MAX_ITEMS` items of an async generator."""
     found: list[Any] = []
     async with contextlib.aclosing(result):
@@ -159,13 +172,11 @@ async def first_items(result: AsyncGenerator[Any, None]) -> list[Any]:
     return found
 
 
-def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether a function is async, also one that yields."""
-    return inspect.iscoroutinefunction(function) or yields(function)
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or _yields(function)
 
 
-def yields(function: Callable[..., Any]) -> bool:
-    """Return whether a function is an async generator."""
+def _yields(function: Callable[..., Any]) -> bool:
     return inspect.isasyncgenfunction(function)
 
 
@@ -202,7 +213,7 @@ def is_function(value: Any) -> TypeGuard[Callable[..., Any]]:
 def _shared(function: Callable[..., Any]) -> Any:
     """Return what calls of a function may change: its object, or the globals of its module."""
     bound = getattr(function, "__self__", None)
-    if bound is not None or is_async(function):
+    if bound is not None or _is_async(function):
         return bound
     return getattr(inspect.unwrap(function), "__globals__", function)
 

@@ -12,16 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from toolmaster.errors import InputError
-from toolmaster.tools.functions import (
-    convert,
-    describe,
-    first_items,
-    is_async,
-    items_of,
-    marks,
-    usable,
-    yields,
-)
+from toolmaster.tools.functions import convert, describe, marks, runner, usable
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
 
@@ -131,14 +122,10 @@ def _tool(
     static = isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
     summary, model, schema = _describe(method, static)
 
-    def execute(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
-        return items_of(getattr(state[index], name)(**convert(model, arguments)))
+    def call(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
+        return getattr(state[index], name)(**convert(model, arguments))
 
-    async def execute_async(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
-        result = getattr(state[index], name)(**convert(model, arguments))
-        return await first_items(result) if yields(method) else items_of(await result)
-
-    run = execute_async if is_async(method) else execute
+    run = runner(method, call)
     return Tool(name, summary, schema, run, acts_on=_made, **told)
 
 

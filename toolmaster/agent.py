@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from inspect import isroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -39,7 +38,7 @@ from toolmaster.runs import append_trajectory
 from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, as_tool_set
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.tools.libraries import is_library_tool
+from toolmaster.tools.functions import is_function
 from toolmaster.tools.merging import merge
 from toolmaster.tools.permissions import Approver, Ask
 from toolmaster.tools.schemas import check_schema
@@ -359,8 +358,7 @@ def _schema(answer_type: AnswerType | None) -> Mapping[str, Any] | None:
 
 def _tool_sets(given: list[Any]) -> list[ToolSet]:
     """Return one tool set for all functions together and one for each other item."""
-    kinds = (Tool, partial)
-    functions = [f for f in given if isinstance(f, kinds) or isroutine(f) or is_library_tool(f)]
+    functions = [item for item in given if isinstance(item, Tool) or is_function(item)]
     sets = [as_tool_set(item) for item in given if item not in functions]
     return [*([as_tool_set(functions)] if functions else []), *sets]
 

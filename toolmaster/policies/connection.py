@@ -26,6 +26,7 @@ from toolmaster.policies.endpoint_errors import (
     UnreachableError,
     one_line,
     status_error,
+    timed_out,
 )
 from toolmaster.policies.replies import ErrorReplyError, Reply, read_reply
 from toolmaster.system.compression import ACCEPT_NONE, BodyDecoder
@@ -228,9 +229,7 @@ def _connection_error(
         reason = one_line(str(getattr(error, "os_error", "no connection in time")))
         return UnreachableError(f"{where}: it cannot be reached: {reason}")
     if isinstance(error, TimeoutError):
-        return RetryableError(
-            f"{where}: no answer within {timeout_s:g} s; endpoint.timeout_s allows more"
-        )
+        return timed_out(where, timeout_s)
     # a ClientResponseError holds the address
     detail = "" if isinstance(error, aiohttp.ClientResponseError) else f": {one_line(str(error))}"
     return RetryableError(f"{where}: {type(error).__name__}{detail}")

@@ -54,6 +54,13 @@ class RetryableError(PolicyError):
         self.wait_s = wait_s
 
 
+def timed_out(where: str, timeout_s: float) -> RetryableError:
+    """Return the error of a request without an answer in time."""
+    return RetryableError(
+        f"{where}: no answer within {timeout_s:g} s; endpoint.timeout_s allows more"
+    )
+
+
 class RateLimitedError(RetryableError):
     """The endpoint refused the request because it gets too many."""
 

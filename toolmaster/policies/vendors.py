@@ -18,10 +18,10 @@ from typing import Any
 
 from toolmaster.errors import ConfigError, InputError, PolicyError, did_you_mean
 from toolmaster.policies.endpoint_errors import (
-    RetryableError,
     UnreachableError,
     one_line,
     status_error,
+    timed_out,
 )
 from toolmaster.policies.replies import Reply, reply_of
 from toolmaster.system.extras import require
@@ -145,10 +145,7 @@ class VendorConnection:
             async with asyncio.timeout(self._timeout_s):
                 completion = await self._client.acompletion(**arguments)
         except TimeoutError:
-            raise RetryableError(
-                f"{self.where}: no answer within {self._timeout_s:g} s; endpoint.timeout_s allows"
-                " more"
-            ) from None
+            raise timed_out(self.where, self._timeout_s) from None
         except AnyLLMError as error:
             raise self._error(error, body) from None
         except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 from toolmaster.errors import InputError
 from toolmaster.tasksets.answers import as_answer, same_answer
 from toolmaster.tools import Tool, ToolSet, from_function, from_object
-from toolmaster.tools.libraries import is_library_tool
+from toolmaster.tools.functions import is_function
 from toolmaster.types import Effect, Message, Score, ToolCall, Trajectory, TrialMode
 
 Checked = bool | float | Score
@@ -188,7 +188,7 @@ def as_tool_set(made: Any) -> ToolSet:
     """
     if isinstance(made, ToolSet):
         return made
-    if isinstance(made, Tool) or inspect.isroutine(made) or is_library_tool(made):
+    if isinstance(made, Tool) or is_function(made):
         made = [made]
     if isinstance(made, Sequence) and not isinstance(made, str | bytes):
         return ToolSet(tuple(t if isinstance(t, Tool) else from_function(t) for t in made))

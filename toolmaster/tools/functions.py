@@ -202,12 +202,12 @@ def usable(
 
 
 def is_function(value: Any) -> TypeGuard[Callable[..., Any]]:
-    """Return whether a value is a function, wraps one, or is a tool of a library."""
+    """Return whether a value is a function or method, wraps one, or is a tool of a library."""
     if isinstance(value, type):
         return False
     written = inspect.unwrap(value) if callable(value) else value
-    kinds = (types.FunctionType, functools.partial)
-    return isinstance(written, kinds) or is_library_tool(value)
+    is_written = inspect.isroutine(written) or isinstance(written, functools.partial)
+    return is_written or is_library_tool(value)
 
 
 def _shared(function: Callable[..., Any]) -> Any:

@@ -208,7 +208,7 @@ def _operation(
     texts = f"{asked} {doc}"
     if not texts.isascii() or asked.count(" ") > MAX_DOC_SPACES or "deprecated" in texts.lower():
         return None
-    fields = _fields(one, reader, content)
+    fields = _fields(one.name, raw, reader)
     answers = reads and bool(fields)  # else it is called for what it does, and says no more
     item = re.search(r"\{([^{}]+)\}/?$", one.path)
     place = (one.path[: item.start()] if item else one.path).rstrip("/") or "/"
@@ -353,10 +353,9 @@ def _lower(text: str) -> str:
     return text if text[:2].isupper() else text[0].lower() + text[1:]
 
 
-def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -> dict[str, Kind]:
-    """Return up to four fields of a successful response."""
-    item = reader.peek(content["paths"][one.path])
-    responses = as_object(reader.peek(item[one.method.lower()]).get("responses"))
+def _fields(name: str, raw: Mapping[str, Any], reader: SchemaReader) -> dict[str, Kind]:
+    """Return up to four fields of a successful response of an operation."""
+    responses = as_object(raw.get("responses"))
     response = reader.peek(next((v for k, v in responses.items() if str(k).startswith("2")), None))
     media = as_object(next(iter(as_object(response.get("content")).values()), None))
     schema = reader.peek(response.get("schema", media.get("schema")))
@@ -367,12 +366,12 @@ def _fields(one: Documented, reader: SchemaReader, content: Mapping[str, Any]) -
         inner = reader.peek(*properties.values())
         properties = as_object(reader.peek(inner.get("items", inner)).get("properties", properties))
     found: dict[str, Kind] = {}
-    for name, raw in properties.items():
-        kind, clean = guess(name, reader.peek(raw)), _clean(name)
-        if kind is None or not clean or not name.isascii():
+    for field, schema in properties.items():
+        kind, clean = guess(field, reader.peek(schema)), _clean(field)
+        if kind is None or not clean or not field.isascii():
             continue
         if kind.type in ("string", "integer", "number"):
             found[clean] = kind
     chosen = sorted(found)
-    random.Random(one.name).shuffle(chosen)
-    return {name: found[name] for name in sorted(chosen[:4])}
+    random.Random(name).shuffle(chosen)
+    return {field: found[field] for field in sorted(chosen[:4])}

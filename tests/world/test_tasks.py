@@ -98,6 +98,18 @@ def test_a_world_draws_ids_of_both_levels(worlds):
         assert one.task.query == two.task.query
 
 
+def test_the_level_calls_has_calls_of_more_arguments_in_one_message():
+    def counts(level):
+        world = World(level=level)
+        goals = [world.draw(world.id_of("train", n)).goal for n in range(60)]
+        assert level == "full" or all(len(goal.turns) == 1 for goal in goals)
+        return [len(call.arguments) for goal in goals for call in goal.calls]
+
+    calls, full = counts("calls"), counts("full")
+    assert sum(calls) / len(calls) > 1.3 * sum(full) / len(full)
+    assert max(map(calls.count, (0, 1))) < len(calls) / 2
+
+
 def test_every_tool_that_is_shown_can_be_called(drawn):
     rng = random.Random(1)
     for tasks in drawn.values():

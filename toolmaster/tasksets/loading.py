@@ -1,6 +1,6 @@
 """`taskset`: any task set, named in one line.
 
-    world, world:short                  the embedded world
+    world, world:calls, world:short     the embedded world
     ftrl:FILE, toolhop:FILE, bfcl, ...  a benchmark, from its original file; see `BUILT_IN`
     tasks.jsonl tools=shop.py:Shop      tasks for your own tools, one JSON object per line
     mine.py:tasks, package.module:tasks a `Taskset`, a list of `Task`s, or a function that makes one

@@ -1,4 +1,4 @@
-"""The embedded world as a task set: `world` or `world:short`.
+"""The embedded world as a task set: `world`, `world:calls` or `world:short`.
 
 Its splits: "train" has services and behaviours for training; "test" has services, words and
 behaviours that training never shows; "test_seen" has further tasks of the training services.
@@ -29,7 +29,7 @@ SOURCES = (
 
 
 def world(
-    level: Literal["full", "short"] = "full",
+    level: Literal["full", "calls", "short"] = "full",
     *,
     source: str = "",
     families: str = "",
@@ -38,7 +38,8 @@ def world(
     """The embedded world: simulated services, some of which differ from their documentation.
 
     Args:
-        level: "short" tasks have one message and few tools; "full" ones are of any kind.
+        level: "short" tasks have one message and few tools; "calls" one message and calls of many
+            arguments; "full" ones are of any kind.
         source: what takes the place of the built-in services: "facts" for facts and formulas; a
             TOML file of a service, as in `toolmaster.world.spec`, or a folder of them; or an
             OpenAPI document or a folder of them.

@@ -54,7 +54,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "once": ("It can be tried only once, so {options}.",),
     "act": ('{need}{what}: "{tool}".',),
     "act_known": ('{need}{what}: "{tool}", {lesson}.',),
-    "asked": ("With {options}.",),
+    "asked": ("With {given}.",),
     "untried": ('{need}{what}: "{tool}". It has no example to check.',),
     "nothing": ("Nothing has to be tried.", "No trial is needed."),
     "known": ("I know these tools.", "This was tried before."),
@@ -344,11 +344,18 @@ class OraclePolicy:
         yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
 
     def _asked(self, view: View, arguments: Mapping[str, Any]) -> str:
-        """Say the options that a request gives, which are easily taken for their defaults."""
-        options = {p.name for p in view.operation.params if p.default is not None}
-        given = view.shown({k: v for k, v in arguments.items() if k in options})
-        said = ", ".join(f"{name} {as_json(value)}" for name, value in given.items())
-        return self._say("asked", options=said) if said else ""
+        """Say which of several values a request gives, and its options with their values.
+
+        A value is easily left out, and an option is easily taken for its default.
+        """
+        given = [
+            shown if param.default is None else f"{shown} {as_json(arguments[param.name])}"
+            for shown, param in view.params.items()
+            if param.name in arguments
+        ]
+        options = any(view.params[shown].default is not None for shown in view.shown(arguments))
+        several = len(given) > 1 or options
+        return self._say("asked", given=", ".join(given)) if several else ""
 
     def _believed(self, view: View, lesson: str) -> Behaviour | None:
         """What is taken to be hidden: what a given lesson says, even if that is out of date."""

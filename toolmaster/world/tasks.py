@@ -2,7 +2,8 @@
 
 An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
 process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
-few tools; `v6` tasks are of any kind. The version also names the source of the services, a choice
+few tools, `v6c` tasks (calls) one message and
+calls of many arguments; `v6` tasks are of any kind. The version also names the source of the services, a choice
 of families and one's own behaviours, as in `v6.petstore-1d0f5a3b.silent/train/42`. A fourth part
 makes a series of it: `v6/train/42/3` is the third task with the same tools and start, and
 `v6/train/42/3c` the same where a tool has silently changed.
@@ -51,6 +52,7 @@ class Level:
         mentioned: share of the optional parameters that a request gives; None where each task
             draws it.
         bare: share of requests whose names have no quotation marks.
+        arguments: tasks whose calls have fewer are drawn anew, the more often the fewer; 0: never.
     """
 
     version: str
@@ -59,11 +61,14 @@ class Level:
     described: float
     mentioned: float | None
     bare: float
+    arguments: int = 0
 
 
 _ANY = {"one": 4, "two": 1, "told": 1, "none": 1, "ask": 1, "chain": 2, "hops": 2, "turns": 1}
+_CALLS = {"one": 10, "two": 1, "told": 1, "none": 2}
 LEVELS = {
     "full": Level("v6", _ANY, 10, 0.7, None, 0.5),
+    "calls": Level("v6c", _CALLS, 4, 0.85, None, 0.5, arguments=3),
     "short": Level("v6s", {"one": 9, "none": 1, "hops": 1}, 1, 0.85, 0.3, 0.0),
 }
 BOUND = "best_without_trying"
@@ -281,6 +286,10 @@ class _Drawing:
         [kind] = self.rng.choices(list(shares), list(shares.values()))
         goal = Maker(self.service, self.start, self.rng, self.mentioned, self.level.bare).make(kind)
         if goal is None:
+            return None
+        wanted = self.level.arguments
+        most = max((len(call.arguments) for call in goal.calls), default=wanted)
+        if wanted and self.rng.random() * wanted > most:
             return None
         chosen: dict[str, tuple[View, ...]] = {}
         for call in goal.calls:

@@ -115,7 +115,7 @@ def test_a_mixture_in_one_line(sets):
         ("wrold", r"there is none of this name \(did you mean 'world'\?\)"),
         ("", "task set '': there is none of this name"),
         ("mine.py", "'mine.py': there is none of this name"),
-        ("world:middling", "'world:middling': level: Input should be 'full' or 'short'"),
+        ("world:middling", "'world:middling': level: Input should be 'full', 'calls' or 'short'"),
         (
             "world:short splitt=test",
             r"no option 'splitt' \(did you mean 'split'\?\); it takes: split, tasks, weight,",
@@ -126,7 +126,7 @@ def test_a_mixture_in_one_line(sets):
         ("mine.py:made zzz=1", "no option 'zzz'; it takes: split, tasks, weight, hidden"),
         ("mine.py:needs words=2", "it needs 'file', as in file="),
         ("mine.py:needs file=x", "it needs 'words', as in words="),
-        ("world:long", "level: Input should be 'full' or 'short'"),
+        ("world:long", "level: Input should be 'full', 'calls' or 'short'"),
         ("mine.py:made tasks=2 tasks=3", "tasks is given twice"),
         ("mine.py:made tasks=0", "tasks=0: Input should be greater than or equal to 1"),
         ("mine.py:made tasks=2.5", "tasks=2.5: Input should be a valid integer"),

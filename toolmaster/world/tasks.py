@@ -2,11 +2,11 @@
 
 An id is `VERSION/SPLIT/NUMBER`, for example `v6/train/42`. The same id gives the same task in any
 process; a change in how tasks are drawn is a new version. `v6s` tasks (short) have one message and
-few tools, `v6c` tasks (calls) one message and
-calls of many arguments; `v6` tasks are of any kind. The version also names the source of the services, a choice
-of families and one's own behaviours, as in `v6.petstore-1d0f5a3b.silent/train/42`. A fourth part
-makes a series of it: `v6/train/42/3` is the third task with the same tools and start, and
-`v6/train/42/3c` the same where a tool has silently changed.
+few tools, `v6c` tasks (calls) one message and calls of several arguments; `v6` tasks are of any
+kind. The version also names the source of the services, a choice of families and one's own
+behaviours, as in `v6.petstore-1d0f5a3b.silent/train/42`. A fourth part makes a series of it:
+`v6/train/42/3` is the third task with the same tools and start, and `v6/train/42/3c` the same where
+a tool has silently changed.
 """
 
 from __future__ import annotations

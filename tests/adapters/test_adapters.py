@@ -6,6 +6,7 @@ built once, in the cache folder.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,10 @@ NEEDED = ["jsonschema-rs>=0.30", "lazy-loader>=0.4", "pydantic>=2.12"]
 FRAMEWORKS = {
     "openenv": ["openenv-core==0.3.0"],
     "verifiers": ["verifiers==0.4.0", "uv"],
+    "verl": ["--requirement", str(ROOT / "constraints-verl.txt")],
 }
+IDLE = ("Done.", "None of the tools can do this.")
+LINES = {"openenv": 60, "verifiers": 60, "verl": 80}
 
 
 def environment(name):
@@ -45,14 +49,14 @@ def environment(name):
     return python
 
 
-def rollout(name, turns):
-    """What the framework's own script prints of a rollout with these turns."""
+def rollout(name, turns, place=TASK):
+    """What the framework's own script prints of rollouts with these turns."""
     python = environment(name)
     script = HERE / f"{name}_rollout.py"
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [python, script, TASK],
+            [python, script, place],
             check=False,
             cwd=folder,
             input=json.dumps(turns),
@@ -108,6 +112,31 @@ def test_verifiers_tells_failure_from_success(credulous):
     assert ok
 
 
+def test_verl_trains_on_the_tokens_of_sft_with_the_rewards_of_grpo(
+    demonstrate, tiny_chat, tiny_folder, tmp_path
+):
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    tiny_chat.tokenizer.save_pretrained(tmp_path / "model")
+    solved = [demonstrate(f"v6s/train/{number}") for number in range(9)]
+    turns = {t.task_id: [step.text for step in t.steps] for t in solved}
+    failed = next(t.task_id for t in solved if t.answer not in IDLE)
+    turns[failed][-1] = "<think>Done.</think><answer>I do not know</answer>"
+    made = rollout("verl", turns, tmp_path / "model")
+    for t in solved:
+        got, wanted = made[t.task_id], tiny_chat.with_tokens(t)
+        if t.task_id != failed:
+            rendered = tiny_chat.render(t.prompt, t.tools, wanted.steps)
+            assert got["prompt"] + got["response"] == rendered.token_ids
+            assert [0] * len(got["prompt"]) + got["mask"] == rendered.completion_mask
+        assert len(got["log_probs"]) == len(got["response"]) == len(got["mask"])
+        probs = zip(got["response"], got["mask"], got["log_probs"], strict=True)
+        assert all(p == -(token % 7) / 8 * bit for token, bit, p in probs)
+        assert got["success"] == (t.task_id != failed)
+    rewards = {task_id: got["reward"] for task_id, got in made.items()}
+    assert rewards.pop(failed) < min(rewards.values())
+
+
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_an_adapter_is_short(name):
-    assert len((ROOT / "toolmaster" / "adapters" / f"{name}.py").read_text().splitlines()) <= 60
+    text = (ROOT / "toolmaster" / "adapters" / f"{name}.py").read_text()
+    assert len(text.splitlines()) <= LINES[name]

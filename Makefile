@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: quickstart test test-slow test-wheel lint types check bench clean
+.PHONY: quickstart test test-slow cluster-test test-wheel lint types check bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ test: .venv/ready
 test-slow: .venv/ready
 	$(BIN)/toolmaster model
 	$(BIN)/python -m pytest -q -m slow
+
+cluster-test: .venv/ready
+	$(BIN)/python -m pytest -q -m cluster
 
 test-wheel: .venv/ready
 	$(BIN)/python -m pytest -q -m wheel

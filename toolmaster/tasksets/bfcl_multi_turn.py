@@ -19,8 +19,8 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -31,7 +31,7 @@ from toolmaster.tasksets.benchmark import RowError, literal_call
 from toolmaster.tasksets.bfcl_package import Function, backend, data_folder, package
 from toolmaster.tasksets.task import Calls, FollowUp, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
-from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
+from toolmaster.types import ActionKind, Message, Phase, Score, ToolCall, Trajectory
 
 LIMITS = Limits(max_turns=42, result_chars=20000)
 """Turns for up to 34 calls to one message, a trial of 6 calls and its experience."""
@@ -44,12 +44,6 @@ CATEGORIES = (
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
 LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
 """Arguments that are refused above 10,000, because a call could run for ever."""
-
-
-class Message(BaseModel):
-    """A message of the user."""
-
-    content: str = Field(min_length=1)
 
 
 class Row(BaseModel):
@@ -195,7 +189,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
         needed=tuple(dict.fromkeys(call.name for calls in gold for call in calls)),
         labels={"family": category},
         follow_ups=tuple(
-            FollowUp(message, _arrival(added.get(number, [])))
+            FollowUp(message, partial(_arrive, added.get(number, [])))
             for number, message in enumerate(later, 1)
         ),
     )
@@ -212,14 +206,10 @@ def _messages(row: Row, added: Mapping[int, list[Tool]]) -> Iterator[str]:
         yield text
 
 
-def _arrival(added: list[Tool]) -> Callable[[ToolSet], ToolSet]:
-    """Return the `arrive` of a follow-up: it scores the message before and adds tools."""
-
-    def arrive(tools: ToolSet) -> ToolSet:
-        tools.state.close_message()
-        return ToolSet((*tools.tools, *added), tools.state, tools.copy_state)
-
-    return arrive
+def _arrive(added: list[Tool], tools: ToolSet) -> ToolSet:
+    """Score the message before, and return the tools with those that a message adds."""
+    tools.state.close_message()
+    return replace(tools, tools=(*tools.tools, *added))
 
 
 def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
@@ -247,11 +237,8 @@ def _tools(class_name: str) -> tuple[Tool, ...]:
     """Return the tools of a class as the package documents them."""
     name = backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
     documented = read_written(data_folder() / "multi_turn_func_doc" / name, Function)
-    return tuple(_tool(function) for _, function in documented)
+    return tuple(function.tool(partial(_execute, function.name)) for _, function in documented)
 
 
-def _tool(function: Function) -> Tool:
-    def execute(state: Run, arguments: dict[str, Any]) -> str:
-        return state.execute(function.name, arguments)
-
-    return function.tool(execute)
+def _execute(name: str, run: Run, arguments: dict[str, Any]) -> str:
+    return run.execute(name, arguments)

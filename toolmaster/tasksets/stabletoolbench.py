@@ -14,18 +14,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import ConfigError
-from toolmaster.judges.json_endpoint import JsonEndpoint, endpoint_model
+from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import RowError, read_rows
-from toolmaster.tasksets.pass_rate import PROMPT, open_judge
-from toolmaster.tasksets.pass_rate import judge as ask_judge
-from toolmaster.tasksets.responses import BackendTools, Kind, PastCall, choose_backend
+from toolmaster.tasksets.pass_rate import PROMPT, judged
+from toolmaster.tasksets.responses import (
+    BackendTools,
+    Kind,
+    PastCall,
+    choose_backend,
+    open_endpoint,
+)
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
 from toolmaster.tasksets.toolbench import (
@@ -98,7 +104,7 @@ def stabletoolbench(
     facts = {"observations": backend.label}
     verdicts = None
     if judge is not None:
-        verdicts = SharedResource(lambda: open_judge(judge, judge_url))
+        verdicts = SharedResource(partial(open_endpoint, "judge", judge, judge_url))
         facts |= {"judge": endpoint_model("judge", judge), "judge prompt": PROMPT}
 
     def make(_index: int, row: Row) -> Task:
@@ -118,7 +124,7 @@ def stabletoolbench(
         async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
             score = by_rule(trajectory, needed)
             score.parts |= backend.parts(trajectory)
-            return await _judged(score, trajectory, verdicts.current) if verdicts else score
+            return await judged(score, trajectory, verdicts.current) if verdicts else score
 
         return Task(
             id=f"stabletoolbench/{file.stem}/{row.query_id}",
@@ -160,19 +166,3 @@ def by_rule(trajectory: Trajectory, needed: Sequence[str]) -> Score:
     value = answered(Phase.EXECUTION) if trajectory.answer else 0.0
     expected = f"responses of {', '.join(needed)}, and an answer"
     return Score.of(value == 1, expected, value, all_relevant=answered(None) == 1)
-
-
-async def _judged(score: Score, trajectory: Trajectory, judge: JsonEndpoint) -> Score:
-    """The score by the judge's verdict; a trajectory without an answer is not shown to it."""
-    value, strict, reason = 0.0, False, "no answer"
-    if trajectory.answer:
-        verdict = await ask_judge(judge, trajectory)
-        value, reason = verdict.score, verdict.reason
-        strict = value == 1 and verdict.grounded
-    return Score(
-        value=value,
-        success=value == 1,
-        parts={**score.parts, "pass_rate": value, "pass_rate_strict": float(strict)},
-        expected="an answer that the judge calls solved",
-        reason=reason,
-    )

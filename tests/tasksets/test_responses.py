@@ -11,14 +11,14 @@ from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
-from toolmaster.tasksets import Isolation, Task
+from toolmaster.tasksets import Isolation, Task, responses
 from toolmaster.tasksets.responses import (
     MISS,
     Backend,
     BackendTools,
     PastCall,
     choose_backend,
-    open_simulator,
+    open_endpoint,
 )
 from toolmaster.tools import Tool, ToolRefusal
 from toolmaster.types import Effect, ErrorKind
@@ -193,8 +193,8 @@ def simulate(monkeypatch):
     def run(url, arguments, earlier=(), model="openai:m"):
         async def work():
             examples = {"Towns/find": {"towns": ["str"]}}
-            async with open_simulator(model, url, examples) as simulator:
-                return await simulator(FIND, arguments, earlier)
+            async with open_endpoint("simulator", model, url) as endpoint:
+                return await responses.simulate(endpoint, examples, FIND, arguments, earlier)
 
         return asyncio.run(work())
 

@@ -22,7 +22,8 @@ import ast
 import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class Outcome(BaseModel):
 
 
 class Turn(BaseModel):
-    """A line of a dialogue: a text, or where the role is "API" a call and its outcome."""
+    """A line of a dialogue: a text, or a call and its outcome if the role is "API"."""
 
     role: str
     text: str = ""
@@ -122,21 +123,18 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
         except ValueError as error:
             raise InputError(f"{file}: not Python: {error}") from None
         for node in (node for node in body if isinstance(node, ast.ClassDef)):
-            values = dict(_constants(node.body))
-            if "description" in values and "input_parameters" in values:
-                documents[node.name] = ApiDocument.model_validate({"name": node.name, **values})
+            texts = {
+                ast.unparse(s.targets[0]): s.value for s in node.body if isinstance(s, ast.Assign)
+            }
+            with suppress(KeyError, ValueError):  # another class, or values that are computed
+                documents[node.name] = ApiDocument(
+                    name=node.name,
+                    description=ast.literal_eval(texts["description"]),
+                    input_parameters=ast.literal_eval(texts["input_parameters"]),
+                )
     if not documents:
         raise InputError(f"no class in {folder} describes an API; it is API-Bank's folder `apis`")
     return documents
-
-
-def _constants(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Any]]:
-    for statement in body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                yield statement.targets[0].id, ast.literal_eval(statement.value)
-            except ValueError:
-                continue
 
 
 def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) -> Iterator[Task]:
@@ -169,9 +167,8 @@ def _task(
     earlier: Sequence[Turn],
     reply: str,
 ) -> Task:
-    """Make a task that asks for the gold call; `earlier` ones were made in the text."""
-    answer = partial(_answer, [gold, *earlier], documents)
-    tools = tuple(_tool(document, partial(answer, document.name)) for document in documents)
+    """Return the task that asks for the gold call; `earlier` ones were made in the text."""
+    tools = tuple(_tool(document, [gold, *earlier], documents) for document in documents)
 
     def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
         made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call][:1]
@@ -192,32 +189,20 @@ def _task(
     )
 
 
-def _answer(
-    known: Sequence[Turn],
-    documents: Sequence[ApiDocument],
-    name: str,
-    arguments: dict[str, Any],
-) -> Any:
-    """Return the recorded result of a call; refuse a call that the file does not have."""
-    call = ToolCall(name=name, arguments=arguments)
-    for made in known:
-        if same_call(call, made.call, documents):
-            if made.outcome.exception is not None:
-                raise ToolRefusal(made.outcome.exception)
-            return made.outcome.output
-    raise ToolRefusal(NO_RESULT)
+def _tool(document: ApiDocument, made: Sequence[Turn], documents: Sequence[ApiDocument]) -> Tool:
+    """Return an API as a tool, which gives the results of calls that the file records."""
 
+    def execute(_state: Any, arguments: dict[str, Any]) -> Any:
+        call = ToolCall(name=document.name, arguments=arguments)
+        turn = next((turn for turn in made if same_call(call, turn.call, documents)), None)
+        outcome = Outcome(exception=NO_RESULT) if turn is None else turn.outcome
+        if outcome.exception is not None:
+            raise ToolRefusal(outcome.exception)
+        return outcome.output
 
-def _tool(document: ApiDocument, answer: Callable[[dict[str, Any]], Any]) -> Tool:
-    """Return an API as a tool, whose calls get recorded results."""
     properties = {name: _property(about) for name, about in document.input_parameters.items()}
-    return Tool(
-        document.name,
-        document.description,
-        {"type": "object", "properties": properties, "required": list(properties)},
-        lambda _state, arguments: answer(arguments),
-        validated=False,
-    )
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return Tool(document.name, document.description, schema, execute, validated=False)
 
 
 def _property(about: Mapping[str, Any]) -> dict[str, Any]:

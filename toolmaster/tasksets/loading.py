@@ -125,8 +125,7 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
         key, problem = first_problem(error)
         raise ConfigError(f"task set {place!r}: {key}={common[key]}: {problem}") from None
     made = _make(place, options)
-    split = chosen.split or (default if default in made.own_splits else "")
-    made = made.split(split) if split else made
+    made = made.split(chosen.split) if chosen.split else made.own_split(default)
     if chosen.hidden:
         from toolmaster.tasksets.hidden import hide  # noqa: PLC0415 - the embedded world
 

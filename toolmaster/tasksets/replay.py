@@ -34,26 +34,10 @@ class Replay(Record):
     def by_message(self) -> Calls:
         """Return the calls, one sequence for each message of the user."""
         flat = [call for call in self.calls if isinstance(call, ToolCall)]
-        nested = [calls for calls in self.calls if isinstance(calls, list)]
-        return nested or [flat]
+        return [calls for calls in self.calls if isinstance(calls, list)] or [flat]
 
 
 _FILE = TypeAdapter(dict[str, Replay])
-
-
-def read_replays(path: Path) -> dict[str, Replay]:
-    """Read a replay file.
-
-    Raises:
-        InputError: the file is missing, or has another form.
-    """
-    try:
-        return _FILE.validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read the replay {path}: {error.strerror}") from None
-    except ValidationError as error:
-        where, problem = first_problem(error)
-        raise InputError(f"{path}: {where or 'the file'}: {problem}") from None
 
 
 def own_replay(task: Task) -> Replay | None:
@@ -80,7 +64,14 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
                 " and your own with a field `calls`. replay:FILE plays the calls of a file"
             )
         return replays
-    replays, ids, unknown = read_replays(file), set(tasks.ids), []
+    try:
+        replays = _FILE.validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read the replay {file}: {error.strerror}") from None
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        raise InputError(f"{file}: {where or 'the file'}: {problem}") from None
+    ids, unknown = set(tasks.ids), []
     for task_id in replays.keys() - ids:
         try:
             tasks[task_id]  # a task of the whole set

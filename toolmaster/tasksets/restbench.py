@@ -165,7 +165,6 @@ def walked(calls: Sequence[str], gold: Sequence[str]) -> int:
 
 
 def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Score:
-    """Return the score of one trajectory by its path, official and strict."""
     called = [step.call.name for step in trajectory.calls() if step.call]
     executed = trajectory.calls(Phase.EXECUTION)
     answered = [step.call.name for step in executed if step.call and step.error is None]
@@ -182,10 +181,7 @@ def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Sco
 
 
 def _credentials(auth: str) -> dict[str, str]:
-    credentials = {}
-    for item in filter(None, (part.strip() for part in auth.split(","))):
-        kind, _, variable = item.partition("=")
-        if not kind or not variable:
-            raise ConfigError(f"auth {item!r}: write it as KIND=VARIABLE")
-        credentials[kind] = variable
-    return credentials
+    pairs = [part.strip().partition("=") for part in auth.split(",") if part.strip()]
+    if not all(kind and variable for kind, _, variable in pairs):
+        raise ConfigError(f"auth {auth!r}: write it as KIND=VARIABLE, with commas between several")
+    return {kind: variable for kind, _, variable in pairs}

@@ -147,7 +147,7 @@ def stabletoolbench(
 def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield the names of the tools of the relevant APIs."""
     pairs = reversed(list(apis.items()))  # of two APIs with one name the first counts
-    places = {(standard(api.tool_name), api.standard_name): name for name, api in pairs}
+    places = {(standard(api.tool_name), standard(api.api_name)): name for name, api in pairs}
     for index, (tool_name, api_name) in enumerate(relevant):
         place = (standard(tool_name), standard(api_name))
         if place not in places:

@@ -12,6 +12,7 @@ from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Isolation, Task, responses
+from toolmaster.tasksets.replay import call_turn
 from toolmaster.tasksets.responses import (
     MISS,
     Backend,
@@ -21,7 +22,7 @@ from toolmaster.tasksets.responses import (
     open_endpoint,
 )
 from toolmaster.tools import Tool, ToolRefusal
-from toolmaster.types import Effect, ErrorKind
+from toolmaster.types import Effect, ErrorKind, ToolCall
 
 PARAMETERS = {"type": "object", "properties": {"town": {"type": "string"}, "n": {}}}
 TOOL = Tool(
@@ -65,8 +66,7 @@ def observe(backend, *calls, protocol=Protocol.DIRECT, tool=TOOL, live=False):
         session = Session(Task("t", "q", tools), protocol, Limits(trial_calls=9))
         async with backend.open():
             for arguments in calls:
-                body = json.dumps({"name": tool.name, "arguments": arguments})
-                await session.step(f"<think>t</think><tool_call>{body}</tool_call>")
+                await session.step(call_turn(ToolCall(name=tool.name, arguments=arguments)))
         return session
 
     session = asyncio.run(work())

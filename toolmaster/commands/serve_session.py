@@ -49,7 +49,6 @@ def serve_session(
         raise InputError(
             f"cannot write {str(file)!r}: {error.strerror}; give another --out"
         ) from None
-    shown = session()
-    server = ToolServer(shown.tools, shown.instructions, lambda client: session(client=client))
+    server = ToolServer(session)
     with suppress(KeyboardInterrupt):
         asyncio.run(server.serve_stdio() if port is None else server.serve_http(port))

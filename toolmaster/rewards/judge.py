@@ -1,7 +1,5 @@
 """`judge`: a reward by a model that reads the rollout, as in the paper (arXiv 2601.12762).
 
-    reward = judge("openai:NAME", prices=(0.15, 0.6), max_cost=2.0)
-
 The prompt is our own. Rollouts with the same content are judged once, even at the same time.
 """
 

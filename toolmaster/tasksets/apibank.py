@@ -123,14 +123,13 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
         except ValueError as error:
             raise InputError(f"{file}: not Python: {error}") from None
         for node in (node for node in body if isinstance(node, ast.ClassDef)):
-            texts = {
-                ast.unparse(s.targets[0]): s.value for s in node.body if isinstance(s, ast.Assign)
-            }
-            with suppress(KeyError, ValueError):  # another class, or values that are computed
+            assigned = [statement for statement in node.body if isinstance(statement, ast.Assign)]
+            values = {getattr(one.targets[0], "id", ""): one.value for one in assigned}
+            with suppress(KeyError, ValueError):  # it describes no API
                 documents[node.name] = ApiDocument(
                     name=node.name,
-                    description=ast.literal_eval(texts["description"]),
-                    input_parameters=ast.literal_eval(texts["input_parameters"]),
+                    description=ast.literal_eval(values["description"]),
+                    input_parameters=ast.literal_eval(values["input_parameters"]),
                 )
     if not documents:
         raise InputError(f"no class in {folder} describes an API; it is API-Bank's folder `apis`")

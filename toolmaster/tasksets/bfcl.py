@@ -141,7 +141,7 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
     The right calls map function names to the right values of each parameter.
 
     Raises:
-        RowError: there are no right calls, a type is unknown, or a function is not in the row.
+        RowError: the row or the right calls cannot be used.
     """
     functions = {function.name: function for function in row.function}
     for function in row.function:

@@ -18,7 +18,7 @@ import copy
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
@@ -69,11 +69,9 @@ class World:
                 state = copy.deepcopy(row.initial_config.get(name, {}))
                 instance._load_scenario(state, long_context="long_context" in row.id)
 
-    def method(self, name: str) -> Callable[..., Any]:
+    def method(self, name: str) -> Any:
         """Return the method of this name; raises AttributeError if no class has it."""
-        instance = next((i for i in self.instances.values() if hasattr(i, name)), None)
-        method: Callable[..., Any] = getattr(instance, name)
-        return method
+        return getattr(next((i for i in self.instances.values() if hasattr(i, name)), None), name)
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:
         """Return the result of a call, as the text that upstream compares, and its error."""
@@ -140,8 +138,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
     """Return the task of a row and its known-good calls: Python text, one list per message.
 
     Raises:
-        RowError: a class is unknown, known-good calls are missing or cannot be parsed, a message
-            has neither text nor tools, or a class refuses its initial state.
+        RowError: the row or the calls cannot be used.
     """
     for name in row.involved_classes:
         if name not in backend().CLASS_FILE_PATH_MAPPING:

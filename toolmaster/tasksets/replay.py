@@ -49,15 +49,14 @@ def own_replay(task: Task) -> Replay | None:
 
 
 def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
-    """Return the replays of a task set's tasks, from a file or from the tasks themselves.
+    """Return the replays of a task set's tasks by id, from a file or from the tasks themselves.
 
     Raises:
         InputError: the file cannot be read or names a task that the set does not have, or no task
             has known-good calls.
     """
     if file is None:
-        own = ((task.id, own_replay(task)) for task in tasks)
-        replays = {task_id: replay for task_id, replay in own if replay is not None}
+        replays = {task.id: own for task in tasks if (own := own_replay(task)) is not None}
         if not replays:
             raise InputError(
                 f"no task of {tasks.label} has known-good calls; those of bfcl and apibank have,"
@@ -82,10 +81,9 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
             f"{file}: {len(unknown)} of {len(replays)} ids are not in {tasks.label}; the"
             f" first is {min(unknown)!r}"
         )
-    used = {task_id: replay for task_id, replay in replays.items() if task_id in ids}
-    if not used:
+    if not ids & replays.keys():
         raise InputError(f"{file}: none of its {len(replays)} ids is a task of {tasks.label}")
-    return used
+    return {task_id: replay for task_id, replay in replays.items() if task_id in ids}
 
 
 def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:

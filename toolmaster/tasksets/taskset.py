@@ -49,9 +49,6 @@ class SharedResource(Generic[T]):
 
     Its `open` is the `resources` of a task set, whose tools use the open resource in `current`.
 
-    Args:
-        make: returns the context manager of the resource.
-
     Example:
         >>> from toolmaster.tools.sandbox import Sandbox
         >>> sandbox = SharedResource(Sandbox)
@@ -85,11 +82,7 @@ class SharedResource(Generic[T]):
 
     @property
     def current(self) -> T:
-        """The resource that is open.
-
-        Raises:
-            PolicyError: no resource is open; the error breaks the rollout.
-        """
+        """The resource that is open; otherwise a PolicyError breaks the rollout."""
         if not self._opened:
             raise PolicyError("the task set is not open; run its tasks inside `tasks.open()`")
         return self._opened[0]
@@ -178,7 +171,7 @@ class Taskset(Sequence[Task]):
                 and may have the name "".
             draw: makes the task of an id; raises InputError for an unknown id.
             split_of: a function from a task id to the name of its split.
-            **options: `version`, `limits` and the others of `Taskset`.
+            **options: the others of `Taskset`.
         """
         new = cls(name, (), split_of=split_of, **options)
         new.ids, new._splits, new._find = next(iter(splits.values())), splits, draw
@@ -279,10 +272,7 @@ class Taskset(Sequence[Task]):
         return self.own_split(TEST)
 
     def shuffled(self, seed: int) -> Taskset:
-        """Return the same tasks in another order, which depends on the seed alone.
-
-        A drawn set is already in random order: another seed starts at another position in it.
-        """
+        """Return the same tasks in another order, which depends on the seed alone."""
         new = self._with(reorder(self.ids, seed))
         new._splits = {name: reorder(ids, seed) for name, ids in self._splits.items()}
         return new
@@ -305,10 +295,8 @@ class Taskset(Sequence[Task]):
     async def open(self) -> AsyncIterator[Taskset]:
         """Keep open what the tools need; rollouts of these tasks run inside the context.
 
-        Parts of one set that are open at the same time, on one event loop, share the resources.
-
-        Raises:
-            InputError: a resource cannot be opened.
+        Parts of one set that are open at the same time, on one event loop, share the resources. An
+        InputError says what cannot be opened.
         """
         async with self._resources.open():
             yield self

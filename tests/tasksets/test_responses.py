@@ -11,7 +11,7 @@ from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
-from toolmaster.tasksets import Isolation, Task, responses
+from toolmaster.tasksets import Task, responses
 from toolmaster.tasksets.replay import call_turn
 from toolmaster.tasksets.responses import (
     MISS,
@@ -157,14 +157,6 @@ def test_trials_run_on_a_copy_unless_the_service_is_live(weather):
     assert heard[0][1] is ErrorKind.NOT_EXECUTED
     heard, _ = observe(backend, CALLS[0], protocol=Protocol.TRIAL, live=True)
     assert heard[0][1] is None
-
-
-def test_rollouts_share_a_live_service_only(weather):
-    isolation = {
-        live: Task("t", "q", BackendTools([TOOL], weather.answer, live)).isolation()
-        for live in (True, False)
-    }
-    assert isolation == {True: Isolation.SHARED, False: Isolation.FRESH}
 
 
 def test_who_cannot_answer_breaks_the_session():

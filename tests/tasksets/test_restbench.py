@@ -105,16 +105,12 @@ def test_the_gold_path_succeeds_on_recordings(load, played):
     assert trajectory.steps[1].observation == '{"from": "get_movie_credits"}'
     score = trajectory.score
     assert (score.success, score.value) == (True, 1.0)
-    assert score.parts == {
-        "correct_path": 1.0,
-        "correct_path_strict": 1.0,
-        "unrecorded_calls": 0,
-    }
+    parts = {"correct_path": 1.0, "correct_path_strict": 1.0, "unrecorded_calls": 0}
+    assert score.parts == parts
     assert score.expected == f"answered calls of {SEARCH}, {CREDITS}, in this order"
-    observations = "recorded"
-    assert trajectory.labels == {"family": "2 calls", "observations": observations}
+    assert trajectory.labels == {"family": "2 calls", "observations": "recorded"}
     tasks = load()
-    assert tasks.facts["observations"] == observations
+    assert tasks.facts["observations"] == "recorded"
     assert (tasks[0].needed, tasks[0].isolation()) == ((SEARCH, CREDITS), Isolation.FRESH)
     assert tasks.limits.max_turns == 20
 
@@ -237,8 +233,6 @@ def test_a_live_service_with_credentials(tmp_path, play, replay, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"recordings": None}, InputError, "give recordings=FILE"),
-        ({"responses": "simulated"}, ConfigError, "simulator=openai:NAME go together"),
         ({"recordings": "no.jsonl"}, InputError, "no.jsonl: no recorded"),
         ({"responses": "live", "auth": "token"}, ConfigError, "write it as KIND=VARIABLE"),
         ({"responses": "live", "auth": "bearer=NO_SUCH"}, InputError, "NO_SUCH"),

@@ -104,16 +104,11 @@ def test_an_api_as_a_tool():
     tool = as_tool(*next(iter(named([Api.model_validate(TOWNS)]).items())))
     assert (tool.name, tool.effect) == (FIND, Effect.READ)
     assert tool.description == "Town Finder: Finds a town."
-    properties = tool.parameters["properties"]
-    assert properties["is_id"] == {
-        "type": "string",
-        "description": "Its name.",
-        "examples": ["Ashby"],
+    assert tool.parameters["properties"] == {
+        "is_id": {"type": "string", "description": "Its name.", "examples": ["Ashby"]},
+        "max_results": {"type": "number"},
+        "near": {"type": "boolean"},
     }
-    assert (properties["max_results"], properties["near"]) == (
-        {"type": "number"},
-        {"type": "boolean"},
-    )
     assert tool.parameters["required"] == ["is_id", "max_results"]
 
 

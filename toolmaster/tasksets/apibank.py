@@ -24,6 +24,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,6 @@ SEARCHER = "ToolSearcher"
 """The API that finds others."""
 FREE_TEXT = frozenset({"content", "meeting_topic"})
 """Parameters in which the same may be said in other words."""
-
-
-class ApiDocument(BaseModel):
-    """The documentation of an API."""
-
-    name: str = Field(min_length=1)
-    description: str = ""
-    input_parameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Outcome(BaseModel):
@@ -110,7 +103,7 @@ def apibank(folder: Path) -> Taskset:
     return rows.taskset(f"apibank:{folder.stem}", limits=LIMITS, facts=FACTS)
 
 
-def read_classes(folder: Path) -> dict[str, ApiDocument]:
+def read_classes(folder: Path) -> dict[str, Tool]:
     """Return the APIs that the Python classes of a folder describe, by name; no code runs.
 
     Raises:
@@ -126,17 +119,17 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
             assigned = [statement for statement in node.body if isinstance(statement, ast.Assign)]
             values = {getattr(one.targets[0], "id", ""): one.value for one in assigned}
             with suppress(KeyError, ValueError):  # it describes no API
-                documents[node.name] = ApiDocument(
-                    name=node.name,
-                    description=ast.literal_eval(values["description"]),
-                    input_parameters=ast.literal_eval(values["input_parameters"]),
-                )
+                description = ast.literal_eval(values["description"])
+                about = ast.literal_eval(values["input_parameters"])
+                properties = {name: _property(one) for name, one in about.items()}
+                schema = {"type": "object", "properties": properties, "required": [*properties]}
+                documents[node.name] = Tool(node.name, description, schema, print, validated=False)
     if not documents:
         raise InputError(f"no class in {folder} describes an API; it is API-Bank's folder `apis`")
     return documents
 
 
-def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) -> Iterator[Task]:
+def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, Tool]) -> Iterator[Task]:
     """Yield one task for each call of a dialogue."""
     turns = [turn for _, turn in read_written(file, Turn)]
     names = dict.fromkeys(turn.name for turn in turns if turn.role == "API")
@@ -161,13 +154,13 @@ def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) 
 def _task(
     name: str,
     text: str,
-    documents: Sequence[ApiDocument],
+    documents: Sequence[Tool],
     gold: Turn,
     earlier: Sequence[Turn],
     reply: str,
 ) -> Task:
     """Return the task that asks for the gold call; `earlier` ones were made in the text."""
-    tools = tuple(_tool(document, [gold, *earlier], documents) for document in documents)
+    tools = tuple(_recorded(document, [gold, *earlier], documents) for document in documents)
 
     def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
         made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call][:1]
@@ -188,8 +181,8 @@ def _task(
     )
 
 
-def _tool(document: ApiDocument, made: Sequence[Turn], documents: Sequence[ApiDocument]) -> Tool:
-    """Return an API as a tool, which gives the results of calls that the file records."""
+def _recorded(document: Tool, made: Sequence[Turn], documents: Sequence[Tool]) -> Tool:
+    """Return a tool that gives the results of calls that the file records."""
 
     def execute(_state: Any, arguments: dict[str, Any]) -> Any:
         call = ToolCall(name=document.name, arguments=arguments)
@@ -199,9 +192,7 @@ def _tool(document: ApiDocument, made: Sequence[Turn], documents: Sequence[ApiDo
             raise ToolRefusal(outcome.exception)
         return outcome.output
 
-    properties = {name: _property(about) for name, about in document.input_parameters.items()}
-    schema = {"type": "object", "properties": properties, "required": list(properties)}
-    return Tool(document.name, document.description, schema, execute, validated=False)
+    return replace(document, execute=execute)
 
 
 def _property(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +201,7 @@ def _property(about: Mapping[str, Any]) -> dict[str, Any]:
     return schema | ({"description": str(d)} if (d := about.get("description")) else {})
 
 
-def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[ApiDocument]) -> bool:
+def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[Tool]) -> bool:
     """Return whether a call equals the gold one; `documents` are the APIs of a search."""
     if call == gold:
         return True
@@ -254,11 +245,11 @@ def _read(value: Any) -> Any:
     return _read(read) if isinstance(read, list | dict | int | float) else value
 
 
-def find_document(keywords: str, documents: Sequence[ApiDocument]) -> ApiDocument | None:
+def find_document(keywords: str, documents: Sequence[Tool]) -> Tool | None:
     """Return the API that shares most words with the keywords; None if none shares any."""
     words = set(_words(keywords))
 
-    def shared(document: ApiDocument) -> int:
+    def shared(document: Tool) -> int:
         return len(words & {*_words(document.name), *_words(document.description)})
 
     candidates = [document for document in documents if document.name != SEARCHER]

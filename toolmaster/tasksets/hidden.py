@@ -118,15 +118,13 @@ def _hidden(task: Task, families: Sequence[str]) -> Task:
         kept = name in tools and name in new and new[name] is tools[name]
         return new if kept else laid(new)
 
-    def check(trajectory: Trajectory, made: Any) -> Any:
-        assert task.check is not None  # noqa: S101 - only then is this one used
-        return task.check(as_taken(trajectory, name, behaviour), made)
+    check = task.check
 
     make_tools.isolation = task.isolation()  # type: ignore[attr-defined]
     return replace(
         task,
         tools=make_tools,
-        check=task.check and check,
+        check=check and (lambda played, made: check(as_taken(played, name, behaviour), made)),
         calls=task.calls and _sent(task.calls, name, behaviour),
         labels=labels,
         follow_ups=tuple(replace(one, arrive=partial(arrived, one)) for one in task.follow_ups),

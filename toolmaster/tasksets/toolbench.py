@@ -85,7 +85,7 @@ def named(apis: Sequence[Api]) -> dict[str, Api]:
 
 
 def as_tool(name: str, api: Api) -> Tool:
-    """Return an API as a tool, which `responses.BackendTools` connects with a backend."""
+    """Return an API as a tool, whose calls `responses.BackendTools` has a backend answer."""
     required = {standard(p.name): p for p in api.required_parameters}
     optional = {standard(p.name): p for p in api.optional_parameters}
     schema = {
@@ -97,13 +97,7 @@ def as_tool(name: str, api: Api) -> Tool:
     text = " ".join(api.api_description.split())[:DESCRIPTION_CHARS]
     description = f"{api.tool_name}: {text or api.api_name}"
     effect = Effect.READ if api.method.upper() == "GET" else Effect.UNKNOWN
-    return Tool(
-        name, description, schema, _unanswered, effect, validated=False, own_name=api.own_name
-    )
-
-
-def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
-    raise NotImplementedError("answered by `responses.BackendTools`")
+    return Tool(name, description, schema, print, effect, validated=False, own_name=api.own_name)
 
 
 def _property(parameter: Parameter) -> dict[str, Any]:

@@ -203,9 +203,11 @@ def as_score(checked: Any, expected: str = "") -> Score:
     """Return the result of a check as a score.
 
     Args:
-        checked: what the check returned; InputError unless it is a `Score`, a bool or a number from
-            0 to 1.
+        checked: a `Score`, a bool or a number from 0 to 1.
         expected: the right outcome in words, for a check that returns no `Score`.
+
+    Raises:
+        InputError: the check returned something else.
     """
     if isinstance(checked, Score):
         return checked

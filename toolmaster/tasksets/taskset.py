@@ -295,8 +295,10 @@ class Taskset(Sequence[Task]):
     async def open(self) -> AsyncIterator[Taskset]:
         """Keep open what the tools need; rollouts of these tasks run inside the context.
 
-        Parts of one set that are open at the same time, on one event loop, share the resources. An
-        InputError says what cannot be opened.
+        Parts of one set that are open at the same time, on one event loop, share the resources.
+
+        Raises:
+            InputError: a resource cannot be opened.
         """
         async with self._resources.open():
             yield self

@@ -174,22 +174,6 @@ def _parquet(file: Path, content: bytes) -> list[Any]:
     return rows
 
 
-def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return the name, the positional and the named arguments of a call written in Python.
-
-    Raises:
-        ValueError: the text is not a call of a name with literal arguments.
-    """
-    try:
-        call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError("it is not a call of a function")
-        named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
-        return call.func.id, [ast.literal_eval(argument) for argument in call.args], named
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-
-
 def parse_python(source: str) -> list[ast.stmt]:
     """Return the statements of a Python source, which is not run.
 

@@ -14,11 +14,13 @@ unknown here, while upstream would run it.
 
 from __future__ import annotations
 
+import ast
 import copy
 import importlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
@@ -27,7 +29,7 @@ from pydantic import BaseModel, Field
 
 from toolmaster.limits import Limits
 from toolmaster.runs import read_written
-from toolmaster.tasksets.benchmark import RowError, literal_call
+from toolmaster.tasksets.benchmark import RowError
 from toolmaster.tasksets.bfcl_package import Function, backend, data_folder, package
 from toolmaster.tasksets.task import Calls, FollowUp, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
@@ -44,6 +46,7 @@ CATEGORIES = (
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
 LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
 """Arguments that are refused above 10,000, because a call could run for ever."""
+_NO_CALL = (AttributeError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError)
 
 
 class Row(BaseModel):
@@ -83,10 +86,8 @@ class World:
         except Exception as error:  # noqa: BLE001 - an exception of a tool is a result
             return f"Error during execution: {error}", error
         if isinstance(result, dict):
-            try:
+            with suppress(TypeError):
                 return json.dumps(result), None
-            except TypeError:
-                pass
         return str(result), None
 
 
@@ -222,11 +223,13 @@ def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
 def _parse(text: str, world: World) -> ToolCall:
     """Return a gold call, written as Python text with literal arguments, some positional."""
     try:
-        name, positional, named = literal_call(text)
-        bound = inspect.signature(world.method(name)).bind(*positional, **named)
-    except (ValueError, AttributeError, TypeError) as error:
+        call: Any = ast.parse(text, mode="eval").body
+        positional = [ast.literal_eval(value) for value in call.args]
+        named = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
+        bound = inspect.signature(world.method(call.func.id)).bind(*positional, **named)
+    except _NO_CALL as error:
         raise RowError("ground_truth", f"cannot read {text!r}: {error}") from None
-    return ToolCall(name=name, arguments=dict(bound.arguments))
+    return ToolCall(name=call.func.id, arguments=dict(bound.arguments))
 
 
 @cache

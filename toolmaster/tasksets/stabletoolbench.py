@@ -34,14 +34,7 @@ from toolmaster.tasksets.responses import (
 )
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
-from toolmaster.tasksets.toolbench import (
-    Api,
-    as_tool,
-    misuse,
-    named,
-    standard,
-    toolbench_server,
-)
+from toolmaster.tasksets.toolbench import Api, as_tool, misuse, named, standard, toolbench_server
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Phase, Score, Trajectory
 

@@ -152,12 +152,7 @@ def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, Tool]) -> Iter
 
 
 def _task(
-    name: str,
-    text: str,
-    documents: Sequence[Tool],
-    gold: Turn,
-    earlier: Sequence[Turn],
-    reply: str,
+    name: str, text: str, documents: Sequence[Tool], gold: Turn, earlier: Sequence[Turn], reply: str
 ) -> Task:
     """Return the task that asks for the gold call; `earlier` ones were made in the text."""
     tools = tuple(_recorded(document, [gold, *earlier], documents) for document in documents)

@@ -128,9 +128,7 @@ def _read(file: Path) -> Rows:
     if category in bfcl_multi_turn.CATEGORIES:
         make = bfcl_multi_turn.make_task
         return read_rows(
-            file,
-            bfcl_multi_turn.Row,
-            lambda _, row: make(row, category, answers.get(row.id, [])),
+            file, bfcl_multi_turn.Row, lambda _, row: make(row, category, answers.get(row.id, []))
         )
     return read_rows(file, Row, lambda _, row: make_task(row, category, answers.get(row.id, [])))
 

@@ -22,10 +22,7 @@ ROOT = HERE.parents[1]
 TASK = "v6/test/29"
 NEEDED = ["jsonschema-rs>=0.30", "lazy-loader>=0.4", "pydantic>=2.12"]
 """What sessions import; the package itself is taken from this tree."""
-FRAMEWORKS = {
-    "openenv": ["openenv-core==0.3.0"],
-    "verifiers": ["verifiers==0.4.0", "uv"],
-}
+FRAMEWORKS = {"openenv": ["openenv-core==0.3.0"], "verifiers": ["verifiers==0.4.0", "uv"]}
 
 
 def environment(name):

@@ -1,15 +1,15 @@
 """BFCL's single-turn calls: verdicts worked out by hand, and those of its checker of whole rows."""
 
-import json
 import random
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from made_rows import bfcl_rows
 
 from toolmaster.tasksets.bfcl import GROUPS, WITHOUT_ANSWERS, Row, make_task
 from toolmaster.tasksets.bfcl_match import checker, wrong_call, wrong_calls
-from toolmaster.tasksets.bfcl_package import Function, data_folder
+from toolmaster.tasksets.bfcl_package import Function
 from toolmaster.types import ToolCall
 
 pytest.importorskip(
@@ -140,22 +140,6 @@ def test_calls_in_any_order(numbers, problem, made):
     assert wrong_calls(calls, TWO, ADDED) == (problem, made)
 
 
-def lines(file):
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-
-
-def package_rows():
-    """Every single-turn row of the package that has expected calls, with its category."""
-    folder = data_folder()
-    for category in (*GROUPS["single_turn"], *GROUPS["live"]):
-        if category not in WITHOUT_ANSWERS:
-            name = f"BFCL_v4_{category}.json"
-            right = lines(folder / "possible_answer" / name)
-            answers = {line["id"]: line["ground_truth"] for line in right}
-            for row in lines(folder / name):
-                yield category, row, answers[row["id"]]
-
-
 OTHERS = (None, True, 0, 1, 1.0, "", "x", "5", [], ["x"], [1], {}, {"a": 1}, [{}])
 
 
@@ -224,7 +208,9 @@ def test_changed_calls_are_wrong_where_the_checker_of_whole_rows_says_so(monkeyp
 
     rng = random.Random(5)
     verdicts = Counter()
-    for category, row, answers in package_rows():
+    categories = {*GROUPS["single_turn"], *GROUPS["live"]}.difference(WITHOUT_ANSWERS)
+    rows = [(category, *row) for category in sorted(categories) for row in bfcl_rows(category)]
+    for category, row, answers in rows:
         task = make_task(Row.model_validate(row), category, answers)
         functions = {one["name"]: Function.model_validate(one) for one in row["function"]}
         expected = [pair for answer in answers for pair in answer.items()]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -171,26 +171,25 @@ def _fits(behaviour: Behaviour, tool: Tool, calls: Sequence[dict[str, Any]]) -> 
     A tool of which no call is known has any.
     """
     defaults, laid = defaults_of(tool), lay(tool, behaviour)
-
-    def meant(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
-        return None if arguments is None else {**defaults, **arguments}
-
+    changes = isinstance(behaviour, Transient) or not calls
     for one in calls:
+        meant = {**defaults, **one}
         try:
             sent = behaviour.send(one)
         except (KeyError, TypeError, ValueError):  # a call that is not as documented
             return False
-        if meant(_met(behaviour, sent)) != meant(one) or laid.violation(sent):
+        if _met(behaviour, sent, defaults) != meant or laid.violation(sent):
             return False
-    if isinstance(behaviour, Transient) or not calls:
-        return True
-    return any(meant(_met(behaviour, one)) != meant(one) for one in calls)
+        changes = changes or _met(behaviour, one, defaults) != meant
+    return changes
 
 
-def _met(behaviour: Behaviour, arguments: dict[str, Any]) -> dict[str, Any] | None:
+def _met(
+    behaviour: Behaviour, arguments: dict[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """Return what the tool makes of a call; None if it refuses it or cannot make sense of it."""
     try:
-        return behaviour.meet(arguments)
+        return {**defaults, **behaviour.meet(arguments)}
     except (ToolRefusal, KeyError, TypeError, ValueError):
         return None
 
@@ -221,7 +220,7 @@ def as_taken(trajectory: Trajectory, name: str, behaviour: Behaviour) -> Traject
     for step in trajectory.steps:
         call = step.call
         if call is not None and call.name == name and step.error is ErrorKind.TOOL_ERROR:
-            if _met(behaviour, call.arguments) is None or isinstance(behaviour, Transient):
+            if _met(behaviour, call.arguments, {}) is None or isinstance(behaviour, Transient):
                 continue
         elif call is not None and call.name == name and step.error is None:
             call = call.model_copy(update={"arguments": behaviour.meet(call.arguments)})

@@ -11,7 +11,7 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
 from toolmaster.tasksets.replay import Replay, call_turn
-from toolmaster.tasksets.restbench import Endpoints, walked
+from toolmaster.tasksets.restbench import meant_tool, walked
 from toolmaster.tools.openapi import load_document
 from toolmaster.types import ErrorKind, ToolCall
 
@@ -164,7 +164,7 @@ def test_what_a_trial_called_counts_officially_only(load):
 @pytest.mark.usefixtures("tmdb")
 def test_what_a_gold_endpoint_means(tmp_path, written, meant):
     document = load_document(tmp_path / "tmdb_oas.json")
-    assert Endpoints(document).tool(written) == (meant or written)
+    assert meant_tool(written, document) == (meant or written)
 
 
 def test_an_endpoint_that_is_not_there_counts_as_not_reached(load, play, replay):

@@ -221,7 +221,6 @@ def choose_backend(
     kind: Kind,
     live: Backend,
     examples: Mapping[str, Any],
-    *,
     recordings: Path | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,

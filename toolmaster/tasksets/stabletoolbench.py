@@ -86,33 +86,24 @@ def stabletoolbench(
             " responses=recorded or simulated"
         )
     examples: dict[str, Any] = {}
-    backend = choose_backend(
-        responses,
-        toolbench_server(server or ""),
-        examples,
-        recordings=recordings,
-        simulator=simulator,
-        simulator_url=simulator_url,
-    )
+    live = toolbench_server(server or "")
+    backend = choose_backend(responses, live, examples, recordings, simulator, simulator_url)
     facts = {"observations": backend.label}
     verdicts = None
     if judge is not None:
         verdicts = SharedResource(partial(open_endpoint, "judge", judge, judge_url))
         facts |= {"judge": endpoint_model("judge", judge), "judge prompt": PROMPT}
 
+    async def respond(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
+        if wrong := misuse(tool, arguments):
+            raise ToolRefusal(wrong)
+        return await backend.respond(tool, arguments, earlier)
+
     def make(_index: int, row: Row) -> Task:
         apis = named(row.api_list)
         examples.update({api.own_name: api.template_response for api in apis.values()})
         tools = {name: as_tool(name, api) for name, api in apis.items()}
         needed = tuple(dict.fromkeys(_needed(apis, row.relevant)))
-
-        async def respond(
-            tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
-        ) -> Any:
-            wrong = misuse(tool, arguments)
-            if wrong is not None:
-                raise ToolRefusal(wrong)
-            return await backend.respond(tool, arguments, earlier)
 
         async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
             score = by_rule(trajectory, needed)

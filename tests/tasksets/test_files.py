@@ -86,6 +86,10 @@ CHECKS = """
         raise LookupError("no such table")
 
 
+    def is_live(trajectory, tools):
+        return tools.live
+
+
     LIMIT = 3
 """
 STOCK = {"id": "stock", "query": "How many Wool Rugs are left?", "answer": "4"}
@@ -251,11 +255,9 @@ def test_a_server_is_opened_once_beside_fresh_tools(write, folder):
     assert "stock" not in names
     assert len(names) > 1
 
-    async def work():
-        async with tasks.open():
-            return tasks[0].make_tools().live
-
-    assert asyncio.run(work()) is True
+    row = {"query": "q", "answer": "done", "check": "checks.py:is_live"}
+    [alone] = play(taskset(f"{write(row)} tools=mcp.json"), answer())
+    assert alone.score.parts == {"answer": 1.0, "check": 1.0}
 
 
 @pytest.mark.parametrize(

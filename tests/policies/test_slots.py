@@ -45,10 +45,9 @@ def computed(cache):
     """Make the cache note how many tokens each of its steps computes."""
     noted, plan = [], cache._plan
 
-    def noting(narrow, wide, prefilling):
-        decoding = sum(row.missing for row in (*narrow, *wide))
-        noted.append(decoding + sum(count for _, count in prefilling))
-        return plan(narrow, wide, prefilling)
+    def noting(pieces, *parts):
+        noted.append(sum(count for _, count in pieces))
+        return plan(pieces, *parts)
 
     cache._plan = noting
     return noted

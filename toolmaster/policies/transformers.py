@@ -61,11 +61,10 @@ class _Dialogue:
         self.prompt_tokens = len(self.prompt_ids)
 
     async def complete(self) -> Completion:
-        sampling = self.policy.sampling
-        room = sampling.context_tokens - len(self.token_ids) - 1
+        sampling, read = self.policy.sampling, len(self.token_ids)
+        room = sampling.context_tokens - read - 1
         if room < 1:
             raise ContextFullError
-        read = len(self.token_ids)
         room = min(sampling.turn_tokens, room)
         sampled, log_probs = await self.policy.generate(self.token_ids, room)
         self.token_ids += sampled
@@ -197,13 +196,12 @@ class TransformersPolicy:
             self._waiting, self._running = [], {}
 
     def _admit(self) -> None:
-        waiting = []
-        for turn in self._waiting:
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
             if self._cache.admit(turn.row):
                 self._running[turn.row.slot] = turn
             else:
-                waiting.append(turn)
-        self._waiting = waiting
+                self._waiting.append(turn)
 
     def _sample(self, logits: torch.Tensor) -> list[tuple[int, float | None]]:
         """Return a token for each row of logits, (N, V), with its log-probability if it is drawn.

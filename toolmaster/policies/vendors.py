@@ -95,6 +95,8 @@ class VendorConnection:
             variables = [*filter(None, [roles_key]), *str(cls.ENV_API_KEY_NAME).split("/")]
             self._keys = " or ".join(variables)
             options: dict[str, Any] = {"api_base": base_url, "unified_exceptions": True}
+            if vendor == "groq":  # the library gives its client no address
+                options["base_url"] = base_url
             if key := os.environ.get(roles_key, "").strip():
                 options["api_key"] = key
             if cls.MAX_RETRIES_SUPPORT != "unsupported":

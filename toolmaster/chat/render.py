@@ -79,7 +79,7 @@ class ChatFormat:
                 token_ids += self.turn_ids(message.content)
             else:
                 token_ids += self.observation_ids(message.content, message.role)
-        shown = [{"role": m.role, "content": self._shown(m)} for m in messages]
+        shown = [{"role": m.role, "content": self._content(m)} for m in messages]
         text = self._render(shown, [PROBE_TOOL], False)
         whole = self._encode(text)[: len(token_ids)]
         if whole != token_ids:
@@ -158,22 +158,16 @@ class ChatFormat:
             return token_ids[len(before) :]
         return self._encode(text)  # otherwise its first token would merge with the one before it
 
-    def _shown(self, message: Message) -> str:
-        """Return the content of a message as it is encoded."""
-        if message.role == "assistant":
-            return self._break_controls(message.content)
-        if message.role == "tool":
-            return self._break_tags(message.content)
-        return self._content(message)
-
     def _content(self, message: Message) -> str:
-        """Return the content of a prompt message as it is encoded.
+        """Return the content of a message as it is encoded; only turns and ours keep their tags.
 
         The session has already broken the tags inside the experience, see `tags.with_experience`.
         """
-        if message.role == "system":
+        if message.role in ("system", "assistant"):
             return self._break_controls(message.content)
-        query, _ = split_experience(message.content)
+        query = message.content
+        if message.role == "user":
+            query, _ = split_experience(query)
         return self._break_tags(query) + self._break_controls(message.content[len(query) :])
 
     def _break_controls(self, text: str) -> str:

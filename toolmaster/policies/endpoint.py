@@ -43,11 +43,9 @@ class Connection(Protocol):
 
     async def send(self, body: Mapping[str, Any], limit: int) -> Reply:
         """Send one request and return its reply; see `HttpConnection.send`."""
-        ...
 
     async def close(self) -> None:
         """Close what was opened in the running event loop."""
-        ...
 
 
 class ChatEndpoint:

@@ -123,11 +123,8 @@ class TransformersPolicy:
         self._running: dict[int, _Turn] = {}
         self._stepping: asyncio.Task[None] | None = None
         self._closing_ids = _closing_ids(chat)
-        self._drafter = self._new_drafter()
+        self._drafter = PromptLookupDrafter(DRAFT_TOKENS if self._cache.accepts_drafts else 0)
         self._steps = 0
-
-    def _new_drafter(self) -> PromptLookupDrafter:
-        return PromptLookupDrafter(DRAFT_TOKENS if self._cache.accepts_drafts else 0)
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
@@ -146,7 +143,7 @@ class TransformersPolicy:
             raise RuntimeError("weights cannot change while rollouts are in flight")
         self.model.load_state_dict(weights)
         self._cache.clear()
-        self._drafter = self._new_drafter()
+        self._drafter = PromptLookupDrafter(self._drafter.length)
 
     def reseed(self, *parts: int) -> None:
         """Restart the sampling from a seed made of these numbers."""

@@ -88,7 +88,7 @@ def _known(items: list[Any], item: dict[str, Any]) -> dict[str, Any] | None:
     ]
     function = item.get("function") or {}
     if index is None and not own_id and function.get("name"):  # a call that begins with its name
-        same = [known for known in same[-1:] if not _is_whole(known["function"])]
+        same = [known for known in same[-1:] if not _is_whole(known.get("function") or {})]
     return same[-1] if same and (index is not None or function) else None
 
 

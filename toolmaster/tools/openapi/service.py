@@ -19,7 +19,7 @@ import httpx
 from toolmaster.errors import InputError
 from toolmaster.system.compression import ACCEPT_NONE
 from toolmaster.system.redaction import Redactor
-from toolmaster.tools.openapi.credentials import AsyncOwnHost, Credentials, OtherHostError, origin
+from toolmaster.tools.openapi.credentials import Credentials, OtherHostError, OwnHost, origin
 from toolmaster.tools.openapi.document import Document, load_document
 from toolmaster.tools.openapi.operations import Operation
 from toolmaster.tools.openapi.requests import build
@@ -90,7 +90,7 @@ async def open_openapi(
     base = _base(document, base_url)
     credentials = Credentials(auth or {}, document.security_schemes)
     async with httpx.AsyncClient(
-        transport=AsyncOwnHost(base, credentials, RESPONSE_BYTES + 1),
+        transport=OwnHost(base, credentials, RESPONSE_BYTES + 1),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # sessions share nothing
         headers={"Accept": "application/json, */*;q=0.5", **ACCEPT_NONE},
         timeout=timeout_s,

@@ -47,8 +47,17 @@ TEXT = {"type": "string"}
             'properties that are no schemas: ["type", "b"]',
             {**OBJECT, "properties": {"a": TEXT, "b": {}}},
         ),
-        (bad(inputSchema={**OBJECT, "properties": []}), "properties of its schema are no", OBJECT),
-        (bad(inputSchema={**OBJECT, "required": True}), "requires is no list of names", OBJECT),
+        (
+            bad(inputSchema={**OBJECT, "properties": []}),
+            "its schema has [] as 'properties'",
+            OBJECT,
+        ),
+        (
+            bad(inputSchema={**OBJECT, "required": True}),
+            "its schema has true as 'required'",
+            OBJECT,
+        ),
+        (bad(inputSchema={**OBJECT, "required": [7]}), "requires [7], which are no names", OBJECT),
         (bad(description=5), "its description is no text", OBJECT),
         (bad(annotations={"readOnlyHint": "maybe"}), 'readOnlyHint is "maybe", not true', OBJECT),
         (

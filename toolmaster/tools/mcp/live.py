@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from toolmaster.errors import InputError
 from toolmaster.system.redaction import Redactor, hide_everywhere
 from toolmaster.tools.mcp.connection import Connection, HttpError, error_text, is_closed
-from toolmaster.tools.mcp.content import result_text
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.schemas import usable_parameters
@@ -160,7 +159,8 @@ class LiveServer:
             raise
         except Exception as error:  # noqa: BLE001 - it may quote a secret
             raise await self._failure(error, connection) from None
-        text = self._result_redactor.text(news + result_text(result))
+        texts = [one.text for one in result.content if isinstance(one, mcp_types.TextContent)]
+        text = self._result_redactor.text(news + "\n".join(texts))
         if result.is_error:
             raise ToolRefusal(text)
         return text

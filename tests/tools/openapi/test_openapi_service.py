@@ -166,7 +166,7 @@ NEXT = '</a?page=2&key=hush-hush>; rel="next"'
         ({**TEXT, "Content-Range": "items 0-1/9"}, b"a", "a\n[Content-Range: items 0-1/9]"),
         ({**JSON, "Retry-After": "120"}, b"{}", "{}\n[Retry-After: 120]"),
         ({**TEXT, "X-Next-Page": ""}, b"a", "a"),
-        ({**TEXT, "X-WP-TotalPages": "3"}, b"a", "a\n[X-Wp-Totalpages: 3]"),
+        ({**TEXT, "X-WP-TotalPages": "3"}, b"a", "a\n[X-WP-TotalPages: 3]"),
         ({**TEXT, "X-Has-More": "true"}, b"a", "a\n[X-Has-More: true]"),
         ({**TEXT, "X-Page-Speed": "1", "X-Nextjs-Cache": "HIT", "X-Country": "NO"}, b"a", "a"),
         ({"X-Total": "0"}, b"", "HTTP 200 OK, X-Total: 0"),

@@ -6,6 +6,7 @@ import json
 import tracemalloc
 
 import pytest
+from turns import call
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
@@ -392,8 +393,3 @@ def test_the_path_of_a_server_without_a_host_is_told(load_paths, content, hint):
     with pytest.raises(InputError, match="give base_url") as error:
         asyncio.run(inside())
     assert hint in str(error.value)
-
-
-def call(name, **arguments):
-    text = json.dumps({"name": name, "arguments": arguments})
-    return f"<think>t</think><tool_call>{text}</tool_call>"

@@ -18,8 +18,9 @@ from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.openapi.operations import Operation as Documented
 from toolmaster.tools.openapi.operations import read_operations
-from toolmaster.tools.openapi.parsing import parse_text
-from toolmaster.tools.openapi.schemas import SchemaReader, as_object
+from toolmaster.tools.openapi.parsing import parse_file
+from toolmaster.tools.openapi.schemas import SchemaReader
+from toolmaster.tools.schemas import as_object
 from toolmaster.types import Effect
 from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
 from toolmaster.world.values import Kind, enum_of, kind_of, list_of, number_of
@@ -168,10 +169,7 @@ def openapi_service(file: Path, name: str) -> Service:
     Raises:
         InputError: it cannot be read, or has nothing to simulate.
     """
-    try:
-        content = parse_text(file.read_bytes(), str(file))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error}") from None
+    content = parse_file(file)
     if not isinstance(content.get("paths"), dict):
         raise InputError(f"{file}: it has no paths, so there is nothing to simulate")
     documented, _ = read_operations(content)

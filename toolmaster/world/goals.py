@@ -64,6 +64,7 @@ class Turn:
         answer: the right answer; None where a write is asked for.
         reply: what the assistant says instead of an answer where nothing can be called: a question
             back, or that no tool does this.
+        missing: the parameter that the question asks for.
         wanted: the call that the tools would be needed for, if no tool does this.
     """
 
@@ -71,6 +72,7 @@ class Turn:
     calls: tuple[Planned, ...] = ()
     answer: Any = None
     reply: str = ""
+    missing: Param | None = None
     wanted: Planned | None = None
 
 
@@ -275,12 +277,14 @@ class Maker:
         reply = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
         given = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)
-        if not operation.answer:
-            return [Turn(do(operation, told, self.rng), reply=reply), Turn(given, (call,))]
-        answer = call.result[operation.answer]
-        field = operation.answer if operation.verb == "call" else ""
-        request = ask(operation, told, self.rng, field)
-        return [Turn(request, reply=reply), Turn(given, (replace(call, answer=answer),), answer)]
+        answer, field = None, operation.answer if operation.verb == "call" else ""
+        if operation.answer:
+            answer = call.result[operation.answer]
+            request = ask(operation, told, self.rng, field)
+        else:
+            request = do(operation, told, self.rng)
+        asking = Turn(request, reply=reply, missing=left_out)
+        return [asking, Turn(given, (replace(call, answer=answer),), answer)]
 
     def _told(self) -> list[Turn]:
         """A conversation that has come to the point where a call is due."""

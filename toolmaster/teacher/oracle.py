@@ -31,7 +31,7 @@ from toolmaster.world.behaviours import (
 )
 from toolmaster.world.goals import Planned, Turn
 from toolmaster.world.tasks import WorldTask, answer_text
-from toolmaster.world.values import words
+from toolmaster.world.values import data, words
 from toolmaster.world.views import View, as_json
 
 Exchange = Generator[Completion, str, str]
@@ -42,30 +42,7 @@ MISTAKE_SHARE = 0.12
 """Share of calls before which a mistake is shown that the error mends; it is not trained on."""
 AS_DOCUMENTED = "as documented"
 """The lesson about a tool that hides nothing."""
-PHRASES: Mapping[str, tuple[str, ...]] = {
-    "example": ('{aim}: "{tool}". In its example {want}.',),
-    "try": ('{aim}: "{tool}". On the copy {want}, if it is as documented.',),
-    "receipt": ('{aim}: "{tool}". Try it on the copy.',),
-    "any": ("A value is missing; any will do on the copy.", "Any value will do for a trial."),
-    "fine": ("{got}, expected {value}: yes, as documented.",),
-    "received": ("It is taken.", "That works."),
-    "guess": ("{got}, expected {value}: no. Perhaps {lesson}.",),
-    "hint": ("So {lesson}.", "Then {lesson}."),
-    "confirmed": ("{want}, expected {value}: yes. So {lesson}.",),
-    "once": ("It can be tried only once, so {options}.",),
-    "act": ('{aim}: "{tool}".',),
-    "act_known": ('{aim}: "{tool}", {lesson}.',),
-    "asked": ("With {options}.",),
-    "untried": ('{aim}: "{tool}". It has no example to check.',),
-    "nothing": ("Nothing has to be tried.", "No trial is needed."),
-    "known": ("I know these tools.", "This was tried before."),
-    "done": ("Done.", "That is done."),
-    "answer": ("It is {answer}.", "The answer is {answer}."),
-    "field": ('"{field}" is {answer}.',),
-    "counted": ("{listed}: {answer} in the list.", "{listed}: the list has {answer}."),
-    "ask": ("The {label} is missing.", "I do not know the {label}."),
-    "none": ("{aim}: no tool does this.", "{aim}: none of these tools."),
-}
+_PHRASES: Mapping[str, list[str]] = data("wording")["teacher"]
 
 
 class Points(NamedTuple):
@@ -102,7 +79,7 @@ class OraclePolicy:
         return Acting(self._turns())
 
     def _say(self, key: str, **parts: object) -> str:
-        ways = PHRASES[key]
+        ways = _PHRASES[key]
         return ways[self.voice % len(ways)].format(**parts)
 
     def _turns(self) -> Turns:

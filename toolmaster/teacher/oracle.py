@@ -401,15 +401,15 @@ def _found(call: Planned, got: str) -> Any:
 
 def _points(got: Any, expected: Any, focus: str) -> Points:
     """Return what is compared: the field that differs, else the one looked at."""
+    name = ""
     if isinstance(expected, list) and isinstance(got, list):
-        want = as_json(expected)
-        return Points(f"the list is {as_json(got)}", f"the list is {want}", want)
-    if isinstance(expected, dict) and isinstance(got, dict):
+        name = "the list is "
+    elif isinstance(expected, dict) and isinstance(got, dict):
         other = next((k for k, v in expected.items() if k in got and got[k] != v), "")
         key = other or (focus if focus in got else next(iter(expected), ""))
-        want = as_json(expected.get(key))
-        return Points(f'"{key}" is {as_json(got.get(key))}', f'"{key}" is {want}', want)
-    return Points(as_json(got), as_json(expected), as_json(expected))
+        name, got, expected = f'"{key}" is ', got.get(key), expected.get(key)
+    value = as_json(expected)
+    return Points(name + as_json(got), name + value, value)
 
 
 def _value(text: str) -> Any:

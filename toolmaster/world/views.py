@@ -36,7 +36,6 @@ class View:
         operation: what it does.
         name: its name.
         params: its parameters by the name that is shown, in the order shown.
-        doc: its documentation, without the example.
         behaviour: what it hides; None for nothing.
         example: a documented call, under canonical names, and its result; None without one.
         receipt: what a tool that writes answers in place of the record; None for the record.
@@ -45,7 +44,6 @@ class View:
     operation: Operation
     name: str
     params: Mapping[str, Param]
-    doc: str
     behaviour: Behaviour | None = None
     example: tuple[dict[str, Any], Any] | None = None
     receipt: Any = None
@@ -59,7 +57,7 @@ class View:
             "required": [shown for shown, param in self.params.items() if param.required],
             "additionalProperties": False,
         }
-        description = self.doc
+        description = self.operation.doc
         if self.example is not None:
             call, result = self.example
             description += f". Example: {as_json(self.shown(call))} -> {as_json(result)}"
@@ -132,7 +130,7 @@ def draw_view(
     taken.add(name)
     quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
     receipt = rng.choice(_WORDING["tools"]["receipts"]) if quiet else None
-    return View(operation, name, params, operation.doc, receipt=receipt)
+    return View(operation, name, params, receipt=receipt)
 
 
 def _name(operation: Operation, split: str, rng: random.Random) -> list[str]:

@@ -188,7 +188,8 @@ class OraclePolicy:
         again = call.operation.verb != "delete"
         if options and not again:
             arguments |= options
-            told = f"give {_listed(view.shown(options))}"
+            named = (f"{k} {as_json(v)}" for k, v in view.shown(options).items())
+            told = f"give {', '.join(named)}"
             details = _join(details, self._say("once", options=told))
         focus = self.rng.choice(compared)
         [(name, value)] = view.shown({focus: expected[focus]}).items()
@@ -291,10 +292,18 @@ class OraclePolicy:
         yield Completion(f"<think>{thought}</think><answer>{text}</answer>")
 
     def _asked(self, view: View, arguments: Mapping[str, Any]) -> str:
-        """Say the options that a request gives, which are easily taken for their defaults."""
-        options = {p.name for p in view.operation.params if p.default is not None}
-        given = view.shown({k: v for k, v in arguments.items() if k in options})
-        return self._say("asked", options=_listed(given)) if given else ""
+        """Say which of several values a request gives, and its options with their values.
+
+        A value is easily left out, and an option is easily taken for its default.
+        """
+        told = [(name, p) for name, p in view.params.items() if p.name in arguments]
+        if len(told) < 2 and all(param.default is None for _, param in told):
+            return ""
+        given = [
+            name if param.default is None else f"{name} {as_json(arguments[param.name])}"
+            for name, param in told
+        ]
+        return self._say("asked", given=", ".join(given))
 
     def _believed(self, view: View, lesson: str) -> Behaviour | None:
         """What is taken to be hidden: what a given lesson says, even if that is out of date."""
@@ -443,10 +452,6 @@ def _turn(
 ) -> Completion:
     call = as_json({"name": name, "arguments": arguments})
     return Completion(f"<think>{thought}</think><tool_call>{call}</tool_call>", slip=slip)
-
-
-def _listed(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {as_json(value)}" for name, value in arguments.items())
 
 
 def _join(*parts: str) -> str:

@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from toolmaster.limits import Bound, Budget
+from toolmaster.limits import Budget, Use
 from toolmaster.progress import Bar
 from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, whole
 from toolmaster.system.terminal import visible
@@ -119,20 +119,14 @@ class ManyTasks:
 
 def spent_text(budget: Budget) -> str:
     """What is spent of which bounds, in one line."""
-    bounds = {bound.unit: bound for bound in budget.bounds()}
-    spent = budget.spent()
-    tokens = spent.prompt_tokens + spent.completion_tokens
-    used = {"calls": spent.calls, "tokens": tokens, "seconds": spent.seconds, "cost": spent.cost}
-    parts = [
-        _of(name, amount, bounds.get(name)) for name, amount in used.items() if amount is not None
-    ]
-    return ", ".join(parts)
+    return ", ".join(map(_spent, budget.uses()))
 
 
-def _of(name: str, used: float, bound: Bound | None) -> str:
-    amount = f"{used:.4f}" if name == "cost" else f"{used:,.0f}"
-    of = f" of {bound.limit:,g}" if bound is not None else ""
-    return f"cost {amount}{of}" if name == "cost" else f"{amount}{of} {name}"
+def _spent(use: Use) -> str:
+    of = f" of {use.limit:,g}" if use.limit is not None else ""
+    if use.unit == "cost":
+        return f"cost {use.used:.4f}{of}"
+    return f"{use.used:,.0f}{of} {use.unit}"
 
 
 def tools_table(tools: ToolSet) -> Table:

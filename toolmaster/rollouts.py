@@ -149,9 +149,7 @@ async def _attempt(
         rollout=request.rollout,
     )
     try:
-        session = Session(
-            task, protocol, limits, approver=request.approver, budget=request.budget
-        )
+        session = Session(task, protocol, limits, approver=request.approver, budget=request.budget)
         trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
         conversation = policy.conversation(trajectory.prompt, trajectory.tools)
         trajectory.prompt_ids = conversation.prompt_ids

@@ -28,6 +28,7 @@ from toolmaster.protocols import (
     parse,
     thought_of,
 )
+from toolmaster.system.nesting import read_json
 from toolmaster.system.redaction import redacted
 from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
@@ -100,9 +101,9 @@ class Session:
         self.answer: str | None = None
         self.experience: str | None = None
         self.stop_reason: StopReason | None = None
-        self._approver: Approver = approver or AllowAll()
         self.budget = budget or Budget()
         self.budget.start()
+        self._approver: Approver = approver or AllowAll()
         self._fork: ToolSet | None = None
         self._told: dict[str, Tool] = {}
         self._thought = ""
@@ -120,8 +121,12 @@ class Session:
 
     def prompt(self) -> list[Message]:
         """Return the messages before the first assistant turn; the template renders the tools."""
-        parts = [instructions(self.protocol, self.limits.trial_calls), self._trial_runs()]
-        parts += [without_controls(self.task.instructions), self.budget.left()]
+        parts = [
+            instructions(self.protocol, self.limits.trial_calls),
+            self._trial_runs(),
+            without_controls(self.task.instructions),
+            self.budget.left(),
+        ]
         if self.task.answer_schema is not None:
             schema = json.dumps(self.task.answer_schema, ensure_ascii=False)
             parts.append(f"The answer is JSON of this schema: {schema}")
@@ -160,7 +165,6 @@ class Session:
         phase = self.phase
         self._thought = thought_of(text)
         self._turns += 1
-        observation: str | None
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
             if action.call.name == READ_MORE and READ_MORE not in self.tools:
@@ -177,31 +181,29 @@ class Session:
             observation += f" [{left} turns are left: answer with what you have]"
         if error is not None and not observation.startswith(NOT_EXECUTED):
             observation = f"error: {observation}"
-        if self.stop_reason is not None:
-            observation = None
-        elif self._turns >= self.limits.max_turns:
-            self.stop_reason = StopReason.MAX_TURNS
-        elif self._invalid_in_a_row(error):
-            self.stop_reason = StopReason.INVALID_TURNS
-        elif self.budget.exhausted():
-            self.stop_reason = StopReason.BUDGET
         step = Step(
             text=text,
             phase=phase,
             action=ActionKind.INVALID if error in _MISPLACED else action.kind,
             call=action.call,
-            observation=observation,
+            observation=None if self.stop_reason is not None else observation,
             error=error,
         )
         self.steps.append(step)
+        if self.stop_reason is None:
+            self.stop_reason = self._limit_reached()
         return step
 
-    def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
-        """Return whether the last `limits.invalid_turns` turns all have a format error."""
-        if error not in FORMAT_ERRORS:
-            return False
-        recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
-        return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
+    def _limit_reached(self) -> StopReason | None:
+        """Return which limit ends the session now."""
+        recent = self.steps[-self.limits.invalid_turns :]
+        if self._turns >= self.limits.max_turns:
+            return StopReason.MAX_TURNS
+        if len(recent) == self.limits.invalid_turns and all(
+            step.error in FORMAT_ERRORS for step in recent
+        ):
+            return StopReason.INVALID_TURNS
+        return StopReason.BUDGET if self.budget.exhausted() else None
 
     async def score(self, trajectory: Trajectory) -> Score | None:
         """Return the score of this session's record; None if the task cannot be scored."""
@@ -240,8 +242,8 @@ class Session:
         if self.task.answer_schema is None:
             return None
         try:
-            return violation(self.task.answer_schema, json.loads(text))
-        except (ValueError, RecursionError) as error:
+            return violation(self.task.answer_schema, read_json(text))
+        except ValueError as error:
             return f"it is not JSON: {error}"
 
     async def _call_recorded(self, text: str, call: ToolCall) -> _Told:

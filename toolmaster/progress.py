@@ -99,7 +99,9 @@ class Bar:
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> Iterator[Bar]:
+def bar(
+    title: str, total: int, done: int = 0, where: Console | None = None, *, hidden: bool = False
+) -> Iterator[Bar]:
     """Show a bar for work of `total` items of which `done` are finished already.
 
     Args:
@@ -107,6 +109,7 @@ def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> 
         total: Number of items.
         done: Number of items that were finished before.
         where: Where it is shown; standard error by default.
+        hidden: Whether to show nothing, as in all processes but the main one.
     """
     columns = (
         TextColumn("[bold]{task.description:<22}"),
@@ -116,7 +119,8 @@ def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> 
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=where or messages(), disable=not is_main()) as progress:
+    hidden = hidden or not is_main()
+    with Progress(*columns, console=where or messages(), disable=hidden) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
 

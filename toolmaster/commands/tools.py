@@ -32,9 +32,6 @@ def tools(*sources: str, as_json: Json = False) -> None:
     Args:
         sources: Python modules, `mcpServers` files, OpenAPI documents, each with its options in
             quotes. If not given, the services and hidden behaviours of the embedded world.
-
-    Raises:
-        ToolmasterError: A source cannot be opened.
     """
     records = asyncio.run(_of_sources(sources)) if sources else _of_world()
     if as_json:

@@ -21,7 +21,7 @@ from toolmaster.models.checkpoints import find_model, fit_context, read_config
 from toolmaster.models.provenance import made_by, read_training, took
 from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.progress import bar, console, solved_counter, tell, training_callback
+from toolmaster.progress import bar, console, tell, training_callback
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.system.allocator import release
@@ -236,34 +236,29 @@ def _measure(recipe: Recipe, name: str, file: Path) -> None:
     sets = recipe.evaluation_tasks()
     if name == "base":
         sets = [tasks[: settings.base_tasks] for tasks in sets]
-    total = sum(len(tasks) for tasks in sets) * settings.rollouts
-    finished = len(_finished(file))
-    if finished == total:
+    if len(_finished(file)) == sum(len(tasks) for tasks in sets) * settings.rollouts:
         return
     folder = find_model(str(models_of(recipe)[name]))
     policy = load_checkpoint(folder, settings.sampling, name=name, seed=recipe.seed)
-    with bar(f"evaluate {name}", total, finished) as running:
-        count = solved_counter(running)
-        for tasks in sets:
-            trajectories = asyncio.run(
-                collect(
-                    tasks,
-                    policy,
-                    recipe.protocol,
-                    recipe.limits_for(tasks),
-                    file,
-                    rollouts=settings.rollouts,
-                    concurrency=settings.sampling.slots,
-                    on_finish=count,
-                )
+    for tasks in sets:
+        trajectories = asyncio.run(
+            collect(
+                tasks,
+                policy,
+                recipe.protocol,
+                recipe.limits_for(tasks),
+                file,
+                rollouts=settings.rollouts,
+                concurrency=settings.sampling.slots,
             )
-            broken = [t.error for t in trajectories if t.error is not None]
-            if broken:
-                raise PolicyError(
-                    f"{len(broken)} of {len(trajectories)} rollouts of {name} broke, the first:"
-                    f" {broken[0]}; the others are kept, start the same command again to run these"
-                    " once more"
-                )
+        )
+        broken = [t.error for t in trajectories if t.error is not None]
+        if broken:
+            raise PolicyError(
+                f"{len(broken)} of {len(trajectories)} rollouts of {name} broke, the first:"
+                f" {broken[0]}; the others are kept, start the same command again to run these"
+                " once more"
+            )
 
 
 def _finished(file: Path) -> list[Trajectory]:

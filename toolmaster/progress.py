@@ -72,7 +72,7 @@ def tell_kept(count: int, what: str, file: Path) -> None:
 
 
 class Bar:
-    """A running bar; `advance` moves it and `note` shows a few words beside it."""
+    """A running bar, with a few words beside it."""
 
     def __init__(self, progress: Progress, task: Any) -> None:
         self._progress = progress
@@ -125,7 +125,7 @@ def bar(
 
 
 def solved_counter(running: Bar) -> Callable[[Trajectory], None]:
-    """A function that moves a bar by one for each trajectory and notes how many succeeded."""
+    """Return a function that moves a bar by one for a trajectory and notes how many succeeded."""
     solved = 0
 
     def count(trajectory: Trajectory) -> None:

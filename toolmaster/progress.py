@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
+from rich.text import Text
 
 from toolmaster.system.processes import is_main
 from toolmaster.system.terminal import visible
@@ -56,10 +57,15 @@ def messages() -> Console:
     return safe_console(stderr=True)
 
 
+def say(text: str, style: str = "dim", where: Console = console) -> None:
+    """Print a text as it is: never markup, and broken nowhere."""
+    where.print(Text(text, style), soft_wrap=True)
+
+
 def tell(text: str) -> None:
     """Print a line about the work on standard error, in the main process only."""
     if is_main():
-        messages().print(text, style="dim", markup=False, soft_wrap=True)
+        say(text, where=messages())
 
 
 def tell_kept(count: int, what: str, file: Path) -> None:

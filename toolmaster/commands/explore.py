@@ -18,7 +18,7 @@ from toolmaster.commands.options import Flag, Json
 from toolmaster.errors import InputError
 from toolmaster.models.hub import SMOLLM2
 from toolmaster.pipeline.recipe import find_recipe, recipe_names
-from toolmaster.progress import console
+from toolmaster.progress import console, say
 from toolmaster.system.terminal import json_line
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.loading import names
@@ -57,12 +57,12 @@ def tasks(task_set: str | None = None, /, *, as_json: Json = False) -> None:
     console.print(f"{len(opened):,} tasks; splits: {', '.join(sizes)}", soft_wrap=True)
     for fact, value in opened.facts.items():
         if fact != "taskset":
-            console.print(f"{fact}: {value}", soft_wrap=True, markup=False)
+            say(f"{fact}: {value}", "")
     for task in opened[:SHOWN]:
         _show(task)
     for row in opened.left_out[:LEFT_OUT_SHOWN]:
         where = f"{row.file}, row {row.row}" + (f", {row.field}" if row.field else "")
-        console.print(f"left out: {where}: {row.reason}", style="yellow", soft_wrap=True)
+        say(f"left out: {where}: {row.reason}", "yellow")
     if len(opened.left_out) > LEFT_OUT_SHOWN:
         console.print(f"... and {len(opened.left_out) - LEFT_OUT_SHOWN} more rows left out")
 
@@ -87,12 +87,10 @@ def _list_tasksets(*, as_json: bool) -> None:
     if as_json:
         return
     console.print(table)
-    console.print(
+    say(
         "Your own: tasks.jsonl tools=SOURCE, mine.py:tasks, package.module:tasks. Every set takes"
         " split=, tasks=, hidden= (families of behaviours to hide in its tools, or all) and, in a"
-        " mixture A + B, weight=.",
-        style="dim",
-        soft_wrap=True,
+        " mixture A + B, weight=."
     )
 
 
@@ -110,10 +108,10 @@ def _size(opened: Taskset, name: str) -> str:
 def _show(task: Task) -> None:
     console.print()
     console.print(Text.assemble((task.id, "cyan"), "  ", (f"tools {task.isolation()}", "dim")))
-    console.print(Text(task.query), soft_wrap=True)
+    say(task.query, "")
     labels = ", ".join(f"{key} {value}" for key, value in task.labels.items())
     if labels:
-        console.print(Text(labels, style="dim"), soft_wrap=True)
+        say(labels)
     for tool in task.make_tools().tools:
         parameters = ", ".join(tool.parameters.get("properties", {}))
         described = " ".join(tool.description.split())

@@ -37,7 +37,7 @@ from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.limits import Budget
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import check_reachable, open_policy
-from toolmaster.progress import bar, messages
+from toolmaster.progress import bar, messages, say
 from toolmaster.protocols import Protocol
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
@@ -275,7 +275,7 @@ class Solving:
         print(told, file=sys.stderr)
 
     def _say(self, text: str, style: str = "dim") -> None:
-        self.console.print(text, style=style, markup=False, soft_wrap=True)
+        say(text, style, self.console)
 
     def _show_plan(self, tools: ToolSet) -> None:
         """Show what will be used, before anything is."""

@@ -22,7 +22,7 @@ from toolmaster.commands.options import NOTHING, Given, Json, Words, options, sp
 from toolmaster.commands.places import Evaluate, is_recipe, read_recipe, stage_options
 from toolmaster.errors import InputError, ToolmasterError
 from toolmaster.pipeline.recipe import STAGES, Recipe
-from toolmaster.progress import console, tell
+from toolmaster.progress import console, say, tell
 from toolmaster.runs import no_space
 from toolmaster.system.allocator import restart, restart_tuned
 from toolmaster.training.settings import REWARDS
@@ -202,8 +202,7 @@ def _show_evaluation(
         print(json.dumps(result.record()))
         return
     console.print(result)
-    told = f"kept: toolmaster view {file}\nreport: {page}"
-    console.print(told, style="dim", markup=False, soft_wrap=True)
+    say(f"kept: toolmaster view {file}\nreport: {page}")
 
 
 def _print_results(recipe: Recipe) -> None:

@@ -1,8 +1,6 @@
 """Shows in the terminal what an agent does, while it does it.
 
-One task is shown turn by turn: phases, thoughts, calls, results, errors, lessons, and what is
-spent. Many tasks are shown as a bar, with a line for each that ends. Text of models and tools is
-data, as in `report.viewer`: never markup, no control characters, and only the beginning of it.
+One task is shown turn by turn; many are shown as a bar, with a line for each that ends.
 """
 
 from __future__ import annotations
@@ -18,11 +16,11 @@ from rich.text import Text
 
 from toolmaster.limits import Budget, Use
 from toolmaster.progress import Bar
-from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, whole
+from toolmaster.report.viewer import bounded, box, indented, turns, whole
 from toolmaster.system.terminal import visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect, Phase, Step, StopReason, Trajectory, TrialMode
+from toolmaster.types import Effect, Step, StopReason, Trajectory, TrialMode
 
 SHOWN_TOOLS = 40
 _EFFECT_STYLE = {Effect.READ: "green", Effect.DESTRUCTIVE: "red"}
@@ -39,8 +37,7 @@ class OneTask:
     def __init__(self, console: Console, budget: Budget) -> None:
         self._console = console
         self._budget = budget
-        self._phase: Phase | None = None
-        self._turns = 0
+        self._steps: list[Step] = []
         self._status = Status("", console=console, spinner="dots")
 
     @contextmanager
@@ -62,11 +59,8 @@ class OneTask:
 
     def step(self, task: Task, step: Step) -> None:  # noqa: ARG002 - there is only one
         """Show a turn and its observation."""
-        self._turns += 1
-        if step.phase is not self._phase:
-            self._phase = step.phase
-            self._console.print(Rule(Text(f"{step.phase} phase"), style=PHASE_STYLE[step.phase]))
-        for line in turn(self._turns, step, bounded):
+        self._steps.append(step)
+        for line in turns(self._steps, len(self._steps) - 1, bounded):
             self._console.print(line)
         self._wait()
 

@@ -55,14 +55,14 @@ _ONLY_DIRECT = dict.fromkeys(
 
 def stage_options(stage: str) -> Callable[[C], C]:
     """Give the command of a stage its options."""
-    others = [name for name in ("stages", *STAGES) if name != stage]
     places = {key: place for place, key in _PLACES[stage].items()}
-    return options(
-        _settings_of(stage),
-        own=stage,
-        hide=others,
-        without_recipe={**_DEFAULTS[stage], **places},
-    )
+    defaults = {**_DEFAULTS[stage], **places}
+    return options(_settings_of(stage), stage, _others(stage), without_recipe=defaults)
+
+
+def _others(stage: str) -> list[str]:
+    """Return what is said of other stages alone."""
+    return [name for name in ("stages", *STAGES) if name != stage]
 
 
 def _settings_of(command: str) -> type[Recipe]:
@@ -86,9 +86,6 @@ def read_recipe(
 
     Returns:
         The recipe; an `Evaluate` if `evaluate` is given a model and a task set.
-
-    Raises:
-        ConfigError: Places, settings or options cannot be accepted.
     """
     places, settings = split_words(words)
     wanted = _PLACES.get(command, {})
@@ -158,8 +155,7 @@ def _without_recipe(
     named = dict(zip(wanted, places, strict=True))
     if "TASKSET" in named:
         _refuse_outside_quotes(command, named["TASKSET"], settings)
-    refused = [name for name in ("stages", *STAGES) if name != command]
-    refused += [f"evaluate.{key}" for key in ("tasks", "base_tasks")]
+    refused = [*_others(command), "evaluate.tasks", "evaluate.base_tasks"]
     said = {wanted[name]: (f"{name} {place!r}", place) for name, place in named.items()}
     stages = ["demonstrate", "sft"] if command == "sft" else [command]
     made = {**_DEFAULTS[command], "stages": stages}
@@ -177,11 +173,7 @@ def _without_recipe(
 
 
 def _refuse_outside_quotes(command: str, line: str, settings: Sequence[str]) -> None:
-    """Refuse options of a task set that stand beside it, as in `bfcl tasks=5`.
-
-    Raises:
-        ConfigError: There is one; shows the line in quotes.
-    """
+    """Refuse options of a task set that stand beside it, as in `bfcl tasks=5`."""
     cls = _settings_of(command)
     known = {*cls.model_fields, *type(cls.model_fields[command].default).model_fields}
 

@@ -98,11 +98,7 @@ def report(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None
 
 
 def _run(command: str, recipe: Recipe) -> None:
-    """Run a stage, or all of them, in a process that is set up for it.
-
-    Raises:
-        InputError: The disk is full; what is finished is kept.
-    """
+    """Run a stage, or all of them, in a process that is set up for it."""
     from toolmaster.pipeline import stages  # noqa: PLC0415 - heavy
 
     started_with = os.environ.pop(_SETTINGS, None)
@@ -128,14 +124,12 @@ def _tell_next(stage: str, recipe: Recipe) -> None:
     """Tell where the result of a stage is, and which command goes on from it."""
     if stage == "report":
         return
-    folder, model = recipe.run / stage, recipe.run / stage / "model"
-    demonstrations = folder / "trajectories.jsonl"
-    kept, following = {
-        "demonstrate": (f"toolmaster view {demonstrations}", f"sft MODEL {demonstrations}"),
-        "sft": (f"{model}", f"evaluate {model} TASKSET"),
-        "grpo": (f"{model}", f"evaluate {model} TASKSET"),
-        "evaluate": (f"toolmaster view {recipe.run}", f"report {recipe.run}"),
-    }[stage]
+    model, demonstrations = (recipe.run / stage / name for name in ("model", "trajectories.jsonl"))
+    kept, following = f"{model}", f"evaluate {model} TASKSET"
+    if stage == "demonstrate":
+        kept, following = f"toolmaster view {demonstrations}", f"sft MODEL {demonstrations}"
+    elif stage == "evaluate":
+        kept, following = f"toolmaster view {recipe.run}", f"report {recipe.run}"
     later = recipe.stages[recipe.stages.index(stage) + 1 :] if stage in recipe.stages else ()
     tell(f"kept: {kept}\nnext: toolmaster {f'{later[0]} {recipe.run}' if later else following}")
 

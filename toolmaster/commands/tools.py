@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +17,7 @@ from toolmaster.system.terminal import json_line
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sources import open_sources
 from toolmaster.types import Effect, TrialMode
-from toolmaster.world.behaviours import KINDS, WrongTwin, fitting
+from toolmaster.world.behaviours import KINDS, Behaviour, WrongTwin, fitting
 from toolmaster.world.spec import Specs
 
 TRIALS = {
@@ -38,9 +39,8 @@ def tools(*sources: str, as_json: Json = False) -> None:
         for record in records:
             print(json_line(record))
         return
-    kinds = dict.fromkeys(str(record["kind"]) for record in records)
-    for kind in kinds:
-        shown = [record for record in records if record["kind"] == kind]
+    for kind, group in groupby(records, lambda record: record["kind"]):
+        shown = list(group)
         columns = [name for name in shown[0] if name not in ("kind", "parameters")]
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in columns:
@@ -81,11 +81,10 @@ def _behaviours(opened: ToolSet) -> list[dict[str, Any]]:
         for one in fitting(tool, "test", random.Random(0)):
             fits.setdefault(one.name, set()).add(tool.name)
     return [
-        {"kind": "hidden behaviour", "name": kind.name, "what it is": kind.about,
-         "tools": sorted(fits[kind.name])}
+        {**_hidden(kind), "tools": sorted(fits[kind.name])}
         for kind in KINDS
         if kind.name in fits and kind is not WrongTwin
-    ]  # fmt: skip
+    ]
 
 
 def _of_world() -> list[dict[str, Any]]:
@@ -99,13 +98,10 @@ def _of_world() -> list[dict[str, Any]]:
         }
         for service in Specs().services.values()
     ]
-    behaviours = [
-        {
-            "kind": "hidden behaviour",
-            "name": kind.name,
-            "what it is": kind.about,
-            "split": "test" if kind.held_out else "train, test",
-        }
-        for kind in KINDS
+    return services + [
+        {**_hidden(kind), "split": "test" if kind.held_out else "train, test"} for kind in KINDS
     ]
-    return services + behaviours
+
+
+def _hidden(kind: type[Behaviour]) -> dict[str, Any]:
+    return {"kind": "hidden behaviour", "name": kind.name, "what it is": kind.about}

@@ -1,10 +1,4 @@
-"""The stages of a run: demonstrate, sft, grpo, evaluate, report. Each can be resumed.
-
-Example:
-    >>> recipe = load_config(Recipe, find_recipe("quickstart"))  # doctest: +SKIP
-    >>> run_all(recipe)  # doctest: +SKIP
-    PosixPath('runs/quickstart/report.html')
-"""
+"""The stages of a run: demonstrate, sft, grpo, evaluate, report. Each can be resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +15,7 @@ from toolmaster.models.checkpoints import find_model, fit_context, read_config
 from toolmaster.models.provenance import made_by, read_training, took
 from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.progress import bar, console, tell, training_callback
+from toolmaster.progress import bar, console, say, tell, training_callback
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.system.allocator import release
@@ -120,8 +114,8 @@ def run_stage(recipe: Recipe, name: str) -> Path:
     _check_training(recipe, name)
     for earlier in needed:
         if earlier not in recipe.stages or run.is_done(earlier):
-            continue
-        if earlier == "demonstrate" and recipe.demonstrate.file is not None:
+            pass
+        elif earlier == "demonstrate" and recipe.demonstrate.file is not None:
             run_stage(recipe, earlier)  # which takes the file over
         else:
             raise InputError(f"{run.folder} has no finished {earlier} stage; run `{earlier}` first")
@@ -132,7 +126,6 @@ def run_stage(recipe: Recipe, name: str) -> Path:
 
 
 def _demonstrate(recipe: Recipe, _run: Run, folder: Path) -> None:
-    """Make the demonstrations."""
     from toolmaster.teacher.demonstrations import demonstrate  # noqa: PLC0415 - only here
 
     tasks = recipe.training_tasks().shuffled(recipe.seed)
@@ -146,7 +139,6 @@ def _demonstrate(recipe: Recipe, _run: Run, folder: Path) -> None:
 
 
 def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
-    """Fine-tune a model on the demonstrations."""
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
 
     demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
@@ -172,9 +164,10 @@ def _warn_of_cut_turns(recipe: Recipe, longest_turn: int) -> None:
     """Warn about stages that cut turns shorter than those of the demonstrations."""
     for stage, sampling in ("grpo", recipe.grpo.sampling), ("evaluate", recipe.evaluate.sampling):
         if stage in recipe.stages and sampling.turn_tokens < longest_turn:
-            console.print(
-                f"[yellow]{stage}.sampling.turn_tokens={sampling.turn_tokens} cuts turns short:"
-                f" demonstrations have turns of up to {longest_turn} tokens; raise it[/yellow]"
+            say(
+                f"{stage}.sampling.turn_tokens={sampling.turn_tokens} cuts turns short:"
+                f" demonstrations have turns of up to {longest_turn} tokens; raise it",
+                "yellow",
             )
 
 
@@ -214,15 +207,12 @@ def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
 
 def models_of(recipe: Recipe) -> dict[str, Path | str]:
     """Return the folder or name of each model that a run measures: "base", "sft", "grpo"."""
-    trained = {name: recipe.run / name / "model" for name in ("sft", "grpo")}
-    models: dict[str, Path | str] = {n: f for n, f in trained.items() if n in recipe.stages}
-    if recipe.evaluate.base_tasks:
-        models = {"base": recipe.model, **models}
-    return models
+    models: dict[str, Path | str] = {"base": recipe.model} if recipe.evaluate.base_tasks else {}
+    trained = [name for name in ("sft", "grpo") if name in recipe.stages]
+    return models | {name: recipe.run / name / "model" for name in trained}
 
 
 def _evaluate(recipe: Recipe, _run: Run, folder: Path) -> None:
-    """Measure the models on held-out tasks."""
     for name in models_of(recipe):
         _measure(recipe, name, folder / f"{name}.jsonl")
         release()
@@ -334,5 +324,5 @@ def report(recipe: Recipe) -> Path:
         {title: decoder(model) for title, model in models.items() if Path(model).is_dir()},
     )
     write_report(path, page)
-    console.print(f"report: {path}", soft_wrap=True, markup=False)
+    say(f"report: {path}", "")
     return path

@@ -69,20 +69,18 @@ class Agent:
     Args:
         model: `openai:NAME`, `VENDOR:NAME`, a checkpoint folder or a model id of the Hub; or a
             `Policy`.
-        tools: functions, objects, `Tool`s, tool sources in one line each (a Python file, an
-            mcpServers file, an OpenAPI document or address; see `tools.sources`), or one `ToolSet`.
-            Trials run as each tool declares; execution is real.
+        tools: functions, objects, `Tool`s, tool sources in one line each (see `tools.sources`), or
+            one `ToolSet`. Trials run as each tool declares; execution is real.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
         endpoint: timeouts, headers and further fields of the requests to an endpoint.
         sampling: temperature and token limits of the model.
         protocol: the trajectory format, with or without a trial.
         limits: limits of each session.
         approver: decides which calls may run for real. None stands for `permissions.Ask()`, which
-            asks the user at the terminal before calls that are destructive or of unknown effect,
-            and refuses them if there is no terminal; `permissions.AllowAll()` allows every call.
+            asks before calls that are destructive or of unknown effect, and refuses them if there
+            is no terminal; `permissions.AllowAll()` allows every call.
         budget: what all tasks of this agent together may spend; None sets no bounds.
-        experience: the store of lessons, which each task reads before it begins and adds to when it
-            ends; None disables lessons.
+        experience: the lessons that each task reads before it begins and adds to when it ends.
         instructions: the user's own instructions, shown to the model in its system message.
         keep: a JSON-lines file to which every trajectory is appended; None writes no file.
         callbacks: functions called when a task begins, takes a step and ends.
@@ -199,9 +197,7 @@ class Agent:
 
         Raises:
             ConfigError: `concurrency` is below 1.
-            InputError: as in `arun`.
-            PermanentPolicyError: as in `arun`; the other tasks are stopped.
-            asyncio.CancelledError: as in `arun`.
+            Exception: as in `arun`; the other tasks are stopped.
         """
         async with self._open() as opened:
             work = partial(self._solve, opened=opened, answer_type=answer_type)
@@ -322,11 +318,6 @@ def _conversation(after: Trajectory | None) -> tuple[Message, ...]:
 
 
 def _schema(answer_type: AnswerType | None) -> Mapping[str, Any] | None:
-    """Return the JSON schema of an answer.
-
-    Raises:
-        InputError: it is neither a pydantic model nor a valid JSON schema.
-    """
     if answer_type is None:
         return None
     if isinstance(answer_type, type) and issubclass(answer_type, BaseModel):

@@ -58,14 +58,7 @@ def problem(error: Any) -> str:
 
 
 def not_installed(error: ModuleNotFoundError) -> Exception:
-    """Return what to tell of a missing package: which extra has it.
-
-    Args:
-        error: What importing it raised.
-
-    Returns:
-        An `InputError`; the error itself where no extra has the package.
-    """
+    """Return an `InputError` that says which extra has a missing package; else the error itself."""
     from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415 - only here
 
     missing = (error.name or "").partition(".")[0]

@@ -244,8 +244,7 @@ async def run_rollouts(
 
     Raises:
         ConfigError: `concurrency` is below 1.
-        PermanentPolicyError: the policy answers no further request. Unfinished rollouts are
-            cancelled; finished ones were passed to `on_finish`.
+        PermanentPolicyError: the policy answers no further request; the rest is cancelled.
         Exception: any error of `requests` or `on_finish` (a full disk); the rest is cancelled.
     """
 
@@ -268,7 +267,7 @@ async def side_by_side(
     Args:
         work: the function.
         items: its arguments; consumed lazily.
-        concurrency: the most calls that run at the same time.
+        concurrency: the most calls that run at the same time, at least 1.
 
     Returns:
         The results in the order of the items.

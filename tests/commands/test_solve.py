@@ -113,7 +113,7 @@ def test_one_task(solve, arguments):
     for text in (
         "shop.py",
         "unknown",
-        "run for real",
+        "for real",
         "Budget left: 5 calls",
         "trial phase",
         "learned",

@@ -13,18 +13,12 @@ from rich.text import Text
 
 from toolmaster.commands.options import Json
 from toolmaster.progress import console
+from toolmaster.report.live import in_trial
 from toolmaster.system.terminal import json_line
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sources import open_sources
-from toolmaster.types import Effect, TrialMode
 from toolmaster.world.behaviours import KINDS, Behaviour, WrongTwin, fitting
 from toolmaster.world.spec import Specs
-
-TRIALS = {
-    TrialMode.FORK: "on a copy",
-    TrialMode.READ_ONLY: "not run",
-    TrialMode.LIVE: "for real",
-}
 
 
 def tools(*sources: str, as_json: Json = False) -> None:
@@ -61,15 +55,13 @@ async def _of_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
-    mode = opened.trial_mode(tool.name)
-    reads = mode is TrialMode.READ_ONLY and tool.effect is Effect.READ
     return {
         "kind": "tool",
         "name": tool.name,
         "arguments": list(tool.parameters.get("properties", {})),
         "what it does": " ".join(tool.description.split()),
         "effect": tool.effect.value,
-        "in a trial": "runs" if reads else ": ".join(filter(None, (TRIALS[mode], tool.obstacle))),
+        "in a trial": in_trial(tool, opened),
         "parameters": tool.parameters,
     }
 

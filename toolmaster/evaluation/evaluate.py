@@ -51,8 +51,7 @@ async def aevaluate(
 
     Tasks that the model was trained on are left out, and so are tasks with neither an answer nor a
     check; `facts` of the result says how many. A rollout that breaks through no fault of the model
-    (an endpoint is down, a tool server died) is counted separately, and repeated if the evaluation
-    is started again with the same `out`.
+    is counted separately, and repeated if the evaluation is started again with the same `out`.
 
     Args:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; a `Policy`; or "replay"

@@ -26,6 +26,13 @@ SHOWN_TOOLS = 40
 _EFFECT_STYLE = {Effect.READ: "green", Effect.DESTRUCTIVE: "red"}
 
 
+_IN_TRIAL = {
+    TrialMode.FORK: "on a copy",
+    TrialMode.READ_ONLY: "not run",
+    TrialMode.LIVE: "for real",
+}
+
+
 class OneTask:
     """Shows one task turn by turn.
 
@@ -132,20 +139,19 @@ def tools_table(tools: ToolSet) -> Table:
     for before, tool in zip((None, *shown), shown, strict=False):
         source = tool.source if before is None or tool.source != before.source else ""
         effect = Text(tool.effect.value, _EFFECT_STYLE.get(tool.effect, "yellow"))
-        trial = _in_trial(tool, tools.trial_mode(tool.name))
-        table.add_row(Text(visible(source)), Text(visible(tool.name), "bold"), effect, trial)
+        name, trial = Text(visible(tool.name), "bold"), Text(visible(in_trial(tool, tools)))
+        table.add_row(Text(visible(source)), name, effect, trial)
     if len(tools.tools) > SHOWN_TOOLS:
         table.add_row("", Text(f"and {len(tools.tools) - SHOWN_TOOLS} more", "dim"), "", "")
     return table
 
 
-def _in_trial(tool: Tool, mode: TrialMode) -> str:
-    """What a trial does with the calls of a tool, in a few words."""
-    if mode is TrialMode.FORK:
-        return "run on a copy"
-    if mode is TrialMode.LIVE:
-        return "run for real"
-    return "run: it reads" if tool.effect is Effect.READ else "checked, not run"
+def in_trial(tool: Tool, tools: ToolSet) -> str:
+    """Return what a trial does with the calls of a tool, in a few words."""
+    mode = tools.trial_mode(tool.name)
+    if mode is TrialMode.READ_ONLY and tool.effect is Effect.READ:
+        return "runs"
+    return ": ".join(filter(None, (_IN_TRIAL[mode], tool.obstacle)))
 
 
 def ending(trajectory: Trajectory) -> Text:

@@ -89,10 +89,10 @@ def browse(
         place: see `read_records`.
         index: which record, numbered over all files from 0; negative from the end; None for a list.
         console: where to print.
-        failed: list only rollouts that did not succeed.
-        only: list only records with this text in their file name, task, policy or labels.
+        failed: whether to list only rollouts that did not succeed.
+        only: text in the file name, task, policy or labels of the records to list.
         tokens: a model whose tokenizer shows the tokens of the record.
-        sent: show the messages of the record as the endpoint got them.
+        sent: whether to show the messages of the record as the endpoint got them.
 
     Raises:
         ConfigError: tokens or sent messages are asked for without a record.
@@ -182,8 +182,8 @@ def said(step: Step) -> tuple[str, str]:
     """Split a turn into its thought and what else it says.
 
     Returns:
-        The thought; and the lesson, the answer, or the whole turn where it broke the format. Of a
-        call the second is "": `Step.call` has its name and arguments.
+        The thought; and the lesson, the answer, "" for a call, or the whole turn where it broke the
+        format.
     """
     if step.action is ActionKind.INVALID:
         return "", step.text

@@ -24,18 +24,11 @@ Store = Annotated[
 ]
 
 
-def _store(path: Path | None) -> ExperienceStore:
-    path = path or default_path()
-    if not path.exists():
-        raise InputError(f"there is no experience in {path} yet; name another file with --store")
-    return ExperienceStore(path)
-
-
 @app.command(name="list")
 def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
     """List all lessons by source, one per line; with --json, one JSON object per line."""
     path = store or default_path()
-    kept = _store(path).lessons() if path.exists() else []
+    kept = ExperienceStore(path).lessons() if path.exists() else []
     if not kept:
         tell(f"no lessons in {path} yet; `toolmaster solve` learns them in its trials")
     if as_json:
@@ -44,11 +37,9 @@ def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
     for source, lessons in groupby(kept, key=lambda lesson: lesson.source):
         console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)
         table = Table(box=None)
-        table.add_column("id", no_wrap=True)
-        for column in ("tool", "lesson"):
-            table.add_column(column, overflow="fold")
-        for column in ("retrieved", "helped"):
-            table.add_column(column, justify="right", overflow="fold")
+        for column in ("id", "tool", "lesson", "retrieved", "helped"):
+            side = "right" if column in ("retrieved", "helped") else "left"
+            table.add_column(column, justify=side, overflow="fold", no_wrap=column == "id")
         for lesson in lessons:
             text = lesson.text + (f" [stale: {lesson.stale}]" if lesson.stale else "")
             words = (lesson.id, lesson.tool, text, lesson.retrieved, lesson.helped)
@@ -72,7 +63,10 @@ def forget(
     """
     if (what is None) != everything:
         raise ConfigError("name a tool or a lesson, or give --all")
-    kept = _store(store)
+    path = store or default_path()
+    if not path.exists():
+        raise InputError(f"there is no experience in {path} yet; name another file with --store")
+    kept = ExperienceStore(path)
     found = kept.lessons() if what is None else kept.find(what)
     if what is not None and not found:
         raise InputError(

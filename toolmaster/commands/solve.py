@@ -139,7 +139,6 @@ class _Line(BaseModel):
 
 
 def _check_writable(path: Path) -> None:
-    """Make sure that trajectories can be kept in a file, and create it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("ab").close()

@@ -37,9 +37,11 @@ def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
     for source, lessons in groupby(kept, key=lambda lesson: lesson.source):
         console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)
         table = Table(box=None)
-        for column in ("id", "tool", "lesson", "retrieved", "helped"):
-            side = "right" if column in ("retrieved", "helped") else "left"
-            table.add_column(column, justify=side, overflow="fold", no_wrap=column == "id")
+        table.add_column("id", no_wrap=True)
+        for column in ("tool", "lesson"):
+            table.add_column(column, overflow="fold")
+        for column in ("retrieved", "helped"):
+            table.add_column(column, justify="right", overflow="fold")
         for lesson in lessons:
             text = lesson.text + (f" [stale: {lesson.stale}]" if lesson.stale else "")
             words = (lesson.id, lesson.tool, text, lesson.retrieved, lesson.helped)

@@ -89,25 +89,42 @@ def read_recipe(
     """
     places, settings = split_words(words)
     wanted = _PLACES.get(command, {})
-    if not places or not is_recipe(places[0]):
-        if not places or len(places) != len(wanted):
-            raise ConfigError(_what_is_wanted(command, places))
-        return _without_recipe(command, places, settings, given, flags)
-    if len(places) > 1:
-        raise ConfigError(
-            f"`{command}` takes one recipe; received also {places[1]!r}. Settings are written"
-            " key=value"
+    if places and is_recipe(places[0]):
+        if len(places) > 1:
+            raise ConfigError(
+                f"`{command}` takes one recipe; received also {places[1]!r}. Settings are written"
+                " key=value"
+            )
+        made = _settings_of_run(places[0])
+        return read(
+            Recipe,
+            settings,
+            given,
+            own=command if wanted else "",
+            recipe=None if made else find_recipe(places[0]),
+            made=made,
+            places=flags,
+            refused=_ONLY_DIRECT,
         )
-    made = _settings_of_run(places[0])
+    if not places or len(places) != len(wanted):
+        raise ConfigError(_what_is_wanted(command, places))
+    named = dict(zip(wanted, places, strict=True))
+    if "TASKSET" in named:
+        _refuse_outside_quotes(command, named["TASKSET"], settings)
+    refused = [*_others(command), "evaluate.tasks", "evaluate.base_tasks"]
+    stages = ["demonstrate", "sft"] if command == "sft" else [command]
+    made = {**_DEFAULTS[command], "stages": stages}
+    if command == "evaluate" and endpoint_model(named["MODEL"]) is not None:
+        made["evaluate.sampling.turn_tokens"] = RoomySampling().turn_tokens
+    said = {wanted[name]: (f"{name} {place!r}", place) for name, place in named.items()}
     return read(
-        Recipe,
+        _settings_of(command),
         settings,
         given,
-        own=command if wanted else "",
-        recipe=None if made else find_recipe(places[0]),
+        own=command,
         made=made,
-        places=flags,
-        refused=_ONLY_DIRECT,
+        places={**said, **flags},
+        refused=dict.fromkeys(refused, f"`{command}` takes this with a recipe alone"),
     )
 
 
@@ -140,35 +157,6 @@ def _what_is_wanted(command: str, places: Sequence[str]) -> str:
         f"`{command}` takes a RECIPE ({', '.join(recipe_names())}, a TOML file of yours, or a"
         f" run's folder){direct}; received {', '.join(map(repr, places)) or 'none of them'}{close}"
         f"{quotes}"
-    )
-
-
-def _without_recipe(
-    command: str,
-    places: Sequence[str],
-    settings: Sequence[str],
-    given: Given,
-    flags: Mapping[str, tuple[str, Any]],
-) -> Recipe:
-    """The settings that the places of a stage stand for."""
-    wanted = _PLACES[command]
-    named = dict(zip(wanted, places, strict=True))
-    if "TASKSET" in named:
-        _refuse_outside_quotes(command, named["TASKSET"], settings)
-    refused = [*_others(command), "evaluate.tasks", "evaluate.base_tasks"]
-    said = {wanted[name]: (f"{name} {place!r}", place) for name, place in named.items()}
-    stages = ["demonstrate", "sft"] if command == "sft" else [command]
-    made = {**_DEFAULTS[command], "stages": stages}
-    if command == "evaluate" and endpoint_model(named["MODEL"]) is not None:
-        made["evaluate.sampling.turn_tokens"] = RoomySampling().turn_tokens
-    return read(
-        _settings_of(command),
-        settings,
-        given,
-        own=command,
-        made=made,
-        places={**said, **flags},
-        refused=dict.fromkeys(refused, f"`{command}` takes this with a recipe alone"),
     )
 
 

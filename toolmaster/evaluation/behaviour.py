@@ -23,15 +23,10 @@ class ErrorClass(StrEnum):
 
 
 def error_class(trajectory: Trajectory) -> ErrorClass | None:
-    """Return why a rollout failed.
+    """Return why a rollout failed; None if it succeeded, broke or was not scored.
 
-    The first rule that holds decides: a needed tool was called and never worked (execution
-    failure); one was never called, or there is no answer (incomplete tool chain); otherwise a
-    reasoning error. If the needed tools are unknown, every tool that was called counts as needed,
-    and a rollout without calls is an incomplete chain.
-
-    Returns:
-        The class; None for a rollout that succeeded, broke or was not scored.
+    If the needed tools are unknown, every tool that was called counts as needed, and a rollout
+    without calls is an incomplete chain.
     """
     if trajectory.error is not None or trajectory.score is None or trajectory.success:
         return None

@@ -148,11 +148,10 @@ async def collect(
         rollouts: number of rollouts of each task.
         concurrency: the most sessions that run at the same time.
         request: makes the request from a task and the index of its rollout.
-        on_finish: called with each new trajectory; None shows a progress bar in a terminal.
+        on_finish: as in `aevaluate`.
 
     Returns:
-        The trajectories of all tasks, in order, those of one task adjacent. Rollouts that broke are
-        written too, and repeated when the evaluation is started again.
+        The trajectories of all tasks, in order, those of one task adjacent; those that broke, too.
 
     Raises:
         InputError: the file holds rollouts of another model or protocol, or the file or the tools

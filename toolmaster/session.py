@@ -195,7 +195,6 @@ class Session:
         return step
 
     def _limit_reached(self) -> StopReason | None:
-        """Return which limit ends the session now."""
         recent = self.steps[-self.limits.invalid_turns :]
         if self._turns >= self.limits.max_turns:
             return StopReason.MAX_TURNS

@@ -186,7 +186,6 @@ def _underscored(choice: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A default as a user would write it."""
     if value is None:
         return "not set"
     if isinstance(value, Mapping):

@@ -125,7 +125,6 @@ def _alone() -> Iterator[TextIO | None]:
 
 
 def _never_executed(trajectory: Trajectory) -> bool:
-    """Return whether a model used up its turns in the trial."""
     gave_up = trajectory.stop_reason in (StopReason.INVALID_TURNS, StopReason.MAX_TURNS)
     return gave_up and trajectory.steps[-1].phase is Phase.TRIAL
 
@@ -141,7 +140,6 @@ def _text(given: str) -> str:
 
 
 def _schema(file: Path | None) -> dict[str, Any] | None:
-    """Return the JSON schema in a file."""
     if file is None:
         return None
     try:
@@ -208,7 +206,6 @@ class Solving:
         return done
 
     async def _solve(self, tools: ToolSet, policy: Policy) -> list[Trajectory]:
-        """Do the tasks that are not answered yet; return a trajectory of each task."""
         settings, approver = self.settings, self._approver()
         agent = Agent(
             policy,
@@ -234,7 +231,6 @@ class Solving:
         return [self.before.get(query) or next(each) for query in self.queries]
 
     def _approver(self) -> Approver:
-        """Return who decides what may be run for real."""
         if self.settings.yes:
             return AllowAll()
         approvals = default_path().with_name("approvals.jsonl")

@@ -144,7 +144,6 @@ def _restarting(recipe: Recipe, restart_process: Callable[[], None]) -> None:
 
 
 def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
-    """Measure one model on one task set and print what came out."""
     from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - heavy
 
     restart_tuned()
@@ -186,11 +185,9 @@ def _show_evaluation(
         made["seed"] = settings["seed"]
     if seconds is not None:
         made["time taken"] = f"{took(seconds)} since it was last started"
-    decoders = {}
-    if any(step.token_ids for t in result.trajectories for step in t.steps):
-        decoders = {result.model: decoder(result.model)}
     page = file.with_suffix(".html")
     title = f"{made['model']} on {made['task set']}"
+    decoders = {result.model: decoder(result.model)}
     write_report(page, Page(title, [result], made, settings, decoders=decoders))
     if as_json:
         print(json.dumps(result.record()))
@@ -200,7 +197,6 @@ def _show_evaluation(
 
 
 def _print_results(recipe: Recipe) -> None:
-    """Print the evaluations of a run as one JSON object, by model."""
     from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415 - heavy
     from toolmaster.pipeline.stages import results_of  # noqa: PLC0415
 

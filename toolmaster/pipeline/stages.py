@@ -172,7 +172,6 @@ def _warn_of_cut_turns(recipe: Recipe, longest_turn: int) -> None:
 
 
 def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
-    """Reinforce the model of the SFT stage, or else the recipe's model."""
     from toolmaster.training.collector import keep_in  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
 
@@ -219,7 +218,6 @@ def _evaluate(recipe: Recipe, _run: Run, folder: Path) -> None:
 
 
 def _measure(recipe: Recipe, name: str, file: Path) -> None:
-    """Run the missing rollouts of one model's evaluation."""
     from toolmaster.evaluation.evaluate import collect  # noqa: PLC0415 - loads what it needs
 
     settings = recipe.evaluate
@@ -273,7 +271,6 @@ _STAGES: dict[str, tuple[Callable[[Recipe, Run, Path], None], tuple[str, ...]]] 
 
 
 def _provenance(recipe: Recipe) -> dict[str, str]:
-    """Return what produced the results of a run, by name."""
     models = models_of(recipe)
     folders = (Path(models[name]) for name in ("sft", "grpo") if name in models)
     training = next(filter(None, map(read_training, folders)), None)

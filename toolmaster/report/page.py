@@ -224,10 +224,9 @@ def _finite(value: object) -> TypeGuard[float]:
 
 def _phases(trajectory: Trajectory) -> list[tuple[str, list[Step]]]:
     """Return the steps grouped by phase; the trial of a replay is left out."""
-    steps = [
-        s for s in trajectory.steps if s.phase is Phase.EXECUTION or trajectory.policy != REPLAY
-    ]
-    return [(phase.value, [*group]) for phase, group in itertools.groupby(steps, lambda s: s.phase)]
+    groups = itertools.groupby(trajectory.steps, lambda step: step.phase)
+    phases = [(phase.value, [*steps]) for phase, steps in groups]
+    return [p for p in phases if p[0] == Phase.EXECUTION or trajectory.policy != REPLAY]
 
 
 def _call(call: ToolCall) -> str:

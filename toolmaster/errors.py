@@ -73,11 +73,15 @@ def not_installed(error: ModuleNotFoundError) -> Exception:
         if extra is None or extra[1] in ("all", "dev"):
             continue
         if {"pyyaml": "yaml"}.get(module, module) == missing:
-            return InputError(
-                f"this needs the package {missing}, which is not installed: pip install"
-                f' "toolmaster[{extra[1]}]"'
-            )
+            return missing_package(missing, extra[1])
     return error
+
+
+def missing_package(name: str, extra: str) -> InputError:
+    """Return the error of a package that is not installed, with the extra that has it."""
+    return InputError(
+        f'this needs the package {name}, which is not installed: pip install "toolmaster[{extra}]"'
+    )
 
 
 class ToolmasterError(Exception):

@@ -62,7 +62,6 @@ class Run:
         facts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
-        self.settings = settings
         config = folder / "config.json"
         now = redacted({**settings.model_dump(mode="json"), **facts})
         try:

@@ -175,7 +175,7 @@ def test_a_model_and_a_task_set_in_place_of_a_recipe(toolmaster, tmp_path, monke
     code, shown, _ = toolmaster("tasks", f"{tmp_path}/mine.py:tasks", "--json")
     assert json.loads(shown)["tools"] == ["add"]
     code, shown, _ = toolmaster("tasks")
-    assert {"world[:full|short]", "bfcl[:CATEGORY]", "ftrl:FILE"} <= set(shown.split())
+    assert {"world[:full|calls|short]", "bfcl[:CATEGORY]", "ftrl:FILE"} <= set(shown.split())
     _, shown, _ = toolmaster("tasks", "--json")
     listed = {line["name"]: line["options"] for line in map(json.loads, shown.splitlines())}
     assert "families" in listed["world"]

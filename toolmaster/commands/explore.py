@@ -95,7 +95,7 @@ def _list_tasksets(*, as_json: bool) -> None:
 
 
 def _named(name: str, make: Callable[..., Any], first: str) -> str:
-    """Return how a set is named: `world[:full|short]`, `bfcl[:CATEGORY]` or `ftrl:FILE`."""
+    """Return how a set is named: `world[:full|calls|short]`, `bfcl[:CATEGORY]` or `ftrl:FILE`."""
     parameter = inspect.signature(make, eval_str=True).parameters[first]
     choices = "|".join(map(str, get_args(parameter.annotation))) or first.upper()
     return f"{name}:{choices}" if parameter.default is parameter.empty else f"{name}[:{choices}]"

@@ -36,6 +36,19 @@ def http_server(answer):
         server.server_close()
 
 
+def completion(model, text, read, written):
+    """A whole answer with this text and these counts of tokens."""
+    message = {"role": "assistant", "content": text}
+    usage = {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+    }
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    return {"id": "1", "object": "chat.completion", "created": 0, "model": model,
+            "choices": [choice], "usage": usage}  # fmt: skip
+
+
 class FakeModel:
     """An OpenAI-compatible endpoint: `reply(messages)` gives the text, or (status, JSON)."""
 
@@ -51,20 +64,8 @@ class FakeModel:
             reply = self.reply(body["messages"])
         if not isinstance(reply, str):
             return reply
-        message = {"role": "assistant", "content": reply}
-        read, written = tokens(*(m["content"] for m in body["messages"])), tokens(reply)
-        return 200, {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": self.version,
-            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {
-                "prompt_tokens": read,
-                "completion_tokens": written,
-                "total_tokens": read + written,
-            },
-        }
+        read = tokens(*(m["content"] for m in body["messages"]))
+        return 200, completion(self.version, reply, read, tokens(reply))
 
     @contextmanager
     def serve(self):

@@ -65,7 +65,7 @@ def test_what_needs_no_extra(toolmaster):
     assert toolmaster("--version").stdout == "0.1.0\n"
     listed = toolmaster("tasks")
     assert (listed.returncode, listed.stderr) == (0, "")
-    assert {"world[:full|short]", "ftrl:FILE", "toolhop:FILE"} <= set(listed.stdout.split())
+    assert {"world[:full|calls|short]", "ftrl:FILE", "toolhop:FILE"} <= set(listed.stdout.split())
     assert "fails" not in listed.stdout
     [task, *_] = toolmaster("tasks", "world:short tasks=2", "--json").stdout.splitlines()
     assert json.loads(task)["tools"]

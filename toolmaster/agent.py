@@ -1,8 +1,5 @@
 """`Agent`: a model with one's own tools, for one task or many.
 
-    agent = Agent("openai:NAME", tools=[get_price, "mcp.json"])
-    print(agent.run("What does one Wool Rug cost?").answer)
-
 An agent runs ordinary sessions and adds what lasts beyond one of them: experience, one budget for
 all tasks, and a file of trajectories that also keeps a session that was stopped in the middle.
 """
@@ -16,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 from typing import Protocol as Protocol_
 
 from pydantic import BaseModel
@@ -51,24 +48,19 @@ class Callbacks(Protocol_):
 
     def begin(self, task: Task) -> None:
         """Called when a task begins."""
-        ...
 
     def step(self, task: Task, step: Step) -> None:
         """Called with each assistant turn and its observation."""
-        ...
 
     def end(self, trajectory: Trajectory) -> None:
         """Called when a task has ended or was stopped, after its trajectory was written."""
-        ...
 
 
 AnswerType = type[BaseModel] | Mapping[str, Any]
 """A pydantic model or a JSON schema."""
 
 
-class _Opened(NamedTuple):
-    tools: ToolSet
-    policy: Policy
+_Opened = tuple[ToolSet, Policy]
 
 
 class Agent:
@@ -77,20 +69,18 @@ class Agent:
     Args:
         model: `openai:NAME`, `VENDOR:NAME`, a checkpoint folder or a model id of the Hub; or a
             `Policy`.
-        tools: functions, objects, `Tool`s, tool sources in one line each (a Python file, an
-            mcpServers file, an OpenAPI document or address; see `tools.sources`), or one `ToolSet`.
-            Trials run as each tool declares; execution is real.
+        tools: functions, objects, `Tool`s, tool sources in one line each (see `tools.sources`), or
+            one `ToolSet`. Trials run as each tool declares; execution is real.
         base_url: the endpoint of an `openai:` model; None for OpenAI's own, or `OPENAI_BASE_URL`.
         endpoint: timeouts, headers and further fields of the requests to an endpoint.
         sampling: temperature and token limits of the model.
         protocol: the trajectory format, with or without a trial.
         limits: limits of each session.
         approver: decides which calls may run for real. None stands for `permissions.Ask()`, which
-            asks the user at the terminal before calls that are destructive or of unknown effect,
-            and refuses them if there is no terminal; `permissions.AllowAll()` allows every call.
+            asks before calls that are destructive or of unknown effect, and refuses them if there
+            is no terminal; `permissions.AllowAll()` allows every call.
         budget: what all tasks of this agent together may spend; None sets no bounds.
-        experience: the store of lessons, which each task reads before it begins and adds to when it
-            ends; None disables lessons.
+        experience: the lessons that each task reads before it begins and adds to when it ends.
         instructions: the user's own instructions, shown to the model in its system message.
         keep: a JSON-lines file to which every trajectory is appended; None writes no file.
         callbacks: functions called when a task begins, takes a step and ends.
@@ -207,9 +197,7 @@ class Agent:
 
         Raises:
             ConfigError: `concurrency` is below 1.
-            InputError: as in `arun`.
-            PermanentPolicyError: as in `arun`; the other tasks are stopped.
-            asyncio.CancelledError: as in `arun`.
+            Exception: as in `arun`; the other tasks are stopped.
         """
         async with self._open() as opened:
             work = partial(self._solve, opened=opened, answer_type=answer_type)
@@ -241,12 +229,9 @@ class Agent:
                 sourced = await stack.enter_async_context(open_sources(self._sources))
                 parts.append(("sources", sourced))
             tools = parts[0][1] if len(parts) == 1 else merge(parts)
-            policy = await stack.enter_async_context(
-                open_policy(
-                    self.model, self.sampling, base_url=self.base_url, endpoint=self.endpoint
-                )
-            )
-            yield _Opened(tools, policy)
+            options = {"base_url": self.base_url, "endpoint": self.endpoint}
+            async with open_policy(self.model, self.sampling, **options) as policy:
+                yield tools, policy
 
     async def _solve(
         self,
@@ -255,44 +240,52 @@ class Agent:
         answer_type: AnswerType | None = None,
         history: tuple[Message, ...] = (),
     ) -> Trajectory:
+        tools, policy = opened
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
         retrieved = Retrieved()
         if self.experience is not None:
-            retrieved = await self.experience.retrieve(opened.tools)
+            retrieved = await self.experience.retrieve(tools)
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
-            tools=lambda: opened.tools,
+            tools=lambda: tools,
             experience=retrieved.text,
             instructions=self.instructions,
             history=history,
             answer_schema=_schema(answer_type),
         )
-        if self.callbacks is not None:
-            self.callbacks.begin(task)
+        callbacks = self.callbacks
+        if callbacks is not None:
+            callbacks.begin(task)
+        request = RolloutRequest(
+            task,
+            self._asked[task.id],
+            approver=self.approver,
+            budget=self.budget,
+            on_step=None if callbacks is None else partial(callbacks.step, task),
+            on_stop=self._record,
+        )
+        self._asked[task.id] += 1  # a query that is repeated gets the next rollout index
+        known = {lesson.tool for lesson in retrieved.lessons}
+        protocol, limits = self._protocol(tools, policy, known), self._limits(policy)
         [trajectory] = await run_rollouts(
-            [self._request(task)],
-            opened.policy,
-            self._protocol(opened, {lesson.tool for lesson in retrieved.lessons}),
-            self._limits(opened.policy),
-            concurrency=1,
-            on_finish=self._record,
+            [request], policy, protocol, limits, on_finish=self._record
         )
         if self.experience is not None:
-            await self.experience.learn(trajectory, opened.tools, retrieved)
+            await self.experience.learn(trajectory, tools, retrieved)
         return trajectory
 
-    def _protocol(self, opened: _Opened, known: set[str]) -> Protocol:
+    def _protocol(self, tools: ToolSet, policy: Policy, known: set[str]) -> Protocol:
         """Return the format of a task: without a trial if a trial could not tell anything new.
 
         That is so if it runs no tool, or if there are lessons and all tools that it would run and
         that do more than read have one; what reads can be tried for real at any time. A model that
         was trained for the trial keeps it, and ends it at once where it knows enough.
         """
-        tried = [tool for tool in opened.tools.tools if opened.tools.is_tried(tool.name)]
-        unknown = [t for t in tried if t.effect is not Effect.READ and t.name not in known]
-        useful = bool(unknown) if known else bool(tried)
-        skipped = self.protocol is Protocol.TRIAL and _instructed(opened.policy) and not useful
+        tried = [tool for tool in tools.tools if tools.is_tried(tool.name)]
+        if known:
+            tried = [t for t in tried if t.effect is not Effect.READ and t.name not in known]
+        skipped = self.protocol is Protocol.TRIAL and _instructed(policy) and not tried
         return Protocol.DIRECT if skipped else self.protocol
 
     def _limits(self, policy: Policy) -> Limits:
@@ -300,20 +293,6 @@ class Agent:
         if isinstance(self.limits, AgentLimits) and not _instructed(policy):
             return self.limits.with_defaults(self.limits.small)
         return self.limits
-
-    def _request(self, task: Task) -> RolloutRequest:
-        """Return the request of a task; a query that is repeated gets the next rollout index."""
-        callbacks = self.callbacks
-        rollout = self._asked[task.id]
-        self._asked[task.id] += 1
-        return RolloutRequest(
-            task,
-            rollout,
-            approver=self.approver,
-            budget=self.budget,
-            on_step=None if callbacks is None else partial(callbacks.step, task),
-            on_stop=self._record,
-        )
 
     def _record(self, trajectory: Trajectory) -> None:
         """Write a trajectory, finished or not; the callback is called even if writing fails."""
@@ -339,11 +318,6 @@ def _conversation(after: Trajectory | None) -> tuple[Message, ...]:
 
 
 def _schema(answer_type: AnswerType | None) -> Mapping[str, Any] | None:
-    """Return the JSON schema of an answer.
-
-    Raises:
-        InputError: it is neither a pydantic model nor a valid JSON schema.
-    """
     if answer_type is None:
         return None
     if isinstance(answer_type, type) and issubclass(answer_type, BaseModel):

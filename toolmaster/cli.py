@@ -200,7 +200,7 @@ _command(
     'tools "API.json base_url=http://localhost:8000" --json',
 )
 _command(
-    "explore:serve_session",
+    "serve_session:serve_session",
     _EXPLORE,
     "serve-session TASK [KEY=VALUE]...",
     "Offer a task as an MCP server, so that any MCP client can do it.",

@@ -35,11 +35,7 @@ class Settings(BaseModel):
         return value
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
-        """Return these settings with other defaults: only fields that nobody set are changed.
-
-        Args:
-            defaults: Values by the name of their field.
-        """
+        """Return these settings with other defaults: only fields that nobody set are changed."""
         left = {key: value for key, value in defaults.items() if key not in self.model_fields_set}
         return self.model_copy(update=left)
 
@@ -56,12 +52,11 @@ def load_config(
     """Read a recipe and apply values and overrides.
 
     Args:
-        cls: the settings model to build.
+        cls: the settings to build.
         recipe: a TOML file; None for the defaults alone.
         overrides: items `a.b=value`; a value that begins with a bracket, a brace or a quote is
-            TOML.
-        values: settings by key (`a.b`) as Python values, such as those of a command's options; an
-            override of the same key wins.
+            TOML. They win over `values`.
+        values: settings by key (`a.b`) as Python values.
 
     Raises:
         ConfigError: a file that cannot be read, a malformed override, an unknown key, a bad value.

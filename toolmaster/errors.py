@@ -58,14 +58,7 @@ def problem(error: Any) -> str:
 
 
 def not_installed(error: ModuleNotFoundError) -> Exception:
-    """Return what to tell of a missing package: which extra has it.
-
-    Args:
-        error: What importing it raised.
-
-    Returns:
-        An `InputError`; the error itself where no extra has the package.
-    """
+    """Return an `InputError` that says which extra has a missing package; else the error itself."""
     from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415 - only here
 
     missing = (error.name or "").partition(".")[0]
@@ -80,11 +73,15 @@ def not_installed(error: ModuleNotFoundError) -> Exception:
         if extra is None or extra[1] in ("all", "dev"):
             continue
         if {"pyyaml": "yaml"}.get(module, module) == missing:
-            return InputError(
-                f"this needs the package {missing}, which is not installed: pip install"
-                f' "toolmaster[{extra[1]}]"'
-            )
+            return missing_package(missing, extra[1])
     return error
+
+
+def missing_package(name: str, extra: str) -> InputError:
+    """Return the error of a package that is not installed, with the extra that has it."""
+    return InputError(
+        f'this needs the package {name}, which is not installed: pip install "toolmaster[{extra}]"'
+    )
 
 
 class ToolmasterError(Exception):

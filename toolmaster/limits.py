@@ -1,18 +1,16 @@
 """What sessions may use: the limits of one session, and budgets that many sessions share.
 
-The model is told the bounds at the start, and the session enforces them. A call beyond the bound of
-a budget is refused and the model is told so; any other bound that is reached ends the session. The
-turn in flight is still finished and recorded, so tokens and money can exceed their bound by one
-turn of each session. Deadlines are asyncio timeouts: a forward pass of a model in this process
-(seconds the first time, while it compiles) can overrun them.
+A call beyond the bound of a budget is refused and the model is told so; any other bound that is
+reached ends the session. The turn in flight is still finished and recorded, so tokens and money can
+exceed their bound by one turn of each session. Deadlines are asyncio timeouts: a forward pass of a
+model in this process (seconds the first time, while it compiles) can overrun them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -101,24 +99,17 @@ class Spent(Record):
     """Money, in the currency of the prices; None without prices."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One bound and how much of it is used."""
+class Use(NamedTuple):
+    """What is used of one thing, and its bound."""
 
     unit: str
     used: float
-    limit: float
-
-    @property
-    def left(self) -> float:
-        """The amount that is left, at least 0."""
-        return max(self.limit - self.used, 0)
+    limit: float | None
+    """None allows any amount."""
 
     def text(self, amount: float) -> str:
         """Return an amount with its unit."""
-        if self.unit == "cost":
-            return f"cost {amount:.4g}"
-        return f"{amount:.0f} {self.unit}"
+        return f"cost {amount:.4g}" if self.unit == "cost" else f"{amount:.0f} {self.unit}"
 
 
 class Budget:
@@ -136,7 +127,7 @@ class Budget:
         'Budget left: 10 calls.'
     """
 
-    def __init__(self, settings: BudgetSettings) -> None:
+    def __init__(self, settings: BudgetSettings = BudgetSettings()) -> None:  # noqa: B008 - frozen
         if settings.max_cost is not None and settings.prices is None:
             raise ConfigError(
                 "max_cost is given without prices; give what a million tokens read and a million"
@@ -168,9 +159,9 @@ class Budget:
 
     def exhausted(self) -> str | None:
         """Return which bound is used up, except calls: without any the model can still answer."""
-        for bound in self.bounds():
-            if bound.unit != "calls" and not bound.left:
-                return f"the budget of {bound.text(bound.limit)} is used up"
+        for use in self.uses():
+            if use.unit != "calls" and use.limit is not None and use.used >= use.limit:
+                return f"the budget of {use.text(use.limit)} is used up"
         return None
 
     def seconds_left(self) -> float | None:
@@ -180,35 +171,31 @@ class Budget:
 
     def left(self) -> str:
         """Return what is left of each bound, as the model is told; "" if there is no bound."""
-        parts = [bound.text(bound.left) for bound in self.bounds()]
+        bounds = [(use, use.limit) for use in self.uses() if use.limit is not None]
+        parts = [use.text(max(limit - use.used, 0)) for use, limit in bounds]
         return f"Budget left: {', '.join(parts)}." if parts else ""
 
     def spent(self) -> Spent:
         """Return what all sessions together have spent so far."""
+        prices = self.settings.prices
         return Spent(
             calls=self._calls,
             prompt_tokens=self._tokens.read,
             completion_tokens=self._tokens.written,
             seconds=round(self._seconds(), 3),
-            cost=self._cost(),
+            cost=None if prices is None else self._tokens.cost(prices),
         )
 
-    def bounds(self) -> Iterator[Bound]:
-        """Yield the bounds that are set, with what is used of each."""
-        settings = self.settings
-        tokens = self._tokens.read + self._tokens.written
-        for unit, used, limit in (
-            ("calls", self._calls, settings.max_calls),
-            ("tokens", tokens, settings.max_tokens),
-            ("seconds", self._seconds(), settings.max_seconds),
-            ("cost", self._cost(), settings.max_cost),
-        ):
-            if limit is not None and used is not None:
-                yield Bound(unit, used, limit)
+    def uses(self) -> list[Use]:
+        """Return what is used of calls, tokens, seconds and, if there are prices, money."""
+        settings, spent = self.settings, self.spent()
+        tokens = spent.prompt_tokens + spent.completion_tokens
+        uses = [
+            Use("calls", spent.calls, settings.max_calls),
+            Use("tokens", tokens, settings.max_tokens),
+            Use("seconds", self._seconds(), settings.max_seconds),
+        ]
+        return uses if spent.cost is None else [*uses, Use("cost", spent.cost, settings.max_cost)]
 
     def _seconds(self) -> float:
         return 0.0 if self._started is None else time.monotonic() - self._started
-
-    def _cost(self) -> float | None:
-        prices = self.settings.prices
-        return None if prices is None else self._tokens.cost(prices)

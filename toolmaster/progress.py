@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
+from rich.text import Text
 
 from toolmaster.system.processes import is_main
 from toolmaster.system.terminal import visible
@@ -56,10 +57,15 @@ def messages() -> Console:
     return safe_console(stderr=True)
 
 
+def say(text: str, style: str = "dim", where: Console = console) -> None:
+    """Print a text as it is: never markup, and broken nowhere."""
+    where.print(Text(text, style), soft_wrap=True)
+
+
 def tell(text: str) -> None:
     """Print a line about the work on standard error, in the main process only."""
     if is_main():
-        messages().print(text, style="dim", markup=False, soft_wrap=True)
+        say(text, where=messages())
 
 
 def tell_kept(count: int, what: str, file: Path) -> None:
@@ -72,7 +78,7 @@ def tell_kept(count: int, what: str, file: Path) -> None:
 
 
 class Bar:
-    """A running bar; `advance` moves it and `note` shows a few words beside it."""
+    """A running bar, with a few words beside it."""
 
     def __init__(self, progress: Progress, task: Any) -> None:
         self._progress = progress
@@ -99,7 +105,9 @@ class Bar:
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> Iterator[Bar]:
+def bar(
+    title: str, total: int, done: int = 0, where: Console | None = None, *, hidden: bool = False
+) -> Iterator[Bar]:
     """Show a bar for work of `total` items of which `done` are finished already.
 
     Args:
@@ -107,6 +115,7 @@ def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> 
         total: Number of items.
         done: Number of items that were finished before.
         where: Where it is shown; standard error by default.
+        hidden: Whether to show nothing, as in all processes but the main one.
     """
     columns = (
         TextColumn("[bold]{task.description:<22}"),
@@ -116,12 +125,13 @@ def bar(title: str, total: int, done: int = 0, where: Console | None = None) -> 
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=where or messages(), disable=not is_main()) as progress:
+    hidden = hidden or not is_main()
+    with Progress(*columns, console=where or messages(), disable=hidden) as progress:
         yield Bar(progress, progress.add_task(title, total=total, completed=done, note=""))
 
 
 def solved_counter(running: Bar) -> Callable[[Trajectory], None]:
-    """A function that moves a bar by one for each trajectory and notes how many succeeded."""
+    """Return a function that moves a bar by one for a trajectory and notes how many succeeded."""
     solved = 0
 
     def count(trajectory: Trajectory) -> None:

@@ -127,7 +127,7 @@ def thought_of(text: str) -> str:
     return _OPEN.split(text.partition("</think>")[0], maxsplit=1)[0].replace("<think>", "").strip()
 
 
-def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one return for each finding
+def parse(text: str, protocol: Protocol) -> Action:
     """Return the action of one assistant turn; one of kind INVALID if it has a format error.
 
     Args:
@@ -141,37 +141,25 @@ def parse(text: str, protocol: Protocol) -> Action:  # noqa: PLR0911 - one retur
     thought, found, rest = text.partition("</think>")
     body = rest if found else thought
     if not found and "<think>" in text:
-        return _invalid(
-            ErrorKind.UNCLOSED_TAG,
-            "the think block is never closed; close it, then write one block",
-        )
+        message = "the think block is never closed; close it, then write one block"
+        return _invalid(ErrorKind.UNCLOSED_TAG, message)
     opened = _OPEN.findall(body)
-    allowed = "tool_call, experience or answer"
-    if protocol is not Protocol.TRIAL:
-        allowed = "tool_call or answer"
-        if "experience" in opened:
-            return _invalid(
-                ErrorKind.WRONG_PHASE, f"there is no experience block here; write a {allowed} block"
-            )
+    has_trial = protocol is Protocol.TRIAL
+    allowed = "tool_call, experience or answer" if has_trial else "tool_call or answer"
+    if "experience" in opened and not has_trial:
+        message = f"there is no experience block here; write a {allowed} block"
+        return _invalid(ErrorKind.WRONG_PHASE, message)
     if not opened:
-        return _invalid(
-            ErrorKind.NO_ACTION, f"write exactly one {allowed} block after your thought"
-        )
+        message = f"write exactly one {allowed} block after your thought"
+        return _invalid(ErrorKind.NO_ACTION, message)
     if not any(body.rfind(f"</{tag}>") > body.find(f"<{tag}>") for tag in set(opened)):
         return _invalid(ErrorKind.UNCLOSED_TAG, f"the {opened[0]} block is never closed")
     if len(opened) > 1:
-        return _invalid(
-            ErrorKind.SEVERAL_ACTIONS, f"write one block a turn, got {len(opened)}; none was run"
-        )
+        message = f"write one block a turn, got {len(opened)}; none was run"
+        return _invalid(ErrorKind.SEVERAL_ACTIONS, message)
     tag = opened[0]
     content = body.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip()
-    if tag == "answer":
-        return Action(ActionKind.ANSWER, content)
-    if tag == "experience":
-        return Action(ActionKind.EXPERIENCE, content)
-    if tag == "give_up":
-        return Action(ActionKind.GIVE_UP, content)
-    return _parse_call(content)
+    return _parse_call(content) if tag == "tool_call" else Action(ActionKind(tag), content)
 
 
 def _parse_call(content: str) -> Action:

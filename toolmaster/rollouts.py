@@ -1,7 +1,6 @@
 """The one rollout engine: runs sessions against a policy, many at a time.
 
-Demonstrations, GRPO and evaluation all call `run_rollouts`. It runs sessions concurrently, and it
-is the only place that catches an error that breaks a rollout: the error is recorded in the
+It is the only place that catches an error that breaks a rollout: the error is recorded in the
 trajectory, and the other rollouts continue.
 """
 
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -154,8 +153,15 @@ async def _attempt(
         trajectory.prompt, trajectory.tools = session.prompt(), session.tools.schemas()
         conversation = policy.conversation(trajectory.prompt, trajectory.tools)
         trajectory.prompt_ids = conversation.prompt_ids
-        turns = _converse(session, conversation, trajectory, request)
-        trajectory.stop_reason = await _until_deadline(turns, request.budget)
+        deadline = asyncio.timeout(session.budget.seconds_left())
+        try:
+            async with deadline:
+                await _converse(session, conversation, trajectory, request)
+            trajectory.stop_reason = session.stop_reason
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            trajectory.stop_reason = StopReason.BUDGET
         trajectory.prompt_tokens = conversation.prompt_tokens
         trajectory.answer = session.answer
         trajectory.score = await session.score(trajectory)
@@ -175,43 +181,28 @@ async def _attempt(
     return trajectory, permanent
 
 
-async def _until_deadline(
-    turns: Coroutine[Any, Any, StopReason | None], budget: Budget | None
-) -> StopReason | None:
-    """Wait for the turns, but no longer than the budget's seconds."""
-    deadline = asyncio.timeout(budget.seconds_left() if budget is not None else None)
-    try:
-        async with deadline:
-            return await turns
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        return StopReason.BUDGET
-
-
 async def _converse(
     session: Session, conversation: Conversation, trajectory: Trajectory, request: RolloutRequest
-) -> StopReason | None:
-    """Alternate turns and observations until the policy or the session ends; return why."""
+) -> None:
+    """Alternate turns and observations until the policy or the session ends."""
     trajectory.steps = session.steps
-    budget = request.budget
     while session.stop_reason is None:
-        if budget is not None and budget.exhausted():  # by sessions that share it
-            return StopReason.BUDGET
+        if session.budget.exhausted():  # by sessions that share it
+            session.stop_reason = StopReason.BUDGET
+            return
         try:
             completion = await conversation.complete()
         except ContextFullError:
-            return StopReason.MAX_TOKENS
+            session.stop_reason = StopReason.MAX_TOKENS
+            return
         trajectory.completion_tokens += completion.tokens
         trajectory.sent = getattr(conversation, "sent", [])
-        if budget is not None:
-            budget.spend_tokens(completion.prompt_tokens, completion.tokens)
+        session.budget.spend_tokens(completion.prompt_tokens, completion.tokens)
         try:
-            await session.step(completion.text)
+            step = await session.step(completion.text)
         except asyncio.CancelledError:
             _complete(session.steps[-1], completion, request)
             raise
-        step = session.steps[-1]
         if completion.cut_at and step.error in FORMAT_ERRORS:
             step.observation = TURN_CUT.format(completion.cut_at)
             if session.stop_reason is StopReason.INVALID_TURNS:
@@ -219,7 +210,6 @@ async def _converse(
         if step.observation is not None and session.stop_reason is None:
             step.observation_ids = conversation.observe(step.observation, step.observation_role)
         _complete(step, completion, request)
-    return session.stop_reason
 
 
 def _complete(step: Step, completion: Completion, request: RolloutRequest) -> None:
@@ -254,8 +244,7 @@ async def run_rollouts(
 
     Raises:
         ConfigError: `concurrency` is below 1.
-        PermanentPolicyError: the policy answers no further request. Unfinished rollouts are
-            cancelled; finished ones were passed to `on_finish`.
+        PermanentPolicyError: the policy answers no further request; the rest is cancelled.
         Exception: any error of `requests` or `on_finish` (a full disk); the rest is cancelled.
     """
 
@@ -278,7 +267,7 @@ async def side_by_side(
     Args:
         work: the function.
         items: its arguments; consumed lazily.
-        concurrency: the most calls that run at the same time.
+        concurrency: the most calls that run at the same time, at least 1.
 
     Returns:
         The results in the order of the items.

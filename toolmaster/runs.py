@@ -1,10 +1,9 @@
 """Run folders and JSON-lines files, written so that a kill loses nothing.
 
 `runs/<name>/` holds `config.json` (the resolved recipe), `metrics.jsonl`, and one folder per stage
-with its `trajectories.jsonl` or checkpoint, and `done.json` once it has finished. JSON lines are
-appended one record at a time, by one process at a time; an incomplete last line, which a kill can
-leave, is ignored on reading. A run that made something refuses to go on with other settings. In a
-training with several processes only the main one writes.
+with its `trajectories.jsonl` or checkpoint, and `done.json` once it has finished. An incomplete
+last line, which a kill can leave, is ignored on reading. In a training with several processes only
+the main one writes.
 """
 
 from __future__ import annotations
@@ -49,13 +48,9 @@ class Run:
         facts: other values that the results depend on, saved beside the settings.
 
     Raises:
-        ConfigError: the run was begun with other settings; names those that differ.
+        ConfigError: the run was begun with other settings, and made something; names those that
+            differ.
         InputError: the folder cannot be written.
-
-    Example:
-        >>> run = Run(Path("runs/mine"), recipe)  # doctest: +SKIP
-        >>> run.is_done("sft")  # doctest: +SKIP
-        False
     """
 
     def __init__(
@@ -67,14 +62,18 @@ class Run:
         facts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
-        self.settings = settings
         config = folder / "config.json"
         now = redacted({**settings.model_dump(mode="json"), **facts})
         try:
             if config.is_file():
                 before = read_json(config.read_text(encoding="utf-8"))
-                if any(path.is_file() and path != config for path in folder.rglob("*")):
-                    _refuse_mixing(folder, before, now, may_change)
+                changes = changed_settings(before, now, {*may_change, "run"})  # it may be moved
+                if changes and any(p.is_file() and p != config for p in folder.rglob("*")):
+                    more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
+                    raise ConfigError(
+                        f"{folder} was begun with other settings ({'; '.join(changes[:5])}{more});"
+                        " give another run=FOLDER, or remove this one"
+                    )
             folder.mkdir(parents=True, exist_ok=True)
             if is_main():
                 write_atomically(config, json.dumps(now, indent=2))
@@ -113,18 +112,6 @@ class Run:
             kind = ",".join(sorted(line))
             latest[line["stage"], line["step"], kind] = line
         return list(latest.values())
-
-
-def _refuse_mixing(
-    folder: Path, before: dict[str, Any], now: dict[str, Any], may_change: Collection[str]
-) -> None:
-    lines = changed_settings(before, now, {*may_change, "run"})  # a run may be moved
-    if lines:
-        more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
-        raise ConfigError(
-            f"{folder} was begun with other settings ({'; '.join(lines[:5])}{more}); give another"
-            " run=FOLDER, or remove this one"
-        )
 
 
 def changed_settings(
@@ -260,9 +247,7 @@ def read_models(path: Path, model: type[R]) -> list[R]:
     Raises:
         InputError: A line is not valid; the message names the file, the line and the field.
     """
-    if not path.is_file():
-        return []
-    return [_model(path, number, line, model) for number, line in _numbered(path)]
+    return [record for _, record in _validated(path, model)] if path.is_file() else []
 
 
 def read_record(path: Path, model: type[R]) -> R | None:
@@ -281,7 +266,7 @@ def read_record(path: Path, model: type[R]) -> R | None:
 
 
 def read_written(path: Path, model: type[R]) -> Iterator[tuple[int, R]]:
-    """Yield the records of a JSON-lines file that a person wrote, with the number of each line.
+    """Return the records of a JSON-lines file that a person wrote, with the number of each line.
 
     Args:
         path: The file. Its last line must be complete, too.
@@ -290,8 +275,7 @@ def read_written(path: Path, model: type[R]) -> Iterator[tuple[int, R]]:
     Raises:
         InputError: The file cannot be read, or a line is not valid.
     """
-    for number, line in _numbered(path, may_be_torn=False):
-        yield number, _model(path, number, line, model)
+    return _validated(path, model, may_be_torn=False)
 
 
 def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, Any]]:
@@ -314,23 +298,20 @@ def _numbered(path: Path, *, may_be_torn: bool = True) -> Iterator[tuple[int, An
         yield number, record
 
 
-def _model(path: Path, number: int, line: Any, model: type[R]) -> R:
-    try:
-        return model.model_validate(line)
-    except ValidationError as error:
-        where, problem = first_problem(error)
-        problem = f"{where}: {problem}" if where else problem
-        if error.errors()[0]["type"] == "extra_forbidden" and "." not in where:
-            problem += f"; a line may have {', '.join(model.model_fields)}"
-        raise InputError(f"{path}, line {number}: {problem}") from None
+def _validated(path: Path, model: type[R], *, may_be_torn: bool = True) -> Iterator[tuple[int, R]]:
+    for number, line in _numbered(path, may_be_torn=may_be_torn):
+        try:
+            yield number, model.model_validate(line)
+        except ValidationError as error:
+            where, problem = first_problem(error)
+            problem = f"{where}: {problem}" if where else problem
+            if error.errors()[0]["type"] == "extra_forbidden" and "." not in where:
+                problem += f"; a line may have {', '.join(model.model_fields)}"
+            raise InputError(f"{path}, line {number}: {problem}") from None
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
-    """Write a whole JSON-lines file at once.
-
-    Raises:
-        InputError: see `write_atomically`.
-    """
+    """Write a whole JSON-lines file at once; see `write_atomically`."""
     values = (redacted(record.model_dump(mode="json", exclude_defaults=True)) for record in records)
     lines = (json.dumps(v, ensure_ascii=False, separators=(",", ":")) + "\n" for v in values)
     write_atomically(path, "".join(lines))
@@ -346,10 +327,6 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
 
     Raises:
         InputError: the file is missing, or a record in it is not a trajectory.
-
-    Example:
-        >>> read_trajectories("runs/quickstart/evaluate/grpo.jsonl")[0].success  # doctest: +SKIP
-        True
     """
     path = Path(path)
     if not path.is_file():

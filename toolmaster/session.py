@@ -13,10 +13,11 @@ import asyncio
 import difflib
 import json
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from toolmaster.errors import InputError, PolicyError
-from toolmaster.limits import Budget, BudgetSettings, Limits
+from toolmaster.limits import Budget, Limits
 from toolmaster.protocols import (
     NOT_EXECUTED,
     READ_MORE,
@@ -27,6 +28,7 @@ from toolmaster.protocols import (
     parse,
     thought_of,
 )
+from toolmaster.system.nesting import read_json
 from toolmaster.system.redaction import redacted
 from toolmaster.tags import with_experience, without_controls
 from toolmaster.tasksets.task import Task
@@ -59,6 +61,8 @@ CUT_OFF = "error: cut off before the tool answered; it may have run"
 """The observation of a call that was running when the session was stopped."""
 NOT_BEGUN = "error: cut off before it was permitted; it was not run"
 """The observation of a call that still waited for approval then."""
+_Told = tuple[str, ErrorKind | None]
+"""What the model is told, and the kind of its error."""
 
 
 class Session:
@@ -97,9 +101,9 @@ class Session:
         self.answer: str | None = None
         self.experience: str | None = None
         self.stop_reason: StopReason | None = None
+        self.budget = budget or Budget()
+        self.budget.start()
         self._approver: Approver = approver or AllowAll()
-        self._budget = budget or Budget(BudgetSettings())  # without bounds
-        self._budget.start()
         self._fork: ToolSet | None = None
         self._told: dict[str, Tool] = {}
         self._thought = ""
@@ -117,8 +121,12 @@ class Session:
 
     def prompt(self) -> list[Message]:
         """Return the messages before the first assistant turn; the template renders the tools."""
-        parts = [instructions(self.protocol, self.limits.trial_calls), self._trial_runs()]
-        parts += [without_controls(self.task.instructions), self._budget.left()]
+        parts = [
+            instructions(self.protocol, self.limits.trial_calls),
+            self._trial_runs(),
+            without_controls(self.task.instructions),
+            self.budget.left(),
+        ]
         if self.task.answer_schema is not None:
             schema = json.dumps(self.task.answer_schema, ensure_ascii=False)
             parts.append(f"The answer is JSON of this schema: {schema}")
@@ -157,7 +165,6 @@ class Session:
         phase = self.phase
         self._thought = thought_of(text)
         self._turns += 1
-        observation: str | None
         observation, error = action.text, action.error
         if action.kind is ActionKind.CALL and action.call is not None:
             if action.call.name == READ_MORE and READ_MORE not in self.tools:
@@ -174,37 +181,34 @@ class Session:
             observation += f" [{left} turns are left: answer with what you have]"
         if error is not None and not observation.startswith(NOT_EXECUTED):
             observation = f"error: {observation}"
-        if self.stop_reason is not None:
-            observation = None
-        elif self._turns >= self.limits.max_turns:
-            self.stop_reason = StopReason.MAX_TURNS
-        elif self._invalid_in_a_row(error):
-            self.stop_reason = StopReason.INVALID_TURNS
-        elif self._budget.exhausted():
-            self.stop_reason = StopReason.BUDGET
         step = Step(
             text=text,
             phase=phase,
             action=ActionKind.INVALID if error in _MISPLACED else action.kind,
             call=action.call,
-            observation=observation,
+            observation=None if self.stop_reason is not None else observation,
             error=error,
         )
         self.steps.append(step)
+        if self.stop_reason is None:
+            self.stop_reason = self._limit_reached()
         return step
 
-    def _invalid_in_a_row(self, error: ErrorKind | None) -> bool:
-        """Return whether the last `limits.invalid_turns` turns all have a format error."""
-        if error not in FORMAT_ERRORS:
-            return False
-        recent = [*(step.error for step in self.steps), error][-self.limits.invalid_turns :]
-        return len(recent) == self.limits.invalid_turns and all(e in FORMAT_ERRORS for e in recent)
+    def _limit_reached(self) -> StopReason | None:
+        recent = self.steps[-self.limits.invalid_turns :]
+        if self._turns >= self.limits.max_turns:
+            return StopReason.MAX_TURNS
+        if len(recent) == self.limits.invalid_turns and all(
+            step.error in FORMAT_ERRORS for step in recent
+        ):
+            return StopReason.INVALID_TURNS
+        return StopReason.BUDGET if self.budget.exhausted() else None
 
     async def score(self, trajectory: Trajectory) -> Score | None:
         """Return the score of this session's record; None if the task cannot be scored."""
         return await self.task.score(trajectory, self.tools)
 
-    def _declare(self, action: Action) -> tuple[str, ErrorKind | None]:
+    def _declare(self, action: Action) -> _Told:
         """Return the observation and error kind of an experience or an answer.
 
         An answer ends the trial too, if the trial has found something and called only what reads:
@@ -237,15 +241,15 @@ class Session:
         if self.task.answer_schema is None:
             return None
         try:
-            return violation(self.task.answer_schema, json.loads(text))
-        except (ValueError, RecursionError) as error:
+            return violation(self.task.answer_schema, read_json(text))
+        except ValueError as error:
             return f"it is not JSON: {error}"
 
-    async def _call_recorded(self, text: str, call: ToolCall) -> tuple[str, ErrorKind | None]:
+    async def _call_recorded(self, text: str, call: ToolCall) -> _Told:
         """Run a call; if a deadline or the user cancels it, record it in `steps` first."""
         phase, self._in_flight = self.phase, False
         try:
-            return await self._call(call)
+            told, error = await self._call(call)
         except asyncio.CancelledError:
             self.steps.append(
                 Step(
@@ -258,8 +262,10 @@ class Session:
                 )
             )
             raise
+        self._long, self._shown_chars = redacted(told), 0
+        return self._next_part(), error
 
-    async def _call(self, call: ToolCall) -> tuple[str, ErrorKind | None]:
+    async def _call(self, call: ToolCall) -> _Told:
         trial = self.phase is Phase.TRIAL
         if trial and self._trial_calls >= self.limits.trial_calls:
             used = f"the trial budget of {self.limits.trial_calls} calls is used up"
@@ -277,28 +283,25 @@ class Session:
         mode = tool.trials or self.tools.trial_mode(call.name)
         obstacle = await self._trial_obstacle(tool, mode) if trial else None
         if obstacle is not None:
-            return self._cut(obstacle), ErrorKind.NOT_EXECUTED
+            return obstacle, ErrorKind.NOT_EXECUTED
         forked = trial and mode is TrialMode.FORK and self._fork is not None
         refusal = await self._refusal(tool, call, forked)
         if refusal is not None:
             return refusal
-        if forked:
-            found = await self._try(tool, call)
-        else:
-            found = await self._execute(tool, self.tools.state, call)
+        found = await self._run(tool, call, forked)
         self._found = self._found or (trial and found[1] is None)
         return found
 
-    def _objection(self, tool: Tool, call: ToolCall) -> tuple[str, ErrorKind] | None:
+    def _objection(self, tool: Tool, call: ToolCall) -> _Told | None:
         """Return why a call runs in no phase and no mode; None if nothing speaks against it."""
         decision, why = self._approver.decide(tool)
         if decision is Decision.DENY:
-            return self._cut(f"not permitted: {why}"), ErrorKind.NOT_PERMITTED
+            return f"not permitted: {why}", ErrorKind.NOT_PERMITTED
         change = self._untold_change(tool)
         if change is not None:
             return change, ErrorKind.NOT_EXECUTED
         violation = tool.violation(call.arguments)
-        return None if violation is None else (self._cut(violation), ErrorKind.INVALID_ARGUMENTS)
+        return None if violation is None else (violation, ErrorKind.INVALID_ARGUMENTS)
 
     async def _current(self, tool: Tool) -> Tool:
         """Return a tool as its source offers it now."""
@@ -314,31 +317,24 @@ class Session:
         """Return what has changed about a tool, unless the model has been told already."""
         known = self._told.get(tool.name, self.tools[tool.name])
         self._told[tool.name] = tool
-        if (known.description, known.parameters, known.effect) == (
-            tool.description,
-            tool.parameters,
-            tool.effect,
-        ):
+        shown = attrgetter("description", "parameters", "effect")
+        if shown(known) == shown(tool):
             return None
-        return self._cut(
+        return (
             f"{NOT_EXECUTED}{tool.name} has changed at its source; call it again if it still does"
             f" what is needed. Its effect is {tool.effect} now; it is described as"
             f" {tool.description!r}; parameters: {json.dumps(tool.parameters, ensure_ascii=False)}"
         )
 
-    async def _try(self, tool: Tool, call: ToolCall) -> tuple[str, ErrorKind | None]:
-        """Run a call on the fork, or for real if it reads what the walls around the fork hide."""
-        assert self._fork is not None  # noqa: S101 - `_trial_obstacle` made it
-        answer = await self._execute(tool, self._fork.state, call)
-        hidden = answer[1] is ErrorKind.NOT_EXECUTED and tool.effect is Effect.READ
-        if hidden and await self._approval(tool, call) is None:
-            return await self._execute(tool, self.tools.state, call)
-        return answer
-
     async def _trial_obstacle(self, tool: Tool, mode: TrialMode) -> str | None:
         """Return why the trial cannot run a valid call, else None; makes the copy it runs on."""
         if mode is TrialMode.READ_ONLY and tool.effect is not Effect.READ:
-            return self._not_executed(tool)
+            decision, reason = self._approver.decide(tool)
+            outlook = "it runs for real" if decision is Decision.ALLOW else reason
+            return (
+                f"{NOT_EXECUTED}the call is valid; a trial runs only what reads, and the effect of"
+                f" {tool.name} is {tool.effect}; in execution {outlook}"
+            )
         if mode is TrialMode.FORK and self._fork is None:
             try:
                 self._fork = await fork(self.tools)
@@ -347,14 +343,12 @@ class Session:
                     return f"cannot be tried: {describe_error(error)}"
         return None
 
-    async def _refusal(
-        self, tool: Tool, call: ToolCall, forked: bool
-    ) -> tuple[str, ErrorKind] | None:
+    async def _refusal(self, tool: Tool, call: ToolCall, forked: bool) -> _Told | None:
         """Return why the approver or the budget refuses a call; None if the call may run."""
         reason = None if forked else await self._approval(tool, call)
         if reason is not None:
-            return self._cut(f"not permitted: {reason}"), ErrorKind.NOT_PERMITTED
-        used_up = self._budget.spend_call()
+            return f"not permitted: {reason}", ErrorKind.NOT_PERMITTED
+        used_up = self.budget.spend_call()
         if used_up is None:
             return None
         self._refused_calls += 1
@@ -370,45 +364,40 @@ class Session:
         finally:
             OCCASION.reset(before)
 
-    def _not_executed(self, tool: Tool) -> str:
-        """Return the observation of a valid call that the trial does not run."""
-        decision, reason = self._approver.decide(tool)
-        outlook = "it runs for real" if decision is Decision.ALLOW else reason
-        return (
-            f"{NOT_EXECUTED}the call is valid; a trial runs only what reads, and the effect of"
-            f" {tool.name} is {tool.effect}; in execution {outlook}"
-        )
+    async def _run(self, tool: Tool, call: ToolCall, forked: bool) -> _Told:
+        """Run a call for real, or on the fork: what reads and the walls there hide, for real."""
+        if forked and self._fork is not None:
+            found = await self._execute(tool, self._fork.state, call)
+            hidden = found[1] is ErrorKind.NOT_EXECUTED and tool.effect is Effect.READ
+            if not hidden or await self._approval(tool, call) is not None:
+                return found
+        return await self._execute(tool, self.tools.state, call)
 
-    async def _execute(
-        self, tool: Tool, state: Any, call: ToolCall
-    ) -> tuple[str, ErrorKind | None]:
+    async def _execute(self, tool: Tool, state: Any, call: ToolCall) -> _Told:
         self._in_flight = True
         try:
             result = await run_tool(tool, state, call.arguments)
-        except ToolRefusal as refusal:
-            return self._cut(str(refusal)), _kind(refusal)
         except PolicyError:  # from a model that simulates the tool, not from this policy
             raise
         except Exception as error:  # noqa: BLE001 - an exception of a tool is an observation
+            if isinstance(error, NotTried):  # the walls of the trial say nothing about the tool
+                return str(error), ErrorKind.NOT_EXECUTED
+            if isinstance(error, ToolRefusal):
+                return str(error), ErrorKind.TOOL_ERROR
             if isinstance(error, TimeoutError) and tool.timeout_s is not None:
                 return f"no answer within {tool.timeout_s:g} s", ErrorKind.TIMEOUT
-            return self._cut(describe_error(error)), _kind(error)
+            return describe_error(error), ErrorKind.TOOL_ERROR
         try:
-            return self._cut(as_text(result)), None
+            return as_text(result), None
         except Exception as error:  # noqa: BLE001 - raised by a result that is not JSON
             reason = f"the call was run; its result cannot be shown: {describe_error(error)}"
-            return self._cut(reason), ErrorKind.TOOL_ERROR
+            return reason, ErrorKind.TOOL_ERROR
 
     def _unknown(self, name: str) -> str:
         names = list(self.tools.names())
         close = difflib.get_close_matches(name, names, n=1)
         hint = f'did you mean "{close[0]}"? ' if close else ""
-        return self._cut(f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}')
-
-    def _cut(self, text: str) -> str:
-        """Return as much of a text as may be shown, without secrets."""
-        self._long, self._shown_chars = redacted(text), 0
-        return self._next_part()
+        return f'no tool "{name}"; {hint}the tools are: {in_quotes(names)}'
 
     def _next_part(self) -> str:
         """Return as much of the last result as may be shown, from where the last part ended."""
@@ -418,8 +407,3 @@ class Session:
         shown = self._long[start : start + limit]
         shown = shown.encode("utf-8", "replace").decode()  # half surrogates could not be saved
         return shown if left <= limit else f"{shown} [cut: {limit} of {left} characters shown]"
-
-
-def _kind(error: Exception) -> ErrorKind:
-    """Return the kind of a tool's error: one that the walls caused says nothing about the tool."""
-    return ErrorKind.NOT_EXECUTED if isinstance(error, NotTried) else ErrorKind.TOOL_ERROR

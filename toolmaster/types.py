@@ -1,9 +1,7 @@
 """The types that everything shares: phases, error kinds, stop reasons, steps, the trajectory.
 
 One trajectory record serves demonstrations, SFT, GRPO, evaluation and the viewer. Tokens are
-recorded with the step that made them: `Step.token_ids` were sampled by the policy (completion mask
-1) and `Step.observation_ids` were appended by the session (completion mask 0). Neither is ever
-recovered from text.
+recorded with the step that made them, and never recovered from text.
 """
 
 from __future__ import annotations

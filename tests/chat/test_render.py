@@ -66,21 +66,20 @@ def counts(chat, token_ids):
     return [token_ids.count(chat.tokenizer.convert_tokens_to_ids(name)) for name in names]
 
 
-def test_a_tokenizer_without_a_template_gets_ours(bare_tokenizer):
+@pytest.mark.parametrize(
+    "template",
+    [
+        None,
+        "{% for m in messages %}{{ m.content }}{% endfor %}",
+        "{{ raise_exception('no tool role') }}",
+    ],
+)
+def test_a_template_that_is_missing_shows_no_tools_or_raises_is_replaced(bare_tokenizer, template):
+    bare_tokenizer.chat_template = template
     got = prepare_tokenizer(bare_tokenizer)
     assert got is bare_tokenizer
     assert got.chat_template == CHATML_TOOLS
     assert (got.eos_token, got.pad_token) == ("<|im_end|>", "<|im_end|>")
-
-
-def test_a_template_without_tools_is_replaced(bare_tokenizer):
-    bare_tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    assert prepare_tokenizer(bare_tokenizer).chat_template == CHATML_TOOLS
-
-
-def test_a_template_that_raises_is_replaced(bare_tokenizer):
-    bare_tokenizer.chat_template = "{{ raise_exception('no tool role') }}"
-    assert prepare_tokenizer(bare_tokenizer).chat_template == CHATML_TOOLS
 
 
 def test_a_given_pad_token_stays(bare_tokenizer):

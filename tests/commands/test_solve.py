@@ -113,7 +113,7 @@ def test_one_task(solve, arguments):
     for text in (
         "shop.py",
         "unknown",
-        "run for real",
+        "for real",
         "Budget left: 5 calls",
         "trial phase",
         "learned",
@@ -232,20 +232,19 @@ def test_many_tasks_share_a_budget(solve, arguments, tmp_path):
     assert len(read_trajectories(arguments["--out"])) == 2
 
 
-def test_tasks_as_json(solve, tmp_path):
-    tasks = tmp_path / "tasks.jsonl"
-    tasks.write_text('{"query": "cost?"}\n{"query": "stock?", "id": 7}\n')
+@pytest.mark.parametrize(
+    ("name", "lines", "answers"),
+    [
+        ("tasks.jsonl", '{"query": "cost?"}\n{"query": "stock?", "id": 7}\n', ["4.50", "3"]),
+        ("tasks.txt", "half?\nstock?\n", ["?", "3"]),  # half a character stops no batch
+    ],
+)
+def test_many_tasks_as_json(solve, tmp_path, name, lines, answers):
+    tasks = tmp_path / name
+    tasks.write_text(lines)
     code, out, _ = solve("--json", "concurrency=1", tasks=tasks)
     assert code == 0
-    assert [json.loads(line)["answer"] for line in out.splitlines()] == ["4.50", "3"]
-
-
-def test_half_a_character_in_an_answer_stops_no_batch(solve, tmp_path):
-    tasks = tmp_path / "tasks.txt"
-    tasks.write_text("half?\nstock?\n")
-    code, out, _ = solve("--json", "concurrency=1", tasks=tasks)
-    assert code == 0
-    assert [json.loads(line)["answer"] for line in out.splitlines()] == ["?", "3"]
+    assert [json.loads(line)["answer"] for line in out.splitlines()] == answers
 
 
 def test_experience_is_handed_to_the_next_task(solve):

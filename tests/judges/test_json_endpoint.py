@@ -214,14 +214,6 @@ def test_a_dead_endpoint_and_no_key():
         JsonEndpoint("judge", "openai:m", None)
 
 
-def test_a_model_that_takes_other_fields_is_asked_with_those():
-    first = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    second = "Unsupported value: 'temperature' does not support 0.0 with this model."
-    refusals = [(400, {"error": {"message": message}}) for message in (first, second)]
-    with FakeModel(in_turn(*refusals, FOUR)).serve() as url:
-        assert ask(url).number == 4
-
-
 def test_a_reply_that_was_cut_is_named():
     message = {"role": "assistant", "content": '{"numb'}
     cut = 200, {"choices": [{"message": message, "finish_reason": "length"}]}

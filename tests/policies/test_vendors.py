@@ -33,7 +33,7 @@ class Verdict(BaseModel):
 KEY = "sk-very-secret-0123456789"
 SETTINGS = EndpointSettings(retries=0)
 KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY",
-        "OPENROUTER_API_KEY", "DEEPSEEK_API_KEY", "JUDGE_API_KEY")  # fmt: skip
+        "OPENROUTER_API_KEY", "GROQ_API_KEY", "JUDGE_API_KEY")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +91,12 @@ TURNS = {
         completion("5") | {"created": 1},
         completion("the num", "length") | {"created": 1},
     ),
+    "groq": (
+        completion(None, "tool_calls", tool_calls=[call("add_one", {"n": 4})], reasoning="hm")
+        | {"created": 1},
+        completion("5") | {"created": 1},
+        completion("the num", "length") | {"created": 1},
+    ),
     "openrouter": (
         completion(tool_calls=[call("add_one", {"n": 4})], reasoning_details=DETAILS)
         | {"created": 1},
@@ -98,7 +104,12 @@ TURNS = {
         completion("the num", "length") | {"created": 1},
     ),
 }
-NEEDED_BACK = {"anthropic": THOUGHT, "gemini": {"thoughtSignature": "czE="}, "openrouter": DETAILS}
+NEEDED_BACK = {
+    "anthropic": THOUGHT,
+    "groq": {"reasoning": "hm"},
+    "gemini": {"thoughtSignature": "czE="},
+    "openrouter": DETAILS,
+}
 
 
 def address(server, vendor):
@@ -241,7 +252,7 @@ def test_without_the_extra(monkeypatch):
         load_policy("qwen3:8b", Sampling())
 
 
-@pytest.mark.parametrize("vendor", ["anthropic", "gemini", "bedrock", "mistral"])
+@pytest.mark.parametrize("vendor", ["anthropic", "gemini", "bedrock", "mistral", "groq"])
 def test_a_vendor_outlives_its_connections_and_an_event_loop(serve, vendor):
     server = serve(*[TURNS[vendor][1]] * 4)
     endpoint = ChatEndpoint("m", Sampling(), address(server, vendor), vendor=vendor, retries=0)

@@ -171,12 +171,12 @@ def test_tools(console):
 @pytest.mark.parametrize(
     ("effect", "trials", "copied", "words"),
     [
-        (Effect.READ, None, False, "run: it reads"),
-        (Effect.WRITE, None, False, "checked, not run"),
-        (Effect.UNKNOWN, None, False, "checked, not run"),
-        (Effect.DESTRUCTIVE, None, True, "run on a copy"),
-        (Effect.READ, TrialMode.READ_ONLY, True, "run: it reads"),
-        (Effect.DESTRUCTIVE, TrialMode.LIVE, True, "run for real"),
+        (Effect.READ, None, False, "runs"),
+        (Effect.WRITE, None, False, "not run"),
+        (Effect.UNKNOWN, None, False, "not run"),
+        (Effect.DESTRUCTIVE, None, True, "on a copy"),
+        (Effect.READ, TrialMode.READ_ONLY, True, "runs"),
+        (Effect.DESTRUCTIVE, TrialMode.LIVE, True, "for real"),
     ],
 )
 def test_what_a_trial_does_with_a_tool(console, effect, trials, copied, words):

@@ -28,7 +28,7 @@ def trajectory(answer="46", rollout=0, expected=""):
         phase=Phase.EXECUTION,
         action=ActionKind.CALL,
         call=call,
-        observation="46",
+        observation="46 " * 1000,
     )
     score = Score.of(False, expected) if expected else None
     return Trajectory(
@@ -70,9 +70,9 @@ def test_solved_is_one_and_unsolved_is_zero():
     assert system["content"] == INSTRUCTIONS
     read = json.loads(user["content"])
     assert read["query"] == "What does a kettle cost?"
-    assert read["calls"] == [
-        {"tool": "price", "arguments": {"item": "kettle"}, "returned": "46"},
-    ]
+    [call] = read["calls"]
+    assert (call["tool"], call["arguments"]) == ("price", {"item": "kettle"})
+    assert call["returned"] == "46 " * 500
     assert "expected" not in read
 
 

@@ -71,10 +71,7 @@ def test_a_task_done_whole_through_the_wire(transport, demonstrate, worlds, tmp_
     out = tmp_path / "kept" / "served.jsonl"
 
     async def run():
-        async with (
-            transport(out, "--verdict") as server,
-            open_mcp({"task": server}) as tools,
-        ):
+        async with transport(out, "--verdict") as server, open_mcp({"task": server}) as tools:
             return tools, await do(tools, oracle.steps)
 
     tools, results = asyncio.run(run())

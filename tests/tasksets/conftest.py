@@ -10,6 +10,7 @@ from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.tasksets.replay import Replay, replay_policy
+from toolmaster.types import ToolCall
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -51,6 +52,24 @@ def replay():
     def make(*calls, answer="1640"):
         named = [{"name": name, "arguments": arguments} for name, arguments in calls]
         return Replay(calls=named, answer=answer)
+
+    return make
+
+
+@pytest.fixture
+def calls_of():
+    """A function: a call of each tool that a task needs, with arguments of the right types."""
+    values = {"string": "x", "integer": 1, "number": 1, "boolean": True, "object": {}, "array": []}
+
+    def make(task):
+        tools, calls = task.make_tools(), []
+        for name in task.needed:
+            parameters = tools[name].parameters
+            required = parameters.get("required", ())
+            types = {key: parameters["properties"][key]["type"] for key in required}
+            arguments = {key: values[kind] for key, kind in types.items()}
+            calls.append(ToolCall(name=name, arguments=arguments))
+        return calls
 
     return make
 

@@ -1,6 +1,8 @@
-"""Rows in the formats of ToolHop and FTRL, made up here."""
+"""Rows in the formats of ToolHop and FTRL, made up here, and the rows of BFCL's package."""
 
 import json
+
+from toolmaster.tasksets.bfcl_package import data_folder
 
 YEAR = """\
 def founding_year(town, unit="year"):
@@ -51,3 +53,15 @@ def ftrl_row(**changes):
         "answer": "1640",
         "data_source": "self/multi_hop",
     } | changes
+
+
+def bfcl_rows(category):
+    """Each row of a category of BFCL's package, with its right calls."""
+
+    def lines(file):
+        return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+    name = f"BFCL_v4_{category}.json"
+    right = lines(data_folder() / "possible_answer" / name)
+    answers = {line["id"]: line["ground_truth"] for line in right}
+    return [(row, answers[row["id"]]) for row in lines(data_folder() / name)]

@@ -7,14 +7,9 @@ import pytest
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
-from toolmaster.tasksets.apibank import (
-    ApiDocument,
-    equal_call,
-    find_document,
-    read_classes,
-    same_call,
-)
+from toolmaster.tasksets.apibank import equal_call, find_document, read_classes, same_call
 from toolmaster.tasksets.replay import Replay, replays_of
+from toolmaster.tools import Tool
 from toolmaster.types import ToolCall
 
 CLASSES = """
@@ -61,7 +56,7 @@ DIALOGUE = [
 
 
 def document(name):
-    return ApiDocument(name=name, description=f"{name}.")
+    return Tool(name, f"{name}.", {}, print)
 
 
 @pytest.fixture
@@ -95,10 +90,7 @@ def replay(play):
 def test_a_dialogue_is_a_task_for_each_call(bank, replay):
     (first, one), (second, two) = replay(bank)
     assert first.id == "apibank/level-1-given-desc/Book-level-1-1/2"
-    assert one.score.parts == {
-        "call_correct": 1.0,
-        "call_correct_strict": 1.0,
-    }
+    assert one.score.parts == {"call_correct": 1.0, "call_correct_strict": 1.0}
     assert one.score.value == 1.0
     assert one.score.expected == '{"name": "FindTable", "arguments": {"tags": ["view"]}}'
     assert one.success

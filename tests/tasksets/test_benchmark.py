@@ -98,14 +98,6 @@ def test_a_row_that_exhausts_the_stack_later_is_left_out_alone(write):
     assert rows.left_out[0].reason == "it is nested too deeply"
 
 
-def test_a_line_nested_too_deeply_is_one_row(write):
-    deep = "[" * 100_000 + "]" * 100_000
-    for name in ("rows.jsonl", "rows.json"):
-        rows = read_rows(write(name, f'{{"id": 1}}\n{{"id": {deep}}}'), Row, make)
-        assert list(rows.tasks) == ["t/1"]
-        assert rows.left_out[0].reason.startswith("not valid JSON: maximum recursion depth")
-
-
 def test_a_line_separator_in_a_text_ends_no_row(write):
     text = "\u2028 \x85"
     line = json.dumps({"id": 1, "more": text}, ensure_ascii=False)

@@ -5,10 +5,12 @@ import random
 from collections import Counter
 
 import pytest
+from made_rows import bfcl_rows
 
 from toolmaster.errors import ConfigError, InputError
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
+from toolmaster.tasksets.bfcl_multi_turn import CATEGORIES
 from toolmaster.tasksets.replay import Replay, replays_of
 from toolmaster.types import ErrorKind, ToolCall
 
@@ -212,16 +214,7 @@ def test_verdicts_are_those_of_the_original_checker(play):
         multi_turn_checker,
     )
 
-    from toolmaster.tasksets.bfcl_multi_turn import CATEGORIES  # noqa: PLC0415
-    from toolmaster.tasksets.bfcl_package import data_folder  # noqa: PLC0415
-
-    rows, golds = {}, {}
-    for name in CATEGORIES:
-        file = f"BFCL_v4_{name}.json"
-        for line in (data_folder() / file).read_text().splitlines():
-            rows[json.loads(line)["id"]] = json.loads(line)
-        for line in (data_folder() / "possible_answer" / file).read_text().splitlines():
-            golds[json.loads(line)["id"]] = json.loads(line)["ground_truth"]
+    rows = {row["id"]: (gold, row) for name in CATEGORIES for row, gold in bfcl_rows(name)}
     rng = random.Random(7)
     tasks = taskset("bfcl")
     replays = {task.id: Replay(calls=corrupted(task.calls, rng)) for task in tasks}
@@ -235,7 +228,7 @@ def test_verdicts_are_those_of_the_original_checker(play):
             ]
             for calls in replays[trajectory.task_id].calls
         ]
-        theirs = multi_turn_checker(decoded, golds[name], rows[name], "", "corrupted")["valid"]
+        theirs = multi_turn_checker(decoded, *rows[name], "", "corrupted")["valid"]
         verdicts[trajectory.success, theirs] += 1
     assert verdicts[True, False] == verdicts[False, True] == 0
     assert verdicts[True, True] > 150

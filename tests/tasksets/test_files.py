@@ -13,10 +13,9 @@ from toolmaster.evaluation.evaluate import collect
 from toolmaster.limits import Limits
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
-from toolmaster.rollouts import RolloutRequest, run_rollouts
 from toolmaster.tasksets import Isolation, taskset
 from toolmaster.tasksets.files import own_tasks
-from toolmaster.tasksets.replay import replay_policy, replays_of
+from toolmaster.tasksets.replay import replays_of, turns
 
 TINY_SERVER = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
 SHOP = '''
@@ -87,6 +86,10 @@ CHECKS = """
         raise LookupError("no such table")
 
 
+    def is_live(trajectory, tools):
+        return tools.live
+
+
     LIMIT = 3
 """
 STOCK = {"id": "stock", "query": "How many Wool Rugs are left?", "answer": "4"}
@@ -123,12 +126,10 @@ def write(folder):
     return save
 
 
-def play(tasks, *turns):
+def play(tasks, *written, protocol=Protocol.DIRECT):
     """One trajectory of each task, with these turns."""
-    policy = ScriptedPolicy(turns)
-    limits = Limits()
-    work = collect(tasks, policy, Protocol.DIRECT, limits, None, rollouts=1, concurrency=2)
-    return asyncio.run(work)
+    policy = ScriptedPolicy(written)
+    return asyncio.run(collect(tasks, policy, protocol, Limits(), None, concurrency=2))
 
 
 def call(name, **arguments):
@@ -151,15 +152,6 @@ def test_a_line_and_its_task(write):
     version = tasks.version
     assert own_tasks(file, tools=["shop.py:Shop"]).version == version
     assert own_tasks(write(STOCK), tools=["shop.py:Shop"]).version != version
-
-
-def test_the_answer_decides(write):
-    tasks = own_tasks(write(STOCK), tools=["shop.py:Shop"])
-    [right] = play(tasks, call("stock", item="Wool Rug"), answer("4."))
-    assert right.success
-    assert right.steps[0].observation == "4"
-    [wrong] = play(tasks, answer("5"))
-    assert (wrong.score.value, wrong.score.expected) == (0.0, "the answer '4'")
 
 
 def test_the_end_state_decides(write):
@@ -189,13 +181,12 @@ def test_a_function_decides(write):
 def test_all_that_a_line_asks_must_hold(write):
     row = {**ORDER, "answer": "ordered", "check": "checks.py:part"}
     tasks = own_tasks(write(row), tools=["shop.py:Shop"])
-    [score] = [t.score for t in play(tasks, call("order", item="Oak Stool", count=2), answer())]
+    two = call("order", item="Oak Stool", count=2)
+    score = play(tasks, two, answer())[0].score
     assert score.parts == {"answer": 0.0, "state": 1.0, "check": 0.5}
     assert (score.value, score.success) == (0.0, False)
     assert score.expected.startswith("the answer 'ordered'; at the end orders")
-    [score] = [
-        t.score for t in play(tasks, call("order", item="Oak Stool", count=2), answer("ordered"))
-    ]
+    score = play(tasks, two, answer("ordered"))[0].score
     assert (score.value, score.success) == (0.5, False)
 
 
@@ -232,9 +223,8 @@ def test_each_rollout_begins_in_the_first_state(write, source):
 def test_a_trial_changes_nothing(write):
     tasks = own_tasks(write(ORDER), tools=["shop.py:shop"])
     trial = [call("order", item="Oak Stool"), "<experience>order takes one</experience>"]
-    policy = ScriptedPolicy([*trial, call("order", item="Oak Stool", count=2), answer()])
-    work = collect(tasks, policy, Protocol.TRIAL, Limits(), None, concurrency=1)
-    assert asyncio.run(work)[0].success
+    real = [call("order", item="Oak Stool", count=2), answer()]
+    assert play(tasks, *trial, *real, protocol=Protocol.TRIAL)[0].success
 
 
 def test_functions_are_tools_of_the_real_thing(write):
@@ -246,14 +236,8 @@ def test_functions_are_tools_of_the_real_thing(write):
 
 def test_known_good_calls_are_played(write):
     tasks = own_tasks(write(ORDER), tools=["shop.py:Shop"])
-    replays = replays_of(tasks, None)
-    requests = [
-        RolloutRequest(tasks[i], policy=replay_policy(replay, Protocol.TRIAL))
-        for i, replay in replays.items()
-    ]
-    run = run_rollouts(requests, ScriptedPolicy(()), Protocol.TRIAL, Limits())
-    [trajectory] = asyncio.run(run)
-    assert trajectory.success
+    [replay] = replays_of(tasks, None).values()
+    assert play(tasks, *turns(replay, Protocol.DIRECT))[0].success
 
 
 def test_a_server_is_opened_once_beside_fresh_tools(write, folder):
@@ -271,11 +255,9 @@ def test_a_server_is_opened_once_beside_fresh_tools(write, folder):
     assert "stock" not in names
     assert len(names) > 1
 
-    async def work():
-        async with tasks.open():
-            return tasks[0].make_tools().live
-
-    assert asyncio.run(work()) is True
+    row = {"query": "q", "answer": "done", "check": "checks.py:is_live"}
+    [alone] = play(taskset(f"{write(row)} tools=mcp.json"), answer())
+    assert alone.score.parts == {"answer": 1.0, "check": 1.0}
 
 
 @pytest.mark.parametrize(

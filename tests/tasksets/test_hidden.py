@@ -14,7 +14,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.tasksets import FollowUp, Isolation, Task, Taskset, taskset
 from toolmaster.tasksets.hidden import hide
-from toolmaster.tasksets.replay import own_replay
+from toolmaster.tasksets.replay import call_turn, own_replay, turns
 from toolmaster.tasksets.taskset import SharedResource
 from toolmaster.teacher.demonstrations import demonstrate
 from toolmaster.tools import ToolSet, from_function
@@ -35,16 +35,13 @@ def price_tasks(count=30, **changes):
     return Taskset("mine", [Task(f"cup/{i}", "What is a cup?", **given) for i in range(count)])
 
 
-def play(task, *turns):
-    policy = ScriptedPolicy(list(turns))
+def play(task, *written):
+    policy = ScriptedPolicy(written)
     return asyncio.run(run_rollout(RolloutRequest(task), policy, Protocol.DIRECT, Limits()))
 
 
 def replayed(task):
-    replay = own_replay(task)
-    [calls] = replay.by_message()
-    turns = [f"<tool_call>{call.model_dump_json()}</tool_call>" for call in calls]
-    return play(task, *turns, f"<answer>{replay.answer}</answer>")
+    return play(task, *turns(own_replay(task), Protocol.DIRECT))
 
 
 def test_a_family_is_hidden_in_every_task_that_fits():
@@ -61,7 +58,7 @@ def test_the_same_task_hides_the_same_every_time():
 
 def test_the_documented_call_does_something_else_now():
     for task in hide(price_tasks(), "silent"):
-        naive = play(task, f"<tool_call>{CALL.model_dump_json()}</tool_call>", "<answer>x</answer>")
+        naive = play(task, call_turn(CALL), "<answer>x</answer>")
         assert naive.steps[0].observation != "cup EUR True"
 
 
@@ -85,12 +82,8 @@ def test_a_check_sees_calls_as_the_tool_took_them():
         return seen[-1] == [CALL]
 
     for task in hide(price_tasks(answer=None, check=check), "loud,fault"):
-        refused = f"<tool_call>{CALL.model_dump_json()}</tool_call>"
-        [calls] = task.calls
-        turns = [f"<tool_call>{call.model_dump_json()}</tool_call>" for call in calls]
-        if task.labels["family"] == "loud":
-            turns.insert(0, refused)
-        done = play(task, *turns, "<answer>done</answer>")
+        refused = [CALL] if task.labels["family"] == "loud" else []
+        done = play(task, *map(call_turn, [*refused, *task.calls[0]]), "<answer>done</answer>")
         assert done.steps[0].error is not None
         assert done.success, (task.labels, seen[-1])
 
@@ -100,7 +93,7 @@ def test_a_call_that_breaks_the_schema_is_seen_as_it_was():
         return len(trajectory.calls()) == 1
 
     [task] = hide(price_tasks(1, check=check), "silent")
-    bad = '<tool_call>{"name": "price", "arguments": {"item": 5}}</tool_call>'
+    bad = call_turn(ToolCall(name="price", arguments={"item": 5}))
     assert play(task, bad, "<answer>done</answer>").success
 
 
@@ -135,25 +128,24 @@ def test_a_task_whose_tools_fit_nothing_stays_plain():
         """Say hello."""
         return "hello"
 
-    both = [*price_tasks(1), Task("hello", "Say hello.", tools=[hello], answer="hello")]
-    hidden = hide(Taskset("mine", both), "silent")
+    task = Task("hello", "Say hello.", tools=[hello], answer="hello")
+    hidden = hide(Taskset("mine", [*price_tasks(1), task]), "silent")
     assert hidden["hello"].labels["family"] == "plain"
     assert hidden["hello"].make_tools()["hello"].execute(None, {}) == "hello"
-
-
-def test_nothing_fits_anywhere():
-    def hello() -> str:
-        """Say hello."""
-        return "hello"
-
-    tasks = Taskset("mine", [Task("hello", "Say hello.", tools=[hello])])
     with pytest.raises(InputError, match="in the first 1 tasks no tool can have such a behaviour"):
-        hide(tasks, "silent")
+        hide(Taskset("mine", [task]), "silent")
 
 
-def test_unknown_family():
-    with pytest.raises(ConfigError, match=r"no family 'silnt' .did you mean 'silent'"):
-        hide(price_tasks(), "silnt")
+@pytest.mark.parametrize(
+    ("families", "said"),
+    [
+        ("silnt", r"no family 'silnt' .did you mean 'silent'"),
+        ("plain", "hidden=plain hides nothing"),
+    ],
+)
+def test_families_that_cannot_be_hidden(families, said):
+    with pytest.raises(ConfigError, match=said):
+        hide(price_tasks(), families)
 
 
 @pytest.mark.parametrize("families", ["all,silent", "silent,all"])
@@ -161,11 +153,6 @@ def test_all_families_among_others(families):
     assert [t.labels for t in hide(price_tasks(), families)] == [
         t.labels for t in hide(price_tasks(), "all")
     ]
-
-
-def test_plain_alone_hides_nothing():
-    with pytest.raises(ConfigError, match="hidden=plain hides nothing"):
-        hide(price_tasks(), "plain")
 
 
 def test_one_task_that_stays_plain_by_chance_is_no_error():

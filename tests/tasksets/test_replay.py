@@ -5,7 +5,7 @@ import pytest
 from toolmaster.errors import InputError
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Task, Taskset
-from toolmaster.tasksets.replay import Replay, missing, read_replays, replays_of, turns
+from toolmaster.tasksets.replay import Replay, missing, replays_of, turns
 
 CALL = {"name": "add", "arguments": {"n": "é"}}
 SAID = '<tool_call>{"name": "add", "arguments": {"n": "é"}}</tool_call>'
@@ -30,17 +30,18 @@ def test_turns_of_several_messages():
 
 
 def test_files(write, tmp_path):
+    tasks = Taskset("t", [Task("t/1", "q", tools=[])])
     path = write("calls.json", {"t/1": {"calls": [CALL], "answer": "4"}})
-    assert read_replays(path)["t/1"].calls[0].name == "add"
+    assert replays_of(tasks, path)["t/1"].calls[0].name == "add"
     for content, message in (
         ("{", "the file: Invalid JSON"),
         ({"t/1": {"calls": [{"name": 5}]}}, r"t/1\.calls"),
         ({"t/1": {"answer": "4"}}, r"t/1\.calls: Field required"),
     ):
         with pytest.raises(InputError, match=message):
-            read_replays(write("calls.json", content))
+            replays_of(tasks, write("calls.json", content))
     with pytest.raises(InputError, match="cannot read the replay"):
-        read_replays(tmp_path / "none.json")
+        replays_of(tasks, tmp_path / "none.json")
 
 
 def test_ids_that_match_nothing_are_refused_and_tasks_without_calls_are_told(write):

@@ -11,17 +11,18 @@ from toolmaster.errors import ConfigError, InputError, PolicyError
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.session import Session
-from toolmaster.tasksets import Isolation, Task
+from toolmaster.tasksets import Task, responses
+from toolmaster.tasksets.replay import call_turn
 from toolmaster.tasksets.responses import (
     MISS,
     Backend,
     BackendTools,
     PastCall,
     choose_backend,
-    open_simulator,
+    open_endpoint,
 )
 from toolmaster.tools import Tool, ToolRefusal
-from toolmaster.types import Effect, ErrorKind
+from toolmaster.types import Effect, ErrorKind, ToolCall
 
 PARAMETERS = {"type": "object", "properties": {"town": {"type": "string"}, "n": {}}}
 TOOL = Tool(
@@ -65,8 +66,7 @@ def observe(backend, *calls, protocol=Protocol.DIRECT, tool=TOOL, live=False):
         session = Session(Task("t", "q", tools), protocol, Limits(trial_calls=9))
         async with backend.open():
             for arguments in calls:
-                body = json.dumps({"name": tool.name, "arguments": arguments})
-                await session.step(f"<think>t</think><tool_call>{body}</tool_call>")
+                await session.step(call_turn(ToolCall(name=tool.name, arguments=arguments)))
         return session
 
     session = asyncio.run(work())
@@ -159,14 +159,6 @@ def test_trials_run_on_a_copy_unless_the_service_is_live(weather):
     assert heard[0][1] is None
 
 
-def test_rollouts_share_a_live_service_only(weather):
-    isolation = {
-        live: Task("t", "q", BackendTools([TOOL], weather.answer, live)).isolation()
-        for live in (True, False)
-    }
-    assert isolation == {True: Isolation.SHARED, False: Isolation.FRESH}
-
-
 def test_who_cannot_answer_breaks_the_session():
     async def dead(*_):
         raise PolicyError("the simulator is dead")
@@ -193,8 +185,8 @@ def simulate(monkeypatch):
     def run(url, arguments, earlier=(), model="openai:m"):
         async def work():
             examples = {"Towns/find": {"towns": ["str"]}}
-            async with open_simulator(model, url, examples) as simulator:
-                return await simulator(FIND, arguments, earlier)
+            async with open_endpoint("simulator", model, url) as endpoint:
+                return await responses.simulate(endpoint, examples, FIND, arguments, earlier)
 
         return asyncio.run(work())
 

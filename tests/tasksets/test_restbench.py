@@ -10,8 +10,8 @@ from toolmaster.evaluation.evaluate import evaluate
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
-from toolmaster.tasksets.replay import Replay
-from toolmaster.tasksets.restbench import Endpoints, walked
+from toolmaster.tasksets.replay import Replay, call_turn
+from toolmaster.tasksets.restbench import meant_tool, walked
 from toolmaster.tools.openapi import load_document
 from toolmaster.types import ErrorKind, ToolCall
 
@@ -105,16 +105,12 @@ def test_the_gold_path_succeeds_on_recordings(load, played):
     assert trajectory.steps[1].observation == '{"from": "get_movie_credits"}'
     score = trajectory.score
     assert (score.success, score.value) == (True, 1.0)
-    assert score.parts == {
-        "correct_path": 1.0,
-        "correct_path_strict": 1.0,
-        "unrecorded_calls": 0,
-    }
+    parts = {"correct_path": 1.0, "correct_path_strict": 1.0, "unrecorded_calls": 0}
+    assert score.parts == parts
     assert score.expected == f"answered calls of {SEARCH}, {CREDITS}, in this order"
-    observations = "recorded"
-    assert trajectory.labels == {"family": "2 calls", "observations": observations}
+    assert trajectory.labels == {"family": "2 calls", "observations": "recorded"}
     tasks = load()
-    assert tasks.facts["observations"] == observations
+    assert tasks.facts["observations"] == "recorded"
     assert (tasks[0].needed, tasks[0].isolation()) == ((SEARCH, CREDITS), Isolation.FRESH)
     assert tasks.limits.max_turns == 20
 
@@ -139,9 +135,8 @@ def test_other_paths(played, calls, answer, expected):
 
 
 def test_what_a_trial_called_counts_officially_only(load):
-    calls = [json.dumps({"name": name, "arguments": arguments}) for name, arguments in GOOD]
-    turns = [f"<think>t</think><tool_call>{call}</tool_call>" for call in calls]
-    turns += ["<think>t</think><experience>x</experience>", "<think>t</think><answer>x</answer>"]
+    calls = [ToolCall(name=name, arguments=arguments) for name, arguments in GOOD]
+    turns = [*map(call_turn, calls), "<experience>x</experience>", "<answer>x</answer>"]
     [trajectory] = evaluate(ScriptedPolicy(turns), load()).trajectories
     assert all(step.error is None for step in trajectory.calls())
     score = trajectory.score
@@ -169,7 +164,7 @@ def test_what_a_trial_called_counts_officially_only(load):
 @pytest.mark.usefixtures("tmdb")
 def test_what_a_gold_endpoint_means(tmp_path, written, meant):
     document = load_document(tmp_path / "tmdb_oas.json")
-    assert Endpoints(document).tool(written) == (meant or written)
+    assert meant_tool(written, document) == (meant or written)
 
 
 def test_an_endpoint_that_is_not_there_counts_as_not_reached(load, play, replay):
@@ -225,8 +220,7 @@ def test_a_live_service_with_credentials(tmp_path, play, replay, monkeypatch):
         call = ("make_list", {"user_id": 7, "name": "x"})
         known = {"restbench/spotify/0": replay(call)}
         [trajectory] = play(tasks, known, Protocol.DIRECT)
-        turn = json.dumps({"name": call[0], "arguments": call[1]})
-        policy = ScriptedPolicy([f"<think>t</think><tool_call>{turn}</tool_call>"] * 20)
+        policy = ScriptedPolicy([call_turn(ToolCall(name=call[0], arguments=call[1]))] * 20)
         [tried] = evaluate(policy, tasks).trajectories
     assert trajectory.steps[0].observation == '{"id": "p1"}'
     assert trajectory.success
@@ -239,8 +233,6 @@ def test_a_live_service_with_credentials(tmp_path, play, replay, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"recordings": None}, InputError, "give recordings=FILE"),
-        ({"responses": "simulated"}, ConfigError, "simulator=openai:NAME go together"),
         ({"recordings": "no.jsonl"}, InputError, "no.jsonl: no recorded"),
         ({"responses": "live", "auth": "token"}, ConfigError, "write it as KIND=VARIABLE"),
         ({"responses": "live", "auth": "bearer=NO_SUCH"}, InputError, "NO_SUCH"),
@@ -262,13 +254,13 @@ def test_rows_that_cannot_be_used(load):
     assert (len(tasks), left_out) == (1, [(1, "query"), (2, "solution"), (3, "solution")])
 
 
-def test_the_gold_paths_of_the_sample(shared, play, tmp_path):
+def test_the_gold_paths_of_the_sample(shared, play, calls_of, tmp_path):
     """Calls along each gold path succeed where they are recorded, and fail with one dropped."""
     file, document = (shared(f"restbench/{name}") for name in ("tmdb_sample.json", "tmdb_oas.json"))
     named = f"restbench:{file} document={document} responses=recorded recordings="
     (tmp_path / "one.jsonl").write_text(recorded("none", {}))
     tasks = taskset(f"{named}{tmp_path / 'one.jsonl'}")
-    known = {task.id: _calls(task) for task in tasks}
+    known = {task.id: calls_of(task) for task in tasks}
     lines = [recorded(call.name, call.arguments) for calls in known.values() for call in calls]
     (tmp_path / "all.jsonl").write_text("".join(lines))
     tasks = taskset(f"{named}{tmp_path / 'all.jsonl'}")
@@ -280,16 +272,3 @@ def test_the_gold_paths_of_the_sample(shared, play, tmp_path):
     for replay in replays.values():
         replay.calls.pop()
     assert not any(t.success for t in play(tasks, replays))
-
-
-def _calls(task):
-    """A call of each endpoint of the gold path, with arguments of the right types."""
-    values = {"string": "x", "integer": 1, "number": 1, "boolean": True}
-    tools, calls = task.make_tools(), []
-    for name in task.needed:
-        parameters = tools[name].parameters
-        required = parameters.get("required", ())
-        types = {key: parameters["properties"][key]["type"] for key in required}
-        arguments = {key: values[kind] for key, kind in types.items()}
-        calls.append(ToolCall(name=name, arguments=arguments))
-    return calls

@@ -10,7 +10,7 @@ from toolmaster.evaluation.evaluate import evaluate
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.tasksets import Isolation, taskset
-from toolmaster.tasksets.replay import Replay
+from toolmaster.tasksets.replay import Replay, call_turn
 from toolmaster.tasksets.toolbench import Api, as_tool, named, standard
 from toolmaster.types import Effect, StopReason, ToolCall
 
@@ -31,7 +31,6 @@ WEATHER = TOWNS | {"tool_name": "Weather", "api_name": "2day", "required_paramet
 FIND, TODAY = "find_town_for_town_finder", "get_2day_for_weather"
 GOOD = (FIND, {"is_id": "Ashby", "max_results": 2})
 ALSO = (TODAY, {})
-OK = {"all_relevant": 1.0}
 
 
 def row(**changes):
@@ -105,16 +104,11 @@ def test_an_api_as_a_tool():
     tool = as_tool(*next(iter(named([Api.model_validate(TOWNS)]).items())))
     assert (tool.name, tool.effect) == (FIND, Effect.READ)
     assert tool.description == "Town Finder: Finds a town."
-    properties = tool.parameters["properties"]
-    assert properties["is_id"] == {
-        "type": "string",
-        "description": "Its name.",
-        "examples": ["Ashby"],
+    assert tool.parameters["properties"] == {
+        "is_id": {"type": "string", "description": "Its name.", "examples": ["Ashby"]},
+        "max_results": {"type": "number"},
+        "near": {"type": "boolean"},
     }
-    assert (properties["max_results"], properties["near"]) == (
-        {"type": "number"},
-        {"type": "boolean"},
-    )
     assert tool.parameters["required"] == ["is_id", "max_results"]
 
 
@@ -129,7 +123,7 @@ def test_relevant_calls_answered_by_the_original_server(load, played, server, mo
     monkeypatch.setenv("TOOLBENCH_KEY", "k")
     trajectory = played(GOOD, ALSO, server=url)
     assert (trajectory.score.success, trajectory.score.value) == (True, 1.0)
-    assert trajectory.score.parts == OK
+    assert trajectory.score.parts == {"all_relevant": 1.0}
     assert trajectory.score.expected == f"responses of {FIND}, {TODAY}, and an answer"
     assert trajectory.labels == {"family": "G3", "observations": "StableToolBench server"}
     assert trajectory.steps[0].observation == '{"town": "Ashby"}'
@@ -170,9 +164,8 @@ def test_calls_that_do_not_fit(played, server, arguments, observation):
 
 
 def test_what_a_trial_called_is_not_what_the_session_did(load, server):
-    call = '<think>t</think><tool_call>{"name": "%s", "arguments": %s}</tool_call>'
-    turns = [call % (name, json.dumps(arguments)) for name, arguments in (GOOD, ALSO)]
-    turns += ["<think>t</think><experience>x</experience>", "<think>t</think><answer>x</answer>"]
+    calls = [ToolCall(name=name, arguments=arguments) for name, arguments in (GOOD, ALSO)]
+    turns = [*map(call_turn, calls), "<experience>x</experience>", "<answer>x</answer>"]
     [trajectory] = evaluate(ScriptedPolicy(turns), load(server=server[0])).trajectories
     assert (trajectory.score.success, trajectory.score.parts["all_relevant"]) == (False, 1.0)
 
@@ -184,30 +177,12 @@ def test_a_dead_server_breaks_the_rollout_not_the_model(played, address):
     assert trajectory.error.startswith(f"the server at {address}: ")
 
 
-def ok(response):
-    return {"error": "", "response": response}
-
-
 def test_two_apis_of_one_name_in_two_rows_have_their_own_responses(load, play, replay, server):
     other = TOWNS | {"category_name": "Food"}
     relevant = {"relevant APIs": [["Town Finder", "Find/Town"]]}
     tasks = load(row(), row(query_id=8, api_list=[other], **relevant), server=server[0])
     play(tasks, dict.fromkeys(tasks.ids, replay(GOOD)), Protocol.DIRECT)
     assert {body["category"] for body in server[1]} == {"Travel_Maps", "Food"}
-
-
-def test_a_simulator_that_dies_breaks_the_rollout(played):
-    replies = ["ready", '{"error": null, "response": "x"}']
-
-    def reply(_messages):
-        return replies.pop(0) if replies else (503, {"error": {"message": "gone"}})
-
-    with FakeModel(reply).serve() as url:
-        options = {"responses": "simulated", "simulator": "openai:m", "simulator_url": url}
-        trajectory = played(GOOD, ALSO, **options)
-    assert (trajectory.stop_reason, trajectory.score) == (StopReason.POLICY_ERROR, None)
-    assert trajectory.error.startswith("the simulator 'm' at http://")
-    assert "gone" in trajectory.error
 
 
 def verdict(said="solved", grounded=True):
@@ -227,7 +202,7 @@ def test_the_verdict_of_a_judge_decides(played, server, said, grounded, value, s
         "an answer that the judge calls solved",
     )
     figures = {"pass_rate": value, "pass_rate_strict": strict}
-    assert score.parts == OK | {"all_relevant": 0.0} | figures
+    assert score.parts == {"all_relevant": 0.0} | figures
 
 
 def test_without_an_answer_nobody_is_asked(played, server):
@@ -238,13 +213,15 @@ def test_without_an_answer_nobody_is_asked(played, server):
     assert len(model.asked) == 1
 
 
+@pytest.mark.parametrize("role", ["judge", "simulator"])
 @pytest.mark.parametrize("failure", ["It is fine.", (503, {"error": {"message": "gone"}})])
-def test_a_judge_that_fails_breaks_the_rollout_not_the_model(played, server, failure):
+def test_a_model_that_fails_breaks_the_rollout_not_the_one_measured(played, server, role, failure):
     with FakeModel(in_turn("ready", failure)).serve() as url:
-        options = {"server": server[0], "judge": "openai:j", "judge_url": url}
+        options = {role: "openai:j", f"{role}_url": url}
+        options |= {"server": server[0]} if role == "judge" else {"responses": "simulated"}
         trajectory = played(GOOD, ALSO, **options)
     assert (trajectory.stop_reason, trajectory.score) == (StopReason.POLICY_ERROR, None)
-    assert trajectory.error.startswith("the judge ")
+    assert trajectory.error.startswith(f"the {role} ")
 
 
 def test_what_is_missing_is_said_before_any_rollout(load, played):
@@ -288,16 +265,10 @@ def one_model(messages):
     return "ready"
 
 
-def rollouts_of(tasks, turns):
-    return evaluate(ScriptedPolicy(turns), tasks, rollouts=2, protocol=Protocol.DIRECT)
-
-
-def scripted(name, arguments, answer):
-    body = json.dumps({"name": name, "arguments": arguments})
-    return [
-        f"<think>t</think><tool_call>{body}</tool_call>",
-        f"<think>t</think><answer>{answer}</answer>",
-    ]
+def rollouts_of(tasks, answer):
+    call = ToolCall(name=GOOD[0], arguments=GOOD[1])
+    policy = ScriptedPolicy([call_turn(call), f"<answer>{answer}</answer>"])
+    return evaluate(policy, tasks, rollouts=2, protocol=Protocol.DIRECT)
 
 
 def test_rollouts_with_a_simulator_and_a_judge_behind_one_endpoint(load, tmp_path):
@@ -313,9 +284,9 @@ def test_rollouts_with_a_simulator_and_a_judge_behind_one_endpoint(load, tmp_pat
             judge="openai:m",
             judge_url=url,
         )
-        good = rollouts_of(tasks, scripted(*GOOD, answer=FIND))
+        good = rollouts_of(tasks, FIND)
         assert len(model.asked) == 2 + 1 + 1  # looks; the same call, and the same outcome, once
-        bad = rollouts_of(tasks, scripted(*GOOD, answer="I do not know."))
+        bad = rollouts_of(tasks, "I do not know.")
     assert [t.task_id[-1] for t in good.trajectories] == ["7", "7", "8", "8"]
     assert (good.success.mean, bad.success.mean) == (1.0, 0.0)
     assert {t.score.reason for t in bad.trajectories} == {"Both given."}
@@ -324,13 +295,13 @@ def test_rollouts_with_a_simulator_and_a_judge_behind_one_endpoint(load, tmp_pat
     assert len((tmp_path / "simulated.jsonl").read_text().splitlines()) == 1
 
 
-def test_the_shared_file(shared, play):
+def test_the_shared_file(shared, play, calls_of):
     """Every row loads, and calls with arguments of the right types fit the documentation."""
     path = shared("stabletoolbench/G3_instruction.json")
     with FakeModel(one_model).serve() as url:
         options = f"responses=simulated simulator=openai:m simulator_url={url}"
         tasks = taskset(f"stabletoolbench:{path} {options}")
-        replays = {task.id: Replay(calls=_calls(task), answer="done") for task in tasks}
+        replays = {task.id: Replay(calls=calls_of(task), answer="done") for task in tasks}
         trajectories = play(tasks, replays)
         for known in replays.values():
             known.calls.pop()
@@ -338,15 +309,3 @@ def test_the_shared_file(shared, play):
     assert (len(tasks), len(tasks.left_out)) == (61, 0)
     assert all(t.success for t in trajectories)
     assert not any(t.success for t in dropped)
-
-
-def _calls(task):
-    """A call of each needed tool, with arguments of the right types."""
-    values = {"string": "x", "number": 1, "boolean": True, "object": {}, "array": []}
-    tools, calls = task.make_tools(), []
-    for name in task.needed:
-        parameters = tools[name].parameters
-        types = {key: parameters["properties"][key]["type"] for key in parameters["required"]}
-        arguments = {key: values[kind] for key, kind in types.items()}
-        calls.append(ToolCall(name=name, arguments=arguments))
-    return calls

@@ -138,25 +138,24 @@ def test_a_check_returns_a_score_as_it_is():
     assert rollout(task, DONE).score == made
 
 
-@pytest.mark.parametrize("returned", [None, "yes", 1.5, -0.1, float("nan"), [True]])
-def test_a_check_that_returns_nonsense_breaks_the_rollout(returned):
-    trajectory = rollout(Task("a", "q", Till, check=lambda t, till: returned), PAY, DONE)
-    assert trajectory.stop_reason is StopReason.SESSION_ERROR
-    assert trajectory.score is None
-    assert trajectory.error.endswith(
-        f"a task's check returns a Score, a bool or a number from 0 to 1; it returned {returned!r}"
-    )
-    assert len(trajectory.steps) == 2  # what happened is kept
+NONSENSE = "a task's check returns a Score, a bool or a number from 0 to 1; it returned {!r}"
 
 
-def test_a_check_that_raises_breaks_the_rollout():
-    def check(_trajectory, till):
-        return till.orders == []
-
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        *(
+            (lambda t, till, returned=returned: returned, NONSENSE.format(returned))
+            for returned in (None, "yes", 1.5, -0.1, float("nan"), [True])
+        ),
+        (lambda t, till: till.orders, "AttributeError: 'Till' object has no attribute 'orders'"),
+    ],
+)
+def test_a_check_that_fails_breaks_the_rollout(check, said):
     trajectory = rollout(Task("a", "q", Till, check=check), PAY, DONE)
-    assert trajectory.error == "AttributeError: 'Till' object has no attribute 'orders'"
-    assert not trajectory.success
-    assert trajectory.answer == "done"
+    assert (trajectory.stop_reason, trajectory.score) == (StopReason.SESSION_ERROR, None)
+    assert trajectory.error.endswith(said)
+    assert (len(trajectory.steps), trajectory.answer) == (2, "done")  # what happened is kept
 
 
 def test_tools_that_cannot_be_made_break_the_rollout():
@@ -215,12 +214,14 @@ def test_an_id_and_a_query_are_needed(task_id, query, name):
         Task(task_id, query, [])
 
 
-def test_as_tool_set():
-    tools = from_object(Till())
-    assert as_tool_set(tools) is tools
-    assert list(as_tool_set([read_clock, READS[0].__class__("x", "", SCHEMA, print)]).names()) == [
-        "read_clock",
-        "x",
-    ]
-    assert list(as_tool_set(READS[0]).names()) == ["read_clock"]
-    assert list(as_tool_set(Till()).names()) == ["pay"]
+@pytest.mark.parametrize(
+    ("made", "names"),
+    [
+        (from_object(Till()), ["pay"]),
+        ([read_clock, Tool("x", "", SCHEMA, print)], ["read_clock", "x"]),
+        (READS[0], ["read_clock"]),
+        (Till(), ["pay"]),
+    ],
+)
+def test_as_tool_set(made, names):
+    assert list(as_tool_set(made).names()) == names

@@ -4,7 +4,6 @@ import pytest
 
 from toolmaster.teacher.filters import (
     explores,
-    keep,
     mark_slips,
     plans,
     reason_against,
@@ -93,14 +92,6 @@ def test_there_is_nothing_to_explore_without_a_trial(protocol):
 )
 def test_validates(protocol, steps, expected):
     assert validates(trajectory(*steps, protocol=protocol)) is expected
-
-
-def test_keep_wants_all_three():
-    good = [call(T), call(E), answer()]
-    assert keep(trajectory(*good))
-    assert not keep(trajectory(*good[:2], answer("<answer>4</answer>")))
-    assert not keep(trajectory(*good[1:]))
-    assert not keep(trajectory(call(T, error=ErrorKind.TIMEOUT), answer()))
 
 
 def test_slips_are_what_a_student_should_not_learn_to_write():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolmaster.tools import Tool
-from toolmaster.tools.schemas import MAX_SUBSCHEMAS, usable_parameters, violation
+from toolmaster.tools.schemas import MAX_SUBSCHEMAS, follow, usable_parameters, violation
 
 STRING = {"type": "string"}
 
@@ -108,3 +108,29 @@ def test_a_small_schema_says_what_the_validator_says(schema, value):
     whole = {"properties": {"x": schema}}
     expected = jsonschema_rs.validator_for(whole).is_valid({"x": value})
     assert (violation(whole, {"x": value}) is None) == expected
+
+
+DOCUMENT = {"a/b": {"c~d": 1}, "list": [5, {"": 6}], "0": 7}
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("#", DOCUMENT),
+        ("#/a~1b/c~0d", 1),
+        ("#/a%7E1b/c%7E0d", 1),
+        ("#/list/1/", 6),
+        ("#/0", 7),
+    ],
+)
+def test_a_reference_is_followed(reference, found):
+    assert follow(DOCUMENT, reference) == found
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["", "#a", "b.json#/0", "/0", "#/", "#/none", "#/list/2", "#/list/-1", "#/list/x", "#/0/0"],
+)
+def test_a_reference_that_names_nothing_here(reference):
+    with pytest.raises(LookupError):
+        follow(DOCUMENT, reference)

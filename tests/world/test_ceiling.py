@@ -35,7 +35,7 @@ def task(possible, views=1):
     result = OPERATION.run(START, OPERATION.complete(ARGUMENTS))
     call = Planned(OPERATION, ARGUMENTS, result, "x")
     params = {param.name: param for param in OPERATION.params}
-    shown = tuple(View(OPERATION, f"way{i}", params, "The way") for i in range(views))
+    shown = tuple(View(OPERATION, f"way{i}", params) for i in range(views))
     goal = Goal("one", (Turn("Which way?", (call,), "x"),), START)
     possible = {"plain": {}, **possible}
     return WorldTask("", goal, shown, {"way": shown}, START, possible, "way", None)

@@ -143,4 +143,4 @@ def test_tasks_of_odd_documents(tmp_path, info):
     world = World(Documents(file))
     drawn = [world.draw(world.id_of("train", number)) for number in range(40)]
     assert {one.service.about for one in drawn} == {"pets"}
-    assert not any("{" in view.doc for one in drawn for view in one.views)
+    assert not any("{" in view.operation.doc for one in drawn for view in one.views)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -24,13 +25,16 @@ from toolmaster.chat.pieces import (
     Pieces,
     Render,
     TemplateError,
-    in_response_tags,
+    asked,
+    common_prefix,
     leading_token,
     shows_tools,
-    without_think,
 )
 from toolmaster.chat.signatures import SIGNATURE_MACRO
+from toolmaster.tags import RESPONSE_TAGS
 
+_THINK = re.compile(r"(?:<think>\s*|(?:<think>\s*)?</think>\s*)\Z")
+"""An opened <think> at the end of a generation prompt; the policy writes it itself."""
 _TODAY = date(2024, 7, 26)
 """The date that Llama's template uses if it has no clock."""
 _TEMPLATE = """\
@@ -100,8 +104,16 @@ def flatten(own: str, render: Render, tokens: Sequence[str]) -> str:
     """
     native = shows_tools(render)
     prompted = _ends_text(render, tokens)
-    plain = _without_prompt(render, prompted) if prompted else render
+    plain: Render = render
+    if prompted:
+
+        def plain(messages: Any, tools: Any, _prompt: bool) -> str:
+            return render(messages, tools, True).removesuffix(prompted)
+
     pieces = _plain_pieces(plain, tokens, native=native)
+    parts = {"header": pieces.header, "end": pieces.end}
+    for role, (before, after) in pieces.around.items():
+        parts |= {f"before_{role}": before, f"after_{role}": after}
     return _TEMPLATE % {
         "own": own.removesuffix("\n"),
         "signature": "" if native else SIGNATURE_MACRO,
@@ -109,13 +121,7 @@ def flatten(own: str, render: Render, tokens: Sequence[str]) -> str:
         "tools": "tools" if native else "none",
         "prompted": "true" if prompted else "false",
         "cut": f"[:-{len(prompted)}]" if prompted else "",
-        "header": _literal(pieces.header),
-        "end": _literal(pieces.end),
-        **{
-            f"{place}_{role}": _literal(around)
-            for role, both in pieces.around.items()
-            for place, around in zip(("before", "after"), both, strict=True)
-        },
+        **{name: json.dumps(text, ensure_ascii=False) for name, text in parts.items()},
     }
 
 
@@ -127,45 +133,22 @@ def _ends_text(render: Render, tokens: Sequence[str]) -> str:
     """
     opening = [{"role": "user", "content": USER}]
     try:
-        ended, prompted = render(opening, None, False), render(opening, None, True)
-    except Exception:  # noqa: BLE001 - a template may raise anything
+        ended, prompted = asked(render, opening), asked(render, opening, prompt=True)
+    except TemplateError:
         return ""
     if prompted.startswith(ended):
         return ""
-    same = next(
-        (at for at, (one, two) in enumerate(zip(ended, prompted, strict=False)) if one != two),
-        min(len(ended), len(prompted)),
-    )
-    begins = (prompted.rfind(token, 0, same + len(token) - 1) for token in tokens)
-    inside = [
-        at for at, token in zip(begins, tokens, strict=True) if -1 < at < same < at + len(token)
-    ]
-    return prompted[min([same, *inside]) :]  # the token that differs may begin alike in both texts
-
-
-def _without_prompt(render: Render, prompt: str) -> Render:
-    """Return a template that renders with the generation prompt and cuts it off again."""
-
-    def rendered(
-        messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, _prompt: bool
-    ) -> str:
-        return render(messages, tools, True).removesuffix(prompt)
-
-    return rendered
+    same = common_prefix(ended, prompted)
+    # the token that differs may begin alike in both texts
+    begins = [(prompted.rfind(token, 0, same + len(token) - 1), len(token)) for token in tokens]
+    return prompted[min([same, *(at for at, size in begins if -1 < at < same < at + size)]) :]
 
 
 def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pieces:
     """Return what the template writes around plain contents, without generation prompts."""
-    opening: list[dict[str, Any]] = [
-        {"role": "user", "content": USER},
-        {"role": "assistant", "content": TURN},
-    ]
-    try:
-        head = render(opening[:1], None, False)
-        text = render([*opening, {"role": "user", "content": NEXT}], None, False)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise TemplateError(f"refuses a plain conversation: {reason}") from error
+    opening = [{"role": "user", "content": USER}, {"role": "assistant", "content": TURN}]
+    head = asked(render, opening[:1])
+    text = asked(render, [*opening, {"role": "user", "content": NEXT}])
     if not text.startswith(head) or text.count(TURN) != 1 or text.count(NEXT) != 1:
         raise TemplateError("does not show a plain conversation message by message")
     begin, rest = text.split(TURN)
@@ -174,11 +157,9 @@ def _plain_pieces(render: Render, tokens: Sequence[str], *, native: bool) -> Pie
         raise TemplateError("ends an assistant turn without a special token")
     before, after = rest.removeprefix(end).split(NEXT)
     tool = _tool_around(render, opening, TURN + end, tokens) if native else None
-    return Pieces(
-        without_think(begin.removeprefix(head)),
-        end,
-        {"user": (before, after), "tool": tool or in_response_tags((before, after))},
-    )
+    header = _THINK.sub("", begin.removeprefix(head)).rstrip(" ")
+    in_tags = before + RESPONSE_TAGS[0], RESPONSE_TAGS[1] + after
+    return Pieces(header, end, {"user": (before, after), "tool": tool or in_tags})
 
 
 def _tool_around(
@@ -187,29 +168,23 @@ def _tool_around(
     """Return the text around a tool message, or None if its content is not enough to render it."""
     shown = f'{OBSERVATION}"<'
     try:
-        text = render([*opening, {"role": "tool", "content": shown}], None, False)
-    except Exception:  # noqa: BLE001 - a template may raise anything
+        text = asked(render, [*opening, {"role": "tool", "content": shown}])
+    except TemplateError:
         return None
-    rest = text.partition(turn)[2]
-    quoted = json.dumps(shown)
+    rest, quoted = text.partition(turn)[2], json.dumps(shown)
     if rest.count(quoted) == 1:  # Llama writes a text as a JSON string
         before, after = rest.split(quoted)
         return (before, after) if leading_token(after, tokens) else None
-    if rest.count(shown) == 1:
-        before, after = rest.split(shown)
-        return before, after
-    return None
+    before, found, after = rest.partition(shown)
+    return (before, after) if found and shown not in after else None
 
 
 def _fold(render: Render, *, native: bool) -> str:
     """Return the template code that moves system message and tools to where they are shown."""
-    user = {"role": "user", "content": USER}
-    try:
-        shown = "smark1smark" in render(
-            [{"role": "system", "content": "smark1smark"}, user], None, False
-        )
-    except Exception:  # noqa: BLE001 - a template may raise anything
-        shown = False
+    messages = [{"role": "system", "content": NEXT}, {"role": "user", "content": USER}]
+    shown = False
+    with suppress(TemplateError):
+        shown = NEXT in asked(render, messages)
     if native and shown:
         return ""
     tools = "" if native else _LIST_TOOLS
@@ -225,15 +200,6 @@ def with_still_clock(own: str) -> str:
     if "strftime_now" not in own or "macro strftime_now" in own:
         return own
     formats = set(re.findall(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""", own))
-    dates = {form: _TODAY.strftime(form) for _, form in sorted(formats)}
-    otherwise = json.dumps(_TODAY.isoformat())
-    return (
-        "{%- macro strftime_now(form) -%}{{- "
-        f"{json.dumps(dates)}.get(form, {otherwise})"
-        " -}}{%- endmacro %}" + own
-    )
-
-
-def _literal(text: str) -> str:
-    """Return a string literal of the template language."""
-    return json.dumps(text, ensure_ascii=False)
+    dates = json.dumps({form: _TODAY.strftime(form) for _, form in sorted(formats)})
+    value = f"{dates}.get(form, {json.dumps(_TODAY.isoformat())})"
+    return f"{{%- macro strftime_now(form) -%}}{{{{- {value} -}}}}{{%- endmacro %}}{own}"

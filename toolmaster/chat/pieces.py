@@ -8,12 +8,11 @@ error that says what they do.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
-
-from toolmaster.tags import RESPONSE_TAGS
 
 Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
 """A function from messages, tools, and whether a generation prompt follows, to the text."""
@@ -80,15 +79,15 @@ def learn(render: Render, tokens: Sequence[str]) -> Pieces:
     Raises:
         TemplateError: The template does more than append.
     """
-    opening: list[dict[str, Any]] = [{"role": "user", "content": USER}]
-    start = _asked(render, opening, prompt=True)
-    bare = _asked(render, opening, prompt=False)
+    opening = [{"role": "user", "content": USER}]
+    start, bare = asked(render, opening, prompt=True), asked(render, opening)
     if not start.startswith(bare):
         raise TemplateError("changes the prompt where a generation prompt follows")
     opening.append({"role": "assistant", "content": TURN})
-    around, end = {}, None
+    around: dict[str, tuple[str, str]] = {}
+    end: str | None = None
     for role, content in (("user", NEXT), ("tool", OBSERVATION)):
-        text = _asked(render, [*opening, {"role": role, "content": content}], prompt=True)
+        text = asked(render, [*opening, {"role": role, "content": content}], prompt=True)
         if not text.startswith(start + TURN):
             raise TemplateError(
                 "shows an earlier turn in another form than the one in which turns are generated"
@@ -101,10 +100,29 @@ def learn(render: Render, tokens: Sequence[str]) -> Pieces:
             raise TemplateError(f"does not show a message of the role {role!r} once, as it is")
         before, after = rest.removeprefix(end).split(content)
         around[role] = (before, after)
-    assert end is not None  # noqa: S101 - both roles have set it
-    pieces = Pieces(start.removeprefix(bare), end, around)
+    pieces = Pieces(start.removeprefix(bare), end or "", around)
     _check(render, pieces)
     return pieces
+
+
+def asked(
+    render: Render,
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None = None,
+    *,
+    prompt: bool = False,
+) -> str:
+    """Return messages as a template writes them.
+
+    Raises:
+        TemplateError: It refuses them.
+    """
+    try:
+        return render(messages, tools, prompt)
+    except Exception as error:
+        roles = ", ".join(message["role"] for message in messages)
+        reason = " ".join(str(error).split())
+        raise TemplateError(f"refuses messages of the roles {roles}: {reason}") from error
 
 
 def leading_token(text: str, tokens: Sequence[str]) -> str | None:
@@ -112,15 +130,20 @@ def leading_token(text: str, tokens: Sequence[str]) -> str | None:
     return max((token for token in tokens if text.startswith(token)), key=len, default=None)
 
 
+def common_prefix(one: Sequence[Any], two: Sequence[Any]) -> int:
+    """Return the length of the common prefix of two texts or lists."""
+    pairs = zip(one, two, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def shows_tools(render: Render) -> bool:
     """Return whether the template shows name, documentation and parameters of a tool."""
     opening = [{"role": "system", "content": "s"}, {"role": "user", "content": USER}]
     for messages in (opening, opening[1:]):
-        try:
-            text = render(messages, [PROBE_TOOL], True)
-        except Exception:  # noqa: BLE001, S112 - a template may raise anything
-            continue
-        return all(part in text for part in ("probe_tool_name", "probe_description", "probe_key"))
+        with suppress(TemplateError):
+            text = asked(render, messages, [PROBE_TOOL], prompt=True)
+            shown = ("probe_tool_name", "probe_description", "probe_key")
+            return all(part in text for part in shown)
     return False
 
 
@@ -128,7 +151,7 @@ def _check(render: Render, pieces: Pieces) -> None:
     """Check that a conversation is the sum of its pieces, after each message and with tools."""
     messages = [{"role": role, "content": content} for role, content in CONVERSATION]
     for tools in (None, [PROBE_TOOL]):
-        text = _asked(render, messages[:2], prompt=True, tools=tools)
+        text = asked(render, messages[:2], tools, prompt=True)
         for count, message in enumerate(messages[2:], 3):
             answered = message["role"] != "assistant"
             if answered:
@@ -136,7 +159,7 @@ def _check(render: Render, pieces: Pieces) -> None:
                 text += before + message["content"] + after
             else:
                 text += message["content"] + pieces.end
-            found = _asked(render, messages[:count], prompt=answered, tools=tools)
+            found = asked(render, messages[:count], tools, prompt=answered)
             if found != text and (answered or found.rstrip() != text.rstrip()):
                 raise TemplateError(_reason(found, messages[:count]))
 
@@ -151,28 +174,3 @@ def _reason(found: str, messages: list[dict[str, str]]) -> str:
     if lost["role"] == "assistant" and "<think>" in lost["content"]:
         return "drops or rewrites the <think> block of a turn"
     return f"changes the content of messages of the role {lost['role']!r}"
-
-
-def _asked(
-    render: Render,
-    messages: list[dict[str, Any]],
-    *,
-    prompt: bool,
-    tools: list[dict[str, Any]] | None = None,
-) -> str:
-    try:
-        return render(messages, tools, prompt)
-    except Exception as error:
-        roles = ", ".join(message["role"] for message in messages)
-        reason = " ".join(str(error).split())
-        raise TemplateError(f"refuses messages of the roles {roles}: {reason}") from error
-
-
-def in_response_tags(around: tuple[str, str]) -> tuple[str, str]:
-    """Return the text around a user message, for an observation shown as one."""
-    return around[0] + RESPONSE_TAGS[0], RESPONSE_TAGS[1] + around[1]
-
-
-def without_think(header: str) -> str:
-    """Return a generation prompt without an opened <think>, which the policy writes itself."""
-    return re.sub(r"(?:<think>\s*|(?:<think>\s*)?</think>\s*)\Z", "", header).rstrip(" ")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from toolmaster.chat.pieces import CONVERSATION, PROBE_TOOL, Pieces, Render
+from toolmaster.chat.pieces import CONVERSATION, PROBE_TOOL, Pieces, Render, common_prefix
 from toolmaster.chat.template import renderer, template_pieces
 from toolmaster.errors import InputError
 from toolmaster.tags import (
@@ -79,15 +79,11 @@ class ChatFormat:
                 token_ids += self.turn_ids(message.content)
             else:
                 token_ids += self.observation_ids(message.content, message.role)
-        shown = [{"role": m.role, "content": self._shown(m)} for m in messages]
+        shown = [{"role": m.role, "content": self._content(m)} for m in messages]
         text = self._render(shown, [PROBE_TOOL], False)
         whole = self._encode(text)[: len(token_ids)]
         if whole != token_ids:
-            at = next(
-                i
-                for i, pair in enumerate(zip(whole, token_ids, strict=False))
-                if len(set(pair)) > 1
-            )
+            at = common_prefix(whole, token_ids)
             raise InputError(
                 f"the tokenizer of {self.tokenizer.name_or_path!r} makes other tokens of a whole"
                 f" conversation than of its messages one by one, at"
@@ -129,38 +125,28 @@ class ChatFormat:
         token_ids = self.prompt_ids(prompt, tools)
         mask = [0] * len(token_ids)
         phases: list[Phase | None] = [None] * len(token_ids)
-        for index, step in enumerate(steps):
-            turn = step.token_ids or self.turn_ids(step.text)
-            token_ids += turn
-            mask += [0 if step.slip else 1] * len(turn)
-            phases += [None if step.slip else step.phase] * len(turn)
-            if step.observation is not None and index + 1 < len(steps):
-                seen = step.observation_ids or self.observation_ids(
-                    step.observation, step.observation_role
-                )
-                token_ids += seen
-                mask += [0] * len(seen)
-                phases += [None] * len(seen)
+        for index, step in enumerate(map(self._with_tokens, steps)):
+            trained = not step.slip
+            token_ids += step.token_ids
+            mask += [int(trained)] * len(step.token_ids)
+            phases += [step.phase if trained else None] * len(step.token_ids)
+            if index + 1 < len(steps):
+                token_ids += step.observation_ids
+                mask += [0] * len(step.observation_ids)
+                phases += [None] * len(step.observation_ids)
         return Rendered(token_ids, mask, phases)
 
     def with_tokens(self, trajectory: Trajectory) -> Trajectory:
         """Return a trajectory with tokens of this tokenizer wherever it has none."""
-        steps = [
-            step.model_copy(
-                update={
-                    "token_ids": step.token_ids or self.turn_ids(step.text),
-                    "observation_ids": step.observation_ids
-                    or (
-                        self.observation_ids(step.observation, step.observation_role)
-                        if step.observation is not None
-                        else []
-                    ),
-                }
-            )
-            for step in trajectory.steps
-        ]
+        steps = [self._with_tokens(step) for step in trajectory.steps]
         prompt = trajectory.prompt_ids or self.prompt_ids(trajectory.prompt, trajectory.tools)
         return trajectory.model_copy(update={"steps": steps, "prompt_ids": prompt})
+
+    def _with_tokens(self, step: Step) -> Step:
+        turn, seen = step.token_ids or self.turn_ids(step.text), step.observation_ids
+        if not seen and step.observation is not None:
+            seen = self.observation_ids(step.observation, step.observation_role)
+        return step.model_copy(update={"token_ids": turn, "observation_ids": seen})
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
@@ -172,22 +158,16 @@ class ChatFormat:
             return token_ids[len(before) :]
         return self._encode(text)  # otherwise its first token would merge with the one before it
 
-    def _shown(self, message: Message) -> str:
-        """Return the content of a message as it is encoded."""
-        if message.role == "assistant":
-            return self._break_controls(message.content)
-        if message.role == "tool":
-            return self._break_tags(message.content)
-        return self._content(message)
-
     def _content(self, message: Message) -> str:
-        """Return the content of a prompt message as it is encoded.
+        """Return the content of a message as it is encoded; only turns and ours keep their tags.
 
         The session has already broken the tags inside the experience, see `tags.with_experience`.
         """
-        if message.role == "system":
+        if message.role in ("system", "assistant"):
             return self._break_controls(message.content)
-        query, _ = split_experience(message.content)
+        query = message.content
+        if message.role == "user":
+            query, _ = split_experience(query)
         return self._break_tags(query) + self._break_controls(message.content[len(query) :])
 
     def _break_controls(self, text: str) -> str:
@@ -208,8 +188,7 @@ def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
     template = str(tokenizer.chat_template)
     tokens = {"<|im_start|>", *map(str, tokenizer.all_special_tokens)}
     for token in tokenizer.added_tokens_decoder.values():
-        text = str(token)
-        if token.special or (text.strip() and text in template):
-            tokens.add(text)
+        if token.special or (str(token).strip() and str(token) in template):
+            tokens.add(str(token))
     tokens -= {*TAGS, *RESPONSE_TAGS}
-    return re.compile("|".join(re.escape(token) for token in sorted(tokens, reverse=True)))
+    return re.compile("|".join(map(re.escape, sorted(tokens, reverse=True))))

@@ -74,12 +74,13 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
     Raises:
         InputError: No such template can be made.
     """
-    own = _own_template(tokenizer)
-    reasons = []
-    if own is None:
-        reasons.append("is missing")
-    else:
-        tokenizer.chat_template = own
+    own = tokenizer.chat_template
+    if isinstance(own, dict):  # a model may have several, one of them for tools
+        own = own.get("tool_use") or own.get("default")
+    lacks = [token for token in _CHATML if token not in tokenizer.get_vocab()]
+    reasons = [] if own else ["is missing"]
+    if own:
+        tokenizer.chat_template = own = with_still_clock(own)
         render = renderer(tokenizer)
         native = shows_tools(render)
         try:
@@ -88,19 +89,18 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
             return _settled(tokenizer)
         except TemplateError as error:
             reasons.append(str(error))
-        if native or not _knows_chatml(tokenizer):
-            try:
+        try:
+            if native or lacks:
                 tokenizer.chat_template = flatten(own, render, added_tokens(tokenizer))
                 return _settled(tokenizer)
-            except TemplateError as error:
-                reasons.append(str(error))
-    if not _knows_chatml(tokenizer):
+        except TemplateError as error:
+            reasons.append(str(error))
+    if lacks:
         tokenizer.chat_template = own
-        missing = next(token for token in _CHATML if token not in tokenizer.get_vocab())
         why = " and ".join(dict.fromkeys(reasons))
         raise InputError(
             f"the chat template of {tokenizer.name_or_path!r} {why}, and the vocabulary lacks"
-            f" {missing!r}, which our ChatML template needs; use a checkpoint of an instruct model"
+            f" {lacks[0]!r}, which our ChatML template needs; use a checkpoint of an instruct model"
             " with a chat template, or add ChatML's special tokens to its vocabulary"
         )
     tokenizer.chat_template = CHATML_TOOLS
@@ -135,14 +135,6 @@ def _learn(tokenizer: Any) -> Pieces:
     return learn(renderer(tokenizer), added_tokens(tokenizer))
 
 
-def _own_template(tokenizer: Any) -> str | None:
-    """Return the model's own template; if it has several, the one for tools."""
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("tool_use") or template.get("default")
-    return with_still_clock(template) if template else None
-
-
 def _settled(tokenizer: Any) -> Any:
     """Make the end of a turn the `eos_token`, check the template again, return the tokenizer."""
     tokenizer.eos_token = _learn(tokenizer).end
@@ -150,8 +142,3 @@ def _settled(tokenizer: Any) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def _knows_chatml(tokenizer: Any) -> bool:
-    vocabulary = tokenizer.get_vocab()
-    return all(token in vocabulary for token in _CHATML)

@@ -24,18 +24,11 @@ Store = Annotated[
 ]
 
 
-def _store(path: Path | None) -> ExperienceStore:
-    path = path or default_path()
-    if not path.exists():
-        raise InputError(f"there is no experience in {path} yet; name another file with --store")
-    return ExperienceStore(path)
-
-
 @app.command(name="list")
 def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
     """List all lessons by source, one per line; with --json, one JSON object per line."""
     path = store or default_path()
-    kept = _store(path).lessons() if path.exists() else []
+    kept = ExperienceStore(path).lessons() if path.exists() else []
     if not kept:
         tell(f"no lessons in {path} yet; `toolmaster solve` learns them in its trials")
     if as_json:
@@ -72,7 +65,10 @@ def forget(
     """
     if (what is None) != everything:
         raise ConfigError("name a tool or a lesson, or give --all")
-    kept = _store(store)
+    path = store or default_path()
+    if not path.exists():
+        raise InputError(f"there is no experience in {path} yet; name another file with --store")
+    kept = ExperienceStore(path)
     found = kept.lessons() if what is None else kept.find(what)
     if what is not None and not found:
         raise InputError(

@@ -94,8 +94,7 @@ def read(
         refused: Keys and sections that the command does not take, each with the reason.
 
     Raises:
-        ConfigError: The recipe cannot be read, a key or value cannot be accepted, or a setting is
-            given twice.
+        ConfigError: A file, key or value cannot be accepted, or a setting is given twice.
     """
     options_ = dict(_flat(given))
     full = [_full(cls, own, word) for word in words]
@@ -136,7 +135,7 @@ def _form(
     path: str = "",
     taken: Collection[str] = (),
 ) -> Any:
-    """Return the options of some settings, as a dictionary type.
+    """Return the options of some settings, as a dictionary type; see `options`.
 
     Args:
         cls: The settings.
@@ -144,8 +143,8 @@ def _form(
         own: Section whose name may be left out.
         hide: Settings that help does not list.
         others: Defaults by full key that hold without a recipe.
-        path: Beginning of the keys of these settings, such as "evaluate.sampling."; "" at the top,
-            where each section has a panel of its own.
+        path: Beginning of the keys, such as "evaluate.sampling."; "" at the top, where each section
+            has a panel of its own.
         taken: Names that mean other settings where they stand without the section's.
     """
     fields: dict[str, Any] = {}
@@ -187,7 +186,6 @@ def _underscored(choice: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A default as a user would write it."""
     if value is None:
         return "not set"
     if isinstance(value, Mapping):

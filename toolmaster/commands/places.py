@@ -55,14 +55,14 @@ _ONLY_DIRECT = dict.fromkeys(
 
 def stage_options(stage: str) -> Callable[[C], C]:
     """Give the command of a stage its options."""
-    others = [name for name in ("stages", *STAGES) if name != stage]
     places = {key: place for place, key in _PLACES[stage].items()}
-    return options(
-        _settings_of(stage),
-        own=stage,
-        hide=others,
-        without_recipe={**_DEFAULTS[stage], **places},
-    )
+    defaults = {**_DEFAULTS[stage], **places}
+    return options(_settings_of(stage), stage, _others(stage), without_recipe=defaults)
+
+
+def _others(stage: str) -> list[str]:
+    """Return what is said of other stages alone."""
+    return [name for name in ("stages", *STAGES) if name != stage]
 
 
 def _settings_of(command: str) -> type[Recipe]:
@@ -86,31 +86,45 @@ def read_recipe(
 
     Returns:
         The recipe; an `Evaluate` if `evaluate` is given a model and a task set.
-
-    Raises:
-        ConfigError: Places, settings or options cannot be accepted.
     """
     places, settings = split_words(words)
     wanted = _PLACES.get(command, {})
-    if not places or not is_recipe(places[0]):
-        if not places or len(places) != len(wanted):
-            raise ConfigError(_what_is_wanted(command, places))
-        return _without_recipe(command, places, settings, given, flags)
-    if len(places) > 1:
-        raise ConfigError(
-            f"`{command}` takes one recipe; received also {places[1]!r}. Settings are written"
-            " key=value"
+    if places and is_recipe(places[0]):
+        if len(places) > 1:
+            raise ConfigError(
+                f"`{command}` takes one recipe; received also {places[1]!r}. Settings are written"
+                " key=value"
+            )
+        made = _settings_of_run(places[0])
+        return read(
+            Recipe,
+            settings,
+            given,
+            own=command if wanted else "",
+            recipe=None if made else find_recipe(places[0]),
+            made=made,
+            places=flags,
+            refused=_ONLY_DIRECT,
         )
-    made = _settings_of_run(places[0])
+    if not places or len(places) != len(wanted):
+        raise ConfigError(_what_is_wanted(command, places))
+    named = dict(zip(wanted, places, strict=True))
+    if "TASKSET" in named:
+        _refuse_outside_quotes(command, named["TASKSET"], settings)
+    refused = [*_others(command), "evaluate.tasks", "evaluate.base_tasks"]
+    stages = ["demonstrate", "sft"] if command == "sft" else [command]
+    made = {**_DEFAULTS[command], "stages": stages}
+    if command == "evaluate" and endpoint_model(named["MODEL"]) is not None:
+        made["evaluate.sampling.turn_tokens"] = RoomySampling().turn_tokens
+    said = {wanted[name]: (f"{name} {place!r}", place) for name, place in named.items()}
     return read(
-        Recipe,
+        _settings_of(command),
         settings,
         given,
-        own=command if wanted else "",
-        recipe=None if made else find_recipe(places[0]),
+        own=command,
         made=made,
-        places=flags,
-        refused=_ONLY_DIRECT,
+        places={**said, **flags},
+        refused=dict.fromkeys(refused, f"`{command}` takes this with a recipe alone"),
     )
 
 
@@ -146,42 +160,8 @@ def _what_is_wanted(command: str, places: Sequence[str]) -> str:
     )
 
 
-def _without_recipe(
-    command: str,
-    places: Sequence[str],
-    settings: Sequence[str],
-    given: Given,
-    flags: Mapping[str, tuple[str, Any]],
-) -> Recipe:
-    """The settings that the places of a stage stand for."""
-    wanted = _PLACES[command]
-    named = dict(zip(wanted, places, strict=True))
-    if "TASKSET" in named:
-        _refuse_outside_quotes(command, named["TASKSET"], settings)
-    refused = [name for name in ("stages", *STAGES) if name != command]
-    refused += [f"evaluate.{key}" for key in ("tasks", "base_tasks")]
-    said = {wanted[name]: (f"{name} {place!r}", place) for name, place in named.items()}
-    stages = ["demonstrate", "sft"] if command == "sft" else [command]
-    made = {**_DEFAULTS[command], "stages": stages}
-    if command == "evaluate" and endpoint_model(named["MODEL"]) is not None:
-        made["evaluate.sampling.turn_tokens"] = RoomySampling().turn_tokens
-    return read(
-        _settings_of(command),
-        settings,
-        given,
-        own=command,
-        made=made,
-        places={**said, **flags},
-        refused=dict.fromkeys(refused, f"`{command}` takes this with a recipe alone"),
-    )
-
-
 def _refuse_outside_quotes(command: str, line: str, settings: Sequence[str]) -> None:
-    """Refuse options of a task set that stand beside it, as in `bfcl tasks=5`.
-
-    Raises:
-        ConfigError: There is one; shows the line in quotes.
-    """
+    """Refuse options of a task set that stand beside it, as in `bfcl tasks=5`."""
     cls = _settings_of(command)
     known = {*cls.model_fields, *type(cls.model_fields[command].default).model_fields}
 

@@ -71,11 +71,6 @@ def solve(*words: Words, as_json: Json = False, given: Given = NOTHING) -> int:
 
     Returns:
         The exit code: that of the worst outcome of a task, see `solving.Outcome`.
-
-    Raises:
-        ConfigError: There is no task, or a setting cannot be accepted.
-        InputError: A file, the tools or the model cannot be used.
-        PolicyError: An endpoint has no key.
     """
     first = words[0].partition("=")[0].partition(".")[0] if words else ""
     known = {*Solve.model_fields, *BudgetSettings.model_fields}
@@ -144,7 +139,6 @@ class _Line(BaseModel):
 
 
 def _check_writable(path: Path) -> None:
-    """Make sure that trajectories can be kept in a file, and create it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("ab").close()

@@ -30,14 +30,15 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TextIO
 
-from toolmaster.agent import Agent, Callbacks
+from toolmaster.agent import Agent
 from toolmaster.commands.solve import Solve
 from toolmaster.errors import InputError, PermanentPolicyError
 from toolmaster.experience import Experience, ExperienceStore, default_path
 from toolmaster.limits import Budget
+from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import check_reachable, open_policy
-from toolmaster.progress import bar, messages
-from toolmaster.protocols import Protocol, parse
+from toolmaster.progress import bar, messages, say
+from toolmaster.protocols import Protocol
 from toolmaster.report.live import ManyTasks, OneTask, spent_text, tools_table
 from toolmaster.report.viewer import records_table
 from toolmaster.runs import read_trajectories
@@ -48,7 +49,7 @@ from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
 from toolmaster.tools.schemas import check_schema
 from toolmaster.tools.sources import open_sources, untried_hint
-from toolmaster.types import ActionKind, ErrorKind, Phase, Step, StopReason, Trajectory
+from toolmaster.types import ErrorKind, Phase, Step, StopReason, Trajectory
 
 STOPPED = 130
 """Exit code after Ctrl-C."""
@@ -73,10 +74,14 @@ class Outcome(IntEnum):
         """Return the outcome of a task."""
         if refused(trajectory):
             return cls.REFUSED
-        used_up = (StopReason.BUDGET, StopReason.MAX_TURNS, StopReason.MAX_TOKENS)
-        by_reason = {StopReason.ANSWERED: cls.DONE, StopReason.GAVE_UP: cls.GAVE_UP}
-        by_reason |= dict.fromkeys(used_up, cls.USED_UP)
-        return by_reason.get(trajectory.stop_reason or StopReason.SESSION_ERROR, cls.FAILED)
+        match trajectory.stop_reason:
+            case StopReason.ANSWERED:
+                return cls.DONE
+            case StopReason.GAVE_UP:
+                return cls.GAVE_UP
+            case StopReason.BUDGET | StopReason.MAX_TURNS | StopReason.MAX_TOKENS:
+                return cls.USED_UP
+        return cls.FAILED
 
 
 def run(settings: Solve, queries: list[str], *, as_json: bool) -> int:
@@ -120,7 +125,6 @@ def _alone() -> Iterator[TextIO | None]:
 
 
 def _never_executed(trajectory: Trajectory) -> bool:
-    """Whether a model used up its turns in the trial."""
     gave_up = trajectory.stop_reason in (StopReason.INVALID_TURNS, StopReason.MAX_TURNS)
     return gave_up and trajectory.steps[-1].phase is Phase.TRIAL
 
@@ -135,8 +139,9 @@ def _text(given: str) -> str:
         raise InputError(f"cannot read the instructions {given[1:]!r}: {error}") from None
 
 
-def _schema(file: Path) -> dict[str, Any]:
-    """Return the JSON schema in a file."""
+def _schema(file: Path | None) -> dict[str, Any] | None:
+    if file is None:
+        return None
     try:
         schema = read_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -149,10 +154,9 @@ def _schema(file: Path) -> dict[str, Any]:
 
 def _answered(file: Path) -> dict[str, Trajectory]:
     """Return the last answered trajectory of each task in a file."""
-    if not file.exists():
-        return {}
     done = (StopReason.ANSWERED, StopReason.GAVE_UP)
-    return {t.query: t for t in read_trajectories(file) if t.stop_reason in done}
+    kept = read_trajectories(file) if file.exists() else []
+    return {t.query: t for t in kept if t.stop_reason in done}
 
 
 class Solving:
@@ -171,15 +175,14 @@ class Solving:
         self.budget = Budget(settings.budget)
         file = settings.experience
         self.store = None if file == "none" else ExperienceStore(Path(file or default_path()))
-        rules = settings.permissions
-        self.rules = None if rules is None else read_rules(rules)
+        self.rules = None if settings.permissions is None else read_rules(settings.permissions)
         self.instructions = _text(settings.instructions)
-        self.schema = None if settings.answer_schema is None else _schema(settings.answer_schema)
+        self.schema = _schema(settings.answer_schema)
         self.before = _answered(settings.out) if settings.resume else {}
         """What the file of trajectories already answers, by task."""
         self.console = messages()
         self.ended: list[Trajectory] = []
-        self._view: Callbacks | None = None
+        self._view: OneTask | ManyTasks = OneTask(self.console, self.budget)
 
     async def run(self) -> list[Trajectory]:
         """Open the tools, load the model, do the tasks and report."""
@@ -197,102 +200,41 @@ class Solving:
                 endpoint=settings.endpoint,
                 seed=settings.seed,
             ) as policy:
-                with self._shown() as view:
-                    self._view, approver = view, self._approver(view)
-                    store = self.store
-                    agent = Agent(
-                        policy,
-                        tools,
-                        protocol=settings.protocol,
-                        limits=settings.limits,
-                        approver=approver,
-                        budget=self.budget,
-                        experience=Experience(store, approver, self.budget) if store else None,
-                        instructions=self.instructions,
-                        keep=settings.out,
-                        callbacks=self,
-                    )
-                    try:
-                        new = await agent.arun_all(
-                            [query for query in self.queries if query not in self.before],
-                            answer_type=self.schema,
-                            concurrency=settings.concurrency,
-                        )
-                        each = iter(new)
-                        done = [self.before.get(query) or next(each) for query in self.queries]
-                    except PermanentPolicyError:  # told already, with the task that met it
-                        done = self.ended
-        if len(done) > 1:
-            self.console.print(records_table(dict(enumerate(done))))
-        if self.before:
-            told = sum(query in self.before for query in self.queries)
-            self._say(f"answered before: {told} of {len(self.queries)} tasks")
-        left = sum(query not in self.before for query in self.queries) - len(self.ended)
-        if left:
-            self._say(f"not begun: {left} of {len(self.queries)} tasks", "bold red")
-        self._say(f"spent: {spent_text(self.budget)}")
-        self._say(f"kept: toolmaster view {settings.out} -1")
-        self._say_what_to_change(done)
+                with self._shown() as self._view:
+                    done = await self._solve(tools, policy)
+        self._report(done)
         return done
 
-    def _say_what_to_change(self, done: list[Trajectory]) -> None:
-        """Say, last of all, what kept tasks from being done and which option changes it."""
-        if any(map(_never_executed, done)):
-            hint = "the model never ended its trial; to go without one: --protocol direct"
-            self._say(hint, "bold red")
-        total = sum(map(refused, done), Counter[str]())
-        if total:
-            tools = ", ".join(f"{name} ({count})" for name, count in total.items())
-            self._say(
-                f"refused, so not run: {tools}; the answer may claim what was not done."
-                " --permissions FILE or --yes permits calls",
-                "bold red",
+    async def _solve(self, tools: ToolSet, policy: Policy) -> list[Trajectory]:
+        settings, approver = self.settings, self._approver()
+        agent = Agent(
+            policy,
+            tools,
+            protocol=settings.protocol,
+            limits=settings.limits,
+            approver=approver,
+            budget=self.budget,
+            experience=Experience(self.store, approver, self.budget) if self.store else None,
+            instructions=self.instructions,
+            keep=settings.out,
+            callbacks=self,
+        )
+        try:
+            new = await agent.arun_all(
+                [query for query in self.queries if query not in self.before],
+                answer_type=self.schema,
+                concurrency=settings.concurrency,
             )
+        except PermanentPolicyError:  # told already, with the task that met it
+            return self.ended
+        each = iter(new)
+        return [self.before.get(query) or next(each) for query in self.queries]
 
-    def _approver(self, view: OneTask | ManyTasks) -> Approver:
-        """Who decides what may be run for real."""
+    def _approver(self) -> Approver:
         if self.settings.yes:
             return AllowAll()
         approvals = default_path().with_name("approvals.jsonl")
-        return Ask(self.rules, pause=view.paused, approvals=approvals)
-
-    def begin(self, task: Task) -> None:
-        """A task begins."""
-        if self._view is not None:
-            self._view.begin(task)
-
-    def step(self, task: Task, step: Step) -> None:
-        """A turn was taken."""
-        if self._view is not None:
-            self._view.step(task, step)
-
-    def end(self, trajectory: Trajectory) -> None:
-        """A task is over, or was stopped."""
-        self.ended.append(trajectory)
-        if self._view is not None:
-            self._view.end(trajectory)
-        if self.records is not None:
-            print(json_line(self._record(trajectory)), file=self.records, flush=True)
-
-    def tell_stopped(self) -> None:
-        """Say what is kept after Ctrl-C."""
-        whole = sum(t.stop_reason is not StopReason.STOPPED for t in self.ended)
-        kept = f"everything so far is in {self.settings.out}" if self.ended else "none had begun"
-        told = f"toolmaster: stopped; {whole} of {len(self.queries)} tasks were finished; {kept}"
-        print(told, file=sys.stderr)
-
-    def _say(self, text: str, style: str = "dim") -> None:
-        self.console.print(text, style=style, markup=False, soft_wrap=True)
-
-    def _show_plan(self, tools: ToolSet) -> None:
-        """What will be used, before anything is."""
-        self.console.print(tools_table(tools))
-        hint = untried_hint(tools) if self.settings.protocol is Protocol.TRIAL else None
-        if hint is not None:
-            self._say(hint, "yellow")
-        kept = self.store.path if self.store is not None else "none"
-        self._say(f"model {self.settings.model}, experience {kept}")
-        self._say(self.budget.left() or "no bounds on calls, tokens, seconds or money")
+        return Ask(self.rules, pause=self._view.paused, approvals=approvals)
 
     @contextmanager
     def _shown(self) -> Iterator[OneTask | ManyTasks]:
@@ -306,15 +248,74 @@ class Solving:
         finally:
             view.close()
 
+    def begin(self, task: Task) -> None:
+        """Show that a task begins."""
+        self._view.begin(task)
+
+    def step(self, task: Task, step: Step) -> None:
+        """Show a turn."""
+        self._view.step(task, step)
+
+    def end(self, trajectory: Trajectory) -> None:
+        """Show and record a task that is over, or was stopped."""
+        self.ended.append(trajectory)
+        self._view.end(trajectory)
+        if self.records is not None:
+            print(json_line(self._record(trajectory)), file=self.records, flush=True)
+
+    def tell_stopped(self) -> None:
+        """Say what is kept after Ctrl-C."""
+        whole = sum(t.stop_reason is not StopReason.STOPPED for t in self.ended)
+        kept = f"everything so far is in {self.settings.out}" if self.ended else "none had begun"
+        told = f"toolmaster: stopped; {whole} of {len(self.queries)} tasks were finished; {kept}"
+        print(told, file=sys.stderr)
+
+    def _say(self, text: str, style: str = "dim") -> None:
+        say(text, style, self.console)
+
+    def _show_plan(self, tools: ToolSet) -> None:
+        """Show what will be used, before anything is."""
+        self.console.print(tools_table(tools))
+        hint = untried_hint(tools) if self.settings.protocol is Protocol.TRIAL else None
+        if hint is not None:
+            self._say(hint, "yellow")
+        kept = self.store.path if self.store is not None else "none"
+        self._say(f"model {self.settings.model}, experience {kept}")
+        self._say(self.budget.left() or "no bounds on calls, tokens, seconds or money")
+
+    def _report(self, done: list[Trajectory]) -> None:
+        """Say how the tasks ended, and last of all which option changes what kept them from it."""
+        if len(done) > 1:
+            self.console.print(records_table(dict(enumerate(done))))
+        count = len(self.queries)
+        before = sum(query in self.before for query in self.queries)
+        if self.before:
+            self._say(f"answered before: {before} of {count} tasks")
+        left = count - before - len(self.ended)
+        if left:
+            self._say(f"not begun: {left} of {count} tasks", "bold red")
+        self._say(f"spent: {spent_text(self.budget)}")
+        self._say(f"kept: toolmaster view {self.settings.out} -1")
+        if any(map(_never_executed, done)):
+            hint = "the model never ended its trial; to go without one: --protocol direct"
+            self._say(hint, "bold red")
+        total = sum(map(refused, done), Counter[str]())
+        if total:
+            tools = ", ".join(f"{name} ({number})" for name, number in total.items())
+            self._say(
+                f"refused, so not run: {tools}; the answer may claim what was not done."
+                " --permissions FILE or --yes permits calls",
+                "bold red",
+            )
+
     def _record(self, trajectory: Trajectory) -> dict[str, Any]:
-        """The JSON record of a task; see the module's docstring."""
-        learned = [s for s in trajectory.steps if s.action is ActionKind.EXPERIENCE]
+        """Return the JSON record of a task; see the module's docstring."""
         return {
             "task": trajectory.query,
             "answer": trajectory.answer,
             "stop_reason": trajectory.stop_reason,
             "error": trajectory.error,
-            "experience": parse(learned[-1].text, Protocol.TRIAL).text if learned else None,
+            "experience": trajectory.experience or None,
             "trial_calls": len(trajectory.calls(Phase.TRIAL)),
             "execution_calls": len(trajectory.calls(Phase.EXECUTION)),
             "refused": refused(trajectory),

@@ -22,7 +22,7 @@ from toolmaster.commands.options import NOTHING, Given, Json, Words, options, sp
 from toolmaster.commands.places import Evaluate, is_recipe, read_recipe, stage_options
 from toolmaster.errors import InputError, ToolmasterError
 from toolmaster.pipeline.recipe import STAGES, Recipe
-from toolmaster.progress import console, tell
+from toolmaster.progress import console, say, tell
 from toolmaster.runs import no_space
 from toolmaster.system.allocator import restart, restart_tuned
 from toolmaster.training.settings import REWARDS
@@ -98,11 +98,7 @@ def report(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None
 
 
 def _run(command: str, recipe: Recipe) -> None:
-    """Run a stage, or all of them, in a process that is set up for it.
-
-    Raises:
-        InputError: The disk is full; what is finished is kept.
-    """
+    """Run a stage, or all of them, in a process that is set up for it."""
     from toolmaster.pipeline import stages  # noqa: PLC0415 - heavy
 
     started_with = os.environ.pop(_SETTINGS, None)
@@ -128,14 +124,12 @@ def _tell_next(stage: str, recipe: Recipe) -> None:
     """Tell where the result of a stage is, and which command goes on from it."""
     if stage == "report":
         return
-    folder, model = recipe.run / stage, recipe.run / stage / "model"
-    demonstrations = folder / "trajectories.jsonl"
-    kept, following = {
-        "demonstrate": (f"toolmaster view {demonstrations}", f"sft MODEL {demonstrations}"),
-        "sft": (f"{model}", f"evaluate {model} TASKSET"),
-        "grpo": (f"{model}", f"evaluate {model} TASKSET"),
-        "evaluate": (f"toolmaster view {recipe.run}", f"report {recipe.run}"),
-    }[stage]
+    model, demonstrations = (recipe.run / stage / name for name in ("model", "trajectories.jsonl"))
+    kept, following = f"{model}", f"evaluate {model} TASKSET"
+    if stage == "demonstrate":
+        kept, following = f"toolmaster view {demonstrations}", f"sft MODEL {demonstrations}"
+    elif stage == "evaluate":
+        kept, following = f"toolmaster view {recipe.run}", f"report {recipe.run}"
     later = recipe.stages[recipe.stages.index(stage) + 1 :] if stage in recipe.stages else ()
     tell(f"kept: {kept}\nnext: toolmaster {f'{later[0]} {recipe.run}' if later else following}")
 
@@ -150,7 +144,6 @@ def _restarting(recipe: Recipe, restart_process: Callable[[], None]) -> None:
 
 
 def _evaluate(settings: Evaluate, *, as_json: bool) -> None:
-    """Measure one model on one task set and print what came out."""
     from toolmaster.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - heavy
 
     restart_tuned()
@@ -192,22 +185,18 @@ def _show_evaluation(
         made["seed"] = settings["seed"]
     if seconds is not None:
         made["time taken"] = f"{took(seconds)} since it was last started"
-    decoders = {}
-    if any(step.token_ids for t in result.trajectories for step in t.steps):
-        decoders = {result.model: decoder(result.model)}
     page = file.with_suffix(".html")
     title = f"{made['model']} on {made['task set']}"
+    decoders = {result.model: decoder(result.model)}
     write_report(page, Page(title, [result], made, settings, decoders=decoders))
     if as_json:
         print(json.dumps(result.record()))
         return
     console.print(result)
-    told = f"kept: toolmaster view {file}\nreport: {page}"
-    console.print(told, style="dim", markup=False, soft_wrap=True)
+    say(f"kept: toolmaster view {file}\nreport: {page}")
 
 
 def _print_results(recipe: Recipe) -> None:
-    """Print the evaluations of a run as one JSON object, by model."""
     from toolmaster.evaluation.evaluation import Evaluation  # noqa: PLC0415 - heavy
     from toolmaster.pipeline.stages import results_of  # noqa: PLC0415
 

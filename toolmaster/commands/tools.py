@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.table import Table
@@ -12,18 +13,12 @@ from rich.text import Text
 
 from toolmaster.commands.options import Json
 from toolmaster.progress import console
+from toolmaster.report.live import in_trial
 from toolmaster.system.terminal import json_line
 from toolmaster.tools import Tool, ToolSet
 from toolmaster.tools.sources import open_sources
-from toolmaster.types import Effect, TrialMode
-from toolmaster.world.behaviours import KINDS, WrongTwin, fitting
+from toolmaster.world.behaviours import KINDS, Behaviour, WrongTwin, fitting
 from toolmaster.world.spec import Specs
-
-TRIALS = {
-    TrialMode.FORK: "on a copy",
-    TrialMode.READ_ONLY: "not run",
-    TrialMode.LIVE: "for real",
-}
 
 
 def tools(*sources: str, as_json: Json = False) -> None:
@@ -32,18 +27,14 @@ def tools(*sources: str, as_json: Json = False) -> None:
     Args:
         sources: Python modules, `mcpServers` files, OpenAPI documents, each with its options in
             quotes. If not given, the services and hidden behaviours of the embedded world.
-
-    Raises:
-        ToolmasterError: A source cannot be opened.
     """
     records = asyncio.run(_of_sources(sources)) if sources else _of_world()
     if as_json:
         for record in records:
             print(json_line(record))
         return
-    kinds = dict.fromkeys(str(record["kind"]) for record in records)
-    for kind in kinds:
-        shown = [record for record in records if record["kind"] == kind]
+    for kind, group in groupby(records, lambda record: record["kind"]):
+        shown = list(group)
         columns = [name for name in shown[0] if name not in ("kind", "parameters")]
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in columns:
@@ -64,15 +55,13 @@ async def _of_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _record(tool: Tool, opened: ToolSet) -> dict[str, Any]:
-    mode = opened.trial_mode(tool.name)
-    reads = mode is TrialMode.READ_ONLY and tool.effect is Effect.READ
     return {
         "kind": "tool",
         "name": tool.name,
         "arguments": list(tool.parameters.get("properties", {})),
         "what it does": " ".join(tool.description.split()),
         "effect": tool.effect.value,
-        "in a trial": "runs" if reads else ": ".join(filter(None, (TRIALS[mode], tool.obstacle))),
+        "in a trial": in_trial(tool, opened),
         "parameters": tool.parameters,
     }
 
@@ -84,11 +73,10 @@ def _behaviours(opened: ToolSet) -> list[dict[str, Any]]:
         for one in fitting(tool, "test", random.Random(0)):
             fits.setdefault(one.name, set()).add(tool.name)
     return [
-        {"kind": "hidden behaviour", "name": kind.name, "what it is": kind.about,
-         "tools": sorted(fits[kind.name])}
+        {**_hidden(kind), "tools": sorted(fits[kind.name])}
         for kind in KINDS
         if kind.name in fits and kind is not WrongTwin
-    ]  # fmt: skip
+    ]
 
 
 def _of_world() -> list[dict[str, Any]]:
@@ -102,13 +90,10 @@ def _of_world() -> list[dict[str, Any]]:
         }
         for service in Specs().services.values()
     ]
-    behaviours = [
-        {
-            "kind": "hidden behaviour",
-            "name": kind.name,
-            "what it is": kind.about,
-            "split": "test" if kind.held_out else "train, test",
-        }
-        for kind in KINDS
+    return services + [
+        {**_hidden(kind), "split": "test" if kind.held_out else "train, test"} for kind in KINDS
     ]
-    return services + behaviours
+
+
+def _hidden(kind: type[Behaviour]) -> dict[str, Any]:
+    return {"kind": "hidden behaviour", "name": kind.name, "what it is": kind.about}

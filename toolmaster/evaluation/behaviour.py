@@ -5,15 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from toolmaster.rewards.builtin import trial_findings
-from toolmaster.types import (
-    FORMAT_ERRORS,
-    ActionKind,
-    ErrorKind,
-    Phase,
-    Step,
-    ToolCall,
-    Trajectory,
-)
+from toolmaster.types import FORMAT_ERRORS, ActionKind, ErrorKind, Phase, Step, Trajectory
 
 NOT_MISTAKES = frozenset({ErrorKind.BUDGET_EXHAUSTED, ErrorKind.NOT_EXECUTED})
 """Refusals that a correct call can meet, so that there is nothing to recover from."""
@@ -31,15 +23,10 @@ class ErrorClass(StrEnum):
 
 
 def error_class(trajectory: Trajectory) -> ErrorClass | None:
-    """Return why a rollout failed.
+    """Return why a rollout failed; None if it succeeded, broke or was not scored.
 
-    The first rule that holds decides: a needed tool was called and never worked (execution
-    failure); one was never called, or there is no answer (incomplete tool chain); otherwise a
-    reasoning error. If the needed tools are unknown, every tool that was called counts as needed,
-    and a rollout without calls is an incomplete chain.
-
-    Returns:
-        The class; None for a rollout that succeeded, broke or was not scored.
+    If the needed tools are unknown, every tool that was called counts as needed, and a rollout
+    without calls is an incomplete chain.
     """
     if trajectory.error is not None or trajectory.score is None or trajectory.success:
         return None
@@ -85,28 +72,26 @@ def useful_trials(trajectory: Trajectory) -> int | None:
 def recovery(trajectory: Trajectory) -> float | None:
     """Return the share of mistakes that were corrected later; None if there are no mistakes.
 
-    A mistake is any error but `budget_exhausted` and `not_executed`. A format error is corrected by
-    any later well-formed turn, an unknown tool by any later successful call, and every other error
-    by a later successful call of the same tool, in the same phase or the one after it.
+    A mistake is any error but those in `NOT_MISTAKES`. A format error is corrected by any later
+    well-formed turn, an unknown tool by any later successful call, and every other error by a later
+    successful call of the same tool, in the same phase or the one after it.
     """
     steps = trajectory.steps
     corrected = [
-        any(_corrects(later, step.error, step.call) for later in steps[index + 1 :])
+        any(_corrects(later, step) for later in steps[index + 1 :])
         for index, step in enumerate(steps)
         if step.error is not None and step.error not in NOT_MISTAKES
     ]
     return sum(corrected) / len(corrected) if corrected else None
 
 
-def _corrects(later: Step, error: ErrorKind, failed: ToolCall | None) -> bool:
-    """Return whether a later turn corrects an error of an earlier one."""
-    if error in FORMAT_ERRORS:
+def _corrects(later: Step, failed: Step) -> bool:
+    if failed.error in FORMAT_ERRORS:
         return later.action is not ActionKind.INVALID
-    if later.action is not ActionKind.CALL or later.call is None or later.error is not None:
+    if later.call is None or later.error is not None:
         return False
-    return error is ErrorKind.UNKNOWN_TOOL or (
-        failed is not None and later.call.name == failed.name
-    )
+    same = failed.call is not None and later.call.name == failed.call.name
+    return same or failed.error is ErrorKind.UNKNOWN_TOOL
 
 
 def execution_errors(trajectory: Trajectory) -> int:

@@ -39,6 +39,7 @@ LONGEST_NAME = 16
 """The most characters of a model's name that fit above a column."""
 SPLITS = ("seen", "unseen")
 """Values of the label "split": whether training had the tools of a task."""
+_Pairs = Mapping[TaskKey, tuple[float, float]]
 Side = Evaluation | Sequence[Trajectory] | str | Path
 
 
@@ -73,12 +74,13 @@ class Comparison(Shown):
     def grid(self) -> Grid:
         """Return the table of success on shared tasks: overall, by task set, by family."""
         a, b = self.a, self.b
-        rows = [_row("all tasks", a, b)]
+        rows = [_row("all tasks", _paired(a, b))]
         for label in ("taskset", FAMILY):
-            groups, others = a.by(label), b.by(label)
-            names = [n for n in groups if n in others and _differences(groups[n], others[n])]
-            if len(names) > 1:
-                rows += [_row(name, groups[name], others[name]) for name in names]
+            others = b.by(label)
+            groups = {n: _paired(part, others[n]) for n, part in a.by(label).items() if n in others}
+            shared = {name: pairs for name, pairs in groups.items() if pairs}
+            if len(shared) > 1:
+                rows += [_row(name, pairs) for name, pairs in shared.items()]
         names, caption = [a.model, b.model], f"paired by task, {INTERVAL}"
         if max(map(len, names)) > LONGEST_NAME:  # such as the path of a file
             caption = f"A: {a.model}\nB: {b.model}\n{caption}"
@@ -114,34 +116,24 @@ def compare(a: Side, b: Side) -> Comparison:
         >>> print(compare("a.jsonl", "b.jsonl"))  # doctest: +SKIP
     """
     one, two = _evaluation(a), _evaluation(b)
-    differences = _differences(one, two)
-    if not differences:
+    pairs = _paired(one, two)
+    if not pairs:
         raise InputError(f"no task in common: {_why_disjoint(one, two)}")
-    return Comparison(
-        one,
-        two,
-        difference_interval([*differences.values()]),
-        tuple(key.task_id for key, difference in differences.items() if difference > 0),
-        tuple(key.task_id for key, difference in differences.items() if difference < 0),
-    )
+    won = tuple(key.task_id for key, (before, after) in pairs.items() if after > before)
+    lost = tuple(key.task_id for key, (before, after) in pairs.items() if after < before)
+    return Comparison(one, two, _difference(pairs), won, lost)
 
 
 def compare_all(results: Results) -> list[Comparison]:
     """Compare each model with the one before it, if both ran some of the same tasks."""
-    return [compare(a, b) for a, b in pairwise(results) if _differences(a, b)]
+    return [compare(a, b) for a, b in pairwise(results) if _paired(a, b)]
 
 
 def verdict(results: Results) -> str:
     """Return one sentence: how well the last model does, and its gain over the one before.
 
-    Args:
-        results: one evaluation per model, in the order of their training. The sentence is about the
-            first task set.
-
-    Example:
-        >>> print(verdict([before, after]))  # doctest: +SKIP
-        Unseen tools: 88.5% [83, 92] of 160 tasks, +2.2 points over SFT [-0.9, +5.4]: no
-        measurable difference.
+    It is about the first task set, as in "Unseen tools: 88.5% [83, 92] of 160 tasks, +2.2 points
+    over SFT [-0.9, +5.4]: no measurable difference."
     """
     labels = sets_of(results)
     if not labels:
@@ -166,19 +158,20 @@ def verdict(results: Results) -> str:
     return f"{sentence}, {gain.value} points over {before[-1].model} {gain.note}: {meaning}."
 
 
-def _row(name: str, a: Evaluation, b: Evaluation) -> tuple[Cell, ...]:
-    differences = _differences(a, b)
-    solved = (success_by_task(side.trajectories) for side in (a, b))
-    means = (sum(success[key] for key in differences) / len(differences) for success in solved)
+def _row(name: str, pairs: _Pairs) -> tuple[Cell, ...]:
+    means = (sum(success) / len(pairs) for success in zip(*pairs.values(), strict=True))
     shown = (Cell(f"{100 * mean:.1f}%") for mean in means)
-    interval = difference_interval([*differences.values()])
-    return Cell(name), Cell(str(len(differences))), *shown, points_cell(interval)
+    return Cell(name), Cell(str(len(pairs))), *shown, points_cell(_difference(pairs))
 
 
-def _differences(a: Evaluation, b: Evaluation) -> Mapping[TaskKey, float]:
-    """Return the success of `b` minus that of `a` for each task that both have."""
+def _paired(a: Evaluation, b: Evaluation) -> _Pairs:
+    """Return the success of both models on each task that both have."""
     one, two = success_by_task(a.trajectories), success_by_task(b.trajectories)
-    return {key: two[key] - one[key] for key in sorted(one.keys() & two.keys())}
+    return {key: (one[key], two[key]) for key in sorted(one.keys() & two.keys())}
+
+
+def _difference(pairs: _Pairs) -> Interval:
+    return difference_interval([after - before for before, after in pairs.values()])
 
 
 def _why_disjoint(a: Evaluation, b: Evaluation) -> str:

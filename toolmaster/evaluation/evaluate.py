@@ -1,15 +1,11 @@
 """`evaluate`: measure one model on one task set.
 
 Every trajectory is written as soon as it ends, so that a stopped evaluation can be continued.
-
-result = evaluate("runs/sft/model", "world:short tasks=200", out="results.jsonl")
-print(result)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +51,7 @@ async def aevaluate(
 
     Tasks that the model was trained on are left out, and so are tasks with neither an answer nor a
     check; `facts` of the result says how many. A rollout that breaks through no fault of the model
-    (an endpoint is down, a tool server died) is counted separately, and repeated if the evaluation
-    is started again with the same `out`.
+    is counted separately, and repeated if the evaluation is started again with the same `out`.
 
     Args:
         model: `openai:NAME`, a checkpoint folder or a model id of the Hub; a `Policy`; or "replay"
@@ -101,18 +96,17 @@ async def aevaluate(
                 **_model_settings(prepared.policy, sampling, model_options),
             }
             save_settings(file, SavedSettings(model=policy.name, settings=settings, facts=facts))
-        with _progress(on_finish, policy.name, len(measured) * rollouts, file) as finish:
-            trajectories = await collect(
-                measured,
-                policy,
-                protocol,
-                limits,
-                file,
-                rollouts=rollouts,
-                concurrency=sampling.slots,
-                request=prepared.request,
-                on_finish=finish,
-            )
+        trajectories = await collect(
+            measured,
+            policy,
+            protocol,
+            limits,
+            file,
+            rollouts=rollouts,
+            concurrency=sampling.slots,
+            request=prepared.request,
+            on_finish=on_finish,
+        )
     broken = [t.error for t in trajectories if t.error is not None]
     if len(broken) == len(trajectories):
         raise PolicyError(f"all {len(broken)} rollouts broke; the first: {broken[0]}")
@@ -129,20 +123,6 @@ def _model_settings(
     if (endpoint := options.get("endpoint")) is not None:  # headers may hold secrets
         given |= {k: str(v) for k, v in endpoint if v and k in ("body", "reasoning_effort")}
     return {"sampling": sampling.model_dump(mode="json", exclude={"slots"}), **given}
-
-
-@contextmanager
-def _progress(
-    on_finish: Callable[[Trajectory], None] | None, model: str, total: int, file: Path | None
-) -> Iterator[Callable[[Trajectory], None] | None]:
-    """Yield what to call with each finished trajectory: `on_finish`, or a progress bar."""
-    terminal = messages()
-    if on_finish is not None or not terminal.is_terminal:
-        yield on_finish
-        return
-    count = len(read_trajectories(file)) if file is not None and file.is_file() else 0
-    with bar(f"evaluate {model}", total, min(count, total), terminal) as running:
-        yield solved_counter(running)
 
 
 async def collect(
@@ -168,11 +148,10 @@ async def collect(
         rollouts: number of rollouts of each task.
         concurrency: the most sessions that run at the same time.
         request: makes the request from a task and the index of its rollout.
-        on_finish: called with each new trajectory.
+        on_finish: as in `aevaluate`.
 
     Returns:
-        The trajectories of all tasks, in order, those of one task adjacent. Rollouts that broke are
-        written too, and repeated when the evaluation is started again.
+        The trajectories of all tasks, in order, those of one task adjacent; those that broke, too.
 
     Raises:
         InputError: the file holds rollouts of another model or protocol, or the file or the tools
@@ -186,33 +165,32 @@ async def collect(
         if file is not None:
             append_trajectory(file, trajectory)
         finished[trajectory.task_id, trajectory.rollout] = trajectory
-        if on_finish is not None:
-            on_finish(trajectory)
+        finish(trajectory)
 
     places = [(task_id, rollout) for task_id in tasks.ids for rollout in range(rollouts)]
     missing = [place for place in places if place not in finished]
     if file is not None:
         tell_kept(len(places) - len(missing), f"of {len(places)} rollouts", file)
-    async with tasks.open():
-        await run_rollouts(
-            (request(tasks[task_id], rollout) for task_id, rollout in missing),
-            policy,
-            protocol,
-            limits,
-            concurrency=concurrency,
-            on_finish=record,
-        )
+    hidden = on_finish is not None or not messages().is_terminal
+    title, done = f"evaluate {policy.name}", len(places) - len(missing)
+    with bar(title, len(places), done, hidden=hidden) as running:
+        finish = on_finish or solved_counter(running)
+        async with tasks.open():
+            await run_rollouts(
+                (request(tasks[task_id], rollout) for task_id, rollout in missing),
+                policy,
+                protocol,
+                limits,
+                concurrency=concurrency,
+                on_finish=record,
+            )
     return [finished[place] for place in places]
 
 
 def _finished(
     file: Path | None, label: str, policy: Policy, protocol: Protocol
 ) -> dict[tuple[str, int], Trajectory]:
-    """Return the unbroken rollouts of a task set in a file, by task id and index.
-
-    Raises:
-        InputError: the file holds rollouts of another model or protocol.
-    """
+    """Return the unbroken rollouts of a task set in a file, by task id and index."""
     recorded = read_trajectories(file) if file is not None and file.is_file() else []
     ours = (policy.name, str(protocol))
     other = next(((t.policy, t.protocol) for t in recorded if (t.policy, t.protocol) != ours), None)

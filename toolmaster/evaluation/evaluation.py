@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,8 @@ from toolmaster.evaluation.metrics import (
     is_scored,
     key_of,
     latest,
-    success_by_task,
+    numbers_by_task,
+    succeeded,
 )
 from toolmaster.evaluation.tables import FAMILY, Shown, leading_number, run_grids
 from toolmaster.types import Trajectory
@@ -68,7 +69,7 @@ class Evaluation(Shown):
     @property
     def rollouts(self) -> int:
         """The largest number of scored rollouts of any task; 0 if nothing was measured."""
-        return max(Counter(key_of(t) for t in self._scored()).values(), default=0)
+        return max(map(len, self._outcomes().values()), default=0)
 
     @property
     def success(self) -> Interval:
@@ -77,14 +78,13 @@ class Evaluation(Shown):
         Raises:
             InputError: there are no trajectories, all rollouts broke, or none was scored.
         """
-        successes = success_by_task(self.trajectories)
-        if not successes:
+        success = self._mean(succeeded)
+        if success is None:
             count = len(self.trajectories)
-            why = (
-                "all of them broke" if count == self.broken else "no task has an answer or a check"
-            )
+            broke = count == self.broken
+            why = "all of them broke" if broke else "no task has an answer or a check"
             raise InputError(f"nothing to measure: {count} rollouts" + f", {why}" * bool(count))
-        return mean_interval([*successes.values()])
+        return success
 
     @property
     def value(self) -> Interval:
@@ -100,28 +100,25 @@ class Evaluation(Shown):
 
     @property
     def figures(self) -> dict[str, Interval]:
-        """All figures that are shares.
+        """All figures that are shares, by name.
 
-        Returns:
-            Maps names to intervals: "success"; "pass@k" if tasks have k rollouts; the graded value
-            and the parts of the scores; then tools, calls, format, mistakes (`metrics.SHARES`).
+        These are "success"; "pass@k" if tasks have k rollouts; the graded value and the parts of
+        the scores; then `metrics.SHARES`.
         """
         k = self.rollouts
         figures = {"success" if k <= 1 else f"success (mean@{k})": self.success}
         if k > 1:
             figures[f"pass@{k}"] = self.pass_at(k)
-        shares = {name: [*by_task(self.trajectories, f).values()] for name, f in SHARES.items()}
-        more = {name: mean_interval(values) for name, values in shares.items() if values}
+        shares = {name: self._mean(number) for name, number in SHARES.items()}
+        more = {name: share for name, share in shares.items() if share is not None}
         return {**figures, "value": self.value, **self.parts, **more}
 
     @property
     def effort(self) -> dict[str, float]:
-        """What a rollout costs, averaged over the rollouts that did not break.
+        """What a rollout costs, averaged over the rollouts that did not break, by name.
 
-        Returns:
-            Maps names to means: calls, tokens, seconds (`metrics.EFFORT`), and the parts of the
-            scores that are counts. A number that no rollout has is missing, such as trial calls if
-            there is no trial phase.
+        These are `metrics.EFFORT` and the parts of the scores that are counts. A number that no
+        rollout has is missing, such as trial calls if there is no trial phase.
         """
         whole = [t for t in self.trajectories if t.error is None]
         numbers = {
@@ -144,11 +141,8 @@ class Evaluation(Shown):
             raise InputError(
                 f"pass@{k} needs {max(k, 1)} scored rollouts of a task; there are {most}"
             )
-        outcomes: defaultdict[TaskKey, list[bool]] = defaultdict(list)
-        for t in self._scored():
-            outcomes[key_of(t)].append(t.success)
-        enough = [won for won in outcomes.values() if len(won) >= k]
-        return mean_interval([pass_at(sum(won), len(won), k) for won in enough])
+        enough = [won for won in self._outcomes().values() if len(won) >= k]
+        return mean_interval([pass_at(int(sum(won)), len(won), k) for won in enough])
 
     def by(self, label: str) -> dict[str, Evaluation]:
         """Return one evaluation for each value of a label of the tasks.
@@ -170,20 +164,13 @@ class Evaluation(Shown):
         scored = self._scored()
 
         def share(kind: ErrorClass) -> Interval:
-            return mean_interval(
-                [*by_task(scored, lambda t: float(error_class(t) is kind)).values()]
-            )
+            failed = by_task(scored, lambda t: float(error_class(t) is kind))
+            return mean_interval([*failed.values()])
 
         return {kind: share(kind) for kind in ErrorClass} if scored else {}
 
     def record(self) -> dict[str, Any]:
-        """Return the evaluation as JSON values.
-
-        Returns:
-            "model", "facts", numbers of "tasks" and "rollouts", "success" and every other figure
-            with its interval, "effort", "errors" per rollout, "stop_reasons", and the same figures
-            for each of the "families".
-        """
+        """Return the evaluation as JSON values, with the same figures for each family."""
         families = {name: part._measured() for name, part in self.by(FAMILY).items()}
         named = {"model": self.model, "facts": dict(self.facts)}
         return {**named, **self._measured(), "families": families}
@@ -214,14 +201,21 @@ class Evaluation(Shown):
     def _scored(self) -> list[Trajectory]:
         return [t for t in self.trajectories if is_scored(t)]
 
+    def _outcomes(self) -> dict[TaskKey, list[float]]:
+        return numbers_by_task(self.trajectories, succeeded)
+
+    def _mean(self, number: Number) -> Interval | None:
+        values = by_task(self.trajectories, number)
+        return mean_interval([*values.values()]) if values else None
+
     def _parts(self) -> dict[str, list[float]]:
         """Return the values of each named part of the scores, one per task."""
         scored = self._scored()
+        names = dict.fromkeys(name for t in scored if t.score for name in t.score.parts)
 
         def part(name: str) -> Number:
             return lambda t: t.score.parts.get(name) if t.score else None
 
-        names = dict.fromkeys(name for t in scored if t.score for name in t.score.parts)
         return {name: [*by_task(scored, part(name)).values()] for name in names}
 
     def _grouped(self, group_of: Callable[[Trajectory], str]) -> dict[str, Evaluation]:

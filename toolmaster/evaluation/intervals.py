@@ -49,11 +49,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     of the two variances, with a correction for the error of a variance estimated from few tasks. If
     all values are equal, up to z^2 / (n + z^2) of all tasks are assumed to have any other value.
 
-    Args:
-        values: one number for each task, each in [0, 1].
-
-    Returns:
-        The mean and its interval; for a single value, no interval.
+    A single value has no interval.
 
     Raises:
         InputError: there are no values.
@@ -89,9 +85,6 @@ def difference_interval(differences: Sequence[float]) -> Interval:
     """Return the mean of differences in [-1, 1], one per task, with its 95% interval.
 
     It is `mean_interval` stretched to [-1, 1].
-
-    Args:
-        differences: one number for each task, each in [-1, 1].
 
     Raises:
         InputError: there are no differences.

@@ -25,11 +25,7 @@ class SavedSettings(Record):
 
 
 def save_settings(out: Path, settings: SavedSettings) -> None:
-    """Write the settings of an evaluation beside its file of trajectories.
-
-    Args:
-        out: the file of trajectories, which may hold some already.
-        settings: the settings.
+    """Write the settings of an evaluation beside its file of trajectories, which may hold some.
 
     Raises:
         ConfigError: the file holds trajectories that were made with other settings.
@@ -84,11 +80,8 @@ def read_evaluation(place: Path) -> Evaluation:
         InputError: A file is missing or damaged.
     """
     file = evaluation_file(place)
-    trajectories = read_trajectories(file)
-    saved = read_settings(file)
-    if saved is None:
-        return Evaluation(trajectories, str(file))
-    return Evaluation(trajectories, saved.model, saved.facts)
+    saved = read_settings(file) or SavedSettings(model=str(file), settings={}, facts={})
+    return Evaluation(read_trajectories(file), saved.model, saved.facts)
 
 
 def read_settings(out: Path) -> SavedSettings | None:

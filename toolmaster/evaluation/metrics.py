@@ -1,8 +1,7 @@
 """Figures of single trajectories, and their averages over the rollouts of each task.
 
-The unit is the task: the rollouts of one task are averaged first, and intervals are over tasks.
-Two kinds of rollouts are left out of every figure of success: one that broke through no
-fault of the model (`Trajectory.error`), and one whose task has neither an answer nor a check.
+Two kinds of rollouts are left out of every figure of success: one that broke through no fault of
+the model (`Trajectory.error`), and one whose task has neither an answer nor a check.
 """
 
 from __future__ import annotations
@@ -65,24 +64,29 @@ def latest(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
     return list({(key_of(t), t.rollout): t for t in trajectories}.values())
 
 
-def by_task(trajectories: Iterable[Trajectory], number: Number) -> dict[TaskKey, float]:
-    """Return the mean of a number over the rollouts of each task.
-
-    Args:
-        trajectories: any trajectories; rollouts that broke are left out.
-        number: a function from a trajectory to the number, or to None.
-
-    Returns:
-        Maps tasks to means, sorted by task; a task whose rollouts have no number is missing.
-    """
+def numbers_by_task(
+    trajectories: Iterable[Trajectory], number: Number
+) -> dict[TaskKey, list[float]]:
+    """Return a number of each rollout that has it and did not break, by task, sorted by task."""
     numbers: defaultdict[TaskKey, list[float]] = defaultdict(list)
     for trajectory in trajectories:
         value = None if trajectory.error is not None else number(trajectory)
         if value is not None:
             numbers[key_of(trajectory)].append(value)
-    return {key: sum(n) / len(n) for key, n in sorted(numbers.items())}
+    return dict(sorted(numbers.items()))
+
+
+def by_task(trajectories: Iterable[Trajectory], number: Number) -> dict[TaskKey, float]:
+    """Return the means of `numbers_by_task`; a task whose rollouts have no number is missing."""
+    numbers = numbers_by_task(trajectories, number)
+    return {key: sum(values) / len(values) for key, values in numbers.items()}
+
+
+def succeeded(trajectory: Trajectory) -> float | None:
+    """Return whether a rollout succeeded, as a number; None if it was not scored."""
+    return None if trajectory.score is None else float(trajectory.success)
 
 
 def success_by_task(trajectories: Iterable[Trajectory]) -> dict[TaskKey, float]:
-    """Return the share of scored rollouts that succeeded, by task; see `by_task`."""
-    return by_task(trajectories, lambda t: None if t.score is None else float(t.score.success))
+    """Return the share of scored rollouts that succeeded, by task."""
+    return by_task(trajectories, succeeded)

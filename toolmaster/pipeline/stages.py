@@ -1,10 +1,4 @@
-"""The stages of a run: demonstrate, sft, grpo, evaluate, report. Each can be resumed.
-
-Example:
-    >>> recipe = load_config(Recipe, find_recipe("quickstart"))  # doctest: +SKIP
-    >>> run_all(recipe)  # doctest: +SKIP
-    PosixPath('runs/quickstart/report.html')
-"""
+"""The stages of a run: demonstrate, sft, grpo, evaluate, report. Each can be resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +15,7 @@ from toolmaster.models.checkpoints import find_model, fit_context, read_config
 from toolmaster.models.provenance import made_by, read_training, took
 from toolmaster.pipeline.recipe import Recipe
 from toolmaster.policies.loading import load_checkpoint
-from toolmaster.progress import bar, console, solved_counter, tell, training_callback
+from toolmaster.progress import bar, console, say, tell, training_callback
 from toolmaster.rewards import Rewards
 from toolmaster.runs import Run, read_trajectories
 from toolmaster.system.allocator import release
@@ -120,8 +114,8 @@ def run_stage(recipe: Recipe, name: str) -> Path:
     _check_training(recipe, name)
     for earlier in needed:
         if earlier not in recipe.stages or run.is_done(earlier):
-            continue
-        if earlier == "demonstrate" and recipe.demonstrate.file is not None:
+            pass
+        elif earlier == "demonstrate" and recipe.demonstrate.file is not None:
             run_stage(recipe, earlier)  # which takes the file over
         else:
             raise InputError(f"{run.folder} has no finished {earlier} stage; run `{earlier}` first")
@@ -132,7 +126,6 @@ def run_stage(recipe: Recipe, name: str) -> Path:
 
 
 def _demonstrate(recipe: Recipe, _run: Run, folder: Path) -> None:
-    """Make the demonstrations."""
     from toolmaster.teacher.demonstrations import demonstrate  # noqa: PLC0415 - only here
 
     tasks = recipe.training_tasks().shuffled(recipe.seed)
@@ -146,7 +139,6 @@ def _demonstrate(recipe: Recipe, _run: Run, folder: Path) -> None:
 
 
 def _sft(recipe: Recipe, run: Run, folder: Path) -> None:
-    """Fine-tune a model on the demonstrations."""
     from toolmaster.training.sft import train_sft  # noqa: PLC0415 - loads torch
 
     demonstrations = read_trajectories(run.folder / "demonstrate" / DEMONSTRATIONS)
@@ -172,14 +164,14 @@ def _warn_of_cut_turns(recipe: Recipe, longest_turn: int) -> None:
     """Warn about stages that cut turns shorter than those of the demonstrations."""
     for stage, sampling in ("grpo", recipe.grpo.sampling), ("evaluate", recipe.evaluate.sampling):
         if stage in recipe.stages and sampling.turn_tokens < longest_turn:
-            console.print(
-                f"[yellow]{stage}.sampling.turn_tokens={sampling.turn_tokens} cuts turns short:"
-                f" demonstrations have turns of up to {longest_turn} tokens; raise it[/yellow]"
+            say(
+                f"{stage}.sampling.turn_tokens={sampling.turn_tokens} cuts turns short:"
+                f" demonstrations have turns of up to {longest_turn} tokens; raise it",
+                "yellow",
             )
 
 
 def _grpo(recipe: Recipe, run: Run, folder: Path) -> None:
-    """Reinforce the model of the SFT stage, or else the recipe's model."""
     from toolmaster.training.collector import keep_in  # noqa: PLC0415 - loads torch
     from toolmaster.training.grpo import train_grpo  # noqa: PLC0415
 
@@ -214,56 +206,47 @@ def rewards_of(settings: GrpoSettings, folder: Path) -> Rewards:
 
 def models_of(recipe: Recipe) -> dict[str, Path | str]:
     """Return the folder or name of each model that a run measures: "base", "sft", "grpo"."""
-    trained = {name: recipe.run / name / "model" for name in ("sft", "grpo")}
-    models: dict[str, Path | str] = {n: f for n, f in trained.items() if n in recipe.stages}
-    if recipe.evaluate.base_tasks:
-        models = {"base": recipe.model, **models}
-    return models
+    models: dict[str, Path | str] = {"base": recipe.model} if recipe.evaluate.base_tasks else {}
+    trained = [name for name in ("sft", "grpo") if name in recipe.stages]
+    return models | {name: recipe.run / name / "model" for name in trained}
 
 
 def _evaluate(recipe: Recipe, _run: Run, folder: Path) -> None:
-    """Measure the models on held-out tasks."""
     for name in models_of(recipe):
         _measure(recipe, name, folder / f"{name}.jsonl")
         release()
 
 
 def _measure(recipe: Recipe, name: str, file: Path) -> None:
-    """Run the missing rollouts of one model's evaluation."""
     from toolmaster.evaluation.evaluate import collect  # noqa: PLC0415 - loads what it needs
 
     settings = recipe.evaluate
     sets = recipe.evaluation_tasks()
     if name == "base":
         sets = [tasks[: settings.base_tasks] for tasks in sets]
-    total = sum(len(tasks) for tasks in sets) * settings.rollouts
-    finished = len(_finished(file))
-    if finished == total:
+    if len(_finished(file)) == sum(len(tasks) for tasks in sets) * settings.rollouts:
         return
     folder = find_model(str(models_of(recipe)[name]))
     policy = load_checkpoint(folder, settings.sampling, name=name, seed=recipe.seed)
-    with bar(f"evaluate {name}", total, finished) as running:
-        count = solved_counter(running)
-        for tasks in sets:
-            trajectories = asyncio.run(
-                collect(
-                    tasks,
-                    policy,
-                    recipe.protocol,
-                    recipe.limits_for(tasks),
-                    file,
-                    rollouts=settings.rollouts,
-                    concurrency=settings.sampling.slots,
-                    on_finish=count,
-                )
+    for tasks in sets:
+        trajectories = asyncio.run(
+            collect(
+                tasks,
+                policy,
+                recipe.protocol,
+                recipe.limits_for(tasks),
+                file,
+                rollouts=settings.rollouts,
+                concurrency=settings.sampling.slots,
             )
-            broken = [t.error for t in trajectories if t.error is not None]
-            if broken:
-                raise PolicyError(
-                    f"{len(broken)} of {len(trajectories)} rollouts of {name} broke, the first:"
-                    f" {broken[0]}; the others are kept, start the same command again to run these"
-                    " once more"
-                )
+        )
+        broken = [t.error for t in trajectories if t.error is not None]
+        if broken:
+            raise PolicyError(
+                f"{len(broken)} of {len(trajectories)} rollouts of {name} broke, the first:"
+                f" {broken[0]}; the others are kept, start the same command again to run these"
+                " once more"
+            )
 
 
 def _finished(file: Path) -> list[Trajectory]:
@@ -288,7 +271,6 @@ _STAGES: dict[str, tuple[Callable[[Recipe, Run, Path], None], tuple[str, ...]]] 
 
 
 def _provenance(recipe: Recipe) -> dict[str, str]:
-    """Return what produced the results of a run, by name."""
     models = models_of(recipe)
     folders = (Path(models[name]) for name in ("sft", "grpo") if name in models)
     training = next(filter(None, map(read_training, folders)), None)
@@ -339,5 +321,5 @@ def report(recipe: Recipe) -> Path:
         {title: decoder(model) for title, model in models.items() if Path(model).is_dir()},
     )
     write_report(path, page)
-    console.print(f"report: {path}", soft_wrap=True, markup=False)
+    say(f"report: {path}", "")
     return path

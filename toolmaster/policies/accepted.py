@@ -23,6 +23,8 @@ _OPTIONAL = ("parallel_tool_calls", "tool_choice", "temperature", "stream")
 _MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _CALL = frozenset({"id", "type", "function"})
 _FUNCTION = frozenset({"name", "arguments"})
+_INSIDE = ("tool_calls", "function")
+"""Fields whose own fields can be refused."""
 
 _UNKNOWN = re.compile(
     r"support|unexpected|unknown|unrecogni[sz]ed|\bextra\b|additional|invalid|forbidden|deprecated"
@@ -33,14 +35,14 @@ _MISSING = re.compile(
     r"\bmissing|\brequire[sd]?\b|must (be (passed|sent|included|provided|returned|preserved)|"
     r"include|contain|start with|have)|should be (passed|sent|included|provided|returned)"
 )
-_AT_MOST = re.compile(
-    r"at most|too (large|big|high|long|many)|(less|lower|greater|larger|higher|more|bigger) than"
-    r"|[<>]|maximum|exceed|up to|range|between|bounds|within|allowed|\[\d+, ?\d+\]|limit"
-)
-_OUTPUT = re.compile(r"\b(completion|output|new|generat\w+)\b.{0,20}tokens?|maximum tokens")
 _OUT_OF_RANGE = re.compile(
     r"at most|too (large|high)|(less|lower|greater|larger|higher) than|[<>]|exceed|range|between"
 )
+_AT_MOST = re.compile(
+    rf"{_OUT_OF_RANGE.pattern}|too (big|long|many)|(more|bigger) than|maximum|up to|bounds|within"
+    r"|allowed|\[\d+, ?\d+\]|limit"
+)
+_OUTPUT = re.compile(r"\b(completion|output|new|generat\w+)\b.{0,20}tokens?|maximum tokens")
 _LISTED = re.compile(
     r"expected one of|must be one of|(support|valid|allow|accept|permitt|availabl)e?(ed)? "
     r"(parameters|fields|arguments|options|keys|values)( are)?:"
@@ -60,6 +62,9 @@ _SYSTEM = re.compile(
 )
 _OTHER_ROLE = re.compile(r"\b(tool|function|assistant)\b")
 _ABOUT_TOOLS = re.compile(r"tool|function|schema|declaration|parameter")
+_CALLED = r"(?i)(?:tool|function)s?(?: name)?:? [\"'`\u201c\u2018]?{}(?![\w-])"
+_QUOTED = r"[\"'`\u201c\u2018]{}[\"'`\u201d\u2019]"
+"""How a refusal names a tool."""
 _TOOL_AT = ("function_?declarations?", "functions", "tools")
 """What stands before the index of a refused tool; the first that is found counts."""
 _SUM = re.compile(r"(\d+) \+ \d+ > (\d+)")
@@ -92,22 +97,24 @@ class Accepted:
         self, turn_tokens: int, temperature: float, more: Mapping[str, Any] | None = None
     ) -> None:
         self.turn_tokens = turn_tokens
-        self._limits = list(LIMITS)
-        self._sampling = {"temperature": temperature}
+        self._temperature = temperature
         self._more = dict(more or {})
+        self._limits = list(LIMITS)
         self._refused: set[str] = set()
         self._refused_inside: set[str] = set()
         self._left_out: set[str] = set()
+        self._stream = False
         self._system = "system"
         self._no_content: str | None = None
 
     def body(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the body of a request, in the form that the endpoint accepts."""
-        body = {**request, **self._sampling}
+        body = {**request, "temperature": self._temperature}
+        if self._stream:
+            body["stream"] = True
         if self._limits:
             body[self._limits[0]] = self.turn_tokens
-        body = {key: value for key, value in body.items() if key not in self._refused}
-        body |= self._more
+        body = {key: value for key, value in body.items() if key not in self._refused} | self._more
         body["messages"] = self._messages(request["messages"])
         if request.get("tools"):
             body["tools"] = [t for t in request["tools"] if _name(t) not in self._left_out]
@@ -178,26 +185,18 @@ class Accepted:
                 return ""  # it is about the number
             self._limits = [*said, *(other for other in others if other not in said)]
             return f"{self._limits[0]} in place of {name}" if self._limits else f"no {name}"
-        if (
-            name == "temperature"
-            and _OUT_OF_RANGE.search(text)
-            and (body[name] or "at most" in text)
-        ):
-            return ""  # the user's own value
+        users_own = name == "temperature" and (body[name] or "at most" in text)
+        if users_own and _OUT_OF_RANGE.search(text):
+            return ""
         self._refused.add(name)
         return f"no {name}"
 
     def _learn_stream(self, text: str, body: Mapping[str, Any]) -> str:
         """Stream if the endpoint does nothing else."""
-        seen = "stream" in body or "stream" in self._refused
-        if not seen and _STREAM_ONLY.search(text):
-            self._more["stream"] = True
-            return "stream"
-        if body.get("stream") and re.search(r"\bstream", text):
-            self._more.pop("stream", None)
-            self._refused.add("stream")
-            return "no stream"
-        return ""
+        if "stream" in {*body, *self._refused} or not _STREAM_ONLY.search(text):
+            return ""
+        self._stream = True
+        return "stream"
 
     def _learn_message_field(self, text: str, body: Mapping[str, Any]) -> str:
         """Leave out fields inside the messages that are not part of every endpoint's form."""
@@ -243,13 +242,13 @@ class Accepted:
         names = [_name(tool) for tool in body.get("tools", ())]
         if not _ABOUT_TOOLS.search(text):
             return ""
-        refused = [name for name in names if _called(name, refusal)]
+        refused = [name for name in names if _has(_CALLED, name, refusal)]
         places = (re.search(rf"{before}\W{{1,5}}(\d+)", refusal, re.I) for before in _TOOL_AT)
         place = next(filter(None, places), None)
         if not refused and place is not None:
             refused = names[int(place[1]) : int(place[1]) + 1]
         if not refused and re.search(r"tool|function|declaration", text):
-            refused = [name for name in names if _quoted(name, refusal)]
+            refused = [name for name in names if _has(_QUOTED, name, refusal)]
         if not refused or len(refused) == len(names):
             return ""
         self._left_out.update(refused)
@@ -257,31 +256,25 @@ class Accepted:
 
     def _messages(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the messages in the form that the endpoint accepts."""
-        sent = [dict(message) for message in messages]
-        if self._refused_inside:
-            sent = [_without(message, self._refused_inside) for message in sent]
-        if self._no_content is not None:
-            for message in sent:
-                content = message.get("content", "")
-                without = not content and not message.get("tool_calls")
-                if content is None or (self._no_content and without):
-                    message["content"] = self._no_content
-        if self._system == "developer":
-            for message in sent:
-                if message["role"] == "system":
-                    message["role"] = "developer"
+        sent = [_without(message, self._refused_inside) for message in messages]
+        for message in sent:
+            content = message.get("content", "")
+            empty = not content and not message.get("tool_calls")
+            if self._no_content is not None and (content is None or (self._no_content and empty)):
+                message["content"] = self._no_content
+            if message["role"] == "system":
+                message["role"] = self._system
         return _folded(sent) if self._system == "user" else sent
 
 
 def _folded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return messages without system messages; what follows in one role is one message."""
-    folded: list[dict[str, Any]] = []
-    for message in messages:
-        role = "user" if message["role"] == "system" else message["role"]
-        if role == "user" and folded and folded[-1]["role"] == "user":
+    """Return messages in which what the user says without an answer between is one message."""
+    folded = messages[:1]
+    for message in messages[1:]:
+        if message["role"] == folded[-1]["role"] == "user":
             folded[-1]["content"] += f"\n\n{message['content']}"
         else:
-            folded.append({**message, "role": role})
+            folded.append(message)
     return folded
 
 
@@ -295,18 +288,13 @@ def _fields_inside(messages: Sequence[Mapping[str, Any]]) -> set[str]:
     return inside
 
 
-def _without(message: dict[str, Any], refused: set[str]) -> dict[str, Any]:
-    """Return a message without some fields of its own and of its calls."""
-    kept = {key: value for key, value in message.items() if key not in refused}
-    if "tool_calls" in kept:
-        kept["tool_calls"] = [
-            {
-                **{key: value for key, value in call.items() if key not in refused},
-                "function": {k: v for k, v in call["function"].items() if k not in refused},
-            }
-            for call in kept["tool_calls"]
-        ]
-    return kept
+def _without(value: Any, refused: set[str]) -> Any:
+    """Return a message without some fields of its own, of its calls and of their functions."""
+    if isinstance(value, list):
+        return [_without(one, refused) for one in value]
+    kept = {key: one for key, one in value.items() if key not in refused}
+    inner = {key: _without(kept[key], refused) for key in _INSIDE if kept.get(key)}
+    return {**kept, **inner}
 
 
 def _name(tool: Mapping[str, Any]) -> str:
@@ -320,15 +308,8 @@ def _place(field: str, text: str) -> int:
     return found.start() if found else -1
 
 
-def _called(name: str, text: str) -> bool:
-    """Return whether a text says "tool NAME" or "function NAME"."""
-    pattern = rf"(?:tool|function)s?(?: name)?:? [\"'`\u201c\u2018]?{re.escape(name)}(?![\w-])"
-    return re.search(pattern, text, re.IGNORECASE) is not None
-
-
-def _quoted(name: str, text: str) -> bool:
-    """Return whether a text has a name in quotes."""
-    return re.search(rf"[\"'`\u201c\u2018]{re.escape(name)}[\"'`\u201d\u2019]", text) is not None
+def _has(form: str, name: str, text: str) -> bool:
+    return re.search(form.format(re.escape(name)), text) is not None
 
 
 def _room(text: str, limit: int) -> int | None:

@@ -146,7 +146,6 @@ class Conversation(Protocol):
             ContextFullError: No room is left in the context.
             PolicyError: The policy cannot answer.
         """
-        ...
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
         """Add the session's observation, and return the token ids appended for it (may be empty).
@@ -155,7 +154,6 @@ class Conversation(Protocol):
             observation: The text of the observation.
             role: "tool", or "user" for a follow-up message.
         """
-        ...
 
 
 @runtime_checkable
@@ -164,7 +162,6 @@ class Closable(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
-        ...
 
 
 @runtime_checkable
@@ -174,7 +171,6 @@ class Instructed(Protocol):
     @property
     def instructed(self) -> bool:
         """Whether it does."""
-        ...
 
 
 class Policy(Protocol):
@@ -183,10 +179,8 @@ class Policy(Protocol):
     @property
     def name(self) -> str:
         """The name shown in trajectories, with "@" and a version if it has one."""
-        ...
 
     def conversation(
         self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
     ) -> Conversation:
         """Begin a rollout with these messages and tool schemas."""
-        ...

@@ -106,15 +106,24 @@ class HttpConnection:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _connection_error(self.where, error, self._timeout_s) from None
         text = self._redactor.text(text)
+        hint = self._address_hint()
+
+        def failed(status: int, said: str) -> Exception:
+            headers = response.headers
+            return status_error(
+                self.where, status, said, headers, body, keys=self._keys, address_hint=hint
+            )
+
         if response.status >= 300:
-            raise self._status_error(response.status, text, response.headers, body)
+            raise failed(response.status, text)
         try:
             return read_reply(text, body, limit)
         except ErrorReplyError as error:
-            raise self._error_in_reply(error.error, response.headers, body) from None
+            code = str(error.error.get("code")) if isinstance(error.error, dict) else ""
+            status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+            raise failed(status, json.dumps({"error": error.error})) from None
         except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
             reason = f"{self.where}: its answer is no chat completion: {one_line(text)!r}"
-            hint = self._address_hint()
             if hint and text.lstrip().startswith("<"):
                 raise PermanentPolicyError(f"{reason}; {hint}") from None
             raise RetryableError(reason) from None
@@ -124,22 +133,6 @@ class HttpConnection:
         if self._loop is asyncio.get_running_loop():
             self._loop = None
             await self._sessions.aclose()
-
-    def _status_error(
-        self, status: int, text: str, headers: Mapping[str, str], body: Mapping[str, Any]
-    ) -> Exception:
-        hint = self._address_hint()
-        return status_error(
-            self.where, status, text, headers, body, keys=self._keys, address_hint=hint
-        )
-
-    def _error_in_reply(
-        self, error: Any, headers: Mapping[str, str], body: Mapping[str, Any]
-    ) -> Exception:
-        """Return the error of an answer that has a status of success in spite of it."""
-        code = str(error.get("code")) if isinstance(error, dict) else ""
-        status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
-        return self._status_error(status, json.dumps({"error": error}), headers, body)
 
     def _address_hint(self) -> str:
         """Return what may be missing in the address; "" where it has a version."""

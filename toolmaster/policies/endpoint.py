@@ -12,6 +12,7 @@ import os
 import random
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from toolmaster.errors import ConfigError, PermanentPolicyError, PolicyError
@@ -42,11 +43,9 @@ class Connection(Protocol):
 
     async def send(self, body: Mapping[str, Any], limit: int) -> Reply:
         """Send one request and return its reply; see `HttpConnection.send`."""
-        ...
 
     async def close(self) -> None:
         """Close what was opened in the running event loop."""
-        ...
 
 
 class ChatEndpoint:
@@ -58,15 +57,10 @@ class ChatEndpoint:
         base_url: The endpoint's address; None for `OPENAI_BASE_URL`, the vendor's or OpenAI's own.
         vendor: The vendor whose interface is spoken, such as "anthropic", through the library of
             the extra `vendors`; "" for the interface of OpenAI-compatible servers.
-        timeout_s: Seconds that a reply may take, and seconds during which a request is repeated
-            that the endpoint refused for too many requests.
-        retries: The most repetitions of a request that failed for another passing reason.
+        timeout_s, retries, headers, body, reasoning_effort: As in `EndpointSettings`. A request
+            that the endpoint refused for too many requests is repeated during `timeout_s`.
         backoff_s: Seconds before the first repetition, doubled each time up to `MAX_BACKOFF_S`. An
             endpoint can ask for a longer pause, not for a shorter one.
-        headers: Further headers of each request; `$NAME` in a value is read from that environment
-            variable.
-        body: Further fields of each request.
-        reasoning_effort: How long the model thinks, such as "low"; None leaves it to the endpoint.
         role: What the model is for, such as "judge"; shown in messages; "" for the policy. Its key
             is read from `<ROLE>_API_KEY`, or else from `OPENAI_API_KEY` or the vendor's variable.
 
@@ -105,10 +99,10 @@ class ChatEndpoint:
             )
         else:
             self._connection = _http(title, base_url, roles_key, timeout_s, headers)
-        more = dict(body or {})
-        if reasoning_effort is not None:
-            more["reasoning_effort"] = reasoning_effort
-        self._accepted = Accepted(sampling.turn_tokens, sampling.temperature, more)
+        effort = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
+        self._accepted = Accepted(
+            sampling.turn_tokens, sampling.temperature, {**(body or {}), **effort}
+        )
         self._timeout_s, self._retries, self._backoff_s = timeout_s, retries, backoff_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answered = False
@@ -144,6 +138,7 @@ class ChatEndpoint:
         while True:
             try:
                 reply = await self._accepted_form(request, failures + refusals)
+                break
             except RateLimitedError:
                 refusals += 1
                 if not self._retries or loop.time() > give_up_at:
@@ -158,15 +153,12 @@ class ChatEndpoint:
                         raise PermanentPolicyError(reason) from None
                     raise
                 await asyncio.sleep(error.wait_s)
-            else:
-                self._answered = True
-                if reply.cut:
-                    self._tell(
-                        "cut",
-                        f"{self._connection.where}: a reply was cut off at {self.turn_tokens}"
-                        " tokens; sampling.turn_tokens allows more",
-                    )
-                return reply
+        self._answered = True
+        if reply.cut:
+            cut = f"a reply was cut off at {self.turn_tokens} tokens"
+            more = "sampling.turn_tokens allows more"
+            self._tell("cut", f"{self._connection.where}: {cut}; {more}")
+        return reply
 
     async def close(self) -> None:
         """Close the connections that were opened in the running event loop."""
@@ -183,8 +175,7 @@ class ChatEndpoint:
                     continue  # another request has learned it in the meantime
                 change = self._accepted.learn(refusal.text, body)
                 if not change or self._accepted.body(request) == body:
-                    self._wait_before(refusal.error, attempt)
-                    raise refusal.error from None
+                    raise self._delayed(refusal.error, attempt) from None
                 reason = f"it refuses what was sent: {one_line(refusal.text)}"
                 self._tell(change, f"{self._connection.where}: from now on {change}; {reason}")
 
@@ -196,14 +187,14 @@ class ChatEndpoint:
             try:
                 return await self._connection.send(body, self.turn_tokens)
             except RetryableError as error:
-                self._wait_before(error, attempt)
-                raise
+                raise self._delayed(error, attempt) from None
 
-    def _wait_before(self, error: Exception, attempt: int) -> None:
-        """Set how long to wait before a request is repeated; `attempt` counts from 0."""
+    def _delayed(self, error: Exception, attempt: int) -> Exception:
+        """Return an error with the time to wait before a request is repeated."""
         if isinstance(error, RetryableError):
             longest_s = min(self._backoff_s * 2.0 ** min(attempt, 32), MAX_BACKOFF_S)
             error.wait_s = max(error.wait_s, longest_s * random.uniform(0.75, 1.0))
+        return error
 
     def _tell(self, about: str, text: str) -> None:
         """Tell the user once: a thousand rollouts may ask at the same time."""
@@ -240,10 +231,12 @@ def _from_environment(headers: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigError: A variable is not set.
     """
-    values = dict(headers)
-    for name, value in headers.items():
-        for variable in re.findall(r"\$(\w+)", value):
-            if variable not in os.environ:
-                raise ConfigError(f"the header {name} is read from {variable}, which is not set")
-            values[name] = values[name].replace(f"${variable}", os.environ[variable])
-    return values
+
+    def value(name: str, found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise ConfigError(f"the header {name} is read from {found[1]}, which is not set")
+        return os.environ[found[1]]
+
+    return {
+        name: re.sub(r"\$(\w+)", partial(value, name), given) for name, given in headers.items()
+    }

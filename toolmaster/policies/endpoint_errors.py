@@ -40,6 +40,8 @@ _MODEL_FAILED = re.compile(
 """What the model wrote could not be read, which says nothing about the request."""
 _MESSAGE_KEYS = ("error", "errors", "message", "detail", "msg", "error_description", "error_msg")
 _CODE_KEYS = ("code", "type", "status")
+MAX_LEVELS = 6
+"""The levels of an error that are read."""
 
 
 class ToolsRefusedError(PolicyError):
@@ -125,8 +127,7 @@ def status_error(
         error = RateLimitedError(reason, wait_s or 0.0)
     elif status in (408, 409, 425) or status >= 500:
         error = RetryableError(reason, wait_s or 0.0)
-    named = names.strip()
-    said = f"{named}: {detail}" if named and named not in detail else detail
+    said = f"{names}: {detail}" if names and names not in detail else detail
     return RefusalError(said, error) if status in _REFUSALS else error
 
 
@@ -142,31 +143,27 @@ def _detail(body: str) -> tuple[str, str, str]:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return body, "", ""
-    found: dict[str, str] = {"code": "", "names": ""}
-    return _message(value, found, 0), found["code"], found["names"]
+    found = {"code": "", "names": ""}
+    return _message(value, found, 0), found["code"], found["names"].strip()
 
 
 def _message(value: Any, found: dict[str, str], depth: int) -> str:
     """Return the message in a part of an error; collects the code and the names of fields."""
-    if isinstance(value, list) and depth < 6:
+    if isinstance(value, list) and depth < MAX_LEVELS:
         return "; ".join(filter(None, (_message(one, found, depth + 1) for one in value)))
-    if not isinstance(value, dict) or depth >= 6:
+    if not isinstance(value, dict) or depth >= MAX_LEVELS:
         return "" if value is None else str(value)
     found["code"] = next((str(value[k]) for k in _CODE_KEYS if value.get(k)), found["code"])
     metadata = value.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None  # of the vendor behind it
-    places = [value.get("param"), value.get("loc"), raw]
-    found["names"] += "".join(f" {_place(place)}" for place in places if place)
+    place = value.get("loc") or ""  # such as ["body", "tools", 0]
+    place = ".".join(map(str, place)) if isinstance(place, list) else str(place)
+    found["names"] += "".join(f" {one}" for one in (value.get("param"), place, raw) if one)
     inner = next((value[key] for key in _MESSAGE_KEYS if value.get(key)), None)
     if inner is None:
-        return "" if value.get("loc") or raw else str(value)
+        return "" if place or raw else str(value)
     message = _message(inner, found, depth + 1)
-    return f"{_place(value['loc'])}: {message}" if value.get("loc") else message
-
-
-def _place(place: Any) -> str:
-    """Return the place of a field, such as ["body", "tools", 0], as one text."""
-    return ".".join(map(str, place)) if isinstance(place, list) else str(place)
+    return f"{place}: {message}" if place else message
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-_TEXTS = ("text", "summary", "data")
-"""Fields of an item that a piece goes on with, even with the same text again."""
+_REPLACED = ("role", "type", "id", "name", "index")
+"""Fields whose value a later piece replaces; other texts grow."""
+_GROWING = ("text", "summary", "data", "function")
+"""Fields of an item that grow even by the same again; others are sent again in every piece."""
 
 
 def is_event_stream(text: str) -> bool:
@@ -27,15 +29,18 @@ def assemble(text: str) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     message: dict[str, Any] = {}
     finish_reason = None
-    for chunk in _chunks(text):
+    for line in map(str.strip, text.splitlines()):
+        data = line.removeprefix("data:").strip()
+        if not line.startswith("data:") or data in ("", "[DONE]"):
+            continue
+        chunk = json.loads(data)
         if chunk.get("error"):
-            return chunk
-        whole.update({k: v for k, v in chunk.items() if v is not None and k != "choices"})
+            return dict(chunk)
+        whole |= {k: v for k, v in chunk.items() if v is not None and k != "choices"}
         for choice in chunk.get("choices") or ():
             if choice.get("index"):
                 continue  # a second answer, which nobody asked for
-            if isinstance(choice.get("message"), dict):
-                message = choice["message"]
+            message = choice.get("message") or message
             _add(message, choice.get("delta") or {})
             finish_reason = choice.get("finish_reason") or finish_reason
     if not whole and not message:
@@ -43,65 +48,48 @@ def assemble(text: str) -> dict[str, Any]:
     return {**whole, "choices": [{"message": message, "finish_reason": finish_reason}]}
 
 
-def _chunks(text: str) -> list[dict[str, Any]]:
-    lines = (line.strip() for line in text.splitlines())
-    data = (line[len("data:") :].strip() for line in lines if line.startswith("data:"))
-    return [chunk for item in data if item and item != "[DONE]" and (chunk := json.loads(item))]
-
-
 def _add(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Add a piece to what came before: texts and lists grow, other values are replaced."""
     for key, value in new.items():
         before = old.get(key)
-        if key == "tool_calls":
-            old[key] = before or []
-            for call in value or ():
-                _add_call(old[key], call)
-        elif value is None:
+        if value is None or (before and not value):
             continue
-        elif isinstance(value, str) and isinstance(before, str) and key not in ("role", "type"):
-            old[key] = before + value
-        elif isinstance(value, list) and isinstance(before, list):
+        if key in _REPLACED or type(value) is not type(before):
+            before = None
+        if isinstance(value, list):
+            old[key] = before or []
             for item in value:
-                _add_item(before, item)
-        elif isinstance(value, dict) and isinstance(before, dict):
+                _add_item(old[key], item)
+        elif isinstance(value, dict) and before is not None:
             _add(before, value)
         else:
-            old[key] = value
+            old[key] = value if before is None or not isinstance(value, str) else before + value
 
 
 def _add_item(items: list[Any], item: Any) -> None:
-    """Add an item of a list, such as `reasoning_details`; one with a known index goes on there."""
-    if isinstance(item, dict) and item.get("index") is not None:
-        for known in items:
-            same = isinstance(known, dict) and known.get("index") == item["index"]
-            if same and known.get("type") == item.get("type"):
-                _add(known, {k: v for k, v in item.items() if known.get(k) != v or k in _TEXTS})
-                return
-    items.append(item)
+    """Add an item of a list, such as a call; a piece of a known item is added to that."""
+    known = _known(items, item) if isinstance(item, dict) else None
+    if known is None:
+        items.append(item)
+    else:
+        _add(known, {k: v for k, v in item.items() if known.get(k) != v or k in _GROWING})
 
 
-def _add_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
-    """Add a piece of a tool call to the call that it belongs to."""
-    function = piece.get("function") or {}
-    index, call_id = piece.get("index"), piece.get("id")
-    same = [call for call in calls if index is None or call.get("index") in (index, None)]
-    call = same[-1] if same else None
-    if call is not None and call_id and call.get("id") and call_id != call["id"]:
-        call = next((call for call in same if call.get("id") == call_id), None)
-    elif call is not None and index is None and not call_id and function.get("name"):
-        # a call without an index and an id begins with its name
-        call = None if _is_whole(call["function"]) else call
-    if call is None:
-        call = {"function": {}}
-        calls.append(call)
-    call.update({k: v for k, v in piece.items() if k != "function" and v is not None})
-    arguments, known = function.get("arguments"), call["function"].get("arguments")
-    if isinstance(arguments, str) and isinstance(known, str):
-        arguments = known + arguments
-    call["function"].update({k: v for k, v in function.items() if v})
-    if arguments is not None:
-        call["function"]["arguments"] = arguments
+def _known(items: list[Any], item: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the item that a piece goes on with; None if it begins another one."""
+    index, own_id = item.get("index"), item.get("id")
+    same = [
+        known
+        for known in items
+        if isinstance(known, dict)
+        and (index is None or known.get("index") in (index, None))
+        and (not item.get("type") or known.get("type") in (item["type"], None))
+        and (not own_id or known.get("id") in (own_id, "", None))
+    ]
+    function = item.get("function") or {}
+    if index is None and not own_id and function.get("name"):  # a call that begins with its name
+        same = [known for known in same[-1:] if not _is_whole(known.get("function") or {})]
+    return same[-1] if same and (index is not None or function) else None
 
 
 def _is_whole(function: dict[str, Any]) -> bool:

@@ -21,17 +21,23 @@ from toolmaster.system.extras import require
 from toolmaster.system.redaction import refuse_credentials
 
 
-def check_model(model: object) -> None:
+def check_model(model: object, base_url: str | None = None) -> None:
     """Refuse what names no model, before anything is opened or obtained.
 
     Args:
         model: A name that `load_policy` accepts, or a policy.
+        base_url: The address of an endpoint, if one is given.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is neither, or the address holds a credential or is for no endpoint.
+        InputError: A hosted model lacks its prefix.
     """
+    try:
+        refuse_credentials(base_url or "")
+    except ValueError as error:
+        raise ConfigError(f"base_url: {error}") from None
     if isinstance(model, str):
-        check_prefix(model)
+        check_prefix(model, base_url)
         endpoint = endpoint_model(model)
         named: object = model.strip() if endpoint is None else endpoint.name
     else:
@@ -41,18 +47,6 @@ def check_model(model: object) -> None:
             f"a model is openai:NAME, a checkpoint folder, a model id of the Hub as OWNER/NAME,"
             f" VENDOR:NAME such as anthropic:NAME, or a policy; received {model!r}"
         )
-
-
-def check_address(base_url: str | None) -> None:
-    """Refuse an endpoint's address that holds a credential.
-
-    Raises:
-        ConfigError: It does; the message says how to give it.
-    """
-    try:
-        refuse_credentials(base_url or "")
-    except ValueError as error:
-        raise ConfigError(f"base_url: {error}") from None
 
 
 def check_reachable(
@@ -65,18 +59,13 @@ def check_reachable(
         InputError: There is no such checkpoint, or the library for vendors is missing.
         PolicyError: The key or the address of an endpoint is missing or wrong.
     """
-    check_address(base_url)
-    check_prefix(model, base_url)
-    found = endpoint_model(model)
-    if found is not None:
-        from toolmaster.policies.endpoint import ChatEndpoint  # noqa: PLC0415 - heavy
+    if endpoint_model(model) is not None:
+        load_policy(model, Sampling(), base_url=base_url, endpoint=endpoint)  # asks nothing
+        return
+    from toolmaster.models.checkpoints import find_model  # noqa: PLC0415 - heavy
 
-        settings = dict(endpoint or EndpointSettings())
-        ChatEndpoint(found.name, Sampling(), base_url, vendor=found.vendor, **settings)
-    else:
-        from toolmaster.models.checkpoints import find_model  # noqa: PLC0415 - heavy
-
-        find_model(model)
+    check_model(model, base_url)
+    find_model(model)
 
 
 def load_policy(
@@ -113,9 +102,7 @@ def load_policy(
         >>> load_policy("openai:NAME", Sampling(), base_url="http://localhost:8000/v1").name
         'NAME'
     """
-    check_model(model)
-    check_address(base_url)
-    check_prefix(model, base_url)
+    check_model(model, base_url)
     found = endpoint_model(model)
     sampling = fit_sampling(sampling, model, tool_calls)
     if found is not None:

@@ -16,11 +16,10 @@ from toolmaster.policies.tool_calls import NativeCalls, TextCalls, TrainedCalls
 from toolmaster.types import Message, Role
 
 _FORMATS: dict[ToolCallFormat, type[TextCalls] | type[NativeCalls]] = {
-    ToolCallFormat.AUTO: NativeCalls,
-    ToolCallFormat.NATIVE: NativeCalls,
     ToolCallFormat.TEXT: TextCalls,
     ToolCallFormat.TRAINED: TrainedCalls,
 }
+"""The formats that are not native."""
 
 
 @dataclass(slots=True)
@@ -46,21 +45,17 @@ class _Dialogue:
         text, *rest = self.chat.take(reply)
         self.pending.extend(rest)
         self.cut_at = self.policy.endpoint.turn_tokens if reply.cut else 0
-        return Completion(
-            text,
-            tokens=reply.completion_tokens,
-            prompt_tokens=reply.prompt_tokens,
-            cut_at=self.cut_at,
-        )
+        read, written = reply.prompt_tokens, reply.completion_tokens
+        return Completion(text, tokens=written, prompt_tokens=read, cut_at=self.cut_at)
 
     async def _ask(self) -> Reply:
-        chat, endpoint = self.chat, self.policy.endpoint
+        chat, policy = self.chat, self.policy
         try:
-            return await endpoint.ask(chat.messages, chat.tools, **chat.extra)
+            return await policy.endpoint.ask(chat.messages, chat.tools, **chat.extra)
         except ToolsRefusedError:
-            if not self.policy.may_fall_back or len(chat.messages) > len(self.prompt):
+            if not policy.may_fall_back or len(chat.messages) > len(self.prompt):
                 raise
-        self.policy.format = TextCalls
+        policy.format = TextCalls
         self.chat = TextCalls(self.prompt, self.tools)
         return await self._ask()
 
@@ -105,7 +100,7 @@ class OpenAIPolicy:
     ) -> None:
         self.name = model
         self.endpoint = ChatEndpoint(model, sampling, base_url, **options)
-        self.format = _FORMATS[ToolCallFormat(tool_calls)]
+        self.format = _FORMATS.get(ToolCallFormat(tool_calls), NativeCalls)
         self.may_fall_back = tool_calls == ToolCallFormat.AUTO
         """Whether calls are written as text after the endpoint has refused tools."""
 

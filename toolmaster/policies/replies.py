@@ -93,30 +93,28 @@ def read_reply(answer: str, request: Mapping[str, Any], limit: int | None = None
 
 def reply_of(completion: Any, request: Mapping[str, Any], limit: int | None = None) -> Reply:
     """Return the reply in a completion; see `read_reply`."""
-    if completion.get("error") and not completion.get("choices"):
-        raise ErrorReplyError(completion["error"])
-    choice = completion["choices"][0]
-    if choice.get("error"):
-        raise ErrorReplyError(choice["error"])
+    choice: Any = next(iter(completion.get("choices") or ()), {})
+    if error := choice.get("error") or (not choice and completion.get("error")):
+        raise ErrorReplyError(error)
     message = choice["message"]
     made = message.get("tool_calls") or ()
     if not made and message.get("function_call"):  # the older form
         made = [{"function": message["function_call"]}]
-    calls = [call for given in made if (call := _call(given)) is not None]
+    kept = {key: value for key, value in message.items() if key not in _OURS and value is not None}
     finish_reason = _text(choice.get("finish_reason"))
     usage = completion.get("usage") or {}
+    asked = request["messages"], request.get("tools")
     written = usage.get("completion_tokens") or _estimate(message)
     unsaid_cut = not finish_reason and limit is not None and written >= limit
     return Reply(
         content=_text(message.get("content")) or _text(message.get("refusal")),
         reasoning=_thoughts(message),
-        calls=calls,
-        given=_needed_back(message),
+        calls=[call for given in made if (call := _call(given)) is not None],
+        given={key: value for key, value in kept.items() if value or key not in _OFTEN_EMPTY},
         finish_reason=finish_reason,
         cut=finish_reason.lower() in _CUT or unsaid_cut,
         model=_text(completion.get("model")),
-        prompt_tokens=usage.get("prompt_tokens")
-        or _estimate((request["messages"], request.get("tools"))),
+        prompt_tokens=usage.get("prompt_tokens") or _estimate(asked),
         completion_tokens=written,
     )
 
@@ -156,19 +154,11 @@ def _call(given: dict[str, Any]) -> NativeCall | None:
     return NativeCall(_text(given.get("id")), name, arguments_text(arguments), given)
 
 
-def _needed_back(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a message that go back to the endpoint with its turn."""
-    kept = {key: value for key, value in message.items() if key not in _OURS and value is not None}
-    return {key: value for key, value in kept.items() if value or key not in _OFTEN_EMPTY}
-
-
 def _thoughts(message: dict[str, Any]) -> str:
     """Return the thoughts in a message: a text of its own, details, or parts of the content."""
+    listed = (message.get("reasoning_details"), message.get("content"))
     texts = [_text(message.get(name)) for name in _THOUGHTS]
-    details = message.get("reasoning_details")
-    parts = message.get("content")
-    texts.append("".join(map(_thought, details)) if isinstance(details, list) else "")
-    texts.append("".join(map(_thought, parts)) if isinstance(parts, list) else "")
+    texts += ["".join(map(_thought, parts)) for parts in listed if isinstance(parts, list)]
     return next(filter(None, texts), "")
 
 

@@ -8,10 +8,12 @@ endpoints refuse a whole request for one tool with a name of other characters, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
-MAX_NAME_CHARS = 64
+from toolmaster.tools.merging import MAX_NAME_CHARS, unique_name
+from toolmaster.tools.schemas import as_list, as_object, follow
+
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 _CHOICES = ("anyOf", "oneOf", "allOf")
 _NOT_AT_TOP = (*_CHOICES, "not", "if", "then", "else", "enum", "const", "$ref", "dependentRequired",
@@ -48,16 +50,12 @@ def sent_tools(tools: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], d
     return sent, names
 
 
-def _allowed_name(name: str, taken: Iterable[str]) -> str:
+def _allowed_name(name: str, taken: Container[str]) -> str:
     """Return a name like another that every endpoint takes and no other tool has."""
     allowed = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:MAX_NAME_CHARS] or "tool"
     if not re.match(r"[a-zA-Z_]", allowed):
-        allowed = f"_{allowed}"[:MAX_NAME_CHARS]
-    number, free = 1, allowed
-    while free in taken:
-        number += 1
-        free = f"{allowed[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
-    return free
+        allowed = f"_{allowed}"
+    return unique_name(allowed, taken)
 
 
 def strict_parameters(schema: Any) -> dict[str, Any]:
@@ -70,7 +68,7 @@ def strict_parameters(schema: Any) -> dict[str, Any]:
         >>> strict_parameters({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]})
         {'type': 'object', 'properties': {}}
     """
-    schema = schema if isinstance(schema, dict) else {}
+    schema = as_object(schema)
     properties, required = _merged(schema, schema, 0)
     kept = {
         key: value
@@ -86,15 +84,14 @@ def _merged(schema: Any, root: dict[str, Any], depth: int) -> tuple[dict[str, An
     """Return the properties of a schema with those of its choices, and the required ones."""
     if not isinstance(schema, dict) or depth > 8:
         return {}, []
-    given = schema.get("properties")
-    properties = dict(given) if isinstance(given, dict) else {}
-    required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
-    for branch in (_referenced(schema.get("$ref"), root), *_list(schema.get("allOf"))):
+    properties = dict(as_object(schema.get("properties")))
+    required = [name for name in as_list(schema.get("required")) if isinstance(name, str)]
+    for branch in (_referenced(schema.get("$ref"), root), *as_list(schema.get("allOf"))):
         found, needed = _merged(branch, root, depth + 1)
         properties = {**found, **properties}
         required += [name for name in needed if name not in required]
     for keyword in ("anyOf", "oneOf"):
-        branches = [_merged(branch, root, depth + 1) for branch in _list(schema.get(keyword))]
+        branches = [_merged(branch, root, depth + 1) for branch in as_list(schema.get(keyword))]
         for name in dict.fromkeys(name for found, _ in branches for name in found):
             forms = [found[name] for found, _ in branches if name in found]
             forms = [form for at, form in enumerate(forms) if form not in forms[:at]]
@@ -107,13 +104,10 @@ def _merged(schema: Any, root: dict[str, Any], depth: int) -> tuple[dict[str, An
 
 def _referenced(reference: Any, root: dict[str, Any]) -> Any:
     """Return the schema that a reference inside a document names; None if there is none."""
-    if not isinstance(reference, str) or not reference.startswith("#/"):
+    try:
+        return follow(root, reference) if isinstance(reference, str) else None
+    except LookupError:
         return None
-    found: Any = root
-    for part in reference[2:].split("/"):
-        name = part.replace("~1", "/").replace("~0", "~")
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
 
 
 def _strict(schema: Any) -> dict[str, Any]:
@@ -136,7 +130,7 @@ def _strict(schema: Any) -> dict[str, Any]:
     kind = strict.get("type")
     if isinstance(kind, list) and len(kind) == 1:
         strict["type"] = kind = kind[0]
-    kinds = _list(kind) or [kind]
+    kinds = as_list(kind) or [kind]
     if "array" in kinds or {"items", "prefixItems"} & strict.keys():
         strict["items"] = _items(strict)
         strict.pop("prefixItems", None)
@@ -148,7 +142,7 @@ def _strict(schema: Any) -> dict[str, Any]:
 def _items(schema: dict[str, Any]) -> dict[str, Any]:
     """Return one schema for all items of an array, whose first items may have their own."""
     items = schema.get("items")
-    first = _list(schema.get("prefixItems")) or _list(items)
+    first = as_list(schema.get("prefixItems")) or as_list(items)
     different: list[dict[str, Any]] = []
     for item in [*map(_strict, first), *([items] if isinstance(items, dict) else [])]:
         if item not in different:
@@ -156,7 +150,3 @@ def _items(schema: dict[str, Any]) -> dict[str, Any]:
     if not different or {} in different:
         return {}
     return different[0] if len(different) == 1 else {"anyOf": different}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

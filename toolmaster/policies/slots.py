@@ -16,6 +16,7 @@ Shapes: as in `slot_attention`; V is the vocabulary.
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,12 +89,12 @@ class SlotCache:
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
         kv_heads = getattr(config, "num_key_value_heads", None) or heads
         self._repeats = heads // kv_heads
-        self._kv_heads = kv_heads
-        layers = range(config.num_hidden_layers)
-        place: dict[str, Any] = {"dtype": model.dtype, "device": model.device}
-        shape = (slots, kv_heads, min(_GROWTH, max_length), head_dim)
-        self._values = [torch.zeros(shape, **place) for _ in layers]
-        self._keys = [torch.zeros(shape, **place) for _ in layers]
+        empty = torch.zeros(
+            slots, kv_heads, min(_GROWTH, max_length), head_dim,
+            dtype=model.dtype, device=model.device,
+        )  # fmt: skip
+        self._keys = [empty.clone() for _ in range(config.num_hidden_layers)]
+        self._values = [empty.clone() for _ in range(config.num_hidden_layers)]
         self._cached_ids: list[list[int]] = [[] for _ in range(slots)]
         self._busy: list[Row | None] = [None] * slots
         self._last_used = [0] * slots
@@ -117,21 +118,20 @@ class SlotCache:
         free = [slot for slot, busy in enumerate(self._busy) if busy is None]
         if not free:
             return False
-        ids = self._cached_ids
-        own = next((slot for slot in free if _continues(ids[slot], row.token_ids)), None)
+        cached = self._cached_ids
+        own = next((slot for slot in free if _continues(cached[slot], row.token_ids)), None)
         if own is not None:
-            self._assign(row, own, len(self._cached_ids[own]))
+            self._assign(row, own, len(cached[own]))
             return True
-        shared = [_common_prefix(cached, row.token_ids) for cached in self._cached_ids]
+        shared = [_common_prefix(ids, row.token_ids) for ids in cached]
         coming = [
-            _common_prefix(busy.token_ids, row.token_ids) if busy is not None else 0
-            for busy in self._busy
+            _common_prefix(busy.token_ids, row.token_ids) if busy else 0 for busy in self._busy
         ]
         best = max(range(len(shared)), key=lambda slot: (shared[slot], self._busy[slot] is None))
         if max(coming) > shared[best] + 16:
             return False
         common = min(shared[best], len(row.token_ids) - 1)
-        if self._busy[best] is None and len(self._cached_ids[best]) - shared[best] <= 16:
+        if self._busy[best] is None and len(cached[best]) - shared[best] <= 16:
             slot = best  # its tokens beyond the shared prefix are not worth keeping
         else:
             slot = min(free, key=lambda s: self._last_used[s])
@@ -167,7 +167,7 @@ class SlotCache:
         """
         narrow: list[Row] = []
         wide: list[Row] = []
-        prefilling: list[tuple[Row, int]] = []
+        prompts: list[tuple[Row, int]] = []
         room = self.step_tokens
         for row in (row for row in self._busy if row is not None):
             if row.missing == 1:
@@ -175,17 +175,10 @@ class SlotCache:
             elif row.missing <= self.short_tokens:
                 wide.append(row)
             elif room > 0:
-                prefilling.append((row, min(row.missing, room)))
+                prompts.append((row, min(row.missing, room)))
                 room -= row.missing
-        decoding = [*narrow, *wide]
-        ends: list[int] = []
-        begin = 0
-        for row in decoding:
-            ends += range(begin + row.missing - 1, begin + row.missing + len(row.draft))
-            begin += row.missing + len(row.draft)
-        plan, input_ids = self._plan(narrow, wide, prefilling)
-        drawn = len(ends)
-        ends += [segment.row + segment.count - 1 for segment in plan.segments]
+        pieces = [*((row, row.missing) for row in (*narrow, *wide)), *prompts]
+        plan, input_ids, ends = self._plan(pieces, len(narrow), len(wide))
         logits = self.model(
             input_ids=input_ids,
             position_ids=plan.positions.unsqueeze(0),
@@ -193,49 +186,49 @@ class SlotCache:
             logits_to_keep=self._tensor(ends),
             step_plan=plan,
         ).logits[0]
-        for row, count in [*((row, row.missing) for row in decoding), *prefilling]:
+        whole: list[bool] = []
+        for row, count in pieces:
             row.computed += count
             self._cached_ids[row.slot] = row.token_ids[: row.computed]
-        whole = [row.computed == len(row.token_ids) for row, _ in prefilling]
-        ready = [row for (row, _), done in zip(prefilling, whole, strict=True) if done]
-        return [*decoding, *ready], logits[self._tensor([True] * drawn + whole)]
+            whole += [row.missing == 0] * (1 + len(row.draft))
+        return [row for row, _ in pieces if row.missing == 0], logits[self._tensor(whole)]
 
     def _plan(
-        self, narrow: list[Row], wide: list[Row], prefilling: list[tuple[Row, int]]
-    ) -> tuple[StepPlan, torch.Tensor]:
-        """Return the plan of a step and its tokens, (1, N)."""
-        ends = [len(row.token_ids) + len(row.draft) for row in (*narrow, *wide)]
-        self._grow(max([*ends, *(row.computed + count for row, count in prefilling)]))
+        self, pieces: list[tuple[Row, int]], narrow: int, wide: int
+    ) -> tuple[StepPlan, torch.Tensor, list[int]]:
+        """Return the plan of a step, its tokens, (1, N), and those whose logits are needed.
+
+        Args:
+            pieces: Rows, each with the number of its tokens that are computed besides its draft.
+            narrow: Number of rows, at the beginning, that miss one token.
+            wide: Number of rows after them that attend together.
+        """
         tokens: list[int] = []
         slots: list[int] = []
         positions: list[int] = []
-        for row in (*narrow, *wide):
-            fresh = [*row.token_ids[row.computed :], *row.draft]
-            tokens += fresh
-            slots += [row.slot] * len(fresh)
-            positions += range(row.computed, row.computed + len(fresh))
-        blocks = [
-            self._block(rows, begin, copied=copied)
-            for rows, begin, copied in ((narrow, 0, False), (wide, _width(narrow), True))
-            if rows
-        ]
+        ends: list[int] = []
+        begins: list[int] = []
+        for row, count in pieces:
+            begin = len(tokens)
+            begins.append(begin)
+            ends += range(begin + count - 1, begin + count + len(row.draft))
+            tokens += [*row.token_ids[row.computed : row.computed + count], *row.draft]
+            slots += [row.slot] * (len(tokens) - begin)
+            positions += range(row.computed, row.computed + len(tokens) - begin)
+        self._grow(max(positions) + 1)
+        rows = [row for row, _ in pieces]
+        blocks = []
+        if narrow:
+            blocks.append(self._block(rows[:narrow], 0, copied=False))
+        if wide:
+            blocks.append(self._block(rows[narrow : narrow + wide], begins[narrow], copied=True))
         segments = []
-        for row, count in prefilling:
-            segment = Segment(row.slot, len(tokens), row.computed, count)
-            segment.mask = self._causal(segment)
-            segments.append(segment)
-            tokens += row.token_ids[row.computed : row.computed + count]
-            slots += [row.slot] * count
-            positions += range(row.computed, row.computed + count)
-        plan = StepPlan(
-            self._keys,
-            self._values,
-            self._tensor(slots),
-            self._tensor(positions),
-            blocks,
-            segments,
-        )
-        return plan, self._tensor([tokens])
+        for (row, count), begin in list(zip(pieces, begins, strict=True))[narrow + wide :]:
+            segments.append(Segment(row.slot, begin, row.computed, count))
+            segments[-1].mask = self._causal(segments[-1])
+        places = self._tensor(slots), self._tensor(positions)
+        plan = StepPlan(self._keys, self._values, *places, blocks, segments)
+        return plan, self._tensor([tokens]), ends
 
     def _tensor(self, values: list[Any]) -> torch.Tensor:
         return torch.tensor(values, device=self.model.device)
@@ -250,19 +243,28 @@ class SlotCache:
         longest = self._keys[0].shape[2]
         if copied:
             longest = max(row.computed + width for row, width in zip(rows, widths, strict=True))
-        device = self.model.device
-        seen = self._tensor(lengths)[:, None] + torch.arange(max(widths), device=device)  # (S, W)
-        hidden = torch.arange(longest, device=device) >= seen[..., None]
-        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=device)
-        mask = mask.masked_fill_(hidden, float("-inf"))[:, None, :, None]
+        steps = torch.arange(max(widths), device=self.model.device)
+        mask = self._mask(self._tensor(lengths)[:, None] + steps, longest)  # (S, W, L)
         of_token = [i for i, width in zip(which, widths, strict=True) for _ in range(width)]
         offsets = [offset for width in widths for offset in range(width)]
         return Block(
             slice(begin, begin + sum(widths)),
             self._tensor([row.slot for row in rows]) if copied else None,
             (self._tensor(of_token), self._tensor(offsets)),
-            mask,
+            mask[:, None, :, None],
         )
+
+    def _causal(self, segment: Segment) -> torch.Tensor:
+        """Return the causal mask of a segment, (R * count, start + count)."""
+        end = segment.start + segment.count
+        seen = torch.arange(segment.start + 1, end + 1, device=self.model.device)
+        return self._mask(seen, end).repeat(self._repeats, 1)
+
+    def _mask(self, seen: torch.Tensor, length: int) -> torch.Tensor:
+        """Return the additive mask, (..., length), that shows the first `seen` tokens, (...)."""
+        hidden = torch.arange(length, device=seen.device) >= seen[..., None]
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=seen.device)
+        return mask.masked_fill_(hidden, float("-inf"))
 
     def _grow(self, length: int) -> None:
         """Lengthen the slots to hold sequences of `length` tokens.
@@ -278,20 +280,6 @@ class SlotCache:
             for layer, tensor in enumerate(cached):
                 cached[layer] = torch.nn.functional.pad(tensor, (0, 0, 0, more))
 
-    def _causal(self, segment: Segment) -> torch.Tensor:
-        """Return the causal mask of a segment, (R * count, start + count)."""
-        end = segment.start + segment.count
-        device = self.model.device
-        places = torch.arange(end, device=device)
-        hidden = places > places[segment.start :, None]
-        mask = torch.zeros(segment.count, end, dtype=self.model.dtype, device=device)
-        return mask.masked_fill_(hidden, float("-inf")).repeat(self._repeats, 1)
-
-
-def _width(rows: list[Row]) -> int:
-    """Return the number of tokens that decoding rows add to a step."""
-    return sum(row.missing + len(row.draft) for row in rows)
-
 
 def _continues(cached: list[int], token_ids: list[int]) -> bool:
     """Return whether the tokens extend the cached ones, to less than double: a next turn."""
@@ -305,11 +293,4 @@ def _common_prefix(one: list[int], two: list[int]) -> int:
     length = min(len(one), len(two))
     if one[:length] == two[:length]:
         return length
-    low, high = 0, length
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[:middle] == two[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return bisect(range(1, length + 1), False, key=lambda end: one[:end] != two[:end])

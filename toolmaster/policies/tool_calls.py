@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolmaster.policies.guide import GIVE_UP, native_guide, text_guide
-from toolmaster.policies.replies import NativeCall, Reply
+from toolmaster.policies.replies import NativeCall, Reply, arguments_text
 from toolmaster.policies.sent_tools import sent_tools
 from toolmaster.protocols import NOT_EXECUTED, READ_MORE, WRITE_EXPERIENCE, find_form
 from toolmaster.tags import CLOSING_TAGS, GIVE_UP_TAGS, TAGS, inert, with_texts
@@ -69,20 +69,22 @@ class TextCalls:
 
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
         self.messages: list[dict[str, Any]] = [m.model_dump() for m in prompt]
-        trial_calls, rest = find_form(self.messages[0]["content"])
-        lines = [
-            json.dumps(with_texts(tool["function"], inert), ensure_ascii=False) for tool in tools
-        ]
-        listing = "<tools>\n" + "\n".join(lines) + "\n</tools>"
-        explained = rest == self.messages[0]["content"]
-        parts = ["" if explained else text_guide(trial_calls), rest, listing]
-        self.messages[0]["content"] = "\n".join(part for part in parts if part)
+        system = self.messages[0]["content"]
+        trial_calls, rest = find_form(system)
+        guide = "" if rest == system else text_guide(trial_calls)
+        shown = (with_texts(tool["function"], inert) for tool in tools)
+        lines = [json.dumps(function, ensure_ascii=False) for function in shown]
+        parts = [guide, rest, "\n".join(["<tools>", *lines, "</tools>"])]
+        self.messages[0]["content"] = "\n".join(filter(None, parts))
 
     def take(self, reply: Reply) -> list[str]:
         """Add the reply to the conversation, and return it as turns for the session."""
         text = until_closed(reply.content)
         self.messages.append({**reply.given, "role": "assistant", "content": text})
-        return [text if "<think>" in text else _think(reply.reasoning) + text]
+        return [self._turn(text if "<think>" in text else _think(reply.reasoning) + text)]
+
+    def _turn(self, text: str) -> str:
+        return _decoded(text)
 
     def observe(self, observation: str, role: Role) -> None:
         """Add an observation, with its tags and control tokens broken."""
@@ -100,6 +102,9 @@ class TrainedCalls(TextCalls):
     def __init__(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> None:
         self.messages = [m.model_dump() for m in prompt]
         self.tools = with_texts(list(tools), inert)
+
+    def _turn(self, text: str) -> str:
+        return text  # as the model in this process is read
 
     def observe(self, observation: str, role: Role) -> None:
         """Add an observation, in its own role."""
@@ -187,23 +192,20 @@ class NativeCalls:
 
     def _block(self, call: NativeCall) -> str:
         """Return a call as the block of a turn."""
-        name, written = self._own_names.get(call.name, call.name), call.arguments
-        arguments = _object(written)
+        names, arguments = self._own_names, _object(call.arguments)
+        name = names.get(call.name, call.name)
         if self._begin and name == self._begin and arguments is not None:
             self._trial = False
-            names = self._own_names
             learned = re.sub(r"[\w-]+", lambda w: names.get(w[0], w[0]), _lessons(arguments))
             return f"<experience>{untagged(learned)}</experience>"
-        inside = f'{{"name": {json.dumps(name)}, "arguments": {written}}}'
-        escaped = inside.replace("<", "\\u003c")  # the same JSON without a tag
-        return f"<tool_call>{escaped}</tool_call>"
+        return _call_block(f'{{"name": {json.dumps(name)}, "arguments": {call.arguments}}}')
 
 
 def _final(reply: Reply) -> str:
     """Return the turn of a message without a native call: an answer, or blocks written as text."""
     content, thought = reply.content, _think(reply.reasoning)
     if any(tag in content for tag in CLOSING_TAGS):
-        return ("" if "<think>" in content else thought) + until_closed(content)
+        return ("" if "<think>" in content else thought) + _decoded(until_closed(content))
     before, found, after = content.rpartition("</think>")
     if found:
         thought, content = _think(before.replace("<think>", "")) or "<think></think>", after
@@ -213,16 +215,36 @@ def _final(reply: Reply) -> str:
     return f"{thought}<answer>{untagged(content)}{closing}"
 
 
+def _call_block(call: str) -> str:
+    """Return the block of a call that is given as JSON, or as what a model wrote for it."""
+    escaped = call.replace("<", "\\u003c")  # the same JSON without a tag
+    return f"<tool_call>{escaped}</tool_call>"
+
+
+def _decoded(turn: str) -> str:
+    """Return a turn with the arguments of its call as an object, which some write as a text."""
+    before, _, rest = turn.partition("<tool_call>")
+    written, closed, after = rest.partition("</tool_call>")
+    call = _object(written)
+    if not closed or call is None or isinstance(call.get("arguments", {}), dict):
+        return turn
+    arguments = _object(arguments_text(call["arguments"]))
+    if arguments is None:
+        return turn
+    call = {**call, "arguments": arguments}
+    return before + _call_block(json.dumps(call, ensure_ascii=False)) + after
+
+
 def _lessons(arguments: dict[str, Any]) -> str:
     """Return what a model learned, a line per tool, from the arguments of `begin_execution`."""
     learned = arguments.get("lessons", arguments.get("experience", arguments))
+
+    def text(value: Any) -> str:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
     if not isinstance(learned, dict):
-        return learned if isinstance(learned, str) else json.dumps(learned, ensure_ascii=False)
-    texts = {
-        tool: text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-        for tool, text in learned.items()
-    }
-    return "\n".join(f"{tool}: {' '.join(text.split())}" for tool, text in texts.items())
+        return text(learned)
+    return "\n".join(f"{tool}: {' '.join(text(one).split())}" for tool, one in learned.items())
 
 
 def _echo(call: NativeCall) -> dict[str, Any]:

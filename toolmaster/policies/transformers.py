@@ -61,11 +61,10 @@ class _Dialogue:
         self.prompt_tokens = len(self.prompt_ids)
 
     async def complete(self) -> Completion:
-        sampling = self.policy.sampling
-        room = sampling.context_tokens - len(self.token_ids) - 1
+        sampling, read = self.policy.sampling, len(self.token_ids)
+        room = sampling.context_tokens - read - 1
         if room < 1:
             raise ContextFullError
-        read = len(self.token_ids)
         room = min(sampling.turn_tokens, room)
         sampled, log_probs = await self.policy.generate(self.token_ids, room)
         self.token_ids += sampled
@@ -124,11 +123,8 @@ class TransformersPolicy:
         self._running: dict[int, _Turn] = {}
         self._stepping: asyncio.Task[None] | None = None
         self._closing_ids = _closing_ids(chat)
-        self._drafter = self._new_drafter()
+        self._drafter = PromptLookupDrafter(DRAFT_TOKENS if self._cache.accepts_drafts else 0)
         self._steps = 0
-
-    def _new_drafter(self) -> PromptLookupDrafter:
-        return PromptLookupDrafter(DRAFT_TOKENS if self._cache.accepts_drafts else 0)
 
     def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
         """Begin a rollout."""
@@ -147,7 +143,7 @@ class TransformersPolicy:
             raise RuntimeError("weights cannot change while rollouts are in flight")
         self.model.load_state_dict(weights)
         self._cache.clear()
-        self._drafter = self._new_drafter()
+        self._drafter = PromptLookupDrafter(self._drafter.length)
 
     def reseed(self, *parts: int) -> None:
         """Restart the sampling from a seed made of these numbers."""
@@ -197,13 +193,12 @@ class TransformersPolicy:
             self._waiting, self._running = [], {}
 
     def _admit(self) -> None:
-        waiting = []
-        for turn in self._waiting:
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
             if self._cache.admit(turn.row):
                 self._running[turn.row.slot] = turn
             else:
-                waiting.append(turn)
-        self._waiting = waiting
+                self._waiting.append(turn)
 
     def _sample(self, logits: torch.Tensor) -> list[tuple[int, float | None]]:
         """Return a token for each row of logits, (N, V), with its log-probability if it is drawn.

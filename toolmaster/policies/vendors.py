@@ -83,42 +83,39 @@ class VendorConnection:
             reason = f"{error}; a model of an OpenAI-compatible server is openai:NAME"
             raise InputError(f"{title} of {vendor}: {reason}") from None
         from any_llm import AnyLLM  # noqa: PLC0415 - an extra, and heavy
-        from any_llm.exceptions import (  # noqa: PLC0415
-            AnyLLMError,
-            MissingApiKeyError,
-            UnsupportedProviderError,
-        )
+        from any_llm import exceptions as fault  # noqa: PLC0415
 
         self._vendor, self._timeout_s, self._headers = vendor, timeout_s, dict(headers)
+        self._fault: Any = fault.AnyLLMError
         self.where = f"{title} of {vendor}"
         if base_url:
             self.where += f" at {bare_address(base_url)}"
-        key = os.environ.get(roles_key, "").strip() if roles_key else ""
         try:
             cls = AnyLLM.get_provider_class(vendor)
             variables = [*filter(None, [roles_key]), *str(cls.ENV_API_KEY_NAME).split("/")]
             self._keys = " or ".join(variables)
             options: dict[str, Any] = {"api_base": base_url, "unified_exceptions": True}
-            if key:
+            if vendor == "groq":  # the library gives its client no address
+                options["base_url"] = base_url
+            if key := os.environ.get(roles_key, "").strip():
                 options["api_key"] = key
             if cls.MAX_RETRIES_SUPPORT != "unsupported":
                 options["max_retries"] = 0
             create: Any = AnyLLM.create
             self._open = partial(create, vendor, **options)
             self._client: Any = self._open()
-        except UnsupportedProviderError as error:
+        except fault.UnsupportedProviderError as error:
             hint = did_you_mean(vendor, error.supported_providers)
             known = ", ".join(sorted(error.supported_providers))
             raise ConfigError(
                 f"no vendor {vendor!r}{hint}; known are {known}. A model of an OpenAI-compatible"
                 " server is openai:NAME, with --base-url (base_url)"
             ) from None
-        except MissingApiKeyError:
+        except fault.MissingApiKeyError:
             raise PolicyError(f"no key for {self.where}: set {self._keys}") from None
-        except ImportError as error:
-            raise InputError(f"{self.where}: {one_line(str(error))}") from None
-        except (AnyLLMError, ValueError) as error:  # no region, no address, no project
-            raise PolicyError(f"{self.where}: {one_line(str(error))}") from None
+        except (ImportError, fault.AnyLLMError, ValueError) as error:  # no region, no project
+            kind = InputError if isinstance(error, ImportError) else PolicyError
+            raise kind(f"{self.where}: {one_line(str(error))}") from None
         named = [*os.environ.items(), *headers.items()]  # a vendor can read several variables
         secrets = [(name, value) for name, value in named if is_secret_name(name)]
         self._redactor = Redactor([*secrets, *secrets_in(base_url or "")])
@@ -128,8 +125,6 @@ class VendorConnection:
 
     async def send(self, body: Mapping[str, Any], limit: int) -> Reply:
         """Send one request and return its reply; see `HttpConnection.send`."""
-        from any_llm.exceptions import AnyLLMError  # noqa: PLC0415 - an extra, and heavy
-
         if self._loop is not asyncio.get_running_loop():
             if self._loop is not None or self._client is None:  # its connections have ended
                 self._client = self._open()
@@ -146,7 +141,7 @@ class VendorConnection:
                 completion = await self._client.acompletion(**arguments)
         except TimeoutError:
             raise timed_out(self.where, self._timeout_s) from None
-        except AnyLLMError as error:
+        except self._fault as error:
             raise self._error(error, body) from None
         except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
             # the library could not translate a request or an answer
@@ -170,7 +165,9 @@ class VendorConnection:
     def _error(self, error: Any, body: Mapping[str, Any]) -> Exception:
         """Return the error of a request that the vendor or the library refused."""
         text = self._redactor.text(error.message)
-        status = error.status_code or _status_of(error.original_exception)
+        answer = getattr(error.original_exception, "response", None)  # AWS gives it as a dict
+        metadata = answer.get("ResponseMetadata", {}) if isinstance(answer, dict) else {}
+        status = error.status_code or metadata.get("HTTPStatusCode")
         status = status or _STATUS.get(type(error).__name__)
         if status is None:
             return UnreachableError(f"{self.where}: {one_line(text)}")
@@ -184,14 +181,6 @@ def _whole(tool: dict[str, Any]) -> dict[str, Any]:
     function = tool["function"]
     parameters = {"$defs": {}, **function["parameters"]}
     return {**tool, "function": {**function, "parameters": parameters}}
-
-
-def _status_of(error: Any) -> int | None:
-    """Return the HTTP status of an error of AWS; None for any other."""
-    response = getattr(error, "response", None)
-    metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-    status = metadata.get("HTTPStatusCode")
-    return status if isinstance(status, int) else None
 
 
 def _said(text: str) -> Any:

@@ -1,8 +1,6 @@
 """Shows in the terminal what an agent does, while it does it.
 
-One task is shown turn by turn: phases, thoughts, calls, results, errors, lessons, and what is
-spent. Many tasks are shown as a bar, with a line for each that ends. Text of models and tools is
-data, as in `report.viewer`: never markup, no control characters, and only the beginning of it.
+One task is shown turn by turn; many are shown as a bar, with a line for each that ends.
 """
 
 from __future__ import annotations
@@ -16,16 +14,23 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from toolmaster.limits import Bound, Budget
+from toolmaster.limits import Budget, Use
 from toolmaster.progress import Bar
-from toolmaster.report.viewer import PHASE_STYLE, bounded, box, indented, turn, whole
+from toolmaster.report.viewer import bounded, box, indented, turns, whole
 from toolmaster.system.terminal import visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Effect, Phase, Step, StopReason, Trajectory, TrialMode
+from toolmaster.types import Effect, Step, StopReason, Trajectory, TrialMode
 
 SHOWN_TOOLS = 40
 _EFFECT_STYLE = {Effect.READ: "green", Effect.DESTRUCTIVE: "red"}
+
+
+_IN_TRIAL = {
+    TrialMode.FORK: "on a copy",
+    TrialMode.READ_ONLY: "not run",
+    TrialMode.LIVE: "for real",
+}
 
 
 class OneTask:
@@ -39,8 +44,7 @@ class OneTask:
     def __init__(self, console: Console, budget: Budget) -> None:
         self._console = console
         self._budget = budget
-        self._phase: Phase | None = None
-        self._turns = 0
+        self._steps: list[Step] = []
         self._status = Status("", console=console, spinner="dots")
 
     @contextmanager
@@ -62,11 +66,8 @@ class OneTask:
 
     def step(self, task: Task, step: Step) -> None:  # noqa: ARG002 - there is only one
         """Show a turn and its observation."""
-        self._turns += 1
-        if step.phase is not self._phase:
-            self._phase = step.phase
-            self._console.print(Rule(Text(f"{step.phase} phase"), style=PHASE_STYLE[step.phase]))
-        for line in turn(self._turns, step, bounded):
+        self._steps.append(step)
+        for line in turns(self._steps, len(self._steps) - 1, bounded):
             self._console.print(line)
         self._wait()
 
@@ -119,20 +120,14 @@ class ManyTasks:
 
 def spent_text(budget: Budget) -> str:
     """What is spent of which bounds, in one line."""
-    bounds = {bound.unit: bound for bound in budget.bounds()}
-    spent = budget.spent()
-    tokens = spent.prompt_tokens + spent.completion_tokens
-    used = {"calls": spent.calls, "tokens": tokens, "seconds": spent.seconds, "cost": spent.cost}
-    parts = [
-        _of(name, amount, bounds.get(name)) for name, amount in used.items() if amount is not None
-    ]
-    return ", ".join(parts)
+    return ", ".join(map(_spent, budget.uses()))
 
 
-def _of(name: str, used: float, bound: Bound | None) -> str:
-    amount = f"{used:.4f}" if name == "cost" else f"{used:,.0f}"
-    of = f" of {bound.limit:,g}" if bound is not None else ""
-    return f"cost {amount}{of}" if name == "cost" else f"{amount}{of} {name}"
+def _spent(use: Use) -> str:
+    of = f" of {use.limit:,g}" if use.limit is not None else ""
+    if use.unit == "cost":
+        return f"cost {use.used:.4f}{of}"
+    return f"{use.used:,.0f}{of} {use.unit}"
 
 
 def tools_table(tools: ToolSet) -> Table:
@@ -144,20 +139,19 @@ def tools_table(tools: ToolSet) -> Table:
     for before, tool in zip((None, *shown), shown, strict=False):
         source = tool.source if before is None or tool.source != before.source else ""
         effect = Text(tool.effect.value, _EFFECT_STYLE.get(tool.effect, "yellow"))
-        trial = _in_trial(tool, tools.trial_mode(tool.name))
-        table.add_row(Text(visible(source)), Text(visible(tool.name), "bold"), effect, trial)
+        name, trial = Text(visible(tool.name), "bold"), Text(visible(in_trial(tool, tools)))
+        table.add_row(Text(visible(source)), name, effect, trial)
     if len(tools.tools) > SHOWN_TOOLS:
         table.add_row("", Text(f"and {len(tools.tools) - SHOWN_TOOLS} more", "dim"), "", "")
     return table
 
 
-def _in_trial(tool: Tool, mode: TrialMode) -> str:
-    """What a trial does with the calls of a tool, in a few words."""
-    if mode is TrialMode.FORK:
-        return "run on a copy"
-    if mode is TrialMode.LIVE:
-        return "run for real"
-    return "run: it reads" if tool.effect is Effect.READ else "checked, not run"
+def in_trial(tool: Tool, tools: ToolSet) -> str:
+    """Return what a trial does with the calls of a tool, in a few words."""
+    mode = tools.trial_mode(tool.name)
+    if mode is TrialMode.READ_ONLY and tool.effect is Effect.READ:
+        return "runs"
+    return ": ".join(filter(None, (_IN_TRIAL[mode], tool.obstacle)))
 
 
 def ending(trajectory: Trajectory) -> Text:

@@ -80,7 +80,7 @@ def write_report(path: Path, page: Page) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    html = redacted(render_report(page))
+    html = redacted(_html(page))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A model can emit half a surrogate pair, which UTF-8 cannot hold.
@@ -89,8 +89,7 @@ def write_report(path: Path, page: Page) -> None:
         raise InputError(f"cannot write the report {str(path)!r}: {error.strerror}") from None
 
 
-def render_report(page: Page) -> str:
-    """Return the report as HTML."""
+def _html(page: Page) -> str:
     templates = _templates()
     results, labels = page.results, sets_of(page.results)
     cards = _cards(results)
@@ -116,7 +115,6 @@ def render_report(page: Page) -> str:
 
 
 def _section(results: Results) -> list[Grid]:
-    """The tables of one task set."""
     grids = (family_grid(results), figures_grid(results), errors_grid(results))
     return [grid for grid in grids if grid is not None]
 
@@ -137,9 +135,13 @@ def _cards(results: Results) -> list[Card]:
     order = {key: index for index, key in enumerate(dict.fromkeys(key_of(t) for _, t in pairs))}
     cards: list[Card] = []
     for model, t in sorted(pairs, key=lambda pair: order[key_of(pair[1])]):
-        family = t.labels.get(FAMILY, NO_LABEL)
-        named = {"outcome": outcome(t).plain, "model": model, "task set": t.taskset}
-        cards.append(Card(f"t{len(cards)}", model, t, {**named, "family": family}))
+        facets = {
+            "outcome": outcome(t).plain,
+            "model": model,
+            "task set": t.taskset,
+            "family": t.labels.get(FAMILY, NO_LABEL),
+        }
+        cards.append(Card(f"t{len(cards)}", model, t, facets))
     return cards
 
 
@@ -196,11 +198,7 @@ class Curve(NamedTuple):
 
 
 def curves(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Curve]:
-    """Yield a line for each stage and each of `CURVES` that has two steps or more.
-
-    Args:
-        metrics: rows with "stage", "step" and numbers; other values are left out.
-    """
+    """Yield a line for each stage and each of `CURVES` that has two steps or more."""
     series: dict[tuple[str, str], dict[float, float]] = {}
     for row in metrics:
         for key in CURVES:
@@ -226,10 +224,9 @@ def _finite(value: object) -> TypeGuard[float]:
 
 def _phases(trajectory: Trajectory) -> list[tuple[str, list[Step]]]:
     """Return the steps grouped by phase; the trial of a replay is left out."""
-    steps = [
-        s for s in trajectory.steps if s.phase is Phase.EXECUTION or trajectory.policy != REPLAY
-    ]
-    return [(phase.value, [*group]) for phase, group in itertools.groupby(steps, lambda s: s.phase)]
+    groups = itertools.groupby(trajectory.steps, lambda step: step.phase)
+    phases = [(phase.value, [*steps]) for phase, steps in groups]
+    return [p for p in phases if p[0] == Phase.EXECUTION or trajectory.policy != REPLAY]
 
 
 def _call(call: ToolCall) -> str:

@@ -1,14 +1,13 @@
 """Trajectories in the terminal: a list of records, or one record turn by turn.
 
-Where a record holds tokens, they are shown with the mask that training uses. Text from models and
-tools is data: never rich markup, and control characters are made visible, so a trajectory cannot
-move the cursor or recolour the terminal.
+Text from models and tools is data: never rich markup, and control characters are made visible, so a
+trajectory cannot move the cursor or recolour the terminal.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolmaster.errors import ConfigError, InputError
+from toolmaster.progress import say
 from toolmaster.runs import read_trajectories
 from toolmaster.system.terminal import visible
 from toolmaster.types import ActionKind, Phase, Step, StopReason, Trajectory
@@ -37,12 +37,12 @@ SHOWN_LINES = 12
 
 
 def whole(text: str, style: str = "") -> Text:
-    """All of a text."""
+    """Return all of a text."""
     return Text(visible(text), style)
 
 
 def bounded(text: str, style: str = "") -> Text:
-    """The beginning of a text, and how much follows."""
+    """Return the beginning of a text, and how much follows."""
     kept = "\n".join(text[:SHOWN_CHARS].split("\n")[:SHOWN_LINES])
     shown = whole(kept, style)
     if len(text) > len(kept):
@@ -51,19 +51,16 @@ def bounded(text: str, style: str = "") -> Text:
 
 
 def box(title: str | Text, text: Text) -> Panel:
-    """A text in a frame."""
+    """Return a text in a frame."""
     return Panel(text, title=title, title_align="left")
 
 
 def read_records(place: Path) -> list[tuple[str, Trajectory]]:
-    """Read the trajectories of a file, or of a run's folder.
+    """Return file and trajectory of each record of a JSON-lines file or a run's folder.
 
     Args:
-        place: a JSON-lines file; or a folder, of which every `trajectories.jsonl` and every file of
-            its `evaluate` stage is read.
-
-    Returns:
-        File and trajectory of each record.
+        place: a file; or a folder, of which every `trajectories.jsonl` and every file of its
+            `evaluate` stage is read.
 
     Raises:
         InputError: there is no such file, a folder holds none, or a record is damaged.
@@ -92,22 +89,19 @@ def browse(
         place: see `read_records`.
         index: which record, numbered over all files from 0; negative from the end; None for a list.
         console: where to print.
-        failed: list only rollouts that did not succeed.
-        only: list only records with this text in their file name, task, policy or labels.
+        failed: whether to list only rollouts that did not succeed.
+        only: text in the file name, task, policy or labels of the records to list.
         tokens: a model whose tokenizer shows the tokens of the record.
-        sent: show the messages of the record as the endpoint got them.
+        sent: whether to show the messages of the record as the endpoint got them.
 
     Raises:
         ConfigError: tokens or sent messages are asked for without a record.
         InputError: there is no such file, record or model.
     """
-    if tokens is not None and index is None:
+    asked = "--sent" if sent else f"--tokens {tokens}" if tokens is not None else ""
+    if asked and index is None:
         raise ConfigError(
-            f"the tokens are those of one record: toolmaster view {place} NUMBER --tokens {tokens}"
-        )
-    if sent and index is None:
-        raise ConfigError(
-            f"what was sent is that of one record: toolmaster view {place} NUMBER --sent"
+            f"{asked.partition(' ')[0]} is of one record: toolmaster view {place} NUMBER {asked}"
         )
     records = read_records(place)
     if index is None:
@@ -124,32 +118,25 @@ def browse(
         else:
             which = " that failed" * failed + f" with {only!r}" * bool(only)
             told = f"no record{which}: {told}"
-        console.print(told, style="dim", markup=False, soft_wrap=True)
+        say(told, where=console)
         return
     if not -len(records) <= index < len(records):
         raise InputError(f"{place} holds {len(records)} trajectories; there is no {index}")
     trajectory = records[index][1]
     if sent:
         _show_sent(trajectory, console)
-        return
-    if tokens is None:
+    elif tokens is None:
         show_trajectory(trajectory, console)
-        return
-    from toolmaster.chat import ChatFormat  # noqa: PLC0415 - heavy
-    from toolmaster.models.checkpoints import find_model, load_tokenizer  # noqa: PLC0415
+    else:
+        from toolmaster.chat import ChatFormat  # noqa: PLC0415 - heavy
+        from toolmaster.models.checkpoints import find_model, load_tokenizer  # noqa: PLC0415
 
-    trajectory = ChatFormat(load_tokenizer(find_model(tokens))).with_tokens(trajectory)
-    show_trajectory(trajectory, console, decode=decoder(tokens))
+        trajectory = ChatFormat(load_tokenizer(find_model(tokens))).with_tokens(trajectory)
+        show_trajectory(trajectory, console, decode=decoder(tokens))
 
 
 def decoder(model: str) -> Decode:
-    """The text of a model's tokens, for `show_trajectory` and the report.
-
-    The tokenizer is loaded when the first token is asked for.
-
-    Args:
-        model: see `models.find_model`.
-    """
+    """Return what gives the text of a model's tokens; it loads the tokenizer when first asked."""
     from toolmaster.models.checkpoints import find_model, load_tokenizer  # noqa: PLC0415 - heavy
 
     tokenizer = cache(lambda: load_tokenizer(find_model(model)))
@@ -179,7 +166,7 @@ def records_table(records: Mapping[int, Trajectory]) -> Table:
 
 
 def outcome(trajectory: Trajectory) -> Text:
-    """How a rollout ended, in a word or two."""
+    """Return how a rollout ended, in a word or two."""
     if trajectory.error is not None:
         return Text("broke", "bold red")
     if trajectory.score is not None:
@@ -195,8 +182,8 @@ def said(step: Step) -> tuple[str, str]:
     """Split a turn into its thought and what else it says.
 
     Returns:
-        The thought; and the lesson, the answer, or the whole turn where it broke the format. Of a
-        call the second is "": `Step.call` has its name and arguments.
+        The thought; and the lesson, the answer, "" for a call, or the whole turn where it broke the
+        format.
     """
     if step.action is ActionKind.INVALID:
         return "", step.text
@@ -209,16 +196,24 @@ def said(step: Step) -> tuple[str, str]:
     return thought, rest.partition(f"</{step.action}>")[0].strip()
 
 
-def turn(
-    number: int, step: Step, draw: Callable[[str, str], Text] = whole
+def turns(
+    steps: Sequence[Step], begin: int = 0, draw: Callable[[str, str], Text] = whole
 ) -> Iterator[RenderableType]:
-    """Draw one turn: its thought, what it does, and what was observed.
+    """Draw turns: the phase where one begins, thoughts, what is done, and what was observed.
 
     Args:
-        number: of the turn, from 1.
-        step: the turn.
+        steps: all turns of a trajectory.
+        begin: index of the first one to draw.
         draw: `whole`, or `bounded` for the beginning of each text.
     """
+    for index in range(begin, len(steps)):
+        phase = steps[index].phase
+        if not index or phase is not steps[index - 1].phase:
+            yield Rule(Text(f"{phase} phase"), style=PHASE_STYLE[phase])
+        yield from _turn(index + 1, steps[index], draw)
+
+
+def _turn(number: int, step: Step, draw: Callable[[str, str], Text]) -> Iterator[RenderableType]:
     thought, rest = said(step)
     style = PHASE_STYLE[step.phase]
     if thought:
@@ -242,7 +237,7 @@ def turn(
 
 
 def indented(text: Text) -> Padding:
-    """A text that stands under a headline."""
+    """Return a text that stands under a headline."""
     return Padding(text, (0, 0, 0, 4))
 
 
@@ -258,13 +253,8 @@ def show_trajectory(
             tokens with completion mask 1 in the colour of their phase, all others dim.
     """
     _show_head(trajectory, console)
-    phase: Phase | None = None
-    for number, step in enumerate(trajectory.steps, start=1):
-        if step.phase is not phase:
-            phase = step.phase
-            console.print(Rule(Text(f"{phase} phase"), style=PHASE_STYLE[phase]))
-        for line in turn(number, step):
-            console.print(line)
+    for line in turns(trajectory.steps):
+        console.print(line)
     _show_end(trajectory, console)
     if decode is not None and any(step.token_ids for step in trajectory.steps):
         _show_tokens(trajectory, console, decode)
@@ -358,7 +348,7 @@ def segments(trajectory: Trajectory) -> Iterator[Segment]:
 
 
 def _show_tokens(trajectory: Trajectory, console: Console, decode: Decode) -> None:
-    trial, execution = (f"bold {PHASE_STYLE[phase]}" for phase in (Phase.TRIAL, Phase.EXECUTION))
+    trial, execution = (f"bold {PHASE_STYLE[phase]}" for phase in Phase)
     styles = {"trial": trial, "execution": execution, "other": OTHER_STYLE}
     stream, counts = Text(), dict.fromkeys(styles, 0)
     for segment in segments(trajectory):

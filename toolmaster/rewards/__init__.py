@@ -5,20 +5,7 @@ None leaves the rollout out of its group. A rollout that broke (`Trajectory.erro
 out, because it says nothing about the model.
 """
 
-from toolmaster.rewards.builtin import (
-    BUILT_IN,
-    PhaseReward,
-    Reward,
-    Rewarded,
-    find_reward,
-)
+from toolmaster.rewards.builtin import BUILT_IN, PhaseReward, Reward, Rewarded, find_reward
 from toolmaster.rewards.weighted import Rewards
 
-__all__ = [
-    "BUILT_IN",
-    "PhaseReward",
-    "Reward",
-    "Rewarded",
-    "Rewards",
-    "find_reward",
-]
+__all__ = ["BUILT_IN", "PhaseReward", "Reward", "Rewarded", "Rewards", "find_reward"]

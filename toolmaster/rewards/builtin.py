@@ -32,14 +32,6 @@ class PhaseReward(NamedTuple):
         """The mean of the phases, so that the total of `PhaseReward(r, r)` is r."""
         return (self.trial + self.execution) / 2
 
-    def plus(self, other: PhaseReward) -> PhaseReward:
-        """Return the sum, phase by phase."""
-        return PhaseReward(self.trial + other.trial, self.execution + other.execution)
-
-    def times(self, weight: float) -> PhaseReward:
-        """Return both phases multiplied by a weight."""
-        return PhaseReward(weight * self.trial, weight * self.execution)
-
 
 Rewarded = float | PhaseReward | None
 Reward = Callable[[Trajectory], "Rewarded | Awaitable[Rewarded]"]
@@ -128,5 +120,4 @@ def find_reward(named: str) -> Reward:
     function = find_object(named)
     if not callable(function):
         raise InputError(f"reward {named!r} is a {type(function).__name__}, not a function")
-    reward: Reward = function
-    return reward
+    return function  # type: ignore[no-any-return]

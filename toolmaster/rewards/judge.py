@@ -1,7 +1,5 @@
 """`judge`: a reward by a model that reads the rollout, as in the paper (arXiv 2601.12762).
 
-    reward = judge("openai:NAME", prices=(0.15, 0.6), max_cost=2.0)
-
 The prompt is our own. Rollouts with the same content are judged once, even at the same time.
 """
 
@@ -39,20 +37,51 @@ class Verdict(BaseModel):
 
 
 class JudgeReward:
-    """An async reward, made by `judge`: 1 if the judge finds the task done, else 0."""
+    """A reward by a model that judges: 1.0 if it finds the task done, else 0.0.
 
-    def __init__(self, endpoint: JsonEndpoint, budget: Budget, instructions: str) -> None:
-        self._endpoint, self._budget, self._instructions = endpoint, budget, instructions
-        self.check, self.close = endpoint.check, endpoint.close
+    Args:
+        model: `openai:NAME`; its key is read from `JUDGE_API_KEY`, or else `OPENAI_API_KEY`.
+        base_url: Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
+        prices: Money per million tokens that it reads, and per million that it writes.
+        max_cost: The most money to spend, counted from when the reward is made; requests in flight
+            are still paid. None sets no bound.
+        instructions: The judge's system message; it must ask for the JSON object of `Verdict`.
+        file: Stores the judge's responses, so that none is paid for twice; None stores them in
+            memory.
+
+    Raises:
+        ConfigError: The model is not `openai:NAME`, or there is a `max_cost` without `prices`.
+        InputError: A line of the file is damaged.
+        PolicyError: There is no key, and no `base_url` of a server that needs none.
+
+    Example:
+        >>> judge("openai:NAME", base_url="http://localhost:8000/v1").numbers()
+        {'judge_prompt_tokens': 0.0, 'judge_completion_tokens': 0.0}
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        prices: Prices | None = None,
+        max_cost: float | None = None,
+        instructions: str = INSTRUCTIONS,
+        file: str | Path | None = None,
+    ) -> None:
+        self._instructions = instructions
+        self._budget = Budget(BudgetSettings(max_cost=max_cost, prices=prices))
+        cache = ResponseCache(None if file is None else Path(file))
+        self._endpoint = JsonEndpoint("judge", model, base_url, cache=cache, budget=self._budget)
+        self.check, self.close = self._endpoint.check, self._endpoint.close
         self.fault: str | None = None
         """Error of the last verdict that failed; None if none has failed."""
 
     async def __call__(self, trajectory: Trajectory) -> float | None:
-        """Judge a rollout.
+        """Return the reward of a rollout; 0.0, without asking, if it has no answer.
 
         Returns:
-            1.0 or 0.0; 0.0, without asking, for a rollout without an answer. None if the request
-            failed, the judge wrote no verdict, or the money is used up.
+            None if the request failed, the judge wrote no verdict, or the money is used up.
 
         Raises:
             PermanentPolicyError: The judge answers no request at all.
@@ -82,40 +111,5 @@ class JudgeReward:
         return numbers if spent.cost is None else {**numbers, "judge_cost": spent.cost}
 
 
-def judge(
-    model: str,
-    *,
-    base_url: str | None = None,
-    prices: Prices | None = None,
-    max_cost: float | None = None,
-    instructions: str = INSTRUCTIONS,
-    file: str | Path | None = None,
-) -> JudgeReward:
-    """Return a reward that asks a model whether a rollout did its task.
-
-    Args:
-        model: `openai:NAME`; its key is read from `JUDGE_API_KEY`, or else `OPENAI_API_KEY`.
-        base_url: Its endpoint; None for OpenAI's own, or `OPENAI_BASE_URL`.
-        prices: Money per million tokens that it reads, and per million that it writes.
-        max_cost: The most money to spend, counted from when the reward is made; requests in flight
-            are still paid. None sets no bound.
-        instructions: The judge's system message; it must ask for the JSON object of `Verdict`.
-        file: Stores the judge's responses, so that none is paid for twice; None stores them in
-            memory.
-
-    Returns:
-        A reward: 1.0 if the judge finds the task done, else 0.0; None if the verdict failed.
-
-    Raises:
-        ConfigError: The model is not `openai:NAME`, or there is a `max_cost` without `prices`.
-        InputError: A line of the file is damaged.
-        PolicyError: There is no key, and no `base_url` of a server that needs none.
-
-    Example:
-        >>> judge("openai:NAME", base_url="http://localhost:8000/v1").numbers()
-        {'judge_prompt_tokens': 0.0, 'judge_completion_tokens': 0.0}
-    """
-    budget = Budget(BudgetSettings(max_cost=max_cost, prices=prices))
-    cache = ResponseCache(None if file is None else Path(file))
-    endpoint = JsonEndpoint("judge", model, base_url, cache=cache, budget=budget)
-    return JudgeReward(endpoint, budget, instructions)
+judge = JudgeReward
+"""The name in Python, as in `tm.judge("openai:NAME")`."""

@@ -12,14 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolmaster.errors import ConfigError, InputError, ToolmasterError
-from toolmaster.rewards.builtin import (
-    COSTS,
-    MANNERS,
-    PhaseReward,
-    Reward,
-    Rewarded,
-    find_reward,
-)
+from toolmaster.rewards.builtin import COSTS, MANNERS, PhaseReward, Reward, Rewarded, find_reward
 from toolmaster.tools.running import describe_error
 from toolmaster.types import Trajectory
 
@@ -50,13 +43,13 @@ class Rewards:
             name = named if isinstance(named, str) else getattr(named, "__name__", repr(named))
             if not 0 <= weight < math.inf:
                 raise ConfigError(f"the weight of a reward is 0 or more, {name!r} has {weight!r}")
-            if weight and named == "judge":
-                if judge is None:
-                    raise ConfigError('the reward "judge" needs a model: set grpo.judge.model')
-                self._weighted.append((name, judge, weight))
-            elif weight:
-                reward = find_reward(named) if isinstance(named, str) else named
-                self._weighted.append((name, reward, weight))
+            if not weight:
+                continue
+            reward = judge if named == "judge" else named
+            if reward is None:
+                raise ConfigError('the reward "judge" needs a model: set grpo.judge.model')
+            found = find_reward(reward) if isinstance(reward, str) else reward
+            self._weighted.append((name, found, weight))
         if not self._weighted:
             raise ConfigError("GRPO needs at least one reward, such as correctness = 1.0")
         self.left_out = ""
@@ -75,22 +68,25 @@ class Rewards:
         if trajectory.error is not None:
             self.left_out = f"the rollout broke: {trajectory.error}"
             return None
-        gains, costs, success = PhaseReward(), PhaseReward(), 0.0
-        by_phase = False
+        gains, costs = [0.0, 0.0], [0.0, 0.0]  # of the trial and the execution
+        success, by_phase = 0.0, False
         for name, reward, weight in self._weighted:
             value = await _value(name, reward, trajectory)
             if value is None:
                 self.left_out = _reason(name, reward, trajectory)
                 return None
             by_phase |= isinstance(value, PhaseReward)
-            part = _as_phases(name, value).times(weight)
-            if name in COSTS:
-                costs = costs.plus(part)
-            else:
-                gains = gains.plus(part)
-                success += 0.0 if name in MANNERS else part.total
+            phases = _as_phases(name, value)
+            sums = costs if name in COSTS else gains
+            for index, part in enumerate(phases):
+                sums[index] += weight * part
+            if name not in (*COSTS, *MANNERS):
+                success += weight * phases.total
         most = COST_SHARE * max(success, 0.0)
-        whole = gains.plus(PhaseReward(*(max(cost, -most) for cost in costs)))
+        trial, execution = (
+            gain + max(cost, -most) for gain, cost in zip(gains, costs, strict=True)
+        )
+        whole = PhaseReward(trial, execution)
         return whole if by_phase else whole.total
 
     async def check(self) -> None:
@@ -109,10 +105,7 @@ class Rewards:
 
     def numbers(self) -> dict[str, float]:
         """Return the numbers that rewards count, such as the tokens of a judge and their cost."""
-        counted: dict[str, float] = {}
-        for numbers in self._methods("numbers"):
-            counted |= numbers()
-        return counted
+        return {key: count for one in self._methods("numbers") for key, count in one().items()}
 
     def _methods(self, name: str) -> list[Any]:
         """Return a method of each reward that has it."""
@@ -120,7 +113,6 @@ class Rewards:
 
 
 async def _value(name: str, reward: Reward, trajectory: Trajectory) -> Any:
-    """Return the value of a reward, awaited if the reward is async."""
     try:
         value: Any = reward(trajectory)
         return await value if inspect.isawaitable(value) else value

@@ -72,9 +72,7 @@ class ServedSession:
         for name in self._reserved:
             if name in self.session.tools:
                 raise InputError(f"task {task.id!r}: a tool is called {name!r}; rename it")
-        self._client = client
-        self._show_verdict = show_verdict
-        self._file = file
+        self._client, self._show_verdict, self._file = client, show_verdict, file
         self._started = time.perf_counter()
         self._one_at_a_time = asyncio.Lock()
 

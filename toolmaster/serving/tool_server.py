@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import mcp_types as types
 import uvicorn
@@ -22,6 +21,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from toolmaster import __version__
 from toolmaster.errors import InputError
+from toolmaster.serving.served import ServedSession
 from toolmaster.tools import Tool
 from toolmaster.types import Effect
 
@@ -29,35 +29,23 @@ _HOST = "127.0.0.1"
 Context = ServerRequestContext[None]
 
 
-class Handler(Protocol):
-    """Serves one client, from its first call until it leaves."""
-
-    async def call(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
-        """Run a call, and return its result as text and whether it is an error."""
-
-    async def close(self) -> None:
-        """Called when the client has left."""
-
-
 class ToolServer:
-    """An MCP server with a separate handler for each client.
+    """An MCP server with a separate session for each client, from its first call until it leaves.
+
+    The instructions of the session are sent at the start, and as the prompt `task`.
 
     Args:
-        tools: The tools that clients see.
-        instructions: Sent to clients at the start, and as the prompt `task`.
-        make: Called with the name of a client at its first call; returns the client's handler.
+        make: Makes a session; called with the name of a client as `client`.
     """
 
-    def __init__(
-        self, tools: Sequence[Tool], instructions: str, make: Callable[[str], Handler]
-    ) -> None:
-        self._tools = [_as_mcp(tool) for tool in tools]
-        self._instructions = instructions
-        self._make = make
+    def __init__(self, make: Callable[..., ServedSession]) -> None:
+        shown = make()
+        self._make, self._instructions = make, shown.instructions
+        self._tools = [_as_mcp(tool) for tool in shown.tools]
         self._server: Server[None] = Server(
             "toolmaster",
             version=__version__,
-            instructions=instructions,
+            instructions=self._instructions,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_list_prompts=self._list_prompts,
@@ -98,14 +86,14 @@ class ToolServer:
     async def _call_tool(
         self, context: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        # The SDK has `Connection.state` for handlers, but no public way to reach it.
+        # The SDK has `Connection.state` for this, but no public way to reach it.
         connection = context.session._connection
-        if "handler" not in connection.state:
+        if "session" not in connection.state:
             about = context.session.client_params
-            handler = self._make(about.client_info.name if about else "unnamed")
-            connection.state["handler"] = handler
-            connection.exit_stack.push_async_callback(handler.close)
-        text, is_error = await connection.state["handler"].call(params.name, params.arguments or {})
+            session = self._make(client=about.client_info.name if about else "unnamed")
+            connection.state["session"] = session
+            connection.exit_stack.push_async_callback(session.close)
+        text, is_error = await connection.state["session"].call(params.name, params.arguments or {})
         return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
 
     async def _list_prompts(self, _context: Context, _params: object) -> types.ListPromptsResult:
@@ -123,10 +111,7 @@ async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
         raise MCPError(
             types.UNSUPPORTED_PROTOCOL_VERSION,
             "this server needs a protocol version with a handshake",
-            {
-                "supported": list(HANDSHAKE_PROTOCOL_VERSIONS),
-                "requested": ctx.protocol_version,
-            },
+            {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": ctx.protocol_version},
         )
     return await call_next(ctx)
 

@@ -18,14 +18,9 @@ import platform
 import sys
 from typing import NoReturn
 
-_TUNABLES = ":".join(
-    (
-        "glibc.malloc.hugetlb=1",
-        "glibc.malloc.mmap_max=0",
-        "glibc.malloc.trim_threshold=2147483647",
-        "glibc.malloc.top_pad=268435456",
-        "glibc.malloc.arena_max=1",
-    )
+_TUNABLES = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647"
+    ":glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1"
 )
 
 

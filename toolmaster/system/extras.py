@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from toolmaster.errors import InputError
+from toolmaster.errors import missing_package
 
 
 def require(extra: str, *modules: str) -> None:
@@ -21,7 +21,4 @@ def require(extra: str, *modules: str) -> None:
         try:
             import_module(module)
         except ModuleNotFoundError as error:
-            raise InputError(
-                f"this needs the package {error.name}, which is not installed: pip install"
-                f' "toolmaster[{extra}]"'
-            ) from None
+            raise missing_package(str(error.name), extra) from None

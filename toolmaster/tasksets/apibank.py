@@ -22,7 +22,9 @@ import ast
 import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,14 +58,6 @@ FREE_TEXT = frozenset({"content", "meeting_topic"})
 """Parameters in which the same may be said in other words."""
 
 
-class ApiDocument(BaseModel):
-    """The documentation of an API."""
-
-    name: str = Field(min_length=1)
-    description: str = ""
-    input_parameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
-
-
 class Outcome(BaseModel):
     """The response of an API."""
 
@@ -72,7 +66,7 @@ class Outcome(BaseModel):
 
 
 class Turn(BaseModel):
-    """A line of a dialogue: a text, or where the role is "API" a call and its outcome."""
+    """A line of a dialogue: a text, or a call and its outcome if the role is "API"."""
 
     role: str
     text: str = ""
@@ -109,7 +103,7 @@ def apibank(folder: Path) -> Taskset:
     return rows.taskset(f"apibank:{folder.stem}", limits=LIMITS, facts=FACTS)
 
 
-def read_classes(folder: Path) -> dict[str, ApiDocument]:
+def read_classes(folder: Path) -> dict[str, Tool]:
     """Return the APIs that the Python classes of a folder describe, by name; no code runs.
 
     Raises:
@@ -122,24 +116,20 @@ def read_classes(folder: Path) -> dict[str, ApiDocument]:
         except ValueError as error:
             raise InputError(f"{file}: not Python: {error}") from None
         for node in (node for node in body if isinstance(node, ast.ClassDef)):
-            values = dict(_constants(node.body))
-            if "description" in values and "input_parameters" in values:
-                documents[node.name] = ApiDocument.model_validate({"name": node.name, **values})
+            assigned = [statement for statement in node.body if isinstance(statement, ast.Assign)]
+            values = {getattr(one.targets[0], "id", ""): one.value for one in assigned}
+            with suppress(KeyError, ValueError):  # it describes no API
+                description = ast.literal_eval(values["description"])
+                about = ast.literal_eval(values["input_parameters"])
+                properties = {name: _property(one) for name, one in about.items()}
+                schema = {"type": "object", "properties": properties, "required": [*properties]}
+                documents[node.name] = Tool(node.name, description, schema, print, validated=False)
     if not documents:
         raise InputError(f"no class in {folder} describes an API; it is API-Bank's folder `apis`")
     return documents
 
 
-def _constants(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Any]]:
-    for statement in body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                yield statement.targets[0].id, ast.literal_eval(statement.value)
-            except ValueError:
-                continue
-
-
-def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) -> Iterator[Task]:
+def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, Tool]) -> Iterator[Task]:
     """Yield one task for each call of a dialogue."""
     turns = [turn for _, turn in read_written(file, Turn)]
     names = dict.fromkeys(turn.name for turn in turns if turn.role == "API")
@@ -162,16 +152,10 @@ def _of_dialogue(family: str, file: Path, catalogue: Mapping[str, ApiDocument]) 
 
 
 def _task(
-    name: str,
-    text: str,
-    documents: Sequence[ApiDocument],
-    gold: Turn,
-    earlier: Sequence[Turn],
-    reply: str,
+    name: str, text: str, documents: Sequence[Tool], gold: Turn, earlier: Sequence[Turn], reply: str
 ) -> Task:
-    """Make a task that asks for the gold call; `earlier` ones were made in the text."""
-    answer = partial(_answer, [gold, *earlier], documents)
-    tools = tuple(_tool(document, partial(answer, document.name)) for document in documents)
+    """Return the task that asks for the gold call; `earlier` ones were made in the text."""
+    tools = tuple(_recorded(document, [gold, *earlier], documents) for document in documents)
 
     def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
         made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call][:1]
@@ -192,32 +176,18 @@ def _task(
     )
 
 
-def _answer(
-    known: Sequence[Turn],
-    documents: Sequence[ApiDocument],
-    name: str,
-    arguments: dict[str, Any],
-) -> Any:
-    """Return the recorded result of a call; refuse a call that the file does not have."""
-    call = ToolCall(name=name, arguments=arguments)
-    for made in known:
-        if same_call(call, made.call, documents):
-            if made.outcome.exception is not None:
-                raise ToolRefusal(made.outcome.exception)
-            return made.outcome.output
-    raise ToolRefusal(NO_RESULT)
+def _recorded(document: Tool, made: Sequence[Turn], documents: Sequence[Tool]) -> Tool:
+    """Return a tool that gives the results of calls that the file records."""
 
+    def execute(_state: Any, arguments: dict[str, Any]) -> Any:
+        call = ToolCall(name=document.name, arguments=arguments)
+        turn = next((turn for turn in made if same_call(call, turn.call, documents)), None)
+        outcome = Outcome(exception=NO_RESULT) if turn is None else turn.outcome
+        if outcome.exception is not None:
+            raise ToolRefusal(outcome.exception)
+        return outcome.output
 
-def _tool(document: ApiDocument, answer: Callable[[dict[str, Any]], Any]) -> Tool:
-    """Return an API as a tool, whose calls get recorded results."""
-    properties = {name: _property(about) for name, about in document.input_parameters.items()}
-    return Tool(
-        document.name,
-        document.description,
-        {"type": "object", "properties": properties, "required": list(properties)},
-        lambda _state, arguments: answer(arguments),
-        validated=False,
-    )
+    return replace(document, execute=execute)
 
 
 def _property(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +196,7 @@ def _property(about: Mapping[str, Any]) -> dict[str, Any]:
     return schema | ({"description": str(d)} if (d := about.get("description")) else {})
 
 
-def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[ApiDocument]) -> bool:
+def same_call(call: ToolCall, gold: ToolCall, documents: Sequence[Tool]) -> bool:
     """Return whether a call equals the gold one; `documents` are the APIs of a search."""
     if call == gold:
         return True
@@ -270,11 +240,11 @@ def _read(value: Any) -> Any:
     return _read(read) if isinstance(read, list | dict | int | float) else value
 
 
-def find_document(keywords: str, documents: Sequence[ApiDocument]) -> ApiDocument | None:
+def find_document(keywords: str, documents: Sequence[Tool]) -> Tool | None:
     """Return the API that shares most words with the keywords; None if none shares any."""
     words = set(_words(keywords))
 
-    def shared(document: ApiDocument) -> int:
+    def shared(document: Tool) -> int:
         return len(words & {*_words(document.name), *_words(document.description)})
 
     candidates = [document for document in documents if document.name != SEARCHER]

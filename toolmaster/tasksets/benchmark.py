@@ -46,11 +46,7 @@ class Rows:
         self.left_out: list[LeftOut] = []
 
     def add(self, file: str, row: int, make: Callable[[], Iterable[Task]]) -> None:
-        """Add the tasks of a row, or record why the row is left out.
-
-        A row is left out if `make` raises an InputError or a ValidationError, or if an id was used
-        before.
-        """
+        """Add the tasks of a row, or record why it is left out, such as an id that was used."""
         try:
             made = {task.id: task for task in make()}
             for task_id in self.tasks.keys() & made.keys():
@@ -91,12 +87,12 @@ class Rows:
 
 
 def read_rows(file: Path, model: type[R], make: Callable[[int, R], Task]) -> Rows:
-    """Read the rows of a `.json`, a `.jsonl` or a `.parquet` file as tasks.
+    """Return the rows of a `.json`, a `.jsonl` or a `.parquet` file as tasks.
 
     Args:
         file: the original file of the benchmark.
         model: the pydantic model of a row.
-        make: makes a task from the index of a row, from 0, and the row; see `Rows.add`.
+        make: makes a task from the index of a row, from 0, and the row.
 
     Raises:
         InputError: the file is missing, has another suffix or cannot be read.
@@ -104,8 +100,7 @@ def read_rows(file: Path, model: type[R], make: Callable[[int, R], Task]) -> Row
     try:
         content = file.read_bytes()
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot read {file}: {reason}{near_file(file)}") from None
+        raise InputError(f"cannot read {file}: {error.strerror}{near_file(file)}") from None
     rows = Rows(file, content)
 
     def made(index: int, record: Any) -> Iterable[Task]:
@@ -129,22 +124,19 @@ def _records(file: Path, content: bytes) -> list[Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text: {error}") from None
     try:
-        whole = RowError("", "") if file.suffix == ".jsonl" else read_json(text)
+        whole = None if file.suffix == ".jsonl" else read_json(text)
+        problem = f"expected a list of rows, got {type(whole).__name__}"
     except ValueError as error:
         if isinstance(error, NestedError) and text.lstrip().startswith("["):  # perhaps in one row
             return [_json(item) for item in _items(text)]
-        whole = RowError("", f"not valid JSON: {error}")
-    if isinstance(whole, list):
-        return whole
-    if isinstance(whole, dict):
-        return [whole]
+        whole, problem = None, f"not valid JSON: {error}"
+    if isinstance(whole, list | dict):
+        return whole if isinstance(whole, list) else [whole]
     # several benchmarks have one object per line in a `.json` file
     lines = [_json(line) for line in text.split("\n") if line.strip()]
     if file.suffix == ".jsonl" or any(isinstance(line, dict) for line in lines):
         return lines
-    if isinstance(whole, RowError):
-        raise InputError(f"{file}: {whole.reason}")
-    raise InputError(f"{file}: expected a list of rows, got {type(whole).__name__}")
+    raise InputError(f"{file}: {problem}")
 
 
 def _json(text: str) -> Any:
@@ -182,28 +174,11 @@ def _parquet(file: Path, content: bytes) -> list[Any]:
     return rows
 
 
-def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return the name, the positional and the named arguments of a call written in Python.
-
-    Raises:
-        ValueError: the text is not a call of a name with literal arguments.
-    """
-    try:
-        call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError("it is not a call of a function")
-        named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
-        return call.func.id, [ast.literal_eval(argument) for argument in call.args], named
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-
-
 def parse_python(source: str) -> list[ast.stmt]:
     """Return the statements of a Python source, which is not run.
 
     Raises:
-        ValueError: The text is not Python, is nested too deeply, or is longer than
-            `MAX_SOURCE_CHARS`.
+        ValueError: The text is not Python, or is too long or too deep.
     """
     if len(source) > MAX_SOURCE_CHARS:
         raise ValueError(f"{len(source)} characters; at most {MAX_SOURCE_CHARS} are parsed")

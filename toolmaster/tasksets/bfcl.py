@@ -6,10 +6,9 @@
     bfcl:live                   2,251 more of them, sent in by users
     bfcl:simple_python, ...     one category of these
 
-Source: Patil et al., the Berkeley Function Calling Leaderboard. Cases, classes, right calls and the
-checkers of conversations come from its package: `pip install --no-deps bfcl-eval mpmath`. Single
-calls are compared by `bfcl_match`. `value` and `success` are its accuracy. Java, JavaScript,
-memory, web search and format sensitivity are left out.
+Source: Patil et al., the Berkeley Function Calling Leaderboard. Cases, classes, right calls and
+checkers come from its package: `pip install --no-deps bfcl-eval mpmath`. `value` and `success` are
+its accuracy. Java, JavaScript, memory, web search and format sensitivity are left out.
 
 The functions of single-turn tasks do not exist. Upstream's models write all calls in one reply;
 here each call of the execution phase is acknowledged, and the answer ends the task. All calls of
@@ -35,12 +34,12 @@ from toolmaster.limits import Limits
 from toolmaster.runs import read_written
 from toolmaster.tasksets import bfcl_multi_turn
 from toolmaster.tasksets.benchmark import RowError, Rows, read_rows
-from toolmaster.tasksets.bfcl_match import OPTIONAL, TYPES, Answer, wrong_calls
+from toolmaster.tasksets.bfcl_match import Answer, checker, wrong_calls
 from toolmaster.tasksets.bfcl_package import Function, data_folder, tool_name
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools import ToolSet
-from toolmaster.types import Phase, Score, ToolCall, Trajectory
+from toolmaster.types import Message, Phase, Score, ToolCall, Trajectory
 
 GROUPS = {
     "multi_turn": bfcl_multi_turn.CATEGORIES,
@@ -60,13 +59,6 @@ WITHOUT_ANSWERS = ("irrelevance", "live_irrelevance", "live_relevance")
 LIMITS = Limits(max_turns=20)
 """Turns for up to 8 calls of a task, a trial of 6 calls and its experience."""
 ACKNOWLEDGED = "The call was taken. This function is not run, so there is no result."
-
-
-class Message(BaseModel):
-    """A message before the first turn."""
-
-    role: str
-    content: str
 
 
 class Row(BaseModel):
@@ -95,30 +87,27 @@ def bfcl(category: str = "multi_turn") -> Taskset:
         ConfigError: there is no such category.
         InputError: the package is not installed, or a file cannot be used.
     """
-    folder = data_folder()
-    facts = {"bfcl-eval": version("bfcl-eval")}
-    options: dict[str, Any] = {"facts": facts}
+    folder, package_version = data_folder(), version("bfcl-eval")
+    facts = {"bfcl-eval": package_version}
     if category.endswith(".json"):
-        files = [Path(category)]
+        rows = _read(Path(category))
     else:
-        names = GROUPS.get(category, (category,))
-        if names[0] not in CATEGORIES:
-            known = [*GROUPS, *CATEGORIES]
+        known = [*GROUPS, *CATEGORIES]
+        if category not in known:
             hint = did_you_mean(category, known)
             raise ConfigError(
                 f"bfcl has no category {category!r}{hint}; it has: {', '.join(known)}"
             )
-        files = [folder / f"BFCL_v4_{name}.json" for name in names]
-        options["version"] = facts["bfcl-eval"]
-    rows = _read(files[0])
-    for file in files[1:]:
-        rows.extend(_read(file))
-    if _category(files[0]) in bfcl_multi_turn.CATEGORIES:
-        options["limits"] = bfcl_multi_turn.LIMITS
-    else:
-        options["limits"] = LIMITS
+        first, *more = GROUPS.get(category, (category,))
+        rows = _read(folder / f"BFCL_v4_{first}.json")
+        for name in more:
+            rows.extend(_read(folder / f"BFCL_v4_{name}.json"))
+        rows.version = package_version
+    limits = bfcl_multi_turn.LIMITS
+    if _category(rows.place) not in bfcl_multi_turn.CATEGORIES:
+        limits = LIMITS
         facts["functions"] = "acknowledged, not run; a trial of them tells nothing"
-    return rows.taskset(f"bfcl:{Path(category).stem}", **options)
+    return rows.taskset(f"bfcl:{Path(category).stem}", limits=limits, facts=facts)
 
 
 def _category(file: Path) -> str:
@@ -136,16 +125,12 @@ def _read(file: Path) -> Rows:
     if category not in WITHOUT_ANSWERS:
         right = read_written(file.parent / "possible_answer" / file.name, RightCalls)
         answers = {line.id: line.ground_truth for _, line in right}
-
-    def conversation(_: int, row: bfcl_multi_turn.Row) -> Task:
-        return bfcl_multi_turn.make_task(row, category, answers.get(row.id, []))
-
-    def question(_: int, row: Row) -> Task:
-        return make_task(row, category, answers.get(row.id, []))
-
     if category in bfcl_multi_turn.CATEGORIES:
-        return read_rows(file, bfcl_multi_turn.Row, conversation)
-    return read_rows(file, Row, question)
+        make = bfcl_multi_turn.make_task
+        return read_rows(
+            file, bfcl_multi_turn.Row, lambda _, row: make(row, category, answers.get(row.id, []))
+        )
+    return read_rows(file, Row, lambda _, row: make_task(row, category, answers.get(row.id, [])))
 
 
 def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) -> Task:
@@ -154,12 +139,11 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
     The right calls map function names to the right values of each parameter.
 
     Raises:
-        RowError: there are no right calls, a type is unknown, or a function is not in the row.
+        RowError: the row or the right calls cannot be used.
     """
     functions = {function.name: function for function in row.function}
-    parameters = {name: one.parameters.model_dump() for name, one in functions.items()}
-    for name, schema in parameters.items():
-        _check_types(name, schema)
+    for function in row.function:
+        _check_types(function)
     if not right and category not in WITHOUT_ANSWERS:
         raise RowError("id", "there are no right calls of this id")
     expected = [call for calls in right for call in calls.items()]
@@ -167,7 +151,6 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
         if name not in functions:
             raise RowError("ground_truth", f"no function {name!r} in the row")
     calls = [known_good(functions[name], answer) for name, answer in expected]
-    solvable = category != "live_relevance" and not wrong_calls(calls, parameters, expected)[0]
     wanted = "; ".join(json.dumps(call.model_dump(), ensure_ascii=False) for call in calls)
     if category in WITHOUT_ANSWERS:
         wanted = "any call" if category == "live_relevance" else "no call"
@@ -176,13 +159,15 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
         made = [step.call for step in trajectory.calls(Phase.EXECUTION) if step.call is not None]
         if category in WITHOUT_ANSWERS:
             fits = bool(made) == (category == "live_relevance")
+            score = Score.of(fits, wanted)
             reason = "" if fits else f"calls made: {len(made)}"
-            return Score.of(fits, wanted).model_copy(update={"reason": reason})
-        reason, found = wrong_calls(made, parameters, expected)
-        score = Score.of(not reason, wanted, right_calls=found / len(expected))
+        else:
+            reason, found = wrong_calls(made, functions, expected)
+            score = Score.of(not reason, wanted, right_calls=found / len(expected))
         return score.model_copy(update={"reason": reason})
 
-    tools = tuple(function.tool(_acknowledge) for function in row.function)
+    solvable = category != "live_relevance" and not wrong_calls(calls, functions, expected)[0]
+    tools = tuple(function.tool(lambda *_: ACKNOWLEDGED) for function in row.function)
     messages = row.question[0]
     several = "\n\n".join(f"{message.role}: {message.content}" for message in messages)
     return Task(
@@ -196,26 +181,21 @@ def make_task(row: Row, category: str, right: Sequence[Mapping[str, Answer]]) ->
     )
 
 
-def _acknowledge(_state: Any, _arguments: dict[str, Any]) -> str:
-    return ACKNOWLEDGED
-
-
-def _check_types(name: str, parameters: Mapping[str, Any]) -> None:
-    for parameter, schema in parameters["properties"].items():
+def _check_types(function: Function) -> None:
+    for parameter, schema in function.parameters.properties.items():
         for kind in (schema.get("type"), schema.get("items", {}).get("type", "any")):
-            if kind not in TYPES:
-                raise RowError(f"function.{name}.{parameter}", f"unknown type {kind!r}")
+            if kind not in checker().PYTHON_TYPE_MAPPING:
+                place = f"function.{function.name}.{parameter}"
+                raise RowError(place, f"unknown type {kind!r}")
 
 
 def known_good(function: Function, answer: Answer) -> ToolCall:
     """Return the call with the first right value of each parameter that may not be left out."""
     arguments = {}
     for parameter, values in answer.items():
-        first = next(iter(values), OPTIONAL)
-        if first == OPTIONAL and parameter in function.parameters.required:
-            first = next((value for value in values if value != OPTIONAL), OPTIONAL)
-            arguments[parameter] = _first_right(first)
-        elif first != OPTIONAL and parameter in function.parameters.properties:
+        may_miss = parameter not in function.parameters.required
+        first = next((value for value in values if may_miss or value != ""), "")
+        if not may_miss or (first != "" and parameter in function.parameters.properties):
             arguments[parameter] = _first_right(first)
     return ToolCall(name=tool_name(function.name), arguments=arguments)
 
@@ -226,4 +206,4 @@ def _first_right(value: Any) -> Any:
         return [_first_right(item) if isinstance(item, dict) else item for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: values[0] for key, values in value.items() if values[0] != OPTIONAL}
+    return {key: values[0] for key, values in value.items() if values[0] != ""}

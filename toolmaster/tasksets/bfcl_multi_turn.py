@@ -14,24 +14,26 @@ unknown here, while upstream would run it.
 
 from __future__ import annotations
 
+import ast
 import copy
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.limits import Limits
 from toolmaster.runs import read_written
-from toolmaster.tasksets.benchmark import RowError, literal_call
+from toolmaster.tasksets.benchmark import RowError
 from toolmaster.tasksets.bfcl_package import Function, backend, data_folder, package
 from toolmaster.tasksets.task import Calls, FollowUp, Task
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
-from toolmaster.types import ActionKind, Phase, Score, ToolCall, Trajectory
+from toolmaster.types import ActionKind, Message, Phase, Score, ToolCall, Trajectory
 
 LIMITS = Limits(max_turns=42, result_chars=20000)
 """Turns for up to 34 calls to one message, a trial of 6 calls and its experience."""
@@ -44,12 +46,7 @@ CATEGORIES = (
 MORE_TOOLS = "There are more tools now:\n<tools>\n{tools}\n</tools>\nCan you do it with these?"
 LARGEST = {"power": "exponent", "logarithm": "precision", "square_root": "precision"}
 """Arguments that are refused above 10,000, because a call could run for ever."""
-
-
-class Message(BaseModel):
-    """A message of the user."""
-
-    content: str = Field(min_length=1)
+_NO_CALL = (AttributeError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError)
 
 
 class Row(BaseModel):
@@ -75,11 +72,9 @@ class World:
                 state = copy.deepcopy(row.initial_config.get(name, {}))
                 instance._load_scenario(state, long_context="long_context" in row.id)
 
-    def method(self, name: str) -> Callable[..., Any]:
+    def method(self, name: str) -> Any:
         """Return the method of this name; raises AttributeError if no class has it."""
-        instance = next((i for i in self.instances.values() if hasattr(i, name)), None)
-        method: Callable[..., Any] = getattr(instance, name)
-        return method
+        return getattr(next((i for i in self.instances.values() if hasattr(i, name)), None), name)
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, Exception | None]:
         """Return the result of a call, as the text that upstream compares, and its error."""
@@ -91,10 +86,8 @@ class World:
         except Exception as error:  # noqa: BLE001 - an exception of a tool is a result
             return f"Error during execution: {error}", error
         if isinstance(result, dict):
-            try:
+            with suppress(TypeError):
                 return json.dumps(result), None
-            except TypeError:
-                pass
         return str(result), None
 
 
@@ -146,8 +139,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
     """Return the task of a row and its known-good calls: Python text, one list per message.
 
     Raises:
-        RowError: a class is unknown, known-good calls are missing or cannot be parsed, a message
-            has neither text nor tools, or a class refuses its initial state.
+        RowError: the row or the calls cannot be used.
     """
     for name in row.involved_classes:
         if name not in backend().CLASS_FILE_PATH_MAPPING:
@@ -195,7 +187,7 @@ def make_task(row: Row, category: str, ground_truth: list[list[str]]) -> Task:
         needed=tuple(dict.fromkeys(call.name for calls in gold for call in calls)),
         labels={"family": category},
         follow_ups=tuple(
-            FollowUp(message, _arrival(added.get(number, [])))
+            FollowUp(message, partial(_arrive, added.get(number, [])))
             for number, message in enumerate(later, 1)
         ),
     )
@@ -212,14 +204,10 @@ def _messages(row: Row, added: Mapping[int, list[Tool]]) -> Iterator[str]:
         yield text
 
 
-def _arrival(added: list[Tool]) -> Callable[[ToolSet], ToolSet]:
-    """Return the `arrive` of a follow-up: it scores the message before and adds tools."""
-
-    def arrive(tools: ToolSet) -> ToolSet:
-        tools.state.close_message()
-        return ToolSet((*tools.tools, *added), tools.state, tools.copy_state)
-
-    return arrive
+def _arrive(added: list[Tool], tools: ToolSet) -> ToolSet:
+    """Score the message before, and return the tools with those that a message adds."""
+    tools.state.close_message()
+    return replace(tools, tools=(*tools.tools, *added))
 
 
 def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
@@ -235,11 +223,13 @@ def _unasked(trajectory: Trajectory, gold: Calls) -> bool:
 def _parse(text: str, world: World) -> ToolCall:
     """Return a gold call, written as Python text with literal arguments, some positional."""
     try:
-        name, positional, named = literal_call(text)
-        bound = inspect.signature(world.method(name)).bind(*positional, **named)
-    except (ValueError, AttributeError, TypeError) as error:
+        call: Any = ast.parse(text, mode="eval").body
+        positional = [ast.literal_eval(value) for value in call.args]
+        named = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
+        bound = inspect.signature(world.method(call.func.id)).bind(*positional, **named)
+    except _NO_CALL as error:
         raise RowError("ground_truth", f"cannot read {text!r}: {error}") from None
-    return ToolCall(name=name, arguments=dict(bound.arguments))
+    return ToolCall(name=call.func.id, arguments=dict(bound.arguments))
 
 
 @cache
@@ -247,11 +237,8 @@ def _tools(class_name: str) -> tuple[Tool, ...]:
     """Return the tools of a class as the package documents them."""
     name = backend().MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name]
     documented = read_written(data_folder() / "multi_turn_func_doc" / name, Function)
-    return tuple(_tool(function) for _, function in documented)
+    return tuple(function.tool(partial(_execute, function.name)) for _, function in documented)
 
 
-def _tool(function: Function) -> Tool:
-    def execute(state: Run, arguments: dict[str, Any]) -> str:
-        return state.execute(function.name, arguments)
-
-    return function.tool(execute)
+def _execute(name: str, run: Run, arguments: dict[str, Any]) -> str:
+    return run.execute(name, arguments)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -91,12 +91,14 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
         task_id, where = row.id or f"{file.stem}/{number}", f"{file}, line {number}"
         if task_id in tasks:
             raise InputError(f"{where}: id: {task_id!r} is used twice")
+        if row.check:
+            row.check = _found(row.check, file.parent, make.host, where)
         tasks[task_id] = Task(
             id=task_id,
             query=row.query,
             tools=make,
             answer=row.answer,
-            check=_check(row, _written_check(row, file.parent, make.host, where)),
+            check=_check(row) if row.state or row.check else None,
             calls=[row.calls] if row.calls else None,
             labels=row.labels,
         )
@@ -109,100 +111,74 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
     return Taskset(file.stem, tasks.values(), version=version, resources=make.open)
 
 
-def _written_check(row: Row, folder: Path, host: HostState | None, where: str) -> Check | None:
-    """Return the function that a row names as its check, which runs in the host if there is one.
+def _found(check: str, folder: Path, host: HostState | None, where: str) -> str:
+    """Return the place of a check, `path/file.py:NAME` or `package.module:NAME`.
 
     Raises:
         InputError: there is no such function.
     """
-    if not row.check:
-        return None
-    in_file = row.check.partition(":")[0].endswith(".py")
-    name = str(folder / row.check) if in_file else row.check
+    place = str(folder / check) if check.partition(":")[0].endswith(".py") else check
     try:
-        found = find_object(name) if host is None else host.tell({"find": name})
+        found = host.tell({"find": place}) if host else callable(find_object(place))
     except InputError as error:
         raise InputError(f"{where}: check: {error}") from None
-    if not (callable(found) if host is None else found):
-        raise InputError(f"{where}: check: {row.check} is not a function")
-    if host is None:
-        return found  # type: ignore[no-any-return]
-
-    async def check(trajectory: Trajectory, made: Any) -> Any:
-        score = await _in_host(made, run_check, name, trajectory.model_dump(mode="json"))
-        return Score.model_validate(score)
-
-    return check
+    if not found:
+        raise InputError(f"{where}: check: {check} is not a function")
+    return place
 
 
-async def _in_host(made: Any, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a function of this module makes of objects in a host.
-
-    Raises:
-        Exception: the error of a check, with its own name.
-    """
-    subjects: Sequence[Subject] = made if isinstance(made, tuple) else (made,)
-    name = f"{__name__}:{function.__name__}"
-    try:
-        return await subjects[0].state.apply(name, [one.index for one in subjects], *arguments)
-    except ToolRefusal as error:
-        kind, _, text = str(error).partition(": ")
-        raise type(kind, (Exception,), {})(text) from None
-
-
-async def run_check(made: Any, name: str, trajectory: dict[str, Any]) -> dict[str, Any]:
-    """Return the score of a check that is named, for a trajectory, as JSON values."""
-    checked = find_object(name)(Trajectory.model_validate(trajectory), made)
-    checked = await checked if inspect.isawaitable(checked) else checked
-    return as_score(checked).model_dump(mode="json")
-
-
-def find_differences(made: Any, expected: dict[str, Any]) -> list[str]:
-    """Return what `end_state.differences` does."""
-    return differences(made, expected)
-
-
-def _check(row: Row, written: Check | None) -> Check | None:
-    """Return the check of a task that has more than an answer to check."""
-    if not row.state and written is None:
-        return None
+def _check(row: Row) -> Check:
+    """Return the check of a row, which runs where the object of the tools is."""
 
     async def check(trajectory: Trajectory, made: Any) -> Score:
-        scores: dict[str, Score] = {}
-        if row.answer is not None:
-            right = same_answer(trajectory.answer, row.answer)
-            scores["answer"] = Score.of(right, f"the answer {as_answer(row.answer)!r}")
-        if row.state:
-            hosted = not isinstance(made, ToolSet)
-            wrong = (
-                await _in_host(made, find_differences, row.state)
-                if hosted
-                else differences(made, row.state)
-            )
-            ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in row.state.items())
-            score = Score.of(not wrong, f"at the end {ends}")
-            scores["state"] = score.model_copy(update={"reason": "; ".join(wrong)})
-        if written is not None:
-            checked = written(trajectory, made)
-            checked = await checked if inspect.isawaitable(checked) else checked
-            scores["check"] = as_score(checked)
-        return _together(scores)
+        given = row.model_dump(mode="json"), trajectory.model_dump(mode="json")
+        if isinstance(made, ToolSet):  # no source in Python
+            return Score.model_validate(await score(made, *given))
+        subjects: Sequence[Subject] = made if isinstance(made, tuple) else (made,)
+        indexes = [subject.index for subject in subjects]
+        try:
+            found = await subjects[0].state.apply(f"{__name__}:score", indexes, *given)
+        except ToolRefusal as error:  # the error of a check, with its own name
+            kind, _, text = str(error).partition(": ")
+            raise type(kind, (Exception,), {})(text) from None
+        return Score.model_validate(found)
 
     return check
 
 
-def _together(scores: Mapping[str, Score]) -> Score:
-    """Return one score that is right if all are; its value is the lowest of theirs."""
-    parts = {name: score.value for name, score in scores.items()}
-    for score in scores.values():
-        parts |= score.parts
+async def score(made: Any, row: dict[str, Any], trajectory: dict[str, Any]) -> dict[str, Any]:
+    """Return the score of a trajectory by all that a row asks, as JSON values.
+
+    It is right if all are; its value is the lowest of theirs.
+
+    Args:
+        made: the object of the tools.
+        row: a `Row` as JSON values.
+        trajectory: a `Trajectory` as JSON values.
+    """
+    asked, played = Row.model_validate(row), Trajectory.model_validate(trajectory)
+    scores: dict[str, Score] = {}
+    if asked.answer is not None:
+        right = same_answer(played.answer, asked.answer)
+        scores["answer"] = Score.of(right, f"the answer {as_answer(asked.answer)!r}")
+    if asked.state:
+        wrong = differences(made, asked.state)
+        ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in asked.state.items())
+        ended = Score.of(not wrong, f"at the end {ends}")
+        scores["state"] = ended.model_copy(update={"reason": "; ".join(wrong)})
+    if asked.check:
+        checked = find_object(asked.check)(played, made)
+        scores["check"] = as_score(await checked if inspect.isawaitable(checked) else checked)
+    parts = {name: one.value for name, one in scores.items()}
+    for one in scores.values():
+        parts |= one.parts
     return Score(
-        value=min(score.value for score in scores.values()),
-        success=all(score.success for score in scores.values()),
+        value=min(one.value for one in scores.values()),
+        success=all(one.success for one in scores.values()),
         parts=parts,
-        expected="; ".join(score.expected for score in scores.values() if score.expected),
-        reason="; ".join(score.reason for score in scores.values() if score.reason),
-    )
+        expected="; ".join(one.expected for one in scores.values() if one.expected),
+        reason="; ".join(one.reason for one in scores.values() if one.reason),
+    ).model_dump(mode="json")
 
 
 class OwnTools:
@@ -228,22 +204,25 @@ class OwnTools:
         self._sources = parse_sources(specs)
         python = python_tools(self._sources)
         self.host: HostState | None = python[0].state if python else None
+        made_anew = []
         if self.host is not None:
-            self.host.tell({"find": f"{__name__}:run_check"})  # imported before any fork
+            made_anew = [loaded["fresh"] for loaded in self.host.loaded]
+            self.host.tell({"find": f"{__name__}:score"})  # imported before any fork
         loaded = iter(python)
         self._tools: list[ToolSet | None] = [
             next(loaded) if source.kind == "python" else None for source in self._sources
         ]
         """The tools of each source; None if it is not open."""
+        self._made_anew = any(made_anew)
         self._forkable = all(tools.copy_state is not None for tools in python)
-        kinds = [isolation_of(tools) for tools in python]
-        if self.host is not None:
-            kinds = [
-                Isolation.FRESH if one["fresh"] else kind
-                for one, kind in zip(self.host.loaded, kinds, strict=True)
-            ]
-        kinds += [Isolation.SHARED for tools in self._tools if tools is None]
-        self.isolation = next(kind for kind in _WEAKEST_FIRST if kind in kinds)
+        kinds = {
+            Isolation.FRESH if anew else isolation_of(tools)
+            for tools, anew in zip(python, made_anew, strict=True)
+        }
+        if None in self._tools:
+            kinds.add(Isolation.SHARED)
+        weakest_first = Isolation.SHARED, Isolation.FORKED, Isolation.READ_ONLY, Isolation.FRESH
+        self.isolation = next(kind for kind in weakest_first if kind in kinds)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -269,8 +248,12 @@ class OwnTools:
         Raises:
             InputError: a server or service is not open, or an object cannot be made.
         """
+        state = None  # that of all rollouts
+        if self.host is not None and self._forkable:
+            state = self.host.fresh()
+        elif self.host is not None and self._made_anew:
+            state = self.host.reloaded()
         parts = []
-        state = self._fresh()
         for source, tools in zip(self._sources, self._tools, strict=True):
             if tools is None:
                 raise InputError(
@@ -279,15 +262,3 @@ class OwnTools:
             mine = source.kind == "python" and state is not None
             parts.append((source.label, replace(tools, state=state) if mine else tools))
         return merge(parts)
-
-    def _fresh(self) -> HostState | None:
-        """Return a state of its own for a rollout; None if it shares that of all."""
-        if self.host is None:
-            return None
-        if self._forkable:
-            return self.host.fresh()
-        fresh = any(loaded["fresh"] for loaded in self.host.loaded)
-        return self.host.reloaded() if fresh else None
-
-
-_WEAKEST_FIRST = (Isolation.SHARED, Isolation.FORKED, Isolation.READ_ONLY, Isolation.FRESH)

@@ -26,17 +26,10 @@ from toolmaster.tasksets.source_tools import LevelName, Schema, SourceTools, con
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools import ToolSet
-from toolmaster.types import Score, Step, Trajectory
+from toolmaster.types import Message, Score, Step, Trajectory
 
 LIMITS = Limits(max_turns=27, result_chars=8000)
 """The 20 turns of upstream, and a trial of 6 calls with its experience."""
-
-
-class Message(BaseModel):
-    """A message before the first turn."""
-
-    role: str
-    content: str
 
 
 class Function(BaseModel):
@@ -74,7 +67,6 @@ def ftrl(file: Path, *, isolation: LevelName = "confined") -> Taskset:
 
 
 def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
-    """Return the task of a row, named by its index."""
     if [message.role for message in row.messages] != ["user"]:
         raise RowError("messages", "expected one message of the user")
     golds = {name: answers for name, answers in row.unsolved_set.items() if answers}
@@ -116,11 +108,8 @@ def _task(index: int, row: Row, source_tools: SourceTools) -> Task:
 def solve(trajectory: Trajectory, golds: Mapping[str, list[str]]) -> dict[str, float]:
     """Return Solve-P, Solve-R and Solve-F1 of one trajectory, as upstream computes them.
 
-    Every well-formed call counts; the observation of a failed one is its error text.
-
-    Args:
-        trajectory: the rollout.
-        golds: maps tool names to the sub-answers that the tools must give.
+    Every well-formed call counts; the observation of a failed one is its error text. `golds` maps
+    tool names to the sub-answers that the tools must give.
     """
     calls = trajectory.calls()
     total = sum(len(answers) for answers in golds.values())

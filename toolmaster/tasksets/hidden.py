@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from toolmaster.errors import ConfigError, InputError, PolicyError, did_you_mean
@@ -60,8 +61,8 @@ def hide(tasks: Taskset, families: str) -> Taskset:
         >>> hide(Taskset("mine", [task]), "loud")[0].labels
         {'family': 'loud', 'behaviour': 'renamed parameter'}
     """
-    named = [one.strip() for one in families.split(",")]
-    chosen = FAMILIES if "all" in named else tuple(named)
+    named = tuple(one.strip() for one in families.split(","))
+    chosen = FAMILIES if "all" in named else named
     for family in chosen:
         if family not in FAMILIES:
             hint, allowed = did_you_mean(family, FAMILIES), ", ".join(FAMILIES)
@@ -74,7 +75,8 @@ def hide(tasks: Taskset, families: str) -> Taskset:
     hidden = tasks.mapped(lambda task: _hidden(task, chosen), name, hidden=TOLD)
     hidden.oracle = _refuse
     try:
-        found = any(_possible(task, chosen) for task in itertools.islice(tasks, SEARCHED))
+        searched = itertools.islice(tasks, SEARCHED)
+        found = any(True for task in searched for _ in _possible(task, chosen))
     except PolicyError:
         raise ConfigError(
             f"{hidden.name}: its tools come from a live source (MCP, OpenAPI), in which nothing can"
@@ -111,30 +113,21 @@ def _hidden(task: Task, families: Sequence[str]) -> Task:
     def make_tools() -> ToolSet:
         return laid(task.make_tools())
 
-    def followed(turn: FollowUp) -> FollowUp:
-        if turn.arrive is None:
-            return turn
-        arrive = turn.arrive
+    def arrived(turn: FollowUp, tools: ToolSet) -> ToolSet:
+        new = turn.arrive(tools) if turn.arrive else tools
+        kept = name in tools and name in new and new[name] is tools[name]
+        return new if kept else laid(new)
 
-        def arrived(tools: ToolSet) -> ToolSet:
-            new = arrive(tools)
-            kept = name in tools and name in new and new[name] is tools[name]
-            return new if kept else laid(new)
-
-        return replace(turn, arrive=arrived)
-
-    def check(trajectory: Trajectory, made: Any) -> Any:
-        assert task.check is not None  # noqa: S101 - only then is this one used
-        return task.check(as_taken(trajectory, name, behaviour), made)
+    check = task.check
 
     make_tools.isolation = task.isolation()  # type: ignore[attr-defined]
     return replace(
         task,
         tools=make_tools,
-        check=task.check and check,
+        check=check and (lambda played, made: check(as_taken(played, name, behaviour), made)),
         calls=task.calls and _sent(task.calls, name, behaviour),
         labels=labels,
-        follow_ups=tuple(map(followed, task.follow_ups)),
+        follow_ups=tuple(replace(one, arrive=partial(arrived, one)) for one in task.follow_ups),
     )
 
 
@@ -142,24 +135,25 @@ def _draw(
     task: Task, families: Sequence[str], rng: random.Random
 ) -> tuple[str, str, Behaviour] | None:
     """Draw a family, the name of a tool, and its behaviour; None for no hidden behaviour."""
-    possible = _possible(task, families)
-    allowed = [family for family in families if family in possible or family == "plain"]
+    possible = list(_possible(task, families))
+    known = {"plain", *(family for family, *_ in possible)}
+    allowed = [family for family in families if family in known]
     if not allowed:
         return None
     [family] = rng.choices(allowed, [PRIOR[one] for one in allowed])
-    kinds = possible.get(family)
-    return (family, *rng.choice(kinds[rng.choice(sorted(kinds))])) if kinds else None
+    kinds = sorted({behaviour.name for one, _, behaviour in possible if one == family})
+    if not kinds:
+        return None
+    kind = rng.choice(kinds)
+    return rng.choice([one for one in possible if one[0] == family and one[2].name == kind])
 
 
-def _possible(
-    task: Task, families: Sequence[str]
-) -> dict[str, dict[str, list[tuple[str, Behaviour]]]]:
-    """Return tools and behaviours that they can have, by family and kind."""
+def _possible(task: Task, families: Sequence[str]) -> Iterator[tuple[str, str, Behaviour]]:
+    """Yield the behaviours that tools of a task can have, with the family and the tool of each."""
     rng = random.Random(f"{task.id}/possible")
     known = [call for turn in task.calls or () for call in turn]
     tools = task.make_tools()
     names = dict.fromkeys([*task.needed, *(call.name for call in known)]) or tools.names()
-    possible: dict[str, dict[str, list[tuple[str, Behaviour]]]] = {}
     for name in names:
         if name not in tools:  # it comes later
             continue
@@ -168,9 +162,7 @@ def _possible(
             family = behaviour.family(tools[name])
             twin = isinstance(behaviour, WrongTwin)  # there is no second tool
             if not twin and family in families and _fits(behaviour, tools[name], calls):
-                kinds = possible.setdefault(family, {})
-                kinds.setdefault(behaviour.name, []).append((name, behaviour))
-    return possible
+                yield family, name, behaviour
 
 
 def _fits(behaviour: Behaviour, tool: Tool, calls: Sequence[dict[str, Any]]) -> bool:
@@ -179,26 +171,25 @@ def _fits(behaviour: Behaviour, tool: Tool, calls: Sequence[dict[str, Any]]) -> 
     A tool of which no call is known has any.
     """
     defaults, laid = defaults_of(tool), lay(tool, behaviour)
-
-    def meant(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
-        return None if arguments is None else {**defaults, **arguments}
-
+    changes = isinstance(behaviour, Transient) or not calls
     for one in calls:
+        meant = {**defaults, **one}
         try:
             sent = behaviour.send(one)
         except (KeyError, TypeError, ValueError):  # a call that is not as documented
             return False
-        if meant(_met(behaviour, sent)) != meant(one) or laid.violation(sent):
+        if _met(behaviour, sent, defaults) != meant or laid.violation(sent):
             return False
-    if isinstance(behaviour, Transient) or not calls:
-        return True
-    return any(meant(_met(behaviour, one)) != meant(one) for one in calls)
+        changes = changes or _met(behaviour, one, defaults) != meant
+    return changes
 
 
-def _met(behaviour: Behaviour, arguments: dict[str, Any]) -> dict[str, Any] | None:
+def _met(
+    behaviour: Behaviour, arguments: dict[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """Return what the tool makes of a call; None if it refuses it or cannot make sense of it."""
     try:
-        return behaviour.meet(arguments)
+        return {**defaults, **behaviour.meet(arguments)}
     except (ToolRefusal, KeyError, TypeError, ValueError):
         return None
 
@@ -220,22 +211,16 @@ def _sent(calls: Calls, name: str, behaviour: Behaviour) -> Calls:
 
 
 def as_taken(trajectory: Trajectory, name: str, behaviour: Behaviour) -> Trajectory:
-    """Return a trajectory with the calls of a tool as the tool took them.
+    """Return a trajectory with the calls of a tool with a behaviour as the tool took them.
 
-    Args:
-        trajectory: a rollout with the tool.
-        name: the name of the tool with the behaviour.
-        behaviour: what it hides.
-
-    Returns:
-        The trajectory without the calls that the behaviour refused. Calls that did not reach the
-        tool, as their arguments break its schema, are as they were.
+    The calls that the behaviour refused are not there. Calls that did not reach the tool, as their
+    arguments break its schema, are as they were.
     """
     steps = []
     for step in trajectory.steps:
         call = step.call
         if call is not None and call.name == name and step.error is ErrorKind.TOOL_ERROR:
-            if _met(behaviour, call.arguments) is None or isinstance(behaviour, Transient):
+            if _met(behaviour, call.arguments, {}) is None or isinstance(behaviour, Transient):
                 continue
         elif call is not None and call.name == name and step.error is None:
             call = call.model_copy(update={"arguments": behaviour.meet(call.arguments)})

@@ -25,35 +25,18 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, validate_call
 
-from toolmaster.errors import (
-    ConfigError,
-    InputError,
-    ToolmasterError,
-    did_you_mean,
-    first_problem,
-)
+from toolmaster.errors import ConfigError, InputError, ToolmasterError, did_you_mean, first_problem
 from toolmaster.tasksets.mixture import mix
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import Taskset
 from toolmaster.tools.python import find_object
 from toolmaster.tools.sources import SourceOptions
 
-BUILT_IN = {
-    "world": "toolmaster.tasksets.world:world",
-    "apibank": "toolmaster.tasksets.apibank:apibank",
-    "bfcl": "toolmaster.tasksets.bfcl:bfcl",
-    "ftrl": "toolmaster.tasksets.ftrl:ftrl",
-    "restbench": "toolmaster.tasksets.restbench:restbench",
-    "stabletoolbench": "toolmaster.tasksets.stabletoolbench:stabletoolbench",
-    "toolhop": "toolmaster.tasksets.toolhop:toolhop",
-}
+_SETS = ("world", "apibank", "bfcl", "ftrl", "restbench", "stabletoolbench", "toolhop")
+BUILT_IN = {name: f"toolmaster.tasksets.{name}:{name}" for name in _SETS}
 """Maps names to the functions that make the task sets, called as `function(place, **options)`."""
 GROUP = "toolmaster.tasksets"
 """The entry point group in which an installed package offers task sets."""
-ALLOWED = (
-    "a task set is one of {names} (as NAME or NAME:PLACE), a JSON-lines file with tools=SOURCE, or"
-    " something in Python (mine.py:tasks, package.module:tasks)"
-)
 _OPTION = re.compile(r"\s+(?=[A-Za-z_][\w.-]*=)")
 _PLUS = re.compile(r"\s\+\s")
 
@@ -125,8 +108,7 @@ def _one(line: str, default: str) -> tuple[Taskset, float]:
         key, problem = first_problem(error)
         raise ConfigError(f"task set {place!r}: {key}={common[key]}: {problem}") from None
     made = _make(place, options)
-    split = chosen.split or (default if default in made.own_splits else "")
-    made = made.split(split) if split else made
+    made = made.split(chosen.split) if chosen.split else made.own_split(default)
     if chosen.hidden:
         from toolmaster.tasksets.hidden import hide  # noqa: PLC0415 - the embedded world
 
@@ -155,22 +137,25 @@ def _make(place: str, options: dict[str, Any]) -> Taskset:
         return _called(found, None, options, place)
     if place.isdigit():
         hint = f' (the number of tasks is an option of a set, as in "world tasks={place}")'
-    allowed = ALLOWED.format(names=", ".join(known))
-    raise ConfigError(f"task set {place!r}: there is none of this name{hint}; {allowed}")
+    raise ConfigError(
+        f"task set {place!r}: there is none of this name{hint}; a task set is one of"
+        f" {', '.join(known)} (as NAME or NAME:PLACE), a JSON-lines file with tools=SOURCE, or"
+        " something in Python (mine.py:tasks, package.module:tasks)"
+    )
 
 
 def _called(made: Any, inner: str | None, options: dict[str, Any], place: str) -> Taskset:
     """Return the task set of an object: call a function with the options of the line."""
     parameters = inspect.signature(made).parameters if callable(made) else {}
-    if inner is not None and not parameters:
-        raise ConfigError(f"task set {place!r}: it takes nothing after the colon")
     if inner is not None:
+        if not parameters:
+            raise ConfigError(f"task set {place!r}: it takes nothing after the colon")
         options = {next(iter(parameters)): inner, **options}
+    takes = [*Common.model_fields, *parameters]
     for key in options:
         if key not in parameters:
-            takes = ", ".join([*Common.model_fields, *parameters])
-            hint = did_you_mean(key, [*Common.model_fields, *parameters])
-            raise ConfigError(f"task set {place!r}: no option {key!r}{hint}; it takes: {takes}")
+            hint, allowed = did_you_mean(key, takes), ", ".join(takes)
+            raise ConfigError(f"task set {place!r}: no option {key!r}{hint}; it takes: {allowed}")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
             after_colon = parameter.kind is not parameter.KEYWORD_ONLY and ":" not in place

@@ -13,17 +13,13 @@ STEP = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Computed(Sequence[str]):
-    """Task ids that are computed one by one, in an order that is random already.
-
-    Args:
-        length: how many there are.
-        make: makes the id of a number from 0 to the length.
-        start: the number of the first id; after the last number comes 0.
-    """
+    """Task ids that are computed one by one, in an order that is random already."""
 
     length: int
     make: Callable[[int], str]
+    """Makes the id of a number from 0 to the length."""
     start: int = 0
+    """The number of the first id; after the last number comes 0."""
 
     def __len__(self) -> int:
         return self.length

@@ -8,14 +8,12 @@ those of the same judge.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Literal
 
 from pydantic import BaseModel
 
 from toolmaster.judges.json_endpoint import JsonEndpoint, summary
-from toolmaster.types import Trajectory
+from toolmaster.types import Score, Trajectory
 
 INSTRUCTIONS = """\
 You judge whether an assistant with tools did what a user asked. You get one JSON object: `query`
@@ -47,29 +45,27 @@ class Verdict(BaseModel):
     verdict: Literal["solved", "unsure", "unsolved"]
     grounded: bool
 
-    @property
-    def score(self) -> float:
-        """1 for solved, 1/2 for unsure, 0 for unsolved."""
-        return SCORES[self.verdict]
 
+async def judged(score: Score, trajectory: Trajectory, judge: JsonEndpoint) -> Score:
+    """Return a score by the judge's verdict; a trajectory without an answer is not shown to it.
 
-async def judge(endpoint: JsonEndpoint, trajectory: Trajectory) -> Verdict:
-    """Judge a trajectory by its query, calls, observations and answer; the same content once.
-
-    Raises:
-        PolicyError: The judge cannot be asked, or it wrote no verdict.
-    """
-    return await endpoint.ask(INSTRUCTIONS, summary(trajectory), Verdict)
-
-
-@asynccontextmanager
-async def open_judge(model: str, base_url: str | None) -> AsyncIterator[JsonEndpoint]:
-    """Open the judge of a model `openai:NAME`, after a check that its endpoint answers.
+    Args:
+        score: the score by rule, whose parts are kept.
+        trajectory: the rollout.
+        judge: the model that judges; it is asked once about the same content.
 
     Raises:
-        ConfigError: The model is not of the form `openai:NAME`.
-        PolicyError: There is no key in JUDGE_API_KEY or OPENAI_API_KEY, or no answer.
+        PolicyError: the judge cannot be asked, or it wrote no verdict.
     """
-    async with JsonEndpoint("judge", model, base_url) as endpoint:
-        await endpoint.check()
-        yield endpoint
+    value, strict, reason = 0.0, False, "no answer"
+    if trajectory.answer:
+        verdict = await judge.ask(INSTRUCTIONS, summary(trajectory), Verdict)
+        value, reason = SCORES[verdict.verdict], verdict.reason
+        strict = value == 1 and verdict.grounded
+    return Score(
+        value=value,
+        success=value == 1,
+        parts={**score.parts, "pass_rate": value, "pass_rate_strict": float(strict)},
+        expected="an answer that the judge calls solved",
+        reason=reason,
+    )

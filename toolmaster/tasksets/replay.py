@@ -34,26 +34,10 @@ class Replay(Record):
     def by_message(self) -> Calls:
         """Return the calls, one sequence for each message of the user."""
         flat = [call for call in self.calls if isinstance(call, ToolCall)]
-        nested = [calls for calls in self.calls if isinstance(calls, list)]
-        return nested or [flat]
+        return [calls for calls in self.calls if isinstance(calls, list)] or [flat]
 
 
 _FILE = TypeAdapter(dict[str, Replay])
-
-
-def read_replays(path: Path) -> dict[str, Replay]:
-    """Read a replay file.
-
-    Raises:
-        InputError: the file is missing, or has another form.
-    """
-    try:
-        return _FILE.validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read the replay {path}: {error.strerror}") from None
-    except ValidationError as error:
-        where, problem = first_problem(error)
-        raise InputError(f"{path}: {where or 'the file'}: {problem}") from None
 
 
 def own_replay(task: Task) -> Replay | None:
@@ -65,22 +49,28 @@ def own_replay(task: Task) -> Replay | None:
 
 
 def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
-    """Return the replays of a task set's tasks, from a file or from the tasks themselves.
+    """Return the replays of a task set's tasks by id, from a file or from the tasks themselves.
 
     Raises:
         InputError: the file cannot be read or names a task that the set does not have, or no task
             has known-good calls.
     """
     if file is None:
-        own = ((task.id, own_replay(task)) for task in tasks)
-        replays = {task_id: replay for task_id, replay in own if replay is not None}
+        replays = {task.id: own for task in tasks if (own := own_replay(task)) is not None}
         if not replays:
             raise InputError(
                 f"no task of {tasks.label} has known-good calls; those of bfcl and apibank have,"
                 " and your own with a field `calls`. replay:FILE plays the calls of a file"
             )
         return replays
-    replays, ids, unknown = read_replays(file), set(tasks.ids), []
+    try:
+        replays = _FILE.validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read the replay {file}: {error.strerror}") from None
+    except ValidationError as error:
+        where, problem = first_problem(error)
+        raise InputError(f"{file}: {where or 'the file'}: {problem}") from None
+    ids, unknown = set(tasks.ids), []
     for task_id in replays.keys() - ids:
         try:
             tasks[task_id]  # a task of the whole set
@@ -91,10 +81,9 @@ def replays_of(tasks: Taskset, file: Path | None) -> dict[str, Replay]:
             f"{file}: {len(unknown)} of {len(replays)} ids are not in {tasks.label}; the"
             f" first is {min(unknown)!r}"
         )
-    used = {task_id: replay for task_id, replay in replays.items() if task_id in ids}
-    if not used:
+    if not ids & replays.keys():
         raise InputError(f"{file}: none of its {len(replays)} ids is a task of {tasks.label}")
-    return used
+    return {task_id: replay for task_id, replay in replays.items() if task_id in ids}
 
 
 def replay_policy(replay: Replay, protocol: Protocol) -> ScriptedPolicy:

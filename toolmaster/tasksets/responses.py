@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from weakref import WeakValueDictionary
@@ -84,17 +85,12 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class BackendTools:
-    """Makes the tools of each rollout, whose calls a backend answers; see `Task.tools`.
-
-    Args:
-        tools: the tools that the policy sees.
-        respond: answers their calls.
-        live: whether calls reach a real service; trials then call only tools that read.
-    """
+    """Makes the tools of each rollout, whose calls a backend answers; see `Task.tools`."""
 
     tools: Sequence[Tool]
     respond: Responder
     live: bool = False
+    """Whether calls reach a real service; trials then call only tools that read."""
 
     @property
     def isolation(self) -> Isolation:
@@ -103,20 +99,17 @@ class BackendTools:
 
     def __call__(self) -> ToolSet:
         """Make the tools of one rollout; their state is the list of its calls."""
-        tools = tuple(replace(tool, execute=self._execute(tool)) for tool in self.tools)
+        tools = tuple(replace(tool, execute=partial(self._execute, tool)) for tool in self.tools)
         return ToolSet(tools, [], None if self.live else list, live=self.live)
 
-    def _execute(self, tool: Tool) -> Callable[[list[PastCall], dict[str, Any]], Awaitable[Any]]:
-        async def execute(earlier: list[PastCall], arguments: dict[str, Any]) -> Any:
-            try:
-                result = await self.respond(tool, arguments, earlier)
-            except ToolRefusal as refusal:
-                earlier.append(PastCall(tool.name, arguments, str(refusal)))
-                raise
-            earlier.append(PastCall(tool.name, arguments, result))
-            return result
-
-        return execute
+    async def _execute(self, tool: Tool, earlier: list[PastCall], arguments: dict[str, Any]) -> Any:
+        try:
+            result = await self.respond(tool, arguments, earlier)
+        except ToolRefusal as refusal:
+            earlier.append(PastCall(tool.name, arguments, str(refusal)))
+            raise
+        earlier.append(PastCall(tool.name, arguments, result))
+        return result
 
 
 class Recording(Record):
@@ -135,23 +128,17 @@ class Recording(Record):
 class Recordings:
     """Answers calls with the recorded responses of a file.
 
-    A call without one goes to `ask`, or is refused; with `each_time` every call goes to `ask`. The
-    first response to each call is stored in the file, or in memory, labelled with `source`.
+    Args:
+        file: JSON lines; None stores the responses in memory.
+        backend: answers a call that has no recording; None refuses it. If it is live, it answers
+            every call. The first response to each call is stored.
 
     Raises:
         InputError: a line of the file is not a recording.
     """
 
-    def __init__(
-        self,
-        file: Path | None,
-        ask: Responder | None = None,
-        source: str = "",
-        *,
-        each_time: bool = False,
-    ) -> None:
-        self._file, self._ask = file, ask
-        self._source, self._each_time = source, each_time
+    def __init__(self, file: Path | None, backend: Backend | None = None) -> None:
+        self._file, self._backend = file, backend
         self._kept: dict[tuple[str, str], Recording] = {}
         self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         for recording in read_models(file, Recording) if file else ():
@@ -166,19 +153,14 @@ class Recordings:
         """Return the response to a call; the same call at the same time waits for the first one."""
         key = (tool.own_name, canonical(arguments))
         async with self._asking.setdefault(key, asyncio.Lock()):
-            known = self._kept.get(key)
-            if self._ask is not None and (known is None or self._each_time):
+            known, backend = self._kept.get(key), self._backend
+            if backend is not None and (known is None or backend.kind == "live"):
+                made = {"tool": tool.own_name, "arguments": arguments, "source": backend.label}
                 try:
-                    result, refused = await self._ask(tool, arguments, earlier), False
+                    result = await backend.respond(tool, arguments, earlier)
+                    known = Recording(result=result, **made)
                 except ToolRefusal as refusal:
-                    result, refused = str(refusal), True
-                known = Recording(
-                    tool=tool.own_name,
-                    arguments=arguments,
-                    result=result,
-                    refused=refused,
-                    source=self._source,
-                )
+                    known = Recording(result=str(refusal), refused=True, **made)
                 if self._kept.setdefault(key, known) is known and self._file is not None:
                     append_line(self._file, known.model_dump(mode="json", exclude_defaults=True))
         if known is None:
@@ -193,45 +175,52 @@ class _Response(BaseModel):
     response: Any = None
 
 
-@asynccontextmanager
-async def open_simulator(
-    model: str, base_url: str | None, examples: Mapping[str, Any]
-) -> AsyncIterator[Responder]:
-    """Yield a responder that asks a language model in place of a service; see `choose_backend`.
+async def simulate(
+    endpoint: JsonEndpoint,
+    examples: Mapping[str, Any],
+    tool: Tool,
+    arguments: dict[str, Any],
+    earlier: Sequence[PastCall],
+) -> Any:
+    """Return the response of a language model that stands in for a service.
 
     The model reads earlier calls of the session, to stay consistent. Its responses are invented,
     and results say so.
 
     Raises:
-        ConfigError: the model is not of the form `openai:NAME`.
-        PolicyError: there is no key in SIMULATOR_API_KEY or OPENAI_API_KEY, or no answer.
+        ToolRefusal: the service would refuse the call.
+        PolicyError: the model gives no answer.
     """
-    async with JsonEndpoint("simulator", model, base_url) as endpoint:
+    past = [{"tool": p.tool, "call": p.arguments, "response": p.result} for p in earlier[-EARLIER:]]
+    question = {
+        "tool": tool.schema()["function"],
+        "example": examples.get(tool.own_name),
+        "earlier": past,
+        "call": arguments,
+    }
+    reply = await endpoint.ask(INSTRUCTIONS, question, _Response)
+    if reply.error:
+        raise ToolRefusal(str(reply.error))
+    return reply.response
+
+
+@asynccontextmanager
+async def open_endpoint(role: str, model: str, base_url: str | None) -> AsyncIterator[JsonEndpoint]:
+    """Open a model that answers in JSON, after a check that its endpoint answers.
+
+    Raises:
+        ConfigError: the model is not of the form `openai:NAME`.
+        PolicyError: there is no key in ROLE_API_KEY or OPENAI_API_KEY, or no answer.
+    """
+    async with JsonEndpoint(role, model, base_url) as endpoint:
         await endpoint.check()
-
-        async def answer(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
-            question = {
-                "tool": tool.schema()["function"],
-                "example": examples.get(tool.own_name),
-                "earlier": [
-                    {"tool": past.tool, "call": past.arguments, "response": past.result}
-                    for past in earlier[-EARLIER:]
-                ],
-                "call": arguments,
-            }
-            reply = await endpoint.ask(INSTRUCTIONS, question, _Response)
-            if reply.error:
-                raise ToolRefusal(str(reply.error))
-            return reply.response
-
-        yield answer
+        yield endpoint
 
 
 def choose_backend(
     kind: Kind,
     live: Backend,
     examples: Mapping[str, Any],
-    *,
     recordings: Path | None = None,
     simulator: str | None = None,
     simulator_url: str | None = None,
@@ -255,18 +244,13 @@ def choose_backend(
         raise ConfigError("responses=simulated and simulator=openai:NAME go together")
     if simulator is not None:
         label = f"simulated by {endpoint_model('simulator', simulator)}"
-        opened = SharedResource(lambda: open_simulator(simulator, simulator_url, examples))
-
-        async def simulate(*call: Any) -> Any:
-            return await opened.current(*call)
-
-        kept = Recordings(recordings, simulate, label)
-        return Backend(kind, label, kept.respond, opened.open)
-    if kind == "live" and recordings is None:
-        return live
+        opened = SharedResource(partial(open_endpoint, "simulator", simulator, simulator_url))
+        model = Backend(kind, label, lambda *call: simulate(opened.current, examples, *call))
+        return replace(model, respond=Recordings(recordings, model).respond, open=opened.open)
     if kind == "live":
-        kept = Recordings(recordings, live.respond, live.label, each_time=True)
-        return replace(live, respond=kept.respond)
+        if recordings is None:
+            return live
+        return replace(live, respond=Recordings(recordings, live).respond)
     kept = Recordings(recordings)
     if not kept:
         where = "responses=recorded" if recordings is None else str(recordings)

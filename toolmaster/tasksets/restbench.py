@@ -95,19 +95,12 @@ def restbench(
     async def ask(tool: Tool, arguments: dict[str, Any], _earlier: Sequence[PastCall]) -> Any:
         return await run_tool(opened.current[tool.name], None, arguments)
 
-    backend = choose_backend(
-        responses,
-        Backend("live", "live", ask, opened.open),
-        {},
-        recordings=recordings,
-        simulator=simulator,
-        simulator_url=simulator_url,
-    )
-    endpoints = Endpoints(service)
+    itself = Backend("live", "live", ask, opened.open)
+    backend = choose_backend(responses, itself, {}, recordings, simulator, simulator_url)
 
     def make(index: int, row: Row) -> Task:
         task_id = f"restbench/{file.stem}/{index}"
-        gold = [endpoints.tool(written) for written in row.solution]
+        gold = [meant_tool(written, service) for written in row.solution]
         others = [tool.name for tool in tools if tool.name not in gold]
         if offered is not None:
             room = min(max(offered - len(tools) + len(others), 0), len(others))
@@ -128,30 +121,25 @@ def restbench(
     return rows.taskset("restbench", limits=LIMITS, facts=facts, resources=backend.open)
 
 
-class Endpoints:
-    """Finds the document's endpoints by the text of a gold path."""
+def meant_tool(written: str, document: Document) -> str:
+    """Return the tool of an endpoint such as `GET /tv/{tv_id}`, or the text if none is similar.
 
-    def __init__(self, document: Document) -> None:
-        self._names = {f"{op.method} {op.path}": op.name for op in document.operations}
-        self._anonymous = {_anonymous(place): name for place, name in self._names.items()}
-
-    def tool(self, written: str) -> str:
-        """Return the tool of an endpoint such as `GET /tv/{tv_id}`, or the text if none is similar.
-
-        White space, a query string, names of parameters, a typo, and a fixed word where the
-        document has a parameter do not matter.
-        """
-        method, _, path = " ".join(written.split()).partition(" ")
-        endpoint = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
-        if endpoint in self._names:
-            return self._names[endpoint]
-        for form, name in self._anonymous.items():
-            if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(endpoint)):
-                return name
-        shape = (method.upper(), endpoint.count("/"))
-        near = [f for f in self._anonymous if (f.partition(" ")[0], f.count("/")) == shape]
-        close = difflib.get_close_matches(_anonymous(endpoint), near, n=1, cutoff=0.9)
-        return self._anonymous[close[0]] if close else written
+    White space, a query string, names of parameters, a typo, and a fixed word where the document
+    has a parameter do not matter.
+    """
+    names = {f"{op.method} {op.path}": op.name for op in document.operations}
+    method, _, path = " ".join(written.split()).partition(" ")
+    endpoint = f"{method.upper()} {path.partition('?')[0].replace(' ', '').rstrip('/')}"
+    if endpoint in names:
+        return names[endpoint]
+    forms = {_anonymous(place): name for place, name in names.items()}
+    for form, name in forms.items():
+        if re.fullmatch(re.escape(form).replace(r"\{\}", "[^/]+"), _anonymous(endpoint)):
+            return name
+    shape = (method.upper(), endpoint.count("/"))
+    near = [form for form in forms if (form.partition(" ")[0], form.count("/")) == shape]
+    close = difflib.get_close_matches(_anonymous(endpoint), near, n=1, cutoff=0.9)
+    return forms[close[0]] if close else written
 
 
 def _anonymous(endpoint: str) -> str:
@@ -165,7 +153,6 @@ def walked(calls: Sequence[str], gold: Sequence[str]) -> int:
 
 
 def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Score:
-    """Return the score of one trajectory by its path, official and strict."""
     called = [step.call.name for step in trajectory.calls() if step.call]
     executed = trajectory.calls(Phase.EXECUTION)
     answered = [step.call.name for step in executed if step.call and step.error is None]
@@ -182,10 +169,7 @@ def _score(trajectory: Trajectory, gold: Sequence[str], backend: Backend) -> Sco
 
 
 def _credentials(auth: str) -> dict[str, str]:
-    credentials = {}
-    for item in filter(None, (part.strip() for part in auth.split(","))):
-        kind, _, variable = item.partition("=")
-        if not kind or not variable:
-            raise ConfigError(f"auth {item!r}: write it as KIND=VARIABLE")
-        credentials[kind] = variable
-    return credentials
+    pairs = [part.strip().partition("=") for part in auth.split(",") if part.strip()]
+    if not all(kind and variable for kind, _, variable in pairs):
+        raise ConfigError(f"auth {auth!r}: write it as KIND=VARIABLE, with commas between several")
+    return {kind: variable for kind, _, variable in pairs}

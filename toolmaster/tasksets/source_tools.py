@@ -25,19 +25,13 @@ class Schema(BaseModel):
 
 
 class SourceTools:
-    """Makes tools from Python source; every call runs in a separate process.
-
-    Args:
-        isolation: the least isolation that is accepted.
-
-    Attributes:
-        options: `facts` and `resources` of the task set.
-    """
+    """Makes tools from Python source; every call runs in a separate process."""
 
     def __init__(self, isolation: LevelName) -> None:
         self._sandbox = SharedResource(partial(Sandbox, minimum=IsolationLevel[isolation.upper()]))
         facts = {"least isolation": isolation}
         self.options: dict[str, Any] = {"facts": facts, "resources": self._sandbox.open}
+        """Options of the task set."""
 
     def tool(self, schema: Schema, source: str, name: str | None = None) -> Tool:
         """Return a tool that runs the function of the source with the schema's name.

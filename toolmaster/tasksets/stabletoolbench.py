@@ -14,28 +14,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from toolmaster.errors import ConfigError
-from toolmaster.judges.json_endpoint import JsonEndpoint, endpoint_model
+from toolmaster.judges.json_endpoint import endpoint_model
 from toolmaster.limits import Limits
 from toolmaster.tasksets.benchmark import RowError, read_rows
-from toolmaster.tasksets.pass_rate import PROMPT, open_judge
-from toolmaster.tasksets.pass_rate import judge as ask_judge
-from toolmaster.tasksets.responses import BackendTools, Kind, PastCall, choose_backend
+from toolmaster.tasksets.pass_rate import PROMPT, judged
+from toolmaster.tasksets.responses import (
+    BackendTools,
+    Kind,
+    PastCall,
+    choose_backend,
+    open_endpoint,
+)
 from toolmaster.tasksets.task import Task
 from toolmaster.tasksets.taskset import SharedResource, Taskset
-from toolmaster.tasksets.toolbench import (
-    Api,
-    as_tool,
-    misuse,
-    named,
-    standard,
-    toolbench_server,
-)
+from toolmaster.tasksets.toolbench import Api, as_tool, misuse, named, standard, toolbench_server
 from toolmaster.tools import Tool, ToolRefusal, ToolSet
 from toolmaster.types import Phase, Score, Trajectory
 
@@ -87,19 +86,18 @@ def stabletoolbench(
             " responses=recorded or simulated"
         )
     examples: dict[str, Any] = {}
-    backend = choose_backend(
-        responses,
-        toolbench_server(server or ""),
-        examples,
-        recordings=recordings,
-        simulator=simulator,
-        simulator_url=simulator_url,
-    )
+    live = toolbench_server(server or "")
+    backend = choose_backend(responses, live, examples, recordings, simulator, simulator_url)
     facts = {"observations": backend.label}
     verdicts = None
     if judge is not None:
-        verdicts = SharedResource(lambda: open_judge(judge, judge_url))
+        verdicts = SharedResource(partial(open_endpoint, "judge", judge, judge_url))
         facts |= {"judge": endpoint_model("judge", judge), "judge prompt": PROMPT}
+
+    async def respond(tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]) -> Any:
+        if wrong := misuse(tool, arguments):
+            raise ToolRefusal(wrong)
+        return await backend.respond(tool, arguments, earlier)
 
     def make(_index: int, row: Row) -> Task:
         apis = named(row.api_list)
@@ -107,18 +105,10 @@ def stabletoolbench(
         tools = {name: as_tool(name, api) for name, api in apis.items()}
         needed = tuple(dict.fromkeys(_needed(apis, row.relevant)))
 
-        async def respond(
-            tool: Tool, arguments: dict[str, Any], earlier: Sequence[PastCall]
-        ) -> Any:
-            wrong = misuse(tool, arguments)
-            if wrong is not None:
-                raise ToolRefusal(wrong)
-            return await backend.respond(tool, arguments, earlier)
-
         async def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
             score = by_rule(trajectory, needed)
             score.parts |= backend.parts(trajectory)
-            return await _judged(score, trajectory, verdicts.current) if verdicts else score
+            return await judged(score, trajectory, verdicts.current) if verdicts else score
 
         return Task(
             id=f"stabletoolbench/{file.stem}/{row.query_id}",
@@ -141,7 +131,7 @@ def stabletoolbench(
 def _needed(apis: Mapping[str, Api], relevant: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield the names of the tools of the relevant APIs."""
     pairs = reversed(list(apis.items()))  # of two APIs with one name the first counts
-    places = {(standard(api.tool_name), api.standard_name): name for name, api in pairs}
+    places = {(standard(api.tool_name), standard(api.api_name)): name for name, api in pairs}
     for index, (tool_name, api_name) in enumerate(relevant):
         place = (standard(tool_name), standard(api_name))
         if place not in places:
@@ -160,19 +150,3 @@ def by_rule(trajectory: Trajectory, needed: Sequence[str]) -> Score:
     value = answered(Phase.EXECUTION) if trajectory.answer else 0.0
     expected = f"responses of {', '.join(needed)}, and an answer"
     return Score.of(value == 1, expected, value, all_relevant=answered(None) == 1)
-
-
-async def _judged(score: Score, trajectory: Trajectory, judge: JsonEndpoint) -> Score:
-    """The score by the judge's verdict; a trajectory without an answer is not shown to it."""
-    value, strict, reason = 0.0, False, "no answer"
-    if trajectory.answer:
-        verdict = await ask_judge(judge, trajectory)
-        value, reason = verdict.score, verdict.reason
-        strict = value == 1 and verdict.grounded
-    return Score(
-        value=value,
-        success=value == 1,
-        parts={**score.parts, "pass_rate": value, "pass_rate_strict": float(strict)},
-        expected="an answer that the judge calls solved",
-        reason=reason,
-    )

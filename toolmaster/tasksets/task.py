@@ -36,16 +36,12 @@ class Isolation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """A message of the user after an answer.
-
-    Args:
-        message: the text of the message.
-        arrive: called with the session's tools when the message arrives; returns the tools from
-            then on. None keeps the tools.
-    """
+    """A message of the user after an answer."""
 
     message: str
     arrive: Callable[[ToolSet], ToolSet] | None = None
+    """Called with the session's tools when the message arrives; returns the tools from then on.
+    None keeps the tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +125,11 @@ class Task:
         return isolation_of(as_tool_set(self.tools))
 
     async def score(self, trajectory: Trajectory, tools: ToolSet) -> Score | None:
-        """Score a finished trajectory.
+        """Return the score of a finished trajectory; None if there is neither check nor answer.
 
         Args:
             trajectory: the rollout, with its answer.
             tools: the real tools it used.
-
-        Returns:
-            The score; None if the task has neither a check nor an answer.
 
         Raises:
             Exception: the error of the check, or an InputError if it returns another type.
@@ -144,9 +137,7 @@ class Task:
         expected = "" if self.answer is None else f"the answer {as_answer(self.answer)!r}"
         if self.check is not None:
             checked = self.check(trajectory, tools.subject())
-            if inspect.isawaitable(checked):
-                checked = await checked
-            return as_score(checked, expected)
+            return as_score(await checked if inspect.isawaitable(checked) else checked, expected)
         if self.answer is None:
             return None
         right = same_answer(trajectory.answer, self.answer)
@@ -177,11 +168,9 @@ def _is_factory(tools: Any) -> bool:
 
 
 def as_tool_set(made: Any) -> ToolSet:
-    """Return a tool set made from an object, functions or tools.
+    """Return the tool set of a `ToolSet`, a `Tool` or function, a list of them, or an object.
 
-    Args:
-        made: a `ToolSet`; a `Tool` or function; a list of them; or an object, whose public methods
-            become the tools.
+    The public methods of an object become the tools.
 
     Raises:
         InputError: there is nothing in it that can be a tool.
@@ -218,7 +207,7 @@ def as_score(checked: Any, expected: str = "") -> Score:
         expected: the right outcome in words, for a check that returns no `Score`.
 
     Raises:
-        InputError: `checked` has another type or range.
+        InputError: the check returned something else.
     """
     if isinstance(checked, Score):
         return checked

@@ -6,12 +6,7 @@ import asyncio
 import copy
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    nullcontext,
-)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
@@ -49,9 +44,6 @@ class SharedResource(Generic[T]):
 
     Its `open` is the `resources` of a task set, whose tools use the open resource in `current`.
 
-    Args:
-        make: returns the context manager of the resource.
-
     Example:
         >>> from toolmaster.tools.sandbox import Sandbox
         >>> sandbox = SharedResource(Sandbox)
@@ -85,11 +77,7 @@ class SharedResource(Generic[T]):
 
     @property
     def current(self) -> T:
-        """The resource that is open.
-
-        Raises:
-            PolicyError: no resource is open; the error breaks the rollout.
-        """
+        """The resource that is open; otherwise a PolicyError breaks the rollout."""
         if not self._opened:
             raise PolicyError("the task set is not open; run its tasks inside `tasks.open()`")
         return self._opened[0]
@@ -115,7 +103,6 @@ class Taskset(Sequence[Task]):
         ids: the task ids in order.
         part: name of the split that this is; "" for all tasks.
         split_names: names of the splits: the set's own, or "train" and "test" by a stable hash.
-        own_splits: split name to ids, for a whole set that has splits of its own.
         set_of: from a task id to the name of the set it comes from; a mixture has several.
 
     Raises:
@@ -150,14 +137,11 @@ class Taskset(Sequence[Task]):
             by_id[task.id] = task
         self.name, self.version, self.part = name, version, ""
         self.ids: Sequence[str] = tuple(by_id)
+        self.split_of: Callable[[str], str] = split_of or hash_split
         self.split_names: Sequence[str] = (TRAIN, TEST)
-        self.own_splits: Mapping[str, Sequence[str]] = {}
         if split_of is not None:
             self.split_names = tuple(dict.fromkeys(map(split_of, by_id)))
-            self.own_splits = {
-                name: tuple(i for i in by_id if split_of(i) == name) for name in self.split_names
-            }
-        self.split_of: Callable[[str], str] = split_of or hash_split
+        self._splits: Mapping[str, Sequence[str]] = {}  # of a whole set that is drawn
         self.set_of: Callable[[str], str] = lambda _: name
         self.limits, self.left_out, self.oracle = limits, left_out, oracle
         self._find: Callable[[str], Task] = by_id.__getitem__
@@ -182,17 +166,17 @@ class Taskset(Sequence[Task]):
                 and may have the name "".
             draw: makes the task of an id; raises InputError for an unknown id.
             split_of: a function from a task id to the name of its split.
-            **options: `version`, `limits` and the others of `Taskset`.
+            **options: the others of `Taskset`.
         """
         new = cls(name, (), split_of=split_of, **options)
-        new.ids, new.own_splits, new._find = next(iter(splits.values())), splits, draw
+        new.ids, new._splits, new._find = next(iter(splits.values())), splits, draw
         new.split_names = tuple(name for name in splits if name)
         return new
 
     def _with(self, ids: Sequence[str], part: str = "") -> Taskset:
         """A part of the same set, with these ids."""
         new = copy.copy(self)
-        new.ids, new.part, new.own_splits = ids, part or self.part, {}
+        new.ids, new.part, new._splits = ids, part or self.part, {}
         return new
 
     def __repr__(self) -> str:
@@ -265,29 +249,27 @@ class Taskset(Sequence[Task]):
             raise ConfigError(f"this is the split {self.part!r} of {self.name!r}, not {name!r}")
         if self.part == name:
             return self
-        if name in self.own_splits:
-            return self._with(self.own_splits[name], name)
+        if name in self._splits:
+            return self._with(self._splits[name], name)
         return self._with(tuple(i for i in self.ids if self.split_of(i) == name), name)
 
-    def for_training(self) -> Taskset:
-        """Return the train split if the set has its own and none was chosen, else all tasks."""
-        return self._own(TRAIN)
-
-    def for_evaluation(self) -> Taskset:
-        """Return the test split if the set has its own and none was chosen, else all tasks."""
-        return self._own(TEST)
-
-    def _own(self, name: str) -> Taskset:
+    def own_split(self, name: str) -> Taskset:
+        """Return a split if the set has its own and none was chosen, else all tasks."""
         own = self.split_of is not hash_split and name in self.split_names
         return self.split(name) if own and not self.part else self
 
-    def shuffled(self, seed: int) -> Taskset:
-        """Return the same tasks in another order, which depends on the seed alone.
+    def for_training(self) -> Taskset:
+        """Return the train split if the set has its own and none was chosen, else all tasks."""
+        return self.own_split(TRAIN)
 
-        A drawn set is already in random order: another seed starts at another position in it.
-        """
+    def for_evaluation(self) -> Taskset:
+        """Return the test split if the set has its own and none was chosen, else all tasks."""
+        return self.own_split(TEST)
+
+    def shuffled(self, seed: int) -> Taskset:
+        """Return the same tasks in another order, which depends on the seed alone."""
         new = self._with(reorder(self.ids, seed))
-        new.own_splits = {name: reorder(ids, seed) for name, ids in self.own_splits.items()}
+        new._splits = {name: reorder(ids, seed) for name, ids in self._splits.items()}
         return new
 
     def without(self, ids: Iterable[str]) -> Taskset:

@@ -53,25 +53,20 @@ class Api(BaseModel):
     template_response: Any = None
 
     @property
-    def standard_name(self) -> str:
-        """The API's name at upstream's server."""
-        return standard(self.api_name)
-
-    @property
     def own_name(self) -> str:
         """Category, tool and API by their names at upstream's server, with slashes between."""
-        category = re.sub(r"_+", "_", re.sub(r"[ ,/]", "_", self.category_name))
-        return f"{category}/{standard(self.tool_name, reserve=False)}/{self.standard_name}"
+        category = re.sub(r"[ ,/_]+", "_", self.category_name)
+        return f"{category}/{standard(self.tool_name, reserve=False)}/{standard(self.api_name)}"
 
     @property
     def name(self) -> str:
         """The tool's name, formed as upstream does."""
-        return f"{self.standard_name}_for_{standard(self.tool_name, reserve=False)}"[-64:]
+        return f"{standard(self.api_name)}_for_{standard(self.tool_name, reserve=False)}"[-64:]
 
 
 def standard(name: str, *, reserve: bool = True) -> str:
     """Return a name as upstream writes it: lower case, one underscore for other characters."""
-    name = re.sub(r"_+", "_", re.sub(r"[^\u4e00-\u9fa5a-zA-Z0-9_^]", "_", name)).lower().strip("_")
+    name = re.sub(r"[^\u4e00-\u9fa5a-zA-Z0-9^]+", "_", name).lower().strip("_")
     if name[:1].isdigit():
         name = f"get_{name}"
     return f"is_{name}" if reserve and name in RESERVED else name
@@ -90,7 +85,7 @@ def named(apis: Sequence[Api]) -> dict[str, Api]:
 
 
 def as_tool(name: str, api: Api) -> Tool:
-    """Return an API as a tool, which `responses.BackendTools` connects with a backend."""
+    """Return an API as a tool, whose calls `responses.BackendTools` has a backend answer."""
     required = {standard(p.name): p for p in api.required_parameters}
     optional = {standard(p.name): p for p in api.optional_parameters}
     schema = {
@@ -102,13 +97,7 @@ def as_tool(name: str, api: Api) -> Tool:
     text = " ".join(api.api_description.split())[:DESCRIPTION_CHARS]
     description = f"{api.tool_name}: {text or api.api_name}"
     effect = Effect.READ if api.method.upper() == "GET" else Effect.UNKNOWN
-    return Tool(
-        name, description, schema, _unanswered, effect, validated=False, own_name=api.own_name
-    )
-
-
-def _unanswered(_state: Any, _arguments: dict[str, Any]) -> Any:
-    raise NotImplementedError("answered by `responses.BackendTools`")
+    return Tool(name, description, schema, print, effect, validated=False, own_name=api.own_name)
 
 
 def _property(parameter: Parameter) -> dict[str, Any]:
@@ -142,24 +131,14 @@ def toolbench_server(address: str) -> Backend:
         }
         try:
             response = await client.current.post(address, json=question)
-            response.raise_for_status()
-            result, refused = _unpacked(response.json())
+            given = response.raise_for_status().json()
+            if not isinstance(given, dict) or "response" not in given:
+                got = repr(str(given)[:100])
+                raise ValueError(f"expected an object with error and response, got {got}")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise PolicyError(f"the server at {address}: {type(error).__name__}: {error}") from None
-        if refused:
-            raise ToolRefusal(result)
-        return result
+        if given.get("error"):
+            raise ToolRefusal(str(given["error"]))
+        return given["response"]
 
     return Backend("live", "StableToolBench server", answer, client.open)
-
-
-def _unpacked(answer: Any) -> tuple[Any, bool]:
-    """Return the response in upstream's envelope and False, or its error as text and True.
-
-    Raises:
-        ValueError: the envelope has another form.
-    """
-    if not isinstance(answer, dict) or "response" not in answer:
-        raise ValueError(f"expected an object with error and response, got {str(answer)[:100]!r}")
-    error = answer.get("error")
-    return (str(error), True) if error else (answer["response"], False)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -64,7 +63,6 @@ def toolhop(file: Path, *, isolation: LevelName = "confined") -> Taskset:
 
 
 def _task(row: Row, source_tools: SourceTools) -> Task:
-    """Return the task of a row."""
     for question in row.tools.keys() - row.sub_task.keys():
         raise RowError(f"tools.{question}", "no such question in sub_task")
     tools = _tools(row, source_tools)
@@ -74,7 +72,14 @@ def _task(row: Row, source_tools: SourceTools) -> Task:
 
     def check(trajectory: Trajectory, _tools: ToolSet) -> Score:
         right = contains(trajectory.answer, row.answer)
-        exact, solved = same_answer(trajectory.answer, row.answer), _solved(trajectory, golds)
+        exact = same_answer(trajectory.answer, row.answer)
+        found = {
+            step.call.name
+            for step in trajectory.calls()
+            if step.call is not None and step.error is None and step.call.name in golds
+            if contains(step.observation, golds[step.call.name])
+        }
+        solved = len(found) / len(golds)
         return Score.of(
             right,
             f"an answer that contains {row.answer!r}",
@@ -124,16 +129,3 @@ def _signatures(source: str, index: int) -> dict[str, set[str]]:
         for node in body
         if isinstance(node, ast.FunctionDef)
     }
-
-
-def _solved(trajectory: Trajectory, golds: Mapping[str, str]) -> float:
-    """Return the fraction of sub-questions whose answer is in an observation of their tool."""
-    solved = {
-        step.call.name
-        for step in trajectory.calls()
-        if step.call is not None
-        and step.error is None
-        and step.call.name in golds
-        and contains(step.observation, golds[step.call.name])
-    }
-    return len(solved) / len(golds)

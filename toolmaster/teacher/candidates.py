@@ -5,8 +5,7 @@ A candidate is a trajectory before the filter. All candidates are made in real s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,14 @@ Place = tuple[Task, int]
 """A task, and the index of the rollout."""
 Finish = Callable[[str, Trajectory | str], None]
 """Called with a task id and its trajectory, or the reason why there is none."""
+Teacher = Callable[[Sequence[Place], Finish], Awaitable[object]]
+"""Demonstrates tasks, several at the same time."""
 
 
-class FreeTeacher:
-    """Makes candidates with the oracle of a task set, or the known-good calls of its tasks.
+def free_teacher(
+    tasks: Taskset, settings: DemonstrationSettings, protocol: Protocol, limits: Limits
+) -> Teacher:
+    """Return a teacher that has the oracle of a task set, or the known-good calls of its tasks.
 
     Args:
         tasks: The tasks to demonstrate.
@@ -45,40 +48,32 @@ class FreeTeacher:
     Raises:
         InputError: The set has neither, or the file of known-good calls cannot be used.
     """
+    replays: Mapping[str, Replay] | None = None
+    if settings.teacher is not None or tasks.oracle is None:
+        replays = _known_calls(tasks, settings.teacher)
 
-    def __init__(
-        self, tasks: Taskset, settings: DemonstrationSettings, protocol: Protocol, limits: Limits
-    ) -> None:
-        self._tasks, self._settings = tasks, settings
-        self._protocol, self._limits = protocol, limits
-        self._replays: Mapping[str, Replay] | None = None
-        if settings.teacher is not None or tasks.oracle is None:
-            self._replays = _known_calls(tasks, settings.teacher)
-
-    async def run(self, places: Sequence[Place], finish: Finish) -> None:
-        """Demonstrate tasks, several at the same time."""
-
-        async def show(place: Place) -> None:
-            task, _ = place
-            finish(task.id, await self._show(task))
-
-        await side_by_side(show, places, self._settings.sampling.slots)
-
-    async def _show(self, task: Task) -> Trajectory | str:
+    async def show(task: Task) -> Trajectory | str:
         """Return a trajectory that solves a task or broke, or the reason why there is none."""
-        if self._replays is None:
-            trajectory: Trajectory | None = await self._tasks.oracle(
-                task.id, self._protocol, self._limits, self._settings
-            )
-            if trajectory is not None:
-                return trajectory
+        if replays is None:
+            made: Trajectory | None = await tasks.oracle(task.id, protocol, limits, settings)
+            if made is not None:
+                return made
             replay, missing = own_replay(task), "the oracle gives no demonstration of it"
         else:
-            replay, missing = self._replays.get(task.id), "it has no known-good calls"
+            replay, missing = replays.get(task.id), "it has no known-good calls"
         if replay is None:
             return missing
-        request = RolloutRequest(task, approver=approver_for(task, writes=self._settings.writes))
-        return await from_known_calls(request, replay, self._protocol, self._limits)
+        request = RolloutRequest(task, approver=approver_for(task, writes=settings.writes))
+        return await from_known_calls(request, replay, protocol, limits)
+
+    async def run(places: Sequence[Place], finish: Finish) -> None:
+        async def work(place: Place) -> None:
+            task, _ = place
+            finish(task.id, await show(task))
+
+        await side_by_side(work, places, settings.sampling.slots)
+
+    return run
 
 
 def _known_calls(tasks: Taskset, teacher: str | None) -> Mapping[str, Replay]:
@@ -94,30 +89,24 @@ def _known_calls(tasks: Taskset, teacher: str | None) -> Mapping[str, Replay]:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelTeacher:
-    """Makes candidates with a model that gets an instruction, and caches its turns."""
+def model_teacher(
+    model: str | Policy,
+    settings: DemonstrationSettings,
+    protocol: Protocol,
+    limits: Limits,
+    cache: ResponseCache,
+    budget: Budget,
+) -> Teacher:
+    """Return a teacher that is a model with an instruction; its turns are cached.
 
-    model: str | Policy
-    settings: DemonstrationSettings
-    protocol: Protocol
-    limits: Limits
-    cache: ResponseCache
-    budget: Budget
+    It raises `PermanentPolicyError` if the model will answer nothing at all, or if the budget is
+    used up.
+    """
+    instruction = teacher_instruction(protocol, settings.behaviours, limits.trial_calls)
 
-    async def run(self, places: Sequence[Place], finish: Finish) -> None:
-        """Let the model do tasks, several at the same time.
-
-        Raises:
-            PermanentPolicyError: The model will answer nothing at all, or the budget is used up.
-            Exception: Whatever `finish` raises.
-        """
-        settings = self.settings
-        instruction = teacher_instruction(
-            self.protocol, settings.behaviours, self.limits.trial_calls
-        )
+    async def run(places: Sequence[Place], finish: Finish) -> None:
         opened = open_policy(
-            self.model,
+            model,
             settings.sampling,
             base_url=settings.base_url,
             endpoint=settings.endpoint,
@@ -127,24 +116,24 @@ class ModelTeacher:
 
             def request(place: Place) -> RolloutRequest:
                 task, rollout = place
-                name = f"{task.id}/{rollout}"
-                cached = CachedPolicy(policy, instruction, self.cache, self.budget, name)
+                cached = CachedPolicy(policy, instruction, cache, budget, f"{task.id}/{rollout}")
                 approver = approver_for(task, writes=settings.writes)
                 return RolloutRequest(task, rollout, policy=cached, approver=approver)
 
             await run_rollouts(
                 map(request, places),
                 policy,
-                self.protocol,
-                self.limits,
+                protocol,
+                limits,
                 concurrency=settings.sampling.slots,
                 on_finish=lambda trajectory: finish(trajectory.task_id, trajectory),
             )
 
+    return run
 
-@dataclass(frozen=True, slots=True)
+
 class CachedPolicy:
-    """A policy for one rollout that takes turns from the cache, and asks for the others.
+    """A policy for one rollout that takes turns from the cache, and asks for the missing ones.
 
     The trajectory records the student's prompt. Only the requests to the endpoint have the
     teacher's instruction instead of the student's.
@@ -157,74 +146,61 @@ class CachedPolicy:
         rollout: Task id and number of the rollout: other rollouts have turns of their own.
     """
 
-    policy: Policy
-    instruction: str
-    cache: ResponseCache
-    budget: Budget
-    rollout: str
-
-    @property
-    def name(self) -> str:
-        """The name of the model."""
-        return self.policy.name
+    def __init__(
+        self, policy: Policy, instruction: str, cache: ResponseCache, budget: Budget, rollout: str
+    ) -> None:
+        self.name = policy.name
+        self._policy, self._instruction, self._cache = policy, instruction, cache
+        self._budget, self._rollout = budget, rollout
+        self.prompt_ids: list[int] = []
+        self.prompt_tokens = 0
+        self._asked: Conversation | None = None
 
     def conversation(
         self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
-    ) -> _CachedConversation:
-        """Begin a rollout with the student's prompt."""
+    ) -> CachedPolicy:
+        """Begin the rollout with the student's prompt."""
         system, *others = prompt
         _, rest = find_form(system.content)  # for example, experience with the tools
-        content = f"{self.instruction}\n\n{rest}" if rest else self.instruction
-        return _CachedConversation(
-            self, [Message(role="system", content=content), *others], list(tools)
-        )
-
-
-@dataclass(slots=True)
-class _CachedConversation:
-    """Plays turns from the cache; from the first one that is missing, it asks the policy."""
-
-    cached: CachedPolicy
-    messages: list[Message]
-    tools: list[dict[str, Any]]
-    prompt_ids: list[int] = field(default_factory=list)
-    prompt_tokens: int = 0
-    asked: Conversation | None = None
+        content = f"{self._instruction}\n\n{rest}" if rest else self._instruction
+        self._messages = [Message(role="system", content=content), *others]
+        self._tools = list(tools)
+        return self
 
     async def complete(self) -> Completion:
         """Return the next turn."""
-        so_far = [[message.role, message.content] for message in self.messages]
-        key = key_of(self.cached.rollout, self.cached.name, so_far, self.tools)
-        response = self.cached.cache.find(key) or await self._ask(key)
+        so_far = [[message.role, message.content] for message in self._messages]
+        key = key_of(self._rollout, self.name, so_far, self._tools)
+        response = self._cache.find(key) or await self._ask(key)
         self.prompt_tokens = self.prompt_tokens or response.prompt_tokens
-        self.messages.append(Message(role="assistant", content=response.text))
+        self._messages.append(Message(role="assistant", content=response.text))
         text = response.text.strip()
         return Completion(text, tokens=response.tokens, prompt_tokens=response.prompt_tokens)
 
     async def _ask(self, key: str) -> Response:
-        used_up = self.cached.budget.exhausted()
+        used_up = self._budget.exhausted()
         if used_up is not None:
             raise PermanentPolicyError(f"the teacher is asked nothing more: {used_up}")
-        if self.asked is None:
-            self.asked = self.cached.policy.conversation(self.messages, self.tools)
-        written = await self.asked.complete()
-        self.cached.budget.spend_tokens(written.prompt_tokens, written.tokens)
+        if self._asked is None:
+            self._asked = self._policy.conversation(self._messages, self._tools)
+        written = await self._asked.complete()
+        self._budget.spend_tokens(written.prompt_tokens, written.tokens)
         response = Response(
             role=TEACHER,
-            about=self.cached.rollout,
+            about=self._rollout,
             text=written.text,
             prompt_tokens=written.prompt_tokens,
             tokens=written.tokens,
             key=key,
         )
-        self.cached.cache.add(response)
+        self._cache.add(response)
         return response
 
     def observe(self, observation: str, role: Role = "tool") -> list[int]:
         """Add an observation, in a form that every endpoint accepts."""
-        if self.asked is not None:
-            self.asked.observe(observation, role)
+        if self._asked is not None:
+            self._asked.observe(observation, role)
         if role == "tool":
             observation = f"<tool_response>{observation}</tool_response>"
-        self.messages.append(Message(role="user", content=observation))
+        self._messages.append(Message(role="user", content=observation))
         return []

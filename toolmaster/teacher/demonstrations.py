@@ -30,7 +30,7 @@ from toolmaster.system.extras import require
 from toolmaster.system.plain import plain
 from toolmaster.tasksets import Task, Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
-from toolmaster.teacher.candidates import TEACHER, FreeTeacher, ModelTeacher
+from toolmaster.teacher.candidates import TEACHER, free_teacher, model_teacher
 from toolmaster.teacher.collecting import Collector
 from toolmaster.teacher.dataset import write_dataset
 from toolmaster.teacher.judge import JUDGE, DemonstrationJudge
@@ -128,9 +128,9 @@ async def ademonstrate(
             selection.judge = DemonstrationJudge(endpoint, options.behaviours, form)
         await stack.enter_async_context(chosen.open())
         maker = (
-            ModelTeacher(teacher or "", options, form, allowed, cache, budget)
+            model_teacher(teacher or "", options, form, allowed, cache, budget)
             if options.is_model
-            else FreeTeacher(chosen, options, form, allowed)
+            else free_teacher(chosen, options, form, allowed)
         )
         return await Collector(chosen, maker, selection, cache, budget, folder).run()
 

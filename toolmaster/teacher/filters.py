@@ -53,11 +53,6 @@ def validates(trajectory: Trajectory) -> bool:
     return True
 
 
-def keep(trajectory: Trajectory) -> bool:
-    """Return whether a demonstration shows all three behaviours."""
-    return plans(trajectory) and explores(trajectory) and validates(trajectory)
-
-
 def mark_slips(trajectory: Trajectory) -> None:
     """Mark the turns that a student should learn to correct, but not to write.
 

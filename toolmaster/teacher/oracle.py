@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toolmaster.policies.base import Completion
@@ -18,7 +18,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.tasksets.answers import as_answer
 from toolmaster.teacher.acting import Acting, Turns
 from toolmaster.teacher.settings import Behaviours
-from toolmaster.types import Effect, Message
+from toolmaster.types import Effect
 from toolmaster.world.behaviours import (
     Behaviour,
     HiddenParameter,
@@ -27,10 +27,11 @@ from toolmaster.world.behaviours import (
     Renamed,
     Swapped,
     WrongDefault,
+    WrongTwin,
 )
-from toolmaster.world.goals import Planned
+from toolmaster.world.goals import Planned, Turn
 from toolmaster.world.tasks import WorldTask, answer_text
-from toolmaster.world.values import words
+from toolmaster.world.values import data, words
 from toolmaster.world.views import View, as_json
 
 Exchange = Generator[Completion, str, str]
@@ -41,30 +42,7 @@ MISTAKE_SHARE = 0.12
 """Share of calls before which a mistake is shown that the error mends; it is not trained on."""
 AS_DOCUMENTED = "as documented"
 """The lesson about a tool that hides nothing."""
-PHRASES: Mapping[str, tuple[str, ...]] = {
-    "example": ('{need}{what}: "{tool}". In its example {want}.',),
-    "try": ('{need}{what}: "{tool}". On the copy {want}, if it is as documented.',),
-    "receipt": ('{need}{what}: "{tool}". Try it on the copy.',),
-    "any": ("A value is missing; any will do on the copy.", "Any value will do for a trial."),
-    "fine": ("{got}, expected {value}: yes, as documented.",),
-    "received": ("It is taken.", "That works."),
-    "guess": ("{got}, expected {value}: no. Perhaps {lesson}.",),
-    "hint": ("So {lesson}.", "Then {lesson}."),
-    "confirmed": ("{want}, expected {value}: yes. So {lesson}.",),
-    "once": ("It can be tried only once, so {options}.",),
-    "act": ('{need}{what}: "{tool}".',),
-    "act_known": ('{need}{what}: "{tool}", {lesson}.',),
-    "asked": ("With {given}.",),
-    "untried": ('{need}{what}: "{tool}". It has no example to check.',),
-    "nothing": ("Nothing has to be tried.", "No trial is needed."),
-    "known": ("I know these tools.", "This was tried before."),
-    "done": ("Done.", "That is done."),
-    "answer": ("It is {answer}.", "The answer is {answer}."),
-    "field": ('"{field}" is {answer}.',),
-    "counted": ("{listed}: {answer} in the list.", "{listed}: the list has {answer}."),
-    "ask": ("The {label} is missing.", "I do not know the {label}."),
-    "none": ("{need}{what}: no tool does this.", "{need}{what}: none of these tools."),
-}
+_PHRASES: Mapping[str, list[str]] = data("wording")["teacher"]
 
 
 class Points(NamedTuple):
@@ -95,53 +73,49 @@ class OraclePolicy:
         self.voice = self.rng.randrange(2)
         lines = [line.partition(": ") for line in known.splitlines() if ": " in line]
         self.lessons: dict[str, str] = {name: lesson for name, _, lesson in lines}
-        self.tries = behaviours.trial and protocol is Protocol.TRIAL and not known
 
-    def conversation(
-        self,
-        prompt: Sequence[Message],  # noqa: ARG002 - the oracle knows the task
-        tools: Sequence[dict[str, Any]],  # noqa: ARG002
-    ) -> Acting:
-        """Begin the demonstration."""
+    def conversation(self, *_: object) -> Acting:
+        """Begin the demonstration; prompt and tools are ignored, because the task is known."""
         return Acting(self._turns())
 
     def _say(self, key: str, **parts: object) -> str:
-        ways = PHRASES[key]
+        ways = _PHRASES[key]
         return ways[self.voice % len(ways)].format(**parts)
 
     def _turns(self) -> Turns:
         if self.protocol is Protocol.TRIAL:
             note = ""
-            if self.tries:
+            if self.behaviours.trial and not self.known:
                 note = yield from self._trial()
-            if not note:
-                note = self._untried()
+            note = note or self._untried()
             lessons = self.known or "\n".join(f"{k}: {v}" for k, v in self.lessons.items())
             yield Completion(f"<think>{note}</think><experience>{lessons or 'none'}</experience>")
         for turn in self.drawn.goal.turns:
-            if not turn.calls:
-                thought = self._say("ask", label=_label(turn.reply))
-                if turn.wanted is not None:
-                    thought = self._none(turn.wanted)
-                yield Completion(f"<think>{thought}</think><answer>{turn.reply}</answer>")
+            if turn.calls:
+                yield from self._execute(turn.calls, turn.answer)
                 continue
-            yield from self._execute(turn.calls, turn.answer)
+            if turn.missing is not None:
+                thought = self._say("ask", label=turn.missing.label)
+            else:
+                thought = self._none(turn)
+            yield Completion(f"<think>{thought}</think><answer>{turn.reply}</answer>")
 
     def _untried(self) -> str:
         """The thought that nothing is tried, with what will be used, or that no tool fits."""
+        goal = self.drawn.goal
         if self.known:
             return self._say("known")
-        goal = self.drawn.goal
         if goal.turns[0].wanted is not None:
-            return self._none(goal.turns[0].wanted)
+            return self._none(goal.turns[0])
         if not goal.tried or goal.kind == "ask":
             return self._say("nothing")
         call = goal.tried[0]
         tool = self.drawn.chosen[call.operation.key][0].name
-        return self._say("untried", need=_need(call), what=_purpose(call), tool=tool)
+        return self._say("untried", aim=_aim(call), tool=tool)
 
-    def _none(self, wanted: Planned) -> str:
-        return self._say("none", need=_need(wanted), what=_purpose(wanted))
+    def _none(self, turn: Turn) -> str:
+        assert turn.wanted is not None  # noqa: S101 - neither called nor asked for
+        return self._say("none", aim=_aim(turn.wanted))
 
     # --- trial ----------------------------------------------------------------------------------
 
@@ -149,68 +123,56 @@ class OraclePolicy:
         """Try each tool that can tell something; returns the last thought."""
         note = ""
         goal = self.drawn.goal
-        first = goal.tried
-        looked_up: set[str] = set()
+        writes = any(call.operation.effect is not Effect.READ for call in goal.tried)
         tried: set[tuple[str, ...]] = set()
-        for call in first:
-            key = call.operation.key
-            views = self.drawn.chosen[key]
-            writes = call.operation.effect is not Effect.READ
+        for call in goal.tried:
+            views = self.drawn.chosen[call.operation.key]
             lesson = self.lessons.get(views[0].name)
             # A write with other parameters than before may show what the first one did not.
-            form = (key, *sorted(call.arguments))
-            again = writes and lesson == AS_DOCUMENTED and form not in tried
-            if key in looked_up or (lesson is not None and not again):
+            form = (call.operation.key, *sorted(call.arguments))
+            reads = call.operation.effect is Effect.READ
+            if lesson is not None and (reads or lesson != AS_DOCUMENTED or form in tried):
                 continue
             tried.add(form)
-            if writes:
-                note = yield from self._try_write(call, note, _need(call))
+            if not reads:
+                note = yield from self._try_write(call, note)
             elif views[0].example is not None:
-                note = yield from self._try_read(views, note, _need(call))
-            if (
-                goal.kind == "chain"
-                and call is first[0]
-                and first[-1].operation.effect is not (Effect.READ)
-            ):  # what is to be written to has to be known
-                looked_up.add(key)
-                view = self._best(key)
-                note = _join(
-                    note, self._say("act", need=_need(call), what=_purpose(call), tool=view.name)
-                )
-                yield self._turn(note, view, view.send(call.arguments))
+                note = yield from self._try_read(call, views, note)
+            if goal.kind == "chain" and reads and writes:  # what is written to has to be known
+                view = self._best(views)
+                note = _join(note, self._say("act", aim=_aim(call), tool=view.name))
+                yield _turn(note, view.name, view.send(call.arguments))
                 note = ""
         return note
 
-    def _try_read(self, views: tuple[View, ...], note: str, need: str) -> Exchange:
+    def _try_read(self, call: Planned, views: Sequence[View], note: str) -> Exchange:
         view = views[0]
         assert view.example is not None  # noqa: S101 - asked by the caller
         arguments, expected = view.example
         focus = self._focus(expected, view.operation.answer)
         want = _points(expected, expected, focus).want
-        thought = self._say("example", need=need, what=_about(view), tool=view.name, want=want)
+        thought = self._say("example", aim=_aim(call, start=True), tool=view.name, want=want)
         got = yield from self._tried(_join(note, thought), view, arguments)
         points = _points(_value(got), expected, focus)
         if got == as_answer(expected):
             return self._fine(view, points)
-        if view.is_twin:
-            other = views[1]
-            lesson = self.lessons[view.name] = str(view.behaviour and view.behaviour.lesson)
+        if isinstance(view.behaviour, WrongTwin):
+            other, lesson = views[1], view.behaviour.lesson
+            self.lessons[view.name] = lesson
             thought = self._say("guess", **points._asdict(), lesson=lesson)
-            yield self._turn(thought, other, other.shown(arguments))
+            yield _turn(thought, other.name, other.shown(arguments))
             return self._fine(other, points._replace(got=points.want))
         return (yield from self._find_cause(view, arguments, points, expected=expected))
 
-    def _try_write(self, call: Planned, note: str, need: str) -> Exchange:
+    def _try_write(self, call: Planned, note: str) -> Exchange:
         view = self.drawn.chosen[call.operation.key][0]
         arguments = dict(call.arguments)
-        any_value = ""
-        if self.drawn.goal.kind == "ask":
-            label = _label(self.drawn.goal.turns[0].reply)
-            missing = next(p for p in view.operation.params if p.label == label)
+        details = self._asked(view, call.arguments)
+        missing = self.drawn.goal.turns[0].missing
+        if missing is not None:
             arguments[missing.name] = missing.kind.others(arguments[missing.name], self.rng)
-            any_value = self._say("any")
-        parts = {"need": need, "what": _purpose(call), "tool": view.name}
-        any_value = _join(self._asked(view, call.arguments), any_value)
+            details = _join(details, self._say("any"))
+        parts = {"aim": _aim(call), "tool": view.name}
         expected = {k: v for k, v in {**call.result, **arguments}.items() if k != "id"}
         options = {
             p.name: p.default
@@ -219,26 +181,27 @@ class OraclePolicy:
         }
         compared = sorted(options or arguments.keys() & expected.keys())
         if view.receipt is not None or not compared:
-            thought = _join(note, self._say("receipt", **parts), any_value)
+            thought = _join(note, self._say("receipt", **parts), details)
             yield from self._tried(thought, view, arguments)
             self.lessons.setdefault(view.name, AS_DOCUMENTED)
             return self._say("received")
-        said, again = "", call.operation.verb != "delete"
+        again = call.operation.verb != "delete"
         if options and not again:
             arguments |= options
-            said = ", ".join(f"{k} {as_json(v)}" for k, v in view.shown(options).items())
-            any_value = _join(any_value, self._say("once", options=f"give {said}"))
+            named = (f"{k} {as_json(v)}" for k, v in view.shown(options).items())
+            told = f"give {', '.join(named)}"
+            details = _join(details, self._say("once", options=told))
         focus = self.rng.choice(compared)
         [(name, value)] = view.shown({focus: expected[focus]}).items()
-        want = f'"{name}" is {as_json(value)}'
-        thought = _join(note, self._say("try", want=want, **parts), any_value)
+        thought = self._say("try", want=f'"{name}" is {as_json(value)}', **parts)
+        thought = _join(note, thought, details)
         got = yield from self._tried(thought, view, arguments)
         points = _points(_value(got), expected, focus)
-        if points.got == points.want:
-            if options and not again:
-                self.lessons.setdefault(view.name, f"give {said}")
-            return self._fine(view, points)
-        return (yield from self._find_cause(view, arguments, points, again=again))
+        if points.got != points.want:
+            return (yield from self._find_cause(view, arguments, points, again=again))
+        if options and not again:
+            self.lessons.setdefault(view.name, told)
+        return self._fine(view, points)
 
     def _focus(self, expected: Any, answer: str) -> str:
         """Choose the field of a result that is looked at."""
@@ -261,44 +224,38 @@ class OraclePolicy:
         again: bool = True,
     ) -> Exchange:
         """Think of a cause for what deviates and check it, now and then after another one."""
-        behaviour = view.behaviour
-        assert behaviour is not None  # noqa: S101 - an honest tool does not deviate
-        others = [o for o in _causes(view, arguments) if o != behaviour]
-        if isinstance(behaviour, Inverted):  # nothing tells it from a wrong default but a call
-            default = WrongDefault(behaviour.param, behaviour.documented, behaviour.other)
-            shown = view.shown(arguments)
-            others = [default] if default.send(shown) != shown else []
-        elif expected is None or self.rng.random() > WRONG_GUESS_SHARE:
-            others = []
-        if not self.behaviours.self_correction:
-            others = []
-        if others and again:
-            wrong = self.rng.choice(others)
-            sent = wrong.send(view.shown(arguments))
+        hidden, shown = view.behaviour, view.shown(arguments)
+        assert hidden is not None  # noqa: S101 - an honest tool does not deviate
+        wrong = self._other_cause(view, shown, reads=expected is not None) if again else None
+        if wrong is not None:
             thought = self._say("guess", **points._asdict(), lesson=wrong.lesson)
-            thought = _join(thought, _changes(wrong, view.shown(arguments), sent))
-            slip = not isinstance(behaviour, Inverted)
-            seen = yield Completion(_call_text(thought, view.name, sent), slip=slip)
+            thought = _join(thought, _changes(wrong, shown, wrong.send(shown)))
+            slip = not isinstance(hidden, Inverted)
+            seen = yield _turn(thought, view.name, wrong.send(shown), slip=slip)
             if expected is not None:
                 points = points._replace(got=_points(_value(seen), expected, "").got)
-        lesson = self.lessons[view.name] = behaviour.lesson
+        lesson = self.lessons[view.name] = hidden.lesson
         thought = self._say("guess", **points._asdict(), lesson=lesson)
         if not again:
             return thought
-        sent = view.send(arguments)
-        thought = _join(thought, _changes(behaviour, view.shown(arguments), sent))
-        yield self._turn(thought, view, sent)
+        sent = hidden.send(shown)
+        yield _turn(_join(thought, _changes(hidden, shown, sent)), view.name, sent)
         return self._say("confirmed", **points._asdict(), lesson=lesson)
 
+    def _other_cause(self, view: View, shown: dict[str, Any], *, reads: bool) -> Behaviour | None:
+        """Draw another cause that would explain what deviates; None to think of the right one."""
+        hidden, others = view.behaviour, list[Behaviour]()
+        if isinstance(hidden, Inverted):  # nothing tells it from a wrong default but a call
+            others = [WrongDefault(hidden.param, hidden.documented, hidden.other)]
+        elif reads and self.rng.random() <= WRONG_GUESS_SHARE:
+            kinds, rng = (WrongDefault, Swapped, OffByOne), random.Random(0)
+            others = [one for kind in kinds for one in kind.fitting(view.honest(), rng)]
+        others = [one for one in others if one != hidden and one.send(shown) != shown]
+        return self.rng.choice(others) if others and self.behaviours.self_correction else None
+
     def _tried(self, thought: str, view: View, arguments: dict[str, Any]) -> Exchange:
-        """Call as documented; after a refusal call as it says. Returns the observation."""
-        got = yield from self._called(thought, view, view.shown(arguments))
-        if not got.startswith("error: ") or view.behaviour is None:
-            return got
-        lesson = self.lessons[view.name] = view.behaviour.lesson
-        sent = view.send(arguments)
-        changes = _changes(view.behaviour, view.shown(arguments), sent)
-        return (yield self._turn(_join(self._say("hint", lesson=lesson), changes), view, sent))
+        """Call as documented, and keep what an error says. Returns the last observation."""
+        return (yield from self._called(thought, view, arguments, view.shown(arguments), keep=True))
 
     # --- execution ------------------------------------------------------------------------------
 
@@ -307,30 +264,21 @@ class OraclePolicy:
         answers: list[Any] = []
         got = ""
         for call in calls:
-            informed = self.tries or bool(self.known)
-            view = self.drawn.chosen[call.operation.key][0]
-            lesson = self.lessons.get(view.name, "")
-            if informed and view.is_twin and lesson:
-                view = self._best(call.operation.key)
-                lesson = ""
-            arguments = {**(_given(view, lesson) if informed else {}), **call.arguments}
+            views = self.drawn.chosen[call.operation.key]
+            view, lesson = views[0], self.lessons.get(views[0].name, "")
+            if view.is_twin and lesson:
+                view, lesson = self._best(views), ""
+            arguments = {**_given(view, lesson), **call.arguments}
             shown = sent = view.shown(arguments)
-            parts = {"need": _need(call), "what": _purpose(call), "tool": view.name}
-            thought = self._say("act", **parts)
-            wanted = self._asked(view, call.arguments)
-            thought = _join(thought, wanted)
-            if informed and lesson not in ("", AS_DOCUMENTED):
-                thought = _join(self._say("act_known", **parts, lesson=lesson), wanted)
-                believed = self._believed(view, lesson)
+            key, changes = "act", ""
+            if lesson not in ("", AS_DOCUMENTED):
+                key, believed = "act_known", self._believed(view, lesson)
                 if believed is not None:
                     sent = believed.send(shown)
-                    thought = _join(thought, _changes(believed, shown, sent))
-            got = yield from self._called(thought, view, sent)
-            while got.startswith("error: ") and view.behaviour is not None:
-                sent = view.send(arguments)
-                thought = self._say("hint", lesson=view.behaviour.lesson)
-                thought = _join(thought, _changes(view.behaviour, shown, sent))
-                got = yield self._turn(thought, view, sent)
+                    changes = _changes(believed, shown, sent)
+            thought = self._say(key, aim=_aim(call), tool=view.name, lesson=lesson)
+            thought = _join(thought, self._asked(view, call.arguments), changes)
+            got = yield from self._called(thought, view, arguments, sent)
             if call.answer is not None:
                 answers.append(_found(call, got))
         if answer is None:
@@ -348,41 +296,55 @@ class OraclePolicy:
 
         A value is easily left out, and an option is easily taken for its default.
         """
+        told = [(name, p) for name, p in view.params.items() if p.name in arguments]
+        if len(told) < 2 and all(param.default is None for _, param in told):
+            return ""
         given = [
-            shown if param.default is None else f"{shown} {as_json(arguments[param.name])}"
-            for shown, param in view.params.items()
-            if param.name in arguments
+            name if param.default is None else f"{name} {as_json(arguments[param.name])}"
+            for name, param in told
         ]
-        options = any(view.params[shown].default is not None for shown in view.shown(arguments))
-        several = len(given) > 1 or options
-        return self._say("asked", given=", ".join(given)) if several else ""
+        return self._say("asked", given=", ".join(given))
 
     def _believed(self, view: View, lesson: str) -> Behaviour | None:
         """What is taken to be hidden: what a given lesson says, even if that is out of date."""
-        if lesson == AS_DOCUMENTED:
-            return None
         if not self.known or (view.behaviour is not None and view.behaviour.lesson == lesson):
             return view.behaviour
         kinds = [kinds for family in self.drawn.possible.values() for kinds in family.values()]
         return next((one for found in kinds for one in found if one.lesson == lesson), None)
 
-    def _best(self, key: str) -> View:
+    def _best(self, views: Sequence[View]) -> View:
         """The view that does what is documented, or can be made to."""
-        return next(view for view in self.drawn.chosen[key] if not view.is_twin)
+        return next(view for view in views if not view.is_twin)
 
-    def _called(self, thought: str, view: View, sent: dict[str, Any]) -> Exchange:
-        """Call a tool, now and then after a mistake; returns the observation."""
+    def _called(
+        self,
+        thought: str,
+        view: View,
+        arguments: dict[str, Any],
+        sent: dict[str, Any],
+        *,
+        keep: bool = False,
+    ) -> Exchange:
+        """Call a tool, now and then after a mistake, and again as its error says.
+
+        With `keep` what the error says is a lesson. Returns the last observation.
+        """
         mistake = None
         if self.behaviours.self_correction and self.rng.random() < MISTAKE_SHARE:
             mistake = _mistake(view, sent, self.rng)
         if mistake is not None:
-            name, arguments, remedy = mistake
-            yield Completion(_call_text(thought, name, arguments), slip=True)
+            name, wrong, remedy = mistake
+            yield _turn(thought, name, wrong, slip=True)
             thought = remedy
-        return (yield self._turn(thought, view, sent))
-
-    def _turn(self, thought: str, view: View, sent: dict[str, Any]) -> Completion:
-        return Completion(_call_text(thought, view.name, sent))
+        got = yield _turn(thought, view.name, sent)
+        hidden, shown = view.behaviour, view.shown(arguments)
+        while got.startswith("error: ") and hidden is not None:
+            if keep:
+                self.lessons[view.name] = hidden.lesson
+            sent = hidden.send(shown)
+            thought = self._say("hint", lesson=hidden.lesson)
+            got = yield _turn(_join(thought, _changes(hidden, shown, sent)), view.name, sent)
+        return got
 
 
 def _mistake(
@@ -412,17 +374,6 @@ def _mistake(
         arguments[key] = f"{value} in all" if number else rng.choice(words()["word"])
         remedy = f"{key} is {as_json(value)}."
     return (view.name, arguments, remedy) if tool.violation(arguments) else None
-
-
-def _causes(view: View, arguments: dict[str, Any]) -> Iterator[Behaviour]:
-    """Yield causes that would explain that a call does something else."""
-    rng = random.Random(0)
-    shown = view.shown(arguments)
-    for kind in (WrongDefault, Swapped, OffByOne):
-        for one in kind.fitting(view.honest(), rng):
-            sent = one.send(shown)
-            if sent != shown:
-                yield one
 
 
 def _given(view: View, lesson: str) -> dict[str, Any]:
@@ -459,15 +410,15 @@ def _found(call: Planned, got: str) -> Any:
 
 def _points(got: Any, expected: Any, focus: str) -> Points:
     """Return what is compared: the field that differs, else the one looked at."""
+    name = ""
     if isinstance(expected, list) and isinstance(got, list):
-        want = as_json(expected)
-        return Points(f"the list is {as_json(got)}", f"the list is {want}", want)
-    if isinstance(expected, dict) and isinstance(got, dict):
+        name = "the list is "
+    elif isinstance(expected, dict) and isinstance(got, dict):
         other = next((k for k, v in expected.items() if k in got and got[k] != v), "")
         key = other or (focus if focus in got else next(iter(expected), ""))
-        want = as_json(expected.get(key))
-        return Points(f'"{key}" is {as_json(got.get(key))}', f'"{key}" is {want}', want)
-    return Points(as_json(got), as_json(expected), as_json(expected))
+        name, got, expected = f'"{key}" is ', got.get(key), expected.get(key)
+    value = as_json(expected)
+    return Points(name + as_json(got), name + value, value)
 
 
 def _value(text: str) -> Any:
@@ -477,32 +428,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def _about(view: View) -> str:
-    text = view.doc
-    return text[0].upper() + text[1:]
-
-
-def _purpose(call: Planned) -> str:
-    return call.operation.doc
-
-
-def _label(question: str) -> str:
-    """The name of what a question back asks for."""
-    text = question.rstrip("?")
-    for start in ("Which ", "What is the ", "How many "):
-        if text.startswith(start):
-            return text.removeprefix(start).removesuffix(" should I take")
-    return text
-
-
-def _need(call: Planned) -> str:
-    """What is asked for, said before the tool that has it is named."""
-    field = _field(call)
+def _aim(call: Planned, *, start: bool = False) -> str:
+    """Say what is asked for and what the tool for it does; `start`: with a capital letter."""
+    field, does = _field(call), call.operation.doc
+    need = ""
     if field:
-        return f"The {field.replace('_', ' ')} is asked for. "
-    if isinstance(call.result, list) and call.answer is not None:
-        return "It is asked how many. " if isinstance(call.answer, int) else "It is asked which. "
-    return ""
+        need = f"The {field.replace('_', ' ')} is asked for. "
+    elif isinstance(call.result, list) and call.answer is not None:
+        need = f"It is asked {'how many' if isinstance(call.answer, int) else 'which'}. "
+    return need + (does[0].upper() + does[1:] if start else does)
 
 
 def _field(call: Planned) -> str:
@@ -513,9 +447,11 @@ def _field(call: Planned) -> str:
     return fields[-1] if fields else ""
 
 
-def _call_text(thought: str, name: str, arguments: Mapping[str, Any]) -> str:
+def _turn(
+    thought: str, name: str, arguments: Mapping[str, Any], *, slip: bool = False
+) -> Completion:
     call = as_json({"name": name, "arguments": arguments})
-    return f"<think>{thought}</think><tool_call>{call}</tool_call>"
+    return Completion(f"<think>{thought}</think><tool_call>{call}</tool_call>", slip=slip)
 
 
 def _join(*parts: str) -> str:

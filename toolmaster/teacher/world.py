@@ -8,18 +8,17 @@ from dataclasses import replace
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
-from toolmaster.tasksets import Task
 from toolmaster.teacher.acting import succeeds_again
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import DemonstrationSettings
 from toolmaster.types import Phase, Trajectory
-from toolmaster.world.tasks import World, WorldTask
+from toolmaster.world.tasks import World
 
 
 async def show(
     world: World, task_id: str, protocol: Protocol, limits: Limits, settings: DemonstrationSettings
 ) -> Trajectory | None:
-    """One demonstration of one task.
+    """Return one demonstration of one task.
 
     A share of them starts with what a trial of the same tools has shown, and tries nothing.
 
@@ -28,26 +27,16 @@ async def show(
         are played in a fresh session.
     """
     drawn = world.draw(task_id)
-    trajectory = await _shown(drawn, drawn.task, protocol, limits, settings)
-    if trajectory is None or not trajectory.calls(Phase.TRIAL):
-        return trajectory
-    if random.Random(f"{task_id}/known").random() < settings.known_share:
-        task = replace(drawn.task, experience=trajectory.experience)
-        return await _shown(drawn, task, protocol, limits, settings)
-    return trajectory
 
+    async def shown(experience: str) -> Trajectory | None:
+        request = RolloutRequest(replace(drawn.task, experience=experience))
+        oracle = OraclePolicy(drawn, protocol, settings.behaviours, known=experience)
+        made = await run_rollout(request, oracle, protocol, limits)
+        solved = made.success and await succeeds_again(made, request, protocol, limits)
+        return made if solved else None
 
-async def _shown(
-    drawn: WorldTask,
-    task: Task,
-    protocol: Protocol,
-    limits: Limits,
-    settings: DemonstrationSettings,
-) -> Trajectory | None:
-    """Return the oracle's trajectory where it solves the task, and does so again."""
-    request = RolloutRequest(task)
-    oracle = OraclePolicy(drawn, protocol, settings.behaviours, known=task.experience)
-    trajectory = await run_rollout(request, oracle, protocol, limits)
-    if not trajectory.success:
-        return None
-    return trajectory if await succeeds_again(trajectory, request, protocol, limits) else None
+    first = await shown("")
+    if first is None or not first.calls(Phase.TRIAL):
+        return first
+    known = random.Random(f"{task_id}/known").random() < settings.known_share
+    return await shown(first.experience) if known else first

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from toolmaster.tools.tool import Tool, ToolSet
 
-_NAME_CHARS = 64
-"""The longest name that OpenAI-compatible endpoints take."""
+MAX_NAME_CHARS = 64
+"""The longest name of a tool that OpenAI-compatible endpoints take."""
 
 
 def merge(parts: Sequence[tuple[str, ToolSet]]) -> ToolSet:
@@ -77,12 +77,17 @@ def unique_names(tools: Sequence[tuple[str, str]]) -> list[str]:
     names: list[str] = []
     for (label, tool), name in zip(tools, own, strict=True):
         wanted = name if name in kept else _clean(f"{label}_{tool}")
-        candidate, number = wanted, 1
-        while candidate in names or (candidate != name and candidate in kept):
-            number += 1
-            candidate = f"{wanted[: _NAME_CHARS - 4]}_{number}"
-        names.append(candidate)
+        names.append(unique_name(wanted, {*names, *(kept - {name})}))
     return names
+
+
+def unique_name(name: str, taken: Container[str]) -> str:
+    """Return a name in at most `MAX_NAME_CHARS` characters, with a number if it is taken."""
+    number, candidate = 1, name[:MAX_NAME_CHARS]
+    while candidate in taken:
+        number += 1
+        candidate = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
+    return candidate
 
 
 def _moved(tool: Tool, index: int, name: str, label: str, part: ToolSet) -> Tool:
@@ -108,4 +113,4 @@ def _moved(tool: Tool, index: int, name: str, label: str, part: ToolSet) -> Tool
 
 
 def _clean(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:_NAME_CHARS] or "tool"
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:MAX_NAME_CHARS] or "tool"

@@ -49,8 +49,7 @@ def usable_parameters(schema: dict[str, Any]) -> dict[str, Any]:
     """
     if _Checker.of(schema).validator is not None:
         return schema
-    properties = schema.get("properties")
-    known = properties if isinstance(properties, dict) else {}
+    known = as_object(schema.get("properties"))
     texts = {k: v.get("description") if isinstance(v, dict) else None for k, v in known.items()}
     kept = {k: {"description": str(text)} if text else {} for k, text in texts.items()}
     return {"type": "object", "properties": kept}
@@ -81,6 +80,37 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 def is_bounded(schema: dict[str, Any], value: Any) -> bool:
     """Return whether a schema is usable, and a value can be checked in a bounded time."""
     return _Checker.of(schema).is_bounded(value)
+
+
+def follow(document: Any, reference: str) -> Any:
+    """Return the part of a document that a reference inside it names, such as `#/$defs/a`.
+
+    Raises:
+        LookupError: It names another document, or nothing in this one.
+
+    Source: RFC 6901, section 6.
+    """
+    start, *parts = unquote(reference).split("/")
+    if start != "#":
+        raise LookupError(f"{reference!r} is not in this document")
+    try:
+        for part in parts:
+            key = part.replace("~1", "/").replace("~0", "~")
+            inner = dict(enumerate(document)) if isinstance(document, list) else document
+            document = inner[int(key) if inner is not document else key]
+    except (LookupError, TypeError, ValueError):
+        raise LookupError(f"{reference!r} names nothing") from None
+    return document
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a JSON value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 class _Checker:
@@ -163,17 +193,7 @@ def _referred(root: dict[str, Any], schema: dict[str, Any]) -> list[Any]:
     """Return what the references of a schema name."""
     if schema is not root and isinstance(schema.get("$id"), str):
         raise LookupError(schema["$id"])  # references inside are relative to it
-    return [_named(root, schema[key]) for key in _REFERENCES if isinstance(schema.get(key), str)]
-
-
-def _named(root: Any, reference: str) -> Any:
-    """Return the part of a schema that a JSON pointer in URI form names (RFC 6901)."""
-    if reference != "#" and not reference.startswith("#/"):
-        raise LookupError(reference)
-    for part in unquote(reference[1:]).split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        root = root[int(key)] if isinstance(root, list) else root[key]
-    return root
+    return [follow(root, schema[key]) for key in _REFERENCES if isinstance(schema.get(key), str)]
 
 
 def _is_bounded(root: dict[str, Any], value: Any, size: int) -> bool:

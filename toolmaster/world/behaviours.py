@@ -99,31 +99,19 @@ def defaults_of(tool: Tool) -> Arguments:
     return {k: v["default"] for k, v in _properties(tool).items() if "default" in v}
 
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-}
+_PLAIN = {"string": (str,), "boolean": (bool,), "integer": (int,), "number": (int, float)}
+"""Types of plain values in Python, by their type in a schema."""
 
 
-def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Return whether a default is a text, a number or a boolean, and what its schema allows."""
-    types = _TYPES.get(str(schema.get("type")), (str, bool, int, float))
-    return type(value) in types and value in schema.get("enum", [value])
-
-
-def _options(tool: Tool) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
-    """Yield each parameter with a default that fits: its name, its schema, its other choices."""
+def _options(tool: Tool) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Yield each parameter with a default that fits its schema: name, default, other choices."""
     for name, schema in _properties(tool).items():
-        if _fits(schema.get("default"), schema):
-            default = schema["default"]
-            others = [
-                one for one in schema.get("enum", ()) if one != default and _fits(one, schema)
-            ]
-            if schema.get("type") == "boolean":
-                others = [not default]
-            yield name, schema, others
+        default = schema.get("default")
+        types = _PLAIN.get(str(schema.get("type")), (str, bool, int, float))
+        choices = [one for one in schema.get("enum", [default]) if type(one) in types]
+        if type(default) in types and default in choices:
+            others = [one for one in choices if one != default]
+            yield name, default, [not default] if schema.get("type") == "boolean" else others
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +126,11 @@ class WrongDefault(Behaviour):
 
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
-        for name, schema, choices in _options(tool):
-            default = schema["default"]
-            number = schema.get("type") == "integer"
-            others = choices or ([2 if default > 2 else default + 1] if number else [])
-            if others:
-                yield cls(name, default, rng.choice(others))
+        for name, default, others in _options(tool):
+            number = _properties(tool)[name].get("type") == "integer"
+            actual = others or ([2 if default > 2 else default + 1] if number else [])
+            if actual:
+                yield cls(name, default, rng.choice(actual))
 
     def meet(self, arguments: Arguments) -> Arguments:
         return {**arguments, self.param: arguments.get(self.param, self.actual)}
@@ -168,9 +155,9 @@ class Inverted(Behaviour):
 
     @classmethod
     def fitting(cls, tool: Tool, rng: random.Random) -> Iterator[Behaviour]:
-        for name, schema, others in _options(tool):
+        for name, default, others in _options(tool):
             if len(others) == 1:
-                yield cls(name, schema["default"], others[0])
+                yield cls(name, default, others[0])
 
     def send(self, arguments: Arguments) -> Arguments:
         given = arguments.get(self.param, self.documented)
@@ -530,18 +517,14 @@ def fitting(
     """
     found: list[Behaviour] = []
     for kind in kinds:
-        if kind in KINDS:
-            found += kind.fitting(tool, rng)
-            continue
         try:
             for behaviour in kind.fitting(tool, rng):
-                _check(behaviour, tool, calls)
+                if kind not in KINDS:
+                    _check(behaviour, tool, calls)
                 found.append(behaviour)
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise ConfigError(
-                f"behaviour {kind.name!r} on the tool {tool.name!r}: {problem}"
-            ) from error
+            where = f"behaviour {kind.name!r} on the tool {tool.name!r}"
+            raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
     return [b for b in found if split != "train" or not is_held_out(b)]
 
 

@@ -8,25 +8,17 @@ a thing. What they answer depends on their arguments alone.
 from __future__ import annotations
 
 import random
-import tomllib
-from functools import lru_cache
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from toolmaster.types import Effect
 from toolmaster.world.service import Operation, Param, Service, State, computed, in_words
 from toolmaster.world.spec import param_of
-from toolmaster.world.values import Kind, kind_of, number_of
+from toolmaster.world.values import Kind, data, kind_of, number_of
 
 NAMES = 40
 """How many sets of facts each split has; each draws its own relations."""
-_ASKS = ("the {r} of {{}}", "the {r} of {{}}", "{{}}'s {r}")
-
-
-@lru_cache(maxsize=1)
-def _data() -> dict[str, Any]:
-    with Path(__file__).with_name("facts.toml").open("rb") as file:
-        return tomllib.load(file)
+_data = partial(data, "facts")
 
 
 class Facts:
@@ -50,41 +42,35 @@ def _relation(split: str, rng: random.Random) -> Operation:
     words = in_words(name)
     of = kind_of(one["of"])
     subject = Param(one["of"], of, f"Name of the {one['of']}", phrase="{}")
-    doc = rng.choice(
-        (f"Find the {words} of a {one['of']}", f"Look up the {words} of a given {one['of']}",
-         f"Return the {words} for a {one['of']}")
-    )  # fmt: skip
-    ask = rng.choice(_ASKS).format(r=words)
+    said = _data()["wording"]
+    doc = rng.choice(said["relation"]).format(r=words, of=one["of"])
+    ask = rng.choice(said["asked"]).format(r=words)
     params = (subject, *_extra(rng, one["of"]))
     return _computing(name, words, doc, params, ask, kind_of(one["is"]))
 
 
 def _formula(split: str, rng: random.Random) -> Operation:
-    data = _data()["formulas"]
-    measure, thing = rng.choice(data[split].split()), rng.choice(data["thing"].split())
-    listed = [part.split(maxsplit=1) for part in data["attribute"].split(";")]
+    said, made_of = _data()["wording"], _data()["formulas"]
+    measure, thing = rng.choice(made_of[split].split()), rng.choice(made_of["thing"].split())
+    listed = [part.split(maxsplit=1) for part in made_of["attribute"].split(";")]
     chosen = rng.sample(listed, rng.choice((1, 2, 2, 3)))
     params: list[Param] = []
     for name, unit in chosen:
         whole = rng.random() < 0.6
         kind = number_of(1, rng.choice((20, 100, 2000)), whole=whole, unit=unit)
-        phrase = rng.choice((f"with a {name} of {{}}", f"with {name} {{}}", f"of {name} {{}}", ""))
-        doc = rng.choice((f"The {name} of the {thing}", f"{name.capitalize()} in {unit}", ""))
+        parts = {"name": name, "Name": name.capitalize(), "thing": thing, "unit": unit}
+        phrase = rng.choice(said["attribute_asked"]).format(**parts)
+        doc = rng.choice(said["attribute"]).format(**parts)
         params.append(Param(name, kind, doc, phrase=phrase))
     if rng.random() < 0.4:
-        unit = Param("unit", kind_of("metric|imperial"), "Unit of the answer", False, "metric",
-                     "in {} units")  # fmt: skip
-        params.append(unit)
+        params.append(param_of("unit", _data()["unit"]))
     if rng.random() < 0.3:
         params += _extra(rng, "unit")[:1]
     name = f"{thing}_{measure}"
     names = " and ".join(param.label for param in params[: len(chosen)])
-    doc = rng.choice(
-        (f"Calculate the {measure} of a {thing} from its {names}",
-         f"Compute the {measure} of a {thing}",
-         f"{measure.capitalize()} of a {thing}, given {names}")
-    )  # fmt: skip
-    ask = rng.choice((f"the {measure} of a {thing}", f"the {thing}'s {measure}"))
+    parts = {"m": measure, "M": measure.capitalize(), "thing": thing, "names": names}
+    doc = rng.choice(said["formula"]).format(**parts)
+    ask = rng.choice(said["formula_asked"]).format(**parts)
     kind = number_of(1, 5000, whole=rng.random() < 0.5)
     return _computing(name, in_words(name), doc, tuple(params), ask, kind)
 

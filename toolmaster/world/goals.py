@@ -21,18 +21,9 @@ from toolmaster.world.requests import (
     unquoted,
 )
 from toolmaster.world.service import Operation, Param, Service, State, copied
-from toolmaster.world.values import kind_of
+from toolmaster.world.values import data, kind_of
 
-_SPEAKERS = (
-    ("User", "AI"),
-    ("User", "Assistant"),
-    ("Customer", "Agent"),
-    ("A", "B"),
-    ("Me", "You"),
-)
-_GREETINGS = ("How can I help?", "Good morning!", "What can I do for you?", "Hello.")
-_PROMISES = ("Thank you, one moment.", "I will do that now.", "Let me look.", "Thanks, I'm on it.")
-_HEADS = ("", "", "This was said so far:", "A conversation:", "Go on with this conversation.")
+_SAID = data("wording")["conversation"]
 MENTIONED_SHARE = 0.3
 """Share of optional parameters that a request gives, unless a task draws another."""
 
@@ -64,6 +55,7 @@ class Turn:
         answer: the right answer; None where a write is asked for.
         reply: what the assistant says instead of an answer where nothing can be called: a question
             back, or that no tool does this.
+        missing: the parameter that the question asks for.
         wanted: the call that the tools would be needed for, if no tool does this.
     """
 
@@ -71,6 +63,7 @@ class Turn:
     calls: tuple[Planned, ...] = ()
     answer: Any = None
     reply: str = ""
+    missing: Param | None = None
     wanted: Planned | None = None
 
 
@@ -274,25 +267,27 @@ class Maker:
         call = self._call(operation, arguments)
         reply = missing(left_out, self.rng)
         value = left_out.kind.say(self.rng, arguments[left_out.name])
-        given = self.rng.choice(("{v}.", "{v}, please.", "Take {v}.", "It is {v}.")).format(v=value)
-        if not operation.answer:
-            return [Turn(do(operation, told, self.rng), reply=reply), Turn(given, (call,))]
-        answer = call.result[operation.answer]
-        field = operation.answer if operation.verb == "call" else ""
-        request = ask(operation, told, self.rng, field)
-        return [Turn(request, reply=reply), Turn(given, (replace(call, answer=answer),), answer)]
+        given = self.rng.choice(_SAID["given"]).format(v=value)
+        answer, field = None, operation.answer if operation.verb == "call" else ""
+        if operation.answer:
+            answer = call.result[operation.answer]
+            request = ask(operation, told, self.rng, field)
+        else:
+            request = do(operation, told, self.rng)
+        asking = Turn(request, reply=reply, missing=left_out)
+        return [asking, Turn(given, (replace(call, answer=answer),), answer)]
 
     def _told(self) -> list[Turn]:
         """A conversation that has come to the point where a call is due."""
         asking, giving = self._ask()
-        user, other = self.rng.choice(_SPEAKERS)
+        user, other = self.rng.choice(_SAID["speakers"])
         lines = [f"{user}: {asking.request}", f"{other}: {asking.reply}"]
         lines.append(f"{user}: {giving.request}")
         if self.rng.random() < 0.4:
-            lines.insert(0, f"{other}: {self.rng.choice(_GREETINGS)}")
+            lines.insert(0, f"{other}: {self.rng.choice(_SAID['greetings'])}")
         if self.rng.random() < 0.3:
-            lines.append(f"{other}: {self.rng.choice(_PROMISES)}")
-        head = self.rng.choice(_HEADS)
+            lines.append(f"{other}: {self.rng.choice(_SAID['promises'])}")
+        head = self.rng.choice(_SAID["heads"])
         return [Turn("\n".join([head, *lines] if head else lines), giving.calls, giving.answer)]
 
     def _none(self) -> list[Turn]:

@@ -18,11 +18,12 @@ from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
 from toolmaster.tools.openapi.operations import Operation as Documented
 from toolmaster.tools.openapi.operations import read_operations
-from toolmaster.tools.openapi.parsing import parse_text
-from toolmaster.tools.openapi.schemas import SchemaReader, as_object
+from toolmaster.tools.openapi.parsing import parse_file
+from toolmaster.tools.openapi.schemas import SchemaReader
+from toolmaster.tools.schemas import as_object
 from toolmaster.types import Effect
 from toolmaster.world.service import Operation, Param, Service, State, computed, in_words, written
-from toolmaster.world.values import Kind, enum_of, kind_of, list_of, number_of
+from toolmaster.world.values import Kind, data, enum_of, kind_of, list_of, number_of
 
 SUFFIXES = (".json", ".yaml", ".yml")
 MAX_FILE_BYTES = 400_000
@@ -39,64 +40,11 @@ _TECHNICAL = re.compile(
     r"|^\$|quota.?user|user.?ip|^alt$|^fields$|cursor|etag|if-match|upload",
     re.IGNORECASE,
 )
-_NAMED: tuple[tuple[str, str, str], ...] = (  # pattern of the name, kind, phrase
-    (r"city|town|place|location|destination|region|area$", "city", "in {}"),
-    (r"country", "country", "in {}"),
-    (r"e-?mail", "email", ""),
-    (r"url|uri|link|website|domain|host", "url", ""),
-    (r"first.?name|given.?name", "firstname", ""),
-    (r"user.?name|login|account|owner|author|customer|client|contact|recipient|sender|assignee"
-     r"|full.?name|person|employee|player|artist", "person", "for {}"),
-    (r"company|organi[sz]ation|merchant|brand|vendor|manufacturer|employer", "company", ""),
-    (r"currency", "currency", "in {}"),
-    (r"lang|locale", "language", "in {}"),
-    (r"colou?r", "colour", ""),
-    (r"address|street", "street", "at {}"),
-    (r"(start|from|since|begin|after|min).*(date|day)|(date|day).*(start|from|since|begin|after)",
-     "date", "from {}"),
-    (r"(end|to|until|before|max).*(date|day)|(date|day).*(end|to|until|before)",
-     "date", "to {}"),
-    (r"date|day$|birthday", "date", "on {}"),
-    (r"time$|hour", "time", "at {}"),
-    (r"description|text|message|comment|note|body|content|summary|reason|detail", "text",
-     'saying "{}"'),
-    (r"title|book|song|movie|film|album|article|name$", "title", ""),
-    (r"^q$|query|search|keyword|term|topic|subject|tag|category|genre|type$|kind$", "word",
-     "for {}"),
-    (r"product|item|sku|device|model|asset", "product", ""),
-    (r"id$|code|number|key|ref|uuid|hash|isbn|version", "code", ""),
-)  # fmt: skip
-_UNKNOWN = ("word", "product", "title", "code", "word", "company")
-_FORMATS = {"date": "date", "email": "email", "uuid": "code", "uri": "url"}
-_NUMBERS: tuple[tuple[str, int, int], ...] = (
-    (r"year", 1950, 2030), (r"month", 1, 12), (r"page|offset|index", 1, 30),
-    (r"limit|count|size|max|per", 1, 100), (r"lat", -80, 80), (r"lon|lng", -170, 170),
-    (r"percent|ratio|rate", 1, 100), (r"id$", 10, 99999), (r"price|amount|cost|total", 1, 5000),
-    (r"age", 1, 99), (r"", 1, 900),
-)  # fmt: skip
-_COUNTED = frozenset("page limit offset size count year month rating level max min".split())
-"""Words in the names of texts that are written with digits."""
-_READS = (
-    "get gets retrieve retrieves return returns list lists fetch fetches show shows find finds read"
-    " reads lookup query queries describe describes view display obtain provides"
-).split()
+_GUESSES = data("openapi")
+"""What names and types suggest."""
 _NO_VERB = re.compile(
     r"(ed|ing|tion|ment|ity|er|or|ness|ance|ence|al|ic|ous|The|An|This|For|By|If)$"
 )
-_METHOD_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "update",
-                 "DELETE": "delete", "HEAD": "check", "OPTIONS": "check"}  # fmt: skip
-_SYNONYMS = {
-    "create": ("add", "make", "set up"),
-    "add": ("create", "put in"),
-    "delete": ("remove", "get rid of"),
-    "remove": ("delete", "take out"),
-    "update": ("change", "edit"),
-    "send": ("submit", "pass on"),
-    "cancel": ("call off",),
-    "start": ("begin", "launch"),
-    "stop": ("end",),
-}
-"""What a request says in place of a verb of the documentation."""
 
 
 class Documents:
@@ -168,10 +116,7 @@ def openapi_service(file: Path, name: str) -> Service:
     Raises:
         InputError: it cannot be read, or has nothing to simulate.
     """
-    try:
-        content = parse_text(file.read_bytes(), str(file))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error}") from None
+    content = parse_file(file)
     if not isinstance(content.get("paths"), dict):
         raise InputError(f"{file}: it has no paths, so there is nothing to simulate")
     documented, _ = read_operations(content)
@@ -201,7 +146,7 @@ def _operation(
     raw = reader.peek(reader.peek(content["paths"][one.path])[one.method.lower()])
     asked = _sentence(one.description)
     if " " not in asked or " /" in asked:
-        asked = f"{_METHOD_VERBS[one.method]} {noun}".capitalize()
+        asked = f"{_GUESSES['methods'][one.method]} {noun}".capitalize()
     doc = _sentence(str(raw.get("description") or ""))  # says it in other words than the summary
     if not doc.isascii() or not 2 <= doc.count(" ") <= MAX_DOC_SPACES or " /" in doc:
         doc = asked
@@ -292,7 +237,7 @@ def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
     if type_ == "boolean":
         return kind_of("boolean")
     if type_ in ("integer", "number"):
-        low, high = next((a, b) for p, a, b in _NUMBERS if re.search(p, name, re.IGNORECASE))
+        low, high = _of_name("numbers", name)
         least, most = schema.get("minimum"), schema.get("maximum")
         if isinstance(least, int | float) and abs(least) < 10**9:
             low = int(least)
@@ -305,10 +250,11 @@ def guess(name: str, schema: Mapping[str, Any]) -> Kind | None:
         return list_of(item) if item is not None and item.type != "array" else None
     if type_ != "string":
         return None
-    kind = _FORMATS.get(str(schema.get("format"))) or _named(name)[0]
-    if kind != "date" and not _COUNTED.isdisjoint(in_words(name).split()):
+    kind = _GUESSES["formats"].get(str(schema.get("format"))) or _named(name)[0]
+    if kind != "date" and not set(in_words(name).split()).isdisjoint(_GUESSES["counted"]):
         kind = "digits"
-    return kind_of(kind or _UNKNOWN[zlib.crc32(name.encode()) % len(_UNKNOWN)])
+    unknown = _GUESSES["unknown"]
+    return kind_of(kind or unknown[zlib.crc32(name.encode()) % len(unknown)])
 
 
 def _clean(name: str) -> str:
@@ -317,8 +263,13 @@ def _clean(name: str) -> str:
 
 def _named(name: str) -> tuple[str, str]:
     """Return the kind that a name suggests, and how a request gives it; "" for nothing."""
-    found = (one[1:] for one in _NAMED if re.search(one[0], name, re.IGNORECASE))
-    return next(found, ("", ""))
+    return _of_name("named", name) or ("", "")
+
+
+def _of_name(table: str, name: str) -> Any:
+    """Return what stands in a table behind the first pattern that is found in a name."""
+    found = (row for pattern, *row in _GUESSES[table] if re.search(pattern, name, re.IGNORECASE))
+    return next(found, None)
 
 
 def _sentence(text: str, most: int = DOC_CHARS) -> str:
@@ -334,7 +285,7 @@ def _clause(doc: str, method: str, *, reads: bool) -> str:
     first, _, rest = doc.partition(" ")
     rest = re.sub(r"^((a|an|all|the) )+", "the ", rest.strip(), flags=re.IGNORECASE)
     if reads:
-        if first.lower() in _READS and rest:
+        if first.lower() in _GUESSES["reads"] and rest:
             return rest if rest.startswith("the ") else f"the {rest}"
         return f"the {_lower(doc)}" if not first.endswith("s") else f"the result of {_lower(doc)}"
     imperative = re.fullmatch(r"[A-Z][a-z]+", first) and not _NO_VERB.search(first)
@@ -343,10 +294,10 @@ def _clause(doc: str, method: str, *, reads: bool) -> str:
         if verb != first.lower():
             rest = re.sub(r"^((or|and) [a-z]+[^s ])s\b", r"\1", rest)
         if not rest.startswith(("or ", "and ")):
-            same = (verb, *_SYNONYMS.get(verb, ()))
+            same = (verb, *_GUESSES["synonyms"].get(verb, ()))
             verb = same[zlib.crc32(doc.encode()) % len(same)]
         return f"{verb} {rest}"
-    return f"{_METHOD_VERBS[method]} {_lower(doc)}"
+    return f"{_GUESSES['methods'][method]} {_lower(doc)}"
 
 
 def _lower(text: str) -> str:

@@ -13,67 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolmaster.world.service import Operation, Param
-from toolmaster.world.values import kind_of, words
+from toolmaster.world.values import data, kind_of, words
 
-_DO = (
-    "{C}.",
-    "Please {c}.",
-    "Could you {c}?",
-    "Can you {c} for me?",
-    "I need you to {c}.",
-    "I'd like to {c}.",
-    "{C}, please.",
-    "I want to {c}.",
-    "Go ahead and {c}.",
-    "We have to {c}.",
-    "Would you {c}?",
-    "Help me {c}.",
-)
-_ASK = (
-    "What is {c}?",
-    "Tell me {c}.",
-    "I'd like to know {c}.",
-    "Find out {c}.",
-    "Can you look up {c}?",
-    "Give me {c}.",
-    "I need {c}.",
-    "Could you tell me {c}?",
-    "What's {c}?",
-    "Please get {c}.",
-    "I am looking for {c}.",
-    "Check {c} for me.",
-)
-_WHICH = (
-    "Which {p} are there{c}?",
-    "List {p}{c}.",
-    "Show me all {p}{c}.",
-    "Find {p}{c}.",
-    "I need the {p}{c}.",
-    "What {p} do we have{c}?",
-)
-_COUNT = (
-    "How many {p} are there{c}?",
-    "Count the {p}{c}.",
-    "What is the number of {p}{c}?",
-    "Tell me how many {p} we have{c}.",
-)
-_BEFORE = (
-    "I am planning the week.",
-    "I talked to {n} about {t} yesterday.",
-    "My colleague {n} asked me this.",
-    "This is for our {t} group.",
-    "I'm back from {g}.",
-    "Hello!",
-    "Hi there.",
-    "Sorry to bother you.",
-    "It is about {t}.",
-    "We are a small {t} club in {g}.",
-)
-_AFTER = ("Thanks!", "Thank you.", "It is urgent.", "No hurry.", "{n} is waiting for it.")
-_VERBS = ("copy", "end", "include", "keep", "notify", "send", "show", "tell", "use", "wipe")
-"""First words of options that say what is done; a request says "keeping parts"."""
+_SAID: Mapping[str, list[str]] = data("wording")["request"]
 _LABELLED_SHARE = 0.12
-_GENERIC = ("with {l} {v}", "with {l} {v}", "{l} {v}", "with the {l} {v}", "using {v} as {l}")
 
 
 def phrase(param: Param, value: Any, rng: random.Random) -> str:
@@ -81,12 +24,12 @@ def phrase(param: Param, value: Any, rng: random.Random) -> str:
     said = param.kind.say(rng, value)
     if param.kind.type == "boolean":
         first, _, rest = param.label.partition(" ")
-        if first in _VERBS:
+        if first in _SAID["done"]:
             return f"{'' if value else 'not '}{first.removesuffix('e')}ing {rest}".strip()
         return f"{'with' if value else 'without'} {param.label.removeprefix('with ')}"
     shape = param.phrase
     if not shape or rng.random() > 0.85:
-        shape = rng.choice(_GENERIC).format(l=param.label, v="{}")
+        shape = rng.choice(_SAID["given"]).format(l=param.label, v="{}")
     if param.kind.unit == param.label and param.label in shape:  # not "nights: two nights"
         said = said.removesuffix(f" {param.kind.unit}")
     return filled(shape, said)
@@ -120,7 +63,7 @@ def clause(operation: Operation, arguments: Mapping[str, Any], rng: random.Rando
 
 def do(operation: Operation, arguments: Mapping[str, Any], rng: random.Random) -> str:
     """Return a request to do something."""
-    return framed(rng.choice(_DO), clause(operation, arguments, rng))
+    return framed(rng.choice(_SAID["do"]), clause(operation, arguments, rng))
 
 
 def ask(
@@ -137,7 +80,7 @@ def ask(
 
 def question(text: str, rng: random.Random) -> str:
     """Return a question for what a text names."""
-    return framed(rng.choice(_ASK), text)
+    return framed(rng.choice(_SAID["ask"]), text)
 
 
 def ask_list(
@@ -147,12 +90,12 @@ def ask_list(
     given = [(p, arguments[p.name]) for p in operation.params if p.name in arguments]
     rng.shuffle(given)
     said = "".join(f" {phrase(param, value, rng)}" for param, value in given)
-    return rng.choice(_COUNT if count else _WHICH).format(p=operation.noun, c=said)
+    return rng.choice(_SAID["count" if count else "which"]).format(p=operation.noun, c=said)
 
 
 def both(first: str, second: str, rng: random.Random) -> str:
     """Return two requests as one."""
-    joined = rng.choice(("{a} And {b}", "{a} Then {b}", "{a} Also, {b}", "{a} {B}"))
+    joined = rng.choice(_SAID["both"])
     lower = second if second.startswith("I") else second[0].lower() + second[1:]
     return joined.format(a=first, b=lower, B=second)
 
@@ -167,14 +110,17 @@ def dressed(request: str, rng: random.Random) -> str:
     listed = words()
     parts = {"t": rng.choice(listed["topic"]), "g": kind_of("city").draw(rng)}
     parts["n"] = kind_of("person").draw(rng)
-    before = f"{rng.choice(_BEFORE).format(**parts)} " if rng.random() < 0.2 else ""
-    after = f" {rng.choice(_AFTER).format(**parts)}" if rng.random() < 0.1 else ""
-    return f"{before}{request}{after}"
+    said = [request]
+    if rng.random() < 0.2:
+        said.insert(0, rng.choice(_SAID["before"]).format(**parts))
+    if rng.random() < 0.1:
+        said.append(rng.choice(_SAID["after"]).format(**parts))
+    return " ".join(said)
 
 
 def missing(param: Param, rng: random.Random) -> str:
     """Return how an assistant asks for a value."""
-    ways = ["Which {l}?", "What is the {l}?", "Which {l} should I take?"]
+    ways = _SAID["missing"]
     if param.label.endswith("s"):
         ways = ["How many {l}?"] if param.kind.type in ("integer", "number") else ways[::2]
     return rng.choice(ways).format(l=param.label)

@@ -303,7 +303,7 @@ class _Drawing:
             [view] = chosen[target]
             if view.example is not None and self.rng.random() < TWIN_SHARE:
                 twin = self.draw_view(view.operation)
-                chosen[target] = (view, replace(twin, doc=view.doc, example=view.example))
+                chosen[target] = (view, replace(twin, example=view.example))
             possible |= self._possible(chosen[target], goal.tried_of(target))
         if not possible.keys() & {"silent", "irreversible"} and self.rng.random() < REDRAWN_SHARE:
             return None

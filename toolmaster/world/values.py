@@ -39,11 +39,16 @@ _MONTHS = (
 )
 
 
+@lru_cache
+def data(name: str) -> dict[str, Any]:
+    """Return the content of a TOML file of this folder."""
+    return tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8"))
+
+
 @lru_cache(maxsize=1)
 def words() -> Mapping[str, tuple[str, ...]]:
     """Return the word lists by name."""
-    with Path(__file__).with_name("words.toml").open("rb") as file:
-        return {name: tuple(text.split()) for name, text in tomllib.load(file).items()}
+    return {name: tuple(text.split()) for name, text in data("words").items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,9 @@ class Kind:
         return value
 
 
+_SHAPES: Mapping[str, list[str]] = data("wording")["value"]
+
+
 def invented(rng: random.Random, syllables: int = 0) -> str:
     """Return a word that does not exist, in lower case."""
     count = syllables or rng.choice((2, 2, 3))
@@ -110,7 +118,7 @@ def _product(rng: random.Random) -> str:
 def _title(rng: random.Random) -> str:
     listed = words()
     adjective, thing = rng.choice(listed["adjective"]), rng.choice(listed["thing"])
-    shape = rng.choice(("The {a} {t}", "{a} {w}", "{w} and {v}", "{t} of {w}", "{t}s in {c}"))
+    shape = rng.choice(_SHAPES["title"])
     shape = shape.replace("{t}s", "{t}es") if thing.endswith(("s", "x", "ch", "sh")) else shape
     return shape.format(
         a=adjective,
@@ -132,17 +140,7 @@ def _say_name(rng: random.Random, value: Any) -> str:
 
 def _text(rng: random.Random) -> str:
     listed = words()
-    shape = rng.choice(
-        (
-            "{t} {x} is {a}",
-            "please bring the {a} {x}",
-            "ask {n} about {v}",
-            "{v} before {w}",
-            "the {x} needs a new {y}",
-            "call {n} back",
-            "{a} {x}, not the {y}",
-        )
-    )
+    shape = rng.choice(_SHAPES["text"])
     return shape.format(
         t=rng.choice(("the", "my", "our")),
         x=rng.choice(listed["thing"]),

@@ -17,44 +17,13 @@ from toolmaster.tools import Tool
 from toolmaster.types import Effect
 from toolmaster.world.behaviours import Behaviour, WrongTwin, lay
 from toolmaster.world.service import Operation, Param, State
-from toolmaster.world.values import invented, words
+from toolmaster.world.values import data, invented, words
 
-VERBS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "train": {
-        "list": ("list", "find", "query", "filter", "all"),
-        "get": ("get", "show", "read", "lookup", "open"),
-        "create": ("create", "add", "new", "make", "insert"),
-        "update": ("update", "edit", "set", "modify", "change"),
-        "delete": ("delete", "remove", "drop", "clear"),
-        "compute": ("get", "calculate", "compute", "find", "check"),
-    },
-    "test": {
-        "list": ("search", "browse", "fetch", "select"),
-        "get": ("retrieve", "view", "inspect", "fetch"),
-        "create": ("register", "submit", "post", "record"),
-        "update": ("revise", "amend", "adjust", "patch"),
-        "delete": ("erase", "discard", "destroy", "unset"),
-        "compute": ("estimate", "evaluate", "fetch", "request"),
-    },
-}
+_WORDING = data("wording")
 NAME_MASK_SHARE = 0.4
 """Share of tools in training whose name says nothing."""
 RECEIPT_SHARE = 0.35
 """Share of tools that write and answer with a receipt."""
-RECEIPTS: tuple[Any, ...] = (
-    "ok",
-    "Done.",
-    "Accepted",
-    "202 Accepted",
-    "The request was received.",
-    "queued",
-    "success",
-    "No content.",
-    {"status": "ok"},
-    {"success": True},
-    [],
-    "The change has been saved",
-)
 PARAM_MASK_SHARE = 0.3
 """Share of parameters in training whose name says nothing; they are then documented."""
 
@@ -67,7 +36,6 @@ class View:
         operation: what it does.
         name: its name.
         params: its parameters by the name that is shown, in the order shown.
-        doc: its documentation, without the example.
         behaviour: what it hides; None for nothing.
         example: a documented call, under canonical names, and its result; None without one.
         receipt: what a tool that writes answers in place of the record; None for the record.
@@ -76,7 +44,6 @@ class View:
     operation: Operation
     name: str
     params: Mapping[str, Param]
-    doc: str
     behaviour: Behaviour | None = None
     example: tuple[dict[str, Any], Any] | None = None
     receipt: Any = None
@@ -90,7 +57,7 @@ class View:
             "required": [shown for shown, param in self.params.items() if param.required],
             "additionalProperties": False,
         }
-        description = self.doc
+        description = self.operation.doc
         if self.example is not None:
             call, result = self.example
             description += f". Example: {as_json(self.shown(call))} -> {as_json(result)}"
@@ -162,13 +129,13 @@ def draw_view(
         name = f"{name}{rng.randrange(2, 10)}"
     taken.add(name)
     quiet = operation.effect is not Effect.READ and rng.random() < RECEIPT_SHARE
-    receipt = rng.choice(RECEIPTS) if quiet else None
-    return View(operation, name, params, operation.doc, receipt=receipt)
+    receipt = rng.choice(_WORDING["tools"]["receipts"]) if quiet else None
+    return View(operation, name, params, receipt=receipt)
 
 
 def _name(operation: Operation, split: str, rng: random.Random) -> list[str]:
     """Draw the words of a name; an action's name says what it does."""
-    verbs = VERBS[split].get(operation.verb)
+    verbs = _WORDING["verbs"][split].get(operation.verb)
     parts = operation.key.split("_")
     if verbs is not None:
         verb, noun = rng.choice(verbs), operation.noun.split()

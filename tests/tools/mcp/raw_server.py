@@ -5,9 +5,10 @@ that cannot be used or checked, and results that break its own, and forgets a to
 With the argument `silent` it does not answer requests that it does not know.
 """
 
-import json
 import os
 import sys
+
+from stdio_loop import CHANGED, said, send, serve
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ANY = {"type": "object"}
@@ -32,51 +33,24 @@ PAGES = [
 ]
 
 
-def send(**message):
-    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
-
-
-def call(id_, name):
+def call(name, _arguments):
     known = [tool["name"] for page in PAGES for tool in page]
     if name not in known:
-        send(id=id_, error={"code": -32000, "message": f"no {name} for {os.environ['A_KEY']}"})
-        return
-    result = {"content": [{"type": "text", "text": name}]}
+        return {"error": {"code": -32000, "message": f"no {name} for {os.environ['A_KEY']}"}}
+    response = said(name)
     if name == "forget":
         PAGES[0] = [tool for tool in PAGES[0] if tool["name"] != "grow"]
     elif name == "grow":
         PAGES[0][0] = {**PAGES[0][0], "inputSchema": NUMBER}
-        send(method="notifications/tools/list_changed")
+        send(method=CHANGED)
     elif name == "broken_result":
-        result["structuredContent"] = {"n": "many"}
+        response["result"]["structuredContent"] = {"n": "many"}
     elif name == "endless":
-        result["structuredContent"] = {"x": "a"}
+        response["result"]["structuredContent"] = {"x": "a"}
     elif name == "no_result":
-        result = {"content": "hush-hush, no list"}
-    send(id=id_, result=result)
-
-
-def answer(id_, method, params):
-    if method == "initialize":
-        capabilities = {"tools": {"listChanged": True}}
-        info = {"name": "raw", "version": "0"}
-        version = "2025-06-18"
-        send(
-            id=id_,
-            result={"protocolVersion": version, "capabilities": capabilities, "serverInfo": info},
-        )
-    elif method == "tools/list":
-        page = int((params or {}).get("cursor", 0))
-        more = {"nextCursor": str(page + 1)} if page + 1 < len(PAGES) else {}
-        send(id=id_, result={"tools": PAGES[page], **more})
-    elif method == "tools/call":
-        call(id_, params["name"])
-    elif "silent" not in sys.argv:
-        send(id=id_, error={"code": -32601, "message": "unknown method"})
+        response = {"result": {"content": "hush-hush, no list"}}
+    return response
 
 
 print("Welcome!", os.environ["A_KEY"], flush=True)
-for line in sys.stdin:
-    request = json.loads(line)
-    if "id" in request:
-        answer(request["id"], request["method"], request.get("params"))
+serve(lambda: PAGES, call, silent="silent" in sys.argv)

@@ -47,8 +47,17 @@ TEXT = {"type": "string"}
             'properties that are no schemas: ["type", "b"]',
             {**OBJECT, "properties": {"a": TEXT, "b": {}}},
         ),
-        (bad(inputSchema={**OBJECT, "properties": []}), "properties of its schema are no", OBJECT),
-        (bad(inputSchema={**OBJECT, "required": True}), "requires is no list of names", OBJECT),
+        (
+            bad(inputSchema={**OBJECT, "properties": []}),
+            "its schema has [] as 'properties'",
+            OBJECT,
+        ),
+        (
+            bad(inputSchema={**OBJECT, "required": True}),
+            "its schema has true as 'required'",
+            OBJECT,
+        ),
+        (bad(inputSchema={**OBJECT, "required": [7]}), "requires [7], which are no names", OBJECT),
         (bad(description=5), "its description is no text", OBJECT),
         (bad(annotations={"readOnlyHint": "maybe"}), 'readOnlyHint is "maybe", not true', OBJECT),
         (
@@ -125,18 +134,26 @@ SAID = block("text", text="said")
         ),
         (
             {"content": [block("image", data="A" * 300), SAID]},
-            '[content of the type "image", which cannot be shown as such:'
-            ' {"data": "(300 characters)"}]\nsaid',
+            "[image, 225 bytes]\nsaid",
         ),
         (
             {"content": [{"text": "untyped"}]},
             "[content of the type null, which cannot be shown as such]\nuntyped",
         ),
+        (
+            {"content": [block("video", data="A" * 300, name="cat"), 7]},
+            '[content of the type "video", which cannot be shown as such:'
+            ' {"data": "(300 characters)", "name": "cat"}]\n7',
+        ),
+        (
+            {"content": [block("resource_link", uri="a://b", size=5)]},
+            "[link to a resource: a://b, 5 bytes]",
+        ),
         ({"content": ["plain", SAID]}, "plain\nsaid"),
         ({"content": [{**SAID, "annotations": {"priority": 7, "audience": "me"}}]}, "said"),
         ({"structuredContent": {"n": 1}}, '{"n": 1}'),
         ({"content": [SAID], "structuredContent": [1, 2]}, "said\n[1, 2]"),
-        ({"content": [block("text", text="[1,2]")], "structuredContent": [1, 2]}, "[1,2]"),
+        ({"content": [block("text", text="[1,2]")], "structuredContent": [1, 2]}, "[1, 2]"),
         ({"content": [SAID], "isError": None}, "said"),
         ({"content": [block("resource", resource={"uri": "a://b"})]}, "[resource a://b]\n"),
     ],

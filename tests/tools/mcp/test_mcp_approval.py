@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from turns import call
+from turns import call, play
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
@@ -62,8 +62,7 @@ def test_always_does_not_outlast_a_swap(tmp_path, keyboard):
         async with open_sources([server_file(tmp_path, log)]) as tools:
             task = Task("t", "q", lambda: tools)
             session = Session(task, Protocol.DIRECT, Limits(), approver=ask)
-            first = await session.step(call("clean"))
-            return [first, *[await session.step(call("clean")) for _ in range(2)]]
+            return await play(session, *[call("clean")] * 3)
 
     first, told, asked = asyncio.run(asyncio.wait_for(work(), 60))
     assert first.observation == "cleaned 1"
@@ -81,8 +80,7 @@ def test_what_was_declared_to_read_is_not_tried_after_a_swap(tmp_path):
         async with open_sources([server_file(tmp_path, log, "read=clean")]) as tools:
             assert tools["clean"].effect is Effect.READ
             session = Session(Task("t", "q", lambda: tools), Protocol.TRIAL, Limits())
-            first = await session.step(call("clean"))
-            return [first, *[await session.step(call("clean")) for _ in range(2)]]
+            return await play(session, *[call("clean")] * 3)
 
     first, *after = asyncio.run(asyncio.wait_for(work(), 60))
     assert first.error is None
@@ -106,7 +104,7 @@ def test_a_swap_while_the_question_stands_is_refused(tmp_path, keyboard):
         async with open_sources([server_file(tmp_path, log)]) as tools:
             task, ask = Task("t", "q", lambda: tools), Swaps(answers=reader)
             other, slow = (Session(task, Protocol.DIRECT, Limits(), approver=ask) for _ in "ab")
-            return [await slow.step(call("clean", slow=True)) for _ in range(2)]
+            return await play(slow, *[call("clean", slow=True)] * 2)
 
     other = None
     refused, told = asyncio.run(asyncio.wait_for(work(), 60))

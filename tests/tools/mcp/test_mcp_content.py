@@ -1,17 +1,15 @@
 """Results as text: nothing twice, no base64, nothing lost."""
 
 import pytest
-from mcp_types import BlobResourceContents as Blob
-from mcp_types import CallToolResult, EmbeddedResource, ImageContent, TextContent
 
 from toolmaster.tools.mcp.content import result_text
 
-IMAGE = ImageContent(data="AAEC", mime_type="image/png")
+IMAGE = {"type": "image", "data": "AAEC", "mimeType": "image/png"}
 
 
 def result(*blocks, structured=None):
-    content = [TextContent(text=block) if isinstance(block, str) else block for block in blocks]
-    return CallToolResult(content=content, structured_content=structured)
+    content = [{"type": "text", "text": one} if isinstance(one, str) else one for one in blocks]
+    return {"content": content, "structuredContent": structured}
 
 
 @pytest.mark.parametrize(
@@ -42,11 +40,11 @@ def test_text_and_structured(given, text):
 
 def test_no_base64():
     data = "iVBORw0KGgoAAAANSUhEUgAA" * 10
-    blob = EmbeddedResource(resource=Blob(uri=f"data:image/png;base64,{data}", blob=data))
+    uri = f"data:image/png;base64,{data}"
     text = result_text(
         result(
-            ImageContent(data=data, mime_type="image/png"),
-            blob,
+            {**IMAGE, "data": data},
+            {"type": "resource", "resource": {"uri": uri, "blob": data}},
             f"![x](data:image/svg+xml;charset=utf-8;base64,{data})",
             structured={"image": f"data:image/png;base64,{data}"},
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -129,36 +129,27 @@ START = {
 
 
 @contextmanager
-def failing(status, body, kind="application/json"):
-    """An older server over HTTP, with sessions, each call of which fails in this way."""
+def answering(reply):
+    """A web server whose answers to a POST are `reply(message)`: status, body and headers."""
     seen = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            method = message["method"]
-            seen.append(method)
-            result = {"initialize": START, "tools/list": {"tools": [TOOL]}}.get(method)
-            answer = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})
-            if method == "server/discover":
-                self.reply(400, "no", "text/plain")
-            elif result is None and "id" in message:
-                self.reply(status, body.replace("ID", str(message["id"])), kind)
-            else:
-                self.reply(200 if result else 202, answer if result else "")
+            seen.append(message["method"])
+            self.answer(*reply(message))
 
         def do_GET(self):
-            self.reply(405, "")
+            self.answer(405, b"", {})
 
         do_DELETE = do_GET  # noqa: N815
 
-        def reply(self, code, text, kind="application/json"):
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.send_header("Mcp-Session-Id", "one")
+        def answer(self, status, body, headers):
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(text.encode())
+            self.wfile.write(body)
 
         def log_message(self, *args):
             pass
@@ -169,6 +160,30 @@ def failing(status, body, kind="application/json"):
         yield f"http://127.0.0.1:{server.server_port}/mcp", seen
         server.shutdown()
         thread.join()
+
+
+def failing(status, body, kind="application/json"):
+    """An older server over HTTP, with sessions, each call of which fails in this way."""
+
+    def reply(message):
+        method, headers = message["method"], {"Content-Type": kind, "Mcp-Session-Id": "one"}
+        result = {"initialize": START, "tools/list": {"tools": [TOOL]}}.get(method)
+        if method == "server/discover":
+            return 400, b"no", {"Content-Type": "text/plain"}
+        if "id" not in message:
+            return 202, b"", headers
+        if result is None:
+            return status, body.replace("ID", str(message["id"])).encode(), headers
+        answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        return 200, answer.encode(), {**headers, "Content-Type": "application/json"}
+
+    return answering(reply)
+
+
+def no_server(status, body=b"", **headers):
+    """A web server that is no MCP server, and answers everything alike."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return answering(lambda _message: (status, body, named))
 
 
 def rpc(code, message, **more):
@@ -262,36 +277,11 @@ def test_nobody_answers():
             run(McpServer(url=address), nothing, start_timeout_s=0.5)
 
 
-@contextmanager
-def answering(status, body=b"", **headers):
-    """A web server that is no MCP server."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/mcp"
-        server.shutdown()
-        thread.join()
-
-
 def test_compressed_answers_are_refused():
     """However small it is, a compressed answer may stand for gigabytes."""
     bomb = gzip.compress(gzip.compress(b" " * 10_000_000))
     headers = {"Content_Encoding": "gzip, gzip", "Content_Type": "application/json"}
-    with answering(200, bomb, **headers) as address, pytest.raises(InputError) as caught:
+    with no_server(200, bomb, **headers) as (address, _), pytest.raises(InputError) as caught:
         run(McpServer(url=address), nothing)
     assert "the server compressed its answer ('gzip, gzip')" in str(caught.value)
 
@@ -305,7 +295,7 @@ def test_compressed_answers_are_refused():
     ],
 )
 def test_an_address_that_is_no_server(status, text):
-    with answering(status) as address, pytest.raises(InputError) as caught:
+    with no_server(status) as (address, _), pytest.raises(InputError) as caught:
         run(McpServer(url=f"{address}?key=hush-hush"), nothing)
     assert (
         str(caught.value)
@@ -325,8 +315,8 @@ def test_an_address_that_is_no_server(status, text):
 )
 def test_what_an_http_error_says_at_the_start_is_shown(status, body, text):
     text = text.replace("RPC", 'Unknown version: {"to": 2}')
-    answer = answering(status, body.encode(), Content_Type="application/json")
-    with answer as address, pytest.raises(InputError) as caught:
+    answer = no_server(status, body.encode(), Content_Type="application/json")
+    with answer as (address, _), pytest.raises(InputError) as caught:
         run(McpServer(url=address), nothing)
     said = str(caught.value).partition(f"HTTP status {status}")[2]
     assert said.startswith(f": {text}") if text else said == ""
@@ -363,7 +353,7 @@ def test_a_malformed_address(url, text):
 
 
 def test_a_page_is_no_server():
-    with answering(200) as address, pytest.raises(InputError, match="Unexpected content type"):
+    with no_server(200) as (address, _), pytest.raises(InputError, match="Unexpected content type"):
         run(McpServer(url=address), nothing)
 
 

@@ -5,7 +5,8 @@ import socket
 import pytest
 from mcp_types import Tool, ToolAnnotations
 
-from toolmaster.tools.mcp.live import effect_of, usable_parameters
+from toolmaster.tools.mcp.live import effect_of
+from toolmaster.tools.schemas import usable_parameters
 from toolmaster.types import Effect
 
 

@@ -16,7 +16,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.session import Session
 from toolmaster.tasksets import Task
 from toolmaster.tools.mcp import McpServer, open_mcp
-from toolmaster.types import Effect, ErrorKind
+from toolmaster.types import Effect, ErrorKind, TrialMode
 
 
 def python(code, **settings):
@@ -155,23 +155,20 @@ def test_a_hang_is_a_timeout_in_a_session(tiny):
     assert (step.error, step.observation) == (ErrorKind.TIMEOUT, "error: no answer within 0.2 s")
 
 
-CHANGED = "has changed this tool: its effect"
+GONE = "does not offer this tool any more"
+CHANGED = "changed this tool before the call, which was not made; call it again"
 
 
 @pytest.mark.parametrize(
     ("what", "name", "text"),
     [
-        ("remove", "add", "does not offer this tool any more"),
-        ("effect", "add", "has changed this tool: its effect was read and is unknown now"),
-        ("unknown", "save", "has changed this tool: its effect was write and is unknown now"),
-        (
-            "destructive",
-            "save",
-            "has changed this tool: its effect was write and is destructive now",
-        ),
+        ("remove", "add", GONE),
+        ("parameter", "add", CHANGED),
+        ("effect", "add", CHANGED),
+        ("destructive", "save", CHANGED),
     ],
 )
-def test_a_tool_that_is_gone_or_more_dangerous_now_is_refused(tiny, what, name, text):
+def test_a_tool_that_is_gone_or_changed_is_refused(tiny, what, name, text):
     async def use(tools):
         await call(tools, "change", what=what)
         return await refused(tools, name, **({"a": 1, "b": 2} if name == "add" else {}))
@@ -179,27 +176,19 @@ def test_a_tool_that_is_gone_or_more_dangerous_now_is_refused(tiny, what, name, 
     assert run({"tiny": tiny()}, use) == f"MCP server 'tiny' {text}"
 
 
-def test_a_write_that_only_reads_now_is_called(tiny):
+async def latest(tool):
+    return dataclasses.replace(tool, **await tool.current())
+
+
+def test_a_changed_tool_is_called_as_it_is_now(tiny):
     async def use(tools):
-        await call(tools, "change", what="read")
-        return await call(tools, "save")
-
-    assert run({"tiny": tiny()}, use) == "saved"
-
-
-def test_changed_parameters_are_told_with_the_answer(tiny):
-    note = "[the server has changed this tool's parameters; now: a (required), b (required), c"
-
-    async def use(tools):
-        await call(tools, "change", what="optional")
-        fits = await call(tools, "add", a=1, b=2)
+        assert await tools["add"].current() == {}
         await call(tools, "change", what="parameter")
-        short = await refused(tools, "add", a=1, b=2)
-        return fits, short, await call(tools, "add", a=1, b=2, c=3)
+        now = await latest(tools["add"])
+        assert now.parameters["required"] == ["a", "b", "c"]
+        return now.trials, await now.execute(None, {"a": 1, "b": 2, "c": 3})
 
-    fits, short, again = run({"tiny": tiny()}, use)
-    assert (fits, again) == (f"{note}]\n3", f"{note} (required)]\n6")
-    assert short.startswith(f"{note} (required)]\nError executing tool add")
+    assert run({"tiny": tiny()}, use) == (TrialMode.READ_ONLY, "6")
 
 
 def test_new_tools_are_told_once(tiny, caplog):
@@ -251,8 +240,8 @@ def test_an_old_and_careless_server(caplog, capfd):
             await call(tools, "endless", x="a"),
             await refused(tools, "no_result"),
             await call(tools, "grow"),
-            await call(tools, "forget"),
-            await call(tools, "forget", n=1),
+            await refused(tools, "forget"),
+            await (await latest(tools["forget"])).execute(None, {"n": 1}),
             await refused(tools, "grow"),
             await refused(tools, "grow"),
         ]
@@ -264,16 +253,15 @@ def test_an_old_and_careless_server(caplog, capfd):
     assert listed[0]["function"]["parameters"] == {"type": "object"}
     assert listed[4]["function"]["parameters"]["properties"] == {"x": {}}
     assert listed[5]["function"]["description"] == "about [A_KEY]"
-    change = "the server has changed this tool's parameters; now: n (required)"
     assert texts == [
         "broken_schema",
-        "Invalid structured content returned by tool broken_result:"
-        " 'many' is not of type 'integer'",
+        "the result breaks the schema that broken_result declares:"
+        ' n: "many" is not of type "integer"',
         'endless\n{"x": "a"}',
         "the server answered with something that is no valid result",
         "grow",
-        f"[{change}]\nforget",
-        f"[{change}]\nforget",
+        f"MCP server 'raw' {CHANGED}",
+        "forget",
         "no grow for [A_KEY]",
         "MCP server 'raw' does not offer this tool any more",
     ]

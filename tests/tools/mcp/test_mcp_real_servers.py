@@ -7,6 +7,8 @@ import sys
 
 import pytest
 from mcp_calls import call, run
+from turns import EXPERIENCE, play
+from turns import call as call_turn
 
 from toolmaster.limits import Limits
 from toolmaster.protocols import Protocol
@@ -110,11 +112,6 @@ def test_memory_survives_a_restart_and_two_of_them_are_told_apart(npm, tmp_path)
     ]
 
 
-def call_turn(name, **arguments):
-    text = json.dumps({"name": name, "arguments": arguments})
-    return f"<think>t</think><tool_call>{text}</tool_call>"
-
-
 def test_a_trial_reads_and_the_execution_writes(npm, tmp_path):
     """The whole way: an `mcpServers` file, a session with a trial, the real filesystem server."""
     folder = tmp_path / "files"
@@ -138,13 +135,10 @@ def test_a_trial_reads_and_the_execution_writes(npm, tmp_path):
         write = call_turn("write_file", path=str(written), content="plum")
         read = call_turn("read_text_file", path=str(folder / "in.txt"))
         outside = call_turn("read_text_file", path="/etc/hostname")
-        trial = [await session.step(turn) for turn in (read, write, outside)]
+        trial = await play(session, read, write, outside)
         assert [path.name for path in folder.iterdir()] == ["in.txt"]
-        rest = ["<think>t</think><experience>as documented</experience>", read, write]
-        execution = [
-            await session.step(turn) for turn in (*rest, "<think>t</think><answer>plum</answer>")
-        ]
-        return session, trial, execution
+        answer = "<think>t</think><answer>plum</answer>"
+        return session, trial, await play(session, EXPERIENCE, read, write, answer)
 
     session, trial, execution = run(read_mcp_servers(config), use)
     assert [step.error for step in trial] == [None, ErrorKind.NOT_EXECUTED, ErrorKind.TOOL_ERROR]

@@ -83,7 +83,8 @@ def test_settings_do_not_show_what_they_hold():
         ("{", "not valid JSON: Expecting property name"),
         ("[" * 100_000, "not valid JSON"),
         ([], 'should be {"mcpServers": {name: server, ...}}'),
-        ({"servers": {}}, 'should be {"mcpServers": {name: server, ...}}'),
+        ({"servers": []}, 'should be {"mcpServers": {name: server, ...}}'),
+        ({"servers": {}}, "'servers' names no server that"),
         ({"mcpServers": {}}, "'mcpServers' names no server that"),
         (
             {"mcpServers": {"a": {"command": "x", "disabled": True}}},

@@ -27,7 +27,6 @@ server = MCPServer("tiny", log_level="ERROR")
 READS = ToolAnnotations(read_only_hint=True)
 WRITES = ToolAnnotations(destructive_hint=False)
 DESTROYS = ToolAnnotations(destructive_hint=True)
-_EFFECTS = {"read": READS, "destructive": DESTROYS, "unknown": None}
 PIXELS = bytes(range(100))
 started, cancelled = [], []
 
@@ -119,24 +118,16 @@ def pictures() -> CallToolResult:
 
 @server.tool()
 async def change(ctx: Context, what: str) -> str:
-    """Change the list of tools: `remove`, `parameter` or `effect` of `add`, `more`, and say so.
-
-    An effect of its own is given to `save`.
-    """
-    if what in _EFFECTS:
+    """Change `add` (`remove`, `parameter`, `effect`) or `save`, or offer `more`, and say so."""
+    if what == "destructive":
         server.remove_tool("save")
-        server.add_tool(save, annotations=_EFFECTS[what])
-        await ctx.notify_tools_changed()
-        return "changed"
-    if what == "more":
+        server.add_tool(save, annotations=DESTROYS)
+    elif what == "more":
         server.add_tool(add_three, annotations=READS)
-        await ctx.notify_tools_changed()
-        return "changed"
-    server.remove_tool("add")
+    else:
+        server.remove_tool("add")
     if what == "parameter":
         server.add_tool(add_three, name="add", annotations=READS)
-    if what == "optional":
-        server.add_tool(add_up_to_three, name="add", annotations=READS)
     if what == "effect":
         server.add_tool(add, name="add")
     await ctx.notify_tools_changed()
@@ -144,10 +135,6 @@ async def change(ctx: Context, what: str) -> str:
 
 
 def add_three(a: int, b: int, c: int) -> int:
-    return a + b + c
-
-
-def add_up_to_three(a: int, b: int, c: int = 0) -> int:
     return a + b + c
 
 

@@ -1,10 +1,10 @@
 """Jupyter Server, which describes itself in Swagger 2.0: calls, trial and execution."""
 
 import asyncio
-import json
 
 import pytest
 from openapi_services import environment, free_port, running
+from turns import EXPERIENCE, call
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
@@ -39,11 +39,6 @@ def jupyter(tmp_path_factory):
 def document(jupyter, monkeypatch):
     monkeypatch.setenv(AUTH["bearer"], TOKEN)
     return load_document(jupyter[0], auth=AUTH)
-
-
-def call(name, **arguments):
-    text = json.dumps({"name": name, "arguments": arguments})
-    return f"<think>t</think><tool_call>{text}</tool_call>"
 
 
 def test_the_servers_own_document(document, jupyter):
@@ -86,14 +81,6 @@ def test_calls(document, jupyter):
     asyncio.run(work())
 
 
-def test_schema_violations_name_the_parameter(document):
-    async def work():
-        async with open_openapi(document, auth=AUTH) as tools:
-            return tools["get_api_contents_path"].violation({"path": "a", "type": "film"})
-
-    assert asyncio.run(work()).startswith("type: ")
-
-
 def test_a_trial_does_not_write_and_the_execution_does(document, jupyter):
     root = jupyter[1]
     (root / "seen.txt").write_text("here")
@@ -109,7 +96,7 @@ def test_a_trial_does_not_write_and_the_execution_does(document, jupyter):
             wrong = await session.step(call("post_api_contents_path", path=1, body=body))
             gone = await session.step(call("delete_api_contents_path", path="seen.txt"))
             assert sorted(p.name for p in root.iterdir()) == before
-            await session.step("<think>t</think><experience>post makes folders</experience>")
+            await session.step(EXPERIENCE)
             made = await session.step(call("put_api_contents_path", path="new", body=body))
             await session.step("<think>t</think><answer>new</answer>")
             return session, [read, trial, tried, wrong, gone], made
@@ -125,22 +112,3 @@ def test_a_trial_does_not_write_and_the_execution_does(document, jupyter):
     assert (root / "new").is_dir()
     assert session.stop_reason is StopReason.ANSWERED
     assert TOKEN not in "".join(step.observation or "" for step in session.steps)
-
-
-def test_a_post_in_the_execution_is_real(document, jupyter):
-    root = jupyter[1]
-    (root / "box").mkdir()
-    body = {"type": "file", "ext": ".txt"}
-
-    async def work():
-        async with open_openapi(document, auth=AUTH) as tools:
-            session = Session(Task("j/2", "q", lambda: tools), Protocol.TRIAL, Limits())
-            tried = await session.step(call("post_api_contents_path", path="box", body=body))
-            assert not list((root / "box").iterdir())
-            await session.step("<think>t</think><experience>none</experience>")
-            return tried, await session.step(call("post_api_contents_path", path="box", body=body))
-
-    tried, made = asyncio.run(work())
-    assert tried.error is ErrorKind.NOT_EXECUTED
-    assert made.error is None
-    assert [p.name for p in (root / "box").iterdir()] == ["untitled.txt"]

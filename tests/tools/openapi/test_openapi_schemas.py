@@ -134,12 +134,6 @@ def test_what_stands_beside_a_reference():
     assert convert(nullable, Pet=PET) == {**PET, "type": ["object", "null"]}
 
 
-def test_pointers_with_escapes():
-    schemas = {"a/b": {"type": "string"}, "x": {"a/b": {"type": "integer"}}}
-    assert convert({"$ref": "#/components/schemas/a~1b"}, **schemas) == {"type": "string"}
-    assert convert({"$ref": "#/components/schemas/x/a%7E1b"}, **schemas) == {"type": "integer"}
-
-
 @pytest.mark.parametrize(
     ("schema", "kept"),
     [

@@ -6,6 +6,7 @@ import json
 import tracemalloc
 
 import pytest
+from turns import call
 
 from toolmaster.errors import InputError
 from toolmaster.limits import Limits
@@ -166,7 +167,7 @@ NEXT = '</a?page=2&key=hush-hush>; rel="next"'
         ({**TEXT, "Content-Range": "items 0-1/9"}, b"a", "a\n[Content-Range: items 0-1/9]"),
         ({**JSON, "Retry-After": "120"}, b"{}", "{}\n[Retry-After: 120]"),
         ({**TEXT, "X-Next-Page": ""}, b"a", "a"),
-        ({**TEXT, "X-WP-TotalPages": "3"}, b"a", "a\n[X-Wp-Totalpages: 3]"),
+        ({**TEXT, "X-WP-TotalPages": "3"}, b"a", "a\n[X-WP-TotalPages: 3]"),
         ({**TEXT, "X-Has-More": "true"}, b"a", "a\n[X-Has-More: true]"),
         ({**TEXT, "X-Page-Speed": "1", "X-Nextjs-Cache": "HIT", "X-Country": "NO"}, b"a", "a"),
         ({"X-Total": "0"}, b"", "HTTP 200 OK, X-Total: 0"),
@@ -392,8 +393,3 @@ def test_the_path_of_a_server_without_a_host_is_told(load_paths, content, hint):
     with pytest.raises(InputError, match="give base_url") as error:
         asyncio.run(inside())
     assert hint in str(error.value)
-
-
-def call(name, **arguments):
-    text = json.dumps({"name": name, "arguments": arguments})
-    return f"<think>t</think><tool_call>{text}</tool_call>"

@@ -1,31 +1,25 @@
 """Mends answers of MCP servers before the SDK validates them.
 
 The SDK takes an answer as a whole or not at all: one imperfect tool would take away all tools of
-its server, and one block of a newer kind a whole result. Here each tool and each block is read by
-itself, with the few fields that are used.
+its server, and one block of a newer kind a whole result. Here each tool is read by itself, with the
+few fields that are used, and the content of a result becomes the text that is shown.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import mcp_types
-from mcp_types.methods import validate_server_result
-from pydantic import TypeAdapter, ValidationError
+
+from toolmaster.tools.mcp.content import result_text, shortened
+from toolmaster.tools.schemas import as_object
 
 Report = Callable[[str, str], None]
 """Takes the name of a tool and what is wrong with it."""
-_BLOCK: TypeAdapter[Any] = TypeAdapter(mcp_types.ContentBlock)
-_BLOCK_FIELDS = ("type", "text", "data", "mimeType", "resource", "uri", "name", "title", "size")
-_RESOURCE_FIELDS = ("uri", "mimeType", "text", "blob")
-_HINTS = ("readOnlyHint", "destructiveHint")
 _MISPLACED = ("type", "required", "description", "title", "additionalProperties")
 """Keywords of a schema that some servers write among the properties."""
-_NOTE_CHARS, _WORD_CHARS = 2000, 200
-"""How much is shown of a block that cannot be read, and of one word in it (it may be base64)."""
 
 
 @asynccontextmanager
@@ -43,35 +37,22 @@ class _MendedStream:
     def __init__(self, stream: Any, report: Report) -> None:
         self._stream, self._report = stream, report
 
-    @property
-    def last_context(self) -> Any:
-        return getattr(self._stream, "last_context", None)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
-    async def receive(self) -> Any:
-        return self._mend(await self._stream.receive())
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def __aiter__(self) -> _MendedStream:
-        return self
-
-    async def __anext__(self) -> Any:
-        return self._mend(await self._stream.__anext__())
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        async for item in self._stream:
+            message = getattr(item, "message", None)
+            if isinstance(message, mcp_types.JSONRPCResponse):
+                message.result = mended_result(message.result, self._report)
+            yield item
 
     async def __aenter__(self) -> _MendedStream:
         await self._stream.__aenter__()
         return self
 
-    async def __aexit__(self, *error: object) -> bool | None:
-        closed: bool | None = await self._stream.__aexit__(*error)
-        return closed
-
-    def _mend(self, item: Any) -> Any:
-        message = getattr(item, "message", None)
-        if isinstance(message, mcp_types.JSONRPCResponse):
-            message.result = mended_result(message.result, self._report)
-        return item
+    async def __aexit__(self, *error: object) -> None:
+        await self._stream.__aexit__(*error)
 
 
 def mended_result(result: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -95,46 +76,40 @@ def mended_result(result: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def _start(result: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to `initialize`, whose texts nothing depends on."""
-    info, capabilities = (_as_object(result.get(key)) for key in ("serverInfo", "capabilities"))
-    texts = {key: str(info.get(key) or "unknown") for key in ("name", "version")}
-    listed = _as_object(capabilities.get("tools")).get("listChanged") is True
-    tools = {"tools": {"listChanged": listed}}
+    info, capabilities = (as_object(result.get(key)) for key in ("serverInfo", "capabilities"))
+    listed = as_object(capabilities.get("tools")).get("listChanged") is True
     return {
         "protocolVersion": result["protocolVersion"],
-        "serverInfo": texts,
-        "capabilities": tools,
+        "serverInfo": {key: str(info.get(key) or "unknown") for key in ("name", "version")},
+        "capabilities": {"tools": {"listChanged": listed}},
     }
 
 
 def _tool(raw: Any, report: Report) -> dict[str, Any] | None:
     """Return a tool with the fields that are used, loosened where they are not valid."""
-    name = _as_object(raw).get("name")
+    name = as_object(raw).get("name")
     if not (isinstance(name, str) and name):
-        report(_short(name if name is not None else raw), "left out, because it has no name")
+        report(shortened(name if name is not None else raw), "left out, because it has no name")
         return None
-    tool: dict[str, Any] = {"name": name}
     problems: list[str] = []
+    tool = {"name": name, "inputSchema": _object_schema(raw.get("inputSchema"), problems)}
     for key in ("title", "description"):
         if isinstance(raw.get(key), str):
             tool[key] = raw[key]
         elif raw.get(key) is not None:
             problems.append(f"its {key} is no text")
-    tool["inputSchema"] = _object_schema(raw.get("inputSchema"), problems)
-    output = raw.get("outputSchema")
-    if output is not None:
-        wrong: list[str] = []
-        schema = _object_schema(output, wrong)
-        if not wrong:  # else it cannot be used to check results
-            tool["outputSchema"] = schema
-    hints = raw.get("annotations")
-    if hints is not None:
-        found = {key: _as_object(hints).get(key) for key in _HINTS}
-        tool["annotations"] = {k: value for k, value in found.items() if isinstance(value, bool)}
-        problems += [
-            f"its {key} is {_short(value)}, not true or false"
-            for key, value in found.items()
-            if not isinstance(value, bool | None)
-        ]
+    wrong: list[str] = []
+    output = _object_schema(raw.get("outputSchema"), wrong)
+    if not wrong:  # else it cannot be used to check results
+        tool["outputSchema"] = output
+    if raw.get("annotations") is not None:
+        tool["annotations"] = hints = {}
+        for key in ("readOnlyHint", "destructiveHint"):
+            value = as_object(raw["annotations"]).get(key)
+            if isinstance(value, bool):
+                hints[key] = value
+            elif value is not None:
+                problems.append(f"its {key} is {shortened(value)}, not true or false")
     if problems:
         report(name, f"loosened, because {' and '.join(problems)}")
     return tool
@@ -145,104 +120,35 @@ def _object_schema(raw: Any, problems: list[str]) -> dict[str, Any]:
     if not isinstance(raw, dict):
         problems.append("its schema is missing" if raw is None else "its schema is no object")
         return {"type": "object"}
-    schema = dict[str, Any](raw)
+    schema = {key: value for key, value in raw.items() if value is not None}
     if schema.get("type") != "object":
-        problems.append(f"its schema has the type {_short(schema.get('type'))}, not 'object'")
+        problems.append(f"its schema has the type {shortened(schema.get('type'))}, not 'object'")
         schema["type"] = "object"
-    properties = schema.pop("properties", None)
-    if isinstance(properties, dict):
-        bad = [name for name, inner in properties.items() if not isinstance(inner, dict | bool)]
-        if bad:
-            problems.append(f"its schema has properties that are no schemas: {_short(bad)}")
-        loose: dict[str, Any] = {name: {} for name in bad if name not in _MISPLACED}
-        good = {name: inner for name, inner in properties.items() if name not in bad}
-        schema["properties"] = good | loose
-    elif properties is not None:
-        problems.append("the properties of its schema are no object")
-    required = schema.pop("required", None)
-    if isinstance(required, list) and all(isinstance(name, str) for name in required):
-        schema["required"] = required
-    elif required is not None:
-        problems.append("what its schema requires is no list of names")
-    if not isinstance(schema.get("$schema", ""), str):
-        del schema["$schema"]
+    for key, kind in (("properties", dict), ("required", list), ("$schema", str)):
+        if not isinstance(schema.get(key, kind()), kind):
+            problems.append(f"its schema has {shortened(schema.pop(key))} as {key!r}")
+    if not all(isinstance(name, str) for name in schema.get("required", ())):
+        problems.append(
+            f"its schema requires {shortened(schema.pop('required'))}, which are no names"
+        )
+    properties = schema.get("properties", {})
+    bad = [name for name, inner in properties.items() if not isinstance(inner, dict | bool)]
+    if bad:
+        problems.append(f"its schema has properties that are no schemas: {shortened(bad)}")
+        schema["properties"] = {
+            name: {} if name in bad else inner
+            for name, inner in properties.items()
+            if not (name in bad and name in _MISPLACED)
+        }
     return schema
 
 
 def _call_result(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a call with unknown blocks as notes."""
-    content = result.get("content")
-    content = [] if content is None else content
-    if not isinstance(content, list):
+    """Return the result of a call with all of its content as one text."""
+    if not isinstance(result.get("content"), list | None):
         return result  # refused by the SDK
-    blocks = [_block(block) for block in content]
-    out = {**result, "content": blocks, "isError": result.get("isError") in (True, "true", 1)}
-    structured = out.get("structuredContent")
-    if not isinstance(structured, dict | None):  # allowed since 2026 only
-        del out["structuredContent"]
-        text = json.dumps(structured, ensure_ascii=False)
-        if text not in [_compact(block.get("text")) for block in blocks]:
-            blocks.append({"type": "text", "text": text})
+    text = {"type": "text", "text": result_text(result)}
+    out = {**result, "content": [text], "isError": result.get("isError") in (True, "true", 1)}
+    if not isinstance(out.get("structuredContent"), dict):  # others are allowed since 2026 only
+        out.pop("structuredContent", None)
     return out
-
-
-def _block(raw: Any) -> dict[str, Any]:
-    """Return a block of content with the fields that are used, or else a note on it."""
-    if not isinstance(raw, dict):
-        text = raw if isinstance(raw, str) else _short(raw, _NOTE_CHARS)
-        return {"type": "text", "text": text}
-    block = {key: raw[key] for key in _BLOCK_FIELDS if raw.get(key) is not None}
-    if isinstance(raw.get("description"), str):
-        block["description"] = raw["description"]
-    if isinstance(raw.get("resource"), dict):
-        inner = raw["resource"]
-        block["resource"] = {key: inner[key] for key in _RESOURCE_FIELDS if inner.get(key)}
-        if not block["resource"].keys() & {"text", "blob"}:
-            block["resource"]["text"] = ""
-    try:
-        validate_server_result("tools/call", "2025-11-25", {"content": [block]})
-        _BLOCK.validate_python(block, by_name=False)
-    except ValidationError:
-        return {"type": "text", "text": _note(raw)}
-    return block
-
-
-def _note(block: dict[str, Any]) -> str:
-    """Return a note on a block of an unknown type, or with missing fields."""
-    shown = ("type", "text", "annotations", "_meta")
-    rest = {key: _hidden(value) for key, value in block.items() if key not in shown}
-    about = f": {_short(rest, _NOTE_CHARS)}" if rest else ""
-    note = (
-        f"[content of the type {_short(block.get('type'))}, which cannot be shown as such{about}]"
-    )
-    text = block.get("text")
-    return note if text is None else f"{note}\n{text if isinstance(text, str) else _short(text)}"
-
-
-def _hidden(value: Any) -> Any:
-    """Return a value without long words, which are encoded data."""
-    if isinstance(value, dict):
-        return {key: _hidden(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_hidden(item) for item in value]
-    if isinstance(value, str) and any(len(word) > _WORD_CHARS for word in value.split()):
-        return f"({len(value)} characters)"
-    return value
-
-
-def _short(value: Any, chars: int = 100) -> str:
-    """Return a JSON value as text, cut."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= chars else f"{text[:chars]}..."
-
-
-def _compact(text: Any) -> str:
-    """Return a JSON text written as `json.dumps` writes it, another text as it is."""
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        return str(text)
-
-
-def _as_object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

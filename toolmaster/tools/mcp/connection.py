@@ -13,7 +13,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -22,7 +22,7 @@ from contextlib import (
     suppress,
 )
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import anyio
 import httpx2
@@ -37,8 +37,6 @@ from toolmaster.tools.mcp.answers import mended
 from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.schemas import is_bounded, violation
 
-_Check = Callable[[str, mcp_types.CallToolResult], Awaitable[None]]
-_Hook = Callable[[httpx2.Response], Awaitable[None]]
 _MAX_PAGES = 100
 """The most pages of a list of tools that are read."""
 _CLOSE_TIMEOUT_S = 10.0
@@ -53,6 +51,16 @@ _OTHER_TRANSPORT = (400, 404, 405, 406, 415, 501)
 _NO_SESSION = re.compile(r"\bsession\b|not initiali[sz]ed", re.IGNORECASE)
 
 
+class HttpError(NamedTuple):
+    """An HTTP answer that is an error; `status` is 0 if there was none."""
+
+    status: int = 0
+    text: str = ""
+    """What its body says; "" if that is a page, or empty."""
+    is_rpc: bool = False
+    """Whether the body is a JSON-RPC error."""
+
+
 class Connection:
     """One connection to a server whose variables are resolved, held by one asyncio task."""
 
@@ -64,13 +72,10 @@ class Connection:
         self.stale = False
         """Whether the tools have to be listed again before the next call."""
         self.error: Exception | None = None
-        self.http_status = 0
-        """The last HTTP status that was an error."""
-        self.http_error = ""
-        """What the body of that answer says; "" if it is a page, or empty."""
+        self.http = HttpError()
+        """The last error over HTTP."""
         self.problems: dict[str, str] = {}
         """What is wrong with tools, by their names."""
-        self._is_rpc_error = False
         self._server = server
         self._kinds = ["stdio"] if server.command is not None else ["http", "sse"]
         """The transports to try in turn."""
@@ -87,6 +92,17 @@ class Connection:
     def over(self) -> bool:
         """Whether the connection has ended or is about to."""
         return self._stop.is_set() or self._task.done()
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether the server answered that it does not know this client's session.
+
+        The specification says 404; many servers send 400, and some of them the reason as a JSON-RPC
+        error. Newer servers have no sessions.
+        """
+        if self.http.status not in (400, 404) or _is_modern(self.client):
+            return False
+        return not self.http.is_rpc or _NO_SESSION.search(self.http.text) is not None
 
     async def ready(self) -> bool:
         """Wait for the connection, and return whether it succeeded."""
@@ -118,40 +134,28 @@ class Connection:
                     raise
             return self.client, self.tools.get(name)
 
-    @property
-    def forgotten(self) -> bool:
-        """Whether the server answered that it does not know this client's session.
-
-        The specification says 404; many servers send 400, and some of them the reason as a JSON-RPC
-        error. Newer servers have no sessions.
-        """
-        if self.http_status not in (400, 404) or _is_modern(self.client):
-            return False
-        return not self._is_rpc_error or _NO_SESSION.search(self.http_error) is not None
-
     def last_words(self) -> str:
         """Return the errors at the end of the process's stderr, else its last line, else ""."""
         printed = self._stderr.decode(errors="replace").splitlines()
         lines = [line for line in printed if line.strip()]
         errors = [line for line in lines if "error" in line.lower() and not line[0].isspace()]
-        text = " ".join(" ".join(errors or lines[-1:]).split())
-        return text if len(text) <= _STDERR_CHARS else f"{text[:_STDERR_CHARS]} ..."
+        return _line(" ".join(errors or lines[-1:]), _STDERR_CHARS)
 
     async def _live(self) -> None:
-        failed: list[tuple[Exception, int, str]] = []
         try:
             with self._scope:
                 self._scope.deadline = anyio.current_time() + self._start_timeout_s
+                first = None
                 for kind in self._kinds:
                     try:
                         await self._serve(kind)
                         break
                     except Exception as error:  # noqa: BLE001 - shown to the next caller
-                        failed.append((_first(error), self.http_status, self.http_error))
-                        if self._ready.is_set() or self.http_status not in _OTHER_TRANSPORT:
+                        first = first or (_innermost(error), self.http)
+                        if self._ready.is_set() or self.http.status not in _OTHER_TRANSPORT:
                             break
-                if failed:
-                    self.error, self.http_status, self.http_error = failed[0]
+                if first:
+                    self.error, self.http = first
         finally:
             self.client = None
             self._ready.set()
@@ -169,15 +173,10 @@ class Connection:
     @asynccontextmanager
     async def _open(self, kind: str) -> AsyncIterator[Client]:
         async with AsyncExitStack() as stack:
-            transport = await self._transport(kind, stack)
-            client = Client(
-                mended(transport, self.problems.__setitem__),
-                cache=None,
-                message_handler=self._on_message,
-            )
+            transport = mended(await self._transport(kind, stack), self.problems.__setitem__)
+            client = Client(transport, cache=None, message_handler=self._on_message)
             await stack.enter_async_context(client)
-            check = partial(self._check_result, client.session.validate_tool_result)
-            client.session.validate_tool_result = check  # type: ignore[method-assign]
+            client.session.validate_tool_result = self._check  # type: ignore[method-assign]
             tools = client.server_capabilities.tools
             if _is_modern(client) and tools is not None and tools.list_changed:
                 # Older servers send changes unasked. If this fails, a failing call shows them.
@@ -194,61 +193,43 @@ class Connection:
                 command=server.command or "", args=list(server.args), env=server.env, cwd=server.cwd
             )
             return stdio_client(parameters, stack.enter_context(_stderr_into(self._stderr)))
-        url = server.url or ""
-        if kind == "sse":
-            note = partial(self._note_status, over_sse=True)
-
-            def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
-                return self._http(note)
-
-            return sse_client(url, httpx_client_factory=http_client)
-        http = self._http(self._note_status)
-        return streamable_http_client(url, http_client=await stack.enter_async_context(http))
-
-    def _http(
-        self, note_status: Callable[[httpx2.Response], Awaitable[None]]
-    ) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
-            headers={**ACCEPT_NONE, **self._server.headers},
+        http = httpx2.AsyncClient(
+            headers={**ACCEPT_NONE, **server.headers},
             timeout=None,
-            event_hooks={"response": [note_status, _refuse_compressed]},
+            event_hooks={"response": [partial(self._on_response, kind), _refuse_compressed]},
         )
+        if kind == "sse":
+            return sse_client(server.url or "", httpx_client_factory=lambda *_, **__: http)
+        http = await stack.enter_async_context(http)
+        return streamable_http_client(server.url or "", http_client=http)
 
-    async def _check_result(
-        self, check: _Check, name: str, result: mcp_types.CallToolResult
-    ) -> None:
-        """Let the SDK refuse a result that breaks its schema, unless checking has no bounds.
+    async def _check(self, name: str, result: mcp_types.CallToolResult) -> None:
+        """Refuse a result that breaks its schema, as far as that can be found in bounded time.
 
         A result without the structured part that its tool promises still has its text.
         """
         schema = self.tools[name].output_schema if name in self.tools else None
         content = result.structured_content
-        if schema is not None and content is not None and _is_violated(schema, content):
-            await check(name, result)
+        if schema is not None and content is not None and is_bounded(schema, content):
+            broken = violation(schema, content)
+            if broken is not None:
+                raise RuntimeError(f"the result breaks the schema that {name} declares: {broken}")
 
     async def _on_message(self, message: object) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):
             self.stale = True
 
-    async def _note_status(self, response: httpx2.Response, *, over_sse: bool = False) -> None:
+    async def _on_response(self, kind: str, response: httpx2.Response) -> None:
         """Keep the status and the words of an error.
 
         Over streamable HTTP only POST matters, because servers may refuse the rest. Over SSE the
         SDK sends nothing more after a failed POST, so that the connection has to end.
         """
         failed, posted = response.status_code >= 400, response.request.method == "POST"
-        if not (posted or over_sse) or not (failed or not self._ready.is_set()):
-            return
-        body = await _read_error(response) if failed else b""
-        self.http_status = response.status_code if failed else 0
-        self.http_error, self._is_rpc_error = _words(body)
-        if failed and posted and over_sse:
-            self._stop.set() if self._ready.is_set() else self._scope.cancel()
-
-
-def _is_violated(schema: dict[str, Any], content: Any) -> bool:
-    """Return whether a result breaks its schema, as far as that can be found in bounded time."""
-    return is_bounded(schema, content) and violation(schema, content) is not None
+        if (posted or kind == "sse") and (failed or not self._ready.is_set()):
+            self.http = await _read_error(response) if failed else HttpError()
+            if failed and posted and kind == "sse":
+                self._stop.set() if self._ready.is_set() else self._scope.cancel()
 
 
 async def _refuse_compressed(response: httpx2.Response) -> None:
@@ -259,26 +240,18 @@ async def _refuse_compressed(response: httpx2.Response) -> None:
         raise httpx2.DecodingError(reason, request=response.request)
 
 
-async def _read_error(response: httpx2.Response) -> bytes:
-    """Return the body of an answer that is an error; nothing if it may be long or is compressed."""
-    length = response.headers.get("content-length", "")
+async def _read_error(response: httpx2.Response) -> HttpError:
+    """Return an error with what its body says, unless that may be long or is compressed."""
+    status, length = response.status_code, response.headers.get("content-length", "")
     compressed = "content-encoding" in response.headers
     if compressed or not length.isdecimal() or int(length) > _ERROR_BYTES:
-        return b""
-    return await response.aread()
-
-
-def _words(body: bytes) -> tuple[str, bool]:
-    """Return what the body of an error says, and whether it is a JSON-RPC error."""
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        return ("" if text.startswith("<") else _line(text)), False
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return error_text(error["message"], error.get("data")), True
-    return _line(text), False
+        return HttpError(status)
+    text = (await response.aread()).decode("utf-8", "replace").strip()
+    with suppress(ValueError, LookupError, TypeError, RecursionError):
+        error = json.loads(text)["error"]
+        if isinstance(error["message"], str):
+            return HttpError(status, error_text(error["message"], error.get("data")), is_rpc=True)
+    return HttpError(status, "" if text.startswith("<") else _line(text))
 
 
 def error_text(message: str, data: Any = None) -> str:
@@ -286,15 +259,15 @@ def error_text(message: str, data: Any = None) -> str:
     if data in (None, "", {}, []):
         return _line(message)
     told = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    return _line(message) if told in message else _line(f"{message}: {told}")
+    return _line(message if told in message else f"{message}: {told}")
 
 
-def _line(text: str) -> str:
+def _line(text: str, chars: int = _ERROR_CHARS) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _ERROR_CHARS else f"{line[:_ERROR_CHARS]} ..."
+    return line if len(line) <= chars else f"{line[:chars]} ..."
 
 
-def _first(error: Exception) -> Exception:
+def _innermost(error: Exception) -> Exception:
     """Return the first error of a group of errors, or the error itself."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]

@@ -19,8 +19,7 @@ from pydantic import ValidationError
 
 from toolmaster.errors import InputError
 from toolmaster.system.redaction import Redactor, hide_everywhere
-from toolmaster.tools.mcp.connection import Connection, error_text, is_closed
-from toolmaster.tools.mcp.content import result_text
+from toolmaster.tools.mcp.connection import Connection, HttpError, error_text, is_closed
 from toolmaster.tools.mcp.redaction import given_to, secrets_of
 from toolmaster.tools.mcp.servers import McpServer
 from toolmaster.tools.schemas import usable_parameters
@@ -32,7 +31,6 @@ _STAND_INS = ("Server returned an error response", "Session terminated", "Not Fo
 """The SDK's messages for an HTTP error whose body it does not read."""
 _MAX_NAMED = 10
 """The most imperfect tools that a warning names."""
-_DANGER = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2, Effect.UNKNOWN: 2}
 
 _log = logging.getLogger(__name__)
 
@@ -108,85 +106,80 @@ class LiveServer:
         return connection
 
     def _as_tool(self, tool: mcp_types.Tool, timeout_s: float) -> Tool:
-        async def execute(_state: Any, arguments: dict[str, Any]) -> str:
-            return await self._call(tool, arguments)
-
         return Tool(
             name=tool.name,
-            **self._described(tool),
-            execute=execute,
+            **self._fields(tool),
             timeout_s=timeout_s,
             source=f"{self.name} ({self._where})",
             current=partial(self._current, tool),
         )
 
-    def _described(self, tool: mcp_types.Tool) -> dict[str, Any]:
+    def _fields(self, tool: mcp_types.Tool) -> dict[str, Any]:
+        """Return the fields of a `Tool` that follow from what the server lists."""
+
+        async def execute(_state: Any, arguments: dict[str, Any]) -> str:
+            return await self._call(tool, arguments)
+
         return {
             "description": self._result_redactor.text(tool.description or tool.title or ""),
             "parameters": usable_parameters(tool.input_schema),
+            "execute": execute,
             "effect": effect_of(tool),
         }
 
     async def _current(self, listed: mcp_types.Tool) -> dict[str, Any]:
         """Return the fields of a tool that differ from when it was listed; see `Tool.current`."""
-        now = None
         with suppress(Exception):  # the call itself tells what is wrong
             connection = await self._connect()
             _, now = await connection.current(listed.name)
-        seen = now or listed
+            if now is not None and _shown(now) != _shown(listed):
+                # What a user declared of the tool, such as that it reads, was said of the former.
+                return {**self._fields(now), "trials": TrialMode.READ_ONLY}
+        return {}
 
-        async def execute(_state: Any, arguments: dict[str, Any]) -> str:
-            return await self._call(seen, arguments, as_it_was=True)
-
-        if _shown(seen) == _shown(listed):
-            return {"execute": execute}
-        # What a user declared of the tool, such as that it reads, was said of the former one.
-        return {"execute": execute, "trials": TrialMode.READ_ONLY, **self._described(seen)}
-
-    async def _call(
-        self, listed: mcp_types.Tool, arguments: dict[str, Any], *, as_it_was: bool = False
-    ) -> str:
-        """Call a tool; every failure is a `ToolRefusal`.
-
-        Args:
-            listed: The tool as the caller knows it.
-            arguments: The arguments of the call.
-            as_it_was: Whether to refuse if anything about the tool has changed since.
-        """
+    async def _call(self, known: mcp_types.Tool, arguments: dict[str, Any]) -> str:
+        """Call a tool, if it still is as the caller knows it; every failure is a `ToolRefusal`."""
         try:
             connection = await self._connect()
         except InputError as error:
             raise ToolRefusal(str(error)) from None
-        connection.http_status, connection.http_error = 0, ""
+        connection.http = HttpError()
         try:
-            client, now = await connection.current(listed.name)
-            if as_it_was and now is not None and _shown(now) != _shown(listed):
+            client, now = await connection.current(known.name)
+            if now is None:
+                raise ToolRefusal(f"MCP server {self.name!r} does not offer this tool any more")
+            if _shown(now) != _shown(known):
                 raise ToolRefusal(
                     f"MCP server {self.name!r} changed this tool before the call, which was not"
                     " made; call it again"
                 )
-            note = self._news(connection) + self._changes(listed, now)
-            result = await client.call_tool(listed.name, arguments)
+            news = self._news(connection)
+            result = await client.call_tool(known.name, arguments)
         except ToolRefusal:
             raise
         except Exception as error:  # noqa: BLE001 - it may quote a secret
-            if connection.over or connection.forgotten or is_closed(error):
-                await connection.close()
-                again = "starts it again" if self._server.command else "connects again"
-                why = f" ({connection.http_error})" if connection.http_error else ""
-                what = f"the connection was lost{why}; the call may or may not have been done"
-                text = self._message(f"{what}; the next call {again}", connection)
-                raise ToolRefusal(text) from None
-            connection.stale = True  # the tool may be gone without notice
-            text = _one_line(error)
-            if text in _STAND_INS and connection.http_error:
-                text = connection.http_error
-            status = f": HTTP status {connection.http_status}" if connection.http_status else ""
-            raise ToolRefusal(self.log_redactor.text(text + status)) from None
-        text = self._result_redactor.text(note + result_text(result))
+            raise await self._failure(error, connection) from None
+        texts = [one.text for one in result.content if isinstance(one, mcp_types.TextContent)]
+        text = self._result_redactor.text(news + "\n".join(texts))
         if result.is_error:
             raise ToolRefusal(text)
         return text
+
+    async def _failure(self, error: Exception, connection: Connection) -> ToolRefusal:
+        """Return what to say of a call that failed; closes a connection that is lost."""
+        http = connection.http
+        if connection.over or connection.forgotten or is_closed(error):
+            await connection.close()
+            again = "starts it again" if self._server.command else "connects again"
+            why = f" ({http.text})" if http.text else ""
+            what = f"the connection was lost{why}; the call may or may not have been done"
+            return ToolRefusal(self._message(f"{what}; the next call {again}", connection))
+        connection.stale = True  # the tool may be gone without notice
+        text = _one_line(error)
+        if text in _STAND_INS and http.text:
+            text = http.text
+        status = f": HTTP status {http.status}" if http.status else ""
+        return ToolRefusal(self.log_redactor.text(text + status))
 
     def _news(self, connection: Connection) -> str:
         """Return a note on tools that the server has offered since it was opened, told once."""
@@ -198,26 +191,8 @@ class LiveServer:
         _log.warning("MCP server %r now offers %s; open it again to use them", self.name, names)
         return f"[the server now also offers {names}; not to be called before it is opened again]\n"
 
-    def _changes(self, listed: mcp_types.Tool, now: mcp_types.Tool | None) -> str:
-        """Return a note on changed parameters; refuse a tool that is gone or more dangerous now."""
-        if now is None:
-            raise ToolRefusal(f"MCP server {self.name!r} does not offer this tool any more")
-        was, became = effect_of(listed), effect_of(now)
-        if _DANGER[became] > _DANGER[was]:
-            what = f"its effect was {was} and is {became} now"
-            raise ToolRefusal(f"MCP server {self.name!r} has changed this tool: {what}")
-        if now.input_schema == listed.input_schema:
-            return ""
-        required = now.input_schema.get("required") or ()
-        names = [
-            f"{name} (required)" if name in required else name
-            for name in now.input_schema.get("properties") or {}
-        ]
-        outline = ", ".join(names) or "none"
-        return f"[the server has changed this tool's parameters; now: {outline}]\n"
-
     def _why_not(self, connection: Connection) -> str:
-        error, status = connection.error, connection.http_status
+        error, status, told = connection.error, connection.http.status, connection.http.text
         if error is None and not status:
             return f"listed no tools within {self._start_timeout_s:g} s"
         if isinstance(error, FileNotFoundError):
@@ -226,9 +201,8 @@ class LiveServer:
             hint = "install it (npx comes with Node.js, uvx with uv) or give its full path"
             return f"the command {error.filename!r} was not found; {hint}"
         if status:
-            told = f": {connection.http_error}" if connection.http_error else ""
             hint = "; give what it asks for in 'headers'" if status in (401, 403) else ""
-            return f"the server answered with HTTP status {status}{told}{hint}"
+            return f"the server answered with HTTP status {status}{told and f': {told}'}{hint}"
         if error is None or is_closed(error):
             return "it ended before it was ready"
         return _one_line(error)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from toolmaster.errors import InputError, first_problem
 from toolmaster.system.nesting import read_json
+from toolmaster.tools.schemas import as_object
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _INPUT = re.compile(r"\$\{input:([^}]*)\}")
@@ -149,23 +150,25 @@ def read_mcp_servers(path: Path) -> dict[str, McpServer]:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
-    found = _entries(data)
-    if found is None:
+    data = as_object(data)
+    places = (("mcpServers", data), ("servers", data), ("servers", as_object(data.get("mcp"))))
+    key, whole = next((one for one in places if isinstance(one[1].get(one[0]), dict)), ("", {}))
+    if not key:
         raise InputError(
             f'{path}: should be {{"mcpServers": {{name: server, ...}}}}, or "servers" as in VS Code'
         )
-    key, entries = found
     servers = {}
-    for name, entry in entries.items():
+    for name, entry in whole[key].items():
         try:
             server = McpServer.model_validate(entry)
             if not server.disabled:
                 server.resolve()
                 servers[name] = server
-        except (ValidationError, InputError) as error:
-            words = first_problem(error) if isinstance(error, ValidationError) else (str(error),)
-            problem = ": ".join(filter(None, words)).replace("Value error, ", "")
+        except ValidationError as error:
+            problem = ": ".join(filter(None, first_problem(error))).replace("Value error, ", "")
             raise InputError(f"{path}: server {name!r}: {problem}") from None
+        except InputError as error:
+            raise InputError(f"{path}: server {name!r}: {error}") from None
     if not servers:
         raise InputError(f"{path}: {key!r} names no server that is not disabled")
     return servers
@@ -176,18 +179,6 @@ def _without_comments(text: str) -> str:
     for pattern in (_COMMENT, _LAST_COMMA):
         text = pattern.sub(lambda found: found[1] or re.sub(r"[^\n]", " ", found[0]), text)
     return text
-
-
-def _entries(data: Any) -> tuple[str, dict[str, Any]] | None:
-    """Return the key of the servers of a file, and the servers by name; None if it has none."""
-    if not isinstance(data, dict):
-        return None
-    if isinstance(data.get("mcpServers"), dict):
-        return "mcpServers", data["mcpServers"]
-    for part in (data, data.get("mcp")):  # as in mcp.json and settings.json of VS Code
-        if isinstance(part, dict) and isinstance(part.get("servers"), dict) and part["servers"]:
-            return "servers", part["servers"]
-    return None
 
 
 def _expand(value: Any) -> Any:

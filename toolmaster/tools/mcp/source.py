@@ -20,13 +20,17 @@ async def open_mcp(
 ) -> AsyncIterator[ToolSet]:
     """Start or reach MCP servers and yield their tools.
 
-    The tools are those that the servers list at the start. One set can serve many sessions at once,
-    in the event loop in which it was opened. Trials run tools that declare that they only read
-    (`readOnlyHint`), so do not use a server that declares this wrongly. Names that two servers
-    share get the servers' names in front.
+    One set can serve many sessions at once, in the event loop in which it was opened. Trials run
+    tools that declare that they only read (`readOnlyHint`), so do not use a server that declares
+    this wrongly. Names that two servers share get the servers' names in front.
 
     A call raises only `ToolRefusal`: its message describes a crash, a tool that is gone or changed,
     or an error of the server. The next call starts a lost server again.
+
+    The tools are those that the servers list at the start. The model is told of a tool that a
+    server adds later, but it can be called only after the servers are opened again: the tools that
+    a model knows, their names, the user's options and the permissions are settled when a session
+    begins, and a server must not be able to add to them while it runs.
 
     Args:
         servers: Servers by name, as `read_mcp_servers` gives them.

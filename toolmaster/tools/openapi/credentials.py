@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from toolmaster.errors import InputError
 from toolmaster.system.compression import BodyDecoder
 from toolmaster.system.redaction import Redactor, hide_everywhere
-from toolmaster.tools.openapi.schemas import as_object
+from toolmaster.tools.schemas import as_object
 
 CONNECT_RETRIES = 2
 """Repeated attempts to connect; they are safe, because no request has been sent yet."""
@@ -123,38 +123,32 @@ def security_schemes(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
     for name, raw in schemes.items():
         scheme = as_object(raw)
         kind = str(scheme.get("type")).lower()
+        if kind == "http":
+            kind = str(scheme.get("scheme")).lower()
         if kind == "apikey" and scheme.get("in") in ("header", "query", "cookie"):
             places[name] = (scheme["in"], str(scheme.get("name")))
-        tokens = {"http": str(scheme.get("scheme")).lower(), "oauth2": "bearer"}
-        kind = {**tokens, "openidconnect": "bearer"}.get(kind, kind)
-        if kind in ("bearer", "basic"):
-            places[name] = (kind, "")
+        elif kind in ("bearer", "oauth2", "openidconnect"):
+            places[name] = ("bearer", "")
+        elif kind == "basic":
+            places[name] = ("basic", "")
     return places
 
 
-def origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of an http(s) URL; None for anything else."""
+def origin(url: str) -> tuple[str, bytes, int] | None:
+    """Return scheme, host (as it is sent) and port of an http(s) URL; None for anything else."""
     try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        return None
-    return (parts.scheme, _ascii(parts.hostname.lower()), port) if parts.hostname else None
-
-
-def _ascii(host: str) -> str:
-    """Return a host's name as it is sent: `xn--bcher-kva.example` for `bücher.example`."""
-    try:
-        return host if host.isascii() else httpx.URL(f"http://{host}").raw_host.decode("ascii")
+        parts = httpx.URL(url)
     except httpx.InvalidURL:
-        return host
+        return None
+    port = {"http": 80, "https": 443}.get(parts.scheme)
+    return (parts.scheme, parts.raw_host, parts.port or port) if port and parts.host else None
 
 
 class OtherHostError(httpx.RequestError):
     """A request goes to a host that is not the service's own."""
 
 
-class AsyncOwnHost(httpx.AsyncHTTPTransport):
+class OwnHost(httpx.AsyncHTTPTransport):
     """Sends requests to one scheme, host and port only, with credentials and without proxies.
 
     Args:
@@ -168,55 +162,26 @@ class AsyncOwnHost(httpx.AsyncHTTPTransport):
         self._url, self._credentials, self._limit = url, credentials, limit
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
+        """Send one request; the answer's body is decoded as far as the limit, a redirect's too."""
         signed = self._credentials.sign(request, self._url)
-        return _bounded(await super().handle_async_request(signed), self._limit)
+        response = await super().handle_async_request(signed)
+        decoder = BodyDecoder(response.headers.pop("Content-Encoding", ""), self._limit)
+        response.stream = _Body(response.stream, decoder)
+        return response
 
 
-class OwnHost(httpx.HTTPTransport):
-    """Blocking version of `AsyncOwnHost`."""
-
-    def __init__(self, url: str, credentials: Credentials, limit: int) -> None:
-        super().__init__(retries=CONNECT_RETRIES)
-        self._url, self._credentials, self._limit = url, credentials, limit
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        signed = self._credentials.sign(request, self._url)
-        return _bounded(super().handle_request(signed), self._limit)
-
-
-def _bounded(response: httpx.Response, limit: int) -> httpx.Response:
-    """Decode an answer's body as far as a limit; redirects have a body too."""
-    decoder = BodyDecoder(response.headers.pop("Content-Encoding", ""), limit)
-    response.stream = _Body(response.stream, decoder)
-    return response
-
-
-class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _Body(httpx.AsyncByteStream):
     def __init__(self, stream: Any, decoder: BodyDecoder) -> None:
         self._stream, self._decoder = stream, decoder
-
-    def close(self) -> None:
-        self._stream.close()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            yield self._decode(chunk)
-            if self._decoder.full:
-                return
-
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
-            yield self._decode(chunk)
+            try:
+                yield self._decoder.decode(chunk)
+            except ValueError as error:
+                raise httpx.DecodingError(str(error)) from None
             if self._decoder.full:
                 return
-
-    def _decode(self, chunk: bytes) -> bytes:
-        try:
-            return self._decoder.decode(chunk)
-        except ValueError as error:
-            raise httpx.DecodingError(str(error)) from None

@@ -13,6 +13,7 @@ import httpx
 
 from toolmaster.errors import InputError
 from toolmaster.system.compression import ACCEPT_NONE
+from toolmaster.system.plain import plain
 from toolmaster.system.redaction import refuse_credentials
 from toolmaster.tools.openapi.credentials import (
     KINDS,
@@ -24,8 +25,8 @@ from toolmaster.tools.openapi.credentials import (
 )
 from toolmaster.tools.openapi.files import OtherFiles
 from toolmaster.tools.openapi.operations import Operation, read_operations, servers_of
-from toolmaster.tools.openapi.parsing import MAX_BYTES, parse_text
-from toolmaster.tools.openapi.schemas import as_list
+from toolmaster.tools.openapi.parsing import MAX_BYTES, parse_file, parse_text
+from toolmaster.tools.schemas import as_list
 
 USUAL_PLACES = (
     "openapi.json",
@@ -89,9 +90,9 @@ def load_document(source: str | Path, *, auth: Mapping[str, str] | None = None) 
     """
     service = address = None
     if origin(str(source)):
-        content, address, service = _fetch(str(source), auth or {})
+        content, address, service = plain(_fetch(str(source), auth or {}))
     else:
-        content = _read(Path(source))
+        content = parse_file(Path(source))
     place = address or str(source)
     version = content.get("openapi", content.get("swagger"))
     if ".".join(str(version).split(".")[:2]) not in ("2.0", "3.0", "3.1"):
@@ -150,15 +151,7 @@ def _server(
     return (found[0] if urls else ""), (own[0].rstrip("/") if own else None)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_text(data, str(path))
-
-
-def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str | None]:
+async def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str | None]:
     """Return the document at or below `url`, its address, and `url` if it was below."""
     try:
         refuse_credentials(url)
@@ -167,18 +160,24 @@ def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str 
     kinds = {kind.partition(" ")[0] for kind in KINDS}
     credentials = Credentials({k: v for k, v in auth.items() if k.partition(" ")[0] in kinds})
     tried = []
-    with httpx.Client(
+    async with httpx.AsyncClient(
         transport=OwnHost(url, credentials, MAX_BYTES + 1),
         headers=ACCEPT_NONE,
         follow_redirects=True,
         timeout=TIMEOUT_S,
     ) as client:
         for place in (url, *(f"{url.rstrip('/')}/{place}" for place in USUAL_PLACES)):
-            status, data = _get(client, place, credentials)
-            outcome = f"HTTP {status}"
-            if status == 200:
+            try:
+                response = await client.get(place)
+            except OtherHostError as error:
+                raise InputError(f"{place}: redirects; {error}; give that address") from None
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                reason = credentials.redactor.text(str(error)) or type(error).__name__
+                raise InputError(f"{place}: no answer from the service: {reason}") from None
+            outcome = f"HTTP {response.status_code}"
+            if response.status_code == 200:
                 try:
-                    content = parse_text(data, place)
+                    content = parse_text(response.content, place)
                     if content.keys() & {"openapi", "swagger"}:
                         return content, place, None if place == url else url
                     outcome = "another document"
@@ -187,15 +186,3 @@ def _fetch(url: str, auth: Mapping[str, str]) -> tuple[dict[str, Any], str, str 
             tried.append(f"{place.removeprefix(url) or url} ({outcome})")
     hint = "; it asks for credentials: give auth" if "HTTP 401" in str(tried) else ""
     raise InputError(f"{url}: no OpenAPI document there{hint}; looked at {', '.join(tried)}")
-
-
-def _get(client: httpx.Client, url: str, credentials: Credentials) -> tuple[int, bytes]:
-    """Return the status and the body of an answer, cut just after `MAX_BYTES`."""
-    try:
-        response = client.get(url)
-        return response.status_code, response.content
-    except OtherHostError as error:
-        raise InputError(f"{url}: redirects; {error}; give that address") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = credentials.redactor.text(str(error)) or type(error).__name__
-        raise InputError(f"{url}: no answer from the service: {reason}") from None

@@ -12,20 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from toolmaster.tools.merging import MAX_NAME_CHARS, unique_name
 from toolmaster.tools.openapi.files import OtherFiles
 from toolmaster.tools.openapi.schemas import (
     DESCRIPTION_CHARS,
-    MAX_NAME_CHARS,
     SchemaReader,
     UnusableError,
-    as_list,
-    as_object,
     clean,
     is_file,
     trim,
-    unique,
     with_nulls,
 )
+from toolmaster.tools.schemas import as_list, as_object
 from toolmaster.types import Effect
 
 TOOL_DESCRIPTION_CHARS = 600
@@ -170,19 +168,19 @@ class _Reading:
         self.raw = self.item[self.method]
         if not isinstance(self.raw, dict):
             raise UnusableError("the operation must be an object")
-        declared = self._declared()
-        for parameter in [*declared, *self._undeclared(declared)]:
+        parameters = self._parameters()
+        for parameter in parameters:
             if parameter["in"] not in ("body", "formData"):
                 self._add(clean(parameter["name"], also=".") or parameter["in"], parameter)
         body = self.reader.resolve(self.raw.get("requestBody"))
         consumes = as_list(self.raw.get("consumes", self.content.get("consumes")))
-        body = as_object(body or _swagger_body(declared, consumes))
+        body = as_object(body or _swagger_body(parameters, consumes))
         if as_object(body.get("content")):
             self._add("body", self._body(body))
         operation_id = self.raw.get("operationId")
         name = clean(operation_id) if isinstance(operation_id, str) else ""
         return Operation(
-            name=unique(name or _place_name(self.method, self.path), names),
+            name=unique_name(name or _place_name(self.method, self.path), names),
             description=self._description(),
             method=self.method.upper(),
             path=self.path,
@@ -193,11 +191,10 @@ class _Reading:
         )
 
     def _effect(self) -> Effect:
-        """Return what a call may do."""
         names = [parameter["name"] for parameter in self.sent.values()]
         for parameter in self.sent.values():
             if parameter["in"] == "body":
-                names += as_object(self.reader.peek(parameter["schema"]).get("properties"))
+                names += self._fields(parameter["schema"])
         if any(map(_METHOD_OVERRIDE.search, names)):
             return Effect.UNKNOWN
         return Effect.WRITE if self._creates() else EFFECTS[self.method]
@@ -220,7 +217,7 @@ class _Reading:
         """Add a parameter under a name that is free."""
         where = {"body": "request"}.get(parameter["in"], parameter["in"])
         argument = f"{argument}_{where}" if argument in self.sent else argument
-        self.sent[unique(argument, self.sent)] = parameter
+        self.sent[unique_name(argument, self.sent)] = parameter
 
     def _schema(self) -> dict[str, Any]:
         """Return the schema of all arguments."""
@@ -247,9 +244,16 @@ class _Reading:
             text = f"Deprecated. {text}"
         return trim(text, TOOL_DESCRIPTION_CHARS) or f"{self.method.upper()} {self.path}"
 
-    def _declared(self) -> list[dict[str, Any]]:
-        """Return the parameters of path and operation; the operation's take precedence."""
-        parameters: dict[tuple[str, str], dict[str, Any]] = {}
+    def _parameters(self) -> list[dict[str, Any]]:
+        """Return the parameters that the path template, the path item and the operation name.
+
+        Later ones take precedence. The template alone says which path parameters there are.
+        """
+        template, _, query = self.path.partition("#")[0].partition("?")
+        places = [("path", name) for name in re.findall(r"{([^{}]*)}", template)]
+        places += [("query", name) for name, value in parse_qsl(query) if "{" in value]
+        text = {"required": True, "schema": {"type": "string"}}
+        parameters = {place: {"in": place[0], "name": place[1], **text} for place in places}
         for raw in (*as_list(self.item.get("parameters")), *as_list(self.raw.get("parameters"))):
             try:
                 parameter = as_object(self.reader.resolve(raw))
@@ -261,30 +265,19 @@ class _Reading:
                     raise
                 continue  # it is optional
             own = location == "header" and name.lower() in _OWN_HEADERS
-            absent = location == "path" and "{" + name + "}" not in self.path.partition("?")[0]
-            if not (own or absent):
-                parameters[name, location] = _upgrade(parameter)
+            if not own and (location != "path" or ("path", name) in parameters):
+                parameters[location, name] = _upgrade(parameter)
         return list(parameters.values())
-
-    def _undeclared(self, declared: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the parameters that only the path template names."""
-        template, _, query = self.path.partition("#")[0].partition("?")
-        places = [("path", name) for name in re.findall(r"{([^{}]*)}", template)]
-        places += [("query", name) for name, value in parse_qsl(query) if "{" in value]
-        known = {(p["in"], p["name"]) for p in declared}
-        text = {"required": True, "schema": {"type": "string"}}
-        return [{"in": i, "name": n, **text} for i, n in places if (i, n) not in known]
 
     def _body(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the request body as a parameter, in the media type that is easiest to write."""
         media_type = min(body["content"], key=_rank)
         kind, media = body_kind(media_type), as_object(body["content"][media_type])
         node, text = media.get("schema", {}), body.get("description")
-        form, fields = self.reader.peek(node), self._fields(node)
-        if kind == "text" and form.get("type") != "string":
+        fields = self._fields(node).items()
+        if kind == "text" and self.reader.peek(node).get("type") != "string":
             node, text = {"type": "string"}, f"{text or 'The body'} (as {media_type} text)"
-        binary = {"contentType": BINARY}
-        files = {name: binary for name, schema in fields.items() if self._holds_file(schema)}
+        files = {name: {"contentType": BINARY} for name, one in fields if self._holds_file(one)}
         if "*" in media_type or "/" not in media_type:  # a wildcard cannot be sent
             usual = "text/plain" if media_type.startswith("text") else BINARY
             media_type = "application/json" if kind == "json" else usual
@@ -301,23 +294,15 @@ class _Reading:
     def _fields(self, form: Any) -> dict[str, Any]:
         """Return the fields of a form, with those of the parts that it is composed of."""
         fields: dict[str, Any] = {}
-        todo, seen = [self.reader.peek(form)], set[int]()
-        while todo:
-            schema = todo.pop()
-            if id(schema) not in seen:
-                seen.add(id(schema))
-                fields = as_object(schema.get("properties")) | fields
-                parts = [p for key in ("allOf", "anyOf", "oneOf") for p in as_list(schema.get(key))]
-                todo += map(self.reader.peek, parts)
+        for part in self.reader.parts(form):
+            fields = as_object(part.get("properties")) | fields
         return fields
 
-    def _holds_file(self, node: Any, depth: int = 0) -> bool:
+    def _holds_file(self, field: Any) -> bool:
         """Return whether a field of a form can be a file or a list of files."""
-        schema = self.reader.peek(node)
-        inner = [schema.get("items")]
-        for key in ("allOf", "anyOf", "oneOf"):
-            inner += as_list(schema.get(key))
-        return is_file(schema) or (depth < 3 and any(self._holds_file(i, depth + 1) for i in inner))
+        parts = self.reader.parts(field)
+        items = [item for part in parts for item in self.reader.parts(part.get("items"))]
+        return any(map(is_file, (*parts, *items)))
 
 
 def _place_name(method: str, path: str) -> str:

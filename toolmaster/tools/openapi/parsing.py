@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from toolmaster.errors import InputError
@@ -15,6 +16,19 @@ MAX_BYTES = 64 * 2**20
 """The largest size of a document; the largest in public collections has 47 MB."""
 MAX_VALUES = 5_000_000
 """The most values of a YAML document; an alias counts each time it is used."""
+
+
+def parse_file(path: Path) -> dict[str, Any]:
+    """Return the content of a document in a file; see `parse_text`.
+
+    Raises:
+        InputError: It cannot be read or parsed.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_text(data, str(path))
 
 
 def parse_text(data: bytes, source: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 import httpx
 
 from toolmaster.tools.openapi.operations import BINARY, Operation, body_kind
-from toolmaster.tools.openapi.schemas import as_object
+from toolmaster.tools.schemas import as_object
 from toolmaster.tools.tool import ToolRefusal
 
 _DELIMITERS = {"spaceDelimited": "%20", "pipeDelimited": "%7C", "tabDelimited": "%09"}

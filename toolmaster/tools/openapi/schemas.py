@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
-from urllib.parse import unquote
 
 import jsonschema_rs
 
+from toolmaster.system.nesting import is_deep
 from toolmaster.tools.openapi.files import OtherFiles
+from toolmaster.tools.schemas import as_list, as_object, follow
 
-MAX_NAME_CHARS = 64
-"""Longest name of a tool or argument that every model API accepts."""
 DESCRIPTION_CHARS = 200
 """Longest description of an argument or property."""
 SCHEMA_CHARS = 20_000
@@ -39,9 +38,15 @@ _ONE = frozenset(
     "items additionalProperties not contains propertyNames if then else"  # noqa: SIM905
     " unevaluatedItems unevaluatedProperties".split()
 )
-_LISTS = {"allOf": "allOf", "anyOf": "anyOf", "oneOf": "anyOf"}  # branches overlap in practice
-_COMBINED = {"allOf", "anyOf", "oneOf"}
-_LISTS |= {"prefixItems": "prefixItems", "items": "prefixItems"}
+_COMBINED = ("allOf", "anyOf", "oneOf")
+_LISTS = {
+    "allOf": "allOf",
+    "anyOf": "anyOf",
+    "oneOf": "anyOf",  # branches overlap in practice
+    "prefixItems": "prefixItems",
+    "items": "prefixItems",
+}
+"""Keywords with a list of schemas, and what they are called today."""
 
 
 class UnusableError(Exception):
@@ -90,6 +95,17 @@ class SchemaReader:
         except UnusableError:
             return {}
 
+    def parts(self, node: Any, keys: tuple[str, ...] = _COMBINED) -> list[dict[str, Any]]:
+        """Return a schema and those that it is composed of, references followed, each once."""
+        parts: dict[int, dict[str, Any]] = {}
+        todo = [node]
+        while todo:
+            part = self.peek(todo.pop())
+            if id(part) not in parts:
+                parts[id(part)] = part
+                todo += [inner for key in keys for inner in as_list(part.get(key))]
+        return list(parts.values())
+
     def convert(self, nodes: dict[str, Any]) -> dict[str, Any]:
         """Return converted schemas, with references replaced to the depth that fits all of them."""
         converted: dict[str, Any] = {}
@@ -104,23 +120,18 @@ class SchemaReader:
         return converted
 
     def _lookup(self, reference: Any) -> Any:
-        """Return the value that a JSON pointer in URI form names (RFC 6901)."""
+        """Return the value that a reference names in this document or another file."""
         if not isinstance(reference, str):
             raise UnusableError(f"$ref {reference!r} is no text")
         place, _, pointer = reference.partition("#")
         try:
-            value: Any = self._files.read(reference) if place else self._content
+            document = self._files.read(reference) if place else self._content
         except LookupError as error:
             raise UnusableError(f"$ref {reference!r} {error}") from None
-        for part in unquote(pointer).split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(value, dict) and key in value:
-                value = value[key]
-            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-                value = value[int(key)]
-            else:
-                raise UnusableError(f"$ref {reference!r} names nothing")
-        return value
+        try:
+            return follow(document, f"#{pointer}")
+        except LookupError:
+            raise UnusableError(f"$ref {reference!r} names nothing") from None
 
     def _convert(
         self,
@@ -145,13 +156,13 @@ class SchemaReader:
         if isinstance(node.get("$ref"), str):
             return self._reference(node, depth, chain, hidden)
         hidden |= self._read_only(node)
-        whole = node.keys() & {"properties", "discriminator"}
-        composed = "allOf" in node or (whole and node.keys() & _COMBINED)
+        whole = "properties" in node or "discriminator" in node
+        composed = "allOf" in node or (whole and ("anyOf" in node or "oneOf" in node))
         out: dict[str, Any] = {}
         for key, value in node.items():
             if key == "description" and (text := trim(value, DESCRIPTION_CHARS)):
                 out[key] = text
-            elif key in _COPIED and not _is_deep(value):
+            elif key in _COPIED and not is_deep(value, 20):
                 out[key] = value
             elif key in ("properties", "patternProperties", "dependentSchemas"):
                 out[key] = {
@@ -182,23 +193,17 @@ class SchemaReader:
         if id(node) in self._answered or depth > MAX_DEPTH:
             return self._answered.get(id(node), (node, frozenset[str]()))[1]
         self._answered[id(node)] = node, frozenset()  # while it is being read
-        names = frozenset(
-            name
-            for name, inner in as_object(node.get("properties")).items()
-            if self._is_read_only(inner)
-        )
-        for part in as_list(node.get("allOf")):
-            names |= self._read_only(part, depth + 1)
-        for key in ("anyOf", "oneOf"):
+        names = frozenset[str]()
+        for name, inner in as_object(node.get("properties")).items():
+            schemas = [as_object(inner), *self.parts(inner, ("allOf",))]
+            if any(schema.get("readOnly") is True for schema in schemas):
+                names |= {name}
+        for key in _COMBINED:
             parts = [self._read_only(part, depth + 1) for part in as_list(node.get(key))]
-            names |= frozenset.intersection(*parts) if parts else frozenset()
+            combine = frozenset[str].union if key == "allOf" else frozenset[str].intersection
+            names |= combine(*parts) if parts else frozenset()
         self._answered[id(node)] = node, names
         return names
-
-    def _is_read_only(self, node: Any) -> bool:
-        schemas = [as_object(node), self.peek(node)]
-        schemas += map(self.peek, as_list(schemas[1].get("allOf")))
-        return any(schema.get("readOnly") is True for schema in schemas)
 
     def _with_discriminator(self, node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
         """Return a converted schema that tells by which value each of its forms is chosen.
@@ -209,33 +214,23 @@ class SchemaReader:
         name = about if isinstance(about, str) else as_object(about).get("propertyName")
         if not isinstance(name, str):
             return out
-        mapping = {
-            value: target.rsplit("/", 1)[-1]
-            for value, target in as_object(as_object(about).get("mapping")).items()
-            if isinstance(target, str)
-        }
+        mapping = as_object(as_object(about).get("mapping"))
         forms = as_list(node.get("oneOf")) or as_list(node.get("anyOf"))
-        named = [_schema_name(form) for form in forms] or self._kinds_of(node)
-        values = {
-            target: [value for value, to in mapping.items() if to == target]
-            or self._declared_values(form, name)
-            or [target]
-            for target, form in zip(named, forms or [{}] * len(named), strict=True)
-            if target
-        }
-        told = [value for target in values for value in values[target]] or list(mapping)
+        named = [_last(as_object(form).get("$ref")) for form in forms] or self._kinds_of(node)
+        values: list[list[Any]] = []
+        for target, form in zip_longest(named, forms):
+            mapped = [value for value, to in mapping.items() if _last(to) == target]
+            field = self.peek(as_object(self.peek(form).get("properties")).get(name))
+            declared = [field["const"]] if "const" in field else as_list(field.get("enum"))
+            values.append((mapped or declared or [target]) if target else [])
+        told = [value for each in values for value in each] or list(mapping)
         if not told:
             return out
         branches = as_list(out.get("anyOf"))
         if forms and len(branches) == len(forms):
-            found = zip(branches, named, strict=True)
-            out["anyOf"] = [_chosen_by(name, values.get(one, []), form) for form, one in found]
+            found = zip(branches, values, strict=True)
+            out["anyOf"] = [_chosen_by(name, chosen, form) for form, chosen in found]
         return _described(out, f"{name} is one of {_quoted(told)}")
-
-    def _declared_values(self, node: Any, name: str) -> list[Any]:
-        """Return the values that a schema allows for a property."""
-        field = self.peek(as_object(self.peek(node).get("properties")).get(name))
-        return [field["const"]] if "const" in field else as_list(field.get("enum"))
 
     def _kinds_of(self, node: dict[str, Any]) -> list[str]:
         """Return the names of the schemas that extend a schema of the document."""
@@ -253,7 +248,7 @@ class SchemaReader:
     ) -> Any:
         """Return the schema that a reference names, with the description and default beside it."""
         reference = node["$ref"]
-        name = clean(reference.rsplit("/", 1)[-1]) or "schema"
+        name = clean(_last(reference)) or "schema"
         out: Any
         if reference in chain:
             out = {"description": f"another {name}"}
@@ -271,7 +266,7 @@ class SchemaReader:
         return _nullable(out) if node.get("nullable") is True else out
 
 
-def _modernise(node: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
+def _modernise(node: dict[str, Any], out: dict[str, Any]) -> Any:
     """Return a converted schema with older keywords translated and invalid ones removed."""
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(out.get(exclusive), bool) and out.pop(exclusive) and bound in out:
@@ -313,10 +308,9 @@ def _opened(schema: Any) -> Any:
     return {k: v for k, v in schema.items() if k != "additionalProperties"} if closed else schema
 
 
-def _schema_name(node: Any) -> str:
-    """Return the name of the schema that a form of a union refers to; "" for none."""
-    reference = as_object(node).get("$ref")
-    return reference.rsplit("/", 1)[-1] if isinstance(reference, str) else ""
+def _last(reference: Any) -> str:
+    """Return the name of the schema that a reference names; "" for none."""
+    return reference.rpartition("/")[2] if isinstance(reference, str) else ""
 
 
 def _described(schema: dict[str, Any], text: str) -> dict[str, Any]:
@@ -348,29 +342,22 @@ def with_nulls(form: Any) -> Any:
     out = dict(form)
     if "properties" in form:
         out["properties"] = {
-            name: field if name in required or _takes_null(field) else _nullable(field)
+            name: field if name in required else _nullable(field)
             for name, field in form["properties"].items()
         }
-    for key in _COMBINED & form.keys():
-        out[key] = [with_nulls(part) for part in form[key]]
+    for key in _COMBINED:
+        if key in form:
+            out[key] = [with_nulls(part) for part in form[key]]
     return out
 
 
-def _takes_null(schema: Any) -> bool:
-    return not isinstance(schema, dict) or jsonschema_rs.is_valid(schema, None)
-
-
-def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema, accepting null as well."""
+def _nullable(schema: Any) -> Any:
+    """Return a converted schema, accepting null as well."""
+    if not isinstance(schema, dict) or jsonschema_rs.is_valid(schema, None):
+        return schema
     if isinstance(schema.get("type"), str) and "enum" not in schema:
         return {**schema, "type": [schema["type"], "null"]}
-    return {"anyOf": [schema, {"type": "null"}]} if schema else schema
-
-
-def _is_deep(value: Any, levels: int = 20) -> bool:
-    """Return whether a value is nested deeper than `levels`."""
-    inner = value.values() if isinstance(value, dict) else as_list(value)
-    return levels == 0 or any(_is_deep(item, levels - 1) for item in inner)
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 @lru_cache(maxsize=65536)
@@ -389,28 +376,9 @@ def is_file(schema: dict[str, Any]) -> bool:
     return named or schema.get("type") == "file" or schema.get("format") == "binary"
 
 
-def as_object(value: Any) -> dict[str, Any]:
-    """Return `value` if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return `value` if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
 def clean(text: str, also: str = "") -> str:
     """Return `text` with `_` for all but ASCII letters, digits, `-` and characters in `also`."""
     return re.sub(rf"[^a-zA-Z0-9{also}-]+", "_", text[:1000]).strip("_.-")
-
-
-def unique(name: str, taken: Container[str]) -> str:
-    """Return `name` in at most `MAX_NAME_CHARS` characters, with a number if it is taken."""
-    number, candidate = 1, name[:MAX_NAME_CHARS]
-    while candidate in taken:
-        number += 1
-        candidate = f"{name[: MAX_NAME_CHARS - len(str(number)) - 1]}_{number}"
-    return candidate
 
 
 def trim(text: Any, chars: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -19,7 +19,7 @@ import httpx
 from toolmaster.errors import InputError
 from toolmaster.system.compression import ACCEPT_NONE
 from toolmaster.system.redaction import Redactor
-from toolmaster.tools.openapi.credentials import AsyncOwnHost, Credentials, OtherHostError, origin
+from toolmaster.tools.openapi.credentials import Credentials, OtherHostError, OwnHost, origin
 from toolmaster.tools.openapi.document import Document, load_document
 from toolmaster.tools.openapi.operations import Operation
 from toolmaster.tools.openapi.requests import build
@@ -33,25 +33,15 @@ ERROR_CHARS = 1000
 MAX_REDIRECTS = 5
 HEADER_CHARS = 1000
 """The most characters of a header that are shown."""
-_SHOWN_HEADERS = (
-    "Location",
-    "Link",
-    "Retry-After",
-    "Last-Modified",
-    "ETag",
-    "Allow",
-    "WWW-Authenticate",
-)
-_PAGING = re.compile(
-    r"""link | retry-after | content-range | x-ms-continuation(token)? | (x-)?(wp-)?(
+_PAGING = r"""link | retry-after | content-range | x-ms-continuation(token)? | (x-)?(wp-)?(
     total(-?(count|pages?|items|results|records|elements|size))?
     | (next|prev|previous)(-?(page|cursor|token|link|url|offset|key|marker)[\w-]*)?
     | pages? | page-?(count|size|number|index|total|token) | per-?page | has-?(more|next)[\w-]*
     | (pagination|paging|cursor|continuation)[\w-]* | (results?|records?|items?)?-?count
-    | offset | limit)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+    | offset | limit)"""
 """Headers that tell of further pages, or when to call again."""
+_TELLING = rf"{_PAGING} | location | last-modified | etag | allow | www-authenticate"
+"""Headers that tell something if an answer is an error or has no body."""
 _TEXTUAL = ("json", "text", "xml", "yaml", "form", "csv", "javascript", "graphql", "sql")
 """Words in the media types of text."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -90,7 +80,7 @@ async def open_openapi(
     base = _base(document, base_url)
     credentials = Credentials(auth or {}, document.security_schemes)
     async with httpx.AsyncClient(
-        transport=AsyncOwnHost(base, credentials, RESPONSE_BYTES + 1),
+        transport=OwnHost(base, credentials, RESPONSE_BYTES + 1),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # sessions share nothing
         headers={"Accept": "application/json, */*;q=0.5", **ACCEPT_NONE},
         timeout=timeout_s,
@@ -195,8 +185,7 @@ def _answer(response: httpx.Response, data: bytes, redactor: Redactor) -> Any:
         raise ToolRefusal(f"{status}: {shown[:ERROR_CHARS]}{cut}")
     if not text:
         return redactor.text(_status(response))
-    names = [name for name in response.headers if _PAGING.fullmatch(name)]
-    paging = redactor.text("".join(f"\n[{line}]" for line in _shown(response, names)))
+    paging = redactor.text("".join(f"\n[{line}]" for line in _headers(response, _PAGING)))
     if "json" in kind:
         try:
             value = redactor.value(json.loads(text))
@@ -240,20 +229,23 @@ def _as_text(data: bytes, charset: str | None, textual: bool) -> str | None:
 
 
 def _status(response: httpx.Response) -> str:
-    """Return the status line with the headers in `_SHOWN_HEADERS`."""
+    """Return the status line with the headers that tell something."""
     try:
         phrase = HTTPStatus(response.status_code).phrase
     except ValueError:
         phrase = ""
-    names = [*_SHOWN_HEADERS, *["Content-Length"] * (response.request.method == "HEAD")]
-    others = [name.lower() for name in names]
-    names += [n for n in response.headers if _PAGING.fullmatch(n) and n not in others]
-    return ", ".join([f"HTTP {response.status_code} {phrase}".strip(), *_shown(response, names)])
+    sized = " | content-length" if response.request.method == "HEAD" else ""
+    status = f"HTTP {response.status_code} {phrase}".strip()
+    return ", ".join([status, *_headers(response, _TELLING + sized)])
 
 
-def _shown(response: httpx.Response, names: Iterable[str]) -> list[str]:
-    """Return the headers of an answer that have one of these names, each as a line."""
-    found = [(name, response.headers.get(name, "")[:HEADER_CHARS]) for name in names]
+def _headers(response: httpx.Response, names: str) -> list[str]:
+    """Return the headers of an answer whose names match a pattern, each as a line."""
+    pattern = re.compile(names, re.IGNORECASE | re.VERBOSE)
+    encoding = response.headers.encoding
+    headers = [(n.decode(encoding), v.decode(encoding)) for n, v in response.headers.raw if v]
     return [
-        f"{name.title() if name.islower() else name}: {value}" for name, value in found if value
+        f"{name.title() if name.islower() else name}: {value[:HEADER_CHARS]}"
+        for name, value in headers
+        if pattern.fullmatch(name)
     ]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -32,7 +32,7 @@ pytestmark = [
 ADDRESSES = {"tmnode1": "10.88.77.1", "tmnode2": "10.88.77.2"}
 FIRST, SECOND = ADDRESSES
 SERVED = "served:" + ",".join(f"http://{address}:8000" for address in ADDRESSES.values())
-STEPS, GROUP = 4, 4
+STEPS, GROUP = 6, 4
 RECIPE = f"""
 run = "{{run}}"
 model = "{{model}}"
@@ -137,14 +137,18 @@ class Cluster:
     def output(self):
         return "\n".join(f"{f.name}: {f.read_text()[-2000:]}" for f in self.folder.glob("*.txt"))
 
-    def kill(self, process):
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    def kill(self, node):
+        """End all that runs on a node, at once."""
+        pids = subprocess.run(["ip", "netns", "pids", node], capture_output=True, check=True)
+        for pid in map(int, pids.stdout.split()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def close(self):
+        for node in ADDRESSES:
+            self.kill(node)
         for process in self.started:
-            if process.poll() is None:
-                self.kill(process)
+            process.wait()
 
 
 @pytest.fixture
@@ -170,11 +174,12 @@ def test_a_server_and_a_trainer_are_killed_and_nothing_is_lost_or_doubled(
         return [line for line in lines if line["stage"] == "grpo" and "step" in line]
 
     trainers = cluster.train("grpo", recipe)
-    cluster.wait(lambda: steps())
-    cluster.kill(servers[SECOND])  # the other one goes on alone
+    cluster.wait(steps)
+    os.kill(servers[SECOND].pid, signal.SIGKILL)  # the other one goes on alone
     cluster.wait(lambda: len(steps()) >= 2)
-    for trainer in trainers:  # the whole job fails with one of its trainers
-        cluster.kill(trainer)
+    assert trainers[1].poll() is None
+    cluster.kill(SECOND)
+    assert trainers[0].wait(240) != 0  # the whole job fails with one of its trainers
     servers[SECOND] = cluster.serve(SECOND, trained)  # with older weights than the trainer's
     cluster.finish(cluster.train("grpo", recipe))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 import resource
 import signal
 import stat
@@ -53,6 +54,8 @@ _SYSTEM = (
     "/etc/localtime",
 )
 _LAST_CAPABILITY = 63
+_SHARED = re.compile(rb"^(\w+)-(\w+) ...s", re.MULTILINE)
+"""The bounds of shared memory in the list of a process's memory."""
 MAX_SHARED = 1 << 30
 """Bytes of shared memory that a trial copies; with more there is no trial."""
 
@@ -194,14 +197,10 @@ def _own_memory() -> None:
     Raises:
         OSError: there is too much of it.
     """
-    shared = []
     with open("/proc/self/maps", "rb") as maps:
-        for line in maps.read().splitlines():
-            bounds, rights, *_ = line.split(maxsplit=2)
-            if rights.endswith(b"s"):
-                low, high = (int(bound, 16) for bound in bounds.split(b"-"))
-                if _can_be_written(low, high - low):
-                    shared.append((low, high - low))
+        found = _SHARED.findall(maps.read())
+    ranges = [(int(low, 16), int(high, 16) - int(low, 16)) for low, high in found]
+    shared = [(low, size) for low, size in ranges if _can_be_written(low, size)]
     if sum(size for _, size in shared) > MAX_SHARED:
         raise OSError(f"it shares more than {MAX_SHARED >> 20} MiB of memory with others")
     for low, size in shared:

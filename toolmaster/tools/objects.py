@@ -77,11 +77,7 @@ def _made(objects: tuple[Any, ...]) -> Any:
 
 
 def _snapshots(objects: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return snapshots of the objects.
-
-    Raises:
-        InputError: a snapshot is the object itself, or something else.
-    """
+    """Return snapshots of the objects; an InputError says that one is none."""
     taken = tuple(instance.snapshot() for instance in objects)
     for instance, copy in zip(objects, taken, strict=True):
         if type(copy) is not type(instance) or copy is instance:

@@ -207,6 +207,14 @@ _command(
     "serve-session v6/test/3",
     "serve-session v6/test/3 --port 8000 --verdict",
 )
+_command(
+    "serve_model:serve_model",
+    _USE,
+    "serve-model MODEL",
+    "Serve a model over HTTP: token ids for rollouts, chat completions for agents.",
+    "serve-model runs/sft/model --port 8000",
+    "evaluate served:http://localhost:8000 world:short",
+)
 
 
 def main() -> None:

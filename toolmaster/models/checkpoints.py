@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from toolmaster.policies.base import Room
 from toolmaster.system.allocator import bound_kernels
 
 RoomT = TypeVar("RoomT", bound=Room)
+_LOADING = threading.Lock()
+"""Held while a model is loaded: Transformers changes its own classes meanwhile."""
 
 
 def find_model(name: str) -> Path:
@@ -129,7 +132,7 @@ def load_model(folder: Path, dtype: str) -> Any:
 
     bound_kernels()
     logging.disable_progress_bar()
-    with _loading(folder, "the model cannot be loaded"):
+    with _LOADING, _loading(folder, "the model cannot be loaded"):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )

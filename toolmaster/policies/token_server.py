@@ -40,16 +40,13 @@ _PROBED = 512
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights in a folder that every server can read; the folder's name is their version."""
+    """Weights in a folder that every server can read."""
 
     folder: Path
+    version: str
+    """What a server reports that holds them; no other weights ever had this name."""
     adapter: bool = False
     """Whether it is a LoRA adapter over the weights that the servers started with."""
-
-    @property
-    def version(self) -> str:
-        """What a server reports that holds them."""
-        return self.folder.name
 
 
 class Sampled(NamedTuple):

@@ -235,9 +235,8 @@ class ModelServer:
         folder = Path(body["kwargs"]["weights_path"])
 
         def load() -> None:
-            if folder.name != self.weights:
-                self._load(load_model(folder, self._dtype()).state_dict(), folder)
-                self._base, self._adapter = folder, None
+            self._load(load_model(folder, self._dtype()).state_dict(), folder)
+            self._base, self._adapter = folder, None
 
         await self.engine.change(load)
         return web.json_response({"results": [None]})

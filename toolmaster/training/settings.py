@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from toolmaster.config import Settings
 from toolmaster.policies.base import Room
+from toolmaster.policies.names import served_model
 
 SFT_DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1.0,
@@ -110,6 +111,13 @@ class GrpoSettings(Settings):
     trial_information, judge, FILE.py:NAME or MODULE:NAME. Those that are not named keep their
     weight; weight 0 removes one."""
     judge: JudgeSettings = JudgeSettings()
+    policy: str | None = None
+    """Servers that sample the rollouts: `served:http://a:8000,http://b:8000`. Before each step they
+    load the weights from the folder `weights` of the stage, which they must be able to read. If not
+    set, rollouts are sampled in this process."""
+    off_policy_steps: int = Field(0, ge=0, le=1)
+    """1 lets the servers sample the rollouts of a step while the one before is trained on. Their
+    weights are then one step old, for which TRL corrects. Needs `policy`."""
     live_tools: bool = False
     """Let rollouts use tools whose real state they share, such as a live service."""
     sampling: Room = Room()
@@ -119,3 +127,14 @@ class GrpoSettings(Settings):
     @classmethod
     def _with_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
         return _filled(given, GRPO_DEFAULTS)
+
+    @model_validator(mode="after")
+    def _served(self) -> GrpoSettings:
+        if self.policy is not None and served_model(self.policy) is None:
+            raise ValueError(
+                f"policy is served:ADDRESS,ADDRESS..., received {self.policy!r}; leave it out to"
+                " sample in this process"
+            )
+        if self.off_policy_steps and self.policy is None:
+            raise ValueError("off_policy_steps needs policy = served:ADDRESS,ADDRESS...")
+        return self

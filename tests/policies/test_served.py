@@ -221,6 +221,26 @@ def test_answers_that_cannot_be_trained_on(make, answer, message):
     assert scripted.url in str(told.value)
 
 
+def top(value):
+    """An answer of vLLM with the log-probability of the most likely token."""
+    return {"choices": [{"logprobs": {"top_logprobs": [{"a": value, "b": -9.0}]}}]}
+
+
+def test_log_probabilities_from_before_the_temperature_are_refused(make):
+    """As vLLM gives them unless it is told otherwise; TRL needs those of the sampling."""
+    warm = GREEDY.model_copy(update={"temperature": 0.7})
+    with (
+        serving_app(Scripted("vllm", v1__completions=[top(-1.5), top(-1.5)])) as raw,
+        pytest.raises(InputError, match="--logprobs-mode processed_logprobs") as told,
+    ):
+        one_turn(make(raw.url, sampling=warm))
+    assert raw.url in str(told.value)
+    answers = [top(-1.5), top(-1.1), vllm([5])]
+    with serving_app(Scripted("vllm", v1__completions=answers)) as processed:
+        _, turn = one_turn(make(processed.url, sampling=warm))
+    assert turn.token_ids == [5]
+
+
 def test_an_answer_to_another_prompt_is_asked_for_again(make):
     answers = [vllm([9], prompt_token_ids=[1, 2, 3]), vllm([5])]
     with serving_app(Scripted("vllm", v1__completions=answers)) as scripted:

@@ -11,6 +11,7 @@ import sys
 from functools import partial
 
 import pytest
+from model_servers import serving
 
 from toolmaster.config import load_config
 from toolmaster.errors import ConfigError
@@ -116,6 +117,32 @@ def test_a_process_that_fails_leaves_none_waiting(tiny_folder, tmp_path):
     assert re.search(f"toolmaster: {failed}$", errors, re.MULTILINE), errors
     told = f"toolmaster: another process stopped the training: InputError: {failed}$"
     assert re.search(told, errors, re.MULTILINE), errors
+
+
+def test_two_processes_sample_at_the_same_servers(tiny_folder, tmp_path):
+    """Rank 0 writes and tells; both check; each step is sampled with its own weights."""
+    run = tmp_path / "run"
+    with serving(tiny_folder) as one, serving(tiny_folder) as two:
+        loaded = []
+        for server in (one, two):
+            load = server._load
+
+            def counted(weights, folder, load=load, server=server):
+                loaded.append(server.url)
+                load(weights, folder)
+
+            server._load = counted
+        sizes = {"num_generations": 2, "per_device_train_batch_size": 2, "max_steps": 2}
+        words = [f"grpo.trainer.{name}={value}" for name, value in sizes.items()]
+        words += ["grpo.trainer.gradient_accumulation_steps=1", "grpo.sampling.turn_tokens=8"]
+        words += ["limits.max_turns=2", "grpo.off_policy_steps=1", f"run={run}"]
+        words += [f"grpo.policy=served:{one.url},{two.url}"]
+        code, errors = launch("grpo", tiny_folder, "world", *words)
+        assert code == 0, errors
+    assert sorted(loaded) == sorted([one.url, two.url] * 3)  # two steps and the result, once each
+    trained_on = read_trajectories(run / "grpo" / "trajectories.jsonl")
+    assert [t.policy for t in trained_on] == ["grpo@0"] * 4 + ["grpo@1"] * 4
+    assert not any(t.error for t in trained_on)
 
 
 @pytest.mark.parametrize("stage", ["demonstrate", "evaluate", "run"])

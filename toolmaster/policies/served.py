@@ -166,6 +166,8 @@ class ServedPolicy:
         """Check a server, give it the present weights, and take it in."""
         await server.greet()
         await server.check_tokenizer(self.chat)
+        prompt = self.chat.turn_ids("<think>")
+        await server.check_log_probs(self.sampling.temperature, prompt)
         if self.weights is not None:
             await server.hold(self.weights)
         self._errors.pop(server, None)

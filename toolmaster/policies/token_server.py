@@ -30,10 +30,14 @@ from toolmaster.tags import CLOSING_TAGS, TAGS
 
 SERVED_API_KEY = "SERVED_API_KEY"
 """The environment variable with the token of the servers."""
-_SGLANG = "sglang"
+_SGLANG, _VLLM = "sglang", "vllm"
 _ABSENT = 404
 """The status of a route that a server does not have, or of a model that it does not hold."""
 _LOADING = {"method": "reload_weights"}
+_PLAIN = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Sampling from the whole distribution, which a checkpoint's generation_config.json may change."""
+_SAME = 1e-4
+"""Log-probabilities that differ by less are the same."""
 _PROBED = 512
 """Number of tokens of the vocabulary by which tokenizers are compared."""
 
@@ -94,7 +98,7 @@ class TokenServer:
         self.in_flight = 0
         self.begun = 0
         """Number of conversations that it was given."""
-        self._sglang = False
+        self._sglang = self._vllm = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def greet(self) -> None:
@@ -115,7 +119,7 @@ class TokenServer:
                 " `toolmaster serve-model`, vLLM or SGLang"
             ) from None
         self.context_tokens = own.get("max_model_len")
-        self._sglang = own.get("owned_by") == _SGLANG
+        self._sglang, self._vllm = (own.get("owned_by") == owner for owner in (_SGLANG, _VLLM))
 
     async def check_tokenizer(self, chat: ChatFormat) -> None:
         """Refuse a server whose tokenizer is another one; one that does not show it passes.
@@ -134,6 +138,36 @@ class TokenServer:
                 f"{self.where} serves {self.root!r}, whose tokenizer is not that of"
                 f" {chat.tokenizer.name_or_path!r}; start it with that checkpoint, or leave its"
                 " address out"
+            )
+
+    async def check_log_probs(self, temperature: float, prompt: Sequence[int]) -> None:
+        """Refuse vLLM if its log-probabilities are those before the temperature.
+
+        The most likely token then has the same log-probability at every temperature.
+
+        Args:
+            temperature: The temperature of the sampling.
+            prompt: Any tokens.
+
+        Raises:
+            InputError: They are.
+        """
+        if not self._vllm or temperature in (0.0, 1.0):
+            return
+        tops = []
+        for value in (1.0, temperature):
+            body = {"prompt": list(prompt), "max_tokens": 1, "logprobs": 1, "temperature": value}
+            reply = await self._ask("/v1/completions", {"model": self.model, **body, **_PLAIN})
+            try:
+                [shown] = reply["choices"][0]["logprobs"]["top_logprobs"]
+                tops.append(max(map(float, shown.values())))
+            except (LookupError, TypeError, AttributeError, ValueError):
+                raise self._no_tokens(reply) from None
+        if abs(tops[0] - tops[1]) < _SAME and tops[0] < -_SAME:
+            raise InputError(
+                f"{self.where} gives log-probabilities from before the temperature; start vLLM with"
+                f" --logprobs-mode processed_logprobs, or sample at temperature 1 instead of"
+                f" {temperature:g}"
             )
 
     async def generate(
@@ -197,11 +231,7 @@ class TokenServer:
             "skip_special_tokens": False,
             "return_token_ids": True,
             "logprobs": 0 if temperature else None,
-            # what the model's generation_config.json would set otherwise:
-            "top_p": 1.0,
-            "top_k": -1,
-            "min_p": 0.0,
-            "repetition_penalty": 1.0,
+            **_PLAIN,
         }
         reply = await self._ask("/v1/completions", body, absent_ok=adapter)
         if reply is None:
@@ -235,10 +265,7 @@ class TokenServer:
                 "stop_token_ids": [end_id],
                 "no_stop_trim": True,
                 "skip_special_tokens": False,
-                "top_p": 1.0,
-                "top_k": -1,
-                "min_p": 0.0,
-                "repetition_penalty": 1.0,
+                **_PLAIN,
             },
             "return_logprob": True,
         }

@@ -5,7 +5,8 @@
 
 It prints:
 
-* rollouts a second in this process and through `toolmaster serve-model` on the same machine;
+* tokens of rollouts a second in this process and through `toolmaster serve-model`, by the clock and
+  by the processor time of both processes, which other programs of the machine do not change;
 * rollouts a second at one server and at two that sleep in place of computing: 5 s a turn (200
   tokens of 25 ms), 256 at a time, so that the client is what is measured and not the machine;
 * seconds until a server has other weights of MODEL, from the call to the check;
@@ -51,8 +52,8 @@ IN_FLIGHT, SLOTS, TURN_S = 1000, 256, 5.0
 
 
 @contextmanager
-def process(*command: str) -> Iterator[str]:
-    """Run a server; yields its address, which it prints."""
+def process(*command: str) -> Iterator[tuple[str, int]]:
+    """Run a server; yields its address, which it prints, and its process id."""
     running = subprocess.Popen(  # noqa: S603 - our own commands
         [sys.executable, *command],
         stderr=subprocess.PIPE,
@@ -62,16 +63,22 @@ def process(*command: str) -> Iterator[str]:
     assert running.stderr is not None
     try:
         found = next(filter(None, (re.search(r"at (http\S+?);", line) for line in running.stderr)))
-        yield found[1]
+        yield found[1], running.pid
     finally:
         running.kill()
         running.wait()
 
 
-def rollouts_per_second(policy: Policy, tasks: list[Any], group: int, concurrency: int) -> float:
-    """Run all rollouts once."""
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    async def run() -> int:
+
+def run_all(policy: Policy, tasks: list[Any], group: int, concurrency: int) -> tuple[int, int]:
+    """Run all rollouts once; returns how many, and how many tokens they wrote."""
+
+    async def run() -> tuple[int, int]:
         requests = groups(tasks, group)
         done = await run_rollouts(
             requests, policy, Protocol.DIRECT, LIMITS, concurrency=concurrency
@@ -81,10 +88,9 @@ def rollouts_per_second(policy: Policy, tasks: list[Any], group: int, concurrenc
             raise SystemExit(f"{len(broken)} rollouts broke: {broken[0]}")
         if isinstance(policy, ServedPolicy):
             await policy.close()
-        return len(done)
+        return len(done), sum(t.completion_tokens for t in done)
 
-    started = time.perf_counter()
-    return asyncio.run(run()) / (time.perf_counter() - started)
+    return asyncio.run(run())
 
 
 def compare(model: Path, count: int, group: int, repeats: int) -> None:
@@ -93,15 +99,28 @@ def compare(model: Path, count: int, group: int, repeats: int) -> None:
     tasks = [world.draw(world.id_of("test_seen", number)).task for number in range(count)]
     chat = ChatFormat(load_tokenizer(model))
     here = TransformersPolicy(load_model(model, fast_dtype()), chat, SAMPLING)
-    with process("-m", "toolmaster", "serve-model", str(model), "--port", "0") as address:
+    with process("-m", "toolmaster", "serve-model", str(model), "--port", "0") as (address, pid):
         there = load_served(ServedModel([address], str(model)), SAMPLING)
-        rates: dict[str, list[float]] = {"in process": [], "served": []}
-        for _ in range(repeats):
+        clock: dict[str, list[float]] = {"in process": [], "served": []}
+        processor: dict[str, list[float]] = {"in process": [], "served": []}
+        for repeat in range(1 + repeats):
             for name, policy in (("in process", here), ("served", there)):
-                rate = rollouts_per_second(policy, tasks, group, SAMPLING.slots)
-                rates[name].append(rate)
-                print(f"{name:12} {rate:.2f} rollouts a second", flush=True)
-        print(f"served / in process: {_ratio(rates['served'], rates['in process']):.2f}")
+                started, used = time.perf_counter(), time.process_time() + processor_seconds(pid)
+                _, tokens = run_all(policy, tasks, group, SAMPLING.slots)
+                seconds = time.perf_counter() - started
+                used = time.process_time() + processor_seconds(pid) - used
+                if repeat:  # the first round compiles
+                    clock[name].append(tokens / seconds)
+                    processor[name].append(tokens / used)
+                print(
+                    f"{name:12} {tokens / seconds:6.1f} tokens a second,"
+                    f" {tokens / used:6.1f} a second of processor time",
+                    flush=True,
+                )
+        for about, rates in (("clock", clock), ("processor time", processor)):
+            print(
+                f"served / in process, {about}: {_ratio(rates['served'], rates['in process']):.2f}"
+            )
         swap(there, model)
 
 
@@ -165,7 +184,7 @@ def sleeping(model: Path, repeats: int) -> None:
     world = World(level="short")
     tasks = [world.draw(world.id_of("test_seen", number)).task for number in range(50)]
     command = (__file__, str(model), "--only", "sleep")
-    with process(*command) as one, process(*command) as two:
+    with process(*command) as (one, _), process(*command) as (two, _):
         policies = {
             count: load_served(ServedModel(addresses, str(model)), SAMPLING)
             for count, addresses in ((1, [one]), (2, [one, two]))
@@ -173,7 +192,9 @@ def sleeping(model: Path, repeats: int) -> None:
         rates: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(repeats):
             for count, policy in policies.items():
-                rate = rollouts_per_second(policy, tasks, 2 * IN_FLIGHT // len(tasks), IN_FLIGHT)
+                started = time.perf_counter()
+                made, _ = run_all(policy, tasks, 2 * IN_FLIGHT // len(tasks), IN_FLIGHT)
+                rate = made / (time.perf_counter() - started)
                 rates[count].append(rate)
                 print(f"{count} sleeping: {rate:.0f} rollouts a second", flush=True)
     print(f"two / one: {_ratio(rates[2], rates[1]):.2f}")
@@ -195,9 +216,9 @@ def steps(model: Path) -> None:
             if "loss" in values:
                 ended.append(time.perf_counter())
 
-        given = {"max_steps": 8, "num_generations": 4, "per_device_train_batch_size": 8}
+        given = {"max_steps": 6, "num_generations": 4, "per_device_train_batch_size": 8}
         settings = GrpoSettings(
-            trainer={**given, "gradient_accumulation_steps": 4},
+            trainer={**given, "gradient_accumulation_steps": 2},
             oversample=1,
             policy=f"served:{address}",
             off_policy_steps=ahead,
@@ -218,7 +239,7 @@ def steps(model: Path) -> None:
             )
         return statistics.median(b - a for a, b in pairwise(ended[1:]))
 
-    with process("-m", "toolmaster", "serve-model", str(model), "--port", "0") as address:
+    with process("-m", "toolmaster", "serve-model", str(model), "--port", "0") as (address, _):
         seconds = {ahead: train(address, ahead) for ahead in (0, 1)}
     print(f"a step of GRPO: {seconds[0]:.2f} s, a step ahead {seconds[1]:.2f} s")
 

@@ -108,7 +108,7 @@ def train_grpo(
             seed=seed,
             on_group=on_group,
         )
-        trained = load_model(start, "float32")
+        trained = load_model(start, settings.weights, on_gpu=False)
         freeze_embeddings(trained)
         with reports_in(folder):
             trainer = _trainer(trained, config, collector, rows, tokenizer, settings.lora_rank)
@@ -175,7 +175,7 @@ def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
     """Return TRL's configuration."""
     fields = trainer_fields(settings)
     ours = {
-        **trainer_arguments(folder, seed=seed),
+        **trainer_arguments(folder, settings, seed=seed),
         "max_completion_length": settings.sampling.context_tokens,
         "steps_per_generation": fields["gradient_accumulation_steps"],
         "shuffle_dataset": False,

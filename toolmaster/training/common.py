@@ -16,14 +16,16 @@ from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 
-from toolmaster.errors import ConfigError
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.models.checkpoints import fast_dtype
 from toolmaster.models.provenance import write_training
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.progress import tell
 from toolmaster.runs import CHECKPOINTS, append_line
+from toolmaster.system import processes
 from toolmaster.system.processes import is_main
 from toolmaster.training.cpu_head import use_cpu_head
+from toolmaster.training.memory import machine_bytes, read_shape, refuse_what_cannot_fit
 from toolmaster.training.settings import Trained
 from toolmaster.training.sharding import base_model, is_sharded, plain_weights
 
@@ -54,6 +56,23 @@ def trainer_arguments(folder: Path, settings: Trained, *, seed: int) -> dict[str
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": False,
     }
+
+
+def refuse_too_large(start: Path, settings: Trained) -> None:
+    """Refuse a training that its device cannot hold, before anything is loaded.
+
+    Raises:
+        ConfigError: the device has less memory than the training holds all the time.
+    """
+    try:
+        shape = read_shape(start)
+    except InputError:  # an architecture whose memory is not known here
+        return
+    gpu = torch.cuda.is_available()
+    device_bytes = torch.cuda.mem_get_info()[1] if gpu else machine_bytes()
+    refuse_what_cannot_fit(
+        shape, settings, device_bytes, devices=processes.count(), sharded=is_sharded()
+    )
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from toolmaster.training.common import (
     freeze_embeddings,
     lora,
     metrics_file,
+    refuse_too_large,
     reports_in,
     save,
     speed_up,
@@ -93,6 +94,7 @@ def train_grpo(
     rows = task_rows(tasks, config, settings.oversample, seed)
     refuse_shared_state(tasks, rows, live_tools=settings.live_tools)
     start = find_model(str(model))
+    refuse_too_large(start, settings)
     tokenizer = load_tokenizer(start)
     with asyncio.Runner() as runner, opened(tasks, runner):
         runner.run(rewards.check())

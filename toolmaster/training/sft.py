@@ -35,6 +35,7 @@ from toolmaster.training.common import (
     freeze_embeddings,
     lora,
     metrics_file,
+    refuse_too_large,
     reports_in,
     save,
     speed_up,
@@ -119,6 +120,7 @@ def train_sft(
         raise InputError("no demonstrations to train on; run the demonstrate stage first")
     fields = check_fields("sft", settings.trainer)
     start = find_model(str(model))
+    refuse_too_large(start, settings)
     tokenizer = load_tokenizer(start)
     trained = load_model(start, settings.weights, on_gpu=False)
     new_tokens = add_tag_tokens(trained, tokenizer)

@@ -109,6 +109,14 @@ _command(
     "recipe quickstart > mine.toml",
 )
 _command(
+    "plan:plan",
+    _TRAIN,
+    "plan RECIPE [KEY=VALUE]...",
+    "Show the memory that a recipe takes on 1, 2, 4 and 8 devices, and refuse what does not fit.",
+    "plan paper",
+    "plan paper model=Qwen/Qwen3-4B --devices 8 --memory-gb 80",
+)
+_command(
     "stages:demonstrate",
     _TRAIN,
     "demonstrate RECIPE|TASKSET [KEY=VALUE]...",

@@ -116,12 +116,13 @@ def fast_dtype() -> str:
     return "bfloat16" if native else "float32"
 
 
-def load_model(folder: Path, dtype: str) -> Any:
+def load_model(folder: Path, dtype: str, *, on_gpu: bool = True) -> Any:
     """Return the causal language model of a checkpoint, on this process's GPU if there is one.
 
     Args:
         folder: an ordinary Transformers checkpoint.
         dtype: "float32" for training, `fast_dtype()` for generation.
+        on_gpu: False leaves it on CPU, for a trainer that places the weights itself.
 
     Raises:
         InputError: the weights cannot be loaded.
@@ -138,6 +139,7 @@ def load_model(folder: Path, dtype: str) -> Any:
         )
     if torch.cuda.is_available():
         torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new length
+    if torch.cuda.is_available() and on_gpu:
         return model.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
     return model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,18 +102,29 @@ class TransformersPolicy:
         prompt_ids = self.chat.prompt_ids(prompt, tools)
         return TokenConversation(self.chat, self.sampling, self.generate, prompt_ids)
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def load_weights(
+        self, weights: Mapping[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]]
+    ) -> None:
         """Load the weights of another model of the same shape, such as the one GRPO trains.
 
         Args:
-            weights: A state dict; values are cast to this model's dtype.
+            weights: A state dict, or its items, which are taken one by one; values are cast to this
+                model's dtype.
 
         Raises:
             RuntimeError: Names or shapes differ, or rollouts are in flight.
         """
         if self._running or self._waiting:
             raise RuntimeError("weights cannot change while rollouts are in flight")
-        self.model.load_state_dict(weights)
+        own = self.model.state_dict(keep_vars=True)
+        missing = {id(tensor): name for name, tensor in reversed(own.items())}  # one if tied
+        for name, value in weights.items() if isinstance(weights, Mapping) else weights:
+            if name not in own or own[name].shape != value.shape:
+                raise RuntimeError(f"this model has no weight {name} of shape {(*value.shape,)}")
+            own[name].detach().copy_(value)
+            missing.pop(id(own[name]), None)
+        if missing:
+            raise RuntimeError(f"Missing keys: {', '.join(missing.values())}")
         self._cache.clear()
         self._drafter = PromptLookupDrafter(self._drafter.length)
 

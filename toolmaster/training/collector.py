@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from accelerate.utils import gather_object
 
 from toolmaster.errors import PolicyError
@@ -26,6 +25,7 @@ from toolmaster.tasksets import Taskset
 from toolmaster.tools.running import describe_error
 from toolmaster.training.common import last_checkpoint
 from toolmaster.training.grpo_trainer import phase_pair
+from toolmaster.training.sharding import plain_weights
 from toolmaster.training.step_ahead import StepAhead
 from toolmaster.types import Phase, Trajectory
 
@@ -255,27 +255,6 @@ def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int
         spreads.append(spread)
     best = sorted(range(len(spreads)), key=lambda index: -spreads[index])[:count]
     return [group * group_size + member for group in sorted(best) for member in range(group_size)]
-
-
-def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
-    """Return the trained weights under the names of the base model, with adapters added to them.
-
-    The model itself does not change: merging and unmerging an adapter at each step would
-    accumulate rounding errors.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if not hasattr(model, "get_base_model"):
-        return dict(model.state_dict())
-    weights = {
-        name.replace(".base_layer.", "."): tensor.clone()
-        for name, tensor in model.get_base_model().state_dict().items()
-        if ".lora_" not in name
-    }
-    for name, module in model.get_base_model().named_modules():
-        if hasattr(module, "get_delta_weight"):
-            for adapter in module.active_adapters:
-                weights[f"{name}.weight"] += module.get_delta_weight(adapter)
-    return weights
 
 
 def forget_redone(file: Path, checkpoint: Path | None) -> None:

@@ -39,6 +39,7 @@ from toolmaster.training.common import (
     freeze_embeddings,
     lora,
     metrics_file,
+    refuse_too_large,
     reports_in,
     save,
     speed_up,
@@ -97,6 +98,7 @@ def train_grpo(
     rows = task_rows(tasks, config, settings.oversample, seed)
     refuse_shared_state(tasks, rows, live_tools=settings.live_tools)
     start = find_model(str(model))
+    refuse_too_large(start, settings)
     tokenizer = load_tokenizer(start)
     with asyncio.Runner() as runner, opened(tasks, runner):
         runner.run(rewards.check())
@@ -120,7 +122,7 @@ def train_grpo(
             publisher=publisher,
             ahead=ahead if settings.off_policy_steps else None,
         )
-        trained = load_model(start, "float32")
+        trained = load_model(start, settings.weights, on_gpu=False)
         freeze_embeddings(trained)
         with reports_in(folder):
             trainer = _trainer(trained, config, collector, prompts, tokenizer, settings.lora_rank)
@@ -204,7 +206,7 @@ def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
     """Return TRL's configuration."""
     fields = trainer_fields(settings)
     ours = {
-        **trainer_arguments(folder, seed=seed),
+        **trainer_arguments(folder, settings, seed=seed),
         "max_completion_length": settings.sampling.context_tokens,
         "steps_per_generation": fields["gradient_accumulation_steps"],
         "shuffle_dataset": False,

@@ -21,8 +21,8 @@ from toolmaster.policies.served import ServedPolicy
 from toolmaster.policies.token_server import Weights
 from toolmaster.runs import no_space
 from toolmaster.system.processes import is_main
-from toolmaster.training.collector import plain_weights, together
-from toolmaster.training.common import base_model
+from toolmaster.training.collector import together
+from toolmaster.training.sharding import base_model, is_sharded, plain_weights
 
 
 class Publisher:
@@ -50,8 +50,8 @@ class Publisher:
             PermanentPolicyError: no server answers.
         """
         model = trainer.accelerator.unwrap_model(trainer.model)
-        adapter = hasattr(model, "peft_config")
-        weights = {} if adapter else dict(plain_weights(trainer))
+        adapter = hasattr(model, "peft_config") and not is_sharded()  # a shard is no adapter
+        weights = {} if adapter else _cast(trainer)
         name = f"step-{step}-{secrets.token_hex(4)}"
         together(lambda: self._write(model, weights, name) if is_main() else None)
         name = gather_object([name])[0]
@@ -82,8 +82,7 @@ class Publisher:
         try:
             part.mkdir(parents=True)
             if weights:
-                cast = {key: tensor.to(_dtype()).cpu() for key, tensor in weights.items()}
-                base_model(model).save_pretrained(part, state_dict=cast)
+                base_model(model).save_pretrained(part, state_dict=weights)
             else:
                 model.save_pretrained(part)
             part.rename(self._folder / name)
@@ -98,7 +97,12 @@ class Publisher:
             ) from None
 
 
-def _dtype() -> Any:
+def _cast(trainer: Any) -> dict[str, Any]:
+    """Return the weights as the servers hold them, in the main process; all processes call it."""
     import torch  # noqa: PLC0415 - heavy
 
-    return getattr(torch, fast_dtype())
+    dtype, weights = getattr(torch, fast_dtype()), {}
+    for name, tensor in plain_weights(trainer):
+        if is_main():
+            weights[name] = tensor.to(dtype).cpu()
+    return weights

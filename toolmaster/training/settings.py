@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from toolmaster.config import Settings
 from toolmaster.policies.base import Room
 from toolmaster.policies.names import served_model
 
+Dtype = Literal["float32", "bfloat16"]
 SFT_DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1.0,
     "learning_rate": 3e-4,
@@ -61,13 +62,21 @@ GRPO_STEPS = 4
 """`max_steps` of GRPO if neither it nor `num_train_epochs` is given."""
 
 
-class SftSettings(Settings):
+class Trained(Settings):
+    """What is trained of a model, and in which precision."""
+
+    lora_rank: int = Field(0, ge=0)
+    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
+    weights: Dtype = "float32"
+    """Dtype of the trained weights, their gradients and the optimizer's averages. `bfloat16` takes
+    half of the memory and loses updates that are small, such as those of GRPO at 1e-6."""
+
+
+class SftSettings(Trained):
     """Supervised fine-tuning on demonstrations; the loss is on the model's own turns."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Any field of TRL's `SFTConfig`, as in `--sft.trainer.learning-rate 1e-4`."""
-    lora_rank: int = Field(0, ge=0)
-    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
 
     @field_validator("trainer")
     @classmethod
@@ -95,14 +104,12 @@ class JudgeSettings(Settings):
         return self
 
 
-class GrpoSettings(Settings):
+class GrpoSettings(Trained):
     """Group-relative policy optimization: the better rollouts of each task are reinforced."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Any field of TRL's `GRPOConfig`, as in `--grpo.trainer.max-steps 15`; 4 steps if neither
     `max_steps` nor `num_train_epochs` is set."""
-    lora_rank: int = Field(0, ge=0)
-    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
     oversample: int = Field(2, ge=1)
     """Number of tasks tried for each group that is trained on. The groups of a step whose rewards
     vary most are kept: a group with equal rewards teaches nothing."""

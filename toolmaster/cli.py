@@ -109,6 +109,14 @@ _command(
     "recipe quickstart > mine.toml",
 )
 _command(
+    "plan:plan",
+    _TRAIN,
+    "plan RECIPE [KEY=VALUE]...",
+    "Show the memory that a recipe takes on 1, 2, 4 and 8 devices, and refuse what does not fit.",
+    "plan paper",
+    "plan paper model=Qwen/Qwen3-4B --devices 8 --memory-gb 80",
+)
+_command(
     "stages:demonstrate",
     _TRAIN,
     "demonstrate RECIPE|TASKSET [KEY=VALUE]...",
@@ -206,6 +214,14 @@ _command(
     "Offer a task as an MCP server, so that any MCP client can do it.",
     "serve-session v6/test/3",
     "serve-session v6/test/3 --port 8000 --verdict",
+)
+_command(
+    "serve_model:serve_model",
+    _USE,
+    "serve-model MODEL",
+    "Serve a model over HTTP: token ids for rollouts, chat completions for agents.",
+    "serve-model runs/sft/model --port 8000",
+    "evaluate served:http://localhost:8000 world:short",
 )
 
 

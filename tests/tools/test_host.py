@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import sys
 import time
@@ -168,6 +169,22 @@ def test_a_call_past_its_limit_is_ended_and_leaves_the_state_of_before(till, nam
         return await real(tools, "total"), await real(tools, "pay", amount=1)
 
     assert use(till, act) == (5, 6)
+
+
+def test_what_calls_in_a_burst_had_changed_may_be_lost_and_is_said_to_be(till):
+    async def act(tools):
+        for _ in range(3):
+            await real(tools, "shift", amount=1)
+        [state] = tools.state
+        state._next_reserve = math.inf  # as after many calls without a pause
+        await real(tools, "shift", amount=1)
+        with pytest.raises(TimeoutError):
+            await real(tools, "hang", amount=100)
+        with pytest.raises(ToolRefusal, match="is lost; the state is as it was 2 calls before"):
+            await real(tools, "total")
+        return await real(tools, "total"), await real(tools, "pay", amount=1)
+
+    assert use(till, act) == (2, 3)
 
 
 def test_a_state_that_is_lost_is_said_to_be_lost(tmp_path):

@@ -215,6 +215,27 @@ class Shop:
         if found < 0: raise OSError(ctypes.get_errno(), "open")
         return found
 
+    def hidden_write(self) -> str:
+        try: return str((HERE / "kept.txt").write_text("evil"))
+        except OSError: return "not saved"
+
+    def hidden_folder(self) -> str:
+        try: (HERE / "new").mkdir()
+        except OSError: pass
+        return "made"
+
+    def hidden_move(self) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "a.txt")
+            path.write_text("evil")
+            try: os.replace(path, HERE / "kept.txt")
+            except OSError: return "not moved"
+        return "moved"
+
+    def hidden_removal(self) -> str:
+        shutil.rmtree(HERE / "folder", ignore_errors=True)
+        return "removed"
+
     # By what is held
 
     def handle(self) -> None:
@@ -333,10 +354,17 @@ class Shop:
 
     # What a trial may do
 
+    def makes_what_is_there(self) -> str:
+        (HERE / "folder").mkdir(exist_ok=True)
+        (HERE / "missing.txt").unlink(missing_ok=True)
+        with open(os.devnull, "w") as null: null.write("x")
+        return "there"
+
     def scratch(self) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "a.txt")
             path.write_text("mine")
+            path.touch()
             return path.rename(path.with_suffix(".b")).read_text()
 
     def read(self) -> str:
@@ -352,10 +380,9 @@ IN_MEMORY = {
 }
 HARMLESS = {
     **IN_MEMORY,
-    "destructor": "gone",
     "logged": "logged",
     "timer": "later",
-    "task": "later",
+    "makes_what_is_there": "there",
     "scratch": "mine",
     "read": "kept",
 }

@@ -19,6 +19,7 @@ from toolmaster.pipeline.recipe import Recipe, find_recipe
 from toolmaster.policies.tokens import TokenConversation, sample_turn
 from toolmaster.rewards.weighted import Rewards
 from toolmaster.rollouts import RolloutRequest, run_rollout
+from toolmaster.tags import CLOSING_TAGS
 
 tasks_of = lru_cache(taskset)
 recipe_of = lru_cache(lambda name: load_config(Recipe, find_recipe(name)))
@@ -47,7 +48,8 @@ class VerlPolicy:
         if stop:
             params |= {"stop": list(stop), "include_stop_str_in_output": True}
         turn = await self._client.generate(self._request_id, prompt_ids=ids, sampling_params=params)
-        return list(turn.token_ids), list(turn.log_probs or ())
+        ids = list(turn.token_ids)
+        return ids, list(turn.log_probs or ()), self.chat.text(ids).rstrip().endswith(CLOSING_TAGS)
 
 
 class ToolmasterLoop(AgentLoopBase):

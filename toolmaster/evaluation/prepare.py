@@ -11,7 +11,7 @@ from toolmaster.models.checkpoints import find_model, lasting_name
 from toolmaster.models.provenance import read_training
 from toolmaster.policies.base import Policy
 from toolmaster.policies.loading import check_model
-from toolmaster.policies.names import endpoint_model
+from toolmaster.policies.names import endpoint_model, served_model
 from toolmaster.policies.scripted import ScriptedPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest
@@ -77,13 +77,19 @@ def prepare(model: str | Path | Policy, tasks: Taskset, protocol: Protocol) -> P
         return prepared
     if kind == REPLAY:
         return _replay(prepared, place, protocol)
+    served = served_model(name)
+    if served is not None:
+        from toolmaster.policies.served import served_folder  # noqa: PLC0415 - heavy
+
+        name = served_folder(served)
     folder = find_model(name)
     lasting, training = lasting_name(folder), read_training(folder)
     facts = {} if lasting == str(folder) else {"weights": lasting}
     if training is not None and "@" in training.base:  # not a folder of this machine
         facts["trained from"] = training.base
     trained = set() if training is None else set(training.task_ids)
-    prepared = replace(prepared, policy=str(folder), name=name, facts=prepared.facts | facts)
+    policy = str(folder) if served is None else str(model)
+    prepared = replace(prepared, policy=policy, name=name, facts=prepared.facts | facts)
     return prepared.without([i for i in prepared.tasks.ids if i in trained], "trained on")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from toolmaster.policies.base import Room
 from toolmaster.system.allocator import bound_kernels
 
 RoomT = TypeVar("RoomT", bound=Room)
+_LOADING = threading.Lock()
+"""Held while a model is loaded: Transformers changes its own classes meanwhile."""
 
 
 def find_model(name: str) -> Path:
@@ -113,12 +116,13 @@ def fast_dtype() -> str:
     return "bfloat16" if native else "float32"
 
 
-def load_model(folder: Path, dtype: str) -> Any:
+def load_model(folder: Path, dtype: str, *, on_gpu: bool = True) -> Any:
     """Return the causal language model of a checkpoint, on this process's GPU if there is one.
 
     Args:
         folder: an ordinary Transformers checkpoint.
         dtype: "float32" for training, `fast_dtype()` for generation.
+        on_gpu: False leaves it on CPU, for a trainer that places the weights itself.
 
     Raises:
         InputError: the weights cannot be loaded.
@@ -129,12 +133,13 @@ def load_model(folder: Path, dtype: str) -> Any:
 
     bound_kernels()
     logging.disable_progress_bar()
-    with _loading(folder, "the model cannot be loaded"):
+    with _LOADING, _loading(folder, "the model cannot be loaded"):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True
         )
     if torch.cuda.is_available():
         torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new length
+    if torch.cuda.is_available() and on_gpu:
         return model.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
     return model
 

@@ -93,29 +93,16 @@ class HttpConnection:
         Raises:
             RefusalError, PolicyError: See `endpoint_errors`.
         """
-        if self._loop is not asyncio.get_running_loop():
-            self._loop = asyncio.get_running_loop()
-            self._sessions = self._open_session()
-            _OPEN.add(self._sessions)
-            self._session = await anext(self._sessions)
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        url = self._url._replace(path=f"{self._url.path}/chat/completions").geturl()
-        try:
-            async with self._session.post(url, data=data, allow_redirects=False) as response:
-                text = (await _read(response)).decode("utf-8", "replace")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _connection_error(self.where, error, self._timeout_s) from None
-        text = self._redactor.text(text)
+        status, text, headers = await self.exchange("/chat/completions", body)
         hint = self._address_hint()
 
         def failed(status: int, said: str) -> Exception:
-            headers = response.headers
             return status_error(
                 self.where, status, said, headers, body, keys=self._keys, address_hint=hint
             )
 
-        if response.status >= 300:
-            raise failed(response.status, text)
+        if status >= 300:
+            raise failed(status, text)
         try:
             return read_reply(text, body, limit)
         except ErrorReplyError as error:
@@ -127,6 +114,40 @@ class HttpConnection:
             if hint and text.lstrip().startswith("<"):
                 raise PermanentPolicyError(f"{reason}; {hint}") from None
             raise RetryableError(reason) from None
+
+    async def exchange(
+        self, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, str, Mapping[str, str]]:
+        """Send a request, GET without a body and POST with one.
+
+        Args:
+            path: What follows the address, such as "/chat/completions".
+            body: The body of the request.
+
+        Returns:
+            Status, text and headers of the answer, whatever the status is.
+
+        Raises:
+            RetryableError: There is no answer.
+        """
+        if self._loop is not asyncio.get_running_loop():
+            self._loop = asyncio.get_running_loop()
+            self._sessions = self._open_session()
+            _OPEN.add(self._sessions)
+            self._session = await anext(self._sessions)
+        url = self._url._replace(path=self._url.path + path).geturl()
+        data = None
+        if body is not None:
+            data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        method = "GET" if data is None else "POST"
+        try:
+            async with self._session.request(
+                method, url, data=data, allow_redirects=False
+            ) as response:
+                text = (await _read(response)).decode("utf-8", "replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _connection_error(self.where, error, self._timeout_s) from None
+        return response.status, self._redactor.text(text), response.headers
 
     async def close(self) -> None:
         """Close the connections that were opened in the running event loop."""

@@ -89,7 +89,7 @@ class ChatEndpoint:
         self.model, self.sampling = model, sampling
         title = f"{f'the {role}' if role else 'model'} {model!r}"
         roles_key = f"{role.upper()}_API_KEY" if role else ""
-        headers = _from_environment(headers or {})
+        headers = from_environment(headers or {})
         self._connection: Connection
         if vendor:
             from toolmaster.policies.vendors import VendorConnection  # noqa: PLC0415 - an extra
@@ -225,7 +225,7 @@ def _http(
     )
 
 
-def _from_environment(headers: Mapping[str, str]) -> dict[str, str]:
+def from_environment(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers with the values of the environment variables that they name.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolmaster.errors import ConfigError
 from toolmaster.policies.base import (
@@ -16,9 +16,12 @@ from toolmaster.policies.base import (
     Sampling,
     ToolCallFormat,
 )
-from toolmaster.policies.names import check_prefix, endpoint_model
+from toolmaster.policies.names import check_prefix, endpoint_model, served_model
 from toolmaster.system.extras import require
 from toolmaster.system.redaction import refuse_credentials
+
+if TYPE_CHECKING:
+    from toolmaster.policies.transformers import TransformersPolicy
 
 
 def check_model(model: object, base_url: str | None = None) -> None:
@@ -38,6 +41,7 @@ def check_model(model: object, base_url: str | None = None) -> None:
         raise ConfigError(f"base_url: {error}") from None
     if isinstance(model, str):
         check_prefix(model, base_url)
+        served_model(model)
         endpoint = endpoint_model(model)
         named: object = model.strip() if endpoint is None else endpoint.name
     else:
@@ -45,7 +49,7 @@ def check_model(model: object, base_url: str | None = None) -> None:
     if not named:
         raise ConfigError(
             f"a model is openai:NAME, a checkpoint folder, a model id of the Hub as OWNER/NAME,"
-            f" VENDOR:NAME such as anthropic:NAME, or a policy; received {model!r}"
+            f" VENDOR:NAME such as anthropic:NAME, served:ADDRESS, or a policy; received {model!r}"
         )
 
 
@@ -65,7 +69,8 @@ def check_reachable(
     from toolmaster.models.checkpoints import find_model  # noqa: PLC0415 - heavy
 
     check_model(model, base_url)
-    find_model(model)
+    if served_model(model) is None:  # its servers are asked when it is loaded
+        find_model(model)
 
 
 def load_policy(
@@ -82,8 +87,9 @@ def load_policy(
 
     Args:
         model: `openai:NAME` for a model of an OpenAI-compatible server, `VENDOR:NAME` such as
-            `anthropic:NAME` for one of a hosted vendor, or a name that `models.find_model` accepts,
-            for a model that runs in this process.
+            `anthropic:NAME` for one of a hosted vendor, `served:ADDRESS,ADDRESS...` for one behind
+            servers that take token ids, or a name that `models.find_model` accepts, for a model
+            that runs in this process.
         sampling: Temperature and limits of the generation.
         base_url: The address of an endpoint; None for `OPENAI_BASE_URL`, the vendor's or OpenAI's
             own.
@@ -94,7 +100,7 @@ def load_policy(
 
     Raises:
         ConfigError: The name is empty or lacks its prefix, or an address is given for a model that
-            is behind none or holds a credential.
+            is behind none, is wrong or holds a credential.
         InputError: There is no such checkpoint, it cannot be used, or a library is missing.
         PolicyError: The key or the address of an endpoint is missing or wrong.
 
@@ -116,6 +122,12 @@ def load_policy(
             vendor=found.vendor,
             **dict(endpoint or EndpointSettings()),
         )
+    served = served_model(model)
+    if served is not None:
+        require("train", "transformers")
+        from toolmaster.policies.served import load_served  # noqa: PLC0415 - heavy
+
+        return load_served(served, sampling, endpoint=endpoint, name=name)
     from toolmaster.models.checkpoints import find_model  # noqa: PLC0415
 
     return load_checkpoint(
@@ -155,7 +167,9 @@ async def open_policy(
             await policy.close()
 
 
-def load_checkpoint(folder: Path, sampling: Sampling, *, name: str, seed: int = 0) -> Policy:
+def load_checkpoint(
+    folder: Path, sampling: Sampling, *, name: str, seed: int = 0
+) -> TransformersPolicy:
     """Return the policy of a checkpoint, in the dtype that is fastest on this machine."""
     require("train", "torch", "transformers")
     from toolmaster.chat import ChatFormat  # noqa: PLC0415 - loads torch

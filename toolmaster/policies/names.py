@@ -1,4 +1,4 @@
-"""Names of models: which are behind an endpoint, and the prefix that a well-known name lacks."""
+"""Names of models: which are behind an endpoint or served by ids, and the prefix a name lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from toolmaster.errors import ConfigError, InputError
 
 OPENAI = "openai"
 """Stands before the name of a model of an OpenAI-compatible server, as in `openai:NAME`."""
-_OTHERS = ("hf", "replay")
+SERVED = "served"
+"""Stands before the addresses of servers that take token ids, as in `served:http://a,http://b`."""
+_OTHERS = ("hf", "replay", SERVED)
 """Words before a colon that name no endpoint."""
 _FAMILIES = {
     OPENAI: r"(openai/)?(?!gpt-(oss|neo|j))(gpt-|chatgpt|codex-|o\d(-|$))",
@@ -45,6 +47,42 @@ def endpoint_model(model: str) -> EndpointModel | None:
     if kind != OPENAI and Path(model).exists():
         return None
     return EndpointModel("" if kind == OPENAI else kind, name.strip())
+
+
+class ServedModel(NamedTuple):
+    """A model behind servers that take and return token ids."""
+
+    addresses: list[str]
+    """The servers' addresses, without "/v1"."""
+    model: str
+    """The checkpoint whose tokenizer is used; "" for the one that the servers name."""
+
+
+def served_model(model: str) -> ServedModel | None:
+    """Return the servers of a model named `served:...`; None for any other model.
+
+    Raises:
+        ConfigError: An address is none, or is given twice.
+
+    Example:
+        >>> served_model("served:http://a:8000,http://b:8000 model=runs/sft/model")
+        ServedModel(addresses=['http://a:8000', 'http://b:8000'], model='runs/sft/model')
+    """
+    kind, colon, line = model.strip().partition(":")
+    if kind != SERVED or not colon:
+        return None
+    places, _, folder = line.partition(" model=")
+    addresses = [place.strip().rstrip("/").removesuffix("/v1") for place in places.split(",")]
+    for address in addresses:
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", address):
+            raise ConfigError(
+                f"a served model is served:ADDRESS,ADDRESS..., for example"
+                f" served:http://localhost:8000, or with model=FOLDER behind it where the servers"
+                f" do not know the folder of their tokenizer; received the address {address!r}"
+            )
+        if addresses.count(address) > 1:
+            raise ConfigError(f"{address} is given twice in {model!r}; give each server once")
+    return ServedModel(addresses, folder.strip())
 
 
 def check_prefix(model: str, base_url: str | None = None) -> None:

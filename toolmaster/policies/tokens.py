@@ -16,10 +16,10 @@ from toolmaster.types import Role
 
 Generate = Callable[[list[int], int], Awaitable[tuple[list[int], list[float]]]]
 """Samples a turn of limited length after some tokens; see `TransformersPolicy.generate`."""
-
-
-Sample = Callable[[list[int], int, tuple[str, ...]], Awaitable[tuple[list[int], list[float]]]]
-"""Samples at most so many tokens after some others, up to one of these texts, which is included."""
+Sampled = tuple[list[int], list[float], bool]
+"""Tokens, their log-probabilities, and whether the token after a closing tag is still to sample."""
+Sample = Callable[[list[int], int, tuple[str, ...]], Awaitable[Sampled]]
+"""Samples a limited number of tokens after some others, up to one of these texts, inclusive."""
 
 
 async def sample_turn(
@@ -31,10 +31,9 @@ async def sample_turn(
     belongs to the turn if it is the end-of-turn token.
     """
     end = chat.end_of_turn_id
-    ids, log_probs = await sample(token_ids, limit, CLOSING_TAGS)
-    closed = chat.text(ids[-12:]).rstrip().endswith(CLOSING_TAGS)
-    if closed and ids[-1] != end and len(ids) < limit:
-        after, its_log_probs = await sample([*token_ids, *ids], 1, ())
+    ids, log_probs, stopped = await sample(token_ids, limit, CLOSING_TAGS)
+    if stopped and ids[-1] != end and len(ids) < limit:
+        after, its_log_probs, _ = await sample([*token_ids, *ids], 1, ())
         if after == [end]:
             return [*ids, end], [*log_probs, *its_log_probs]
     return ids, log_probs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,14 @@ from transformers import PreTrainedModel
 from toolmaster.chat import ChatFormat
 from toolmaster.errors import PolicyError
 from toolmaster.models.checkpoints import fit_context, is_plain_causal
-from toolmaster.policies.base import Completion, ContextFullError, Sampling
+from toolmaster.policies.base import Sampling
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.policies.padded import PaddedBatch
 from toolmaster.policies.prompt_lookup import NextTokens, PromptLookupDrafter
 from toolmaster.policies.slots import Row, SlotCache
+from toolmaster.policies.tokens import TokenConversation
 from toolmaster.tags import CLOSING_TAGS
-from toolmaster.types import Message, Role
+from toolmaster.types import Message
 
 DRAFT_TOKENS = 3
 """The most draft tokens; longer drafts are wrong too often (benchmarks/rollouts.py)."""
@@ -45,38 +46,6 @@ class _Turn:
     """Whether a closing tag of the protocol is written."""
     log_probs: list[float] = field(default_factory=list)
     """Log-probabilities of the tokens sampled in this turn; empty at temperature 0."""
-
-
-@dataclass(slots=True)
-class _Dialogue:
-    """The tokens of one rollout; see `policies.base.Conversation`."""
-
-    policy: TransformersPolicy
-    prompt_ids: list[int]
-    prompt_tokens: int = 0
-    token_ids: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.token_ids = list(self.prompt_ids)
-        self.prompt_tokens = len(self.prompt_ids)
-
-    async def complete(self) -> Completion:
-        sampling, read = self.policy.sampling, len(self.token_ids)
-        room = sampling.context_tokens - read - 1
-        if room < 1:
-            raise ContextFullError
-        room = min(sampling.turn_tokens, room)
-        sampled, log_probs = await self.policy.generate(self.token_ids, room)
-        self.token_ids += sampled
-        text = self.policy.chat.text(sampled)
-        return Completion(text, sampled, len(sampled), prompt_tokens=read, log_probs=log_probs)
-
-    def observe(self, observation: str, role: Role = "tool") -> list[int]:
-        end = self.policy.chat.end_of_turn_id
-        appended = [] if self.token_ids[-1] == end else [end]
-        appended += self.policy.chat.observation_ids(observation, role)
-        self.token_ids += appended
-        return appended
 
 
 class TransformersPolicy:
@@ -126,22 +95,36 @@ class TransformersPolicy:
         self._drafter = PromptLookupDrafter(DRAFT_TOKENS if self._cache.accepts_drafts else 0)
         self._steps = 0
 
-    def conversation(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> _Dialogue:
+    def conversation(
+        self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]
+    ) -> TokenConversation:
         """Begin a rollout."""
-        return _Dialogue(self, self.chat.prompt_ids(prompt, tools))
+        prompt_ids = self.chat.prompt_ids(prompt, tools)
+        return TokenConversation(self.chat, self.sampling, self.generate, prompt_ids)
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def load_weights(
+        self, weights: Mapping[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]]
+    ) -> None:
         """Load the weights of another model of the same shape, such as the one GRPO trains.
 
         Args:
-            weights: A state dict; values are cast to this model's dtype.
+            weights: A state dict, or its items, which are taken one by one; values are cast to this
+                model's dtype.
 
         Raises:
             RuntimeError: Names or shapes differ, or rollouts are in flight.
         """
         if self._running or self._waiting:
             raise RuntimeError("weights cannot change while rollouts are in flight")
-        self.model.load_state_dict(weights)
+        own = self.model.state_dict(keep_vars=True)
+        missing = {id(tensor): name for name, tensor in reversed(own.items())}  # one if tied
+        for name, value in weights.items() if isinstance(weights, Mapping) else weights:
+            if name not in own or own[name].shape != value.shape:
+                raise RuntimeError(f"this model has no weight {name} of shape {(*value.shape,)}")
+            own[name].detach().copy_(value)
+            missing.pop(id(own[name]), None)
+        if missing:
+            raise RuntimeError(f"Missing keys: {', '.join(missing.values())}")
         self._cache.clear()
         self._drafter = PromptLookupDrafter(self._drafter.length)
 

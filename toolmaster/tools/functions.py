@@ -15,17 +15,17 @@ from typing import Any, TypeGuard, TypeVar, overload
 
 import docstring_parser
 import typing_extensions
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import TypeAdapter
+from pydantic_core import ArgsKwargs
 
 from toolmaster.errors import InputError
 from toolmaster.tools.libraries import from_library, is_library_tool, wrapped
 from toolmaster.tools.tool import Tool
 from toolmaster.types import Effect
 
-_FIELD = "of_"
-"""Prefix of model fields: pydantic refuses `schema`, `copy` or `_x`, which parameters may have."""
+Convert = Callable[[dict[str, Any]], dict[str, Any]]
 MAX_ITEMS = 1000
-"""Most items that are taken of a result that _yields them."""
+"""Most items that are taken of a result that yields them."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -103,7 +103,7 @@ def from_function(
             Every parameter of a function needs a type hint. Its docstring's first paragraph becomes
             the description; the parameters' descriptions are taken from its docstring (Google,
             NumPy or Sphinx style) or from `Annotated`. A parameter whose name begins with `_` is
-            hidden if it has a default. What a function _yields is returned as a list of at most
+            hidden if it has a default. What a function yields is returned as a list of at most
             `MAX_ITEMS`.
         effect: what a call may do to the world; None takes the effect that `tool` declares, or else
             unknown.
@@ -119,9 +119,8 @@ def from_function(
         return made
     function = wrapped(function) or function
     name = name_of(function)
-    summary, model, schema = describe(function)
-
-    run = runner(function, lambda _, arguments: function(**convert(model, arguments)))
+    summary, convert, schema = describe(function)
+    run = runner(function, lambda _, arguments: function(**convert(arguments)))
     shared = _shared(function)
     options = {"effect": Effect.UNKNOWN, "timeout_s": timeout_s, **marks(function)}
     if effect is not None:
@@ -218,11 +217,12 @@ def _shared(function: Callable[..., Any]) -> Any:
     return getattr(inspect.unwrap(function), "__globals__", function)
 
 
-def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:
+def describe(function: Callable[..., Any]) -> tuple[str, Convert, dict[str, Any]]:
     """Return what a tool shows of a function.
 
     Returns:
-        The description, a model that converts the arguments, and their JSON schema.
+        The description, a function that converts arguments to the types of the hints and adds the
+        defaults, and the JSON schema of the arguments.
 
     Raises:
         InputError: see `from_function`.
@@ -230,7 +230,7 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
     name = name_of(function)
     hints = _hints(function)
     summary, notes = _docstring(inspect.getdoc(_written(function)) or "")
-    fields: dict[str, Any] = {}
+    shown = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name.startswith("_") and parameter.default is not parameter.empty:
             continue
@@ -240,11 +240,9 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
             )
         if parameter.name not in hints:
             raise InputError(f"tool {name!r}: parameter {parameter.name!r} needs a type hint")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    model, schema = _model(name, fields)
-    schema.pop("title", None)
-    schema.setdefault("properties", {})
+        hint = hints[parameter.name]
+        shown.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hint))
+    adapter, schema = _adapter(name, shown)
     for key, prop in schema["properties"].items():
         prop.pop("title", None)
         note = notes.get(key) or _annotated_text(hints.get(key))
@@ -252,7 +250,11 @@ def describe(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[s
             prop["description"] = note
         if not _has_json(prop.get("default")):
             del prop["default"]
-    return summary, model, schema
+
+    def convert(arguments: dict[str, Any]) -> dict[str, Any]:
+        return adapter.validate_python(ArgsKwargs((), arguments))
+
+    return summary, convert, schema
 
 
 def _written(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -300,33 +302,31 @@ def _has_json(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _model(name: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Return a model of these parameters and its JSON schema."""
-    named = {f"{_FIELD}{key}": field for key, field in fields.items()}
-    config = ConfigDict(extra="forbid", alias_generator=_parameter)
+def _adapter(
+    name: str, parameters: list[inspect.Parameter]
+) -> tuple[TypeAdapter[dict[str, Any]], dict[str, Any]]:
+    """Return what converts arguments for these parameters, and their JSON schema."""
+
+    def given(**arguments: Any) -> dict[str, Any]:
+        return arguments
+
+    shaped: Any = given
+    shaped.__name__ = name
+    shaped.__annotations__ = {one.name: one.annotation for one in parameters}
+    shaped.__signature__ = inspect.Signature(parameters)
     try:
-        model: type[BaseModel] = create_model(name, __config__=config, **named)
-        return model, model.model_json_schema()
+        adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shaped)
+        return adapter, adapter.json_schema()
     except Exception as error:
-        if len(fields) > 1:
-            for key, field in fields.items():
-                _model(name, {key: field})  # raises for the parameter at fault
-        shown = ", ".join(f"{key}: {inspect.formatannotation(fields[key][0])}" for key in fields)
+        if len(parameters) > 1:
+            for one in parameters:
+                _adapter(name, [one])  # raises for the parameter at fault
+        shown = ", ".join(f"{p.name}: {inspect.formatannotation(p.annotation)}" for p in parameters)
         raise InputError(
             f"tool {name!r}: no JSON schema can be made of its parameter {shown}; use str, int,"
             " float, bool, list, dict, Literal, an enum, a dataclass or a pydantic model, or, if it"
             " is not a tool, begin its name with `_`"
         ) from error
-
-
-def convert(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments converted to the types of their hints, with defaults."""
-    validated = model.model_validate(arguments)
-    return {_parameter(key): getattr(validated, key) for key in model.model_fields}
-
-
-def _parameter(field: str) -> str:
-    return field.removeprefix(_FIELD)
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:

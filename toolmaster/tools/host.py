@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 RUNNER = "toolmaster.tools.hosted"
 MAX_RESULT = 64 << 20
 """Bytes of JSON that a call may return."""
+RESERVE_S, MOST_RESERVES = 0.02, 50
+"""Seconds between two reserves while calls follow one another without a pause, and how many may be
+made sooner: to fork for each of thousands of calls a second would take most of the time."""
 PythonSource = tuple[str, str | None, float]
 """A file or module, the name in it, and the seconds that one call may take."""
 
@@ -57,15 +61,19 @@ class HostState:
         self._letter, self._sources, self._origin, self._make = letter, sources, origin, make
         self.loaded: list[dict[str, Any]] = []
         """What each source holds, for the host itself."""
-        self._standby: Process | None = None
+        self._reserve: Process | None = None
+        self._next_reserve = 0.0
+        """A time of the monotonic clock, which may lie in the past."""
         self._changed = False
+        self._unkept = 0
+        """Calls that may have changed the state since the reserve was forked."""
         self._lost = ""
         self._process: Process | None = self._begin()
 
     def _begin(self) -> Process:
         """Return a process with the first state."""
         if self._origin is not None:
-            return self._forked(self._origin._running())
+            return self._fork_of(self._origin._running())
         program = Program(RUNNER, {})
         try:
             program.wait_ready(START_S)
@@ -78,7 +86,7 @@ class HostState:
             raise InputError(str(error) or lost) from None
         return program
 
-    def _forked(self, process: Process) -> Process:
+    def _fork_of(self, process: Process) -> Process:
         try:
             fork = process.fork(self._letter)
             fork.wait_ready()
@@ -154,9 +162,9 @@ class HostState:
         process = self._process
         if process is None:
             process = await asyncio.to_thread(self._running)
+        if not together:
+            self._renew_reserve(process)
         begun: list[bool] = []
-        if self._changed and not together:
-            await self._prepare(process)
         try:
             body = await process.ask(json.dumps(request).encode(), MAX_RESULT, begun=begun)
         except asyncio.CancelledError:
@@ -169,56 +177,70 @@ class HostState:
             raise ToolRefusal(f"the call ended the process that it ran in; {state}") from None
         if not reads:
             self._changed = True
-            self._drop_standby()
+            self._unkept += 1
         return _value(body)
 
-    async def _prepare(self, process: Process) -> None:
-        """Have a reserve with the present state, if the process can be forked."""
-        if self._standby is not None or self._letter == TRY:
+    def _renew_reserve(self, process: Process) -> None:
+        """Have a reserve forked with the present state, if it differs from that of the last one."""
+        known = self._reserve is not None and not self._unkept
+        now = time.monotonic()
+        if known or not self._changed or self._letter == TRY or self._next_reserve > now:
             return
-        standby = process.fork(STANDBY)
+        self._drop_reserve()
         try:
-            await asyncio.to_thread(standby.wait_ready)
-        except InputError:
+            self._reserve = process.fork(STANDBY)  # it is waited for where it is needed
+        except InputError:  # the process has ended, as its call will find
             return
-        self._standby = standby
+        self._unkept = 0
+        self._next_reserve = max(self._next_reserve, now - MOST_RESERVES * RESERVE_S) + RESERVE_S
 
-    def _drop_standby(self) -> None:
-        if self._standby is not None:
-            self._standby.kill()
-            self._standby = None
+    def _drop_reserve(self) -> None:
+        if self._reserve is not None:
+            self._reserve.kill()
+            self._reserve = None
 
     def _end(self, process: Process) -> None:
         """End a process; its reserve takes its place, or else the first state comes back."""
         process.kill()
         if process is not self._process:
             return
-        self._process, self._standby = self._standby, None
-        if self._process is None and self._changed:
+        self._process, self._reserve = self._reserve, None
+        try:
+            if self._process is not None:
+                self._process.wait_ready()
+        except InputError:  # there are threads, which cannot be forked
+            self._process = None
+        if self._process is None:
+            self._unkept, since = int(self._changed), "at first"
+            self._changed = False
+        else:
+            since = f"{self._unkept} calls before"
+        if self._unkept:
             self._lost = (
                 "an earlier call was cut off, and what calls had changed before it is lost; the"
-                " state is as it was at first"
+                f" state is as it was {since}"
             )
-            self._changed = False
+            self._unkept = 0
 
     def close(self) -> None:
         """End the host and all its forks, in order."""
-        self._drop_standby()
+        self._drop_reserve()
         if self._process is not None:
             self._process.close()
             self._process = None
 
 
+@dataclass(frozen=True, slots=True)
 class Subject:
     """The object of a source, which lives in a host.
 
     Args:
-        state: the state in which it is.
         index: the index of the source.
+        state: the state in which it is.
     """
 
-    def __init__(self, index: int, state: HostState) -> None:
-        self.state, self.index = state, index
+    index: int
+    state: HostState
 
 
 def open_host(sources: Sequence[PythonSource]) -> list[ToolSet]:
@@ -232,7 +254,7 @@ def open_host(sources: Sequence[PythonSource]) -> list[ToolSet]:
         InputError: a source is missing, is broken or has no tools.
     """
     state = HostState(b"", sources)
-    forkable, obstacle = _obstacle(state, FORK), _obstacle(state, TRY)
+    forkable, obstacle = _obstacle(state, trial=False), _obstacle(state, trial=True)
     for (place, *_), loaded in zip(sources, state.loaded, strict=True):
         if reasons := [f"{name}: {why}" for name, why in loaded["left_out"].items()]:
             counts = f"left out {len(reasons)} of {len(loaded['tools']) + len(reasons)}"
@@ -243,10 +265,10 @@ def open_host(sources: Sequence[PythonSource]) -> list[ToolSet]:
     ]
 
 
-def _obstacle(state: HostState, letter: bytes) -> str:
+def _obstacle(state: HostState, *, trial: bool) -> str:
     """Return why the state cannot be forked so; "" if it can."""
     try:
-        state.fork(trial=letter == TRY)
+        state.fork(trial=trial)
     except InputError as error:
         return str(error) or "it cannot be forked"
     return ""
@@ -255,10 +277,9 @@ def _obstacle(state: HostState, letter: bytes) -> str:
 def _tool_set(
     index: int, loaded: dict[str, Any], state: HostState, forkable: bool, obstacle: str
 ) -> ToolSet:
-    tools = tuple(_tool(index, told, obstacle) for told in loaded["tools"])
     usable = forkable and not loaded["live"]
     return ToolSet(
-        tools,
+        tuple(_tool(index, told, obstacle) for told in loaded["tools"]),
         state,
         HostState.fork if usable else None,
         partial(HostState.fork, trial=True) if usable else None,
@@ -269,17 +290,15 @@ def _tool_set(
 
 
 def _tool(index: int, told: dict[str, Any], obstacle: str) -> Tool:
-    effect, trials = Effect(told["effect"]), told["trials"] and TrialMode(told["trials"])
+    trials = told["trials"] and TrialMode(told["trials"])
     if obstacle and trials in (None, TrialMode.FORK):
         trials = TrialMode.READ_ONLY
-    shown = replace(
-        Tool("", "", {}, print), **{**told, "effect": effect, "trials": trials}, obstacle=obstacle
-    )
 
     async def execute(state: HostState, arguments: dict[str, Any]) -> Any:
-        return await state.call(index, shown, arguments)
+        return await state.call(index, tool, arguments)
 
-    return replace(shown, execute=execute)
+    tool = Tool(**{**told, "trials": trials}, execute=execute, obstacle=obstacle)
+    return tool
 
 
 def _value(body: bytes) -> Any:

@@ -13,8 +13,10 @@ import os
 import random
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from toolmaster.errors import InputError
@@ -33,11 +35,33 @@ _REACHING = frozenset(
 
 Source: https://docs.python.org/3/library/audit_events.html
 """
+_CHANGING = frozenset(
+    (
+        *(
+            "open",
+            "os.chmod",
+            "os.chown",
+            "os.link",
+            "os.mkdir",
+            "os.remove",
+            "os.rename",
+            "os.rmdir",
+        ),
+        *("os.removexattr", "os.setxattr", "os.symlink", "os.truncate", "os.utime"),
+    )
+)
+"""Audit events of code that may change the files that it names."""
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _REFUSED = re.compile(
     r"Operation not permitted|Permission denied|Bad file descriptor|readonly database|"
     r"unable to open database|disk I/O error|name resolution|resolve host|Name or service not known"
 )
 """What code says that the walls have refused, where it does not pass on the error itself."""
+SHOWN = (
+    *("name", "description", "parameters", "effect", "timeout_s", "validated", "trials"),
+    *("source", "own_name", "thread_safe"),
+)
+"""The fields of a tool that its owner is told."""
 
 
 class Hosted:
@@ -48,30 +72,56 @@ class Hosted:
     """
 
     def __init__(self, scratch: str) -> None:
-        self._scratch = scratch
+        self._scratch = os.path.realpath(scratch)
         self._loads: list[Callable[[], ToolSet]] = []
         self._sets: list[ToolSet] = []
         self._in_trial = False
         self._reached: list[str] = []
-        self._loops: list[asyncio.AbstractEventLoop] = []
-        """The last one runs async tools; those before are of the processes before a fork."""
+        """What a call in a trial has tried outside, whether or not it says so."""
+        self._answering: set[int] = set()
+        """The threads that call a tool now: files are watched there, and not where others work."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Runs async tools."""
+        self._earlier: list[asyncio.AbstractEventLoop | None] = []
+        """Those of the processes before a fork: to close one would change what they wait for."""
 
     def forked(self, letter: bytes, _parent: int, control: int) -> None:
         """Begin a trial, or work for real, in a process that was just forked."""
         if letter == wire.FORK:
             random.seed()
         if letter == wire.TRY:
-            scratch = os.path.join(self._scratch, str(os.getpid()))
-            os.mkdir(scratch)
-            walls.bind_trial(scratch, control)
-            self._in_trial = True
+            self._scratch = os.path.join(self._scratch, str(os.getpid()))
+            os.mkdir(self._scratch)
+            walls.bind_trial(self._scratch, control)
+            self._in_trial = sys.dont_write_bytecode = True
             sys.addaudithook(self._watch)
-        if letter != wire.STANDBY:  # the loop is shared with the process before the fork
-            self._loops.append(asyncio.new_event_loop())
+        if letter != wire.STANDBY:  # which goes on with the loop, as if it were the one before
+            self._earlier.append(self._loop)
+            self._loop = None
 
     def _watch(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _REACHING or (event == "socket.__new__" and arguments[1] != 1):  # AF_UNIX
             self._reached.append(event)
+        elif event in _CHANGING and threading.get_ident() in self._answering:
+            with suppress(OSError, TypeError, ValueError):  # a descriptor, or no path at all
+                if self._changes(event, *arguments):
+                    self._reached.append(f"{event} {os.fsdecode(arguments[0])!r}")
+
+    def _changes(self, event: str, path: Any, *more: Any) -> bool:
+        """Return whether code that names a path changes something outside the scratch folder."""
+        if event == "open":
+            return bool(more[1] & _WRITES) and self._outside(path) and os.path.isdir(_above(path))
+        if event in ("os.link", "os.symlink"):
+            return self._outside(more[0])
+        if event == "os.rename":
+            return os.path.lexists(path) and (self._outside(path) or self._outside(more[0]))
+        if event in ("os.remove", "os.rmdir") and more[0] >= 0:  # in a folder that is open
+            path = f"/proc/self/fd/{more[0]}/{os.fsdecode(path)}"
+        return self._outside(path) and os.path.lexists(path) is not (event == "os.mkdir")
+
+    def _outside(self, path: Any) -> bool:
+        whole = os.path.realpath(os.fsdecode(path))
+        return not whole.startswith((f"{self._scratch}/", *walls.DEVICES))
 
     def in_thread(self, request: dict[str, Any]) -> bool:
         """Return whether the request is a call of a tool that is declared thread-safe."""
@@ -80,12 +130,15 @@ class Hosted:
     def answer(self, request: dict[str, Any]) -> bytes:
         """Return JSON text: `{"value": ...}`, or `{"error": text, "kind": of the error}`."""
         self._reached.clear()
+        self._answering.add(threading.get_ident())
         try:
             value = self._value(request)
             if self._reached:
                 raise NotTried(self._reached[0])
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is an answer
             return self._error(error)
+        finally:
+            self._answering.discard(threading.get_ident())
         try:
             text = as_text(value)
             text = json.dumps(text) if isinstance(value, str | bytes | bytearray) else text
@@ -114,21 +167,18 @@ class Hosted:
             case {"find": name}:
                 return callable(find_object(name))
             case {"apply": name, "to": indexes, "arguments": arguments}:
-                made = tuple(self._sets[index].subject() for index in indexes)
-                return self._done(
-                    find_object(name)(made[0] if len(made) == 1 else made, *arguments), None
-                )
+                made = [self._sets[index].subject() for index in indexes]
+                result = find_object(name)(made[0] if len(made) == 1 else (*made,), *arguments)
+                return self._done(result, together=False)
             case {"call": [index, name], "arguments": arguments}:
                 tool = self._tool(index, name)
-                return self._done(tool.execute(self._sets[index].state, arguments), tool)
+                result = tool.execute(self._sets[index].state, arguments)
+                return self._done(result, together=tool.thread_safe)
         return None
 
     def _load(self, place: str, name: str | None, timeout_s: float) -> dict[str, Any]:
         """Load a source and describe it."""
-
-        def load() -> ToolSet:
-            return load_python(place, name, timeout_s=timeout_s)
-
+        load = partial(load_python, place, name, timeout_s=timeout_s)
         tools = load()
         self._loads.append(load)
         self._sets.append(tools)
@@ -140,27 +190,23 @@ class Hosted:
     def _tool(self, index: int, name: str) -> Tool:
         return self._sets[index][name]
 
-    def _done(self, result: Any, tool: Tool | None) -> Any:
+    def _done(self, result: Any, *, together: bool) -> Any:
         """Return a result, or what it gives when it is awaited."""
         if not inspect.isawaitable(result):
             return result
-        if tool is not None and tool.thread_safe:
+        if together:
             return asyncio.run(_awaited(result))
-        if not self._loops:
-            self._loops.append(asyncio.new_event_loop())
-        asyncio.set_event_loop(self._loops[-1])
-        return self._loops[-1].run_until_complete(_awaited(result))
-
-
-SHOWN = (
-    *("name", "description", "parameters", "effect", "timeout_s", "validated", "trials"),
-    *("source", "own_name", "thread_safe"),
-)
-"""The fields of a tool that its owner is told."""
+        self._loop = self._loop or asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(_awaited(result))
 
 
 async def _awaited(result: Any) -> Any:
     return await result
+
+
+def _above(path: Any) -> str:
+    return os.path.dirname(os.path.abspath(os.fsdecode(path)))
 
 
 def _refused(error: BaseException | None) -> bool:

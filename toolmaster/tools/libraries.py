@@ -21,17 +21,14 @@ WRAPPED = ("fn", "func", "function")
 def from_library(made: Any, effect: Effect | None, timeout_s: float | None) -> Tool | None:
     """Return the tool of another library as a tool; None if it is none that is known.
 
-    Args:
-        made: an object with a name and a description: a LangChain tool (`tool_call_schema`,
-            `invoke`) or one of smolagents (`inputs`, `forward`).
-        effect: what a call may do to the world; None for unknown.
-        timeout_s: seconds one call may take.
+    Known are those of LangChain (`tool_call_schema`, `invoke`) and of smolagents (`inputs`,
+    `forward`), which have a name and a description.
     """
     name, description = _name(made), getattr(made, "description", None)
     schema = _schema(made)
     if schema is None or not isinstance(name, str) or not isinstance(description, str):
         return None
-    execute = _invoked(made) if hasattr(made, "invoke") else _called(made)
+    execute = _invoked(made) if hasattr(made, "invoke") else lambda _, given: made(**given)
     return Tool(name, description, schema, execute, effect or Effect.UNKNOWN, timeout_s)
 
 
@@ -81,7 +78,3 @@ def _invoked(made: Any) -> Callable[[Any, dict[str, Any]], Any]:
         return await made.ainvoke(arguments)
 
     return execute if getattr(made, "coroutine", None) is None else execute_async
-
-
-def _called(made: Any) -> Callable[[Any, dict[str, Any]], Any]:
-    return lambda _state, arguments: made(**arguments)

@@ -18,11 +18,7 @@ from toolmaster.tools.tool import ToolRefusal, in_quotes
 
 
 class CallLock:
-    """Lets one call at a time run on an object. Callers may be in any event loop and thread.
-
-    Args:
-        shared: The object that the calls change.
-    """
+    """Lets one call at a time run on an object. Callers may be in any event loop and thread."""
 
     def __init__(self, shared: Any) -> None:
         self.shared = shared  # kept alive, so that no other object gets its id
@@ -35,10 +31,7 @@ class CallLock:
         """Tools and futures. A result of None gives the lock, a name is that of the stuck call."""
 
     async def acquire(self, name: str) -> None:
-        """Wait until all calls that asked before have ended.
-
-        Args:
-            name: The tool that is called.
+        """Wait until all calls that asked before this one, of the tool `name`, have ended.
 
         Raises:
             ToolRefusal: The call before this one ran out of time and still runs in its thread.

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from pydantic import BaseModel
-
 from toolmaster.errors import InputError
-from toolmaster.tools.functions import convert, describe, marks, runner, usable
+from toolmaster.tools.functions import Convert, describe, marks, runner, usable
 from toolmaster.tools.tool import Tool, ToolSet
 from toolmaster.types import Effect
 
@@ -79,11 +77,7 @@ def _made(objects: tuple[Any, ...]) -> Any:
 
 
 def _snapshots(objects: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return snapshots of the objects.
-
-    Raises:
-        InputError: a snapshot is the object itself, or something else.
-    """
+    """Return snapshots of the objects; an InputError says that one is none."""
     taken = tuple(instance.snapshot() for instance in objects)
     for instance, copy in zip(objects, taken, strict=True):
         if type(copy) is not type(instance) or copy is instance:
@@ -120,18 +114,16 @@ def _tool(
     if name in effects:
         told["effect"] = effects[name]
     static = isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
-    summary, model, schema = _describe(method, static)
+    summary, convert, schema = _describe(method, static)
 
     def call(state: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
-        return getattr(state[index], name)(**convert(model, arguments))
+        return getattr(state[index], name)(**convert(arguments))
 
     run = runner(method, call)
     return Tool(name, summary, schema, run, acts_on=_made, **told)
 
 
 @lru_cache(maxsize=4096)
-def _describe(
-    method: Callable[..., Any], static: bool
-) -> tuple[str, type[BaseModel], dict[str, Any]]:
+def _describe(method: Callable[..., Any], static: bool) -> tuple[str, Convert, dict[str, Any]]:
     """Of the method as it is called: without `self`. Sessions make the same tools again."""
     return describe(method if static else types.MethodType(method, method))

@@ -37,17 +37,13 @@ _NO = re.compile(r"no?\b[\s,.:;-]*(.*)", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a call is made for.
-
-    Args:
-        task: the task, as the user asked it.
-        phase: the phase of the session.
-        reason: what the model wrote before the call; "" for nothing.
-    """
+    """What a call is made for."""
 
     task: str
+    """The task, as the user asked it."""
     phase: Phase
     reason: str
+    """What the model wrote before the call; "" for nothing."""
 
 
 OCCASION: ContextVar[Occasion | None] = ContextVar("occasion", default=None)
@@ -323,16 +319,10 @@ def _beginning(text: str) -> str:
 
 
 def _keep(file: Path, tool: Tool) -> None:
-    """Add a tool to the approvals of the current folder, in a file that only its owner reads.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
+    """Add a tool to the approvals of the current folder, in a file that only its owner reads."""
+    here = str(Path.cwd())
     approval = Approval(
-        folder=str(Path.cwd()),
-        tool=tool.name,
-        source=tool.source,
-        fingerprint=fingerprint(tool),
+        folder=here, tool=tool.name, source=tool.source, fingerprint=fingerprint(tool)
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

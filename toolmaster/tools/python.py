@@ -15,7 +15,7 @@ import inspect
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -51,10 +51,13 @@ def load_python(place: str, name: str | None = None, *, timeout_s: float = 30.0)
     effects = _effects(module, found, place)
     source = str(Path(place).resolve()) if place.endswith(".py") else place
     functions = ToolSet((), object_of=lambda _: module)
+
+    def made(one: Callable[..., Any]) -> Tool:
+        effect = effects.get(name_of(one))
+        return replace(from_function(one, effect=effect, timeout_s=timeout_s), source=source)
+
     if name is None:
-        tools, left_out = usable(
-            _functions(module), lambda one: _tool(one, effects, source, timeout_s)
-        )
+        tools, left_out = usable(_functions(module), made)
         if not tools:
             raise InputError(
                 f"{place}: no tools: it defines no public function with a docstring;"
@@ -71,7 +74,7 @@ def load_python(place: str, name: str | None = None, *, timeout_s: float = 30.0)
             found, tools=tuple(replace(tool, source=tool.source or source) for tool in found.tools)
         )
     if is_function(found):
-        return replace(functions, tools=(_tool(found, effects, source, timeout_s),))
+        return replace(functions, tools=(made(found),))
     return _object_tools(found, effects, source, timeout_s)
 
 
@@ -120,13 +123,6 @@ def _made_by(factory: FunctionType, source: str) -> Any:
             f" {made!r}. A tool says what it returns, as in `def {factory.__name__}() -> str:`"
         )
     return made
-
-
-def _tool(
-    function: Callable[..., Any], effects: Mapping[str, Effect], source: str, timeout_s: float
-) -> Tool:
-    effect = effects.get(name_of(function))
-    return replace(from_function(function, effect=effect, timeout_s=timeout_s), source=source)
 
 
 def _object_tools(
@@ -185,7 +181,7 @@ def _run_file(path: Path) -> ModuleType:
         raise
     except BaseException as error:
         del sys.modules[spec.name]
-        raise InputError(_why_not(error, str(path), path)) from error
+        raise _import_error(error, str(path), path) from error
     return module
 
 
@@ -199,11 +195,11 @@ def _import_module(name: str) -> ModuleType:
                 f"{name}: there is no module {error.name!r} here or among the installed packages;"
                 " a file is named with its ending, as in tools.py"
             ) from None
-        raise InputError(_why_not(error, name)) from error
+        raise _import_error(error, name) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise InputError(_why_not(error, name)) from error
+        raise _import_error(error, name) from error
 
 
 def _importable(folder: Path) -> None:
@@ -211,19 +207,18 @@ def _importable(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-def _why_not(error: BaseException, place: str, path: Path | None = None) -> str:
-    """The error of an import, with the last line of the file that was reached."""
+def _import_error(error: BaseException, place: str, path: Path | None = None) -> InputError:
+    """Return the error of an import, with the last line of the file that was reached."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     where = f" at line {lines[-1]}" if lines else ""
-    return f"{place}: fails on import{where}: {type(error).__name__}: {error}"
+    return InputError(f"{place}: fails on import{where}: {type(error).__name__}: {error}")
 
 
 def _attribute(module: ModuleType, name: str, place: str) -> Any:
     found = getattr(module, name, None)
     if found is None:
         public = [key for key in vars(module) if not key.startswith("_")]
-        close = difflib.get_close_matches(name, public, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = _close(name, public)
         raise InputError(f"{place}: there is nothing called {name!r} in it{hint}")
     return found
 
@@ -242,7 +237,7 @@ def _functions(module: ModuleType) -> Iterator[Callable[..., Any]]:
 
 
 def _effects(module: ModuleType, found: Any, place: str) -> dict[str, Effect]:
-    """The module's own `EFFECTS`, checked."""
+    """Return the module's own `EFFECTS`, checked."""
     written = getattr(module, "EFFECTS", {})
     allowed = ", ".join(effect.value for effect in Effect)
     if not isinstance(written, Mapping):
@@ -258,7 +253,11 @@ def _effects(module: ModuleType, found: Any, place: str) -> dict[str, Effect]:
                 f"{place}: EFFECTS[{name!r}] is {value!r}; allowed: {allowed}"
             ) from None
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = _close(str(name), known)
             raise InputError(f"{place}: EFFECTS names {name!r}, which is not there{hint}")
     return effects
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

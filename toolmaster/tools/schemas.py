@@ -161,8 +161,7 @@ def _checker(schema: str) -> _Checker:
 def _size(root: dict[str, Any]) -> tuple[int, bool]:
     """Return the number of subschemas with references followed, and whether any is in a circle.
 
-    Raises:
-        LookupError: A reference names something that cannot be found without a base address.
+    A LookupError says that a reference cannot be followed without a base address.
     """
     sizes: dict[int, int] = {}
     recursive = False

@@ -79,18 +79,14 @@ class SourceOptions(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source: recognised, but not opened.
-
-    Args:
-        kind: "python", "mcp" or "openapi".
-        place: The file, module or address.
-        name: The function, class or object of a Python source; None for all of it.
-        options: Its options.
-    """
+    """One source: recognised, but not opened."""
 
     kind: str
+    """"python", "mcp" or "openapi"."""
     place: str
+    """The file, module or address."""
     name: str | None
+    """The function, class or object of a Python source; None for all of it."""
     options: SourceOptions
 
     @property
@@ -129,15 +125,11 @@ async def open_sources(
     sources = parse_sources(specs, trials)
     async with AsyncExitStack() as stack:
         python = iter(await stack.enter_async_context(_python(sources)))
-        parts = [
-            (
-                source.label,
-                next(python)
-                if source.kind == "python"
-                else await stack.enter_async_context(open_source(source)),
-            )
-            for source in sources
-        ]
+        parts = []
+        for source in sources:
+            is_python = source.kind == "python"
+            opening = None if is_python else stack.enter_async_context(open_source(source))
+            parts.append((source.label, await opening if opening else next(python)))
         yield merge(parts)
 
 
@@ -154,15 +146,14 @@ async def _python(sources: Sequence[Source]) -> AsyncIterator[list[ToolSet]]:
 
 def parse_sources(specs: Sequence[str], trials: TrialMode | None = None) -> list[Source]:
     """Return the source of each line; for arguments and errors see `open_sources`."""
-    sources: list[Source] = []
-    for spec in specs:
-        source = parse_source(spec, trials)
-        if any((s.place, s.name) == (source.place, source.name) for s in sources):
+    sources = {}
+    for source in [parse_source(spec, trials) for spec in specs]:
+        if (source.place, source.name) in sources:
             raise ConfigError(f"{source.place}: given twice; once is enough")
-        sources.append(source)
+        sources[source.place, source.name] = source
     if not sources:
         raise ConfigError(f"no tools: name at least one source; {ALLOWED}")
-    return sources
+    return list(sources.values())
 
 
 def parse_source(spec: str, trials: TrialMode | None = None) -> Source:
@@ -219,8 +210,7 @@ async def open_source(source: Source) -> AsyncIterator[ToolSet]:
     """Open a source of another kind than Python and yield its tools, shaped by its options.
 
     Raises:
-        ConfigError: This source cannot have one of the options.
-        InputError: The source is missing, is broken or has no tools.
+        ConfigError, InputError: as by `open_sources`.
     """
     options = source.options
     if source.kind == "mcp":
@@ -243,8 +233,7 @@ def python_tools(sources: Sequence[Source]) -> list[ToolSet]:
     """Load the Python sources among some in one host; return their tools in order.
 
     Raises:
-        ConfigError: A source cannot have one of its options.
-        InputError: A source is missing, fails on import or has no tools.
+        ConfigError, InputError: as by `open_sources`.
     """
     from toolmaster.tools.host import open_host  # noqa: PLC0415 - not needed for other sources
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from accelerate.utils import gather_object
 
 from toolmaster.errors import PolicyError
 from toolmaster.limits import Limits
+from toolmaster.policies.served import ServedPolicy
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.protocols import Protocol
 from toolmaster.rewards import PhaseReward, Rewarded, Rewards
@@ -24,9 +25,16 @@ from toolmaster.tasksets import Taskset
 from toolmaster.tools.running import describe_error
 from toolmaster.training.common import last_checkpoint
 from toolmaster.training.grpo_trainer import phase_pair
+from toolmaster.training.sharding import plain_weights
+from toolmaster.training.step_ahead import StepAhead
 from toolmaster.types import Phase, Trajectory
 
+if TYPE_CHECKING:
+    from toolmaster.training.publisher import Publisher
+
 Result = TypeVar("Result")
+Step = tuple[list[Trajectory], list[Rewarded]]
+"""All rollouts of a step and their rewards."""
 
 
 class RolloutCollector:
@@ -46,13 +54,18 @@ class RolloutCollector:
         seed: seed of sampling. The samples depend on seed, step and process only, so that a resumed
             training draws the same ones.
         on_group: called with the trajectories of each group that is trained on.
+        publisher: gives the trained weights to the servers of a `ServedPolicy`.
+        ahead: samples the rollouts of a step while the one before is trained on; None samples them
+            when they are needed.
     """
+
+    _ahead: StepAhead[Step] | None = None
 
     def __init__(
         self,
         runner: asyncio.Runner,
         tasks: Taskset,
-        policy: TransformersPolicy,
+        policy: TransformersPolicy | ServedPolicy,
         protocol: Protocol,
         limits: Limits,
         rewards: Rewards,
@@ -60,12 +73,16 @@ class RolloutCollector:
         group_size: int,
         seed: int,
         on_group: Callable[[list[Trajectory]], None],
+        publisher: Publisher | None = None,
+        ahead: StepAhead[Step] | None = None,
     ) -> None:
         self._runner = runner
         self._tasks, self._policy = tasks, policy
         self._protocol, self._limits = protocol, limits
         self._rewards, self._size, self._seed = rewards, group_size, seed
         self._on_group = on_group
+        self._publisher, self._ahead = publisher, ahead
+        self._sampling: asyncio.Task[Any] | None = None
         self.numbers: dict[str, float] = {}
         """Metrics of all rollouts of this process in the last step, trained on or not."""
 
@@ -74,17 +91,18 @@ class RolloutCollector:
 
         Returns:
             `prompt_ids`, `completion_ids`, `env_mask` and `reward`, one entry for each prompt;
-            `logprobs` is None, see `grpo_trainer.RolloutTrainer`.
+            `logprobs` is None unless TRL corrects the sampling, see
+            `grpo_trainer.RolloutTrainer`.
 
         Raises:
             PolicyError: every rollout broke or has no reward, or another process failed.
         """
         step = trainer.state.global_step
-        self._policy.load_weights(plain_weights(trainer))
-        self._policy.name = f"grpo@{step}"
-        self._policy.reseed(self._seed, step, rank())
         rows = prompts[:: self._size]
-        finished, scores = together(lambda: self._roll_out(rows))
+        sampled = together(lambda: None if self._ahead is None else self._ahead.take(rows))
+        self._renew(trainer, step)
+        self._policy.name = f"grpo@{step}"
+        finished, scores = together(lambda: sampled or self._roll_out(rows))
         chosen = choose(scores, self._size, len(rows))
         trajectories = [finished[index] for index in chosen]
         rewards = [scores[index] for index in chosen]
@@ -92,7 +110,27 @@ class RolloutCollector:
         self.numbers = {**_numbers(finished, scores), **self._rewards.numbers()}
         everyone = gather_object(trajectories)
         together(lambda: self._report_groups(everyone) if is_main() else None)
+        if self._ahead is not None:
+            self._policy.name = f"grpo@{step + 1}"
+            self._ahead.start(rows, step, self._roll_out)
         return self._fields(trajectories, rewards)
+
+    def _renew(self, trainer: Any, step: int) -> None:
+        """Give the policy the trained weights."""
+        if self._publisher is not None:
+            self._publisher.publish(trainer, step)
+        elif isinstance(self._policy, TransformersPolicy):
+            self._policy.load_weights(plain_weights(trainer))
+            self._policy.reseed(self._seed, step, rank())
+
+    def close(self) -> None:
+        """End the rollouts that are being sampled for a step that will not come."""
+        if self._ahead is not None:
+            self._ahead.close(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._sampling is not None:
+            self._runner.get_loop().call_soon_threadsafe(self._sampling.cancel)
 
     def reward(
         self,
@@ -106,7 +144,7 @@ class RolloutCollector:
             log_metric(name, value)
         return reward
 
-    def _roll_out(self, rows: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
+    def _roll_out(self, rows: Sequence[str]) -> Step:
         """Return all rollouts of a step and their rewards."""
         candidates = [task_id for row in rows for task_id in json.loads(row)]
         finished, rewards = self._runner.run(self._scored(candidates))
@@ -116,8 +154,9 @@ class RolloutCollector:
             raise PolicyError(f"no rollout of the step has a reward: {self._rewards.left_out}")
         return finished, rewards
 
-    async def _scored(self, task_ids: Sequence[str]) -> tuple[list[Trajectory], list[Rewarded]]:
+    async def _scored(self, task_ids: Sequence[str]) -> Step:
         """Run the rollouts of these tasks; reward each one as soon as it has ended."""
+        self._sampling = asyncio.current_task()
         scoring: dict[int, asyncio.Task[Rewarded]] = {}
 
         def score(trajectory: Trajectory) -> None:
@@ -139,12 +178,13 @@ class RolloutCollector:
     ) -> dict[str, list[Any]]:
         tokens = [t.completion() for t in trajectories]
         end = self._policy.chat.end_of_turn_id
+        log_probs = [[math.nan if one is None else one for one in t.log_probs] for t in tokens]
         # TRL needs a token in each completion: a rollout that broke gets one that is not trained.
         return {
             "prompt_ids": [t.prompt_ids or [end] for t in trajectories],
             "completion_ids": [t.token_ids or [end] for t in tokens],
             "env_mask": [t.mask or [0] for t in tokens],
-            "logprobs": None,  # type: ignore[dict-item]
+            "logprobs": [one or [math.nan] for one in log_probs] if self._ahead else None,  # type: ignore[dict-item]
             "reward": [number(reward) for reward in rewards],
         }
 
@@ -215,27 +255,6 @@ def choose(rewards: Sequence[Rewarded], group_size: int, count: int) -> list[int
         spreads.append(spread)
     best = sorted(range(len(spreads)), key=lambda index: -spreads[index])[:count]
     return [group * group_size + member for group in sorted(best) for member in range(group_size)]
-
-
-def plain_weights(trainer: Any) -> dict[str, torch.Tensor]:
-    """Return the trained weights under the names of the base model, with adapters added to them.
-
-    The model itself does not change: merging and unmerging an adapter at each step would
-    accumulate rounding errors.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if not hasattr(model, "get_base_model"):
-        return dict(model.state_dict())
-    weights = {
-        name.replace(".base_layer.", "."): tensor.clone()
-        for name, tensor in model.get_base_model().state_dict().items()
-        if ".lora_" not in name
-    }
-    for name, module in model.get_base_model().named_modules():
-        if hasattr(module, "get_delta_weight"):
-            for adapter in module.active_adapters:
-                weights[f"{name}.weight"] += module.get_delta_weight(adapter)
-    return weights
 
 
 def forget_redone(file: Path, checkpoint: Path | None) -> None:

@@ -16,13 +16,18 @@ from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 
+from toolmaster.errors import ConfigError, InputError
 from toolmaster.models.checkpoints import fast_dtype
 from toolmaster.models.provenance import write_training
 from toolmaster.policies.compiled import compile_blocks
 from toolmaster.progress import tell
 from toolmaster.runs import CHECKPOINTS, append_line
+from toolmaster.system import processes
 from toolmaster.system.processes import is_main
 from toolmaster.training.cpu_head import use_cpu_head
+from toolmaster.training.memory import machine_bytes, read_shape, refuse_what_cannot_fit
+from toolmaster.training.settings import Trained
+from toolmaster.training.sharding import base_model, is_sharded, plain_weights
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -31,13 +36,13 @@ Log = Callable[[int, dict[str, Any]], None]
 """Called with an optimizer step and its metrics."""
 
 
-def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
+def trainer_arguments(folder: Path, settings: Trained, *, seed: int) -> dict[str, Any]:
     """Return the fields that both stages set in TRL's configuration."""
     on_cpu = not torch.cuda.is_available()
     return {
         "output_dir": str(folder / CHECKPOINTS),
         "seed": seed,
-        "bf16": fast_dtype() == "bfloat16",
+        "bf16": settings.weights == "float32" and fast_dtype() == "bfloat16",
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
         "activation_checkpointing": False,
@@ -51,6 +56,23 @@ def trainer_arguments(folder: Path, *, seed: int) -> dict[str, Any]:
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": False,
     }
+
+
+def refuse_too_large(start: Path, settings: Trained) -> None:
+    """Refuse a training that its device cannot hold, before anything is loaded.
+
+    Raises:
+        ConfigError: the device has less memory than the training holds all the time.
+    """
+    try:
+        shape = read_shape(start)
+    except InputError:  # an architecture whose memory is not known here
+        return
+    gpu = torch.cuda.is_available()
+    device_bytes = torch.cuda.mem_get_info()[1] if gpu else machine_bytes()
+    refuse_what_cannot_fit(
+        shape, settings, device_bytes, devices=processes.count(), sharded=is_sharded()
+    )
 
 
 @contextmanager
@@ -92,16 +114,14 @@ def speed_up(trainer: Any, *, temperature: float = 1.0, entropy: bool = False) -
         temperature: see `cpu_head.use_cpu_head`.
         entropy: see `cpu_head.use_cpu_head`.
     """
-    compile_blocks(trainer.model)
+    if trainer.accelerator.device.type != "cpu":
+        return
+    if not is_sharded():  # the compiler takes the gathered weights of each step for new ones
+        compile_blocks(trainer.model)
     use_cpu_head(base_model(trainer.model), temperature=temperature, entropy=entropy)
     reference = getattr(trainer, "ref_model", None)
     if reference is not None:
         use_cpu_head(trainer.accelerator.unwrap_model(reference), temperature=temperature)
-
-
-def base_model(model: Any) -> Any:
-    """Return the model inside its adapters, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def freeze_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
@@ -115,19 +135,29 @@ def freeze_embeddings(model: Any, new_tokens: Sequence[int] = ()) -> None:
         model: a causal language model before training, with tied embeddings or not.
         new_tokens: ids of the tokens whose embeddings are trained.
     """
-    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    inner, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if not new_tokens:
+        for layer in filter(None, (inner, head)):
+            layer.weight.requires_grad_(requires_grad=False)
+        return
     rows = torch.tensor(new_tokens, dtype=torch.long)
+    masked: set[int] = set()
 
     def of_new_tokens(gradient: torch.Tensor) -> torch.Tensor:  # (V, H)
-        masked = torch.zeros_like(gradient)
-        masked[rows] = gradient[rows]
-        return masked
+        own = torch.zeros_like(gradient)
+        own[rows] = gradient[rows]
+        return own
 
-    for weight in {layer.weight for layer in layers if layer is not None}:  # one if tied
-        if new_tokens:
+    def mask(weight: torch.Tensor) -> None:
+        if weight.requires_grad and id(weight) not in masked:  # a tied weight has two layers
+            masked.add(id(weight))
             weight.register_hook(of_new_tokens)
-        else:
-            weight.requires_grad_(requires_grad=False)
+
+    # Not masked here: sharding puts another parameter in place of this one, whole only in a forward
+    # pass. Fused heads do not call the head's layer: its weight is masked after the base model.
+    inner.register_forward_pre_hook(lambda layer, _inputs: mask(layer.weight))
+    if head is not None:
+        model.base_model.register_forward_hook(lambda *_: mask(head.weight))
 
 
 def metrics_file(folder: Path) -> Log:
@@ -155,10 +185,22 @@ class MetricLines(TrainerCallback):
 
 
 def train(trainer: Any) -> None:
-    """Train, from the last complete checkpoint if there is one."""
+    """Train, from the last complete checkpoint if there is one.
+
+    Raises:
+        ConfigError: the checkpoint is of a sharded training and this one is not, or the reverse.
+    """
+    if is_sharded() and not trainer.is_fsdp_enabled:
+        raise RuntimeError("Accelerate did not shard this training, though it was told to")
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(Path(trainer.args.output_dir))
     if last is not None:
+        if is_sharded() != any(last.glob("pytorch_model_fsdp*")):
+            now, then = ("sharded", "whole") if is_sharded() else ("whole", "sharded")
+            raise ConfigError(
+                f"{last} was written with {then} weights, and this training has {now} ones; start"
+                f" it as it was started before, or remove {last.parent}"
+            )
         tell(f"training continues from {last}; to start afresh, remove {last.parent}")
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -212,13 +254,22 @@ def save(
         tasksets: labels of the task sets trained on.
         task_ids: ids of the tasks trained on.
     """
-    model, folder = trainer.accelerator.unwrap_model(trainer.model), folder / "model"
-    if trainer.accelerator.is_main_process:
-        if hasattr(model, "merge_and_unload"):
-            model = model.merge_and_unload()
-        model.config.use_cache = True
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    folder = folder / "model"
+    write_model(trainer, tokenizer, folder)
+    if is_main():
         write_training(folder, stage, start, tasksets=tasksets, task_ids=task_ids)
     trainer.accelerator.wait_for_everyone()
     return folder
+
+
+def write_model(trainer: Any, tokenizer: Any, folder: Path) -> None:
+    """Write the trained model, whole and with adapters merged; all processes must call this."""
+    weights = {}
+    for name, value in plain_weights(trainer):
+        if is_main():
+            weights[name] = value.cpu()
+    if is_main():
+        model = base_model(trainer.accelerator.unwrap_model(trainer.model))
+        model.config.use_cache = True
+        model.save_pretrained(folder, state_dict=weights)
+        tokenizer.save_pretrained(folder)

@@ -10,6 +10,7 @@ import trl
 from pydantic import TypeAdapter, ValidationError
 
 from toolmaster.errors import ConfigError, first_problem
+from toolmaster.training.sharding import check_launch, finish_launch, prepare_launch
 
 Kind = Literal["sft", "grpo"]
 
@@ -17,6 +18,8 @@ _REFUSED = {  # fields by the reason why a user cannot set them
     "toolmaster sets it": "output_dir seed remove_unused_columns disable_tqdm do_train"
     " resume_from_checkpoint use_liger_kernel model_init_kwargs trust_remote_code"
     " multi_objective_aggregation chat_template_kwargs shuffle_dataset",
+    "give it in Accelerate's configuration file, accelerate launch --config_file FILE": "fsdp"
+    " fsdp_config deepspeed parallelism_config",
     "evaluation is a stage of its own": "do_eval do_predict eval_strategy eval_on_start"
     " load_best_model_at_end metric_for_best_model num_generations_eval",
     "its name is activation_checkpointing now": "gradient_checkpointing",
@@ -45,9 +48,10 @@ def check_fields(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a stage after a check; text that stands for a number becomes one.
 
     Raises:
-        ConfigError: TRL has no such field, toolmaster sets it itself, or the value has another
-            type.
+        ConfigError: TRL has no such field, toolmaster sets it itself, the value has another type,
+            or the launcher's configuration cannot be used.
     """
+    check_launch()
     known = get_type_hints(_class(kind))
     return {name: _checked(kind, known, name, value) for name, value in given.items()}
 
@@ -76,10 +80,15 @@ def _checked(kind: Kind, known: Mapping[str, Any], name: str, value: Any) -> Any
 def make_config(kind: Kind, given: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:
     """Return TRL's configuration: the checked fields that are given, and else `ours`.
 
+    In a training with several processes this joins them.
+
     Raises:
         ConfigError: TRL does not accept a value.
     """
+    fields = prepare_launch({**ours, **given})
     try:
-        return _class(kind)(**{**ours, **given})
+        config = _class(kind)(**fields)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"TRL's {_class(kind).__name__}: {error}") from None
+    finish_launch(config)
+    return config

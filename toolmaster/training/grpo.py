@@ -22,6 +22,8 @@ from toolmaster.errors import ConfigError
 from toolmaster.limits import Limits
 from toolmaster.models.checkpoints import fast_dtype, find_model, load_model, load_tokenizer
 from toolmaster.policies.base import Room, Sampling
+from toolmaster.policies.names import served_model
+from toolmaster.policies.served import ServedPolicy, load_served
 from toolmaster.policies.transformers import TransformersPolicy
 from toolmaster.progress import bar, training_callback
 from toolmaster.protocols import Protocol
@@ -30,13 +32,14 @@ from toolmaster.system.plain import outside_loop
 from toolmaster.tasksets import Taskset, taskset
 from toolmaster.tasksets.taskset import TRAIN
 from toolmaster.training.attention import use_packed_attention
-from toolmaster.training.collector import RolloutCollector, keep_in
+from toolmaster.training.collector import RolloutCollector, Step, keep_in
 from toolmaster.training.common import (
     Log,
     MetricLines,
     freeze_embeddings,
     lora,
     metrics_file,
+    refuse_too_large,
     reports_in,
     save,
     speed_up,
@@ -46,7 +49,9 @@ from toolmaster.training.common import (
 from toolmaster.training.fields import check_fields, make_config
 from toolmaster.training.grpo_tasks import opened, refuse_shared_state, task_rows
 from toolmaster.training.grpo_trainer import PackedTrainer, RolloutTrainer
+from toolmaster.training.publisher import Publisher
 from toolmaster.training.settings import GRPO_STEPS, REWARDS, GrpoSettings
+from toolmaster.training.step_ahead import StepAhead
 from toolmaster.types import Trajectory
 
 
@@ -93,47 +98,73 @@ def train_grpo(
     rows = task_rows(tasks, config, settings.oversample, seed)
     refuse_shared_state(tasks, rows, live_tools=settings.live_tools)
     start = find_model(str(model))
+    refuse_too_large(start, settings)
     tokenizer = load_tokenizer(start)
     with asyncio.Runner() as runner, opened(tasks, runner):
         runner.run(rewards.check())
         sampling = Sampling(temperature=config.temperature, **dict(settings.sampling))
+        policy = _policy(start, settings, sampling)
+        publisher = None
+        if isinstance(policy, ServedPolicy):
+            publisher = Publisher(runner, policy, folder / "weights")
+        prompts = [json.dumps(row) for row in rows]
+        ahead = StepAhead[Step](prompts, config.num_iterations)
         collector = RolloutCollector(
             runner,
             tasks,
-            TransformersPolicy(load_model(start, fast_dtype()), ChatFormat(tokenizer), sampling),
+            policy,
             protocol,
             limits,
             rewards,
             group_size=config.num_generations,
             seed=seed,
             on_group=on_group,
+            publisher=publisher,
+            ahead=ahead if settings.off_policy_steps else None,
         )
-        trained = load_model(start, "float32")
+        trained = load_model(start, settings.weights, on_gpu=False)
         freeze_embeddings(trained)
         with reports_in(folder):
-            trainer = _trainer(trained, config, collector, rows, tokenizer, settings.lora_rank)
+            trainer = _trainer(trained, config, collector, prompts, tokenizer, settings.lora_rank)
+        if settings.off_policy_steps:
+            trainer.correct_sampling()
         for callback in (MetricLines(log), *([progress] if progress else [])):
             trainer.add_callback(callback)
         try:
             train(trainer)
         finally:
+            collector.close()
             runner.run(rewards.close())
-    return save(
-        trainer,
-        tokenizer,
-        folder,
-        stage="grpo",
-        start=start,
-        tasksets=[tasks.label],
-        task_ids=[task_id for row in rows for task_id in row],
-    )
+        model = save(
+            trainer,
+            tokenizer,
+            folder,
+            stage="grpo",
+            start=start,
+            tasksets=[tasks.label],
+            task_ids=[task_id for row in rows for task_id in row],
+        )
+        if publisher is not None:
+            publisher.finish(model)
+    return model
+
+
+def _policy(
+    start: Path, settings: GrpoSettings, sampling: Sampling
+) -> TransformersPolicy | ServedPolicy:
+    """Return what samples the rollouts: a copy of the model in this process, or its servers."""
+    chat = ChatFormat(load_tokenizer(start))  # its own: rollouts may run beside the training
+    served = None if settings.policy is None else served_model(settings.policy)
+    if served is None:
+        return TransformersPolicy(load_model(start, fast_dtype()), chat, sampling)
+    return load_served(served, sampling, name="grpo", chat=chat)
 
 
 def _trainer(
     model: Any,
     config: Any,
     collector: RolloutCollector,
-    rows: Sequence[Sequence[str]],
+    prompts: Sequence[str],
     tokenizer: Any,
     lora_rank: int,
 ) -> Any:
@@ -143,7 +174,7 @@ def _trainer(
         model=model,
         args=config,
         reward_funcs=collector.reward,
-        train_dataset=Dataset.from_list([{"prompt": json.dumps(row)} for row in rows]),
+        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
         processing_class=tokenizer,
         peft_config=lora(lora_rank),
         rollout_func=collector,
@@ -175,7 +206,7 @@ def _config(settings: GrpoSettings, folder: Path, seed: int) -> Any:
     """Return TRL's configuration."""
     fields = trainer_fields(settings)
     ours = {
-        **trainer_arguments(folder, seed=seed),
+        **trainer_arguments(folder, settings, seed=seed),
         "max_completion_length": settings.sampling.context_tokens,
         "steps_per_generation": fields["gradient_accumulation_steps"],
         "shuffle_dataset": False,
@@ -197,6 +228,8 @@ def grpo(
     seed: int = 0,
     lora_rank: int = 0,
     oversample: int = 1,
+    policy: str | None = None,
+    off_policy_steps: int = 0,
     live_tools: bool = False,
     **trainer: Any,
 ) -> Path:
@@ -217,6 +250,9 @@ def grpo(
         seed: seed of the order of tasks and of sampling.
         lora_rank: 0 trains all weights; otherwise the rank of the adapters, merged at the end.
         oversample: tasks rolled out for each group that is trained on.
+        policy: servers that sample the rollouts, `served:ADDRESS,ADDRESS...`; None samples them in
+            this process.
+        off_policy_steps: 1 samples the rollouts of a step while the one before is trained on.
         live_tools: whether rollouts may use tools whose real state they share.
         trainer: fields of TRL's `GRPOConfig`, such as `max_steps` or `num_generations`.
 
@@ -237,6 +273,8 @@ def grpo(
         "trainer": trainer,
         "lora_rank": lora_rank,
         "oversample": oversample,
+        "policy": policy,
+        "off_policy_steps": off_policy_steps,
         "live_tools": live_tools,
         "sampling": sampling or Room(),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
@@ -27,12 +28,22 @@ class RolloutTrainer(GRPOTrainer):
     collected: tuple[Sequence[Trajectory], Sequence[Rewarded]] = ((), ())
     """Trajectories and rewards of the rows of this process, in order; the collector sets them."""
 
+    def correct_sampling(self) -> None:
+        """Let TRL correct for rollouts of other weights than those of the step before.
+
+        TRL weights them with the ratio of the probabilities under both, as it does with vLLM, from
+        the log-probabilities that `rollout_func` returns.
+        """
+        self.use_vllm, self._last_loaded_step = True, -1
+        loaded: Any = SimpleNamespace(sync_weights=lambda: None)  # the collector does it
+        self.vllm_generation = loaded
+
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
         trajectories, rewards = self.collected
         width = output["completion_ids"].shape[1]
         sampled = sampled_log_probs(trajectories, width)
-        if sampled is not None:
+        if sampled is not None and not self.use_vllm:
             # The policy that sampled these tokens is the old policy of the ratio (arXiv 1707.06347,
             # Eq. 6), which then corrects for differences between sampling and training kernels.
             output["old_per_token_logps"] = sampled.to(output["completion_ids"].device)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from toolmaster.config import Settings
 from toolmaster.policies.base import Room
+from toolmaster.policies.names import served_model
 
+Dtype = Literal["float32", "bfloat16"]
 SFT_DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1.0,
     "learning_rate": 3e-4,
@@ -60,13 +62,21 @@ GRPO_STEPS = 4
 """`max_steps` of GRPO if neither it nor `num_train_epochs` is given."""
 
 
-class SftSettings(Settings):
+class Trained(Settings):
+    """What is trained of a model, and in which precision."""
+
+    lora_rank: int = Field(0, ge=0)
+    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
+    weights: Dtype = "float32"
+    """Dtype of the trained weights, their gradients and the optimizer's averages. `bfloat16` takes
+    half of the memory and loses updates that are small, such as those of GRPO at 1e-6."""
+
+
+class SftSettings(Trained):
     """Supervised fine-tuning on demonstrations; the loss is on the model's own turns."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Any field of TRL's `SFTConfig`, as in `--sft.trainer.learning-rate 1e-4`."""
-    lora_rank: int = Field(0, ge=0)
-    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
 
     @field_validator("trainer")
     @classmethod
@@ -94,14 +104,12 @@ class JudgeSettings(Settings):
         return self
 
 
-class GrpoSettings(Settings):
+class GrpoSettings(Trained):
     """Group-relative policy optimization: the better rollouts of each task are reinforced."""
 
     trainer: dict[str, Any] = Field({}, validate_default=True)
     """Any field of TRL's `GRPOConfig`, as in `--grpo.trainer.max-steps 15`; 4 steps if neither
     `max_steps` nor `num_train_epochs` is set."""
-    lora_rank: int = Field(0, ge=0)
-    """Rank of the LoRA adapters, which are merged at the end; 0 trains all weights instead."""
     oversample: int = Field(2, ge=1)
     """Number of tasks tried for each group that is trained on. The groups of a step whose rewards
     vary most are kept: a group with equal rewards teaches nothing."""
@@ -110,6 +118,13 @@ class GrpoSettings(Settings):
     trial_information, judge, FILE.py:NAME or MODULE:NAME. Those that are not named keep their
     weight; weight 0 removes one."""
     judge: JudgeSettings = JudgeSettings()
+    policy: str | None = None
+    """Servers that sample the rollouts: `served:http://a:8000,http://b:8000`. Before each step they
+    load the weights from the folder `weights` of the stage, which they must be able to read. If not
+    set, rollouts are sampled in this process."""
+    off_policy_steps: int = Field(0, ge=0, le=1)
+    """1 lets the servers sample the rollouts of a step while the one before is trained on. Their
+    weights are then one step old, for which TRL corrects. Needs `policy`."""
     live_tools: bool = False
     """Let rollouts use tools whose real state they share, such as a live service."""
     sampling: Room = Room()
@@ -119,3 +134,14 @@ class GrpoSettings(Settings):
     @classmethod
     def _with_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
         return _filled(given, GRPO_DEFAULTS)
+
+    @model_validator(mode="after")
+    def _served(self) -> GrpoSettings:
+        if self.policy is not None and served_model(self.policy) is None:
+            raise ValueError(
+                f"policy is served:ADDRESS,ADDRESS..., received {self.policy!r}; leave it out to"
+                " sample in this process"
+            )
+        if self.off_policy_steps and self.policy is None:
+            raise ValueError("off_policy_steps needs policy = served:ADDRESS,ADDRESS...")
+        return self

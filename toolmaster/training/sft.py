@@ -35,6 +35,7 @@ from toolmaster.training.common import (
     freeze_embeddings,
     lora,
     metrics_file,
+    refuse_too_large,
     reports_in,
     save,
     speed_up,
@@ -43,6 +44,7 @@ from toolmaster.training.common import (
 )
 from toolmaster.training.fields import check_fields, make_config
 from toolmaster.training.settings import SftSettings
+from toolmaster.training.sharding import refuse_adapted_embeddings
 from toolmaster.types import Trajectory
 
 
@@ -118,16 +120,22 @@ def train_sft(
         raise InputError("no demonstrations to train on; run the demonstrate stage first")
     fields = check_fields("sft", settings.trainer)
     start = find_model(str(model))
+    refuse_too_large(start, settings)
     tokenizer = load_tokenizer(start)
-    trained = load_model(start, "float32")
+    trained = load_model(start, settings.weights, on_gpu=False)
     new_tokens = add_tag_tokens(trained, tokenizer)
+    refuse_adapted_embeddings(trained, settings.lora_rank, new_tokens)
     freeze_embeddings(trained, new_tokens)
     packed = use_packed_attention(trained)
     rows = training_rows(ChatFormat(tokenizer), demonstrations)
     _refuse_long(rows, demonstrations, trained)
     if is_main():
         log(0, {"longest_turn_tokens": longest_turn(rows)})
-    ours = {**trainer_arguments(folder, seed=seed), "max_length": None, "padding_free": packed}
+    ours = {
+        **trainer_arguments(folder, settings, seed=seed),
+        "max_length": None,
+        "padding_free": packed,
+    }
     arguments = make_config("sft", fields, ours)
     with reports_in(folder):
         trainer: Any = SFTTrainer(

@@ -45,21 +45,13 @@ def call(name: str, *arguments: object) -> int:
 
 
 def syscall(what: str, number: int, *arguments: object) -> int:
-    """Make a system call by number; `what` names it in the error.
-
-    Raises:
-        OSError: it failed.
-    """
+    """Make a system call by number; `what` names it in the OSError that is raised if it fails."""
     values = [_argument(value) for value in arguments]
     return _checked(what, _libc().syscall(ctypes.c_long(number), *values))
 
 
 def map_memory(address: int, size: int, rights: int, flags: int) -> None:
-    """Map memory at an address.
-
-    Raises:
-        OSError: it failed.
-    """
+    """Map memory at an address; an OSError says that it failed."""
     function = _libc().mmap
     function.restype = ctypes.c_void_p
     places = ctypes.c_void_p(address), ctypes.c_size_t(size)

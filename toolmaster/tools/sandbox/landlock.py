@@ -34,15 +34,6 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def version() -> int:
-    """The version of Landlock that this kernel offers.
-
-    Raises:
-        OSError: it offers none.
-    """
-    return kernel.syscall("landlock", kernel.SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)
-
-
 def restrict(readable: Iterable[str], devices: Iterable[str], scratch: str) -> None:
     """Allow reading below `readable`, reading and writing `devices`, and changing `scratch`.
 
@@ -52,7 +43,7 @@ def restrict(readable: Iterable[str], devices: Iterable[str], scratch: str) -> N
     Raises:
         OSError: the kernel does not offer it. The process must have no_new_privs set.
     """
-    known = version()
+    known = kernel.syscall("landlock", kernel.SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)  # version
     handled = (1 << _HANDLED_BITS.get(known, 16)) - 1
     rules = _Ruleset(handled, _BOTH if known >= 4 else 0, _BOTH if known >= 6 else 0)
     size = ctypes.sizeof(rules)

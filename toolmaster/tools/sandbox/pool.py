@@ -127,9 +127,6 @@ class Sandbox:
         if not self._open:
             raise RuntimeError("the sandbox is not open; call it inside `async with Sandbox()`")
         request = _request(source, function, arguments)
-        if len(request) > MAX_CALL:
-            size = len(request)
-            raise ToolRefusal(f"source and arguments take {size} bytes; {MAX_CALL} are allowed")
         worker, usable = await self._slots.get(), False
         try:
             if worker is not None and worker.ended():
@@ -148,14 +145,10 @@ class Sandbox:
         return _result(body, ending, self.limits)
 
     async def _run(self, worker: Program, request: bytes) -> tuple[bytes, dict[str, Any]]:
-        """Run a call in a fork.
+        """Run a call in a fork; return what it wrote, and how it ended.
 
-        Returns:
-            What it wrote, and how it ended: its `status`, `cpu_s` of processor time, whether it was
-            the `last` of the worker, and the limit that was `broken` as far as is seen from here.
-
-        Raises:
-            InputError, Ended: the worker is lost.
+        That is its `status`, `cpu_s` of processor time, whether it was the `last` of the worker,
+        and the limit that was `broken` as far as is seen from here.
         """
         limit, body, broken = self.limits.result_kib << 10, b"", ""
         child = worker.fork(FORK)
@@ -172,11 +165,7 @@ class Sandbox:
         return body, {"broken": broken, **await _ended(worker, child)}
 
     async def _watched(self, worker: Program, asking: Any) -> bytes:
-        """Wait for an answer, and look meanwhile at a scratch folder that lies on disk.
-
-        Raises:
-            LimitBroken: it holds too much.
-        """
+        """Wait for an answer, and look meanwhile at a scratch folder that lies on disk."""
         if self.level >= IsolationLevel.NAMESPACED:
             return bytes(await asking)
         running = asyncio.ensure_future(asking)
@@ -191,17 +180,10 @@ class Sandbox:
     def tool(
         self, *, name: str, description: str, parameters: dict[str, Any], source: str, function: str
     ) -> Tool:
-        """A tool that runs a function of untrusted source.
+        """Return a tool that runs a function of untrusted source; see `Tool` and `call`.
 
         Nothing that a call does outlives it, so the tool is one that reads. (Below the level
         `CONFINED` that is the word of whoever allowed it.)
-
-        Args:
-            name: what the policy calls it.
-            description: documentation shown to the policy.
-            parameters: JSON schema of the arguments.
-            source: Python source that defines the function.
-            function: its name.
         """
 
         async def execute(_state: Any, arguments: dict[str, Any]) -> Any:
@@ -211,11 +193,7 @@ class Sandbox:
 
 
 async def start(level: IsolationLevel, limits: SandboxLimits) -> Program:
-    """Start a worker and wait until it is ready.
-
-    Raises:
-        InputError: it cannot be started at this level.
-    """
+    """Start a worker and wait until it is ready."""
     settings = {"limits": limits.model_dump()}
     runner = "toolmaster.tools.sandbox.source"
     worker = Program(runner, settings, level=level, environment=ENVIRONMENT)
@@ -233,12 +211,7 @@ async def start(level: IsolationLevel, limits: SandboxLimits) -> Program:
 
 
 async def _ended(worker: Program, child: Process) -> dict[str, Any]:
-    """End a fork, which is ready by now or about to be, and return how it ended.
-
-    Raises:
-        InputError: it never was ready.
-        Ended: the worker is lost.
-    """
+    """End a fork, which is ready by now or about to be, and return how it ended."""
     child.wait_ready()
     child.kill()
     said = await worker.ask(str(child.pid).encode(), MAX_CALL, letter=WAIT)
@@ -249,18 +222,17 @@ async def _ended(worker: Program, child: Process) -> dict[str, Any]:
 def _request(source: str, function: str, arguments: dict[str, Any]) -> bytes:
     try:
         call = {"source": source, "function": function, "arguments": arguments}
-        return json.dumps(call).encode()
+        request = json.dumps(call).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"function {function!r}: arguments must be JSON values: {error}") from None
+    if len(request) > MAX_CALL:
+        size = len(request)
+        raise ToolRefusal(f"source and arguments take {size} bytes; {MAX_CALL} are allowed")
+    return request
 
 
 def _result(body: bytes, ending: dict[str, Any], limits: SandboxLimits) -> Any:
-    """Return the value that untrusted code wrote.
-
-    Raises:
-        LimitBroken: the call broke a limit, or did not write a result.
-        ToolRefusal: it reports an error.
-    """
+    """Return the value that untrusted code wrote."""
     broken = "cpu_s" if not body and _out_of_time(ending, limits) else ending["broken"]
     if broken:
         room = f"{limits.scratch_mib} MiB and {limits.scratch_files} files"

@@ -29,13 +29,8 @@ from toolmaster.tools.sandbox import server
 server.main()
 """
 """Program text that loads the server by the folder it lies in, without the packages around it."""
-
-START_S = 60.0
-"""Seconds a process may take to start."""
-FORK_S = 10.0
-"""Seconds a fork may take."""
-END_S = 10.0
-"""Seconds a program may take to end."""
+START_S, FORK_S, END_S = 60.0, 10.0, 10.0
+"""Seconds that a program may take to start, a process to fork, and a program to end."""
 
 
 class Ended(Exception):  # noqa: N818 - an outcome that the callers put into words
@@ -54,11 +49,15 @@ class Process:
     def __init__(
         self, control: socket.socket, level: int = 0, parent: Process | None = None
     ) -> None:
-        control.settimeout(FORK_S)
         self._control, self._level, self._parent = control, level, parent
-        self.pid = 0
-        self._handle: int | None = None
-        self._end: Any = weakref.finalize(self, control.close)
+        self._known: list[Any] = [0, None]
+        """Its id and descriptor, once it has introduced itself."""
+        self._end = weakref.finalize(self, _end, control, level, self._known, os.getpid())
+
+    @property
+    def pid(self) -> int:
+        """Its id, as its parent sees it."""
+        return int(self._known[0])
 
     def wait_ready(self, timeout_s: float = FORK_S) -> None:
         """Wait until the process has introduced itself and can work.
@@ -68,11 +67,7 @@ class Process:
         """
         try:
             self._control.settimeout(timeout_s)
-            self.pid, self._handle = wire.introduced(self._control)
-            if self.pid:
-                end = self._control, self._level, self.pid, self._handle, os.getpid()
-                self._end.detach()
-                self._end = weakref.finalize(self, _end, *end)
+            self._known[:] = wire.introduced(self._control)
             said = wire.receive(self._control)
         except (EOFError, OSError):
             said = {"error": ""}
@@ -115,8 +110,7 @@ class Process:
             with wire.request(self._control, letter) as ours:
                 ours.setblocking(False)
                 await loop.sock_sendall(ours, wire.framed(body))
-                if await loop.sock_recv(ours, 1) != wire.STARTED:
-                    raise Ended
+                await _exactly(ours, len(wire.STARTED))
                 if begun is not None:
                     begun.append(True)
                 [size] = wire.LENGTH.unpack(await _exactly(ours, wire.LENGTH.size))
@@ -134,7 +128,7 @@ class Process:
             with wire.request(self._control, wire.CALL) as ours:
                 ours.settimeout(timeout_s)
                 wire.send(ours, request)
-                ours.recv(1)
+                ours.recv(len(wire.STARTED))
                 answer = wire.receive(ours)
         except (OSError, EOFError):
             raise InputError("") from None
@@ -145,9 +139,7 @@ class Process:
     def close(self) -> str:
         """Let the process, and the program that it belongs to, end in order."""
         if self._end.detach() is not None:
-            self._control.close()
-            if self._handle is not None:
-                os.close(self._handle)
+            _release(self._control, self._known)
         return "" if self._parent is None else self._parent.close()
 
     def kill(self) -> None:
@@ -180,14 +172,15 @@ class Program(Process):
             raise InputError("tools in Python need a system that can fork: Linux, macOS, or WSL")
         ours, theirs = socket.socketpair()
         super().__init__(ours, level)
-        reading, self._lifeline = os.pipe()
-        self._scratch = tempfile.mkdtemp(prefix="toolmaster-")
+        reading, lifeline = os.pipe()
+        self.scratch = tempfile.mkdtemp(prefix="toolmaster-")
+        """The scratch folder, as this process sees it."""
         untrusted = environment is not None
         told = {
             "control": theirs.fileno(),
             "lifeline": reading,
             "level": level,
-            "scratch": self._scratch,
+            "scratch": self.scratch,
             "runner": runner,
             "path": [] if untrusted else sys.path,
             "packages": _packages() if untrusted else [],
@@ -206,19 +199,13 @@ class Program(Process):
                 start_new_session=True,
             )
         except OSError as error:
-            ours.close()
-            os.close(self._lifeline)
-            shutil.rmtree(self._scratch)
+            os.close(lifeline)
+            shutil.rmtree(self.scratch)
             raise InputError(f"the worker did not start: {error}") from error
         finally:
             theirs.close()
             os.close(reading)
-        self._stop = weakref.finalize(self, _stop, ours, self._lifeline, self._process, os.getpid())
-
-    @property
-    def scratch(self) -> str:
-        """The scratch folder, as this process sees it."""
-        return self._scratch
+        self._stop = weakref.finalize(self, _stop, ours, lifeline, self._process, os.getpid())
 
     def ended(self) -> bool:
         """Return whether it can take no further request."""
@@ -228,7 +215,7 @@ class Program(Process):
         """Let it end, end what is left, and return the last line of its complaints."""
         super().close()
         complaints: bytes = self._stop() or b""
-        scratch.remove(self._scratch)  # where the keeper could not
+        scratch.remove(self.scratch)  # where the keeper could not
         lines = complaints.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
@@ -238,12 +225,16 @@ def _packages() -> list[str]:
     return sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 
 
-def _end(control: socket.socket, level: int, pid: int, handle: int | None, owner: int) -> None:
+def _end(control: socket.socket, level: int, known: list[Any], owner: int) -> None:
+    if known[0] and os.getpid() == owner:  # not in a fork of the program, when it ends
+        kill(level, *known)
+    _release(control, known)
+
+
+def _release(control: socket.socket, known: list[Any]) -> None:
     control.close()
-    if os.getpid() == owner:  # not in a fork of the program, when it ends
-        kill(level, pid, handle)
-    if handle is not None:
-        os.close(handle)
+    if known[1] is not None:
+        os.close(known[1])
 
 
 def _stop(

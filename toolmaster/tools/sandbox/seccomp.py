@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Collection
 from functools import cache
 from typing import Literal
 
@@ -80,9 +81,7 @@ _CLONE3 = 435
 """Refused as unknown in a trial, so that the C library starts a thread by the older call."""
 
 _Code = list[tuple[int, int, int, int]]
-_LOAD, _LOAD_CONSTANT, _LOAD_MEMORY, _STORE = 0x20, 0x00, 0x60, 0x02
-_JUMP, _EQUAL, _RETURN, _COPY_TO_X = 0x05, 0x15, 0x06, 0x07
-_AND, _SHIFT_RIGHT, _SHIFT_RIGHT_BY_X = 0x54, 0x74, 0x7C
+_LOAD, _EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38
 _KILL = 0x80000000
 
@@ -111,7 +110,10 @@ def install(use: Use = "memory") -> None:
 
 @cache
 def program(use: Use = "memory") -> _Program:
-    """Return the filter for this machine. It is short, for every call's process pays for it.
+    """Return the filter for this machine.
+
+    The kernel remembers what a filter of loads and comparisons answers to a number alone, so that
+    its length costs nothing later.
 
     Raises:
         OSError: there is no table for its architecture.
@@ -129,6 +131,7 @@ def program(use: Use = "memory") -> _Program:
             body = _when(conditions)
             code += [(_EQUAL, 0, len(body), number), *body]
     code += _among({_number(entry, column) for entry in allowed(use).split(",")} - {-1})
+    code += [(_RETURN, 0, 0, _ALLOW)]
     return _Program(len(code), (_Instruction * len(code))(*(_Instruction(*step) for step in code)))
 
 
@@ -155,22 +158,12 @@ def _when(conditions: tuple[_Condition, ...]) -> _Code:
         code += [(_LOAD, 0, 0, 16 + 8 * index)]  # the lower half of the argument
         if mask != ~0:
             code += [(_AND, 0, 0, mask)]
-        code += [(_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
-        code += [(_RETURN, 0, 0, _REFUSE)]
+        code += _among(values)
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def _among(numbers: set[int]) -> _Code:
-    """Instructions that allow a call when the loaded number is one of these: a set of bits.
-
-    The bits lie in words of 32; the number's upper part chooses the word, its lower five the bit.
-    """
-    words = sorted({number >> 5 for number in numbers})
-    code = [(_STORE, 0, 0, 0), (_AND, 0, 0, 31), (_COPY_TO_X, 0, 0, 0)]
-    code += [(_LOAD_MEMORY, 0, 0, 0), (_SHIFT_RIGHT, 0, 0, 5)]
-    for left, word in zip(reversed(range(len(words))), words, strict=True):
-        bits = sum(1 << (number & 31) for number in numbers if number >> 5 == word)
-        code += [(_EQUAL, 0, 2, word), (_LOAD_CONSTANT, 0, 0, bits), (_JUMP, 0, 0, 3 * left + 1)]
-    code += [(_RETURN, 0, 0, _REFUSE)]
-    code += [(_SHIFT_RIGHT_BY_X, 0, 0, 0), (_AND, 0, 0, 1), (_EQUAL, 0, 1, 1)]
-    return [*code, (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
+def _among(values: Collection[int]) -> _Code:
+    """Instructions that go on when what is loaded is one of these values, and else refuse."""
+    left = range(len(values), 0, -1)
+    code = [(_EQUAL, after, 0, value) for after, value in zip(left, values, strict=True)]
+    return [*code, (_RETURN, 0, 0, _REFUSE)]

@@ -111,12 +111,13 @@ class Server:
         self._control, self._runner, self._folder = control, runner, folder
         self._children: set[int] = set()
         self._threads: list[threading.Thread] = []
-        self._is_fork = False
+        self._is_fork = self._is_reserve = False
 
     def serve(self) -> None:
-        """Serve until the owner closes the connection."""
+        """Serve until the owner closes the connection; a fork ends then without exit handlers."""
         while (asked := wire.next_request(self._control)) is not None:
             letter, request = asked
+            self._is_reserve = False  # it has taken the place of the process before it
             try:
                 if letter == wire.CALL:
                     self._call(request)
@@ -129,7 +130,7 @@ class Server:
                 pass  # nobody waits for it any more
             if request is not self._control:
                 request.close()
-        if self._is_fork:
+        if self._is_fork or self._is_reserve:
             os._exit(0)
 
     def _call(self, request: socket.socket) -> None:
@@ -149,7 +150,8 @@ class Server:
     def _fork(self, letter: bytes, control: socket.socket) -> None:
         """Fork; the child serves on its own connection from here on."""
         for child in [child for child in self._children if os.waitpid(child, os.WNOHANG)[0]]:
-            self._forget(child)
+            self._children.discard(child)
+            scratch.remove(os.path.join(self._folder, str(child)))
         for thread in self._threads:
             thread.join()
         if len(sys._current_frames()) > 1:
@@ -160,13 +162,14 @@ class Server:
         parent, child = os.getpid(), os.fork()
         if child:
             self._children.add(child)
-            return
-        self._become(letter, control, parent)
+        else:
+            self._become(letter, control, parent)
 
     def _become(self, letter: bytes, control: socket.socket, parent: int) -> None:
         """Go on as the fork."""
         self._control.close()
-        self._control, self._is_fork = control, letter != wire.STANDBY
+        self._control, self._is_reserve = control, letter == wire.STANDBY
+        self._is_fork = not self._is_reserve
         self._children.clear()
         try:
             wire.introduce(control)
@@ -189,7 +192,3 @@ class Server:
             last = False
         cpu_s = usage.ru_utime + usage.ru_stime
         return {"value": {"status": status, "cpu_s": cpu_s, "last": last}}
-
-    def _forget(self, child: int) -> None:
-        self._children.discard(child)
-        scratch.remove(os.path.join(self._folder, str(child)))

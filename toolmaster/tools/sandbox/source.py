@@ -73,9 +73,9 @@ class Source:
 
 
 def _kept(remove: Any) -> Any:
-    """Return a function that lets what the walls keep in the scratch folder be, as if removed.
+    """Return a function that takes what the walls keep in the scratch folder for removed.
 
-    Temporary files then work as usual; the folder is emptied when the call has ended.
+    The folder is emptied when the call has ended.
     """
     scratch = os.getcwd()
 

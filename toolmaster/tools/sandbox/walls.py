@@ -8,8 +8,10 @@ is a fork of a process without walls, which builds its own.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
+import re
 import resource
 import signal
 import stat
@@ -42,6 +44,10 @@ class IsolationLevel(IntEnum):
     the host's name are."""
 
 
+SECCOMP: dict[int, seccomp.Use] = {
+    IsolationLevel.CONFINED: "disk",
+    IsolationLevel.NAMESPACED: "memory",
+}
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _SYSTEM = (
     "/lib",
@@ -53,6 +59,8 @@ _SYSTEM = (
     "/etc/localtime",
 )
 _LAST_CAPABILITY = 63
+_SHARED = re.compile(rb"^(\w+)-(\w+) ...s", re.MULTILINE)
+"""The bounds of shared memory in the list of a process's memory."""
 MAX_SHARED = 1 << 30
 """Bytes of shared memory that a trial copies; with more there is no trial."""
 
@@ -87,7 +95,7 @@ def enter(settings: dict[str, Any]) -> str:
     os.environ.update(HOME=scratch, TMPDIR=scratch)
     if level >= IsolationLevel.CONFINED:
         _drop_privileges()
-        seccomp.program(_use(level))  # made once, before any fork
+        seccomp.program(SECCOMP[level])  # made once, before any fork
         try:
             landlock.restrict(readable(), DEVICES, scratch)
         except OSError:
@@ -107,11 +115,7 @@ def _drop_privileges() -> None:
 
 
 def _limit(limits: dict[str, Any], *, tolerant: bool) -> None:
-    """Limit this process and those it forks; a tolerant one takes what the system offers.
-
-    Raises:
-        OSError: the system refuses a limit.
-    """
+    """Limit this process and those it forks; a tolerant one takes what the system offers."""
     for what, value in (
         (resource.RLIMIT_AS, limits["memory_mib"] << 20),
         (resource.RLIMIT_FSIZE, limits["scratch_mib"] << 20),
@@ -123,10 +127,6 @@ def _limit(limits: dict[str, Any], *, tolerant: bool) -> None:
         except (OSError, ValueError) as error:
             if not tolerant:
                 raise OSError(f"limit {what} of {value}: {error}") from error
-
-
-def _use(level: int) -> seccomp.Use:
-    return "disk" if level < IsolationLevel.NAMESPACED else "memory"
 
 
 def end_with(parent: int) -> None:
@@ -154,7 +154,7 @@ def bind_call(level: int, cpu_s: int, worker: int) -> None:
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, 2 * cpu_s))
     if level >= IsolationLevel.CONFINED:
-        seccomp.install(_use(level))
+        seccomp.install(SECCOMP[level])
     else:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
@@ -189,19 +189,11 @@ def bind_trial(scratch: str, kept: int) -> None:
 
 
 def _own_memory() -> None:
-    """Make private copies of all memory that other processes or files would see change.
-
-    Raises:
-        OSError: there is too much of it.
-    """
-    shared = []
+    """Make private copies of all memory that other processes or files would see change."""
     with open("/proc/self/maps", "rb") as maps:
-        for line in maps.read().splitlines():
-            bounds, rights, *_ = line.split(maxsplit=2)
-            if rights.endswith(b"s"):
-                low, high = (int(bound, 16) for bound in bounds.split(b"-"))
-                if _can_be_written(low, high - low):
-                    shared.append((low, high - low))
+        found = _SHARED.findall(maps.read())
+    ranges = [(int(low, 16), int(high, 16) - int(low, 16)) for low, high in found]
+    shared = [(low, size) for low, size in ranges if _can_be_written(low, size)]
     if sum(size for _, size in shared) > MAX_SHARED:
         raise OSError(f"it shares more than {MAX_SHARED >> 20} MiB of memory with others")
     for low, size in shared:
@@ -229,7 +221,7 @@ def _own_descriptors(kept: int) -> None:
         if descriptor in (kept, inert, null):
             continue
         try:
-            kind, flags = os.fstat(descriptor), _flags(descriptor)
+            kind, flags = os.fstat(descriptor), fcntl.fcntl(descriptor, fcntl.F_GETFL)
         except OSError:  # the listing's own
             continue
         harmless = stat.S_ISCHR(kind.st_mode) and kind.st_rdev == os.fstat(null).st_rdev
@@ -241,10 +233,6 @@ def _own_descriptors(kept: int) -> None:
             _reopen(descriptor, inert)
     os.close(inert)
     os.close(null)
-
-
-def _flags(descriptor: int) -> int:
-    return kernel.call("fcntl", descriptor, 3, 0)  # F_GETFL
 
 
 def _reopen(descriptor: int, inert: int) -> None:

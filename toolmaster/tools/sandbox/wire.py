@@ -52,7 +52,10 @@ def _exactly(wire: socket.socket, size: int) -> bytes:
 
 def next_request(control: socket.socket) -> tuple[bytes, socket.socket] | None:
     """Return the next letter and its socket; None if the owner is gone."""
-    letter, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    try:
+        letter, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    except ConnectionResetError:  # it has left without reading all that was said
+        return None
     return (letter, socket.socket(fileno=descriptors[0])) if letter and descriptors else None
 
 
@@ -93,6 +96,6 @@ def introduced(control: socket.socket) -> tuple[int, int | None]:
 
 
 def settle(control: socket.socket, answer: dict[str, str]) -> None:
-    """Say whether this process can work; it says nothing further over its control socket."""
+    """Say whether a process can work; it says nothing further over its control socket."""
     send(control, answer)
     control.shutdown(socket.SHUT_WR)

@@ -102,3 +102,10 @@ def test_the_command_shows_and_refuses(toolmaster, tiny_folder, monkeypatch):
     code, _, told = toolmaster(*words, "--devices", 2, "--memory-gb", 0.001)
     assert code == 2
     assert "takes 0.0 GB on each of 2 devices, and they have 0.001 GB; take more devices" in told
+
+
+def test_servers_that_generate_take_no_memory_of_the_training():
+    here = held_bytes(SHAPES["7B"], GrpoSettings())
+    served = held_bytes(SHAPES["7B"], GrpoSettings(policy="served:http://a:8000"))
+    assert served == {k: v for k, v in here.items() if k not in ("acting copy", "key-value cache")}
+    assert len(served) < len(here)

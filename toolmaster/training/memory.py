@@ -118,10 +118,11 @@ def held_bytes(
         "optimizer": 2 * trained_size * trained // share,
     }
     if isinstance(settings, GrpoSettings):
-        room = settings.sampling
-        pairs = 2 * shape.layers * shape.kv_heads * shape.head_dim
-        held["acting copy"] = 2 * shape.parameters
-        held["key-value cache"] = 2 * pairs * room.slots * room.context_tokens
+        if settings.policy is None:  # otherwise servers generate
+            room = settings.sampling
+            pairs = 2 * shape.layers * shape.kv_heads * shape.head_dim
+            held["acting copy"] = 2 * shape.parameters
+            held["key-value cache"] = 2 * pairs * room.slots * room.context_tokens
         if settings.trainer["beta"] and not settings.lora_rank:
             held["reference"] = size * shape.parameters // share
     return held

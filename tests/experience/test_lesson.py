@@ -154,3 +154,48 @@ def test_without_a_trial_call_there_is_no_lesson():
 def test_arguments_too_long_to_keep_are_not_kept():
     [seen] = read(call(item="loaf"), call(item="x" * 5000))
     assert seen[0] == {"item": "loaf"}
+
+
+def limited(*steps, text):
+    """The texts of lessons that a trial teaches whose calls were answered as told."""
+    tools = make_tools()
+    trajectory = run(tools, *(call(item="loaf") for _ in steps), told(f"price: {text}"), answered())
+    answers = iter(steps)
+    given = [
+        step.model_copy(update=next(answers) if step.call else {}) for step in trajectory.steps
+    ]
+    seen = trajectory.model_copy(update={"steps": given})
+    return [lesson.text for lesson in read_lessons(seen, tools)]
+
+
+LIMITS = {
+    "no answer within 5 s": ErrorKind.TIMEOUT,
+    "the budget of 3 calls is used up": ErrorKind.BUDGET_EXHAUSTED,
+    "not executed: a trial runs only what reads": ErrorKind.NOT_EXECUTED,
+    "not permitted: no": ErrorKind.NOT_PERMITTED,
+    "not run: a call got no answer in time and still runs": ErrorKind.TOOL_ERROR,
+    "the call was run; its result takes more than 64 MiB": ErrorKind.TOOL_ERROR,
+}
+
+
+@pytest.mark.parametrize(("observation", "error"), LIMITS.items())
+def test_limits_of_ours_are_no_lessons(observation, error):
+    met = {"observation": f"error: {observation}", "error": error}
+    assert limited(met, text="times out after 5 s") == []
+    assert limited(met, text="divide by 100") == []  # nothing has shown it
+    about = f"divide by 100. It was {observation.partition(':')[0]}; cents, it times out"
+    assert limited({}, met, text=about) == ["divide by 100. cents"]
+
+
+def test_a_cut_result_teaches_what_it_shows_only():
+    cut = {"observation": "400 [cut: 3 of 9 characters shown]"}
+    assert limited(cut, text="results are truncated") == []
+    assert limited(cut, text="divide by 100, results are cut after 3 characters") == [
+        "divide by 100"
+    ]
+
+
+def test_what_a_tool_says_of_its_own_limits_is_a_lesson():
+    refused = {"observation": "error: at most 5 seconds", "error": ErrorKind.TOOL_ERROR}
+    text = "refuses more than 5 seconds, not allowed"
+    assert limited(refused, text=text) == limited({}, text=text) == [text]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from toolmaster.experience.lesson import (
-    LIMITS,
     NAME_CHARS,
     Lesson,
+    is_limited,
     one_line,
     read_lessons,
     shown,
@@ -91,11 +91,11 @@ class Experience:
             InputError: the store cannot be used.
         """
         async with self._lock:
-            known = self.store.fresh(tools.tools)
+            known = _fitting(self.store.fresh(tools.tools))
             due = [one for one in known if self._is_due(one, tools)]
             checked, calls = await self.check(due, tools)
-            self._note([one for one in due if one.id in checked], tools)
-            retrieved = _fitting(one for one in known if not checked.get(one.id))
+            self._note(due, tools)
+            retrieved = tuple(one for one in known if not checked.get(one.id))
             with self.store.edit() as lessons:
                 for lesson in (lessons[key] for key in checked if key in lessons):
                     lesson.source = tools[lesson.tool].source
@@ -115,7 +115,7 @@ class Experience:
         return old or lesson.failed > 0
 
     def _note(self, lessons: Iterable[Lesson], tools: ToolSet) -> None:
-        """Store that lessons have just been learned or checked."""
+        """Note that lessons have just been learned or checked."""
         now = time.monotonic()
         self._checked.update({(one.id, tools[one.tool].source): now for one in lessons})
 
@@ -155,7 +155,7 @@ class Experience:
             same = now.startswith(lesson.observation[:-1]) if cut else now == lesson.observation
             if same and step.error is lesson.error:
                 outcomes[lesson.id] = None
-            elif step.error in (None, ErrorKind.TOOL_ERROR):
+            elif step.error in (None, ErrorKind.TOOL_ERROR) and not is_limited(step):
                 outcomes[lesson.id] = one_line(f"its call now shows {now!r}", NAME_CHARS)
         return outcomes, calls
 
@@ -207,12 +207,14 @@ def _count_outcome(lesson: Lesson, trajectory: Trajectory, awaits: str) -> None:
     used = [step for step in calls if step.call is not None and step.call.name == lesson.tool]
     if not used:
         return
-    error = next((s.observation for s in used if s.error is ErrorKind.TOOL_ERROR), None)
+    limited = any(map(is_limited, used)) or trajectory.stop_reason in _CUT_OFF
+    errors = (s for s in used if s.error is ErrorKind.TOOL_ERROR and not is_limited(s))
+    error = next((step.observation for step in errors), None)
     if error is not None:
         lesson.judge(False, f"called for real with it, the tool gave: {error}")
     elif trajectory.score is None:
         lesson.awaits = awaits
     elif trajectory.success:
         lesson.judge(True)
-    elif trajectory.stop_reason not in _CUT_OFF and not any(s.error in LIMITS for s in used):
+    elif not limited:
         lesson.judge(False, "a task failed")

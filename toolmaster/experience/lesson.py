@@ -27,15 +27,15 @@ ARGUMENTS_CHARS = 2000
 SOURCE_CHARS = 2000
 _TAGS = str.maketrans("<>", "\u2039\u203a")  # quotation marks that look alike
 _CUT = re.compile(r" \[cut: \d+ of \d+ characters shown\]$")
-_SENTENCE = re.compile(r"(?<=[.;!?])\s+")
-_REACHED_TOOL = (None, ErrorKind.TOOL_ERROR)
-LIMITS = (
+_LIMITS = (
     *(ErrorKind.TIMEOUT, ErrorKind.BUDGET_EXHAUSTED),
     *(ErrorKind.NOT_EXECUTED, ErrorKind.NOT_PERMITTED),
 )
-"""Errors that come from limits of the session; they say nothing about a tool."""
+_LIMIT = re.compile(r"error: (not run: |the call was run; its result )")
+"""How a tool host answers in place of a tool."""
+_PART = re.compile(r"(?<=[.,;!?])\s+")
 _OF_LIMITS = re.compile(
-    r"\b(time[ds]?[ -]?out|no answer|slow|hangs?|hung|\d+ ?s|seconds?"
+    r"\b(time[ds]?[ -]?out|no answer|slow|hangs?|hung|\d+ ?(s|Mi?B)|seconds?"
     r"|cut|truncat\w*|characters|read_more|partial|incomplete|budget|used up|trials?"
     r"|(un)?permi\w+|(dis)?allowed|approv\w+|denied|refus\w+|not (be )?(run|executed|tried))\b",
     re.IGNORECASE,
@@ -70,6 +70,15 @@ def shown(observation: str) -> str:
 def utc_now() -> str:
     """Return the time in UTC, to the second, as a lesson stores it."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def is_limited(step: Step) -> bool:
+    """Return whether a call was answered by a limit of the session, which shows nothing of a tool.
+
+    Such limits are timeouts, budgets, permissions, trials that do not run a call, and the tool
+    host's bounds.
+    """
+    return step.error in _LIMITS or _LIMIT.match(step.observation or "") is not None
 
 
 def schema_hash(tool: Tool) -> str:
@@ -179,9 +188,9 @@ def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
     for step in trajectory.calls(Phase.TRIAL):
         if step.call is None or step.call.name not in tools:
             continue
-        if step.error in LIMITS or _CUT.search(step.observation or ""):
+        if is_limited(step) or _CUT.search(step.observation or ""):
             limited.add(step.call.name)
-        if step.error not in _REACHED_TOOL:
+        if is_limited(step) or step.error not in (None, ErrorKind.TOOL_ERROR):
             continue
         name, reads = step.call.name, tools[step.call.name].effect is Effect.READ
         ranked = (reads and not written, step.error is None, step)
@@ -236,7 +245,8 @@ def texts_by_tool(
             continue
         said = rest.lstrip().removeprefix(":")
         if name in limited:
-            said = " ".join(s for s in _SENTENCE.split(said) if not _OF_LIMITS.search(s))
+            kept = " ".join(part for part in _PART.split(said) if not _OF_LIMITS.search(part))
+            said = kept.rstrip(",; ")
         text = one_line(said, LESSON_CHARS)
         if text and text not in texts_of.setdefault(name, []):
             texts_of[name].append(text)

@@ -31,7 +31,7 @@ def test_calls_fall_and_success_is_back_after_a_change(tmp_path):
         assert steady[side]["later_success"] >= steady["none"]["later_success"] == 1
         assert steady[side]["calls"][0] == steady["none"]["calls"][0]
         assert steady[side]["later_checks"] > 0
-    recovery = {side: dict() for side in ("none", "store", "unjudged")}
+    recovery = {side: {} for side in ("none", "store", "unjudged")}
     for side, of_kind in recovery.items():
         for count, kind in changing[side]["recovery"]:
             of_kind.setdefault(kind, []).append(count)

@@ -114,8 +114,8 @@ class ExperienceStore:
     def import_from(self, path: Path) -> list[Lesson]:
         """Store the exported lessons of a file; returns those that were new.
 
-        Lessons about a tool for which a later lesson is known, and lessons that were found wrong
-        here after they had been learned there, are not stored.
+        Lessons that are known here, stale or not, and lessons about a tool for which a later one is
+        known, are not stored.
 
         Args:
             path: a file of lessons.
@@ -128,8 +128,8 @@ class ExperienceStore:
         added = []
         for lesson in ExperienceStore(path).exported(""):
             lesson.when = min(lesson.when, utc_now())
-            about = (known for known in self.find(lesson.tool) if known.key == lesson.key)
-            if all(known.when < lesson.when for known in about):
+            about = (k for k in self.find(lesson.tool) if k.key == lesson.key)
+            if all(k.when < lesson.when and k.id != lesson.id for k in about):
                 self.learn(lesson)
                 added.append(lesson)
         return added

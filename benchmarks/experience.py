@@ -6,7 +6,9 @@
 Three sides run the same series: `none` (no experience), `store` (the verdict on each task is known
 when it is learned from), and `unjudged` (it is not: errors and checks alone show what is wrong).
 Calls include the trial's and those that checks cost. A second round does the same where the tool
-silently changes its behaviour in the middle.
+silently changes its behaviour in the middle. The tasks are done in runs of `--run-length`, each of
+which checks a lesson at its first use if its call only reads: with 5 the tool changes between two
+runs, with 10 within one, and with 1 each task is a run, as with `toolmaster solve TASK`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from rich.table import Table
 
 from toolmaster.errors import InputError
 from toolmaster.experience import Experience, ExperienceStore, Retrieved
-from toolmaster.experience.experience import CHECK_EVERY
 from toolmaster.limits import Limits
 from toolmaster.policies.base import Policy, Sampling
 from toolmaster.policies.loading import load_policy
@@ -34,6 +35,7 @@ from toolmaster.protocols import Protocol
 from toolmaster.rollouts import RolloutRequest, run_rollout
 from toolmaster.teacher.oracle import OraclePolicy
 from toolmaster.teacher.settings import Behaviours
+from toolmaster.types import Effect
 from toolmaster.world.tasks import World
 
 LENGTH = 10
@@ -59,7 +61,8 @@ class Setup:
     policy: Policy | None
     """None for the oracle."""
     limits: Limits
-    check_every: int
+    run_length: int
+    """Number of tasks in a run."""
     concurrency: int
 
 
@@ -84,12 +87,20 @@ def changes(world: World, task_id: str) -> bool:
     return True
 
 
+def reads(world: World, task_id: str) -> bool:
+    """Whether the tools that a series tries only read, so that their lessons can be checked."""
+    tried = world.draw(task_id).goal.tried
+    return all(call.operation.effect is Effect.READ for call in tried)
+
+
 async def run_series(
     setup: Setup, task_id: str, experience: Experience | None, *, judged: bool, change_at: int
 ) -> list[Outcome]:
     """The tasks of one series, one after the other."""
     outcomes = []
     for place in range(1, LENGTH + 1):
+        if experience is not None and (place - 1) % setup.run_length == 0:
+            experience = replace(experience)
         changed = "c" if change_at and place >= change_at else ""
         drawn = setup.world.draw(f"{task_id}/{place}{changed}")
         task, tools = drawn.task, drawn.task.make_tools()
@@ -118,14 +129,16 @@ async def run_side(
             experience = None
             if side != "none":
                 store = ExperienceStore(folder / f"{side}-{change_at}-{number}.jsonl")
-                experience = Experience(store, check_every=setup.check_every)
+                experience = Experience(store)
             judged = side != "unjudged"
             return await run_series(setup, task_id, experience, judged=judged, change_at=change_at)
 
     return await asyncio.gather(*(run(number, task_id) for number, task_id in enumerate(ids)))
 
 
-def figures(series: Sequence[Sequence[Outcome]], change_at: int) -> dict[str, Any]:
+def figures(
+    series: Sequence[Sequence[Outcome]], change_at: int, kinds: Sequence[str]
+) -> dict[str, Any]:
     """Means per place, over places 2 to the last, and how soon success was back after a change."""
     places = list(zip(*series, strict=True))
     later = [outcome for place in places[1:] for outcome in place]
@@ -138,7 +151,8 @@ def figures(series: Sequence[Sequence[Outcome]], change_at: int) -> dict[str, An
     }
     if change_at:
         after = [[o.success for o in one[change_at - 1 :]] for one in series]
-        found["failed_before_recovery"] = [s.index(True) if True in s else len(s) for s in after]
+        failed = [s.index(True) if True in s else len(s) for s in after]
+        found["recovery"] = list(zip(failed, kinds, strict=True))
     return found
 
 
@@ -162,12 +176,14 @@ def show(console: Console, title: str, sides: dict[str, dict[str, Any]], change_
         table.add_row(f"{side}: success, %", *success, total, f"{100 * gain:+.1f}")
     console.print(table)
     for side, found in sides.items() if change_at else ():
-        failed = found["failed_before_recovery"]
-        soon = sum(count <= 1 for count in failed)
-        console.print(
-            f"{side}: after the change {soon} of {len(failed)} series failed at most one task"
-            f" before success was back (longest: {max(failed)})"
-        )
+        for kind in ("reads", "writes"):
+            failed = [count for count, one in found["recovery"] if one == kind]
+            if failed:
+                soon = sum(count <= 1 for count in failed)
+                console.print(
+                    f"{side}, {kind}: after the change {soon} of {len(failed)} series failed at"
+                    f" most one task before success was back (longest: {max(failed)})"
+                )
 
 
 def _setup(arguments: argparse.Namespace) -> Setup:
@@ -176,19 +192,20 @@ def _setup(arguments: argparse.Namespace) -> Setup:
         sampling = Sampling(slots=arguments.concurrency)
         policy = load_policy(arguments.model, sampling, base_url=arguments.base_url)
     world = World(level="short")
-    return Setup(world, policy, Limits(), arguments.check_every, arguments.concurrency)
+    return Setup(world, policy, Limits(), arguments.run_length, arguments.concurrency)
 
 
 async def measure(setup: Setup, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run both rounds, all sides of each, and show them; returns all figures."""
     ids, at = find_series(setup.world, arguments.series), arguments.change_at
+    kinds = ["reads" if reads(setup.world, one) else "writes" for one in ids]
     results: dict[str, Any] = {"arguments": {k: str(v) for k, v in vars(arguments).items()}}
     with tempfile.TemporaryDirectory() as folder:
         for title, change_at in (("steady", 0), ("changing", at)):
             sides = {}
             for side in SIDES:
                 series = await run_side(setup, side, ids, change_at, Path(folder))
-                sides[side] = figures(series, change_at)
+                sides[side] = figures(series, change_at, kinds)
             when = f" at task {at}" if change_at else ""
             heading = f"{title}{when}: {len(ids)} series, {arguments.model}"
             show(Console(width=None if sys.stdout.isatty() else 130), heading, sides, change_at)
@@ -203,7 +220,7 @@ def main() -> None:
     parser.add_argument("--base-url", help="of an openai: model")
     parser.add_argument("--series", type=int, default=24)
     parser.add_argument("--change-at", type=int, default=6, help="place of the first changed task")
-    parser.add_argument("--check-every", type=int, default=CHECK_EVERY)
+    parser.add_argument("--run-length", type=int, default=5, help="tasks in a run")
     parser.add_argument("--concurrency", type=int, default=24, help="series in flight")
     parser.add_argument("--json", type=Path, help="where to write all figures")
     arguments = parser.parse_args()

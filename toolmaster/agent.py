@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -176,7 +177,8 @@ class Agent:
             asyncio.CancelledError: the task was stopped; what it did is written first.
         """
         async with self._open() as opened:
-            return await self._solve(query, opened, answer_type, _conversation(after))
+            history = _conversation(after)
+            return await self._solve(query, opened, self._new_run(), answer_type, history)
 
     async def arun_all(
         self,
@@ -200,7 +202,9 @@ class Agent:
             Exception: as in `arun`; the other tasks are stopped.
         """
         async with self._open() as opened:
-            work = partial(self._solve, opened=opened, answer_type=answer_type)
+            work = partial(
+                self._solve, opened=opened, experience=self._new_run(), answer_type=answer_type
+            )
             return await side_by_side(work, queries, concurrency)
 
     async def __aenter__(self) -> Agent:
@@ -237,14 +241,15 @@ class Agent:
         self,
         query: str,
         opened: _Opened,
+        experience: Experience | None,
         answer_type: AnswerType | None = None,
         history: tuple[Message, ...] = (),
     ) -> Trajectory:
         tools, policy = opened
         query = query.encode("utf-8", "replace").decode()  # half surrogates could not be saved
         retrieved = Retrieved()
-        if self.experience is not None:
-            retrieved = await self.experience.retrieve(tools)
+        if experience is not None:
+            retrieved = await experience.retrieve(tools)
         task = Task(
             id=f"solve/{hashlib.sha256(query.encode()).hexdigest()[:12]}",
             query=query,
@@ -271,9 +276,13 @@ class Agent:
         [trajectory] = await run_rollouts(
             [request], policy, protocol, limits, on_finish=self._record
         )
-        if self.experience is not None:
-            await self.experience.learn(trajectory, tools, retrieved)
+        if experience is not None:
+            await experience.learn(trajectory, tools, retrieved)
         return trajectory
+
+    def _new_run(self) -> Experience | None:
+        """Return the experience for a new run, which checks lessons at their first use."""
+        return None if self.experience is None else replace(self.experience)
 
     def _protocol(self, tools: ToolSet, policy: Policy, known: set[str]) -> Protocol:
         """Return the format of a task: without a trial if a trial could not tell anything new.

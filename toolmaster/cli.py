@@ -83,12 +83,14 @@ app.command(
     name="experience",
     group=_USE,
     sort_key=len(list(app)),
-    help="List or forget what was learned of tools.\n\nLessons are lines of a JSON-lines file"
-    " (~/.local/share/toolmaster/experience.jsonl, or what TOOLMASTER_EXPERIENCE names). Read it in"
-    " an editor; to take over lessons, append their lines. Take them only from people you trust:"
-    " the call in a lesson is made again if the tool only reads.\n\nFor example:\n"
+    help="List, judge, share or forget what was learned of tools.\n\nLessons are lines of a"
+    " JSON-lines file (~/.local/share/toolmaster/experience.jsonl, or what"
+    " TOOLMASTER_EXPERIENCE names). Read it in an editor, or share it with `export` and"
+    " `import`.\n\nFor example:\n"
     "  toolmaster experience list\n"
-    "  toolmaster experience list --json > lessons.jsonl\n"
+    "  toolmaster experience good\n"
+    "  toolmaster experience export lessons.jsonl --who Ann\n"
+    "  toolmaster experience import lessons.jsonl\n"
     "  toolmaster experience forget get_price",
 )
 _command(

@@ -60,6 +60,44 @@ def test_forget(file):
     assert ExperienceStore(file).lessons() == []
 
 
+def test_a_verdict_counts_once(file):
+    store = ExperienceStore(file)
+    with store.edit() as lessons:
+        for lesson in lessons.values():
+            lesson.awaits = "2030-01-02T03:04:05 solve/1" if lesson.tool == "fetch_cost" else ""
+    done = toolmaster("good", file=file)
+    assert (done.returncode, "(helped: 1)" in done.stdout) == (0, True)
+    again = toolmaster("bad", file=file)
+    assert again.returncode == 1
+    assert "the last task awaits no verdict" in again.stderr
+    assert [lesson.helped for lesson in store.find("fetch_cost")] == [1]
+
+
+def test_a_bad_task_drops_what_it_taught(file):
+    store = ExperienceStore(file)
+    with store.edit() as lessons:
+        for lesson in lessons.values():
+            lesson.awaits = "2030-01-02T03:04:05 solve/1"
+    assert "dropped: judged wrong" in toolmaster("bad", file=file).stdout
+    assert [lesson.stale for lesson in store.find("fetch_cost")] == ["judged wrong"]
+
+
+def test_lessons_are_shared(file, tmp_path):
+    shared, own = tmp_path / "shared.jsonl", tmp_path / "own.jsonl"
+    assert toolmaster("export", shared, "--who", "B\x1b[31mob", file=file).stdout == (
+        f"wrote 1 lesson to {shared}\n"
+    )
+    assert "exists already" in toolmaster("export", shared, file=file).stderr
+    done = toolmaster("import", shared, file=own)
+    assert "divide the [bold]result by 100 (by B [31mob, 20" in done.stdout
+    assert done.stdout.endswith("took over 1 lesson\n")
+    assert toolmaster("import", shared, file=own).stdout == "took over 0 lessons\n"
+    listed = toolmaster("list", file=own).stdout
+    assert "B [31mob" in listed
+    assert "shop.json" not in listed
+    assert "there is no file of lessons" in toolmaster("import", "none.jsonl", file=own).stderr
+
+
 def test_lessons_listed_as_json_are_lines_of_the_file(file, tmp_path):
     shown = toolmaster("list", "--json", file=file).stdout
     assert {json.loads(line)["tool"] for line in shown.splitlines()} == {"fetch_cost", "other"}
@@ -74,6 +112,8 @@ def test_lessons_listed_as_json_are_lines_of_the_file(file, tmp_path):
         (("list",), 0, "no lessons in "),
         (("list", "--json"), 0, "no lessons in "),
         (("forget", "--all"), 1, "there is no experience in"),
+        (("good",), 1, "there is no experience in"),
+        (("export", "out.jsonl"), 1, "there is no experience in"),
     ],
 )
 def test_no_experience_yet(tmp_path, command, code, message):

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from experience_kit import answered, call, make_lesson, make_tools, run, told
@@ -18,7 +19,7 @@ KNOWN = (told("none"), call(item="bun"), answered())
 
 @pytest.fixture
 def experience(store):
-    return Experience(store, check_every=2)
+    return Experience(store)
 
 
 def retrieve(experience, tools=None):
@@ -111,25 +112,76 @@ def test_failures_make_a_lesson_stale(experience, fields, outcomes, stale):
     assert one(experience).stale == ("a task failed" if stale else None)
 
 
-def test_a_lesson_is_checked_every_nth_time_it_is_retrieved(experience):
+@pytest.mark.parametrize("stop", ["budget", "max_tokens", "stopped"])
+def test_a_task_that_a_limit_of_ours_ended_is_no_failure_of_a_lesson(experience, stop):
+    experience.store.learn(make_lesson())
+    retrieved, tools = retrieve(experience), make_tools()
+    ended = run(tools, *KNOWN, right=False).model_copy(update={"stop_reason": stop})
+    learn(experience, ended, retrieved, tools)
+    assert (one(experience).failed, one(experience).stale) == (0, None)
+
+
+@pytest.mark.parametrize(("right", "stale"), [(True, None), (False, "judged wrong")])
+def test_the_user_judges_the_last_task_once(experience, right, stale):
+    tools = make_tools()
+    learn(experience, run(tools, *TRIAL), tools=tools)
+    experience.store.learn(make_lesson(tool="other", awaits="2001-01-01T00:00:00 an earlier task"))
+    assert [lesson.tool for lesson in experience.store.judge(right)] == ["price"]
+    [lesson] = experience.store.find("price")
+    assert (lesson.helped, lesson.stale) == (int(right), stale)
+    [other] = experience.store.judge(True)
+    assert other.tool == "other"
+    assert experience.store.judge(right) == []
+
+
+def test_what_a_checker_judged_awaits_nothing(experience):
+    tools = make_tools()
+    learn(experience, run(tools, *TRIAL, right=True), tools=tools)
+    learn(experience, run(tools, *KNOWN), retrieve(experience), tools)
+    assert one(experience).awaits
+    assert one(experience).helped == 0
+    learn(experience, run(tools, *KNOWN, right=True), retrieve(experience), tools)
+    assert (one(experience).awaits, one(experience).helped) == ("", 1)
+
+
+def test_a_lesson_is_checked_at_its_first_use_in_a_run(experience):
     experience.store.learn(make_lesson())
     tools = make_tools(fork=False)
-    checks = [retrieve(experience, tools).checks for _ in range(7)]
-    assert checks == [0, 0, 1, 0, 1, 0, 1]
-    assert tools.state["calls"] == 3
-    assert one(experience).retrieved == 7
+    runs = [experience, replace(experience), replace(experience, check_after_s=0)]
+    checks = [[retrieve(run, tools).checks for _ in range(3)] for run in runs]
+    assert checks == [[1, 0, 0], [1, 0, 0], [1, 1, 1]]
+    assert tools.state["calls"] == 5
+    assert one(experience).retrieved == 9
 
 
-def test_a_silent_change_is_found_and_the_tool_is_tried_again(experience):
+def test_what_a_run_has_learned_it_does_not_check(experience):
+    tools = make_tools()
+    learn(experience, run(tools, *TRIAL), tools=tools)
+    assert retrieve(experience, tools).checks == 0
+    assert retrieve(replace(experience), tools).checks == 1
+
+
+def test_tasks_that_begin_together_share_one_check(experience):
+    experience.store.learn(make_lesson())
+    tools = make_tools(factor=10)
+
+    async def together():
+        return await asyncio.gather(*(experience.retrieve(tools) for _ in range(4)))
+
+    found = asyncio.run(together())
+    assert sum(each.checks for each in found) == 1
+    assert [each.text for each in found] == [""] * 4  # none of them uses what no longer holds
+
+
+def test_a_silent_change_is_found_by_the_first_task_after_it(experience):
     tools = make_tools()
     learn(experience, run(tools, *TRIAL), tools=tools)
     changed = make_tools(factor=10)
-    found = [retrieve(experience, changed) for _ in range(3)]
-    assert [each.text for each in found] == [f"price: {LESSON}"] * 2 + [""]
-    assert found[2].checks == 1
+    found = retrieve(replace(experience), changed)
+    assert (found.text, found.checks) == ("", 1)
     assert one(experience).stale == "its call now shows '40'"
     again = (call(item="loaf"), told("price: divide the result by 10"), answered())
-    learn(experience, run(changed, *again), found[2], changed)
+    learn(experience, run(changed, *again), found, changed)
     assert retrieve(experience, changed).text == "price: divide the result by 10"
 
 
@@ -151,7 +203,7 @@ def test_a_lesson_follows_its_tool_to_another_place_and_is_checked_there(experie
 
 
 def test_a_check_runs_on_a_fork_where_there_is_one(experience):
-    experience.store.learn(make_lesson(unchecked=2))
+    experience.store.learn(make_lesson())
     tools = make_tools()
     assert retrieve(experience, tools).checks == 1
     assert tools.state["calls"] == 0
@@ -167,20 +219,25 @@ def test_writes_are_never_made_again(experience):
 
 
 class Refusing(AllowAll):
+    asked = 0
+
     async def approve(self, tool, call):
+        self.asked += 1
         return "no"
 
 
 def test_a_check_that_is_not_permitted_costs_and_tells_nothing(store):
-    store.learn(make_lesson(unchecked=9))
-    tools = make_tools(fork=False)
-    retrieved = retrieve(Experience(store, approver=Refusing()), tools)
-    assert (retrieved.text, retrieved.checks) == (f"price: {LESSON}", 0)
-    assert (tools.state["calls"], store.lessons()[0].unchecked) == (0, 10)
+    store.learn(make_lesson())
+    tools, approver = make_tools(fork=False), Refusing()
+    experience = Experience(store, approver=approver)
+    for _ in range(2):
+        retrieved = retrieve(experience, tools)
+        assert (retrieved.text, retrieved.checks) == (f"price: {LESSON}", 0)
+    assert (tools.state["calls"], approver.asked) == (0, 1)  # nobody is asked again and again
 
 
 def test_a_check_that_cannot_be_tried_costs_and_tells_nothing(store):
-    store.learn(make_lesson(unchecked=9))
+    store.learn(make_lesson())
     tools = make_tools()
     tools.state["opened"] = threading.Lock()  # no copy of it can be made
     budget = Budget(BudgetSettings())
@@ -190,7 +247,7 @@ def test_a_check_that_cannot_be_tried_costs_and_tells_nothing(store):
 
 
 def test_checks_spend_the_budget_and_stop_with_it(store):
-    lessons = [make_lesson(unchecked=9), make_lesson(unchecked=9, text="other")]
+    lessons = [make_lesson(), make_lesson(text="other")]
     budget = Budget(BudgetSettings(max_calls=1))
     outcomes, _ = asyncio.run(Experience(store, budget=budget).check(lessons, make_tools()))
     assert outcomes == {lessons[0].id: None}

@@ -154,3 +154,46 @@ def test_without_a_trial_call_there_is_no_lesson():
 def test_arguments_too_long_to_keep_are_not_kept():
     [seen] = read(call(item="loaf"), call(item="x" * 5000))
     assert seen[0] == {"item": "loaf"}
+
+
+def limited(*steps, text):
+    """The texts of lessons that a trial teaches whose calls were answered as told."""
+    tools = make_tools()
+    calls = [call(item="loaf")] * len(steps)
+    trajectory = run(tools, *calls, told(f"price: {text}"), answered())
+    for place, update in enumerate(steps):
+        trajectory.steps[place] = trajectory.steps[place].model_copy(update=update)
+    return [lesson.text for lesson in read_lessons(trajectory, tools)]
+
+
+LIMITS = {
+    "no answer within 5 s": ErrorKind.TIMEOUT,
+    "the budget of 3 calls is used up": ErrorKind.BUDGET_EXHAUSTED,
+    "not executed: not run in a trial": ErrorKind.NOT_EXECUTED,
+    "not permitted: not allowed": ErrorKind.NOT_PERMITTED,
+    "not run: no answer in time": ErrorKind.TOOL_ERROR,
+    "the call was run; its result takes 65 MiB": ErrorKind.TOOL_ERROR,
+}
+
+
+@pytest.mark.parametrize(("observation", "error"), LIMITS.items())
+def test_limits_of_ours_are_no_lessons(observation, error):
+    met = {"observation": f"error: {observation}", "error": error}
+    assert limited(met, text="times out after 5 s") == []
+    assert limited(met, text="divide by 100") == []  # nothing has shown it
+    about = f"divide by 100. Once: {observation}; cents, it times out"
+    assert limited({}, met, text=about) == ["divide by 100. cents"]
+
+
+def test_a_cut_result_teaches_what_it_shows_only():
+    cut = {"observation": "400 [cut: 3 of 9 characters shown]"}
+    assert limited(cut, text="results are truncated") == []
+    assert limited(cut, text="divide by 100, results are cut after 3 characters") == [
+        "divide by 100"
+    ]
+
+
+def test_what_a_tool_says_of_its_own_limits_is_a_lesson():
+    refused = {"observation": "error: at most 5 seconds", "error": ErrorKind.TOOL_ERROR}
+    text = "refuses more than 5 seconds, not allowed"
+    assert limited(refused, text=text) == limited({}, text=text) == [text]

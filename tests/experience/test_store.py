@@ -28,12 +28,12 @@ def test_what_is_learned_is_found_again_in_another_store(store):
 
 
 def test_the_same_lesson_again_is_fresh_again(store):
-    first = make_lesson(retrieved=4, helped=2, unchecked=3, failed=1, stale="why not")
+    first = make_lesson(retrieved=4, helped=2, failed=1, stale="why not")
     store.learn(first)
     store.learn(make_lesson(text="Divide the result by 100.", policy="other"))
     [lesson] = store.lessons()
     assert (lesson.retrieved, lesson.helped, lesson.policy) == (4, 2, "other")
-    assert (lesson.stale, lesson.unchecked, lesson.failed) == (None, 0, 0)
+    assert (lesson.stale, lesson.failed) == (None, 0)
     assert lesson.text == first.text
 
 
@@ -67,10 +67,79 @@ def test_all_lines_together_are_bounded(store):
     many = [replace(tools["price"], name=f"tool_{n}") for n in range(40)]
     for tool in many:
         store.learn(make_lesson({"price": tool}, text="x" * 200, tool=tool.name))
-    lines = asyncio.run(Experience(store).retrieve(ToolSet(tuple(many)))).text.splitlines()
+    state = tools.state
+    found = asyncio.run(Experience(store).retrieve(ToolSet(tuple(many), state)))
+    lines = found.text.splitlines()
     assert 5 < len(lines) < 40
+    assert found.checks == state["calls"] == len(lines)  # nothing is checked that is not used
     assert sum(len(line) + 1 for line in lines) <= RETRIEVED_CHARS
     assert lines[0].startswith("tool_0: xxx")
+
+
+def test_a_file_of_an_earlier_version_is_read(store):
+    store.path.write_text(line_with(unchecked=3))
+    assert [lesson.id for lesson in store.lessons()] == [make_lesson().id]
+    store.learn(make_lesson(tool="other"))
+    assert "unchecked" not in store.path.read_text()
+
+
+def shared_with_ann(store, tmp_path, *lessons):
+    """A file that Bob exported, with these lessons."""
+    for lesson in lessons:
+        store.learn(lesson)
+    file = tmp_path / "shared.jsonl"
+    file.write_text("".join(one.model_dump_json() + "\n" for one in store.exported("Bob")))
+    return file
+
+
+def test_lessons_go_to_another_person_with_who_and_when(store, tmp_path):
+    stale = make_lesson(tool="old", stale="a task failed")
+    own = make_lesson(source="npx server --key s3cret", when="2020-01-02T03:04:05+00:00", helped=3)
+    file = shared_with_ann(store, tmp_path, own, stale)
+    assert "s3cret" not in file.read_text()
+    ann = ExperienceStore(tmp_path / "ann.jsonl")
+    [taken] = ann.import_from(file)
+    assert (taken.who, taken.when, taken.policy) == ("Bob", own.when, own.policy)
+    assert (taken.source, taken.helped, taken.repeatable) == ("", 0, True)
+    assert ann.lessons() == [taken]
+    assert ann.import_from(file) == []
+    assert [lesson.who for lesson in ann.exported("Ann")] == ["Bob"]
+    assert asyncio.run(Experience(ann).retrieve(make_tools())).checks == 1
+    changed = asyncio.run(Experience(ann).retrieve(make_tools(factor=9)))
+    assert (changed.text, changed.checks) == ("", 1)
+    assert ann.import_from(file) == []  # what was found wrong here does not come back
+
+
+def test_the_later_lesson_about_a_tool_wins(store, tmp_path):
+    file = shared_with_ann(store, tmp_path, make_lesson(when="2020-01-02T03:04:05+00:00"))
+    ann = ExperienceStore(tmp_path / "ann.jsonl")
+    ann.learn(make_lesson(text="own", when="2021-01-02T03:04:05+00:00"))
+    assert ann.import_from(file) == []
+    ann = ExperienceStore(tmp_path / "another.jsonl")
+    ann.learn(make_lesson(text="own", when="2019-01-02T03:04:05+00:00"))
+    ann.import_from(file)
+    assert {one.text: bool(one.stale) for one in ann.lessons()} == {
+        "own": True,
+        "divide the result by 100": False,
+    }
+
+
+def test_a_lesson_from_the_future_is_of_today(store, tmp_path):
+    file = shared_with_ann(store, tmp_path, make_lesson(when="9999-01-02T03:04:05+00:00"))
+    [taken] = ExperienceStore(tmp_path / "ann.jsonl").import_from(file)
+    assert taken.when < "9999"
+
+
+def test_a_damaged_file_is_not_imported_in_part(store, tmp_path):
+    file = shared_with_ann(store, tmp_path, make_lesson())
+    file.write_text(file.read_text() + "{}\n")
+    ann = ExperienceStore(tmp_path / "ann.jsonl")
+    with pytest.raises(InputError, match="line 2, is not a lesson"):
+        ann.import_from(file)
+    with pytest.raises(InputError, match="there is no file of lessons"):
+        ann.import_from(tmp_path / "none.jsonl")
+    assert ann.lessons() == []
+    assert not (tmp_path / "none.jsonl").exists()
 
 
 def test_forget(store):

@@ -1,7 +1,8 @@
-"""`toolmaster experience`: list what was learned of tools, and forget it."""
+"""`toolmaster experience`: list, judge, share and forget what was learned of tools."""
 
 from __future__ import annotations
 
+import getpass
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ from toolmaster.errors import ConfigError, InputError
 from toolmaster.experience import ExperienceStore, default_path
 from toolmaster.experience.lesson import one_line
 from toolmaster.progress import console, tell
+from toolmaster.runs import write_records
 from toolmaster.system.terminal import json_line
 
 app = App(name="experience", default_parameter=Parameter(negative=()))
@@ -38,15 +40,87 @@ def list_lessons(*, store: Store = None, as_json: Json = False) -> None:
         console.print(Text(one_line(source, 300) or "no source named", "bold"), soft_wrap=True)
         table = Table(box=None)
         table.add_column("id", no_wrap=True)
-        for column in ("tool", "lesson"):
+        for column in ("tool", "lesson", "by", "on"):
             table.add_column(column, overflow="fold")
         for column in ("retrieved", "helped"):
             table.add_column(column, justify="right", overflow="fold")
         for lesson in lessons:
             text = lesson.text + (f" [stale: {lesson.stale}]" if lesson.stale else "")
-            words = (lesson.id, lesson.tool, text, lesson.retrieved, lesson.helped)
-            table.add_row(*(Text(one_line(str(word), 600)) for word in words))
+            words = (lesson.id, lesson.tool, text, lesson.who or lesson.policy, lesson.when[:10])
+            counts = (lesson.retrieved, lesson.helped)
+            table.add_row(*(Text(one_line(str(word), 600)) for word in (*words, *counts)))
         console.print(table)
+
+
+@app.command
+def good(*, store: Store = None) -> None:
+    """Say that the last task was done well: the lessons it used have helped."""
+    _judge(store, right=True)
+
+
+@app.command
+def bad(*, store: Store = None) -> None:
+    """Say that the last task was done wrong: the lessons it taught or used are doubted.
+
+    A lesson that has never helped, or cannot be checked, is dropped at once.
+    """
+    _judge(store, right=False)
+
+
+def _judge(store: Path | None, *, right: bool) -> None:
+    judged = _existing(store).judge(right)
+    if not judged:
+        raise InputError(
+            "the last task awaits no verdict: it used and taught no lesson, or it was judged before"
+        )
+    for lesson in judged:
+        dropped = f"; dropped: {lesson.stale}" if lesson.stale else ""
+        print(f"{lesson.id} {lesson.line()} (helped: {lesson.helped}{dropped})")
+
+
+@app.command
+def export(file: Path, /, *, who: str = "", store: Store = None) -> None:
+    """Write the lessons that hold to a file for other people, without sources and counts.
+
+    Args:
+        file: File to write, as JSON lines; it must not exist.
+        who: Your name, which goes with your lessons; if not given, your login name.
+    """
+    shared = _existing(store).exported(who or getpass.getuser())
+    if file.exists():
+        raise InputError(f"{file} exists already; name a new file, or remove it")
+    try:
+        write_records(file, shared)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}") from None
+    print(f"wrote {_count(len(shared))} to {file}")
+
+
+@app.command(name="import")
+def import_lessons(file: Path, /, *, store: Store = None) -> None:
+    """Take over the lessons of an exported file; each is checked at its first use.
+
+    Take lessons only from people you trust: if your tool only reads, the call in a lesson is made
+    again. Lessons about tools of which you have learned later are left out.
+
+    Args:
+        file: File that `toolmaster experience export` wrote.
+    """
+    added = ExperienceStore(store or default_path()).import_from(file)
+    for lesson in added:
+        print(f"{lesson.id} {lesson.line()} (by {lesson.who}, {lesson.when[:10]})")
+    print(f"took over {_count(len(added))}")
+
+
+def _count(number: int) -> str:
+    return f"{number} lesson{'s' * (number != 1)}"
+
+
+def _existing(store: Path | None) -> ExperienceStore:
+    path = store or default_path()
+    if not path.exists():
+        raise InputError(f"there is no experience in {path} yet; name another file with --store")
+    return ExperienceStore(path)
 
 
 @app.command
@@ -65,14 +139,10 @@ def forget(
     """
     if (what is None) != everything:
         raise ConfigError("name a tool or a lesson, or give --all")
-    path = store or default_path()
-    if not path.exists():
-        raise InputError(f"there is no experience in {path} yet; name another file with --store")
-    kept = ExperienceStore(path)
+    kept = _existing(store)
     found = kept.lessons() if what is None else kept.find(what)
     if what is not None and not found:
         raise InputError(
             f"no lesson and no tool is called {what!r}; see `toolmaster experience list`"
         )
-    count = kept.forget(found)
-    print(f"forgot {count} lesson{'s' * (count != 1)}")
+    print(f"forgot {_count(kept.forget(found))}")

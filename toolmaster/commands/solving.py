@@ -296,6 +296,9 @@ class Solving:
             self._say(f"not begun: {left} of {count} tasks", "bold red")
         self._say(f"spent: {spent_text(self.budget)}")
         self._say(f"kept: toolmaster view {self.settings.out} -1")
+        if self.store is not None and any(t.experience or t.retrieved_experience for t in done):
+            own = f" --store {self.store.path}" if self.settings.experience else ""
+            self._say(f"was it right? toolmaster experience good{own}, or bad")
         if any(map(_never_executed, done)):
             hint = "the model never ended its trial; to go without one: --protocol direct"
             self._say(hint, "bold red")

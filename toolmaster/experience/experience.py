@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from toolmaster.experience.lesson import (
     NAME_CHARS,
     Lesson,
+    is_limited,
     one_line,
     read_lessons,
     shown,
@@ -20,13 +24,11 @@ from toolmaster.session import Session
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
 from toolmaster.tools.permissions import Approver
-from toolmaster.types import Effect, ErrorKind, Phase, Trajectory
+from toolmaster.types import Effect, ErrorKind, Phase, StopReason, Trajectory
 
-CHECK_EVERY = 5
-"""Number of tasks that use a lesson between two checks, which cost one call each. Without verdicts,
-a silent change of a tool can go unnoticed for this number of tasks."""
-MAX_CONSECUTIVE_FAILURES = 2
-"""A lesson is stale after this many failures in a row, or after one if it never helped."""
+CHECK_AFTER_S = 60.0
+"""Seconds in a run after which a lesson is checked again, which costs one call."""
+_CUT_OFF = (StopReason.BUDGET, StopReason.MAX_TOKENS, StopReason.STOPPED)
 RETRIEVED_CHARS = 2000
 """The most characters of experience in one prompt."""
 
@@ -48,13 +50,17 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """What an agent knows about its tools from earlier tasks.
+    """What an agent knows about its tools from earlier tasks, in one run.
+
+    An `Agent` begins a run with each call of `run` or `run_all`. In other programs an object is a
+    run; `dataclasses.replace(experience)` begins another one.
 
     Args:
         store: the file of lessons.
         approver: asked before a check that would be a real call; None allows it.
         budget: counts the calls of checks; None sets no bounds.
-        check_every: number of tasks that use a lesson between two checks.
+        check_after_s: seconds after which a run that is still going on checks a lesson again; with
+            0 it checks before each task.
 
     Example:
         >>> experience = Experience(ExperienceStore(Path("lessons.jsonl")))  # doctest: +SKIP
@@ -64,14 +70,19 @@ class Experience:
     store: ExperienceStore
     approver: Approver | None = None
     budget: Budget | None = None
-    check_every: int = CHECK_EVERY
+    check_after_s: float = CHECK_AFTER_S
+    _checked: dict[tuple[str, str], float] = field(default_factory=dict, init=False, repr=False)
+    """Seconds on the monotonic clock when a lesson was last checked, by its id and the tool's
+    source."""
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
+    """Held during checks: tasks that begin together wait for one check."""
 
     async def retrieve(self, tools: ToolSet) -> Retrieved:
         """Return the lessons about a task's tools; call it before each task.
 
-        A lesson is checked first if the last task with it failed, if its tool now comes from
-        another place, or if `check_every` tasks used it since the last check. A lesson that no
-        longer holds becomes stale, so that the agent tries the tool again.
+        A lesson whose call only reads is checked at its first use in this run, after a task with it
+        failed, and `check_after_s` after the last check. A lesson that no longer holds becomes
+        stale, so that the agent tries the tool again.
 
         Args:
             tools: the tools of the task, as its session will have them.
@@ -79,16 +90,18 @@ class Experience:
         Raises:
             InputError: the store cannot be used.
         """
-        known = self.store.fresh(tools.tools)
-        checked, calls = await self.check([one for one in known if self._is_due(one, tools)], tools)
-        retrieved = _fitting(one for one in known if not checked.get(one.id))
-        with self.store.edit() as lessons:
-            for lesson in (lessons[key] for key in checked if key in lessons):
-                lesson.unchecked, lesson.source = 0, tools[lesson.tool].source
-                lesson.stale = checked[lesson.id] or lesson.stale
-            for lesson in (lessons[one.id] for one in retrieved if one.id in lessons):
-                lesson.retrieved += 1
-                lesson.unchecked += 1
+        async with self._lock:
+            known = _fitting(self.store.fresh(tools.tools))
+            due = [one for one in known if self._is_due(one, tools)]
+            checked, calls = await self.check(due, tools)
+            self._note(due, tools)
+            retrieved = tuple(one for one in known if not checked.get(one.id))
+            with self.store.edit() as lessons:
+                for lesson in (lessons[key] for key in checked if key in lessons):
+                    lesson.source = tools[lesson.tool].source
+                    lesson.stale = checked[lesson.id] or lesson.stale
+                for lesson in (lessons[one.id] for one in retrieved if one.id in lessons):
+                    lesson.retrieved += 1
         text = "\n".join(lesson.line() for lesson in retrieved)
         return Retrieved(text, retrieved, calls)
 
@@ -97,8 +110,14 @@ class Experience:
         tool = tools[lesson.tool]
         if not lesson.repeatable or tool.effect is not Effect.READ:
             return False
-        moved = tool.source != lesson.source
-        return moved or lesson.failed > 0 or lesson.unchecked >= self.check_every
+        checked = self._checked.get((lesson.id, tool.source))
+        old = checked is None or time.monotonic() - checked >= self.check_after_s
+        return old or lesson.failed > 0
+
+    def _note(self, lessons: Iterable[Lesson], tools: ToolSet) -> None:
+        """Note that lessons have just been learned or checked."""
+        now = time.monotonic()
+        self._checked.update({(one.id, tools[one.tool].source): now for one in lessons})
 
     async def check(
         self, lessons: Sequence[Lesson], tools: ToolSet
@@ -136,14 +155,15 @@ class Experience:
             same = now.startswith(lesson.observation[:-1]) if cut else now == lesson.observation
             if same and step.error is lesson.error:
                 outcomes[lesson.id] = None
-            elif step.error in (None, ErrorKind.TOOL_ERROR):
+            elif step.error in (None, ErrorKind.TOOL_ERROR) and not is_limited(step):
                 outcomes[lesson.id] = one_line(f"its call now shows {now!r}", NAME_CHARS)
         return outcomes, calls
 
     async def learn(self, trajectory: Trajectory, tools: ToolSet, retrieved: Retrieved) -> None:
         """Learn from a finished task; call it after each task.
 
-        The lessons that the task used are counted as helpful or failed. Then the lessons in the
+        The lessons that the task used are counted as helpful or failed if it has a verdict;
+        otherwise they await the user's, see `ExperienceStore.judge`. Then the lessons in the
         trajectory's experience are kept, unless the task was judged to have failed.
 
         Args:
@@ -154,13 +174,17 @@ class Experience:
         Raises:
             InputError: the store cannot be used.
         """
+        awaits = f"{datetime.now(UTC).isoformat(timespec='microseconds')} {trajectory.task_id}"
         if trajectory.error is None and retrieved.lessons:
             with self.store.edit() as lessons:
                 for lesson in (lessons[one.id] for one in retrieved.lessons if one.id in lessons):
-                    _count_outcome(lesson, trajectory)
+                    _count_outcome(lesson, trajectory, awaits)
         if trajectory.score is None or trajectory.success:
-            for lesson in read_lessons(trajectory, tools):
+            learned = read_lessons(trajectory, tools)
+            for lesson in learned:
+                lesson.awaits = awaits if trajectory.score is None else ""
                 self.store.learn(lesson)
+            self._note(learned, tools)
 
 
 def _fitting(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
@@ -174,19 +198,23 @@ def _fitting(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
     return tuple(chosen)
 
 
-def _count_outcome(lesson: Lesson, trajectory: Trajectory) -> None:
-    """Count a task that used the tool of a lesson as helped or failed; helping needs a verdict."""
+def _count_outcome(lesson: Lesson, trajectory: Trajectory, awaits: str) -> None:
+    """Count a task that used the tool of a lesson as helped or failed, or note that it awaits this.
+
+    A failure that a limit of the session explains is no failure of the lesson.
+    """
     calls = trajectory.calls(Phase.EXECUTION)
     used = [step for step in calls if step.call is not None and step.call.name == lesson.tool]
     if not used:
         return
-    error = next((s.observation for s in used if s.error is ErrorKind.TOOL_ERROR), None)
-    if error is None and (trajectory.score is None or trajectory.success):
-        if trajectory.success:
-            lesson.helped += 1
-            lesson.failed = 0
-        return
-    lesson.failed += 1
-    if lesson.failed >= MAX_CONSECUTIVE_FAILURES or not lesson.helped or not lesson.repeatable:
-        why = f"called for real with it, the tool gave: {error}" if error else "a task failed"
-        lesson.stale = lesson.stale or one_line(why, NAME_CHARS)
+    limited = any(map(is_limited, used)) or trajectory.stop_reason in _CUT_OFF
+    errors = (s for s in used if s.error is ErrorKind.TOOL_ERROR and not is_limited(s))
+    error = next((step.observation for step in errors), None)
+    if error is not None:
+        lesson.judge(False, f"called for real with it, the tool gave: {error}")
+    elif trajectory.score is None:
+        lesson.awaits = awaits
+    elif trajectory.success:
+        lesson.judge(True)
+    elif not limited:
+        lesson.judge(False, "a task failed")

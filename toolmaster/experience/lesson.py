@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -27,7 +27,22 @@ ARGUMENTS_CHARS = 2000
 SOURCE_CHARS = 2000
 _TAGS = str.maketrans("<>", "\u2039\u203a")  # quotation marks that look alike
 _CUT = re.compile(r" \[cut: \d+ of \d+ characters shown\]$")
-_REACHED_TOOL = (None, ErrorKind.TOOL_ERROR, ErrorKind.TIMEOUT)
+_LIMITS = (
+    *(ErrorKind.TIMEOUT, ErrorKind.BUDGET_EXHAUSTED),
+    *(ErrorKind.NOT_EXECUTED, ErrorKind.NOT_PERMITTED),
+)
+_LIMIT = re.compile(r"error: (not run: |the call was run; its result )")
+"""How a tool host answers in place of a tool."""
+_PART = re.compile(r"(?<=[.,;!?])\s+")
+_OF_LIMITS = re.compile(
+    r"\b(time[ds]?[ -]?out|no answer|slow|hangs?|hung|\d+ ?(s|Mi?B)|seconds?"
+    r"|cut|truncat\w*|characters|read_more|partial|incomplete|budget|used up|trials?"
+    r"|(un)?permi\w+|(dis)?allowed|approv\w+|denied|refus\w+|not (be )?(run|executed|tried))\b",
+    re.IGNORECASE,
+)
+"""Words about limits of the session, in a lesson on a tool that has met one."""
+MAX_CONSECUTIVE_FAILURES = 2
+"""A lesson is stale after this many failures in a row, or after one if it never helped."""
 
 
 def one_line(text: str, limit: int) -> str:
@@ -50,6 +65,20 @@ def one_line(text: str, limit: int) -> str:
 def shown(observation: str) -> str:
     """Return an observation as a lesson stores it, without the session's note about a cut."""
     return one_line(_CUT.sub("…", observation), OBSERVATION_CHARS)
+
+
+def utc_now() -> str:
+    """Return the time in UTC, to the second, as a lesson stores it."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def is_limited(step: Step) -> bool:
+    """Return whether a call was answered by a limit of the session, which shows nothing of a tool.
+
+    Such limits are timeouts, budgets, permissions, trials that do not run a call, and the tool
+    host's bounds.
+    """
+    return step.error in _LIMITS or _LIMIT.match(step.observation or "") is not None
 
 
 def schema_hash(tool: Tool) -> str:
@@ -86,19 +115,24 @@ class Lesson(Record):
     error: ErrorKind | None = None
     repeatable: bool = False
     """Whether the call can be made again to check the lesson: it only reads, and nothing had been
-    written before it. Always False for an imported lesson."""
+    written before it."""
     source: Annotated[str, _line(SOURCE_CHARS)] = ""
-    """The `Tool.source` where the lesson was last learned or checked; "" if unknown."""
+    """The `Tool.source` where the lesson was last learned or checked, shown to users; "" if
+    unknown, as in an exported lesson."""
     when: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
     """Time of the last trial that showed it, in UTC."""
     policy: Annotated[str, _line(NAME_CHARS)]
     """Name of the policy that wrote it."""
+    who: Annotated[str, _line(NAME_CHARS)] = ""
+    """The person who exported it first; "" for a lesson of one's own."""
     retrieved: Count = 0
     """Number of tasks whose prompt held it."""
     helped: Count = 0
     """Number of those tasks that called the tool and were judged successful."""
-    unchecked: Count = 0
-    """Number of tasks whose prompt held it since it was last learned or checked."""
+    awaits: Annotated[str, _line(NAME_CHARS)] = ""
+    """Time and id of the last task that taught or used it, if that task has no verdict."""
+    unchecked: Count = Field(0, exclude=True)
+    """Not used; files of earlier versions have it."""
     failed: Count = 0
     """Number of failures in a row: the tool gave an error in execution, or the task was judged
     wrong."""
@@ -120,22 +154,43 @@ class Lesson(Record):
         """Return the lesson as a line of the prompt."""
         return f"{one_line(self.tool, NAME_CHARS)}: {self.text}"
 
+    def judge(self, right: bool, why: str = "judged wrong") -> None:
+        """Count a verdict on a task that used it; failures make it stale.
+
+        Args:
+            right: whether the task succeeded.
+            why: the reason to store if the lesson becomes stale.
+        """
+        self.awaits = ""
+        if right:
+            self.helped, self.failed = self.helped + 1, 0
+            return
+        self.failed += 1
+        if self.failed >= MAX_CONSECUTIVE_FAILURES or not self.helped or not self.repeatable:
+            self.stale = self.stale or one_line(why, NAME_CHARS)
+
 
 def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
     """Return one lesson for each tool that a trajectory tried and wrote about.
 
     A lesson stores one trial call of its tool: preferably a call that can be repeated, then one
     that succeeded, then the latest. Text about a tool that was not tried (copied from the prompt,
-    or guessed) gives no lesson.
+    or guessed) gives no lesson, and neither does text about a limit of the session that a call of
+    the tool met: a timeout, a cut result, a budget, a missing permission.
 
     Args:
         trajectory: a trajectory, whose `experience` is read.
         tools: the tools of its task.
     """
     best: dict[str, tuple[bool, bool, Step]] = {}
+    limited: set[str] = set()
     written = False  # after a write of the trial, which is then discarded, reads cannot be repeated
     for step in trajectory.calls(Phase.TRIAL):
-        if step.call is None or step.call.name not in tools or step.error not in _REACHED_TOOL:
+        if step.call is None or step.call.name not in tools:
+            continue
+        if is_limited(step) or _CUT.search(step.observation or ""):
+            limited.add(step.call.name)
+        if is_limited(step) or step.error not in (None, ErrorKind.TOOL_ERROR):
             continue
         name, reads = step.call.name, tools[step.call.name].effect is Effect.READ
         ranked = (reads and not written, step.error is None, step)
@@ -143,9 +198,8 @@ def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
         if fits and (name not in best or ranked[:2] >= best[name][:2]):
             best[name] = ranked
         written = written or not reads
-    now = datetime.now(UTC).replace(microsecond=0).isoformat()
     lessons = []
-    for name, text in texts_by_tool(trajectory.experience, tools.names()).items():
+    for name, text in texts_by_tool(trajectory.experience, tools.names(), limited).items():
         if name not in best:
             continue
         repeatable, _, step = best[name]
@@ -159,19 +213,23 @@ def read_lessons(trajectory: Trajectory, tools: ToolSet) -> list[Lesson]:
                 error=step.error,
                 repeatable=repeatable,
                 source=tools[name].source,
-                when=now,
+                when=utc_now(),
                 policy=trajectory.policy,
             )
             lessons.append(lesson)
     return lessons
 
 
-def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
+def texts_by_tool(
+    experience: str, names: Iterable[str], limited: Container[str] = ()
+) -> dict[str, str]:
     """Return what an experience says about each tool; several lines about one tool are joined.
 
     Args:
         experience: one line per tool, each beginning with the tool's name.
         names: names of the tools; lines that begin with none of them are left out.
+        limited: names of tools that met a limit of the session; what is said about limits is left
+            out for them.
 
     Example:
         >>> texts_by_tool("- get_price: divide by 100", ["get_price"])
@@ -185,7 +243,11 @@ def texts_by_tool(experience: str, names: Iterable[str]) -> dict[str, str]:
         rest = bare[len(name) :].lstrip("`")
         if not name or not (rest.startswith(":") or rest[:1].isspace()):
             continue
-        text = one_line(rest.lstrip().removeprefix(":"), LESSON_CHARS)
+        said = rest.lstrip().removeprefix(":")
+        if name in limited:
+            kept = " ".join(part for part in _PART.split(said) if not _OF_LIMITS.search(part))
+            said = kept.rstrip(",; ")
+        text = one_line(said, LESSON_CHARS)
         if text and text not in texts_of.setdefault(name, []):
             texts_of[name].append(text)
     return {

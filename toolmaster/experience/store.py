@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from toolmaster.errors import InputError, first_problem
-from toolmaster.experience.lesson import Lesson, schema_hash
+from toolmaster.experience.lesson import Lesson, schema_hash, utc_now
 from toolmaster.runs import locked, write_records
 from toolmaster.tools import Tool
 
@@ -83,6 +83,56 @@ class ExperienceStore:
             before = lessons.get(lesson.id, lesson)
             counts = {"retrieved": before.retrieved, "helped": before.helped}
             lessons[lesson.id] = lesson.model_copy(update={"text": before.text, **counts})
+
+    def judge(self, right: bool) -> list[Lesson]:
+        """Count the user's verdict on the last task; returns the lessons that it taught or used.
+
+        The result is empty if the last task used no lesson, or has a verdict already.
+        """
+        with self.edit() as lessons:
+            last = max((lesson.awaits for lesson in lessons.values()), default="")
+            judged = [lesson for lesson in lessons.values() if last and lesson.awaits == last]
+            for lesson in judged:
+                lesson.judge(right)
+        return judged
+
+    def exported(self, who: str) -> list[Lesson]:
+        """Return the lessons that are not stale, for other people: without sources and counts.
+
+        Args:
+            who: the person who exports; lessons that came from others keep their names.
+        """
+        shared = {"source", "awaits", "retrieved", "helped", "failed"}
+        lessons = (one for one in self.lessons() if one.stale is None)
+        return [
+            Lesson.model_validate(
+                one.model_dump(exclude=shared) | {"who": one.who or who or "unknown"}
+            )
+            for one in lessons
+        ]
+
+    def import_from(self, path: Path) -> list[Lesson]:
+        """Store the exported lessons of a file; returns those that were new.
+
+        Lessons that are known here, stale or not, and lessons about a tool for which a later one is
+        known, are not stored.
+
+        Args:
+            path: a file of lessons.
+
+        Raises:
+            InputError: the file is missing, or a line of it is not a lesson; nothing is stored.
+        """
+        if not path.is_file():
+            raise InputError(f"there is no file of lessons {str(path)!r}")
+        added = []
+        for lesson in ExperienceStore(path).exported(""):
+            lesson.when = min(lesson.when, utc_now())
+            about = (k for k in self.find(lesson.tool) if k.key == lesson.key)
+            if all(k.when < lesson.when and k.id != lesson.id for k in about):
+                self.learn(lesson)
+                added.append(lesson)
+        return added
 
     def forget(self, forgotten: Iterable[Lesson]) -> int:
         """Remove lessons; return how many were there."""

@@ -114,8 +114,12 @@ class ServedPolicy:
         prompt_ids = self.chat.prompt_ids(prompt, tools)
         return TokenConversation(self.chat, self.sampling, _Rollout(self).generate, prompt_ids)
 
-    async def join(self) -> None:
+    async def join(self, *, to_load: bool = False) -> None:
         """Look at all servers; those that do not answer are left out and named.
+
+        Args:
+            to_load: Whether weights will be loaded before anything is sampled, so that the servers
+                may hold different ones now: one of them may have been restarted.
 
         Raises:
             InputError: A server has another model or tokenizer than the others, or less room than
@@ -126,7 +130,7 @@ class ServedPolicy:
         if not self.live:
             raise self._all_gone()
         roots = {server.root: server for server in self.live}
-        if len(roots) > 1:
+        if len(roots) > 1 and not to_load:
             shown = ", ".join(f"{s.address} serves {s.root!r}" for s in roots.values())
             raise InputError(f"the servers have different models: {shown}; name servers of one")
         self.sampling = self._fitting()
@@ -295,6 +299,7 @@ def load_served(
     endpoint: EndpointSettings | None = None,
     name: str | None = None,
     chat: ChatFormat | None = None,
+    to_load: bool = False,
 ) -> ServedPolicy:
     """Return the policy of a served model, after a look at its servers.
 
@@ -304,6 +309,7 @@ def load_served(
         endpoint: Timeout, retries and headers of the requests.
         name: The policy's name in trajectories; None takes that of the checkpoint.
         chat: The chat format of the model; None reads it from the checkpoint.
+        to_load: Whether the weights of a training will be loaded before anything is sampled.
 
     Raises:
         InputError: The tokenizer cannot be found, or a server has another one.
@@ -329,13 +335,13 @@ def load_served(
         name=name or folder,
         retries=settings.retries,
     )
-    plain(_looked_at(policy))
+    plain(_looked_at(policy, to_load=to_load))
     return policy
 
 
-async def _looked_at(policy: ServedPolicy) -> None:
+async def _looked_at(policy: ServedPolicy, *, to_load: bool) -> None:
     """Look at the servers in an event loop that ends with it."""
     try:
-        await policy.join()
+        await policy.join(to_load=to_load)
     finally:
         await policy.close()

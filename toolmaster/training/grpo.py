@@ -157,7 +157,7 @@ def _policy(
     served = None if settings.policy is None else served_model(settings.policy)
     if served is None:
         return TransformersPolicy(load_model(start, fast_dtype()), chat, sampling)
-    return load_served(served, sampling, name="grpo", chat=chat)
+    return load_served(served, sampling, name="grpo", chat=chat, to_load=True)
 
 
 def _trainer(

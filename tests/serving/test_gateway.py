@@ -106,13 +106,13 @@ async def over_http(place, *words, env=None):
         await process.communicate()
 
 
-async def call(client, name, **given):
+async def call(client, name, /, **given):
     """What a call answers, and whether it is an error."""
     result = await client.call_tool(name, given)
     return result.content[0].text, result.is_error
 
 
-async def attempt(client, name, **given):
+async def attempt(client, name, /, **given):
     return await call(client, "try_call", tool=name, arguments=given)
 
 

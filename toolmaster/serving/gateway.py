@@ -333,7 +333,8 @@ class Client:
             violation = reserved.violation(arguments) if reserved else None
             if violation is not None:
                 return f"error: {violation}", True
-            self._task = str(arguments.get("task") or self._task) if reserved else self._task
+            if reserved and arguments.get("task"):
+                self._task = one_line(arguments["task"], SHOWN_CHARS)
             if name == "note_lesson":
                 return await self._note(arguments["tool"], arguments["lesson"])
             if name == "begin_execution":

@@ -33,7 +33,7 @@ class Shop:
         return f"order {len(self.orders)}"
 '''
 
-SERVER = '''
+SERVER = """
 import json, os, sys
 from pathlib import Path
 from mcp.server.mcpserver import MCPServer
@@ -53,7 +53,7 @@ server.tool(annotations=ToolAnnotations(read_only_hint=True))(die)
 for number in range(int(sys.argv[2])):
     server.tool(name=f"tool_{number}", description="One of many.")(look)
 server.run()
-'''
+"""
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def place(tmp_path, monkeypatch):
 def mcp_file(place, many=0):
     args = [str(place / "server.py"), str(place / "about.txt"), str(many)]
     file = place / "mcp.json"
-    file.write_text(json.dumps({"mcpServers": {"things": {"command": sys.executable, "args": args}}}))
+    file.write_text(
+        json.dumps({"mcpServers": {"things": {"command": sys.executable, "args": args}}})
+    )
     return str(file)
 
 
@@ -167,7 +169,10 @@ def test_a_lesson_needs_a_call_and_cannot_instruct(place):
             return early, nowhere, (await descriptions(client))["get_price"]
 
     early, nowhere, shown = asyncio.run(run())
-    assert early == ("error: not kept: get_price was not called in this session; try it first", True)
+    assert early == (
+        "error: not kept: get_price was not called in this session; try it first",
+        True,
+    )
     assert nowhere == ("error: no tool 'get_cost'; the tools are: get_price, order", True)
     note = shown.partition("\n\n")[2]
     assert len(note) < 500
@@ -320,12 +325,14 @@ def test_a_client_without_a_handshake_is_told_which_versions_there_are(place):
 
 def test_an_old_client(place):
     """A client of the first protocol version, message by message."""
-    about = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "old", "version": "1"}}  # fmt: skip
+    client = {"name": "old", "version": "1"}
+    about = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": client}
+    get_price = {"name": "get_price", "arguments": {"item": "a"}}
     messages = [
         {"id": 1, "method": "initialize", "params": about},
         {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/call", "params": {"name": "get_price", "arguments": {"item": "a"}}},
-    ]  # fmt: skip
+        {"id": 2, "method": "tools/call", "params": get_price},
+    ]
 
     async def run():
         pipe = asyncio.subprocess.PIPE
@@ -375,7 +382,8 @@ def test_a_server_behind_the_gateway_dies_and_comes_back_changed(place):
     assert "look has changed at its source" in changed[0]
     assert "notifications/tools/list_changed" in heard
     [record] = kept(place)
-    assert [s.error for s in record.steps] == [None, ErrorKind.TOOL_ERROR, ErrorKind.NOT_EXECUTED, None]  # fmt: skip
+    errors = [step.error for step in record.steps]
+    assert errors == [None, ErrorKind.TOOL_ERROR, ErrorKind.NOT_EXECUTED, None]
 
 
 def test_a_lesson_that_no_longer_holds_is_dropped_and_said(place):

@@ -78,6 +78,15 @@ _command(
     'solve "TASK" --tools "FILE.py read=get_*" --model openai:NAME',
     "solve --tasks FILE.txt --tools MCP.json --model openai:NAME --max-calls 200 --json",
 )
+_command(
+    "gateway:gateway",
+    _USE,
+    "gateway SOURCE... [KEY=VALUE]...",
+    "Offer your own tools to the agent that you already use, over MCP: it can try calls safely,"
+    " keeps what it learns, and asks you before what could do harm.",
+    "gateway shop.py:Shop",
+    'gateway MCP.json "https://host/openapi.json only=get_*" --port 8321',
+)
 app.command(
     "toolmaster.commands.experience:app",
     name="experience",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -108,6 +109,8 @@ class Session:
         self._told: dict[str, Tool] = {}
         self._thought = ""
         self._in_flight = False
+        self.on_copy = False
+        """Whether the last call ran on a copy of the state."""
         self._trial_calls = 0
         self._refused_calls = 0
         self._follow_ups = iter(task.follow_ups)
@@ -144,11 +147,17 @@ class Session:
         which = f"The trial runs {in_quotes(run)} only" if run else "The trial runs no tool"
         return f"{which}; calls of the others are checked and not run."
 
-    async def step(self, text: str) -> Step:
+    def tell(self, tools: Iterable[Tool]) -> None:
+        """Note how the model knows some tools now, so that it is not told of their changes."""
+        self._told.update((tool.name, tool) for tool in tools)
+
+    async def step(self, text: str, *, trial: bool = False) -> Step:
         """Answer one assistant turn.
 
         Args:
             text: the raw text that the policy wrote, without the end-of-turn token.
+            trial: whether this turn belongs to the trial phase, whatever the phase is; the phase
+                is the same afterwards.
 
         Returns:
             The step, also appended to `steps`. Its observation is None if an answer, a task given
@@ -162,7 +171,15 @@ class Session:
                 f"the session of task {self.task.id!r} has ended: {self.stop_reason}"
             )
         action = parse(text, self.protocol)
-        phase = self.phase
+        before = self.phase
+        phase = self.phase = Phase.TRIAL if trial else before
+        try:
+            return await self._answered(text, action, phase)
+        finally:
+            if trial:
+                self.phase = before
+
+    async def _answered(self, text: str, action: Action, phase: Phase) -> Step:
         self._thought = thought_of(text)
         self._turns += 1
         observation, error = action.text, action.error
@@ -366,11 +383,15 @@ class Session:
 
     async def _run(self, tool: Tool, call: ToolCall, forked: bool) -> _Told:
         """Run a call for real, or on the fork: what reads and the walls there hide, for real."""
+        self.on_copy = forked
         if forked and self._fork is not None:
             found = await self._execute(tool, self._fork.state, call)
             hidden = found[1] is ErrorKind.NOT_EXECUTED and tool.effect is Effect.READ
             if not hidden or await self._approval(tool, call) is not None:
                 return found
+        self.on_copy = False
+        if self.phase is Phase.EXECUTION and tool.effect is not Effect.READ:
+            self._fork = None  # the real state is about to leave the copy behind
         return await self._execute(tool, self.tools.state, call)
 
     async def _execute(self, tool: Tool, state: Any, call: ToolCall) -> _Told:

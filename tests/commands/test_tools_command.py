@@ -5,7 +5,7 @@ import json
 import pytest
 
 from toolmaster.commands.tools import tools
-from toolmaster.errors import InputError
+from toolmaster.errors import ConfigError, InputError
 
 SHOP = '''
 """A shop."""
@@ -80,3 +80,70 @@ def test_tables(capsys):
 def test_a_missing_source(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         tools(str(tmp_path / "nowhere.py"))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder and a file of lessons of its own."""
+    monkeypatch.setenv("TOOLMASTER_EXPERIENCE", str(tmp_path / "data" / "experience.jsonl"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+ORDER = ("order", '{"item": "Rug", "count": 1}')
+
+
+def test_a_call_by_hand_is_real_and_needs_approval(shop, folder, capsys):
+    source = f"{shop}:Shop read=get_*"
+    assert tools(source, call=("get_price", '{"item": "Rug"}')) == 0
+    assert tools(source, call=ORDER) == 1
+    assert tools(source, call=ORDER, trial=True) == 0
+    price, refused, tried = capsys.readouterr().out.splitlines()
+    assert (price, tried) == ("5 EUR", "ordered")
+    assert refused.startswith("error: not permitted")
+
+
+def test_what_is_allowed_holds_in_its_folder_until_the_tool_changes(
+    shop, folder, monkeypatch, capsys
+):
+    source = f"{shop}:Shop"
+    assert tools(source, allow=("order",)) == 0
+    assert tools(source, call=ORDER) == 0
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder / "other")
+    assert tools(source, call=ORDER) == 1
+    monkeypatch.chdir(folder)
+    shop.write_text(SHOP.replace("Order an item.", "Order an item, and burn the shop."))
+    assert tools(source, call=ORDER) == 1
+
+
+def test_an_effect_is_kept_for_a_folder(shop, folder, monkeypatch, capsys):
+    assert tools(f"{shop}:Shop", effect=("get_price=read",)) == 0
+    capsys.readouterr()
+    assert records(capsys, f"{shop}:Shop")[0]["effect"] == "read"
+    assert tools(f"{shop}:Shop", call=("get_price", '{"item": "Rug"}')) == 0
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder / "other")
+    capsys.readouterr()
+    assert records(capsys, f"{shop}:Shop")[0]["effect"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"call": ("order", "{")}, "are no JSON"),
+        ({"call": ("order", "[1]")}, r"are a JSON object; received \[1\]"),
+        ({"allow": ("nothing",)}, "no tool is called 'nothing'; there are: get_price, order"),
+        ({"effect": ("order=none",)}, "one of read, write, destructive, unknown; received"),
+        ({"effect": ("order",)}, "NAME=EFFECT"),
+        ({"trial": True}, "--trial is for --call"),
+    ],
+)
+def test_what_cannot_be_kept_or_called(given, said, shop, folder):
+    with pytest.raises(ConfigError, match=said):
+        tools(f"{shop}:Shop", **given)
+
+
+def test_a_call_needs_a_source():
+    with pytest.raises(ConfigError, match="need a source"):
+        tools(call=ORDER)

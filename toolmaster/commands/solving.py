@@ -46,7 +46,13 @@ from toolmaster.system.nesting import read_json
 from toolmaster.system.terminal import json_line, visible
 from toolmaster.tasksets import Task
 from toolmaster.tools import ToolSet
-from toolmaster.tools.permissions import AllowAll, Approver, Ask, read_rules
+from toolmaster.tools.permissions import (
+    AllowAll,
+    Approver,
+    Ask,
+    read_rules,
+    with_kept_effects,
+)
 from toolmaster.tools.schemas import check_schema
 from toolmaster.tools.sources import open_sources, untried_hint
 from toolmaster.types import ErrorKind, Phase, Step, StopReason, Trajectory
@@ -188,7 +194,8 @@ class Solving:
         """Open the tools, load the model, do the tasks and report."""
         settings = self.settings
         check_reachable(settings.model, settings.base_url, settings.endpoint)
-        async with open_sources(settings.tools, trials=settings.trials) as tools:
+        async with open_sources(settings.tools, trials=settings.trials) as opened:
+            tools = with_kept_effects(opened, default_path().with_name("effects.jsonl"))
             if self.rules is not None:
                 self.rules.check(tools)
             self._show_plan(tools)

@@ -103,7 +103,7 @@ class ServedSession:
             violation = reserved.violation(arguments) if reserved else None
             if violation is not None:
                 return f"error: {violation}", True
-            turn = reserved.execute(None, arguments) if reserved else _turn(name, arguments)
+            turn = reserved.execute(None, arguments) if reserved else as_turn(name, arguments)
             step = await self.session.step(turn)
             lines = [] if step.observation is None else [step.observation]
             if self.session.stop_reason is not None:
@@ -127,7 +127,7 @@ class ServedSession:
         return text if score is None else f"{text}\n{score.model_dump_json()}"
 
 
-def _turn(name: str, arguments: dict[str, Any]) -> str:
+def as_turn(name: str, arguments: dict[str, Any]) -> str:
     """Return the call as the protocol writes it."""
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     # An argument may contain a tag of the protocol.

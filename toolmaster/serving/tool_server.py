@@ -6,9 +6,12 @@ have no connection, are therefore refused, and clients fall back to a version wi
 
 from __future__ import annotations
 
+import hmac
+import ipaddress
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 import mcp_types as types
 import uvicorn
@@ -17,7 +20,9 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.responses import Response
 
 from toolmaster import __version__
 from toolmaster.errors import InputError
@@ -25,7 +30,7 @@ from toolmaster.serving.served import ServedSession
 from toolmaster.tools import Tool
 from toolmaster.types import Effect
 
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 Context = ServerRequestContext[None]
 
 
@@ -41,7 +46,7 @@ class ToolServer:
     def __init__(self, make: Callable[..., ServedSession]) -> None:
         shown = make()
         self._make, self._instructions = make, shown.instructions
-        self._tools = [_as_mcp(tool) for tool in shown.tools]
+        self._tools = [as_mcp(tool) for tool in shown.tools]
         self._server: Server[None] = Server(
             "toolmaster",
             version=__version__,
@@ -51,7 +56,7 @@ class ToolServer:
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
         )
-        self._server.middleware.append(_with_handshake)
+        self._server.middleware.append(with_handshake)
 
     async def serve_stdio(self) -> None:
         """Serve the client at this process's stdin and stdout until it leaves."""
@@ -67,18 +72,7 @@ class ToolServer:
         Raises:
             InputError: The port cannot be used.
         """
-        try:
-            listener = socket.create_server((_HOST, port))
-        except OSError as error:
-            raise InputError(
-                f"cannot listen on {_HOST}:{port}: {error.strerror}; give another --port, or 0 for"
-                " a free one"
-            ) from None
-        with listener:
-            print(f"http://{_HOST}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
-            app = self._server.streamable_http_app()
-            config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
-            await uvicorn.Server(config).serve(sockets=[listener])
+        await serve_http(self._server, port)
 
     async def _list_tools(self, _context: Context, _params: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=self._tools)
@@ -105,7 +99,86 @@ class ToolServer:
         return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=content)])
 
 
-async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
+async def serve_http(
+    server: Server[None],
+    port: int,
+    host: str = HOST,
+    *,
+    names: Collection[str] = (),
+    token: str | None = None,
+    max_sessions: int = 64,
+    idle_s: float = 1800.0,
+) -> None:
+    """Serve a server over streamable HTTP until the process is stopped.
+
+    Requests from a web page of another origin, or for a host of another name, are refused.
+
+    Args:
+        server: The server.
+        port: 0 takes a free one. The address is printed on stderr.
+        host: The address to listen on.
+        names: Further names of this host that requests may be for.
+        token: What each request has to send as `Authorization: Bearer TOKEN`; None for nothing.
+        max_sessions: Most clients at the same time; a further one is refused.
+        idle_s: Seconds without a request after which a client's session ends.
+
+    Raises:
+        InputError: The address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port}: {error.strerror}; give another --port, or 0 for a"
+            " free one"
+        ) from None
+    with listener:
+        port = listener.getsockname()[1]
+        local = ("127.0.0.1", "localhost", "::1") if is_loopback(host) else ()
+        hosts = [f"[{name}]" if ":" in name else name for name in (host, *local, *names)]
+        at = [f"{name}:{port}" for name in hosts]
+        print(f"http://{at[0]}/mcp", file=sys.stderr, flush=True)
+        app: Any = server.streamable_http_app(
+            transport_security=TransportSecuritySettings(
+                allowed_hosts=at, allowed_origins=[f"http://{one}" for one in at]
+            ),
+            max_sessions=max_sessions,
+            session_idle_timeout=idle_s,
+        )
+        if token is not None:
+            app = _WithToken(app, token)
+        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _WithToken:
+    """An ASGI application that answers only requests with a token."""
+
+    def __init__(self, app: Any, token: str) -> None:
+        self._app, self._expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        sent = [v for k, v in scope.get("headers", ()) if k == b"authorization"]
+        if scope["type"] == "http" and not (
+            len(sent) == 1 and hmac.compare_digest(sent[0], self._expected)
+        ):
+            answer = Response("send Authorization: Bearer TOKEN", 401)
+            answer.headers["www-authenticate"] = "Bearer"
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+async def with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
     """Refuse requests of protocol versions without connections."""
     if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
         raise MCPError(
@@ -116,7 +189,7 @@ async def _with_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
     return await call_next(ctx)
 
 
-def _as_mcp(tool: Tool) -> types.Tool:
+def as_mcp(tool: Tool) -> types.Tool:
     """Return a tool in the form of MCP; it has no hints if its effect is unknown."""
     hints = None
     if tool.effect is not Effect.UNKNOWN:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -27,7 +27,7 @@ from toolmaster.errors import ConfigError, InputError
 from toolmaster.runs import append_line, read_models
 from toolmaster.system.terminal import held_output, visible
 from toolmaster.tools import Tool, ToolSet
-from toolmaster.types import Decision, Phase, Record, ToolCall
+from toolmaster.types import Decision, Effect, Phase, Record, ToolCall
 
 _NOBODY = "nobody is there to permit it (the user may beforehand, with --yes or a file of rules)"
 _SHOWN_CHARS = 600
@@ -57,6 +57,16 @@ class Approval(Record):
     tool: str
     source: str
     fingerprint: str
+
+
+class KnownEffect(Record):
+    """A line of a file of effects: what the user knows of a tool, in one folder."""
+
+    folder: str
+    tool: str
+    fingerprint: str
+    """That of the tool as its source declares it."""
+    effect: Effect
 
 
 class Approver(Protocol):
@@ -219,9 +229,7 @@ class Ask:
         self._pause = pause
         self._one_at_a_time, self._loop = asyncio.Lock(), _running_loop()
         self._approvals = approvals
-        kept = [] if approvals is None else read_models(approvals, Approval)
-        here = str(Path.cwd())
-        self._always = {approval.fingerprint for approval in kept if approval.folder == here}
+        self._always = set() if approvals is None else kept_approvals(approvals)
 
     def decide(self, tool: Tool) -> tuple[Decision, str]:
         """Return what happens to calls of a tool, and why."""
@@ -270,7 +278,7 @@ class Ask:
             if answer in ("a", "always", "p") and (answer != "p" or self._approvals):
                 self._always.add(fingerprint(tool))
                 if answer == "p" and self._approvals is not None:
-                    _keep(self._approvals, tool)
+                    keep_approval(self._approvals, tool)
                 return None
             if answer in ("y", "yes"):
                 return None
@@ -318,18 +326,58 @@ def _beginning(text: str) -> str:
     return text[:_SHOWN_CHARS] + cut
 
 
-def _keep(file: Path, tool: Tool) -> None:
-    """Add a tool to the approvals of the current folder, in a file that only its owner reads."""
+def kept_approvals(file: Path) -> set[str]:
+    """Return the fingerprints of the tools that always run unasked in the current folder."""
     here = str(Path.cwd())
-    approval = Approval(
-        folder=here, tool=tool.name, source=tool.source, fingerprint=fingerprint(tool)
+    return {kept.fingerprint for kept in read_models(file, Approval) if kept.folder == here}
+
+
+def keep_approval(file: Path, tool: Tool) -> None:
+    """Add a tool to the approvals of the current folder, in a file that only its owner reads.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    folder, known = str(Path.cwd()), fingerprint(tool)
+    _append(file, Approval(folder=folder, tool=tool.name, source=tool.source, fingerprint=known))
+
+
+def keep_effect(file: Path, tool: Tool, effect: Effect) -> None:
+    """Keep what the user knows of the effect of a tool, for the current folder.
+
+    Args:
+        file: a JSON-lines file that only its owner reads.
+        tool: the tool as its source declares it.
+        effect: its effect.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    known = fingerprint(tool)
+    _append(
+        file,
+        KnownEffect(folder=str(Path.cwd()), tool=tool.name, fingerprint=known, effect=effect),
     )
+
+
+def with_kept_effects(tools: ToolSet, file: Path) -> ToolSet:
+    """Return the tools with the effects that were kept for the current folder.
+
+    An effect holds until anything about its tool changes.
+    """
+    here = str(Path.cwd())
+    kept = {k.fingerprint: k.effect for k in read_models(file, KnownEffect) if k.folder == here}
+    known = [replace(t, effect=kept.get(fingerprint(t), t.effect)) for t in tools.tools]
+    return replace(tools, tools=tuple(known))
+
+
+def _append(file: Path, record: Record) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror}") from None
-    append_line(file, approval.model_dump())
+    append_line(file, record.model_dump())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

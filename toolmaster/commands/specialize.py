@@ -27,6 +27,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "stages": ["demonstrate", "sft", "evaluate"],
     "demonstrate.count": None,
     "sft.trainer": {"learning_rate": 4e-4, "per_device_train_batch_size": 4},
+    "evaluate.base_tasks": 60,
     "evaluate.sampling": {"context_tokens": 2048},
 }
 """The recipe, where no setting says otherwise."""
@@ -60,8 +61,11 @@ def specialize(
     wanted = GenerateSettings(
         tools=tools, count=count, heldout=heldout, known=_known(known), seed=recipe.seed
     )
-    generated = generate(wanted, recipe.run / "generated")
-    _show(generated)
+    folder = recipe.run / "generated"
+    made_before = (folder / "done.json").is_file()
+    generated = generate(wanted, folder)
+    if dry_run or not made_before:
+        _show(generated)
     if dry_run:
         return
     sources = " ".join(f"tools={source}" for source in tools)

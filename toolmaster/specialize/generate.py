@@ -181,7 +181,7 @@ def _writes(seen: Look, tools: ToolSet) -> Iterator[Goal]:
 
 def _can_be_asked(fact: Fact, calls: Sequence[ToolCall]) -> bool:
     """Return whether a value can be named without saying it, and hardly guessed."""
-    if isinstance(fact.value, bool) or not fact.alone or fact.value == fact.of:
+    if str(fact.value).casefold() in ("true", "false") or not fact.alone or fact.value == fact.of:
         return False
     said = json.dumps([call.arguments for call in calls], ensure_ascii=False).casefold()
     return json.dumps(fact.value, ensure_ascii=False).casefold() not in said

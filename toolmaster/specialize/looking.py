@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +23,18 @@ from toolmaster.types import Effect, ToolCall, TrialMode
 from toolmaster.world.openapi import guess
 from toolmaster.world.service import in_words
 
-ROUNDS = 3
+ROUNDS = 4
 """Values of one round are arguments in the next."""
 CALLS_PER_TOOL = 24
 """Calls of one tool in one round, those that fail included."""
-SHOWN = 12
+SHOWN = 24
 """Values that are tried for one parameter, of each origin."""
+WEIGHTS = (8.0, 4.0, 1.0, 1.0)
+"""How often values are tried at first that are shown, of the name, of the type, invented."""
 PROBES = 16
 """Calls that are repeated to see what another call has changed."""
+SAME = 3
+"""Calls of one tool with the same result, from which on it tells nothing."""
 OPTIONAL_SHARE = 0.15
 """How often an optional parameter with known values is given."""
 
@@ -86,6 +91,11 @@ class _Looking:
         self._pool: list[tuple[Fact, str]] = []
         """Every value that was returned, with the words of the tool that returned it."""
         self._refusals: dict[str, str] = {}
+        self._called: set[str] = set()
+        self._from: dict[str, int] = {}
+        """The origin of each of the last arguments."""
+        self._tries: Counter[tuple[str, str, int]] = Counter()
+        self._successes: Counter[tuple[str, str, int]] = Counter()
 
     async def run(self) -> Look:
         reasons = {
@@ -105,7 +115,14 @@ class _Looking:
                 made = [seen for seen in self._seen.values() if seen.call.name == tool.name]
                 writes += await self._changing(tool, made, steady)
         changing = {seen.call.name for seen in writes}
-        reads = [seen for seen in steady if seen.call.name not in changing and seen.facts]
+        said = Counter((seen.call.name, seen.text) for seen in steady)
+        reads = [
+            seen
+            for seen in steady
+            if seen.call.name not in changing
+            and seen.facts
+            and said[seen.call.name, seen.text] < SAME  # not "nothing was found"
+        ]
         useful = changing | {seen.call.name for seen in reads}
         for tool in tried:
             if tool.name not in useful:
@@ -121,14 +138,18 @@ class _Looking:
     async def _call(self, tool: Tool) -> None:
         for arguments in self._arguments(tool):
             key = _key(tool.name, arguments)
-            if key in self._seen or tool.violation(arguments) is not None:
+            if key in self._called or tool.violation(arguments) is not None:
                 continue
-            text = await self._returned(ToolCall(name=tool.name, arguments=arguments))
+            self._called.add(key)
+            origins = [(tool.name, name, self._from[name]) for name in arguments]
+            call = ToolCall(name=tool.name, arguments=arguments)
+            text = await self._returned(call)
+            self._tries.update(origins)
             if text is not None:
-                call = ToolCall(name=tool.name, arguments=arguments)
+                self._successes.update(origins)
                 self._seen[key] = seen = Seen(call, text, facts_of(text))
                 words = in_words(tool.own_name or tool.name)
-                self._pool += [(fact, words) for fact in seen.facts]
+                self._pool += [(fact, words) for fact in [*seen.facts, *_joined(seen)]]
 
     async def _returned(self, call: ToolCall, tools: ToolSet | None = None) -> str | None:
         """Return the result of a call as text; None if it failed."""
@@ -203,16 +224,24 @@ class _Looking:
             arguments = {}
             for name, origins in choices.items():
                 optional = name not in required
-                sure = origins[0]
-                if optional and (not sure or self._rng.random() > OPTIONAL_SHARE):
+                if optional and (not origins[0] or self._rng.random() > OPTIONAL_SHARE):
                     continue
-                filled = [origin for origin in origins if origin]
-                first = optional or self._rng.random() < 0.85
-                arguments[name] = self._rng.choice(filled[0] if first else self._rng.choice(filled))
+                filled = [index for index, origin in enumerate(origins) if origin]
+                weights = [self._weight(tool, name, index) for index in filled]
+                index = 0 if optional else self._rng.choices(filled, weights)[0]
+                arguments[name] = self._rng.choice(origins[index])
+                self._from[name] = index
             yield arguments
+
+    def _weight(self, tool: Tool, name: str, origin: int) -> float:
+        """Return how often values of an origin are tried: more if calls with them succeeded."""
+        place = tool.name, name, origin
+        return WEIGHTS[origin] * (1 + 3 * self._successes[place]) / (1 + self._tries[place])
 
     def _values(self, tool: Tool, name: str, schema: dict[str, Any]) -> list[list[Any]]:
         """Return values for a parameter by origin: shown, of its name, of its type, invented."""
+        if schema.get("type") == "array" and isinstance(schema.get("items"), dict):
+            return [[[v] for v in one] for one in self._values(tool, name, schema["items"])]
         same = [one for one in self._tools.tools if name in one.parameters.get("properties", {})]
         shown = [*self._known.get(name, ()), *(v for one in same for v in examples_in(one, name))]
         shown += [s.call.arguments[name] for s in self._seen.values() if name in s.call.arguments]
@@ -250,6 +279,18 @@ def _stem(word: str) -> str:
 
 def _stems(name: str) -> set[str]:
     return {_stem(word) for word in in_words(name).split()}
+
+
+def _joined(seen: Seen) -> list[Fact]:
+    """Return the paths of what a folder holds, where a result names it without the folder."""
+    folders = [v for v in seen.call.arguments.values() if isinstance(v, str) and "/" in v]
+    names = {str(fact.value) for fact in seen.facts if not fact.alone or fact.of == fact.value}
+    return [
+        Fact(f"{folder.rstrip('/')}/{name}", ("path",), alone=False)
+        for folder in folders
+        for name in sorted(names)
+        if "/" not in name
+    ]
 
 
 def _key(name: str, arguments: Mapping[str, Any]) -> str:

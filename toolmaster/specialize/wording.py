@@ -32,7 +32,7 @@ _PHRASES = {
     "heldout": ("for {v} as the {l}", "given the {l} {v}", "with {v} as {l}", "[{l} = {v}]"),
 }
 _FIELDS = {
-    "train": ("the {f} in {c}", "the {f} from {c}", "what {f} there is in {c}"),
+    "train": ("the {f} in {c}", "the {f} from {c}", "the {f} of {c}"),
     "heldout": ("the value of {f} within {c}", "the {f} that stands in {c}"),
 }
 _CHAINS = {
@@ -43,6 +43,8 @@ _CHAINS = {
     ),
     "heldout": ("Starting from {a}, find {b} that belongs to it.", "Use {a} to find out {b}."),
 }
+_ADVERB = re.compile(r"^[A-Z][a-z]+ly (\w+)")
+"""As in "Recursively search"."""
 _ARTICLE = r"\b(?:an?|the|one|this|that|each|its|specified|given)"
 
 
@@ -78,7 +80,7 @@ class Wording:
         clause = self._clause(tool, arguments, reads=True)
         if not fact.path and fact.of is None:
             return clause
-        field = " ".join(in_words(part) for part in fact.path[-2:])
+        field = " ".join(in_words(part) for part in fact.path[-1 if fact.of is not None else -2 :])
         if fact.of is not None:
             field = f"{field} of {_said(fact.of)}"
         return self._rng.choice(_FIELDS[self._split]).format(f=field, c=clause)
@@ -93,6 +95,7 @@ class Wording:
         text = first_sentence(tool.description) or name.capitalize()
         if " " not in text:
             text = name.capitalize()
+        text = _ADVERB.sub(lambda found: found[1].capitalize(), text)
         clause = clause_of(text, "GET" if reads else "POST", reads=reads)
         given = list(arguments.items())
         self._rng.shuffle(given)

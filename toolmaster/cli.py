@@ -143,6 +143,16 @@ _command(
     "propose MCP.json --model openai:NAME --count 200",
 )
 _command(
+    "specialize:specialize",
+    _TRAIN,
+    "specialize --tools SOURCE [KEY=VALUE]...",
+    "Train a model for your own tools, on tasks that are generated from them.\n\nTools that only"
+    " read are called to see real values; others are called on forks alone. No key and no teacher"
+    " is needed.",
+    "specialize --tools FILE.py:NAME --dry-run",
+    'specialize --tools "MCP.json read=get_*" --run runs/mine',
+)
+_command(
     "stages:sft",
     _TRAIN,
     "sft RECIPE|MODEL DEMONSTRATIONS [KEY=VALUE]...",

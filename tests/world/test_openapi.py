@@ -5,7 +5,7 @@ import pytest
 
 from toolmaster.errors import InputError
 from toolmaster.tools import ToolRefusal
-from toolmaster.world.openapi import Documents, _clause, guess, openapi_service
+from toolmaster.world.openapi import Documents, clause_of, guess, openapi_service
 from toolmaster.world.tasks import World
 
 
@@ -69,7 +69,7 @@ def test_kinds_are_guessed_from_names_types_and_formats(name, schema, kind):
     ],
 )
 def test_a_summary_is_said_as_what_to_do(doc, said):
-    assert _clause(doc, "POST", reads=False) == said
+    assert clause_of(doc, "POST", reads=False) == said
 
 
 def test_the_documentation_says_it_in_other_words_than_the_request(tmp_path):

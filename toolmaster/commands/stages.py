@@ -45,19 +45,19 @@ _Rewards = Annotated[
 @options(Recipe)
 def run(*words: Words, given: Given = NOTHING) -> None:
     """Run every stage of a recipe that is not finished."""
-    _run("run", read_recipe("run", words, given))
+    run_recipe("run", read_recipe("run", words, given))
 
 
 @stage_options("demonstrate")
 def demonstrate(*words: Words, given: Given = NOTHING) -> None:
     """Make demonstrations."""
-    _run("demonstrate", read_recipe("demonstrate", words, given))
+    run_recipe("demonstrate", read_recipe("demonstrate", words, given))
 
 
 @stage_options("sft")
 def sft(*words: Words, given: Given = NOTHING) -> None:
     """Fine-tune a model on demonstrations."""
-    _run("sft", read_recipe("sft", words, given))
+    run_recipe("sft", read_recipe("sft", words, given))
 
 
 @stage_options("grpo")
@@ -65,7 +65,7 @@ def grpo(*words: Words, reward: _Rewards = (), given: Given = NOTHING) -> None:
     """Reinforce a model."""
     weights = {**dict.fromkeys(REWARDS, 0.0), **dict.fromkeys(reward, 1.0)}
     flags = {"grpo.rewards": (f"--reward {' '.join(reward)}", weights)} if reward else {}
-    _run("grpo", read_recipe("grpo", words, given, flags))
+    run_recipe("grpo", read_recipe("grpo", words, given, flags))
 
 
 @stage_options("evaluate")
@@ -75,7 +75,7 @@ def evaluate(*words: Words, as_json: Json = False, given: Given = NOTHING) -> No
     if isinstance(recipe, Evaluate):
         _evaluate(recipe, as_json=as_json)
         return
-    _run("evaluate", recipe)
+    run_recipe("evaluate", recipe)
     if as_json:
         _print_results(recipe)
 
@@ -94,10 +94,10 @@ def report(*words: Words, as_json: Json = False, given: Given = NOTHING) -> None
     if as_json:
         _print_results(recipe)
     else:
-        _run("report", recipe)
+        run_recipe("report", recipe)
 
 
-def _run(command: str, recipe: Recipe) -> None:
+def run_recipe(command: str, recipe: Recipe) -> None:
     """Run a stage, or all of them, in a process that is set up for it."""
     from toolmaster.pipeline import stages  # noqa: PLC0415 - heavy
 

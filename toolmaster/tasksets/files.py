@@ -9,9 +9,10 @@ Each line is a JSON object, of which only `query` is needed:
     {"id": "order", "query": "Order two Oak Stools.", "state": {"orders": [["Oak Stool", 2]]}}
     {"id": "cheap", "query": "Order the cheapest lamp.", "check": "checks.py:cheapest_lamp"}
 
-`answer` is compared by `answers.same_answer` and `state` by `end_state.differences`. `check` is a
-Python function, called as `check(trajectory, object)` like `Task.check`; the path of its file is
-relative to the file of tasks. If a line has several of them, all must hold.
+`answer` is compared by `answers.same_answer` and `state` by `end_state.differences`. `reads` are
+calls that are made at the end, each with what it must return then, as text. `check` is a Python
+function, called as `check(trajectory, object)` like `Task.check`; the path of its file is relative
+to the file of tasks. If a line has several of them, all must hold.
 
 Python sources run in a host, see `tools.host`, and so do `state` and `check`, where the object is:
 that of the source, its module if the tools are functions, or a tuple if there are several sources.
@@ -39,13 +40,24 @@ from toolmaster.tools import ToolRefusal, ToolSet
 from toolmaster.tools.host import HostState, Subject
 from toolmaster.tools.merging import merge
 from toolmaster.tools.python import find_object
+from toolmaster.tools.running import as_text, describe_error, run_tool
 from toolmaster.tools.sources import open_source, parse_sources, python_tools
 from toolmaster.types import Record, Score, ToolCall, Trajectory
+
+SHOWN_CHARS = 200
+"""The most characters of a result in the reason of a score."""
 
 
 def _as_label(value: object) -> object:
     plain = isinstance(value, str | bool | int | float)
     return as_answer(value) if plain else value
+
+
+class Read(ToolCall):
+    """A call made at the end of a task."""
+
+    returned: str
+    """The text that it must return."""
 
 
 class Row(Record):
@@ -59,6 +71,8 @@ class Row(Record):
     """The right answer, text or any JSON value."""
     state: dict[str, Any] = Field(default_factory=dict)
     """Maps paths in the tools' object to the values expected at the end."""
+    reads: list[Read] = Field(default_factory=list)
+    """Calls that show the end state, for tools whose object no path leads into."""
     check: str = ""
     """`checks.py:function` or `package.module:function`."""
     calls: list[ToolCall] = Field(default_factory=list)
@@ -93,15 +107,7 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
             raise InputError(f"{where}: id: {task_id!r} is used twice")
         if row.check:
             row.check = _found(row.check, file.parent, make.host, where)
-        tasks[task_id] = Task(
-            id=task_id,
-            query=row.query,
-            tools=make,
-            answer=row.answer,
-            check=_check(row) if row.state or row.check else None,
-            calls=[row.calls] if row.calls else None,
-            labels=row.labels,
-        )
+        tasks[task_id] = task_of(row, task_id, make)
     if not tasks:
         raise InputError(
             f"{file} holds no tasks; a line is a JSON object with"
@@ -109,6 +115,19 @@ def own_tasks(file: Path, *, tools: list[str]) -> Taskset:
         )
     version = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     return Taskset(file.stem, tasks.values(), version=version, resources=make.open)
+
+
+def task_of(row: Row, task_id: str, make: OwnTools) -> Task:
+    """Return the task of a row."""
+    return Task(
+        id=task_id,
+        query=row.query,
+        tools=make,
+        answer=row.answer,
+        check=_check(row, make) if row.state or row.reads or row.check else None,
+        calls=[row.calls] if row.calls else None,
+        labels=row.labels,
+    )
 
 
 def _found(check: str, folder: Path, host: HostState | None, where: str) -> str:
@@ -127,14 +146,18 @@ def _found(check: str, folder: Path, host: HostState | None, where: str) -> str:
     return place
 
 
-def _check(row: Row) -> Check:
+def _check(row: Row, make: OwnTools) -> Check:
     """Return the check of a row, which runs where the object of the tools is."""
 
     async def check(trajectory: Trajectory, made: Any) -> Score:
-        given = row.model_dump(mode="json"), trajectory.model_dump(mode="json")
+        wrong = None
+        subjects: Sequence[Subject] = made if isinstance(made, tuple) else (made,)
+        if row.reads:  # they run here, where the tools of every source are
+            tools = made if isinstance(made, ToolSet) else make.over(subjects[0].state)
+            wrong = [why for read in row.reads if (why := await _differs(read, tools))]
+        given = row.model_dump(mode="json"), trajectory.model_dump(mode="json"), wrong
         if isinstance(made, ToolSet):  # no source in Python
             return Score.model_validate(await score(made, *given))
-        subjects: Sequence[Subject] = made if isinstance(made, tuple) else (made,)
         indexes = [subject.index for subject in subjects]
         try:
             found = await subjects[0].state.apply(f"{__name__}:score", indexes, *given)
@@ -146,7 +169,18 @@ def _check(row: Row) -> Check:
     return check
 
 
-async def score(made: Any, row: dict[str, Any], trajectory: dict[str, Any]) -> dict[str, Any]:
+async def _differs(read: Read, tools: ToolSet) -> str:
+    """Return what a call returns where it is not what it must return; "" where it is."""
+    try:
+        returned = as_text(await run_tool(tools[read.name], tools.state, read.arguments))
+    except Exception as error:  # noqa: BLE001 - whatever a tool raises is not what was expected
+        returned = describe_error(error)
+    return "" if returned == read.returned else f"{read.name} returns {returned[:SHOWN_CHARS]}"
+
+
+async def score(
+    made: Any, row: dict[str, Any], trajectory: dict[str, Any], wrong: list[str] | None = None
+) -> dict[str, Any]:
     """Return the score of a trajectory by all that a row asks, as JSON values.
 
     It is right if all are; its value is the lowest of theirs.
@@ -155,6 +189,7 @@ async def score(made: Any, row: dict[str, Any], trajectory: dict[str, Any]) -> d
         made: the object of the tools.
         row: a `Row` as JSON values.
         trajectory: a `Trajectory` as JSON values.
+        wrong: what the reads of the row returned that they must not; None if it has none.
     """
     asked, played = Row.model_validate(row), Trajectory.model_validate(trajectory)
     scores: dict[str, Score] = {}
@@ -166,6 +201,12 @@ async def score(made: Any, row: dict[str, Any], trajectory: dict[str, Any]) -> d
         ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in asked.state.items())
         ended = Score.of(not wrong, f"at the end {ends}")
         scores["state"] = ended.model_copy(update={"reason": "; ".join(wrong)})
+    if wrong is not None:
+        read = Score.of(
+            not wrong,
+            "; ".join(f"{r.name} returns {r.returned[:SHOWN_CHARS]}" for r in asked.reads),
+        )
+        scores["reads"] = read.model_copy(update={"reason": "; ".join(wrong)})
     if asked.check:
         checked = find_object(asked.check)(played, made)
         scores["check"] = as_score(await checked if inspect.isawaitable(checked) else checked)
@@ -253,6 +294,14 @@ class OwnTools:
             state = self.host.fresh()
         elif self.host is not None and self._made_anew:
             state = self.host.reloaded()
+        return self.over(state)
+
+    def over(self, state: HostState | None) -> ToolSet:
+        """Return the tools over a state of the host; None for the one that all rollouts share.
+
+        Raises:
+            InputError: a server or service is not open.
+        """
         parts = []
         for source, tools in zip(self._sources, self._tools, strict=True):
             if tools is None:

@@ -144,10 +144,12 @@ def _operation(
     parts = [in_words(part) for part in one.path.split("/") if not part.startswith("{")]
     noun = next(filter(None, reversed(parts)), "resource")
     raw = reader.peek(reader.peek(content["paths"][one.path])[one.method.lower()])
-    asked = _sentence(one.description)
+    asked = first_sentence(one.description)
     if " " not in asked or " /" in asked:
         asked = f"{_GUESSES['methods'][one.method]} {noun}".capitalize()
-    doc = _sentence(str(raw.get("description") or ""))  # says it in other words than the summary
+    doc = first_sentence(
+        str(raw.get("description") or "")
+    )  # says it in other words than the summary
     if not doc.isascii() or not 2 <= doc.count(" ") <= MAX_DOC_SPACES or " /" in doc:
         doc = asked
     texts = f"{asked} {doc}"
@@ -186,7 +188,7 @@ def _operation(
         params=tuple(params),
         effect=Effect.READ if reads else effect,
         run=run,
-        clause=_clause(asked, one.method, reads=answers),
+        clause=clause_of(asked, one.method, reads=answers),
         answer=next(iter(fields)) if answers else "",
     )
 
@@ -207,7 +209,7 @@ def _params(one: Documented) -> list[Param] | None:
         if default == "" or not kind.accepts(default):
             default = None
         phrase = _named(name)[1] if kind.type == "string" and "enum" not in kind.schema else ""
-        doc = _sentence(str(schema.get("description", "")), PARAM_DOC_CHARS)
+        doc = first_sentence(str(schema.get("description", "")), PARAM_DOC_CHARS)
         found[clean] = Param(clean, kind, doc, required and default is None, default, phrase)
     kept = sorted(found.values(), key=lambda p: not p.required)
     if sum(param.required for param in kept) > MAX_PARAMS:
@@ -272,7 +274,7 @@ def _of_name(table: str, name: str) -> Any:
     return next(found, None)
 
 
-def _sentence(text: str, most: int = DOC_CHARS) -> str:
+def first_sentence(text: str, most: int = DOC_CHARS) -> str:
     """Return the first sentence of a text without markup."""
     bare = re.sub(r"<[^>]+>|\[([^\]]*)\]\([^)]*\)|[*`#{}]", r"\1", text)
     bare = " ".join(bare.split()).lstrip("> ")
@@ -280,7 +282,7 @@ def _sentence(text: str, most: int = DOC_CHARS) -> str:
     return first if len(first) <= most else first[:most].rsplit(" ", 1)[0]
 
 
-def _clause(doc: str, method: str, *, reads: bool) -> str:
+def clause_of(doc: str, method: str, *, reads: bool) -> str:
     """Return what a request asks for: a noun phrase of what is read, or what is to be done."""
     first, _, rest = doc.partition(" ")
     rest = re.sub(r"^((a|an|all|the) )+", "the ", rest.strip(), flags=re.IGNORECASE)

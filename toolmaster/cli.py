@@ -85,7 +85,7 @@ _command(
     "Offer your own tools to the agent that you already use, over MCP: it can try calls safely,"
     " keeps what it learns, and asks you before what could do harm.",
     "gateway FILE.py:NAME",
-    'gateway MCP.json "https://host/openapi.json only=get_*" --port 8321',
+    'gateway "MCP.json read=get_*" --port 8321',
 )
 app.command(
     "toolmaster.commands.experience:app",

@@ -165,6 +165,23 @@ def test_the_end_state_decides(write):
     assert wrong.score.reason == 'orders is [["Oak Stool", 1]]; left.Oak Stool is 8'
 
 
+def test_what_calls_return_at_the_end_decides(write):
+    left = {"name": "stock", "arguments": {"item": "Oak Stool"}, "returned": "7"}
+    tasks = own_tasks(write({"query": "Order two.", "reads": [left]}), tools=["shop.py:Shop"])
+    [right] = play(tasks, call("order", item="Oak Stool", count=2), answer())
+    assert right.score.parts == {"reads": 1.0}
+    [wrong] = play(tasks, call("order", item="Oak Stool"), answer())
+    assert (wrong.score.success, wrong.score.reason) == (False, "stock returns 8")
+
+
+def test_an_end_state_does_not_make_up_for_another_read(write):
+    left = {"name": "stock", "arguments": {"item": "Oak Stool"}, "returned": "99"}
+    tasks = own_tasks(write({**ORDER, "reads": [left]}), tools=["shop.py:Shop"])
+    [one] = play(tasks, call("order", item="Oak Stool", count=2), answer())
+    assert one.score.parts == {"state": 1.0, "reads": 0.0}
+    assert not one.score.success
+
+
 def test_a_function_decides(write):
     rows = [
         {"id": "one", "query": "Order something.", "check": "checks.py:one_order"},

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.table import Table
 
-from toolmaster.commands.options import NOTHING, Given, Words, options, read, split_words
+from toolmaster.commands.options import NOTHING, Flag, Given, Words, options, read, split_words
 from toolmaster.commands.stages import run_recipe
 from toolmaster.errors import ConfigError
 from toolmaster.pipeline.recipe import Recipe
@@ -34,14 +35,14 @@ _DEFAULTS: Mapping[str, Any] = {
 _MADE = "it is made from --tools"
 
 
-@options(Recipe, hide=("tasks",), without_recipe={"run": RUN, "protocol": "direct"})
+@options(Recipe, hide=("tasks",), without_recipe=_DEFAULTS)
 def specialize(
     *words: Words,
     tools: tuple[str, ...],
     count: int = 600,
     heldout: int = 60,
-    known: tuple[str, ...] = (),
-    dry_run: bool = False,
+    known: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    dry_run: Flag = False,
     given: Given = NOTHING,
 ) -> None:
     """Train a model for your own tools, on tasks generated from them.

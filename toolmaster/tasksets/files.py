@@ -150,12 +150,12 @@ def _check(row: Row, make: OwnTools) -> Check:
     """Return the check of a row, which runs where the object of the tools is."""
 
     async def check(trajectory: Trajectory, made: Any) -> Score:
-        wrong = None
+        misread = None
         subjects: Sequence[Subject] = made if isinstance(made, tuple) else (made,)
         if row.reads:  # they run here, where the tools of every source are
             tools = made if isinstance(made, ToolSet) else make.over(subjects[0].state)
-            wrong = [why for read in row.reads if (why := await _differs(read, tools))]
-        given = row.model_dump(mode="json"), trajectory.model_dump(mode="json"), wrong
+            misread = [why for read in row.reads if (why := await _differs(read, tools))]
+        given = row.model_dump(mode="json"), trajectory.model_dump(mode="json"), misread
         if isinstance(made, ToolSet):  # no source in Python
             return Score.model_validate(await score(made, *given))
         indexes = [subject.index for subject in subjects]
@@ -179,7 +179,7 @@ async def _differs(read: Read, tools: ToolSet) -> str:
 
 
 async def score(
-    made: Any, row: dict[str, Any], trajectory: dict[str, Any], wrong: list[str] | None = None
+    made: Any, row: dict[str, Any], trajectory: dict[str, Any], misread: list[str] | None = None
 ) -> dict[str, Any]:
     """Return the score of a trajectory by all that a row asks, as JSON values.
 
@@ -189,7 +189,7 @@ async def score(
         made: the object of the tools.
         row: a `Row` as JSON values.
         trajectory: a `Trajectory` as JSON values.
-        wrong: what the reads of the row returned that they must not; None if it has none.
+        misread: what the reads of the row returned that they must not; None if it has none.
     """
     asked, played = Row.model_validate(row), Trajectory.model_validate(trajectory)
     scores: dict[str, Score] = {}
@@ -201,12 +201,12 @@ async def score(
         ends = ", ".join(f"{path} = {as_answer(value)}" for path, value in asked.state.items())
         ended = Score.of(not wrong, f"at the end {ends}")
         scores["state"] = ended.model_copy(update={"reason": "; ".join(wrong)})
-    if wrong is not None:
+    if misread is not None:
         read = Score.of(
-            not wrong,
+            not misread,
             "; ".join(f"{r.name} returns {r.returned[:SHOWN_CHARS]}" for r in asked.reads),
         )
-        scores["reads"] = read.model_copy(update={"reason": "; ".join(wrong)})
+        scores["reads"] = read.model_copy(update={"reason": "; ".join(misread)})
     if asked.check:
         checked = find_object(asked.check)(played, made)
         scores["check"] = as_score(await checked if inspect.isawaitable(checked) else checked)

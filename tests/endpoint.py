@@ -1,8 +1,12 @@
 """A real HTTP server that speaks /v1/chat/completions, with scripted turns behind it."""
 
+import threading
 from contextlib import contextmanager
 
 from fake_endpoint import completion, http_server
+
+HANG = object()
+"""A turn that is never written: the request is held until the server is closed."""
 
 
 class Endpoint:
@@ -11,6 +15,7 @@ class Endpoint:
     def __init__(self, scripts):
         self.scripts = scripts
         self.requests = []
+        self.closing = threading.Event()
         self.url = ""
 
     def answer(self, path, body):
@@ -21,7 +26,9 @@ class Endpoint:
         asked = next(m["content"] for m in messages if m["role"] == "user")
         query = asked.partition("\n")[0]  # what is known of the tools stands below it
         turn = self.scripts[query][sum(m["role"] == "assistant" for m in messages)]
-        return 200, completion(body["model"], turn, 100, 10)
+        if turn is HANG:
+            self.closing.wait()
+        return 200, completion(body["model"], "" if turn is HANG else turn, 100, 10)
 
 
 @contextmanager
@@ -30,4 +37,7 @@ def serving(scripts):
     endpoint = Endpoint(scripts)
     with http_server(endpoint.answer) as address:
         endpoint.url = f"{address}/v1"
-        yield endpoint
+        try:
+            yield endpoint
+        finally:
+            endpoint.closing.set()

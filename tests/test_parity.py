@@ -58,7 +58,7 @@ def memorise(model, rendered):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(400):
         logits = model(ids).logits[0, :-1][mask[1:]]
-        loss = torch.nn.functional.cross_entropy(logits, ids[0, mask])
+        loss = torch.nn.functional.cross_entropy(logits, ids[0, 1:][mask[1:]])
         if loss < 0.02:
             break
         optimizer.zero_grad()

@@ -98,7 +98,7 @@ app.command(
     " `import`.\n\nFor example:\n"
     "  toolmaster experience list\n"
     "  toolmaster experience good\n"
-    "  toolmaster experience export lessons.jsonl --who Ann\n"
+    "  toolmaster experience export LESSONS.jsonl --who Ann\n"
     "  toolmaster experience import lessons.jsonl\n"
     "  toolmaster experience forget get_price",
 )

@@ -297,7 +297,7 @@ def test_what_is_trained_on_is_not_measured(recipe):
             {"grpo": GrpoSettings(trainer={"num_generations": 7})},
             "multiple of num_generations = 7",
         ),
-        ({"tasks": "world:shrt"}, "level: Input should be 'full' or 'short'"),
+        ({"tasks": "world:shrt"}, "level: Input should be 'full', 'calls' or 'short'"),
         ({"model": "nowhere/at/all"}, "not a checkpoint folder"),
     ],
 )

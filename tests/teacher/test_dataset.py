@@ -63,12 +63,13 @@ def test_trl_tokenizes_the_rows_as_our_own_sft_does(
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
 
     from toolmaster.training.common import trainer_arguments  # noqa: PLC0415
+    from toolmaster.training.settings import SftSettings  # noqa: PLC0415
 
     clean = [index for index, row in enumerate(rows) if row["slips"] == 0]
     assert clean
     tokenizer = tiny_chat.tokenizer
     arguments = SFTConfig(
-        **trainer_arguments(tmp_path, seed=0),
+        **trainer_arguments(tmp_path, SftSettings(), seed=0),
         max_length=None,
         assistant_only_loss=True,
     )

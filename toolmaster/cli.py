@@ -99,7 +99,7 @@ app.command(
     "  toolmaster experience list\n"
     "  toolmaster experience good\n"
     "  toolmaster experience export LESSONS.jsonl --who Ann\n"
-    "  toolmaster experience import lessons.jsonl\n"
+    "  toolmaster experience import LESSONS.jsonl\n"
     "  toolmaster experience forget get_price",
 )
 _command(

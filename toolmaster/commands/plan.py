@@ -76,7 +76,10 @@ def _table(
     title = f"{stage}: GB on each device; batches of {batch_tokens(settings, longest)} tokens"
     table = Table(title=title, box=None)
     for column in ("model", "devices", *_PARTS, "all"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+        if column == "model":
+            table.add_column(column, overflow="fold", min_width=5)
+        else:
+            table.add_column(column, justify="right", min_width=len(max(column.split(), key=len)))
     for name, shape in {model: own, **SHAPES}.items():
         for devices, sharded in _ways():
             parts = _parts(shape, settings, longest, devices, sharded=sharded)

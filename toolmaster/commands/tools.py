@@ -7,8 +7,9 @@ import random
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
@@ -36,8 +37,8 @@ def tools(
     *sources: str,
     call: tuple[str, str] | None = None,
     trial: Flag = False,
-    allow: tuple[str, ...] = (),
-    effect: tuple[str, ...] = (),
+    allow: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    effect: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     as_json: Json = False,
 ) -> int:
     """List the tools of sources, or what the embedded world has.
